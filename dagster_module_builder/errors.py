@@ -1,0 +1,45 @@
+"""What the program says when it will not, or cannot, do what it was asked."""
+
+from __future__ import annotations
+
+
+class BuilderError(Exception):
+    """A failure that a person can understand and mend; the program prints its text and exits with ``exit_code``."""
+
+    exit_code = 1
+
+
+class RefusedError(BuilderError):
+    """Nothing was changed: what was asked for would break something."""
+
+
+class UsageError(BuilderError):
+    """The command line does not make sense."""
+
+    exit_code = 2
+
+
+class NoWorkspaceError(RefusedError):
+    """There is no workspace at the given root."""
+
+    def __init__(self, root: object) -> None:
+        super().__init__(f"{root} is no workspace: run 'workspace.init' there first, or name another with --root.")
+
+
+class NoModuleError(RefusedError):
+    """There is no such module."""
+
+    def __init__(self, name: str, looked_in: object) -> None:
+        super().__init__(f"There is no module {name!r} in {looked_in}: see 'workspace.list', or make it with 'new {name}'.")
+
+
+class DamagedFileError(RefusedError):
+    """A file is not what it has to be; names the place and the way out."""
+
+    def __init__(self, path: object, line: int | None, found: str, way_out: str) -> None:
+        place = f"{path}:{line}" if line else f"{path}"
+        super().__init__(f"{place}: {found}. {way_out}")
+
+
+class ToolError(BuilderError):
+    """Another program failed, and says why."""

@@ -1,0 +1,25 @@
+"""Where the workspace is, and what lies where in it.
+
+Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+SERVICES = Path("services/dagster")
+PROJECTS = Path("projects")
+DATA = Path("data")
+REGISTRY = SERVICES / "modules" / ".registry"
+BACKUPS = SERVICES / "modules" / "backups"
+FRAGMENTS = Path("workspace/local")
+
+ROOT_VARIABLE = "DAGSTER_WORKSPACE"
+
+
+def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the workspace's root folder: the one given, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
+    chosen = given or environ.get(ROOT_VARIABLE) or "~/workspace"
+    return Path(chosen).expanduser().absolute()
