@@ -43,3 +43,14 @@ class DamagedFileError(RefusedError):
 
 class ToolError(BuilderError):
     """Another program failed, and says why."""
+
+
+class EditedBlockError(RefusedError):
+    """Somebody changed a block that this program wrote, or wrote one that it does not know."""
+
+    def __init__(self, path: object, line: int, marker: str, *, known: bool) -> None:
+        found = "was edited by hand" if known else "is not in the registry"
+        super().__init__(
+            f"{path}:{line}: the block of {marker!r} {found}. Nothing was changed: move your lines out of the block, "
+            f"or give --force to replace it."
+        )

@@ -1,0 +1,101 @@
+"""``docker-compose.yml``: services and volumes of a module, and what every service that runs code gets for it.
+
+The format is the Compose specification's (https://github.com/compose-spec/compose-spec/blob/main/spec.md).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.formats.outline import Key, Outline, OutlineError, is_empty
+from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.formats.yaml_file import YamlFile
+
+NAME = "docker-compose.yml"
+FILE = YamlFile(NAME)
+
+#: A fragment's extension key: what the engine merges into every service that runs code.
+CODE_KEY = "x-dagster-code"
+_NOT_MERGED = {CODE_KEY, "version", "name"}
+
+_RUNS_CODE = re.compile(r"dagster-webserver|dagit|dagster-daemon|dagster\s+dev|code-server\s+start|api\s+grpc")
+_NAMED_FOR_CODE = re.compile(r"webserver|dagit|daemon|user.?code|code.?server")
+
+
+def contributions(fragment: bytes, shared: bytes, code_services: Sequence[str]) -> list[Contribution]:
+    """Return what a fragment gives to the compose file.
+
+    Args:
+        fragment: The module's ``workspace/local/docker-compose.yml``.
+        shared: The workspace's own lines of ``docker-compose.yml``.
+        code_services: The services there that run code.
+
+    Raises:
+        OutlineError: The fragment cannot be read.
+    """
+    del shared
+    outline = Outline(split_lines(fragment))
+    given: list[Contribution] = []
+    for name in outline.children(()):
+        key = outline.find((name,))
+        if key and name not in _NOT_MERGED and not is_empty(key.value):
+            given.append(Contribution((name,), mapping=children_text(outline, key)))
+    return [*given, *_for_code(outline, code_services)]
+
+
+def _for_code(outline: Outline, code_services: Sequence[str]) -> list[Contribution]:
+    given: list[Contribution] = []
+    for name in outline.children((CODE_KEY,)):
+        key = outline.find((CODE_KEY, name))
+        if key is None or is_empty(key.value):
+            continue
+        text = children_text(outline, key)
+        is_list = isinstance(key.value, yaml.SequenceNode)
+        mapping = None if is_list else text
+        items = text if is_list else _as_items(name, yaml.safe_load(b"\n".join(text)))
+        given.extend(Contribution(("services", service, name), mapping, items) for service in code_services)
+    return given
+
+
+def children_text(outline: Outline, key: Key) -> tuple[bytes, ...]:
+    """Return the lines below a key, moved to the left margin.
+
+    Raises:
+        OutlineError: The value is no mapping or list in block style.
+    """
+    node = key.value
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value or outline.is_shared(key):
+        raise OutlineError(key.line, f"'{'.'.join(key.path)}' has to be a mapping or a list in block style")
+    column = outline.column(node)
+    end = outline.after(outline.last_line(node), max(column, key.column + 1))
+    lines = [line.rstrip(b"\r\n") for line in outline.own[key.line + 1 : end]]
+    return tuple(line[column:] if not line[:column].strip() else line.lstrip() for line in lines)
+
+
+def _as_items(name: str, mapping: Mapping[str, Any]) -> tuple[bytes, ...]:
+    if name == "depends_on":
+        return tuple(f"- {service}".encode() for service in mapping)
+    texts = (f"{variable}={value}" for variable, value in mapping.items())
+    return tuple(f"- {json.dumps(text, ensure_ascii=False)}".encode() for text in texts)
+
+
+def code_services(compose: Any) -> list[str]:
+    """Return the services of a compose file that run modules' code: by their command, else by their name."""
+    services = compose.get("services") if isinstance(compose, dict) else None
+    if not isinstance(services, dict):
+        return []
+    by_command = [name for name, service in services.items() if _RUNS_CODE.search(_command(service))]
+    return by_command or [str(name) for name in services if _NAMED_FOR_CODE.search(str(name))]
+
+
+def _command(service: Any) -> str:
+    if not isinstance(service, dict):
+        return ""
+    parts = (service.get("entrypoint"), service.get("command"))
+    return " ".join(part if isinstance(part, str) else " ".join(map(str, part or ())) for part in parts)

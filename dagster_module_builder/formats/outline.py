@@ -1,0 +1,262 @@
+"""Where things stand in a YAML file: keys, collections and the lines they take. PyYAML locates; it never writes.
+
+Lines are split at line feeds only, while YAML also breaks them at other characters, so every place is found by its
+character offset and not by the line that the parser counts.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import yaml
+
+#: Files beyond this many bytes are refused: no workspace file is that large, and parsing one takes seconds.
+LARGEST_FILE = 8 * 1024 * 1024
+#: Collections nested deeper than this are refused before the parser recurses into them.
+DEEPEST_NESTING = 60
+
+KeyPath = tuple[str, ...]
+
+_COMMENT = re.compile(rb"\s*#")
+
+
+class OutlineError(Exception):
+    """A file that cannot be edited safely: own line ``position`` (counted from 0), and why."""
+
+    def __init__(self, position: int, reason: str) -> None:
+        super().__init__(reason)
+        self.position = position
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a block mapping: its path, its own line and column, and its value."""
+
+    path: KeyPath
+    line: int
+    column: int
+    node: yaml.Node
+    value: yaml.Node
+
+
+class Outline:
+    """The structure of a YAML file's own lines."""
+
+    def __init__(self, own: Sequence[bytes]) -> None:
+        self.own = own
+        text = _decoded(own)
+        self._starts = [0, *accumulate(map(len, _line_texts(text)))]
+        self.text = text
+        self.root = _composed(text, self._line_of)
+        self._seen: dict[int, int] = {}
+        self.keys = list(self._walk(self.root, ())) if self.root else []
+
+    def _line_of(self, index: int) -> int:
+        return min(bisect_right(self._starts, index) - 1, max(len(self.own) - 1, 0))
+
+    def line(self, node: yaml.Node) -> int:
+        """Return the own line on which a node begins."""
+        return self._line_of(node.start_mark.index)
+
+    def column(self, node: yaml.Node) -> int:
+        """Return the column, in characters, at which a node begins."""
+        index: int = node.start_mark.index
+        return index - self._starts[self._line_of(index)]
+
+    def _walk(self, node: yaml.Node, path: KeyPath) -> Iterator[Key]:
+        self._seen[id(node)] = self._seen.get(id(node), 0) + 1
+        if self._seen[id(node)] > 1:
+            return
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                here = (*path, str(key.value))
+                if not node.flow_style:
+                    yield Key(here, self.line(key), self.column(key), key, value)
+                yield from self._walk(value, here)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                yield from self._walk(item, (*path, str(index)))
+
+    @cached_property
+    def _by_path(self) -> dict[KeyPath, Key]:
+        return {key.path: key for key in self.keys}
+
+    def find(self, path: KeyPath) -> Key | None:
+        """Return the key at a path, or None."""
+        return self._by_path.get(path)
+
+    def children(self, path: KeyPath) -> list[str]:
+        """Return the names of the keys below a path (the top of the file when it is empty)."""
+        value = self.root if not path else getattr(self.find(path), "value", None)
+        return [str(key.value) for key, _ in value.value] if isinstance(value, yaml.MappingNode) else []
+
+    def is_shared(self, key: Key) -> bool:
+        """Tell whether the value is an alias, or is anchored and used elsewhere too."""
+        return key.value.start_mark.index < key.node.end_mark.index or self._seen.get(id(key.value), 0) > 1
+
+    def is_inherited(self, path: KeyPath) -> bool:
+        """Tell whether a mapping that has no such key of its own gets it through a merge key (``<<``)."""
+        parent = self.find(path[:-1])
+        return parent is not None and path[-1] in merged_keys(parent.value)
+
+    def last_line(self, node: yaml.Node) -> int:
+        """Return the own line on which a node's deepest leaf ends."""
+        if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+            last = node.value[-1]
+            if not isinstance(last, tuple):
+                return max(self.line(last), self.last_line(last))
+            key, value = last
+            aliased = value.start_mark.index < key.end_mark.index
+            return self.line(key) if aliased else max(self.line(key), self.last_line(value))
+        if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+            return self._last_line_of_block_scalar(node)
+        return self._line_of(max(node.end_mark.index - 1, node.start_mark.index))
+
+    def _last_line_of_block_scalar(self, node: yaml.ScalarNode) -> int:
+        first, after = self.line(node), bisect_right(self._starts, node.end_mark.index) - 1
+        keeps_blanks = b"+" in self.own[first].split(b"#")[0][self.column(node) :][:3]
+        last = min(after if node.end_mark.index > self._starts[after] else after - 1, len(self.own) - 1)
+        while last > first and not keeps_blanks and not self.own[last].strip():
+            last -= 1
+        return max(last, first)
+
+    def after(self, node_end: int, column: int) -> int:
+        """Return the position after own line ``node_end`` and the comments behind it from ``column`` on."""
+        position = look = node_end + 1
+        while look < len(self.own):
+            line = self.own[look]
+            if _COMMENT.match(line) and len(line) - len(line.lstrip(b" ")) >= column:
+                position = look + 1
+            elif line.strip():
+                break
+            look += 1
+        return position
+
+    def end_of_document(self) -> int:
+        """Return the position before the document's end marker (``...``), or after the last line."""
+        start = self.last_line(self.root) + 1 if self.root else 0
+        for position in range(start, len(self.own)):
+            if re.match(rb"\.\.\.(\s|$)", self.own[position]):
+                return position
+        return len(self.own)
+
+    @cached_property
+    def step(self) -> int:
+        """How many columns a level is indented here: taken from the first nested mapping, else 2."""
+        for key in self.keys:
+            value = key.value
+            if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value and not self.is_shared(key):
+                return max(self.column(value) - key.column, 1)
+        return 2
+
+    def slot_at(self, position: int, indent: int, *, items: bool) -> KeyPath:
+        """Return the path of the key whose children stand before own line ``position`` at column ``indent``.
+
+        Args:
+            position: The own line that the children stand before.
+            indent: Their column.
+            items: Whether they are items of a list, which may stand as far left as their key.
+        """
+        for index in range(bisect_right(self._key_lines, position - 1) - 1, -1, -1):
+            key = self._ordered[index]
+            if key.column < indent or (items and key.column == indent):
+                return key.path
+        return ()
+
+    @cached_property
+    def _ordered(self) -> list[Key]:
+        return sorted(self.keys, key=lambda key: key.line)
+
+    @cached_property
+    def _key_lines(self) -> list[int]:
+        return [key.line for key in self._ordered]
+
+    def scalar_lines(self) -> set[int]:
+        """Return the own lines that lie inside a text of several lines, where ``#`` begins no comment."""
+        return {line for node in _scalars(self.root) for line in self._inside(node)} if self.root else set()
+
+    def _inside(self, node: yaml.ScalarNode) -> range:
+        first = self.line(node)
+        return range(first + 1, self.last_line(node) + 1)
+
+    def load(self) -> Any:
+        """Return the values of the file, as YAML's safe loader reads them."""
+        return yaml.load(self.text, Loader=yaml.CSafeLoader)
+
+
+def merged_keys(node: yaml.Node) -> set[str]:
+    """Return the keys that a mapping inherits through its merge keys."""
+    inherited: set[str] = set()
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    inherited |= {str(k.value) for k, _ in source.value} | merged_keys(source)
+    return inherited
+
+
+def is_empty(node: yaml.Node) -> bool:
+    """Tell whether a value is null."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
+
+
+def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
+    pending, seen = [node], set()
+    while pending:
+        here = pending.pop()
+        if id(here) in seen:
+            continue
+        seen.add(id(here))
+        if isinstance(here, yaml.MappingNode):
+            pending.extend(part for pair in here.value for part in pair)
+        elif isinstance(here, yaml.SequenceNode):
+            pending.extend(here.value)
+        elif isinstance(here, yaml.ScalarNode):
+            yield here
+
+
+def _decoded(own: Sequence[bytes]) -> str:
+    if sum(map(len, own)) > LARGEST_FILE:
+        raise OutlineError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
+    for position, line in enumerate(own):
+        if line[: len(line) - len(line.lstrip(b" \t"))].count(b"\t") and line.strip() and not _COMMENT.match(line):
+            raise OutlineError(position, "a tab in the indentation, which YAML does not allow")
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            raise OutlineError(position, "a byte that is not UTF-8") from None
+    return b"".join(own).decode().removeprefix("\ufeff")
+
+
+def _line_texts(text: str) -> list[str]:
+    return [line + "\n" for line in text.split("\n")]
+
+
+def _composed(text: str, line_of: Any) -> yaml.Node | None:
+    try:
+        _refuse_deep_nesting(text, line_of)
+        return yaml.compose(text, Loader=yaml.CSafeLoader)  # type: ignore[no-any-return]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise OutlineError(line_of(mark.index) if mark else 0, f"no valid YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise OutlineError(0, f"no valid YAML: {error}") from None
+
+
+def _refuse_deep_nesting(text: str, line_of: Any) -> None:
+    # Only flow collections and "- - -" nest without a line of their own, so short files cannot be deep otherwise.
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            depth += 1
+            if depth > DEEPEST_NESTING:
+                raise OutlineError(line_of(event.start_mark.index), "collections nested too deeply")
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            depth -= 1

@@ -1,0 +1,238 @@
+"""Blocks into and out of one shared file: bytes in, bytes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dagster_module_builder.blocks import Block, Layout, digest, ending_near, join, make_block
+from dagster_module_builder.errors import DamagedFileError, EditedBlockError
+from dagster_module_builder.formats.outline import KeyPath, OutlineError
+from dagster_module_builder.formats.shared_file import (
+    Contribution,
+    DamagedMarkersError,
+    Place,
+    Scaffold,
+    SharedFile,
+    take_apart,
+)
+
+#: The key under which a line feed that was added to the end of a file is remembered.
+END_OF_FILE: KeyPath = ("(end of file)",)
+
+Digests = dict[KeyPath, str]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the registry remembers of one file.
+
+    Attributes:
+        digests: By marker and slot, the digest of the block that was put there.
+        scaffolds: By slot, what was changed to make room.
+    """
+
+    digests: Mapping[str, Digests] = field(default_factory=dict)
+    scaffolds: Mapping[KeyPath, Scaffold] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> set[tuple[str, str]]:
+        """Every marker with each of its digests."""
+        return {(marker, value) for marker, slots in self.digests.items() for value in slots.values()}
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A file after a merge, and what to remember of it."""
+
+    text: bytes
+    digests: dict[str, Digests]
+    scaffolds: dict[KeyPath, Scaffold]
+
+
+def merge(
+    path: Path,
+    kind: SharedFile,
+    text: bytes,
+    changes: Mapping[str, Sequence[Contribution]],
+    known: Known,
+    *,
+    force: bool = False,
+) -> Merged:
+    """Bring what these modules give into a file, in place of whatever they gave before.
+
+    Args:
+        path: The file's path, for messages.
+        kind: Its format.
+        text: Its bytes.
+        changes: By marker, what the module gives; nothing takes its blocks out.
+        known: What the registry remembers.
+        force: Replace blocks that somebody edited.
+
+    Raises:
+        DamagedFileError: The file cannot be edited safely.
+        EditedBlockError: A block is not as it was put there, and ``force`` is not given.
+    """
+    layout = _taken_apart(path, kind, text, known)
+    try:
+        kept = _drop(path, kind, layout, changes, known, force=force)
+        wanted = [
+            (marker, contribution)
+            for marker, given in changes.items()
+            for contribution in given
+            if contribution.path not in kept.get(marker, {})
+        ]
+        scaffolds = dict(known.scaffolds)
+        wanted_slots = {contribution.path for _, contribution in wanted}
+        _clear(kind, layout, scaffolds, wanted_slots | _slots_in_use(kind, layout, known, changes, kept))
+        _prepare(kind, layout, scaffolds, wanted_slots)
+        digests = _put(kind, layout, scaffolds, wanted)
+    except OutlineError as error:
+        raise unsafe(path, layout.line_number(error.position), error.reason) from None
+    return Merged(join(layout), _united(known.digests, changes, kept, digests), scaffolds)
+
+
+def unsafe(path: Path, line: int, reason: str) -> DamagedFileError:
+    """Return the refusal of a file that cannot be edited safely."""
+    return DamagedFileError(path, line, reason, "Nothing was changed; mend that line and try again.")
+
+
+def _taken_apart(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layout:
+    try:
+        return take_apart(text, kind, known.pairs)
+    except DamagedMarkersError as error:
+        way_out = "Nothing was changed. Put the missing line back, or see what 'workspace.sync --repair' would do."
+        raise DamagedFileError(path, error.lines[0][0], f"a marker without its partner: {error}", way_out) from None
+    except OutlineError as error:
+        raise unsafe(path, error.position + 1, error.reason) from None
+
+
+def blocks_by_slot(
+    path: Path, kind: SharedFile, layout: Layout, marker_names: Sequence[str]
+) -> dict[str, dict[KeyPath, tuple[int, Block]]]:
+    """Return the blocks of these markers by marker and slot, with their positions.
+
+    Raises:
+        DamagedFileError: A slot holds two blocks of one marker.
+    """
+    names = set(marker_names)
+    found = [(at, block) for at, block in layout.blocks() if block.marker in names]
+    slots = kind.slots_of(layout, found)
+    counted = Counter((block.marker, slot) for slot, (_, block) in zip(slots, found, strict=True))
+    for slot, (at, block) in zip(slots, found, strict=True):
+        if counted[block.marker, slot] > 1:
+            where = f" in '{'.'.join(slot)}'" if slot else ""
+            reason = f"{counted[block.marker, slot]} blocks of {block.marker!r}{where}, where there can be one"
+            raise unsafe(path, layout.line_number(at), reason)
+    by_marker: dict[str, dict[KeyPath, tuple[int, Block]]] = {name: {} for name in marker_names}
+    for slot, located in zip(slots, found, strict=True):
+        by_marker[located[1].marker][slot] = located
+    return by_marker
+
+
+def _drop(
+    path: Path,
+    kind: SharedFile,
+    layout: Layout,
+    changes: Mapping[str, Sequence[Contribution]],
+    known: Known,
+    *,
+    force: bool,
+) -> dict[str, Digests]:
+    """Take out the blocks that are to go or to change; return those that stay as they are."""
+    kept: dict[str, Digests] = {}
+    located = blocks_by_slot(path, kind, layout, list(changes))
+    for marker, blocks in located.items():
+        wanted = {given.path: _bodies(given) for given in changes[marker]}
+        for slot, (at, block) in blocks.items():
+            remembered = known.digests.get(marker, {}).get(slot)
+            if block.digest == remembered and block.digest in wanted.get(slot, ()):
+                kept.setdefault(marker, {})[slot] = block.digest
+                continue
+            if block.digest != remembered and not force:
+                raise EditedBlockError(path, layout.line_number(at), marker, known=remembered is not None)
+            layout.discard(at, block)
+    return kept
+
+
+def _bodies(given: Contribution) -> set[str]:
+    return {digest(body) for body in (given.mapping, given.sequence) if body is not None}
+
+
+def _slots_in_use(
+    kind: SharedFile, layout: Layout, known: Known, changes: Mapping[str, object], kept: Mapping[str, Digests]
+) -> set[KeyPath]:
+    """Return the slots that still hold blocks; those of known modules are looked up, not searched for."""
+    others = (slots for marker, slots in known.digests.items() if marker not in changes)
+    in_use = {path for slots in (*others, *kept.values()) for path in slots}
+    strangers = [found for found in layout.blocks() if found[1].marker not in known.digests]
+    return in_use | set(kind.slots_of(layout, strangers))
+
+
+def _clear(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], in_use: set[KeyPath]) -> None:
+    """Take back what made room for blocks in slots that have none left."""
+    _restore_end(layout, scaffolds)
+    for path in sorted(set(scaffolds) - in_use - {END_OF_FILE}):
+        kind.clear(layout, path, scaffolds.pop(path))
+    _restore_end(layout, scaffolds)
+
+
+def _restore_end(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
+    scaffold = scaffolds.get(END_OF_FILE)
+    if scaffold is None or len(layout.own) in layout.placed:
+        return
+    if layout.own and layout.own[-1:] == list(scaffold.after):
+        layout.own[-1:] = scaffold.before
+        del scaffolds[END_OF_FILE]
+    elif not layout.placed:
+        del scaffolds[END_OF_FILE]
+
+
+def _prepare(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: set[KeyPath]) -> None:
+    for path in sorted(wanted):
+        before_last = layout.own[-1:]
+        made = kind.prepare(layout, path, scaffolds)
+        if made is None:
+            continue
+        scaffolds[path] = made
+        if before_last and layout.own[-1:] != before_last and before_last == layout.own[-2:-1]:
+            _end_line(layout, scaffolds, len(layout.own) - 2)
+
+
+def _end_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold], position: int) -> None:
+    """See to it that an own line ends, before something is put behind it."""
+    line = layout.own[position]
+    if not line.endswith(b"\n"):
+        layout.own[position] = line + ending_near(layout.own, position)
+        scaffolds[END_OF_FILE] = Scaffold((line,), (layout.own[position],))
+
+
+def _put(
+    kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: Sequence[tuple[str, Contribution]]
+) -> dict[str, Digests]:
+    digests: dict[str, Digests] = {}
+    places = kind.places(layout, [contribution for _, contribution in wanted])
+    for (marker, contribution), place in zip(wanted, places, strict=True):
+        if place.position == len(layout.own) and layout.own:
+            _end_line(layout, scaffolds, len(layout.own) - 1)
+        block = _block(marker, place, layout)
+        layout.place(place.position, block)
+        digests.setdefault(marker, {})[contribution.path] = block.digest
+    return digests
+
+
+def _block(marker: str, place: Place, layout: Layout) -> Block:
+    return make_block(marker, place.body, place.indent, ending_near(layout.own, place.position))
+
+
+def _united(
+    known: Mapping[str, Digests],
+    changes: Mapping[str, Sequence[Contribution]],
+    kept: Mapping[str, Digests],
+    put: Mapping[str, Digests],
+) -> dict[str, Digests]:
+    untouched = {marker: slots for marker, slots in known.items() if marker not in changes}
+    touched = {marker: {**kept.get(marker, {}), **put.get(marker, {})} for marker in changes}
+    return {marker: dict(slots) for marker, slots in {**untouched, **touched}.items() if slots}
