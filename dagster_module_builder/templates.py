@@ -1,0 +1,289 @@
+"""The one door to Cookiecutter: finds the shipped templates, asks their questions, renders them privately."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster_module_builder import cookiecutter_run
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MODULE = "cookiecutter-dagster-module"
+WORKSPACE = "cookiecutter-dagster-workspace"
+STRATEGIES = "deploy_strategies"
+
+Answer = str | bool
+
+_HERE = Path(__file__).parent
+_PREFIX = ".dagster-module-builder-"
+
+
+def template_folder(template: str | os.PathLike[str]) -> Path:
+    """Return the folder of a shipped template (``cookiecutter-dagster-module``), or of one given by its absolute path.
+
+    Raises:
+        ToolError: It is neither in the installed package nor beside it in a checkout.
+    """
+    places = [_HERE / "_shipped" / template, _HERE.parent / template]
+    for place in places:
+        if (place / "cookiecutter.json").is_file():
+            return place
+    raise ToolError(
+        f"Templates not found: {template} is not in {' or '.join(str(p.parent) for p in places)}. Install again."
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of a template; ``default`` may be a Jinja expression over earlier answers."""
+
+    name: str
+    prompt: str
+    default: Answer
+    choices: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Questionnaire:
+    """A template's questions in their order, as its hook before the prompts left them."""
+
+    folder: Path
+    context: Mapping[str, Any]
+    questions: tuple[Question, ...]
+
+    def __iter__(self) -> Iterator[Question]:
+        """Go through the questions in the order in which they are asked."""
+        return iter(self.questions)
+
+    def default(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
+        """Return the answer to ``question`` if nobody is asked, given the answers so far."""
+        if isinstance(question.default, bool):
+            return question.default
+        from cookiecutter.prompt import render_variable  # noqa: PLC0415  # a tenth of a second
+        from cookiecutter.utils import create_env_with_context  # noqa: PLC0415
+
+        with _importable(self.folder):
+            environment = create_env_with_context({"cookiecutter": dict(self.context)})
+        return str(render_variable(environment, question.default, dict(answers)))
+
+    def ask(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
+        """Ask on the terminal, as Cookiecutter asks."""
+        from cookiecutter import prompt  # noqa: PLC0415
+
+        number = self.questions.index(question) + 1
+        prefix = f"  [dim][{number}/{len(self.questions)}][/] "
+        default = self.default(question, answers)
+        if question.choices:
+            first = [default, *(choice for choice in question.choices if choice != default)]
+            texts = {question.name: {"__prompt__": question.prompt, **question.labels}}
+            return str(prompt.read_user_choice(question.name, first, texts, prefix))
+        plain = {question.name: question.prompt}
+        if isinstance(default, bool):
+            return bool(prompt.read_user_yes_no(question.name, default, plain, prefix))
+        return str(prompt.read_user_variable(question.name, default, plain, prefix))
+
+
+def questions(template: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Questionnaire:
+    """Return a template's questions, after its hook before the prompts (if any) has set their defaults.
+
+    Args:
+        template: As for ``template_folder``.
+        environment: Variables for the hook, beside the process's own.
+    """
+    folder = template_folder(template)
+    with _private_folder() as private:
+        context = json.loads((_prepared(folder, private, environment) / "cookiecutter.json").read_text("utf-8"))
+    prompts = context.pop("__prompts__", {})
+    asked = [_question(name, raw, prompts.get(name, name)) for name, raw in context.items() if not name.startswith("_")]
+    return Questionnaire(folder, context, tuple(asked))
+
+
+def _question(name: str, raw: Any, prompt: str | dict[str, str]) -> Question:
+    labels = {key: text for key, text in prompt.items() if key != "__prompt__"} if isinstance(prompt, dict) else {}
+    text = prompt.get("__prompt__", name) if isinstance(prompt, dict) else prompt
+    if isinstance(raw, list):
+        return Question(name, text, raw[0], tuple(raw), labels)
+    return Question(name, text, raw if isinstance(raw, bool) else str(raw))
+
+
+def _prepared(folder: Path, private: Path, environment: Mapping[str, str] | None) -> Path:
+    hooks = sorted(folder.glob("hooks/pre_prompt.*"))
+    if not hooks:
+        return folder
+    copy = shutil.copytree(folder, private / folder.name)
+    for hook in hooks:
+        script = copy / "hooks" / hook.name
+        command = [sys.executable, str(script)] if hook.suffix == ".py" else [str(script)]
+        code, said, complained = _run(command, "", copy, _child_environment(private, environment))
+        _pass_on(said)
+        if code:
+            raise RefusedError(_reason(complained) or f"The hook {hook.name} failed.")
+    return copy
+
+
+def render(
+    template: str | os.PathLike[str],
+    answers: Mapping[str, Answer],
+    into: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Path:
+    """Render a template below ``into`` and return the folder that it made there.
+
+    Nothing is asked, no personal Cookiecutter configuration is read, and no temporary or replay file is left.
+    What the hooks say goes to stderr.
+
+    Args:
+        template: As for ``template_folder``.
+        answers: By question; taken as they stand, never as Jinja. Questions without one get their default.
+        into: An existing folder; a ``staging`` one, from which the caller renames what it wants.
+        environment: Variables for the hooks, beside the process's own. Secrets belong here, never in ``answers``.
+
+    Raises:
+        UsageError: An answer is for no question, or is none of its question's choices.
+        RefusedError: A hook refused, with the hook's words.
+        ToolError: Cookiecutter failed.
+    """
+    folder = template_folder(template)
+    if _looks_like_jinja(str(into)):
+        raise RefusedError(f"Cookiecutter cannot work below {into}: it takes the braces in that path for a template.")
+    with _private_folder() as private:
+        arguments = _arguments(folder, _checked(folder, answers), into, private)
+        command = [sys.executable, cookiecutter_run.__file__]
+        before = set(into.iterdir())
+        code, said, complained = _run(command, json.dumps(arguments), private, _child_environment(private, environment))
+    _pass_on(said)
+    if code:
+        raise _failure(code, complained, into)
+    _pass_on(complained)
+    (made,) = set(into.iterdir()) - before
+    return made
+
+
+@contextlib.contextmanager
+def staging(beside: Path) -> Iterator[Path]:
+    """Give a private folder (0700) in ``beside``, on whose file system a rename is one step; it is gone afterwards."""
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=_PREFIX) as folder:
+        yield Path(folder)
+
+
+def _checked(folder: Path, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    context = json.loads((folder / "cookiecutter.json").read_text("utf-8"))
+    for name, answer in answers.items():
+        if name not in context or name.startswith("_"):
+            raise UsageError(f"{folder.name} asks no question {name!r}.")
+        if isinstance(context[name], list) and answer not in context[name]:
+            raise UsageError(f"{name}: {answer!r} is none of {', '.join(context[name])}.")
+    return {name: _as_literal(answer, context[name]) for name, answer in answers.items()}
+
+
+def _as_literal(answer: Answer, default: Any) -> Answer:
+    """Write an answer so that Jinja gives it back as it is; choices and booleans are not rendered."""
+    if isinstance(answer, bool) or isinstance(default, (list, bool)):
+        return answer
+    # Jinja reads the escapes of a string literal as Python does, but not surrogate pairs, which JSON would have.
+    text = (
+        answer.encode("unicode_escape")
+        .decode("ascii")
+        .replace('"', r"\x22")
+        .replace("{", r"\x7b")
+        .replace("}", r"\x7d")
+    )
+    return f'{{{{ "{text}" }}}}' if text else ""
+
+
+def _arguments(folder: Path, answers: Mapping[str, Answer], into: Path, private: Path) -> dict[str, Any]:
+    folders = {"replay_dir": str(private / "replay"), "cookiecutters_dir": str(private / "cookiecutters")}
+    return {
+        "template": str(folder),
+        "no_input": True,
+        "extra_context": answers,
+        "output_dir": str(into),
+        "default_config": folders,
+    }
+
+
+def _pass_on(said: str) -> None:
+    """Let the hooks be heard; on stderr, since stdout is for results."""
+    print(said, end="", file=sys.stderr)  # noqa: T201
+
+
+def _failure(code: int, said: str, into: Path) -> BuilderError:
+    if code == cookiecutter_run.FOLDER_EXISTS:
+        return RefusedError(f"The folder is in {into} already.")
+    if code == cookiecutter_run.HOOK_REFUSED:
+        # Cookiecutter's own last line adds nothing to what the hook said.
+        return RefusedError(_reason(said.rstrip().rpartition("\n")[0]) or said.strip())
+    return ToolError(_reason(said) or "Cookiecutter failed and did not say why.")
+
+
+def _reason(said: str) -> str:
+    text = said.strip()
+    before, traceback, after = text.partition("Traceback (most recent call last)")
+    return f"{before}{after.splitlines()[-1]}" if traceback else text
+
+
+def _child_environment(private: Path, environment: Mapping[str, str] | None) -> dict[str, str]:
+    temporary = private / "tmp"
+    temporary.mkdir(exist_ok=True)
+    # Templates may lie in a folder of the system's: no bytecode is written there.
+    return {**os.environ, **(environment or {}), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX.lstrip(".")) as folder:
+        yield Path(folder)
+
+
+def _run(command: list[str], given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    """Run a program with its children in a session of their own, so that an interrupt here ends all of them."""
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            said, complained = process.communicate(given)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, said, complained
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a template's own Jinja extensions be imported, but not stay: another template's may be called the same."""
+    known = set(sys.modules)
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - known:
+            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+                del sys.modules[name]
+
+
+def _looks_like_jinja(text: str) -> bool:
+    return any(mark in text for mark in ("{{", "{%", "{#"))

@@ -1,0 +1,259 @@
+"""Rendering through the one door to Cookiecutter, with real templates and real hooks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder import templates
+from dagster_module_builder.errors import RefusedError, ToolError, UsageError
+
+QUESTIONS = {
+    "name": "thing",
+    "title": "{{ cookiecutter.name | title }}",
+    "database": ["none", "postgresql"],
+    "wide": False,
+    "_private": "kept",
+    "__prompts__": {
+        "name": "Name of the thing",
+        "database": {"__prompt__": "Which database", "none": "None at all", "postgresql": "PostgreSQL"},
+    },
+}
+
+
+def make_template(folder: Path, body: str = "{{ cookiecutter.title }}", **hooks: str) -> Path:
+    template = folder / "a-template"
+    project = template / "{{cookiecutter.name}}"
+    project.mkdir(parents=True)
+    (template / "cookiecutter.json").write_text(json.dumps(QUESTIONS))
+    (project / "body.txt").write_text(body)
+    (template / "hooks").mkdir()
+    for name, code in hooks.items():
+        (template / "hooks" / f"{name}.py").write_text(textwrap.dedent(code))
+    return template
+
+
+@pytest.fixture
+def into(tmp_path: Path) -> Path:
+    folder = tmp_path / "into"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+def test_a_template_is_rendered_into_the_folder_given(tmp_path: Path, into: Path) -> None:
+    made = templates.render(make_template(tmp_path), {"name": "my-thing"}, into)
+    assert made == into / "my-thing"
+    assert (made / "body.txt").read_text() == "My-Thing"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{{ 1+1 }}",
+        "{% raw %}",
+        "{# no #}",
+        "a\"b'c\\d",
+        "a\nb",
+        "tab\there",
+        "ünï ☃ 😀",
+        "}}",
+        "",
+        "$HOME #x",
+        "\\x41",
+        "{{ '}}' }}",
+    ],
+)
+def test_an_answer_is_taken_as_it_is_typed(tmp_path: Path, into: Path, value: str) -> None:
+    made = templates.render(make_template(tmp_path), {"title": value}, into)
+    assert (made / "body.txt").read_bytes().decode() == value
+
+
+def test_a_choice_and_a_yes_or_no_arrive(tmp_path: Path, into: Path) -> None:
+    template = make_template(
+        tmp_path, "{{ cookiecutter.database }} {{ cookiecutter.wide }} {{ cookiecutter._private }}"
+    )
+    made = templates.render(template, {"database": "postgresql", "wide": True}, into)
+    assert (made / "body.txt").read_text() == "postgresql True kept"
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"), [({"database": "oracle"}, "none, postgresql"), ({"colour": "red"}, "'colour'")]
+)
+def test_an_answer_that_fits_no_question_is_wrong_usage(
+    tmp_path: Path, into: Path, answers: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        templates.render(make_template(tmp_path), answers, into)
+    assert list(into.iterdir()) == []
+
+
+def test_personal_configuration_is_not_read_and_no_replay_is_written(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".cookiecutterrc").write_text("default_context:\n  title: somebody else's\n")
+    monkeypatch.setenv("HOME", str(home))
+    made = templates.render(make_template(tmp_path), {}, into)
+    assert (made / "body.txt").read_text() == "Thing"
+    assert [path.name for path in home.iterdir()] == [".cookiecutterrc"]
+
+
+def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, into: Path, temporary: Path) -> None:
+    template = make_template(tmp_path, pre_prompt="", post_gen_project="")
+    templates.render(template, {}, into)
+    assert list(temporary.iterdir()) == []
+
+
+def test_hooks_are_heard_on_stderr(tmp_path: Path, into: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    template = make_template(
+        tmp_path, post_gen_project="import sys; print('on stdout'); print('on stderr', file=sys.stderr)"
+    )
+    templates.render(template, {}, into)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.split("\n") == ["on stdout", "on stderr", ""]
+
+
+def test_hooks_get_the_environment_given(tmp_path: Path, into: Path) -> None:
+    template = make_template(tmp_path, post_gen_project="import os; open('seen', 'w').write(os.environ['SECRET'])")
+    made = templates.render(template, {}, into, {"SECRET": "s3cret"})
+    assert (made / "seen").read_text() == "s3cret"
+
+
+@pytest.mark.parametrize("hook", ["pre_prompt", "pre_gen_project", "post_gen_project"])
+def test_a_refusing_hook_leaves_nothing_and_is_quoted(
+    tmp_path: Path, into: Path, temporary: Path, capfd: pytest.CaptureFixture[str], hook: str
+) -> None:
+    template = make_template(tmp_path, **{hook: "import sys; sys.exit('no port is left')"})
+    with pytest.raises(RefusedError) as refused:
+        templates.render(template, {}, into)
+    assert str(refused.value) == "no port is left"
+    assert list(into.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_crashing_hook_shows_its_last_line_only(tmp_path: Path, into: Path) -> None:
+    with pytest.raises(RefusedError) as refused:
+        templates.render(make_template(tmp_path, post_gen_project="{}['missing']"), {}, into)
+    assert str(refused.value) == "KeyError: 'missing'"
+
+
+def test_a_defect_of_the_template_is_named(tmp_path: Path, into: Path) -> None:
+    with pytest.raises(ToolError, match=r"body\.txt.*no_such"):
+        templates.render(make_template(tmp_path, "{{ cookiecutter.no_such }}"), {}, into)
+    assert list(into.iterdir()) == []
+
+
+def test_an_existing_folder_is_untouched(tmp_path: Path, into: Path) -> None:
+    (into / "thing").mkdir()
+    with pytest.raises(RefusedError, match="already"):
+        templates.render(make_template(tmp_path), {}, into)
+    assert list((into / "thing").iterdir()) == []
+
+
+def test_a_path_with_braces_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "{{ 1+1 }}"
+    folder.mkdir()
+    with pytest.raises(RefusedError, match="braces"):
+        templates.render(make_template(tmp_path), {}, folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("hook", ["pre_prompt", "pre_gen_project", "post_gen_project"])
+def test_an_interrupt_in_a_hook_leaves_nothing(tmp_path: Path, into: Path, hook: str) -> None:
+    flag = tmp_path / "in-the-hook"
+    touch = f"pathlib.Path({str(flag)!r}).touch()"
+    code = f"import pathlib, time; {touch}; time.sleep(60); pathlib.Path('late').touch()"
+    template = make_template(tmp_path, **{hook: code})
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    program = f"""
+from pathlib import Path
+from dagster_module_builder import templates
+with templates.staging(Path({str(into)!r})) as folder:
+    templates.render({str(template)!r}, {{}}, folder)
+"""
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(templates.__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE)
+    while not flag.exists():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, complained = process.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in complained
+    assert list(into.iterdir()) == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_staging_is_private_and_gone_afterwards(tmp_path: Path) -> None:
+    with templates.staging(tmp_path / "projects") as folder:
+        assert folder.parent == tmp_path / "projects"
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert list((tmp_path / "projects").iterdir()) == []
+
+
+def test_a_template_that_is_nowhere_is_named() -> None:
+    with pytest.raises(ToolError, match="Templates not found: no-such"):
+        templates.template_folder("no-such")
+
+
+def test_questions_come_in_order_with_prompts_and_choices(tmp_path: Path) -> None:
+    name, title, database, wide = templates.questions(make_template(tmp_path))
+    assert (name.name, name.prompt, name.default) == ("name", "Name of the thing", "thing")
+    assert title.prompt == "title"
+    assert (database.choices, database.prompt) == (("none", "postgresql"), "Which database")
+    assert database.labels == {"none": "None at all", "postgresql": "PostgreSQL"}
+    assert wide.default is False
+
+
+def test_a_derived_default_follows_the_answers(tmp_path: Path) -> None:
+    questionnaire = templates.questions(make_template(tmp_path))
+    _, title, database, wide = questionnaire
+    assert questionnaire.default(title, {"name": "blue"}) == "Blue"
+    assert questionnaire.default(database, {}) == "none"
+    assert questionnaire.default(wide, {}) is False
+
+
+def test_the_hook_before_the_prompts_sets_defaults(tmp_path: Path) -> None:
+    hook = """
+        import json, os, pathlib
+        file = pathlib.Path("cookiecutter.json")
+        context = json.loads(file.read_text())
+        file.write_text(json.dumps({**context, "name": os.environ["SUGGESTED"]}))
+    """
+    template = make_template(tmp_path, pre_prompt=hook)
+    name, *_ = templates.questions(template, {"SUGGESTED": "other"})
+    assert name.default == "other"
+    assert json.loads((template / "cookiecutter.json").read_text()) == QUESTIONS
+
+
+def test_asking_shows_prompt_and_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questionnaire = templates.questions(make_template(tmp_path))
+    name, title, database, wide = questionnaire
+    replies = iter(["typed", "", "2", "y"])
+    monkeypatch.setattr("builtins.input", lambda *_: next(replies))
+    answers: dict[str, templates.Answer] = {}
+    for question in (name, title, database, wide):
+        answers[question.name] = questionnaire.ask(question, answers)
+    assert answers == {"name": "typed", "title": "Typed", "database": "postgresql", "wide": True}
+    assert "Name of the thing" in capsys.readouterr().out
