@@ -55,7 +55,7 @@ class Merged:
 def merge(
     path: Path,
     kind: SharedFile,
-    text: bytes,
+    layout: Layout,
     changes: Mapping[str, Sequence[Contribution]],
     known: Known,
     *,
@@ -66,7 +66,7 @@ def merge(
     Args:
         path: The file's path, for messages.
         kind: Its format.
-        text: Its bytes.
+        layout: The file, taken apart; it is used up.
         changes: By marker, what the module gives; nothing takes its blocks out.
         known: What the registry remembers.
         force: Replace blocks that somebody edited.
@@ -75,7 +75,6 @@ def merge(
         DamagedFileError: The file cannot be edited safely.
         EditedBlockError: A block is not as it was put there, and ``force`` is not given.
     """
-    layout = _taken_apart(path, kind, text, known)
     try:
         kept = _drop(path, kind, layout, changes, known, force=force)
         wanted = [
@@ -99,7 +98,12 @@ def unsafe(path: Path, line: int, reason: str) -> DamagedFileError:
     return DamagedFileError(path, line, reason, "Nothing was changed; mend that line and try again.")
 
 
-def _taken_apart(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layout:
+def open_layout(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layout:
+    """Take a shared file apart.
+
+    Raises:
+        DamagedFileError: Its markers are damaged, or it cannot be read.
+    """
     try:
         return take_apart(text, kind, known.pairs)
     except DamagedMarkersError as error:

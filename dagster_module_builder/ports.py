@@ -10,11 +10,12 @@ import re
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-if __package__:
+if TYPE_CHECKING or __package__:
     from dagster_module_builder import settings
 else:
-    import settings  # type: ignore[no-redef]  # beside this file in the template's hooks
+    import settings  # beside this file in the template's hooks
 
 FIRST_PORT = 5440
 LAST_PORT = 65535

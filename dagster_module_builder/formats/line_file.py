@@ -40,6 +40,7 @@ class LineFile:
     def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
         """There is always room between lines."""
         del layout, path, made
+        return None  # noqa: RET501 - the protocol's answer for "nothing to make"
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
         """Nothing was made, so nothing is taken back."""

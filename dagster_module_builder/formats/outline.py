@@ -242,7 +242,7 @@ def _line_texts(text: str) -> list[str]:
 def _composed(text: str, line_of: Any) -> yaml.Node | None:
     try:
         _refuse_deep_nesting(text, line_of)
-        return yaml.compose(text, Loader=yaml.CSafeLoader)  # type: ignore[no-any-return]
+        return yaml.compose(text, Loader=yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise OutlineError(line_of(mark.index) if mark else 0, f"no valid YAML: {error.problem}") from None

@@ -1,0 +1,95 @@
+"""A module on disk: its names, and what it gives to the workspace's files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import NoModuleError, RefusedError
+from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.names import ModuleNames, problem_with_name
+
+#: A fragment's file name in ``workspace/local/``, by the shared file that it goes to.
+FRAGMENT_NAMES = {
+    workspace_yaml.NAME: "workspace.yaml",
+    env_file.NAME: ".env",
+    compose.NAME: "docker-compose.yml",
+    dockerfile.NAME: "dockerfile.snippet",
+}
+
+#: What the template records in a module: its version and the answers.
+RECORD = ".dagster-module.json"
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module: its folder, and the bytes of its fragments by the shared file that they go to."""
+
+    path: Path
+    fragments: Mapping[str, bytes]
+    template_version: str | None = None
+
+    @property
+    def names(self) -> ModuleNames:
+        """The names derived from the folder's."""
+        return ModuleNames(self.path.name)
+
+    def fragment_path(self, file: str) -> Path:
+        """Return where the fragment for a shared file lies."""
+        return self.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
+
+
+def locate(root: Path, name_or_path: str) -> Path:
+    """Return a module's folder, given its name or a path to it.
+
+    Raises:
+        NoModuleError: There is no such folder.
+        RefusedError: The name is none that a module can have.
+    """
+    is_path = os.sep in name_or_path or name_or_path in {".", ".."}
+    path = Path(name_or_path).expanduser().absolute() if is_path else root / settings.PROJECTS / name_or_path
+    path = Path(os.path.normpath(path))
+    if problem := problem_with_name(path.name):
+        raise RefusedError(problem)
+    if not path.is_dir():
+        raise NoModuleError(path.name, path.parent)
+    return path
+
+
+def read_module(path: Path) -> Module:
+    """Read a module's fragments.
+
+    Raises:
+        RefusedError: It has no ``workspace/local/``, or no location entry there.
+    """
+    folder = path / settings.FRAGMENTS
+    if not folder.is_dir():
+        raise RefusedError(
+            f"{path} has no {settings.FRAGMENTS}/, so there is nothing to integrate: 'upgrade {path.name}' creates it."
+        )
+    fragments = {
+        file: (folder / name).read_bytes() for file, name in FRAGMENT_NAMES.items() if (folder / name).is_file()
+    }
+    if workspace_yaml.NAME not in fragments:
+        raise RefusedError(f"{folder / 'workspace.yaml'} is missing: without it Dagster does not find the module.")
+    return Module(path, fragments, _record(path).get("template_version"))
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads((path / RECORD).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def modules_in(root: Path) -> list[Path]:
+    """Return the folders under ``projects/`` that have something to integrate, by name."""
+    projects = root / settings.PROJECTS
+    found = projects.iterdir() if projects.is_dir() else iter(())
+    return sorted(path for path in found if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name))

@@ -1,0 +1,157 @@
+"""``modules/.registry``: which modules are integrated, and what was written for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.errors import DamagedFileError
+from dagster_module_builder.formats.outline import KeyPath
+from dagster_module_builder.formats.shared_file import Scaffold
+from dagster_module_builder.merge import Digests, Known, Merged
+
+VERSION = "1.0.0"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One integrated module; ``data`` is its entry as the file holds it, unknown keys included."""
+
+    data: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The module's name."""
+        return str(self.data["name"])
+
+    @property
+    def marker(self) -> str:
+        """What its blocks are marked with."""
+        return str(self.data["marker"])
+
+    @property
+    def path(self) -> str:
+        """Its folder, relative to the workspace's root where it lies inside."""
+        return str(self.data["path"])
+
+    @property
+    def blocks(self) -> Mapping[str, str]:
+        """The digest of each of its blocks, by slot."""
+        found = self.data.get("blocks")
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def database(self) -> Mapping[str, Any] | None:
+        """Its database's type, service and port."""
+        return self.data.get("database")
+
+    @property
+    def provides(self) -> Mapping[str, Any] | None:
+        """What its blocks claim in the workspace (services, ports, …), as written when they were."""
+        return self.data.get("provides")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry file, parsed; everything unknown in it is kept."""
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The integrated modules, by name."""
+        return [Entry(data) for data in self.data.get("integrated_modules", [])]
+
+    def find(self, name: str) -> Entry | None:
+        """Return the entry of a module, or None."""
+        return next((entry for entry in self.entries if entry.name == name), None)
+
+    def known(self, file: str) -> Known:
+        """Return what is remembered of one shared file."""
+        digests: dict[str, Digests] = {}
+        for entry in self.entries:
+            slots = {path: value for slot, value in entry.blocks.items() if (path := _path_in(file, slot)) is not None}
+            if slots:
+                digests[entry.marker] = slots
+        scaffolds = {
+            path: Scaffold(_encoded(made["before"]), _encoded(made["after"]))
+            for slot, made in self.data.get("scaffolds", {}).items()
+            if (path := _path_in(file, slot)) is not None
+        }
+        return Known(digests, scaffolds)
+
+    def with_entries(self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged]) -> Registry:
+        """Return the registry with these entries put in (or, where None, taken out) and these files' scaffolds."""
+        kept = [entry for entry in self.entries if entry.name not in entries]
+        modules = sorted([*kept, *filter(None, entries.values())], key=lambda entry: entry.name)
+        scaffolds = {
+            slot: made
+            for slot, made in self.data.get("scaffolds", {}).items()
+            if not any(_path_in(file, slot) is not None for file in merged)
+        }
+        for file, result in merged.items():
+            for path, scaffold in result.scaffolds.items():
+                scaffolds[slot_name(file, path)] = _decoded(scaffold)
+        data = {**self.data, "version": self.data.get("version", VERSION)}
+        data["integrated_modules"] = [entry.data for entry in modules]
+        data.pop("scaffolds", None)
+        return replace(self, data={**data, "scaffolds": scaffolds} if scaffolds else data)
+
+    def to_bytes(self) -> bytes:
+        """Write the registry: a line for each module, so that a version control system merges it well."""
+        modules = ",\n".join("    " + json.dumps(entry, ensure_ascii=True) for entry in self.data["integrated_modules"])
+        fields = [
+            f"  {json.dumps(key)}: " + (f"[\n{modules}\n  ]" if key == "integrated_modules" and modules else json.dumps(value))
+            for key, value in self.data.items()
+        ]
+        return ("{\n" + ",\n".join(fields) + "\n}\n").encode()
+
+
+def slot_name(file: str, path: KeyPath) -> str:
+    """Return a slot's name: the file, and the key path behind a ``#``."""
+    return f"{file}#{'.'.join(path)}" if path else file
+
+
+def _path_in(file: str, slot: str) -> KeyPath | None:
+    name, _, path = slot.partition("#")
+    return (tuple(path.split(".")) if path else ()) if name == file else None
+
+
+def _encoded(lines: list[str]) -> tuple[bytes, ...]:
+    return tuple(line.encode("utf-8", "surrogateescape") for line in lines)
+
+
+def _decoded(scaffold: Scaffold) -> dict[str, list[str]]:
+    return {
+        side: [line.decode("utf-8", "surrogateescape") for line in lines]
+        for side, lines in (("before", scaffold.before), ("after", scaffold.after))
+    }
+
+
+def parse_registry(path: Path, text: bytes | None) -> Registry:
+    """Read the registry; a missing file is an empty one.
+
+    Raises:
+        DamagedFileError: The file is not what it has to be.
+    """
+    if text is None:
+        return Registry({"version": VERSION, "integrated_modules": []})
+    try:
+        data = json.loads(text)
+        entries = data["integrated_modules"]
+        if not all(isinstance(entry[key], str) for entry in entries for key in ("name", "marker", "path")):
+            raise TypeError
+        if len({entry["name"] for entry in entries}) != len(entries):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        raise DamagedFileError(
+            path,
+            line,
+            "this is not a registry of modules",
+            "See 'workspace.backups', and put one back with 'workspace.restore ID'.",
+        ) from None
+    return Registry(data)

@@ -1,0 +1,352 @@
+"""All files of a plan, or none: lock, backup, journal, commit, recovery.
+
+The journal holds the intent, and the backup the old bytes; both are on disk before the first file is replaced. Whoever
+comes next, under the same lock, finds a journal only after a crash, and takes everything back, or, where every file
+had been replaced already, lets it stand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.plan import FileChange, Plan
+
+#: How long a command waits for another one to end, in seconds.
+LOCK_WAIT = 60.0
+#: How long backups are kept.
+BACKUP_AGE = timedelta(days=7)
+
+_ID_FORMAT = "%Y%m%dT%H%M%S.%fZ"
+_TEMPORARY = ".dagster-module-builder.tmp"
+
+
+class LockedError(BuilderError):
+    """Another command holds the workspace."""
+
+
+class ChangedMeanwhileError(BuilderError):
+    """Somebody wrote a file between plan and commit."""
+
+
+class RolledBackError(BuilderError):
+    """A commit failed, and everything was put back."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the transaction's own files are."""
+
+    root: Path
+
+    @property
+    def modules(self) -> Path:
+        """The folder of the registry."""
+        return (self.root / settings.REGISTRY).parent
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.modules / ".lock"
+
+    @property
+    def holder(self) -> Path:
+        """Who holds the lock."""
+        return self.modules / ".lock-holder"
+
+    @property
+    def journal(self) -> Path:
+        """What a commit is about to do."""
+        return self.modules / ".journal"
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the backups."""
+        return self.root / settings.BACKUPS
+
+
+@contextlib.contextmanager
+def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
+    """Hold the workspace: no other command changes it meanwhile. Undo first what a crash left half done.
+
+    Args:
+        root: The workspace's root.
+        wait: How many seconds to wait for another holder.
+
+    Yields:
+        What was recovered, as messages; mostly nothing.
+
+    Raises:
+        LockedError: Another command holds it for longer than ``wait``.
+    """
+    places = Places(root)
+    places.modules.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(places.lock, timeout=wait, mode=0o644)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LockedError(f"The workspace is in use: {_holder(places)}. Try again when that has ended.") from None
+    except OSError as error:
+        raise RefusedError(f"{places.lock}: {error.strerror}: the workspace cannot be locked.") from None
+    try:
+        _write_holder(places)
+        yield recover(root)
+    finally:
+        places.holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _write_holder(places: Places) -> None:
+    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": since}
+    with contextlib.suppress(OSError):  # The holder is for people; the lock holds without it.
+        places.holder.write_text(json.dumps(holder))
+
+
+def _holder(places: Places) -> str:
+    try:
+        holder = json.loads(places.holder.read_text())
+        return f"'{holder['command']}' (process {holder['pid']} on {holder['host']}) holds it since {holder['since']}"
+    except (OSError, ValueError, KeyError):
+        return "another command holds it"
+
+
+def commit(root: Path, plan: Plan) -> str | None:
+    """Carry a plan out, under the lock. Return the backup's id, or None where there was nothing to do.
+
+    Raises:
+        ChangedMeanwhileError: A file is no longer as the plan saw it; nothing was changed.
+        RolledBackError: The commit failed; everything was put back.
+        RefusedError: A file cannot be written; nothing was changed.
+    """
+    changes = plan.effective
+    if not changes:
+        return None
+    targets = [_target(root, change) for change in changes]
+    _refuse_unwritable(targets)
+    places = Places(root)
+    try:
+        backup = _back_up(places, targets)
+        _write_journal(places, backup, targets)
+    except OSError as error:
+        _discard_journal(places)
+        raise RolledBackError(f"{_what(error)}: nothing was changed.") from None
+    _replace_all(root, targets)
+    prune_backups(root)
+    return backup
+
+
+def _replace_all(root: Path, targets: list[FileChange]) -> None:
+    try:
+        for change in targets:
+            _replace(change)
+        _discard_journal(Places(root))
+    except ChangedMeanwhileError as error:
+        recover(root)
+        raise ChangedMeanwhileError(f"{error} The workspace was restored from its backup.") from None
+    except OSError as error:
+        try:
+            recover(root)
+        except OSError:
+            raise RolledBackError(f"{_what(error)}: the next command restores the workspace.") from None
+        raise RolledBackError(f"{_what(error)}: workspace restored from backup.") from None
+    except BaseException:
+        recover(root)
+        raise
+
+
+def _what(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
+def _target(root: Path, change: FileChange) -> FileChange:
+    """Follow symbolic links inside the workspace."""
+    real = change.path.resolve()
+    if not real.is_relative_to(root.resolve()):
+        raise RefusedError(f"{change.path} leads out of the workspace, to {real}: nothing was changed.")
+    return FileChange(real, change.before, change.after, change.mode)
+
+
+def _refuse_unwritable(targets: list[FileChange]) -> None:
+    for change in targets:
+        found = change.path if change.path.exists() else change.path.parent
+        read_only = change.path.exists() and not stat.S_IMODE(change.path.stat().st_mode) & 0o200
+        if read_only or not os.access(found, os.W_OK):
+            raise RefusedError(f"{change.path} is read-only: nothing was changed.")
+        if change.path.exists() and change.path.stat().st_nlink > 1:
+            raise RefusedError(f"{change.path} has several hard links, which a replacement would part: nothing was changed.")
+        if os.path.ismount(change.path):
+            raise RefusedError(f"{change.path} is mounted singly and cannot be replaced: nothing was changed.")
+
+
+def _digest(text: bytes | None) -> str | None:
+    return None if text is None else hashlib.sha256(text).hexdigest()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _back_up(places: Places, targets: list[FileChange]) -> str:
+    identity = datetime.now(timezone.utc).strftime(_ID_FORMAT)
+    places.backups.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged = places.backups / f".{identity}.tmp"
+    staged.mkdir(mode=0o700)
+    files = []
+    for number, change in enumerate(targets):
+        held = None if change.before is None else f"{number}-{change.path.name}"
+        if held is not None and change.before is not None:
+            _write_synced(staged / held, change.before, stat.S_IMODE(change.path.stat().st_mode))
+        files.append({"path": _relative(places, change), "held": held})
+    _write_synced(staged / "backup.json", json.dumps({"id": identity, "files": files}).encode(), 0o600)
+    _sync_folder(staged)
+    staged.rename(places.backups / identity)
+    _sync_folder(places.backups)
+    return identity
+
+
+def _relative(places: Places, change: FileChange) -> str:
+    return str(change.path.relative_to(places.root.resolve()))
+
+
+def _write_journal(places: Places, backup: str, targets: list[FileChange]) -> None:
+    files = [
+        {"path": _relative(places, change), "before": _digest(change.before), "after": _digest(change.after)}
+        for change in targets
+    ]
+    staged = places.journal.with_name(places.journal.name + _TEMPORARY)
+    _write_synced(staged, json.dumps({"backup": backup, "files": files}).encode(), 0o600)
+    staged.rename(places.journal)
+    _sync_folder(places.modules)
+
+
+def _discard_journal(places: Places) -> None:
+    places.journal.with_name(places.journal.name + _TEMPORARY).unlink(missing_ok=True)
+    places.journal.unlink(missing_ok=True)
+    _sync_folder(places.modules)
+
+
+def _replace(change: FileChange) -> None:
+    staged = change.path.with_name(change.path.name + _TEMPORARY)
+    if change.after is not None:
+        _stage(staged, change)
+    if _read(change.path) != change.before:
+        staged.unlink(missing_ok=True)
+        raise ChangedMeanwhileError(f"{change.path} was changed by somebody else while the command ran.")
+    if change.after is None:
+        change.path.unlink()
+    else:
+        staged.rename(change.path)
+    _sync_folder(change.path.parent)
+
+
+def _stage(staged: Path, change: FileChange) -> None:
+    if change.after is None:
+        return
+    there = change.path.stat() if change.path.exists() else None
+    _write_synced(staged, change.after, stat.S_IMODE(there.st_mode) if there else change.mode)
+    if there and (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(staged, there.st_uid, there.st_gid)
+
+
+def _write_synced(path: Path, text: bytes, mode: int) -> None:
+    path.unlink(missing_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as file:
+        os.fchmod(handle, mode)
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def recover(root: Path) -> list[str]:
+    """Finish or undo what a crash left half done, under the lock; return what was done, as messages.
+
+    A second recovery changes nothing. A file that somebody wrote since is left as it is, and named.
+    """
+    places = Places(root)
+    journal = _read(places.journal)
+    if journal is None:
+        return []
+    intent = json.loads(journal)
+    states = [(file, _digest(_read(root.resolve() / file["path"]))) for file in intent["files"]]
+    finished = all(state == file["after"] for file, state in states)
+    messages = [] if finished else _undo(root, places.backups / intent["backup"], states)
+    for file in intent["files"]:
+        path = root.resolve() / file["path"]
+        path.with_name(path.name + _TEMPORARY).unlink(missing_ok=True)
+    _discard_journal(places)
+    return messages
+
+
+def _undo(root: Path, backup: Path, states: list[tuple[dict[str, Any], str | None]]) -> list[str]:
+    held = {file["path"]: file["held"] for file in json.loads((backup / "backup.json").read_bytes())["files"]}
+    messages = ["An earlier command was cut off: workspace restored from backup."]
+    for file, state in states:
+        path = root.resolve() / file["path"]
+        if state == file["after"] != file["before"]:
+            _put_back(path, backup / held[file["path"]] if held[file["path"]] else None)
+        elif state != file["before"]:
+            messages.append(f"{path} was changed by somebody since, and is left as it is; the old one is in {backup}.")
+    return messages
+
+
+def _put_back(path: Path, held: Path | None) -> None:
+    now = _read(path)
+    if held is None:
+        path.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    else:
+        _replace(FileChange(path, now, held.read_bytes(), stat.S_IMODE(held.stat().st_mode)))
+
+
+def backup_ids(root: Path) -> list[str]:
+    """Return the ids of the backups, oldest first."""
+    folder = Places(root).backups
+    return sorted(entry.name for entry in folder.iterdir() if _age_of(entry.name)) if folder.is_dir() else []
+
+
+def _age_of(identity: str) -> datetime | None:
+    try:
+        return datetime.strptime(identity, _ID_FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+
+
+def prune_backups(root: Path, now: datetime | None = None) -> list[str]:
+    """Remove backups older than a week, but never the newest; return their ids."""
+    oldest = (now or datetime.now(timezone.utc)) - BACKUP_AGE
+    folder = Places(root).backups
+    pruned = [name for name in backup_ids(root)[:-1] if (made := _age_of(name)) and made < oldest]
+    for name in pruned:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for leftover in folder.glob(".*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return pruned

@@ -1,0 +1,112 @@
+"""The workspace on disk: its shared files and its registry, read together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from dagster_module_builder import settings
+from dagster_module_builder.blocks import Layout
+from dagster_module_builder.errors import NoWorkspaceError
+from dagster_module_builder.facts import Facts, facts_of_workspace
+from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.formats.outline import Outline, OutlineError
+from dagster_module_builder.formats.shared_file import SharedFile
+from dagster_module_builder.merge import Known, open_layout, unsafe
+from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.registry import Registry, parse_registry
+
+#: The shared files, in the order in which they are shown and written.
+SHARED_FILES: dict[str, SharedFile] = {
+    kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE, compose.FILE, dockerfile.FILE)
+}
+#: Without these two there is nothing that a module could be added to.
+_NEEDED = (workspace_yaml.NAME, compose.NAME)
+
+MODES = {env_file.NAME: SECRET_MODE}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace as it was read at one moment: the bytes of its shared files (None: absent) and of its registry."""
+
+    root: Path
+    files: Mapping[str, bytes | None]
+    registry_bytes: bytes | None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry."""
+        return parse_registry(self.root / settings.REGISTRY, self.registry_bytes)
+
+    def path(self, file: str) -> Path:
+        """Return where a shared file is."""
+        return self.root / settings.SERVICES / file
+
+    def known(self, file: str) -> Known:
+        """Return what the registry remembers of a shared file."""
+        return self.registry.known(file)
+
+    def layout(self, file: str) -> Layout:
+        """Take a shared file apart anew."""
+        return open_layout(self.path(file), SHARED_FILES[file], self.files[file] or b"", self.known(file))
+
+    def own_text(self, file: str) -> bytes:
+        """Return the lines of a shared file that are its owner's."""
+        return b"".join(self._layouts[file].own)
+
+    def opened(self, file: str) -> Layout:
+        """Return a shared file taken apart; not to be edited."""
+        return self._layouts[file]
+
+    @cached_property
+    def _layouts(self) -> dict[str, Layout]:
+        return {file: self.layout(file) for file in SHARED_FILES}
+
+    def _own_data(self, file: str) -> object:
+        layout = self._layouts[file]
+        try:
+            return Outline(layout.own).load()
+        except OutlineError as error:
+            raise unsafe(self.path(file), layout.line_number(error.position), error.reason) from None
+
+    @cached_property
+    def compose_data(self) -> object:
+        """The owner's part of the compose file, as data."""
+        return self._own_data(compose.NAME)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the owner's lines claim."""
+        return facts_of_workspace(
+            self.compose_data, self._own_data(workspace_yaml.NAME), self.own_text(env_file.NAME)
+        )
+
+    @cached_property
+    def own_env(self) -> dict[str, str]:
+        """The variables that the owner's lines of ``.env`` set."""
+        return env_file.values(self.own_text(env_file.NAME))
+
+    @cached_property
+    def code_services(self) -> list[str]:
+        """The services that run modules' code."""
+        return compose.code_services(self.compose_data)
+
+
+def read_workspace(root: Path) -> Workspace:
+    """Read a workspace.
+
+    Raises:
+        NoWorkspaceError: There is none at this root.
+    """
+    services = root / settings.SERVICES
+    if not all((services / file).is_file() for file in _NEEDED):
+        raise NoWorkspaceError(root)
+    files = {file: _read(services / file) for file in SHARED_FILES}
+    return Workspace(root, files, _read(root / settings.REGISTRY))
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
