@@ -54,3 +54,11 @@ class EditedBlockError(RefusedError):
             f"{path}:{line}: the block of {marker!r} {found}. Nothing was changed: move your lines out of the block, "
             f"or give --force to replace it."
         )
+
+
+class ConflictError(RefusedError):
+    """The result would not work; names every reason."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        super().__init__("Nothing was changed, because it would not work:\n" + "\n".join(f"- {one}" for one in reasons))

@@ -50,7 +50,7 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initiali
         answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``.
 
     Raises:
-        RefusedError: ``root`` is no folder, or has a ``services/dagster`` that is no workspace; or an answer is refused.
+        RefusedError: ``root`` is no folder, has a ``services/dagster`` that is no workspace, or an answer is refused.
     """
     if is_workspace(root):
         return Initialized(root)

@@ -28,18 +28,16 @@ _RUNS_CODE = re.compile(r"dagster-webserver|dagit|dagster-daemon|dagster\s+dev|c
 _NAMED_FOR_CODE = re.compile(r"webserver|dagit|daemon|user.?code|code.?server")
 
 
-def contributions(fragment: bytes, shared: bytes, code_services: Sequence[str]) -> list[Contribution]:
+def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contribution]:
     """Return what a fragment gives to the compose file.
 
     Args:
         fragment: The module's ``workspace/local/docker-compose.yml``.
-        shared: The workspace's own lines of ``docker-compose.yml``.
         code_services: The services there that run code.
 
     Raises:
         OutlineError: The fragment cannot be read.
     """
-    del shared
     outline = Outline(split_lines(fragment))
     given: list[Contribution] = []
     for name in outline.children(()):

@@ -257,6 +257,7 @@ def _refuse_deep_nesting(text: str, line_of: Any) -> None:
         if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
             depth += 1
             if depth > DEEPEST_NESTING:
-                raise OutlineError(line_of(event.start_mark.index), "collections nested too deeply")
+                index = event.start_mark.index if event.start_mark else 0
+                raise OutlineError(line_of(index), "collections nested too deeply")
         elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
             depth -= 1

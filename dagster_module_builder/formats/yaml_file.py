@@ -36,7 +36,7 @@ class YamlFile:
         if key is None:
             return _created(layout, outline, path, made)
         if isinstance(key.value, yaml.CollectionNode) and key.value.flow_style:
-            return _expanded(layout, outline, key)
+            return _expanded(layout, outline, key, key.value)
         if is_empty(key.value):
             return _emptied(layout, outline, key) if key.value.value else None
         if isinstance(key.value, yaml.ScalarNode):
@@ -112,11 +112,10 @@ def _before_later_siblings(outline: Outline, position: int, path: KeyPath, made:
     return min(later, default=position)
 
 
-def _expanded(layout: Layout, outline: Outline, key: Key) -> Scaffold:
+def _expanded(layout: Layout, outline: Outline, key: Key, node: yaml.CollectionNode) -> Scaffold:
     """Write a collection in flow style (``[a, b]``) as one in block style."""
-    node = key.value
     nested_only = len(key.path) > 1
-    if (node.value and not nested_only) or outline.line(node) != outline.last_line(node) != key.line:
+    if (node.value and not nested_only) or not key.line == outline.line(node) == outline.last_line(node):
         raise OutlineError(key.line, f"'{'.'.join(key.path)}' is written in flow style: write it in block style")
     before = layout.own[key.line]
     head, tail = _around(outline, node)

@@ -1,0 +1,85 @@
+"""What two owners claim at once, and what nobody defines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dagster_module_builder.facts import Facts
+
+#: The owner of the lines outside all blocks.
+WORKSPACE = "the workspace"
+
+_KINDS = {
+    "services": "service",
+    "volumes": "volume",
+    "networks": "network",
+    "locations": "code location",
+    "env": "variable",
+    "ports": "host port",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Attributes:
+        severity: An error breaks the workspace, a warning may.
+        message: What was found.
+        where: The ``path:line``, or the path, that it was found in.
+        mend: The command, or the edit, that mends it.
+    """
+
+    severity: Literal["error", "warning"]
+    message: str
+    where: str = ""
+    mend: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.message}{'. ' + self.mend if self.mend else ''}"
+
+
+def duplicates(facts: Mapping[str, Facts], of: Iterable[str] | None = None) -> list[Finding]:
+    """Return everything that is claimed twice, with both owners named.
+
+    Args:
+        facts: What each owner claims.
+        of: Only what one of these owners takes part in; all of it when None.
+    """
+    wanted = set(facts) if of is None else set(of)
+    found: list[Finding] = []
+    for attribute, kind in _KINDS.items():
+        claims: dict[object, list[str]] = defaultdict(list)
+        for owner, claimed in facts.items():
+            for name in getattr(claimed, attribute):
+                claims[name].append(owner)
+        found += [
+            Finding("error", f"{kind} {name} is claimed by {_owners(owners)}", mend=_MENDS.get(attribute, _RENAME))
+            for name, owners in claims.items()
+            if len(owners) > 1 and wanted.intersection(owners)
+        ]
+    return found
+
+
+_RENAME = "Give one of them another name"
+_MENDS = {"ports": "Change the *PORT of one of them in its workspace/local/.env"}
+
+
+def _owners(owners: list[str]) -> str:
+    counted = [f"{owner} {owners.count(owner)} times" if owners.count(owner) > 1 else owner for owner in owners]
+    return " and ".join(dict.fromkeys(counted))
+
+
+def undefined(facts: Mapping[str, Facts], of: Iterable[str], environment: Iterable[str] = ()) -> list[Finding]:
+    """Return the variables that these owners use and nobody sets; ``environment`` are those set elsewhere."""
+    defined = {name for claimed in facts.values() for name in claimed.env} | set(environment)
+    return [
+        Finding("error", f"{owner} uses the variable {name}, which nobody sets", mend="Set it in its workspace/local/.env")
+        for owner in of
+        for name in facts[owner].uses
+        if name not in defined
+    ]

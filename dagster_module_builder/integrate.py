@@ -1,0 +1,270 @@
+"""Modules into the workspace and out of it: read, plan, check, commit, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_module_builder import settings
+from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
+from dagster_module_builder.errors import ConflictError, RefusedError
+from dagster_module_builder.facts import Facts, facts_of_bodies
+from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.merge import Merged, merge, unsafe
+from dagster_module_builder.module import Module, locate, read_module
+from dagster_module_builder.names import colliding
+from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.registry import Entry, slot_name
+from dagster_module_builder.transaction import commit, locked
+from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, read_workspace
+
+Contributions = Mapping[str, list[Contribution]]
+
+
+@dataclass(frozen=True)
+class Given:
+    """A module that is put in, what it gives to each shared file, and what it claims thereby."""
+
+    module: Module
+    contributions: Contributions
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did, or, with ``dry_run``, would do."""
+
+    plan: Plan
+    modules: tuple[str, ...]
+    dry_run: bool = False
+    backup: str | None = None
+    notes: tuple[str, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Looks at a plan before it is carried out; returns notes, raises where it must not be.
+Check = Callable[[Workspace, Plan], Iterable[str]]
+
+
+def add(
+    root: Path, name_or_path: str, *, dry_run: bool = False, force: bool = False, checks: Sequence[Check] = ()
+) -> Outcome:
+    """Bring a module into the workspace.
+
+    Args:
+        root: The workspace's root.
+        name_or_path: The module's name, or the path of its folder under ``projects/``.
+        dry_run: Plan and check, but change nothing.
+        force: Replace blocks of it that are there without the registry knowing them.
+        checks: What looks at the plan before it is carried out.
+
+    Raises:
+        RefusedError: It is integrated already, does not exist, or clashes with what is there. Nothing was changed.
+    """
+    with locked(root) as recovered:
+        workspace = read_workspace(root)
+        path = locate(root, name_or_path)
+        _refuse_outside(root, path)
+        if workspace.registry.find(path.name):
+            raise RefusedError(f"{path.name!r} is already integrated: use 'workspace.remove {path.name}' first.")
+        given = read_given(workspace, path)
+        _refuse_clashes(workspace, [given])
+        plan = plan_changes(workspace, [given], [], force=force)
+        return _carried_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
+
+
+def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False) -> Outcome:
+    """Take a module out of the workspace; its project folder and its data stay.
+
+    Raises:
+        RefusedError: It is not integrated, or somebody edited its blocks and ``force`` is not given.
+    """
+    with locked(root) as recovered:
+        workspace = read_workspace(root)
+        entry = workspace.registry.find(Path(name).name)
+        if entry is None:
+            raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
+        plan = plan_changes(workspace, [], [entry], force=force)
+        return _carried_out(workspace, plan, (entry.name,), recovered, dry_run=dry_run)
+
+
+def _carried_out(
+    workspace: Workspace,
+    plan: Plan,
+    modules: tuple[str, ...],
+    recovered: list[str],
+    *,
+    dry_run: bool,
+    checks: Sequence[Check] = (),
+) -> Outcome:
+    notes = [note for check in checks for note in check(workspace, plan)]
+    backup = None if dry_run else commit(workspace.root, plan)
+    return Outcome(plan, modules, dry_run, backup, (*recovered, *notes))
+
+
+def _refuse_outside(root: Path, path: Path) -> None:
+    if path.parent.resolve() != (root / settings.PROJECTS).resolve():
+        raise RefusedError(
+            f"{path} lies outside {root / settings.PROJECTS}, where the containers do not see it: "
+            f"give --move to have it moved there."
+        )
+
+
+def read_given(workspace: Workspace, path: Path) -> Given:
+    """Read a module and work out what it gives to this workspace.
+
+    Raises:
+        DamagedFileError: One of its fragments cannot be read.
+    """
+    module = read_module(path)
+    given = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
+    bodies = {(file, one.path): one.mapping or one.sequence or () for file, every in given.items() for one in every}
+    try:
+        facts = facts_of_bodies(bodies, workspace.own_env)
+    except yaml.YAMLError as error:
+        raise RefusedError(f"{path / settings.FRAGMENTS}: {error}") from None
+    return Given(module, given, facts)
+
+
+def _contributions(workspace: Workspace, module: Module, file: str) -> list[Contribution]:
+    fragment = module.fragments.get(file)
+    readers: dict[str, Callable[[bytes], list[Contribution]]] = {
+        workspace_yaml.NAME: workspace_yaml.contributions,
+        env_file.NAME: env_file.contributions,
+        compose.NAME: partial(compose.contributions, code_services=workspace.code_services),
+        dockerfile.NAME: dockerfile.contributions,
+    }
+    if fragment is None:
+        return []
+    try:
+        return readers[file](fragment)
+    except OutlineError as error:
+        raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
+
+
+def _refuse_clashes(workspace: Workspace, given: Sequence[Given]) -> None:
+    names = [entry.name for entry in workspace.registry.entries] + [one.module.path.name for one in given]
+    for one in given:
+        other = colliding(one.module.path.name, names)
+        if other:
+            raise RefusedError(f"{one.module.path.name!r} and {other!r} would share their derived names: rename one.")
+    facts = all_facts(workspace, given)
+    added = [one.module.path.name for one in given]
+    findings = [*duplicates(facts, of=added), *undefined(facts, added)]
+    if findings:
+        raise ConflictError([str(finding) for finding in findings])
+
+
+def all_facts(workspace: Workspace, given: Sequence[Given] = ()) -> dict[str, Facts]:
+    """Return what everybody claims: the workspace, the integrated modules, and those that are put in."""
+    replaced = {one.module.path.name for one in given}
+    others = [entry for entry in workspace.registry.entries if entry.name not in replaced]
+    return {
+        WORKSPACE: workspace.facts,
+        **{entry.name: _facts_of_entry(workspace, entry) for entry in others},
+        **{one.module.path.name: one.facts for one in given},
+    }
+
+
+def _facts_of_entry(workspace: Workspace, entry: Entry) -> Facts:
+    if entry.provides is not None:
+        return Facts.from_json(entry.provides)
+    return facts_of_bodies(bodies_of(workspace, entry.marker), workspace.own_env)
+
+
+def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]:
+    """Return the bodies of a marker's blocks, by file and slot."""
+    bodies = {}
+    for file, kind in SHARED_FILES.items():
+        layout = workspace.opened(file)
+        found = [(at, block) for at, block in layout.blocks() if block.marker == marker]
+        for (_, block), slot in zip(found, kind.slots_of(layout, found), strict=True):
+            bodies[file, slot] = block.body
+    return bodies
+
+
+def plan_changes(
+    workspace: Workspace, put: Sequence[Given], take: Sequence[Entry], *, force: bool = False, now: datetime | None = None
+) -> Plan:
+    """Plan which bytes the workspace's files get.
+
+    Args:
+        workspace: The workspace as it was read.
+        put: The modules that are put in, or brought up to date.
+        take: The modules that are taken out.
+        force: Replace or remove blocks that somebody edited.
+        now: The time that the registry gets; the clock's when None.
+
+    Raises:
+        DamagedFileError: A file cannot be edited safely.
+        EditedBlockError: A block is not as it was put there, and ``force`` is not given.
+    """
+    merged = {file: _merged(workspace, file, put, take, force=force) for file in SHARED_FILES}
+    entries = {entry.name: None for entry in take} | {
+        one.module.path.name: _entry(workspace, one, merged, now or datetime.now(timezone.utc)) for one in put
+    }
+    registry = workspace.registry.with_entries(entries, merged)
+    changes = [_change(workspace, file, result.text) for file, result in merged.items()]
+    registry_change = FileChange(workspace.root / settings.REGISTRY, workspace.registry_bytes, registry.to_bytes())
+    return Plan((*changes, registry_change))
+
+
+def _merged(
+    workspace: Workspace, file: str, put: Sequence[Given], take: Sequence[Entry], *, force: bool
+) -> Merged:
+    changes: dict[str, list[Contribution]] = {entry.marker: [] for entry in take}
+    changes |= {one.module.names.snake: one.contributions[file] for one in put}
+    layout = workspace.layout(file)
+    return merge(workspace.path(file), SHARED_FILES[file], layout, changes, workspace.known(file), force=force)
+
+
+def _change(workspace: Workspace, file: str, after: bytes) -> FileChange:
+    before = workspace.files[file]
+    absent = before is None and not after
+    return FileChange(workspace.path(file), before, None if absent else after, MODES.get(file, 0o644))
+
+
+def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now: datetime) -> Entry:
+    module, marker = given.module, given.module.names.snake
+    blocks = {
+        slot_name(file, path): value
+        for file, result in merged.items()
+        for path, value in result.digests.get(marker, {}).items()
+    }
+    there = workspace.registry.find(module.path.name)
+    data = dict(there.data) if there else {}
+    unchanged = data.get("blocks") == blocks
+    data |= {
+        "name": module.path.name,
+        "path": _relative(workspace.root, module.path),
+        "integrated_at": data["integrated_at"] if unchanged else now.isoformat(timespec="seconds"),
+        "database": _database(given),
+        "marker": marker,
+        "template_version": module.template_version,
+        "blocks": blocks,
+        "provides": given.facts.to_json(),
+    }
+    return Entry(data)
+
+
+def _relative(root: Path, path: Path) -> str:
+    return path.resolve().relative_to(root.resolve()).as_posix()
+
+
+def _database(given: Given) -> dict[str, Any] | None:
+    service = f"{given.module.names.snake}_db"
+    if service not in given.facts.services:
+        return None
+    fragment = yaml.load(given.module.fragments[compose.NAME], Loader=yaml.CSafeLoader)
+    image = str(fragment["services"][service].get("image", ""))
+    kind = "mysql" if "mysql" in image.lower() or "mariadb" in image.lower() else "postgresql"
+    return {"type": kind, "service": service, "port": next(iter(given.facts.ports), None)}
+
