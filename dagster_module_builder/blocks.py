@@ -73,6 +73,10 @@ class Layout:
     own: list[bytes]
     placed: dict[int, list[Block]] = field(default_factory=dict)
 
+    def copy(self) -> Layout:
+        """Return a layout that can be edited without this one."""
+        return Layout(list(self.own), {at: list(blocks) for at, blocks in self.placed.items()})
+
     def line_number(self, position: int) -> int:
         """Return where own line ``position`` stands in the whole file, counted from 1."""
         above = (block for at, blocks in self.placed.items() if at <= position for block in blocks)

@@ -184,7 +184,7 @@ def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, .
     """Return the bodies of a marker's blocks, by file and slot."""
     bodies = {}
     for file, kind in SHARED_FILES.items():
-        layout = workspace.opened(file)
+        layout = workspace.layouts[file]
         found = [(at, block) for at, block in layout.blocks() if block.marker == marker]
         for (_, block), slot in zip(found, kind.slots_of(layout, found), strict=True):
             bodies[file, slot] = block.body
@@ -222,8 +222,8 @@ def _merged(
 ) -> Merged:
     changes: dict[str, list[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {one.module.names.snake: one.contributions[file] for one in put}
-    layout = workspace.layout(file)
-    return merge(workspace.path(file), SHARED_FILES[file], layout, changes, workspace.known(file), force=force)
+    layout = workspace.layouts[file].copy()
+    return merge(workspace.path(file), SHARED_FILES[file], layout, changes, workspace.known[file], force=force)
 
 
 def _change(workspace: Workspace, file: str, after: bytes) -> FileChange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from dagster_module_builder.formats.shared_file import Scaffold
 from dagster_module_builder.merge import Digests, Known, Merged
 
 VERSION = "1.0.0"
+
+_DOT = "\\."
+_BETWEEN_KEYS = re.compile(r"(?<!\\)\.")
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,15 @@ class Registry:
 
 
 def slot_name(file: str, path: KeyPath) -> str:
-    """Return a slot's name: the file, and the key path behind a ``#``."""
-    return f"{file}#{'.'.join(path)}" if path else file
+    r"""Return a slot's name: the file, and the key path behind a ``#``; a dot within a key is written ``\.``."""
+    return f"{file}#{'.'.join(key.replace('.', _DOT) for key in path)}" if path else file
 
 
 def _path_in(file: str, slot: str) -> KeyPath | None:
     name, _, path = slot.partition("#")
-    return (tuple(path.split(".")) if path else ()) if name == file else None
+    if name != file:
+        return None
+    return tuple(key.replace(_DOT, ".") for key in _BETWEEN_KEYS.split(path)) if path else ()
 
 
 def _encoded(lines: list[str]) -> tuple[bytes, ...]:

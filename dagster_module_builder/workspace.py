@@ -45,28 +45,25 @@ class Workspace:
         """Return where a shared file is."""
         return self.root / settings.SERVICES / file
 
-    def known(self, file: str) -> Known:
-        """Return what the registry remembers of a shared file."""
-        return self.registry.known(file)
+    @cached_property
+    def known(self) -> dict[str, Known]:
+        """What the registry remembers of each shared file."""
+        return {file: self.registry.known(file) for file in SHARED_FILES}
 
-    def layout(self, file: str) -> Layout:
-        """Take a shared file apart anew."""
-        return open_layout(self.path(file), SHARED_FILES[file], self.files[file] or b"", self.known(file))
+    @cached_property
+    def layouts(self) -> dict[str, Layout]:
+        """Each shared file taken apart; to be copied before it is edited."""
+        return {
+            file: open_layout(self.path(file), kind, self.files[file] or b"", self.known[file])
+            for file, kind in SHARED_FILES.items()
+        }
 
     def own_text(self, file: str) -> bytes:
         """Return the lines of a shared file that are its owner's."""
-        return b"".join(self._layouts[file].own)
-
-    def opened(self, file: str) -> Layout:
-        """Return a shared file taken apart; not to be edited."""
-        return self._layouts[file]
-
-    @cached_property
-    def _layouts(self) -> dict[str, Layout]:
-        return {file: self.layout(file) for file in SHARED_FILES}
+        return b"".join(self.layouts[file].own)
 
     def _own_data(self, file: str) -> object:
-        layout = self._layouts[file]
+        layout = self.layouts[file]
         try:
             return Outline(layout.own).load()
         except OutlineError as error:
