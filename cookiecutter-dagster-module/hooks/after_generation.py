@@ -1,0 +1,103 @@
+"""What a rendered module still needs: its secrets, its modes, and a word about what comes next."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import settings
+
+PROGRAM = "dagster-module-builder"
+CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
+PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
+SECRETS_FILE = settings.FRAGMENTS / ".env"
+
+#: Files that only some answers need: path below the module, or below its package (``@``), and the answers that want it.
+OPTIONAL: dict[str, dict[str, set[str]]] = {
+    "@/database.py": {"database": {"postgresql", "mysql", "duckdb"}},
+    "tests/test_database.py": {"database": {"postgresql", "mysql", "duckdb"}},
+    "workspace/local/schema.sql": {"database": {"postgresql", "mysql"}},
+    "@/data": {"starter": {"sample"}},
+    "Dockerfile": {"code_server": {"own"}},
+    "@/health.py": {"code_server": {"own"}},
+    "tests/test_health.py": {"code_server": {"own"}},
+    "@/schedules.py": {"governance": {"standard", "enterprise"}},
+    "tests/integration": {"governance": {"standard", "enterprise"}},
+    "TROUBLESHOOTING.md": {"governance": {"standard", "enterprise"}},
+    "@/contract.py": {"governance": {"enterprise"}},
+    "@/ownership.py": {"governance": {"enterprise"}},
+    "@/notifiers.py": {"governance": {"enterprise"}},
+    "@/sensors.py": {"governance": {"enterprise"}},
+    "tests/test_contract.py": {"governance": {"enterprise"}},
+    "tests/test_sensors.py": {"governance": {"enterprise"}},
+    "RUNBOOK.md": {"governance": {"enterprise"}},
+    "SECURITY.md": {"governance": {"enterprise"}},
+    ".github": {"governance": {"enterprise"}},
+    ".pre-commit-config.yaml": {"governance": {"enterprise"}},
+}
+
+
+def main(answers: Mapping[str, Any]) -> None:
+    """Finish the module in the current folder; a person is told what comes next, a calling program is not."""
+    module = Path.cwd()
+    remove_unneeded(module, answers)
+    write_secrets(module / SECRETS_FILE)
+    if CALLER_VARIABLE not in os.environ:
+        go_on(module, answers)
+
+
+def remove_unneeded(module: Path, answers: Mapping[str, Any]) -> None:
+    """Remove the files that belong to other answers."""
+    package = f"src/{answers['name'].replace('-', '_')}_dagster"
+    for path, wanted_by in OPTIONAL.items():
+        if any(answers[question] not in wanted for question, wanted in wanted_by.items()):
+            _remove(module / path.replace("@", package))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_secrets(file: Path) -> None:
+    """Put the database's password, given in the environment or made here, and made ones for the rest, into an env file.
+
+    The file is readable by its owner alone before a secret stands in it.
+    """
+    text = file.read_text(encoding="utf-8")
+    file.chmod(0o600)
+    password = os.environ.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(24)
+    text = text.replace("@PASSWORD@", password).replace("@ROOT_PASSWORD@", secrets.token_urlsafe(24))
+    file.write_text(text, encoding="utf-8")
+
+
+def go_on(module: Path, answers: Mapping[str, Any]) -> None:
+    """Do what was asked for with the installed program, and print the commands for the rest."""
+    print(f"Made {module}", file=sys.stderr)
+    steps = [(answers["workspace"], adding(module)), (answers["deployment"], [PROGRAM, "configure-deployment", module.name])]
+    remaining = [command for wish, command in steps if wish == "later" or (wish == "yes" and not _run(command))]
+    if remaining:
+        print("Next:", *(f"  {shlex.join(command)}" for command in remaining), sep="\n", file=sys.stderr)
+
+
+def adding(module: Path) -> list[str]:
+    """Return the command that adds a module to the workspace, and moves it there when it stands elsewhere."""
+    in_place = module.parent == settings.workspace_root() / settings.PROJECTS
+    return [PROGRAM, "workspace.add", module.name] if in_place else [PROGRAM, "workspace.add", str(module), "--move"]
+
+
+def _run(command: list[str]) -> bool:
+    # Whatever comes of it, the module stays: Cookiecutter removes it when a hook fails.
+    if shutil.which(command[0]) is None:
+        print(f"{command[0]} is not on PATH.", file=sys.stderr)
+        return False
+    return subprocess.run(command, check=False).returncode == 0

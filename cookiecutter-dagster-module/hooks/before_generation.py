@@ -1,0 +1,79 @@
+"""The checks of all answers together, before a file is written.
+
+Each answer was checked when it was given, too; a replayed or a programmed answer was not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import answers as rules
+import names
+import ports
+import requirements
+import settings
+
+PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
+CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
+
+
+def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> None:
+    """Exit with the first problem, or tell what the chosen requirements mean."""
+    template = Path(repository)
+    problem = next(problems(template, answers, raw_answers), None)
+    if problem:
+        sys.exit(problem)
+    report_requirements(requirements.chosen(requirements.read_table(template / "requirements.json"), answers))
+
+
+def problems(template: Path, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> Iterator[str]:
+    """Yield everything that is wrong, the name first."""
+    database = answers["database"]
+    found = [names.problem_with_name(answers["name"])]
+    found += [rules.problem(question, answer, database) for question, answer in answers.items()]
+    found += _read_as_templates(template, raw_answers)
+    if database in rules.SERVERS:
+        found += [_problem_with_taken_port(int(answers["database_port"]))] if not any(found) else []
+        found += [rules.problem_with_password(os.environ[PASSWORD_VARIABLE])] if PASSWORD_VARIABLE in os.environ else []
+    yield from filter(None, found)
+
+
+def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[str | None]:
+    if CALLER_VARIABLE in os.environ:
+        return []
+    defaults = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
+    return [
+        rules.problem_with_raw_text(question, str(raw_answers[question]), defaults[question])
+        for question in rules.LONGEST_TEXT
+    ]
+
+
+def _problem_with_taken_port(port: int) -> str | None:
+    # An upgrade renders the answers of a module that has its port already.
+    if os.environ.get(CALLER_VARIABLE) == "upgrade":
+        return None
+    root = settings.workspace_root()
+    taken = ports.known_ports(root)
+    if port in taken:
+        owner = f"another database in {root} has it"
+    elif ports.is_listening(port):
+        owner = "something listens on it on this machine"
+    else:
+        return None
+    return f"The port {port} is taken, {owner}: {ports.next_free_port(taken)} is free."
+
+
+def report_requirements(chosen: list[requirements.Requirement]) -> None:
+    """Print which of the required programs this machine has, and a warning when they are large."""
+    for program in dict.fromkeys(program for row in chosen for program in row.programs):
+        found = "found" if shutil.which(program) else "not found (needed to run the module outside a container)"
+        print(f"  {program}: {found}", file=sys.stderr)
+    warning = requirements.size_warning(chosen)
+    if warning:
+        print(warning, file=sys.stderr)

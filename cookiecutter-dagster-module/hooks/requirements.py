@@ -1,0 +1,68 @@
+"""The table of system requirements: what each adds to a module, and what that weighs.
+
+Standard library only: hooks run where Cookiecutter was installed alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = "requires_"
+
+#: Above this many megabytes, of one package or of all together, a person is told.
+LARGE = 100
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One row; the packages map to the megabytes that each adds to an image."""
+
+    name: str
+    question: str
+    apt: Mapping[str, int] = field(default_factory=dict)
+    python: Mapping[str, int] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+    alternatives: str = ""
+
+    @property
+    def variable(self) -> str:
+        """The name of its question in Cookiecutter: ``requires_pdf``."""
+        return PREFIX + self.name
+
+    @property
+    def prompt(self) -> str:
+        """What a person is asked."""
+        return f"{self.question}? (+{sum(packages(self).values())} MB)"
+
+
+def packages(requirement: Requirement) -> dict[str, int]:
+    """Return all packages of a requirement with their megabytes."""
+    return {**requirement.apt, **requirement.python}
+
+
+def read_table(file: Path) -> list[Requirement]:
+    """Read ``requirements.json``, in its order."""
+    rows: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    return [Requirement(name, **(row | {"programs": tuple(row.get("programs", ()))})) for name, row in rows.items()]
+
+
+def chosen(table: list[Requirement], answers: Mapping[str, Any]) -> list[Requirement]:
+    """Return the rows that were answered with yes."""
+    return [requirement for requirement in table if answers.get(requirement.variable)]
+
+
+def size_warning(requirements: list[Requirement]) -> str | None:
+    """Warn of one package, or of a sum, above ``LARGE`` megabytes, with the alternatives; None when all is small."""
+    sizes: dict[str, int] = {}
+    for requirement in requirements:
+        sizes.update(packages(requirement))
+    total = sum(sizes.values())
+    if total <= LARGE:
+        return None
+    largest = ", ".join(f"{name} {size} MB" for name, size in sorted(sizes.items(), key=lambda item: -item[1]))
+    ways_out = [f"  instead of {row.name}: {row.alternatives}" for row in requirements if row.alternatives]
+    return "\n".join([f"The image grows by about {total} MB ({largest}).", *ways_out])

@@ -1,0 +1,84 @@
+"""The module's DuckDB database, a file beside its stored assets.
+
+DuckDB lets one process open a file, even for reading. So a connection is opened briefly, under a lock that others wait for.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from . import NAME
+from .storage import STORAGE_VARIABLE, storage_root
+
+PATH_VARIABLE = "{{ cookiecutter.__env }}_DB_PATH"
+
+
+class DatabaseError(dg.DagsterError):
+    """The database cannot be opened, and the message says what to do."""
+
+
+class Database(dg.ConfigurableResource["Database"]):
+    """Opens the database file, one process at a time.
+
+    ``path`` takes the place of the default; others are waited for up to ``timeout`` seconds.
+    """
+
+    path: str | None = None
+    timeout: float = 60.0
+
+    @contextmanager
+    def begin(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open a transaction: committed at the end, rolled back when anything fails. Keep it short: others wait.
+
+        Raises:
+            DatabaseError: Another process keeps the file for too long, or the file cannot be written.
+        """
+        file = self._file()
+        with self._lock(file), duckdb.connect(file) as connection:
+            connection.begin()
+            yield connection
+            connection.commit()
+
+    def replace_rows(self, name: str, rows: pd.DataFrame) -> None:
+        """Give the table ``name`` exactly these rows and columns, in one transaction."""
+        with self.begin() as connection:
+            connection.register("new_rows", rows)
+            connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS SELECT * FROM new_rows')
+
+    def _file(self) -> Path:
+        file = Path(self.path or os.environ.get(PATH_VARIABLE) or _default_path())
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"Cannot make {file.parent}: {error}. Set {PATH_VARIABLE} to another file.") from error
+        return file
+
+    @contextmanager
+    def _lock(self, file: Path) -> Iterator[None]:
+        lock = FileLock(f"{file}.lock")
+        try:
+            lock.acquire(timeout=self.timeout)
+        except Timeout as error:
+            raise DatabaseError(
+                f"{file} is in use by another process for {self.timeout:g} seconds: "
+                "wait for the other run to end, or give the resource a longer timeout."
+            ) from error
+        except OSError as error:
+            raise DatabaseError(f"Cannot write {file}: {error}. Set {PATH_VARIABLE} to another file.") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _default_path() -> str:
+    root = storage_root()
+    if "://" in root:
+        raise DatabaseError(f"DuckDB needs a disk, and {STORAGE_VARIABLE} is {root}: set {PATH_VARIABLE} to a file.")
+    return f"{root}/{NAME}/{NAME}.duckdb"

@@ -1,0 +1,99 @@
+"""The module's {{ title }} database.
+
+The variables ``{{ cookiecutter.__env }}_DB_*`` name it; ``.env.example`` explains each.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import dagster as dg
+import pandas as pd
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, inspect, make_url, table
+from sqlalchemy.exc import OperationalError
+
+PREFIX = "{{ cookiecutter.__env }}_DB_"
+SERVICE = "{{ cookiecutter.__snake }}_db"
+CONNECT_TIMEOUT = 10  # seconds
+
+
+class DatabaseError(dg.DagsterError):
+    """The database cannot be reached, and the message says what to do."""
+
+
+class Database(dg.ConfigurableResource["Database"]):
+    """Connections to the database, from a pool of the process; ``url`` takes the place of the variables."""
+
+    url: str | None = None
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Open a transaction: committed at the end, rolled back when anything fails.
+
+        Raises:
+            DatabaseError: A variable is missing, or the server cannot be reached.
+        """
+        with self._connected() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        try:
+            connection = self._engine.connect()
+        except OperationalError as error:
+            raise DatabaseError(_explained(error, self._engine.url)) from error
+        with connection:
+            yield connection
+
+    def replace_rows(self, name: str, rows: pd.DataFrame) -> None:
+        """Give the table ``name`` exactly these rows, in one transaction; a missing table is made."""
+        with self.begin() as connection:
+            if inspect(connection).has_table(name):
+                connection.execute(delete(table(name)))
+            rows.to_sql(name, connection, if_exists="append", index=False)
+
+    @cached_property
+    def _engine(self) -> Engine:
+        url = make_url(self.url) if self.url else url_from_environment()
+        options = {"connect_timeout": CONNECT_TIMEOUT} if url.host else {}
+        return create_engine(url, connect_args=options, pool_pre_ping=True, pool_recycle=1800)
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the pool's connections at the end of a run."""
+        self._engine.dispose()
+
+
+def url_from_environment() -> URL:
+    """Return the address of the database that the variables name.
+
+    Raises:
+        DatabaseError: A variable is missing.
+    """
+    return URL.create(
+        "{{ scheme }}",
+        host=os.environ.get(f"{PREFIX}HOST") or "127.0.0.1",
+        port=int(_required("PORT")),
+        database=_required("NAME"),
+        username=_required("USER"),
+        password=_required("PASSWORD"),
+    )
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(f"{PREFIX}{name}")
+    if not value:
+        raise DatabaseError(
+            f"{PREFIX}{name} is not set: it belongs in the .env of the workspace, where adding the module puts it, "
+            "or in that of the folder that Dagster is started in (see .env.example)."
+        )
+    return value
+
+
+def _explained(error: OperationalError, url: URL) -> str:
+    reason = " ".join(str(error.orig).split())
+    if "authentication failed" in reason or "Access denied" in reason:
+        cure = f"{PREFIX}PASSWORD is not the password that the server was first started with; its volume keeps that one"
+    else:
+        cure = f"is it up (docker compose up -d {SERVICE}), and do {PREFIX}HOST and {PREFIX}PORT name it?"
+    return f"Cannot connect to {url.render_as_string(hide_password=True)}: {cure} ({reason})"

@@ -1,0 +1,1 @@
+{% include cookiecutter.starter ~ '/assets.py' %}

@@ -1,0 +1,197 @@
+"""Where the assets' values are stored between steps and runs.
+
+Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, anything else as a pickle.
+The file's first bytes record which, so a value of another type simply takes the place of the old one.
+"""
+
+import os
+import pickle
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, get_args
+from urllib.parse import quote
+from uuid import uuid4
+
+import dagster as dg
+import pandas as pd
+import pyarrow.parquet as pq
+from upath import UPath
+
+if TYPE_CHECKING:
+    import polars as pl
+
+STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
+DEFAULT_STORAGE = "/tmp/dagster_storage"
+
+#: What a Parquet file begins with; a pickle never does.
+PARQUET_MARK = b"PAR1"
+
+
+class StorageError(dg.DagsterError):
+    """The storage cannot be written."""
+
+
+class OutputMissingError(FileNotFoundError):
+    """Nothing is stored for an asset that is needed."""
+
+
+def storage_root() -> str:
+    """Return the folder or the URL below which everything is stored."""
+    return os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
+
+
+def escaped(part: str) -> str:
+    """Make one name of a file from any text, reversibly: ``urllib.parse.unquote`` gives the text back.
+
+    A key such as ``../other`` would leave its asset's folder otherwise.
+    """
+    name = "".join(quote(character, safe="") if character.isascii() else character for character in part)
+    return name.replace(".", "%2E", 1) if name.startswith(".") else name or "%"
+
+
+class Storage(dg.UPathIOManager):
+    """Stores each output, or each partition of one, in a file of its own."""
+
+    extension = ".data"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
+        """Write a value so that a reader sees the whole old file or the whole new one."""
+        with _explained(path), _replacement(path) as written:
+            _write(obj, written)
+            context.add_output_metadata(_measures(obj, written))
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
+        """Read a value; a frame comes as pandas or Polars, as the input is annotated.
+
+        Raises:
+            OutputMissingError: Nothing is stored for the asset.
+        """
+        try:
+            with path.open("rb") as file:
+                return _read(file, _libraries(context.dagster_type.typing_type))
+        except FileNotFoundError as error:
+            raise OutputMissingError(_missing(context, path)) from error
+
+    def make_directory(self, path: UPath) -> None:
+        """Make the folder of an asset."""
+        with _explained(path):
+            super().make_directory(path)
+
+    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
+        """Return where an asset is stored below the root."""
+        return UPath(*(escaped(part) for part in context.asset_key.path))
+
+    # The base class joins the dimensions of a multi-partition before a subclass can see them apart, and then also looks
+    # for files of old Dagster versions under the raw key.
+    def _get_paths_for_partitions(self, context: dg.InputContext | dg.OutputContext) -> dict[str, UPath]:
+        folder = self._get_path_without_extension(context)
+        return {
+            key: self._with_extension(folder.joinpath(*map(escaped, _dimensions(key))))
+            for key in context.asset_partition_keys
+        }
+
+    def _get_multipartition_backcompat_paths(self, context: dg.InputContext | dg.OutputContext) -> dict[str, UPath]:
+        return {}
+
+
+class ModuleStorage(dg.ConfigurableIOManagerFactory[Storage]):
+    """The module's IO manager; ``base_path`` takes the place of ``DAGSTER_STORAGE_DIR``."""
+
+    base_path: str | None = None
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> Storage:
+        """Make the IO manager of a run."""
+        return Storage(UPath(self.base_path or storage_root()))
+
+
+def _dimensions(key: str) -> list[str]:
+    if isinstance(key, dg.MultiPartitionKey):
+        return [part for _, part in sorted(key.keys_by_dimension.items())]
+    return [key]
+
+
+@contextmanager
+def _replacement(path: UPath) -> Iterator[Path]:
+    """Give a local file to write; it takes the place of ``path`` once it is whole.
+
+    A rename within a folder is atomic, and so is the upload of one object.
+    """
+    if isinstance(path, Path):
+        written = path.with_name(f".{uuid4().hex}.tmp")
+        try:
+            yield written
+            written.replace(path)
+        finally:
+            written.unlink(missing_ok=True)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder, "output")
+            path.fs.put_file(f"{folder}/output", path.path)
+
+
+@contextmanager
+def _explained(path: UPath) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        cure = f"make room there, give the run write access, or set {STORAGE_VARIABLE} to another place"
+        raise StorageError(f"Cannot write {path}: {error.strerror or error}. {cure[0].upper()}{cure[1:]}.") from error
+
+
+def _write(obj: Any, file: Path) -> None:
+    if isinstance(obj, pd.DataFrame):
+        obj.to_parquet(file)
+    elif _is_polars(obj):
+        obj.lazy().collect().write_parquet(file)
+    else:
+        with file.open("wb") as stream:
+            pickle.dump(obj, stream, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def _is_polars(obj: Any) -> bool:
+    # A value can only be a Polars frame once Polars is imported; nobody else pays for the import.
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(obj, (polars.DataFrame, polars.LazyFrame))
+
+
+def _measures(obj: Any, file: Path) -> dict[str, int]:
+    measures = {"size_bytes": file.stat().st_size}
+    if isinstance(obj, pd.DataFrame) or _is_polars(obj):
+        measures["dagster/row_count"] = pq.read_metadata(file).num_rows
+    return measures
+
+
+def _read(file: IO[bytes], libraries: set[str]) -> Any:
+    mark = file.read(len(PARQUET_MARK))
+    file.seek(0)
+    if mark != PARQUET_MARK:
+        return pickle.load(file)
+    if "polars" in libraries:
+        return _polars_frame(file, libraries)
+    return pd.read_parquet(file)
+
+
+def _polars_frame(file: IO[bytes], libraries: set[str]) -> "pl.DataFrame | pl.LazyFrame":
+    import polars as pl
+
+    frame = pl.read_parquet(file)
+    return frame.lazy() if "LazyFrame" in libraries else frame
+
+
+def _libraries(annotation: Any) -> set[str]:
+    """Return the packages and names in an annotation, also inside ``dict[str, …]`` or ``… | None``."""
+    found = {getattr(annotation, "__module__", "").partition(".")[0], getattr(annotation, "__name__", "")}
+    return found.union(*map(_libraries, get_args(annotation)))
+
+
+def _missing(context: dg.InputContext, path: UPath) -> str:
+    if not context.has_asset_key:
+        return f"Nothing is stored at {path}: run the step before this one again."
+    key = context.asset_key.to_user_string()
+    return (
+        f"The asset {key} has no stored value at {path}: materialize {key} first. "
+        f"If it was materialized elsewhere, {STORAGE_VARIABLE} must name the same place for both runs."
+    )
