@@ -18,7 +18,7 @@ from dagster_module_builder import cookiecutter_run
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 MODULE = "cookiecutter-dagster-module"
 WORKSPACE = "cookiecutter-dagster-workspace"
@@ -77,7 +77,15 @@ class Questionnaire:
 
         with _importable(self.folder):
             environment = create_env_with_context({"cookiecutter": dict(self.context)})
-        return str(render_variable(environment, question.default, dict(answers)))
+        known: dict[str, Any] = {}
+        for name, raw in self.context.items():
+            if name == question.name:
+                break
+            first = raw[0] if isinstance(raw, list) and not name.startswith("_") else raw
+            known[name] = (
+                answers[name] if name in answers else _rendered(name, first, render_variable, environment, known)
+            )
+        return str(render_variable(environment, question.default, known))
 
     def ask(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
         """Ask on the terminal, as Cookiecutter asks."""
@@ -94,6 +102,13 @@ class Questionnaire:
         if isinstance(default, bool):
             return bool(prompt.read_user_yes_no(question.name, default, plain, prefix))
         return str(prompt.read_user_variable(question.name, default, plain, prefix))
+
+
+def _rendered(name: str, raw: Any, render_variable: Callable[..., Any], environment: Any, known: dict[str, Any]) -> Any:
+    """Give a variable its value as Cookiecutter does: those with one leading underscore are taken as they stand."""
+    if name.startswith("_") and not name.startswith("__"):
+        return raw
+    return render_variable(environment, raw, known)
 
 
 def questions(template: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Questionnaire:

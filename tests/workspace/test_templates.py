@@ -18,7 +18,8 @@ from dagster_module_builder.errors import RefusedError, ToolError, UsageError
 
 QUESTIONS = {
     "name": "thing",
-    "title": "{{ cookiecutter.name | title }}",
+    "__loud": "{{ cookiecutter.name | title }}",
+    "title": "{{ cookiecutter.__loud }}",
     "database": ["none", "postgresql"],
     "wide": False,
     "_private": "kept",
