@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -20,9 +20,9 @@ from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.merge import Merged, merge, unsafe
 from dagster_module_builder.module import Module, locate, read_module
-from dagster_module_builder.names import colliding
+from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.registry import Entry, slot_name
+from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
 from dagster_module_builder.transaction import commit, locked
 from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, read_workspace
 
@@ -47,7 +47,12 @@ class Outcome:
     dry_run: bool = False
     backup: str | None = None
     notes: tuple[str, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def registry(self) -> Registry:
+        """The registry as the plan leaves it."""
+        change = self.plan.changes[-1]
+        return parse_registry(change.path, change.after)
 
 
 #: Looks at a plan before it is carried out; returns notes, raises where it must not be.
@@ -76,9 +81,9 @@ def add(
         if workspace.registry.find(path.name):
             raise RefusedError(f"{path.name!r} is already integrated: use 'workspace.remove {path.name}' first.")
         given = read_given(workspace, path)
-        _refuse_clashes(workspace, [given])
+        refuse_clashes(workspace, [given])
         plan = plan_changes(workspace, [given], [], force=force)
-        return _carried_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
+        return carry_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
 
 
 def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False) -> Outcome:
@@ -93,10 +98,10 @@ def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False)
         if entry is None:
             raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
         plan = plan_changes(workspace, [], [entry], force=force)
-        return _carried_out(workspace, plan, (entry.name,), recovered, dry_run=dry_run)
+        return carry_out(workspace, plan, (entry.name,), recovered, dry_run=dry_run)
 
 
-def _carried_out(
+def carry_out(
     workspace: Workspace,
     plan: Plan,
     modules: tuple[str, ...],
@@ -105,6 +110,7 @@ def _carried_out(
     dry_run: bool,
     checks: Sequence[Check] = (),
 ) -> Outcome:
+    """Let the checks look at a plan, then commit it, unless it is a dry run."""
     notes = [note for check in checks for note in check(workspace, plan)]
     backup = None if dry_run else commit(workspace.root, plan)
     return Outcome(plan, modules, dry_run, backup, (*recovered, *notes))
@@ -150,17 +156,32 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
         raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
 
 
-def _refuse_clashes(workspace: Workspace, given: Sequence[Given]) -> None:
-    names = [entry.name for entry in workspace.registry.entries] + [one.module.path.name for one in given]
-    for one in given:
-        other = colliding(one.module.path.name, names)
-        if other:
-            raise RefusedError(f"{one.module.path.name!r} and {other!r} would share their derived names: rename one.")
-    facts = all_facts(workspace, given)
+def refuse_clashes(workspace: Workspace, given: Sequence[Given], leaving: Collection[str] = ()) -> None:
+    """Refuse modules that claim what somebody else has, or use a variable that nobody sets.
+
+    Args:
+        workspace: The workspace as it was read.
+        given: The modules that are put in.
+        leaving: The names of modules that are taken out by the same plan.
+
+    Raises:
+        ConflictError: With everything that was found.
+    """
+    _refuse_colliding_names(workspace, given, leaving)
+    facts = {owner: claimed for owner, claimed in all_facts(workspace, given).items() if owner not in leaving}
     added = [one.module.path.name for one in given]
     findings = [*duplicates(facts, of=added), *undefined(facts, added)]
     if findings:
         raise ConflictError([str(finding) for finding in findings])
+
+
+def _refuse_colliding_names(workspace: Workspace, given: Sequence[Given], leaving: Collection[str]) -> None:
+    owners: dict[str, str] = {}
+    names = [entry.name for entry in workspace.registry.entries if entry.name not in leaving]
+    for name in [*names, *(one.module.path.name for one in given)]:
+        other = owners.setdefault(folded(name), name)
+        if other != name:
+            raise RefusedError(f"{name!r} and {other!r} would share their derived names: rename one.")
 
 
 def all_facts(workspace: Workspace, given: Sequence[Given] = ()) -> dict[str, Facts]:

@@ -103,9 +103,10 @@ def suggested_name(text: str) -> str:
 
 def colliding(name: str, others: list[str]) -> str | None:
     """Return the one of ``others`` whose derived names equal those of ``name`` though it is another name."""
-    folded = _folded(name)
-    return next((other for other in others if other != name and _folded(other) == folded), None)
+    mine = folded(name)
+    return next((other for other in others if other != name and folded(other) == mine), None)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Return what two names have in common when everything derived from them is the same."""
     return name.replace("-", "_").casefold()

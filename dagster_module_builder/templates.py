@@ -27,7 +27,7 @@ STRATEGIES = "deploy_strategies"
 Answer = str | bool
 
 _HERE = Path(__file__).parent
-_PREFIX = ".dagster-module-builder-"
+STAGING_PREFIX = ".dagster-module-builder-"
 
 
 def template_folder(template: str | os.PathLike[str]) -> Path:
@@ -191,7 +191,7 @@ def render(
 def staging(beside: Path) -> Iterator[Path]:
     """Give a private folder (0700) in ``beside``, on whose file system a rename is one step; it is gone afterwards."""
     beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=beside, prefix=_PREFIX) as folder:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=STAGING_PREFIX) as folder:
         yield Path(folder)
 
 
@@ -260,7 +260,7 @@ def _child_environment(private: Path, environment: Mapping[str, str] | None) -> 
 
 @contextlib.contextmanager
 def _private_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix=_PREFIX.lstrip(".")) as folder:
+    with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX.lstrip(".")) as folder:
         yield Path(folder)
 
 

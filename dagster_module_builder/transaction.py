@@ -330,10 +330,11 @@ def _put_back(path: Path, held: Path | None) -> None:
 def backup_ids(root: Path) -> list[str]:
     """Return the ids of the backups, oldest first."""
     folder = Places(root).backups
-    return sorted(entry.name for entry in folder.iterdir() if _age_of(entry.name)) if folder.is_dir() else []
+    return sorted(entry.name for entry in folder.iterdir() if backup_time(entry.name)) if folder.is_dir() else []
 
 
-def _age_of(identity: str) -> datetime | None:
+def backup_time(identity: str) -> datetime | None:
+    """Return when a backup was made, or None where the name is no backup's."""
     try:
         return datetime.strptime(identity, _ID_FORMAT).replace(tzinfo=timezone.utc)
     except ValueError:
@@ -344,7 +345,7 @@ def prune_backups(root: Path, now: datetime | None = None) -> list[str]:
     """Remove backups older than a week, but never the newest; return their ids."""
     oldest = (now or datetime.now(timezone.utc)) - BACKUP_AGE
     folder = Places(root).backups
-    pruned = [name for name in backup_ids(root)[:-1] if (made := _age_of(name)) and made < oldest]
+    pruned = [name for name in backup_ids(root)[:-1] if (made := backup_time(name)) and made < oldest]
     for name in pruned:
         shutil.rmtree(folder / name, ignore_errors=True)
     for leftover in folder.glob(".*.tmp"):

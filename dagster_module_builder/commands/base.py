@@ -1,0 +1,86 @@
+"""What every task shares: its flags, its exit code, and help where Invoke would take ``--help`` for a name."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from dagster_module_builder.errors import BuilderError, UsageError
+from dagster_module_builder.settings import workspace_root
+
+INTERRUPTED = 130
+
+ROOT_HELP = "The workspace's root folder (default: $DAGSTER_WORKSPACE, else ~/workspace)."
+JSON_HELP = "Print JSON on stdout."
+DRY_RUN_HELP = "Show what would change, and change nothing."
+YES_HELP = "Answer every question with yes."
+
+_HELP_FLAGS = {"--help", "-h"}
+
+
+def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:  # noqa: A002 - Invoke's own word
+    """Make a task whose failures are one message on stderr and an exit code.
+
+    Args:
+        name: The task's name with its collection's (``workspace.add``).
+        help: What each flag means.
+        options: Passed on to Invoke.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Task[Any]:
+        @functools.wraps(body)
+        def run(context: Any, *args: Any, **flags: Any) -> Any:
+            if _HELP_FLAGS.intersection(value for value in (*args, *flags.values()) if isinstance(value, str)):
+                show_help(name)
+            try:
+                return body(context, *args, **flags)
+            except BuilderError as error:
+                raise Exit(f"Error: {error}", error.exit_code) from None
+            except KeyboardInterrupt:
+                raise Exit("Interrupted.", INTERRUPTED) from None
+            except BrokenPipeError:
+                # Whoever read our output has seen enough; Python would complain once more at its end.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                raise Exit(code=0) from None
+
+        made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), **options)(run)
+        return made
+
+    return decorate
+
+
+def show_help(name: str) -> NoReturn:
+    """Print the help of a task, and end."""
+    from dagster_module_builder.program import program  # noqa: PLC0415 - the program is made of the tasks
+
+    program().run([program_name(), "--help", name], exit=True)
+    raise Exit(code=0)
+
+
+def program_name() -> str:
+    """Return the name that a person typed to get here: ``invoke``, or the installed program's."""
+    typed = Path(sys.argv[0]).name
+    return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
+
+
+def root_of(given: str | None) -> Path:
+    """Return the workspace's root for the value of ``--root``."""
+    return workspace_root(given)
+
+
+def choice(flag: str, value: str, allowed: tuple[str, ...]) -> str:
+    """Return a flag's value if it is one of those allowed.
+
+    Raises:
+        UsageError: It is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"--{flag}: {value!r} is none of {', '.join(allowed)}.")
+    return value

@@ -1,0 +1,94 @@
+"""What a person reads: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.commands.base import program_name
+from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.plan import FileChange, Plan
+
+
+def say(text: str = "") -> None:
+    """Print a line of the result."""
+    print(text)  # noqa: T201 - this is where results are printed
+
+
+def tell(text: str) -> None:
+    """Print a message that is no result."""
+    print(text, file=sys.stderr)  # noqa: T201 - this is where messages are printed
+
+
+def say_json(data: Any) -> None:
+    """Print data for a program to read."""
+    say(json.dumps(data, indent=2, default=str))
+
+
+def interactive() -> bool:
+    """Tell whether somebody is there to be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Ask before something is destroyed.
+
+    Raises:
+        RefusedError: Nobody is there to be asked, and ``--yes`` is not given.
+    """
+    if yes:
+        return True
+    if not interactive():
+        raise RefusedError(f"{question} Nobody is there to answer: give --yes.")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def say_plan(plan: Plan, root: Path) -> None:
+    """Print each file that was made or changed, with the lines added and removed."""
+    width = max((len(_shown(change, root)) for change in plan.effective), default=0)
+    for change in plan.effective:
+        verb = "made   " if change.before is None else "removed" if change.after is None else "changed"
+        counts = [f"+{change.added}"] * bool(change.added) + [f"-{change.removed}"] * bool(change.removed)
+        say(f"  {verb} {_shown(change, root):<{width}}  {' '.join(counts)}".rstrip())
+    if not plan.effective:
+        say("  nothing to change")
+
+
+def _shown(change: FileChange, root: Path) -> str:
+    path = change.path
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def say_next(steps: Sequence[tuple[str, str]]) -> None:
+    """Print what to type next: commands without the program's name, and what each does."""
+    if not steps:
+        return
+    say("\nNext:")
+    commands = [f"{program_name()} {command}" for command, _ in steps]
+    width = max(map(len, commands))
+    for typed, (_, meaning) in zip(commands, steps, strict=True):
+        say(f"  {typed:<{width}}  {meaning}".rstrip())
+
+
+def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table whose columns are as wide as they need to be."""
+    table = [list(headings), *map(list, rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
+    for row in table:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def say_diff(diff: str) -> None:
+    """Print a unified diff, in colours on a terminal."""
+    if not (sys.stdout.isatty() and "NO_COLOR" not in os.environ):
+        say(diff)
+        return
+    from rich.console import Console  # noqa: PLC0415 - only where colours are wanted
+    from rich.syntax import Syntax  # noqa: PLC0415
+
+    Console().print(Syntax(diff, "diff", background_color="default"))

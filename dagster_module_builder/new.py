@@ -1,0 +1,97 @@
+"""A new module in the workspace: rendered beside, renamed into place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder import settings, templates
+from dagster_module_builder.errors import NoWorkspaceError, RefusedError, UsageError
+from dagster_module_builder.initialize import is_workspace
+from dagster_module_builder.names import colliding, problem_with_name
+from dagster_module_builder.templates import Answer, Question, Questionnaire
+from dagster_module_builder.transaction import locked
+
+#: Tells the template's hooks that their caller moves the module and integrates it.
+CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
+
+#: Asks one question, given the answers so far.
+Ask = Callable[[Questionnaire, Question, Mapping[str, Answer]], Answer]
+
+
+@dataclass(frozen=True)
+class NewModule:
+    """A module that was made: its folder, its files, and what was answered."""
+
+    path: Path
+    files: tuple[Path, ...]
+    answers: Mapping[str, Answer]
+
+
+def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = None) -> NewModule:
+    """Make a module under ``projects/``; whatever fails or interrupts it leaves nothing behind.
+
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        given: Answers by question, as the template names them.
+        ask: Asks the questions without an answer; None takes the defaults.
+
+    Raises:
+        RefusedError: The name or an answer is refused, or the folder exists. Nothing was written.
+        UsageError: An answer is for no question.
+    """
+    if problem := problem_with_name(name):
+        raise RefusedError(problem)
+    if not is_workspace(root):
+        raise NoWorkspaceError(root)
+    # Held from the port's detection to the rename: nobody else is offered the same port meanwhile.
+    with locked(root):
+        projects = root / settings.PROJECTS
+        _refuse_taken(projects, name)
+        _remove_leftovers(projects)
+        environment = {CALLER_VARIABLE: "1", settings.ROOT_VARIABLE: str(root)}
+        questionnaire = templates.questions(templates.MODULE, environment)
+        answers = _answered(questionnaire, {"name": name, **given}, ask)
+        with templates.staging(projects) as staged:
+            made = templates.render(templates.MODULE, answers, staged, environment)
+            path = made.rename(projects / name)
+    files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
+    return NewModule(path, files, answers)
+
+
+def _refuse_taken(projects: Path, name: str) -> None:
+    if (projects / name).exists() or (projects / name).is_symlink():
+        raise RefusedError(f"{projects / name} exists already and was not touched.")
+    if other := colliding(name, [path.name for path in projects.iterdir()] if projects.is_dir() else []):
+        raise RefusedError(f"{name!r} and {other!r}, which exists, would share their derived names: choose another.")
+
+
+def _remove_leftovers(projects: Path) -> None:
+    """Remove the staging folders of earlier commands that were killed; under the lock none is in use."""
+    for leftover in projects.glob(f"{templates.STAGING_PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer], ask: Ask | None) -> dict[str, Answer]:
+    unknown = set(given) - {question.name for question in questionnaire}
+    if unknown:
+        raise UsageError(f"The template asks no question {', '.join(sorted(unknown))}.")
+    answers: dict[str, Answer] = {}
+    for question in questionnaire:
+        if question.name in given:
+            answers[question.name] = given[question.name]
+        elif ask and _matters(question, answers):
+            answers[question.name] = ask(questionnaire, question, answers)
+        else:
+            answers[question.name] = questionnaire.default(question, answers)
+    return answers
+
+
+def _matters(question: Question, answers: Mapping[str, Answer]) -> bool:
+    """Tell whether a question has to be asked: those about a database server only where there is one."""
+    if not question.name.startswith("database_"):
+        return True
+    return answers.get("database") in {"postgresql", "mysql"}

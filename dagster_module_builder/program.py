@@ -1,0 +1,55 @@
+"""The installed program: the same tasks as ``invoke`` has in a checkout, in any folder."""
+
+from __future__ import annotations
+
+import sys
+
+from invoke.exceptions import Exit, ParseError
+from invoke.program import Program
+
+from dagster_module_builder import __version__
+from dagster_module_builder.commands import namespace
+from dagster_module_builder.commands.base import INTERRUPTED
+from dagster_module_builder.errors import UsageError
+
+NAME = "dagster-module-builder"
+
+
+class BuilderProgram(Program):
+    """Invoke's program with exit code 2 for wrong usage and 130 for an interrupt (Invoke gives 1 for both)."""
+
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002 - Invoke's own word
+        """Parse, run, and end with the task's exit code."""
+        try:
+            super().run(argv, exit=exit)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Parse what stands before the tasks."""
+        self._parsed(super().parse_core, argv)
+
+    def parse_tasks(self) -> None:
+        """Parse the tasks and their flags."""
+        self._parsed(super().parse_tasks)
+
+    def parse_cleanup(self) -> None:
+        """Do what ends before a task runs: help and lists."""
+        self._parsed(super().parse_cleanup)
+
+    @staticmethod
+    def _parsed(parse, *args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205 - whatever Invoke passes
+        try:
+            return parse(*args)
+        except ParseError as error:
+            raise Exit(str(error), UsageError.exit_code) from None
+
+
+def program() -> BuilderProgram:
+    """Return the program."""
+    return BuilderProgram(name=NAME, binary=NAME, namespace=namespace, version=__version__)
+
+
+def main() -> None:
+    """Run the program on the command line's arguments."""
+    program().run()

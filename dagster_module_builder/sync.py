@@ -1,0 +1,63 @@
+"""All modules of the workspace in one plan: new ones in, changed ones up to date, vanished ones out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, read_given, refuse_clashes
+from dagster_module_builder.module import modules_in
+from dagster_module_builder.registry import Entry
+from dagster_module_builder.transaction import locked
+from dagster_module_builder.workspace import Workspace, read_workspace
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a sync did, or would do: names of modules by what happened to them."""
+
+    outcome: Outcome
+    added: tuple[str, ...]
+    updated: tuple[str, ...]
+    removed: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+
+def sync(
+    root: Path, *, prune: bool = False, dry_run: bool = False, force: bool = False, checks: Sequence[Check] = ()
+) -> Synced:
+    """Bring every module under ``projects/`` into the workspace as its fragments are now.
+
+    Args:
+        root: The workspace's root.
+        prune: Take out the modules whose project folder is gone.
+        dry_run: Plan and check, but change nothing.
+        force: Replace blocks that somebody edited.
+        checks: What looks at the plan before it is carried out.
+
+    Raises:
+        RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
+    """
+    with locked(root) as recovered:
+        workspace = read_workspace(root)
+        given = [read_given(workspace, path) for path in modules_in(root)]
+        vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
+        taken = vanished if prune else []
+        refuse_clashes(workspace, given, leaving=[entry.name for entry in taken])
+        plan = plan_changes(workspace, given, taken, force=force)
+        names = tuple(one.module.path.name for one in given)
+        outcome = carry_out(workspace, plan, names, recovered, dry_run=dry_run, checks=checks)
+    return _told_apart(workspace, outcome, vanished, taken)
+
+
+def _told_apart(workspace: Workspace, outcome: Outcome, vanished: Sequence[Entry], taken: Sequence[Entry]) -> Synced:
+    before = {entry.name: entry.blocks for entry in workspace.registry.entries}
+    after = {entry.name: entry.blocks for entry in outcome.registry.entries}
+    return Synced(
+        outcome,
+        added=tuple(name for name in after if name not in before),
+        updated=tuple(name for name in after if name in before and before[name] != after[name]),
+        removed=tuple(entry.name for entry in taken),
+        vanished=tuple(entry.name for entry in vanished if entry not in taken),
+    )

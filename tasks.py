@@ -1,0 +1,5 @@
+"""The tasks of ``invoke`` in this folder; ``dagster-module-builder`` offers the same ones anywhere."""
+
+from dagster_module_builder.commands import namespace
+
+__all__ = ["namespace"]
