@@ -8,13 +8,19 @@ if [[ ${1:-postgres} != postgres && ${1:-} != -* ]]; then
 fi
 [[ ${1:-} == postgres ]] && shift
 
-as_postgres=(setpriv --reuid=postgres --regid=postgres --init-groups)
+mkdir -p "$PGDATA"
+if ((EUID == 0)); then
+    chown -R postgres:postgres "$PGDATA" /var/run/postgresql
+    chmod 700 "$PGDATA"
+    exec setpriv --reuid=postgres --regid=postgres --init-groups bash "$0" postgres "$@"
+fi
+
 user=${POSTGRES_USER:-postgres}
 database=${POSTGRES_DB:-$user}
 
 run_sql() {
     # Connections of psql go to the socket, whatever PGHOST says.
-    PGHOST='' PGPASSWORD=$POSTGRES_PASSWORD "${as_postgres[@]}" psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$user" "$@"
+    PGHOST='' PGPASSWORD=$POSTGRES_PASSWORD psql -v ON_ERROR_STOP=1 --no-psqlrc --username "$user" "$@"
 }
 
 first_start() {
@@ -22,10 +28,10 @@ first_start() {
         echo 'Database is uninitialized and superuser password is not specified: set POSTGRES_PASSWORD.' >&2
         exit 1
     fi
-    "${as_postgres[@]}" initdb --username="$user" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") \
+    initdb --username="$user" --pwfile=<(printf '%s\n' "$POSTGRES_PASSWORD") \
         --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8
     printf '\nhost all all all scram-sha-256\n' >>"$PGDATA/pg_hba.conf"
-    "${as_postgres[@]}" pg_ctl -w -D "$PGDATA" -o "-c listen_addresses='' -p ${PGPORT:-5432}" start
+    pg_ctl -w -D "$PGDATA" -o "-c listen_addresses='' -p ${PGPORT:-5432}" start
     if [[ $database != postgres ]]; then
         run_sql --dbname postgres --set name="$database" <<<'CREATE DATABASE :"name";'
     fi
@@ -36,13 +42,10 @@ first_start() {
             *.sh) echo "$0: running $file"; bash "$file" ;;
         esac
     done
-    "${as_postgres[@]}" pg_ctl -w -D "$PGDATA" -m fast stop
+    pg_ctl -w -D "$PGDATA" -m fast stop
 }
 
-mkdir -p "$PGDATA"
-chown -R postgres:postgres "$PGDATA" /var/run/postgresql
-chmod 700 "$PGDATA"
 if [[ ! -s $PGDATA/PG_VERSION ]]; then
     first_start
 fi
-exec "${as_postgres[@]}" postgres -D "$PGDATA" -c listen_addresses='*' "$@"
+exec postgres -D "$PGDATA" -c listen_addresses='*' "$@"
