@@ -19,7 +19,7 @@ from dagster_module_builder.formats import compose, dockerfile, env_file, worksp
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.merge import Merged, merge, unsafe
-from dagster_module_builder.module import Module, locate, read_module
+from dagster_module_builder.module import Module, in_projects, locate, read_module
 from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
@@ -51,8 +51,13 @@ class Outcome:
     @property
     def registry(self) -> Registry:
         """The registry as the plan leaves it."""
-        change = self.plan.changes[-1]
-        return parse_registry(change.path, change.after)
+        return planned_registry(self.plan)
+
+
+def planned_registry(plan: Plan) -> Registry:
+    """Return the registry as a plan leaves it."""
+    change = plan.changes[-1]
+    return parse_registry(change.path, change.after)
 
 
 #: Looks at a plan before it is carried out; returns notes, raises where it must not be.
@@ -60,15 +65,22 @@ Check = Callable[[Workspace, Plan], Iterable[str]]
 
 
 def add(
-    root: Path, name_or_path: str, *, dry_run: bool = False, force: bool = False, checks: Sequence[Check] = ()
+    root: Path,
+    name_or_path: str,
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    move: bool = False,
+    checks: Sequence[Check] = (),
 ) -> Outcome:
     """Bring a module into the workspace.
 
     Args:
         root: The workspace's root.
-        name_or_path: The module's name, or the path of its folder under ``projects/``.
+        name_or_path: The module's name, or the path of its folder.
         dry_run: Plan and check, but change nothing.
         force: Replace blocks of it that are there without the registry knowing them.
+        move: Move its folder under ``projects/`` first, where it is elsewhere.
         checks: What looks at the plan before it is carried out.
 
     Raises:
@@ -76,14 +88,14 @@ def add(
     """
     with locked(root) as recovered:
         workspace = read_workspace(root)
-        path = locate(root, name_or_path)
-        _refuse_outside(root, path)
-        if workspace.registry.find(path.name):
-            raise RefusedError(f"{path.name!r} is already integrated: use 'workspace.remove {path.name}' first.")
-        given = read_given(workspace, path)
-        refuse_clashes(workspace, [given])
-        plan = plan_changes(workspace, [given], [], force=force)
-        return carry_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
+        found = locate(root, name_or_path)
+        if workspace.registry.find(found.name):
+            raise RefusedError(f"{found.name!r} is already integrated: use 'workspace.remove {found.name}' first.")
+        with in_projects(root, found, move=move and not dry_run) as path:
+            given = read_given(workspace, path)
+            refuse_clashes(workspace, [given])
+            plan = plan_changes(workspace, [given], [], force=force)
+            return carry_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
 
 
 def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False) -> Outcome:
@@ -114,14 +126,6 @@ def carry_out(
     notes = [note for check in checks for note in check(workspace, plan)]
     backup = None if dry_run else commit(workspace.root, plan)
     return Outcome(plan, modules, dry_run, backup, (*recovered, *notes))
-
-
-def _refuse_outside(root: Path, path: Path) -> None:
-    if path.parent.resolve() != (root / settings.PROJECTS).resolve():
-        raise RefusedError(
-            f"{path} lies outside {root / settings.PROJECTS}, where the containers do not see it: "
-            f"give --move to have it moved there."
-        )
 
 
 def read_given(workspace: Workspace, path: Path) -> Given:
@@ -274,6 +278,14 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
         "provides": given.facts.to_json(),
     }
     return Entry(data)
+
+
+def is_current(given: Given, entry: Entry) -> bool:
+    """Tell whether a module's blocks, as the registry remembers them, are what it gives now."""
+    wanted = {
+        slot_name(file, one.path): one.digests for file, contributions in given.contributions.items() for one in contributions
+    }
+    return wanted.keys() == entry.blocks.keys() and all(entry.blocks[slot] in digests for slot, digests in wanted.items())
 
 
 def _relative(root: Path, path: Path) -> str:

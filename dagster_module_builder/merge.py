@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster_module_builder.blocks import Block, Layout, digest, ending_near, join, make_block
+from dagster_module_builder.blocks import Block, Layout, ending_near, join, make_block
 from dagster_module_builder.errors import DamagedFileError, EditedBlockError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError
 from dagster_module_builder.formats.shared_file import (
@@ -149,7 +149,7 @@ def _drop(
     kept: dict[str, Digests] = {}
     located = blocks_by_slot(path, kind, layout, list(changes))
     for marker, blocks in located.items():
-        wanted = {given.path: _bodies(given) for given in changes[marker]}
+        wanted = {given.path: given.digests for given in changes[marker]}
         for slot, (at, block) in blocks.items():
             remembered = known.digests.get(marker, {}).get(slot)
             if block.digest == remembered and block.digest in wanted.get(slot, ()):
@@ -159,10 +159,6 @@ def _drop(
                 raise EditedBlockError(path, layout.line_number(at), marker, known=remembered is not None)
             layout.discard(at, block)
     return kept
-
-
-def _bodies(given: Contribution) -> set[str]:
-    return {digest(body) for body in (given.mapping, given.sequence) if body is not None}
 
 
 def _slots_in_use(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,3 +95,39 @@ def modules_in(root: Path) -> list[Path]:
     projects = root / settings.PROJECTS
     found = projects.iterdir() if projects.is_dir() else iter(())
     return sorted(path for path in found if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name))
+
+
+def lies_outside(root: Path, name_or_path: str) -> Path | None:
+    """Return a module's folder if it is given by a path outside the workspace's projects, else None.
+
+    Raises:
+        NoModuleError: There is no such folder.
+    """
+    path = locate(root, name_or_path)
+    return path if path.parent.resolve() != (root / settings.PROJECTS).resolve() else None
+
+
+@contextlib.contextmanager
+def in_projects(root: Path, path: Path, *, move: bool) -> Iterator[Path]:
+    """Give a module's folder under ``projects/``, moved there where it is elsewhere; moved back if what follows fails.
+
+    Raises:
+        RefusedError: It lies elsewhere and may not be moved, or there is another module of that name.
+    """
+    projects = root / settings.PROJECTS
+    if path.parent.resolve() == projects.resolve():
+        yield path
+        return
+    if not move:
+        raise RefusedError(
+            f"{path} lies outside {projects}, where the containers do not see it: give --move to have it moved there."
+        )
+    target = projects / path.name
+    if target.exists():
+        raise RefusedError(f"{target} exists already: {path} was not moved.")
+    shutil.move(path, target)
+    try:
+        yield target
+    except BaseException:
+        shutil.move(target, path)
+        raise

@@ -35,7 +35,7 @@ def _folder(root: Path, identity: str) -> Path:
 
 
 def _read(root: Path, identity: str) -> Backup:
-    files = tuple(file["path"] for file in _contents(root, identity))
+    files = tuple(str(file["path"]) for file in _contents(root, identity))
     made_at = backup_time(identity)
     if made_at is None:
         raise RefusedError(f"{identity!r} is no backup.")

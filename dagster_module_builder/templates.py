@@ -197,12 +197,14 @@ def staging(beside: Path) -> Iterator[Path]:
 
 def _checked(folder: Path, answers: Mapping[str, Answer]) -> dict[str, Answer]:
     context = json.loads((folder / "cookiecutter.json").read_text("utf-8"))
+    # A hook before the prompts may add questions, which stand in its own copy of the template only.
+    fixed = not any(folder.glob("hooks/pre_prompt.*"))
     for name, answer in answers.items():
-        if name not in context or name.startswith("_"):
+        if name.startswith("_") or (fixed and name not in context):
             raise UsageError(f"{folder.name} asks no question {name!r}.")
-        if isinstance(context[name], list) and answer not in context[name]:
+        if isinstance(context.get(name), list) and answer not in context[name]:
             raise UsageError(f"{name}: {answer!r} is none of {', '.join(context[name])}.")
-    return {name: _as_literal(answer, context[name]) for name, answer in answers.items()}
+    return {name: _as_literal(answer, context.get(name)) for name, answer in answers.items()}
 
 
 def _as_literal(answer: Answer, default: Any) -> Answer:

@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dagster_module_builder import settings
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.errors import BuilderError, NoWorkspaceError, RefusedError
 from dagster_module_builder.plan import FileChange, Plan
 
 #: How long a command waits for another one to end, in seconds.
@@ -92,10 +92,13 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         What was recovered, as messages; mostly nothing.
 
     Raises:
+        NoWorkspaceError: There is no workspace at ``root``.
         LockedError: Another command holds it for longer than ``wait``.
     """
+    if not (root / settings.SERVICES).is_dir():
+        raise NoWorkspaceError(root)
     places = Places(root)
-    places.modules.mkdir(parents=True, exist_ok=True)
+    places.modules.mkdir(exist_ok=True)
     lock = FileLock(places.lock, timeout=wait, mode=0o644)
     try:
         lock.acquire()

@@ -57,11 +57,8 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
 
 
 def show_help(name: str) -> NoReturn:
-    """Print the help of a task, and end."""
-    from dagster_module_builder.program import program  # noqa: PLC0415 - the program is made of the tasks
-
-    program().run([program_name(), "--help", name], exit=True)
-    raise Exit(code=0)
+    """Print the help of a task, and end. In a process of its own: Invoke uses up the texts when it parses."""
+    os.execv(sys.executable, [sys.executable, sys.argv[0], "--help", name])  # noqa: S606 - no shell is wanted
 
 
 def program_name() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dagster_module_builder.blocks import Block, Layout, Marker, cut, markers, pair, split_lines, trusted
+from dagster_module_builder.blocks import Block, Layout, Marker, cut, digest, markers, pair, split_lines, trusted
 from dagster_module_builder.formats.outline import KeyPath, OutlineError
 
 
@@ -23,6 +23,11 @@ class Contribution:
     path: KeyPath
     mapping: tuple[bytes, ...] | None = None
     sequence: tuple[bytes, ...] | None = None
+
+    @property
+    def digests(self) -> set[str]:
+        """The digest that a block of it has, in either form."""
+        return {digest(body) for body in (self.mapping, self.sequence) if body is not None}
 
     def __post_init__(self) -> None:
         for body in (self.mapping, self.sequence):

@@ -1,0 +1,400 @@
+"""``workspace.*``: the local workspace and the modules in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from dagster_module_builder.commands import console
+from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_HELP, YES_HELP, command, root_of
+
+_NAME_HELP = "The module's name, or the path of its folder."
+_NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
+_FORCE_HELP = "Give up what somebody edited inside this program's blocks."
+
+
+def _checks(*, no_check: bool) -> Sequence[Any]:
+    if no_check:
+        return ()
+    from dagster_module_builder.checks import ALL  # noqa: PLC0415 - it loads what only checks need
+
+    return ALL
+
+
+@command(
+    "workspace.init",
+    help={
+        "root": ROOT_HELP,
+        "port": "The port of Dagster's page on this machine (default: 3000).",
+        "network": "The name of the Docker network (default: workspace-net).",
+        "project": "The name of the Compose project (default: the folder's).",
+        "python-image": "The image that the shared one is built on.",
+        "postgres-image": "The image of Dagster's own database.",
+    },
+)
+def init(
+    _context: Context,
+    root: str | None = None,
+    port: str | None = None,
+    network: str | None = None,
+    project: str | None = None,
+    python_image: str | None = None,
+    postgres_image: str | None = None,
+) -> None:
+    """Make an empty workspace; where one is, change nothing."""
+    from dagster_module_builder.initialize import initialize  # noqa: PLC0415
+
+    given = {
+        "port": port,
+        "network": network,
+        "project": project,
+        "python_image": python_image,
+        "postgres_image": postgres_image,
+    }
+    done = initialize(root_of(root), {key: value for key, value in given.items() if value is not None})
+    if not done.changed:
+        console.say(f"{done.root} is a workspace already; nothing was changed.")
+        return
+    console.say(f"Made a workspace in {done.root}")
+    for path in done.made:
+        lines = len(path.read_bytes().splitlines())
+        console.say(f"  made    {path.relative_to(done.root)}  +{lines}")
+    for path in done.kept:
+        console.tell(f"  kept    {path.relative_to(done.root)}, which was there before")
+    console.say_next([("new NAME", "make a module"), ("workspace.dev", "run Dagster here, without Docker")])
+
+
+@command(
+    "workspace.add",
+    help={
+        "name": _NAME_HELP,
+        "root": ROOT_HELP,
+        "dry-run": DRY_RUN_HELP,
+        "no-check": _NO_CHECK_HELP,
+        "force": "Replace blocks of it that are there without the registry knowing them.",
+        "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
+    },
+)
+def add(
+    _context: Context,
+    name: str,
+    root: str | None = None,
+    dry_run: bool = False,
+    no_check: bool = False,
+    force: bool = False,
+    move: bool = False,
+) -> None:
+    """Bring a module into the workspace."""
+    from dagster_module_builder import integrate  # noqa: PLC0415
+
+    where = root_of(root)
+    may_move = move or (not dry_run and _wants_move(where, name))
+    outcome = integrate.add(
+        where, name, dry_run=dry_run, force=force, move=may_move, checks=_checks(no_check=no_check)
+    )
+    _say_outcome(outcome, where, "Added", "to")
+    if not dry_run:
+        (added,) = outcome.modules
+        console.say_next(
+            [
+                (f"workspace.materialize {added}", "run its assets once, here"),
+                ("workspace.dev", "run Dagster here, without Docker"),
+                ("workspace.up", "run Dagster in containers"),
+            ]
+        )
+
+
+def _wants_move(root: Path, name: str) -> bool:
+    from dagster_module_builder import module  # noqa: PLC0415
+
+    outside = module.lies_outside(root, name)
+    if outside is None or not console.interactive():
+        return False
+    return console.confirmed(f"{outside} lies outside the workspace. Move it to {root}/projects?", yes=False)
+
+
+@command(
+    "workspace.remove",
+    help={
+        "name": "The module's name.",
+        "root": ROOT_HELP,
+        "dry-run": DRY_RUN_HELP,
+        "delete-data": "Delete its volumes, and its folders of data inside the workspace, too.",
+        "yes": YES_HELP,
+        "force": _FORCE_HELP,
+    },
+)
+def remove(
+    _context: Context,
+    name: str,
+    root: str | None = None,
+    dry_run: bool = False,
+    delete_data: bool = False,
+    yes: bool = False,
+    force: bool = False,
+) -> None:
+    """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
+    from dagster_module_builder import integrate, module_data  # noqa: PLC0415
+
+    where = root_of(root)
+    doomed = module_data.data_of(where, name) if delete_data else None
+    if doomed is not None:
+        console.tell(doomed.describe())
+        if not dry_run and not console.confirmed("Delete all of that?", yes=yes):
+            console.tell("Nothing was changed.")
+            return
+    outcome = integrate.remove(where, name, dry_run=dry_run, force=force)
+    _say_outcome(outcome, where, "Removed", "from")
+    if doomed is not None and not dry_run:
+        for gone in module_data.delete(where, doomed):
+            console.say(f"  deleted {gone}")
+    if not dry_run:
+        console.say_next([(f"workspace.add {name}", "bring it back")])
+
+
+@command("workspace.list", help={"root": ROOT_HELP, "json": JSON_HELP})
+def list_(_context: Context, root: str | None = None, json: bool = False) -> None:
+    """List the modules: those in the workspace, and those that only lie in its projects."""
+    from dagster_module_builder.listing import listing  # noqa: PLC0415
+
+    modules = listing(root_of(root))
+    if json:
+        console.say_json({"modules": [module.to_json() for module in modules]})
+        return
+    if not modules:
+        console.say("There are no modules yet.")
+        console.say_next([("new NAME", "make one")])
+        return
+    rows = [
+        (
+            module.name,
+            "folder missing" if module.missing else "integrated" if module.integrated else "not integrated",
+            module.database or "-",
+            str(module.port or "-"),
+            (module.integrated_at or "-")[:16].replace("T", " "),
+            module.template_version or "-",
+        )
+        for module in modules
+    ]
+    console.say_table(("MODULE", "STATE", "DATABASE", "PORT", "SINCE (UTC)", "TEMPLATE"), rows)
+
+
+@command(
+    "workspace.validate",
+    help={
+        "root": ROOT_HELP,
+        "json": JSON_HELP,
+        "load": "Load every code location too, in the native environment.",
+        "no-check": _NO_CHECK_HELP,
+    },
+)
+def validate(
+    _context: Context, root: str | None = None, json: bool = False, load: bool = False, no_check: bool = False
+) -> None:
+    """Compare registry, blocks, fragments and shared files; exit with 1 when an error is found."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from dagster_module_builder.validate import validate as look  # noqa: PLC0415
+
+    findings = look(root_of(root), check=not no_check, load=load)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if json:
+        console.say_json({"ok": not errors, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            console.say(f"{finding.severity}: {finding}")
+        console.say(f"{errors} errors, {len(findings) - errors} warnings" if findings else "Everything is in order.")
+    if errors:
+        raise Exit(code=1)
+
+
+@command(
+    "workspace.sync",
+    help={
+        "root": ROOT_HELP,
+        "prune": "Take out the modules whose project folder is gone.",
+        "check": "Change nothing; exit with 1 when something would change.",
+        "dry-run": DRY_RUN_HELP,
+        "force": _FORCE_HELP,
+        "no-check": _NO_CHECK_HELP,
+    },
+)
+def sync(
+    _context: Context,
+    root: str | None = None,
+    prune: bool = False,
+    check: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    no_check: bool = False,
+) -> None:
+    """Bring all modules under projects/ into the workspace, as their fragments are now."""
+    from dagster_module_builder.sync import sync as bring  # noqa: PLC0415
+
+    where = root_of(root)
+    checks = _checks(no_check=no_check or check)
+    done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks)
+    _say_outcome(done.outcome, where, "Synchronized", "with")
+    for label in ("added", "updated", "removed"):
+        if names := getattr(done, label):
+            console.say(f"  {label}: {', '.join(names)}")
+    if done.vanished:
+        console.tell(f"Warning: the folders of {', '.join(done.vanished)} are gone; --prune takes them out.")
+    if check and (done.outcome.plan.effective or done.vanished):
+        raise Exit("The workspace is not up to date: run 'workspace.sync'.", code=1)
+
+
+def _say_outcome(outcome: Any, root: Any, verb: str, preposition: str) -> None:
+    for note in outcome.notes:
+        console.tell(note)
+    if outcome.dry_run:
+        console.say_diff(outcome.plan.diff())
+        console.tell("Nothing was changed.")
+        return
+    named = ", ".join(outcome.modules) if len(outcome.modules) < 4 else f"{len(outcome.modules)} modules"
+    console.say(f"{verb} {named or 'no modules'} {preposition} {root}")
+    console.say_plan(outcome.plan, root)
+
+
+@command("workspace.backups", help={"root": ROOT_HELP, "json": JSON_HELP})
+def backups(_context: Context, root: str | None = None, json: bool = False) -> None:
+    """List the backups that every change leaves; those older than a week are removed by the next change."""
+    from dagster_module_builder.restore import backups as found  # noqa: PLC0415
+
+    kept = found(root_of(root))
+    if json:
+        console.say_json({"backups": [vars(backup) for backup in kept]})
+    elif kept:
+        rows = [(backup.identity, f"{backup.made_at:%Y-%m-%d %H:%M:%S}", ", ".join(backup.files)) for backup in kept]
+        console.say_table(("BACKUP", "MADE AT (UTC)", "FILES"), rows)
+    else:
+        console.say("There are no backups.")
+
+
+@command(
+    "workspace.restore",
+    help={"identity": "The backup's id, as 'workspace.backups' shows it.", "root": ROOT_HELP, "dry-run": DRY_RUN_HELP, "yes": YES_HELP},
+)
+def restore(
+    _context: Context, identity: str, root: str | None = None, dry_run: bool = False, yes: bool = False
+) -> None:
+    """Put the files of a backup back; what they are now is backed up first."""
+    from dagster_module_builder.restore import restore as put_back  # noqa: PLC0415
+
+    where = root_of(root)
+    plan, _ = put_back(where, identity, dry_run=True)
+    console.say_diff(plan.diff())
+    if dry_run or not plan.effective:
+        console.tell("Nothing was changed.")
+    elif console.confirmed("Put these files back?", yes=yes):
+        plan, backup = put_back(where, identity)
+        console.say_plan(plan, where)
+        console.say(f"The files as they were are in the backup {backup}.")
+
+
+@command("workspace.dev", help={"root": ROOT_HELP, "port": "The port of Dagster's page (default: DAGSTER_PORT of .env)."})
+def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
+    """Run Dagster here, without Docker, until it is interrupted."""
+    from dagster_module_builder import native  # noqa: PLC0415
+    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
+
+    where = root_of(root)
+    chosen = port or int(read_workspace(where).own_env.get("DAGSTER_PORT") or 3000)
+    for database in native.databases_down(where):
+        console.tell(f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}")
+    console.tell("Preparing the environment…")
+    console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
+    code = native.dev(where, chosen)
+    if code not in {0, -2, 130}:
+        raise Exit(code=1)
+
+
+@command(
+    "workspace.materialize",
+    help={
+        "name": _NAME_HELP,
+        "root": ROOT_HELP,
+        "select": "Which assets, as Dagster's selections are written (default: all).",
+        "partition": "The key of one partition, where assets are partitioned.",
+        "verbose": "Show Dagster's log.",
+        "json": JSON_HELP,
+    },
+)
+def materialize(
+    _context: Context,
+    name: str,
+    root: str | None = None,
+    select: str | None = None,
+    partition: str | None = None,
+    verbose: bool = False,
+    json: bool = False,
+) -> None:
+    """Materialize a module's assets here, without Docker, and print what was stored."""
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from dagster_module_builder import module, native  # noqa: PLC0415
+    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
+
+    where = root_of(root)
+    read_workspace(where)
+    path = module.locate(where, name)
+    if not json:
+        console.tell("Preparing the environment…")
+    done = native.materialize(where, path, select, partition, verbose=verbose)
+    if json:
+        console.say_json(asdict(done))
+        return
+    rows = [(asset.asset, "-" if asset.rows is None else str(asset.rows), asset.path or "-") for asset in done.assets]
+    console.say_table(("ASSET", "ROWS", "STORED AT"), rows)
+    for check in done.checks:
+        console.say(f"check {check.check} of {check.asset}: {'passed' if check.passed else 'failed'}")
+    console.say_next([("workspace.dev", "see the run in Dagster's page")])
+
+
+@command(
+    "workspace.up",
+    help={"root": ROOT_HELP, "no-build": "Start the image that was built before."},
+)
+def up(_context: Context, root: str | None = None, no_build: bool = False) -> None:
+    """Build and start the workspace's containers, and wait until they are healthy."""
+    from dagster_module_builder import docker  # noqa: PLC0415
+    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
+
+    where = root_of(root)
+    workspace = read_workspace(where)
+    docker.up(where, build=not no_build)
+    console.say(f"Dagster is at http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT', '3000')}")
+    console.say_next([("workspace.logs", "see what the containers say"), ("workspace.down", "stop them; data stays")])
+
+
+@command("workspace.down", help={"root": ROOT_HELP})
+def down(_context: Context, root: str | None = None) -> None:
+    """Stop and remove the workspace's containers; volumes stay."""
+    from dagster_module_builder import docker  # noqa: PLC0415
+    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
+
+    where = root_of(root)
+    read_workspace(where)
+    docker.down(where)
+    console.say("The containers are gone; their data stays in the volumes.")
+
+
+@command(
+    "workspace.logs",
+    help={"root": ROOT_HELP, "follow": "Go on until interrupted.", "service": "Only this service's."},
+)
+def logs(_context: Context, root: str | None = None, follow: bool = False, service: str | None = None) -> None:
+    """Print what the workspace's containers say."""
+    from dagster_module_builder import docker  # noqa: PLC0415
+    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
+
+    where = root_of(root)
+    read_workspace(where)
+    docker.logs(where, follow=follow, service=service)
+
+
+TASKS = (init, add, remove, list_, validate, sync, backups, restore, dev, materialize, up, down, logs)

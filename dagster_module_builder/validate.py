@@ -1,0 +1,155 @@
+"""Whether registry, blocks, fragments and shared files say the same, and whether the result can work."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from dagster_module_builder import native, settings
+from dagster_module_builder.blocks import Block
+from dagster_module_builder.checks import compose_accepts, requirements
+from dagster_module_builder.conflicts import Finding, duplicates, undefined
+from dagster_module_builder.errors import BuilderError, ConflictError, ToolError
+from dagster_module_builder.formats import compose, env_file, workspace_yaml
+from dagster_module_builder.formats.outline import KeyPath, Outline
+from dagster_module_builder.integrate import all_facts, is_current, plan_changes, read_given
+from dagster_module_builder.merge import blocks_by_slot
+from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.registry import Entry, slot_name
+from dagster_module_builder.transaction import locked
+from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
+
+
+def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Finding]:
+    """Look for everything that is not as it should be; nothing is changed.
+
+    Args:
+        root: The workspace's root.
+        check: Ask uv whether all requirements resolve, and Compose whether it accepts the file.
+        load: Load every code location natively.
+
+    Raises:
+        BuilderError: The workspace cannot even be read.
+    """
+    with locked(root):
+        workspace = read_workspace(root)
+        damaged = list(_unreadable(workspace))
+        findings = damaged or [
+            *_blocks(workspace),
+            *_fragments(workspace),
+            *_claims(workspace),
+            *_repeated_keys(workspace),
+            *_modes(workspace),
+        ]
+        if check and not damaged:
+            findings += _checks(workspace)
+    if load and not damaged:
+        findings += _loaded(root)
+    return findings
+
+
+def _unreadable(workspace: Workspace) -> Iterator[Finding]:
+    try:
+        _ = workspace.registry, workspace.layouts, workspace.facts
+    except BuilderError as error:
+        yield Finding("error", str(error))
+
+
+def _blocks(workspace: Workspace) -> Iterator[Finding]:
+    """Compare the blocks in the files with those in the registry."""
+    entries = {entry.marker: entry for entry in workspace.registry.entries}
+    for file, kind in SHARED_FILES.items():
+        layout = workspace.layouts[file]
+        markers = sorted({block.marker for _, block in layout.blocks()} | set(entries))
+        try:
+            located = blocks_by_slot(workspace.path(file), kind, layout, markers)
+        except BuilderError as error:
+            yield Finding("error", str(error))
+            continue
+        for marker, slots in located.items():
+            yield from _blocks_of(workspace, file, marker, entries.get(marker), slots)
+
+
+def _blocks_of(
+    workspace: Workspace, file: str, marker: str, entry: Entry | None, slots: dict[KeyPath, tuple[int, Block]]
+) -> Iterator[Finding]:
+    known = workspace.known[file].digests.get(marker, {})
+    for slot, (position, block) in slots.items():
+        where = f"{workspace.path(file)}:{workspace.layouts[file].line_number(position)}"
+        if entry is None:
+            mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
+            yield Finding("error", f"a block of {marker!r}, which the registry does not know", where, mend)
+        elif slot not in known:
+            yield Finding("error", f"a block of {marker!r} in a place that the registry does not know", where, "Move it back")
+        elif block.digest != known[slot]:
+            mend = "Move your lines out of the block, or give them up with 'workspace.sync --force'"
+            yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend)
+    for slot in known.keys() - slots.keys():
+        message = f"the block of {marker!r} is missing in {slot_name(file, slot)}"
+        yield Finding("error", message, str(workspace.path(file)), "Put it back with 'workspace.sync'")
+
+
+def _fragments(workspace: Workspace) -> Iterator[Finding]:
+    """Compare the registry with the modules' fragments."""
+    for entry in workspace.registry.entries:
+        path = workspace.root / entry.path
+        if not path.is_dir():
+            yield Finding("error", f"the folder of {entry.name!r} is gone", str(path), "Run 'workspace.sync --prune'")
+            continue
+        try:
+            given = read_given(workspace, path)
+        except BuilderError as error:
+            yield Finding("error", str(error))
+            continue
+        if not is_current(given, entry):
+            message = f"{entry.name!r} gives something else than what was integrated"
+            yield Finding("warning", message, str(path / settings.FRAGMENTS), "Run 'workspace.sync'")
+
+
+def _claims(workspace: Workspace) -> Iterator[Finding]:
+    facts = all_facts(workspace)
+    yield from duplicates(facts)
+    yield from undefined(facts, facts)
+
+
+def _repeated_keys(workspace: Workspace) -> Iterator[Finding]:
+    for file in (workspace_yaml.NAME, compose.NAME):
+        layout = workspace.layouts[file]
+        for position, name in _twice(Outline(layout.own)):
+            where = f"{workspace.path(file)}:{layout.line_number(position)}"
+            yield Finding("error", f"the key {name!r} stands there twice, and the last one wins", where, "Delete one")
+
+
+def _twice(outline: Outline) -> Iterator[tuple[int, str]]:
+    seen: set[KeyPath] = set()
+    for key in outline.keys:
+        if key.path in seen and key.path[-1] != "<<":
+            yield key.line, key.path[-1]
+        seen.add(key.path)
+
+
+def _modes(workspace: Workspace) -> Iterator[Finding]:
+    path = workspace.path(env_file.NAME)
+    if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("warning", "others can read the secrets in this file", str(path), f"Run 'chmod {SECRET_MODE:o} {path}'")
+
+
+def _checks(workspace: Workspace) -> Iterator[Finding]:
+    nothing = plan_changes(workspace, [], [])
+    for look in (requirements, compose_accepts):
+        try:
+            yield from (Finding("warning", note.removeprefix("Warning: ")) for note in look(workspace, nothing))
+        except ConflictError as error:
+            yield from (Finding("error", reason) for reason in error.reasons)
+        except (ToolError, yaml.YAMLError) as error:
+            yield Finding("error", str(error))
+
+
+def _loaded(root: Path) -> Iterator[Finding]:
+    try:
+        native.validate_definitions(root)
+    except ToolError as error:
+        yield Finding("error", str(error), mend="Mend the module's code; 'workspace.validate --load' shows when it loads")

@@ -1,0 +1,66 @@
+"""What this repository can do to itself: ``nox -l`` lists it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|venv"
+nox.options.sessions = ["lint", "tests", "matrix"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+LOCK = "constraints.txt"
+
+
+def _install(session: nox.Session) -> None:
+    session.install("--quiet", "-c", LOCK, "-e", ".[dev]")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types and formatting of the repository itself."""
+    _install(session)
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests that need neither Docker nor a long time."""
+    _install(session)
+    arguments = session.posargs or ["-n", "auto", "--dist", "loadgroup"]
+    session.run("pytest", "-m", "not docker and not matrix", *arguments)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Every combination of the module template's answers: linted, typed, loaded and tested."""
+    _install(session)
+    session.run("pytest", "tests/template", "-m", "matrix", *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]))
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """The real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
+    _install(session)
+    session.install("--quiet", "-c", LOCK, "-e", ".[dev,e2e]")
+    session.run("pytest", "-m", "docker", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job once, in a throw-away workspace."""
+    session.install("--quiet", "-c", LOCK, "-e", ".")
+    session.run("dagster-module-builder", "demo")
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Speed and memory, with the figures on stdout."""
+    _install(session)
+    for script in sorted(Path("benchmarks").glob("*.py")):
+        session.run("python", os.fspath(script), *session.posargs)
