@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import re
 import sys
 from collections.abc import Mapping
@@ -29,6 +30,9 @@ def _beside(name: str) -> ModuleType:
     spec.loader.exec_module(module)
     return module
 
+
+# Cookiecutter logs a hook that refuses with a traceback of its own, which says nothing of the answer; the hook says it.
+logging.getLogger("cookiecutter.hooks").addFilter(lambda record: not record.exc_info)
 
 answers = _beside("answers")
 names = _beside("names")

@@ -73,11 +73,18 @@ def url_from_environment() -> URL:
     return URL.create(
         "{{ scheme }}",
         host=os.environ.get(f"{PREFIX}HOST") or "127.0.0.1",
-        port=int(_required("PORT")),
+        port=_port(),
         database=_required("NAME"),
         username=_required("USER"),
         password=_required("PASSWORD"),
     )
+
+
+def _port() -> int:
+    value = _required("PORT")
+    if not value.isdecimal():
+        raise DatabaseError(f"{PREFIX}PORT is {value!r}, and must be a number.")
+    return int(value)
 
 
 def _required(name: str) -> str:

@@ -49,7 +49,7 @@ def escaped(part: str) -> str:
     A key such as ``../other`` would leave its asset's folder otherwise.
     """
     name = "".join(quote(character, safe="") if character.isascii() else character for character in part)
-    return name.replace(".", "%2E", 1) if name.startswith(".") else name or "%"
+    return name.replace(".", "%2E", 1) if name.startswith(".") else name
 
 
 class Storage(dg.UPathIOManager):

@@ -1,0 +1,59 @@
+import socket
+
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+from {{ cookiecutter.__package }}.database import PREFIX, Database, DatabaseError
+
+SETTINGS = {"HOST": "127.0.0.1", "PORT": "1", "NAME": "name", "USER": "user", "PASSWORD": "p@ss/word"}
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+
+
+def test_the_rows_are_replaced(database: Database):
+    database.replace_rows("numbers", pd.DataFrame({"number": [1, 2]}))
+    database.replace_rows("numbers", pd.DataFrame({"number": [3]}))
+
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT number FROM numbers")).scalars().all() == [3]
+
+
+def test_a_failure_rolls_back(database: Database):
+    database.replace_rows("numbers", pd.DataFrame({"number": [1]}))
+
+    with pytest.raises(RuntimeError), database.begin() as connection:
+        connection.execute(text("DELETE FROM numbers"))
+        raise RuntimeError
+    with database.begin() as connection:
+        assert connection.execute(text("SELECT number FROM numbers")).scalars().all() == [1]
+
+
+@pytest.mark.parametrize("name", ["PORT", "NAME", "USER", "PASSWORD"])
+def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.delenv(f"{PREFIX}{name}")
+
+    with pytest.raises(DatabaseError, match=f"{PREFIX}{name} is not set"), Database().begin():
+        pass
+
+
+def test_a_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(f"{PREFIX}PORT", "x")
+
+    with pytest.raises(DatabaseError, match=f"{PREFIX}PORT"), Database().begin():
+        pass
+
+
+def test_a_server_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as bound:
+        # Bound but not listening: nobody else can take the port, and nobody answers.
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv(f"{PREFIX}PORT", str(bound.getsockname()[1]))
+        with pytest.raises(DatabaseError, match=f"{PREFIX}HOST and {PREFIX}PORT") as caught, Database().begin():
+            pass
+
+    assert SETTINGS["PASSWORD"] not in str(caught.value)

@@ -1,0 +1,1 @@
+{% include cookiecutter.starter ~ '/tests/test_assets.py' %}

@@ -1,0 +1,170 @@
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import dagster as dg
+import pandas as pd
+import polars as pl
+import pytest
+
+from {{ cookiecutter.__package }}.storage import ModuleStorage, OutputMissingError, StorageError, escaped
+
+NUMBERS = pd.DataFrame({"number": [1, 2, 3]})
+
+
+def run(*assets: dg.AssetsDefinition, instance: dg.DagsterInstance | None = None, **options: Any) -> Any:
+    return dg.materialize(assets, resources={"io_manager": ModuleStorage()}, instance=instance, **options)
+
+
+def stored(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("value", [NUMBERS, {"a": [1, 2]}, None, "text", NUMBERS["number"]])
+def test_a_value_comes_back_as_it_was(value: Any):
+    received = []
+
+    @dg.asset
+    def made() -> Any:
+        return value
+
+    @dg.asset
+    def used(made: Any) -> None:
+        received.append(made)
+
+    run(made, used)
+
+    expected = value.to_dict() if hasattr(value, "to_dict") else value
+    assert [item.to_dict() if hasattr(item, "to_dict") else item for item in received] == [expected]
+
+
+@pytest.mark.parametrize("frame", [NUMBERS, pl.DataFrame({"number": [1, 2, 3]}), pl.LazyFrame({"number": [1, 2, 3]})])
+@pytest.mark.parametrize("wanted", [pd.DataFrame, pl.DataFrame, pl.LazyFrame, pd.DataFrame | None])
+def test_a_frame_comes_as_the_input_is_annotated(frame: Any, wanted: Any):
+    received = []
+
+    @dg.asset
+    def made() -> Any:
+        return frame
+
+    def used(made: Any) -> None:
+        received.append(made)
+
+    used.__annotations__["made"] = wanted
+    run(made, dg.asset(used))
+
+    assert isinstance(received[0], wanted)
+    columns = received[0].lazy().collect() if isinstance(received[0], pl.LazyFrame) else received[0]
+    assert list(columns["number"]) == [1, 2, 3]
+
+
+def test_size_rows_and_path_are_reported(storage_dir: Path):
+    @dg.asset(key_prefix="here")
+    def made() -> pd.DataFrame:
+        return NUMBERS
+
+    (event,) = run(made).get_asset_materialization_events()
+
+    path = storage_dir / "here" / "made.data"
+    reported = {key: item.value for key, item in event.materialization.metadata.items()}
+    assert reported == {"path": str(path), "size_bytes": path.stat().st_size, "dagster/row_count": 3}
+
+
+def test_a_value_of_another_type_takes_the_old_one_s_place(storage_dir: Path):
+    run(dg.asset(name="made")(lambda: NUMBERS))
+    run(dg.asset(name="made")(lambda: {"now": "a mapping"}))
+
+    assert stored(storage_dir) == {"made.data"}
+
+
+def test_partitions_are_stored_apart_and_loaded_together(storage_dir: Path):
+    keys = ["2026-01-01", "../outside", "a/b", ".", "ü b"]
+    parts = dg.StaticPartitionsDefinition(keys)
+    received: dict[str, str] = {}
+
+    @dg.asset(partitions_def=parts)
+    def made(context: dg.AssetExecutionContext) -> str:
+        return context.partition_key
+
+    @dg.asset
+    def used(made: dict[str, str]) -> None:
+        received.update(made)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for key in keys:
+            run(made, instance=instance, partition_key=key)
+        run(made, used, instance=instance, selection=[used])
+
+    assert received == {key: key for key in keys}
+    assert len(stored(storage_dir / "made")) == len(keys)
+
+
+def test_multi_partitions_with_slashes_stay_apart():
+    dimensions = {"day": ["1", "1/2"], "place": ["2/3", "3"]}
+    of_each = {name: dg.StaticPartitionsDefinition(keys) for name, keys in dimensions.items()}
+    parts = dg.MultiPartitionsDefinition(of_each)
+    received = []
+
+    @dg.asset(partitions_def=parts)
+    def made(context: dg.AssetExecutionContext) -> str:
+        return context.partition_key
+
+    @dg.asset(partitions_def=parts)
+    def used(context: dg.AssetExecutionContext, made: str) -> None:
+        received.append(made == context.partition_key)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        for step in (made, used):
+            for key in parts.get_partition_keys():
+                run(made, used, instance=instance, partition_key=key, selection=[step])
+
+    assert received == [True] * 4
+
+
+@pytest.mark.parametrize("key", ["../x", "a/b", ".", "..", ".hidden", "50%", "ü", "a b:c", "%2E", "a.b"])
+def test_escaping_is_reversible_and_stays_in_one_folder(key: str):
+    assert unquote(escaped(key)) == key
+    assert not escaped(key).startswith(".")
+    assert "/" not in escaped(key)
+
+
+def test_a_missing_value_names_the_asset_to_materialize():
+    @dg.asset(key_prefix="here")
+    def made() -> int:
+        return 1
+
+    @dg.asset(ins={"made": dg.AssetIn(key_prefix="here")})
+    def used(made: int) -> None: ...
+
+    with pytest.raises(OutputMissingError, match="materialize here/made first"):
+        run(made, used, selection=[used])
+
+
+def test_a_failed_write_leaves_the_old_value_alone(storage_dir: Path):
+    class Unpicklable:
+        def __reduce__(self) -> str:
+            raise ValueError("cannot be pickled")
+
+    run(dg.asset(name="made")(lambda: "old"))
+    before = (storage_dir / "made.data").read_bytes()
+    with pytest.raises(ValueError, match="cannot be pickled"):
+        run(dg.asset(name="made")(lambda: Unpicklable()))
+
+    assert (storage_dir / "made.data").read_bytes() == before
+    assert stored(storage_dir) == {"made.data"}
+
+
+def test_a_storage_that_cannot_be_written_is_named(storage_dir: Path):
+    storage_dir.write_text("a file where the folder should be")
+
+    with pytest.raises(StorageError, match="DAGSTER_STORAGE_DIR"):
+        run(dg.asset(name="made")(lambda: 1))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_storage_is_named(storage_dir: Path):
+    storage_dir.mkdir(mode=0o500)
+
+    with pytest.raises(StorageError, match="DAGSTER_STORAGE_DIR"):
+        run(dg.asset(name="made")(lambda: 1))
