@@ -83,7 +83,11 @@ def engine_answers(host: str | None = None) -> bool:
     if client is None:
         return False
     answer = subprocess.run(
-        [client, "version", "--format", "{{.Server.Version}}"], env=environ, capture_output=True, timeout=20, check=False
+        [client, "version", "--format", "{{.Server.Version}}"],
+        env=environ,
+        capture_output=True,
+        timeout=20,
+        check=False,
     )
     return answer.returncode == 0
 

@@ -68,6 +68,18 @@ mutation ($schedule: ScheduleSelector!) {
 }
 """
 
+SCHEDULE = """
+query ($schedule: ScheduleSelector!) {
+  scheduleOrError(scheduleSelector: $schedule) { ... on Schedule { id scheduleState { selectorId } } }
+}
+"""
+
+STOP_SCHEDULE = """
+mutation ($id: String) {
+  stopRunningSchedule(id: $id) { __typename ... on PythonError { message } }
+}
+"""
+
 RELOAD_LOCATION = """
 mutation ($location: String!) {
   reloadRepositoryLocation(repositoryLocationName: $location) { __typename }
@@ -191,6 +203,13 @@ class Dagster:
         """Turn a schedule on."""
         schedule = {"repositoryLocationName": location, "repositoryName": REPOSITORY, "scheduleName": name}
         answer = self.query(START_SCHEDULE, schedule=schedule)["startSchedule"]
+        assert answer["__typename"] == "ScheduleStateResult", answer
+
+    def stop_schedule(self, location: str, name: str) -> None:
+        """Turn a schedule off."""
+        schedule = {"repositoryLocationName": location, "repositoryName": REPOSITORY, "scheduleName": name}
+        found = self.query(SCHEDULE, schedule=schedule)["scheduleOrError"]
+        answer = self.query(STOP_SCHEDULE, id=found["id"])["stopRunningSchedule"]
         assert answer["__typename"] == "ScheduleStateResult", answer
 
     def reload(self, location: str) -> None:

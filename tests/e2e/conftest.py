@@ -1,0 +1,61 @@
+"""The engine, its images and one running stack, shared by all tests of a session: each leaves the stack as it found it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import engine as engines
+from tests.e2e import images
+from tests.e2e.engine import Engine
+from tests.e2e.stack import Stack, free_port
+
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Give a Docker Engine with Compose 2."""
+    with engines.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def image_names(engine: Engine) -> dict[str, str]:
+    """Give the images of the stack by the variable that names each."""
+    stack_images = images.stack()
+    for image in stack_images.values():
+        images.provide(engine, image)
+    return {variable: image.name for variable, image in stack_images.items()}
+
+
+@pytest.fixture(scope="session")
+def made_stack(
+    engine: Engine, image_names: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Give a workspace with its three modules, whose containers are not there yet."""
+    folder = tmp_path_factory.mktemp("e2e")
+    # The containers' user has to get through to the workspace.
+    for parent in (folder, folder.parent, folder.parent.parent):
+        parent.chmod(0o755)
+    root = folder / f"dmb-e2e-{free_port()}"
+    stack = Stack(root, engine, image_names, free_port())
+    stack.make()
+    yield stack
+    stack.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+
+
+@pytest.fixture(scope="session")
+def stack(made_stack: Stack) -> Stack:
+    """Give the workspace, up and with all locations loaded."""
+    made_stack.command("workspace.up")
+    return made_stack
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """Give the folder of what a run leaves for people: screenshots, sizes, times."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    return ARTIFACTS

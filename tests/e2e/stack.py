@@ -1,0 +1,178 @@
+"""A workspace with three modules in containers, driven as a person drives it: by the command line and by Dagster's page."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.e2e.dagster_web import Dagster
+from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine
+
+#: The modules and their answers: each kind of database, and one with an image and code server of its own.
+MODULES: Mapping[str, Mapping[str, str]] = {
+    "sales-report": {"database": "postgresql", "governance": "standard"},
+    "shop-stock": {"database": "mysql", "governance": "enterprise", "code-server": "own"},
+    "weather": {"database": "none", "governance": "standard", "executor": "multiprocess"},
+}
+LOCATIONS = tuple(name.replace("-", "_") for name in MODULES)
+
+#: Services that ``up`` must bring up, beside the one-shot migration.
+SERVICES = frozenset(
+    {
+        "dagster_postgres", "dagster_webserver", "dagster_daemon",
+        "sales_report_db", "shop_stock_db", "shop_stock_code",
+    }
+)  # fmt: skip
+
+#: Who the containers run as: an ordinary user, as on most machines, also where the tests run as root.
+OWNER = 1000
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service's container."""
+
+    state: str
+    health: str
+    exit_code: int
+    restarts: int
+
+    @property
+    def well(self) -> bool:
+        """Whether it runs, is healthy, and never had to be started again."""
+        return (self.state, self.health, self.restarts) == ("running", "healthy", 0)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A workspace at ``root`` whose containers run in ``engine``."""
+
+    root: Path
+    engine: Engine
+    images: Mapping[str, str]
+    port: int
+
+    @property
+    def services(self) -> Path:
+        """Return the folder of the shared files."""
+        return self.root / "services" / "dagster"
+
+    @property
+    def project(self) -> str:
+        """Return the Compose project's name, which its volumes begin with."""
+        return self.root.name
+
+    @property
+    def dagster(self) -> Dagster:
+        """Return the webserver."""
+        return Dagster(f"http://127.0.0.1:{self.port}")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``dagster-module-builder`` with ``arguments`` for this workspace."""
+        program = [sys.executable, "-c", "from dagster_module_builder.program import main; main()"]
+        environ = {**os.environ, **self.engine.environ, **self.images, "DAGSTER_WORKSPACE": str(self.root)}
+        # Started in a folder that is not the repository: the program is installed, or on PYTHONPATH.
+        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
+        return subprocess.run(
+            [*program, *arguments], cwd=self.root.parent, env=environ, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
+        )  # fmt: skip
+
+    def command(self, *arguments: str) -> str:
+        """Run ``dagster-module-builder``, assert that it succeeded, and return what it printed."""
+        done = self.run(*arguments)
+        said = f"{shlex.join(arguments)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{said}\n{self._what_containers_said()}"
+        return done.stdout
+
+    def make(self) -> None:
+        """Make the workspace and its modules, and hand all of it to an ordinary user."""
+        self.command(
+            "workspace.init", f"--port={self.port}", f"--network={self.project}-net", f"--project={self.project}",
+            f"--python-image={self.images['PYTHON_IMAGE']}", f"--postgres-image={self.images['POSTGRES_IMAGE']}",
+        )  # fmt: skip
+        for name, answers in MODULES.items():
+            self.command("new", name, *(f"--{flag}={value}" for flag, value in answers.items()))
+            self.command("workspace.add", name)
+        self.hand_over()
+
+    def hand_over(self) -> None:
+        """Give every file to the user that the containers run as."""
+        env_file = self.services / ".env"
+        text = env_file.read_text()
+        for name, own in (("UID", os.getuid()), ("GID", os.getgid())):
+            text = text.replace(f"WORKSPACE_{name}='{own}'", f"WORKSPACE_{name}='{OWNER}'")
+        env_file.write_text(text)
+        for path in [self.root, *self.root.rglob("*")]:
+            os.chown(path, OWNER, OWNER, follow_symlinks=False)
+
+    def compose(self, *arguments: str) -> str:
+        """Run ``docker compose`` for this workspace and return its standard output."""
+        return Engine({**self.engine.environ, **self.images}).compose(self.services, *arguments)
+
+    def inside(self, service: str, *command: str) -> str:
+        """Run a command in a service's container and return its standard output."""
+        return self.compose("exec", "--no-TTY", service, *command)
+
+    def shell(self, service: str, line: str) -> str:
+        """Run a line of shell in a service's container and return what it printed, stripped."""
+        return self.inside(service, "sh", "-c", line).strip()
+
+    def containers(self) -> dict[str, Service]:
+        """Return every service's container."""
+        lines = self.compose("ps", "--all", "--format", "json").splitlines()
+        return {entry["Service"]: self._service(entry) for entry in map(json.loads, lines)}
+
+    def _service(self, entry: Mapping[str, str]) -> Service:
+        restarts = self.engine.docker("inspect", "--format", "{{.RestartCount}}", entry["ID"])
+        return Service(entry["State"], entry["Health"], int(entry["ExitCode"]), int(restarts))
+
+    def started_at(self, service: str) -> str:
+        """Return when a service's container was started: the same text as long as it is not restarted."""
+        container = self.compose("ps", "--quiet", service).strip()
+        return self.engine.docker("inspect", "--format", "{{.State.StartedAt}}", container).strip()
+
+    def volumes(self) -> set[str]:
+        """Return the names of the project's volumes."""
+        named = f"label=com.docker.compose.project={self.project}"
+        return set(self.engine.docker("volume", "ls", "--quiet", "--filter", named).split())
+
+    def logs(self, *services: str) -> str:
+        """Return what containers said."""
+        return self.compose("logs", "--no-color", *services)
+
+    def _what_containers_said(self) -> str:
+        try:
+            return f"{self.containers()}\n{self.compose('logs', '--no-color', '--tail=40')}"
+        except Exception as error:  # noqa: BLE001 - only the message of a failure that is reported anyway
+            return str(error)
+
+    def table_rows(self, module: str) -> int:
+        """Return how many rows the sample's table has in a module's database."""
+        count = "select count(*) from penguin_summary"
+        if MODULES[module]["database"] == "postgresql":
+            client = 'PGPASSWORD=$POSTGRES_PASSWORD psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB"'
+            return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Atc '{count}'"))
+        client = 'MYSQL_PWD=$MYSQL_PASSWORD mariadb --host=127.0.0.1 --user="$MYSQL_USER" "$MYSQL_DATABASE"'
+        return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Ne '{count}'"))
+
+    def stored_rows(self, service: str, location: str, asset: str) -> int:
+        """Return how many rows of an asset's stored output a service's container reads."""
+        path = f"/tmp/dagster_storage/{location}/{asset}.data"
+        return int(self.inside(service, "python3", "-c", f"import pandas; print(len(pandas.read_parquet({path!r})))"))
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,127 @@
+"""Modules in containers: loaded, materialized, stored, scheduled, rebuilt."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.dagster_web import await_that
+from tests.e2e.stack import LOCATIONS, MODULES, SERVICES, Stack
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+SAMPLE = ("cleaned", "raw", "summary")
+WITH_SERVER = [name for name, answers in MODULES.items() if answers["database"] != "none"]
+
+#: A schedule is due within a minute, the daemon looks every few seconds, and a run takes its time.
+TICK_S = 180
+
+
+def test_all_services_are_healthy(stack: Stack) -> None:
+    containers = stack.containers()
+    assert {name for name in SERVICES if containers[name].health != "healthy"} == set()
+    assert containers["dagster_migrate"].exit_code == 0
+
+
+def test_all_locations_are_loaded(stack: Stack) -> None:
+    stack.dagster.await_locations(*LOCATIONS)
+    assert stack.dagster.assets() == [(location, asset) for location in LOCATIONS for asset in SAMPLE]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_asset_is_materialized_and_read_in_other_containers(stack: Stack, module: str) -> None:
+    location = module.replace("-", "_")
+    stack.dagster.materialize(location)
+    for service in ("dagster_webserver", "dagster_daemon", "shop_stock_code"):
+        assert stack.stored_rows(service, location, "raw") == 344
+        assert stack.stored_rows(service, location, "summary") == 6
+    if module in WITH_SERVER:
+        assert stack.table_rows(module) == 6
+
+
+def test_the_daemon_runs_a_schedule(stack: Stack) -> None:
+    schedules = stack.root / "projects/sales-report/src/sales_report_dagster/schedules.py"
+    original = schedules.read_text()
+    schedules.write_text(original.replace('cron_schedule="0 6 * * *"', 'cron_schedule="* * * * *"'))
+    assert schedules.read_text() != original
+    try:
+        stack.dagster.reload("sales_report")
+        stack.dagster.await_locations(*LOCATIONS)
+        stack.dagster.start_schedule("sales_report", "sales_report_daily")
+        ticked = {"dagster/schedule_name": "sales_report_daily"}
+        run = await_that(
+            lambda: [run for run in stack.dagster.runs() if ticked.items() <= run.tags.items()], TICK_S, "a tick's run"
+        )[-1]
+        assert stack.dagster.await_end(run.id) == "SUCCESS", stack.dagster.log(run.id)
+    finally:
+        stack.dagster.stop_schedule("sales_report", "sales_report_daily")
+        schedules.write_text(original)
+        stack.dagster.reload("sales_report")
+
+
+def test_outputs_and_tables_outlive_the_containers(stack: Stack) -> None:
+    for location in LOCATIONS:
+        stack.dagster.materialize(location)
+    runs = {run.id for run in stack.dagster.runs()}
+    stack.command("workspace.down")
+    assert stack.containers() == {}
+    stack.command("workspace.up", "--no-build")
+    stack.dagster.await_locations(*LOCATIONS)
+    assert {run.id for run in stack.dagster.runs()} >= runs
+    assert {
+        location: stack.stored_rows("dagster_daemon", location, "summary") for location in LOCATIONS
+    } == dict.fromkeys(LOCATIONS, 6)
+    assert {module: stack.table_rows(module) for module in WITH_SERVER} == dict.fromkeys(WITH_SERVER, 6)
+
+
+def test_images_hold_no_secret_and_no_code(stack: Stack) -> None:
+    line = "find / -xdev -name .env -o -xdev -path '/workspace/*' -o -xdev -name '*_dagster' -type d"
+    for image in _own_images(stack):
+        found = stack.engine.docker(
+            "run", "--rm", "--network=none", "--entrypoint=sh", image, "-c", f"{line} 2>/dev/null"
+        )
+        assert [path for path in found.split() if path != "/workspace/services"
+                and path != "/workspace/services/dagster"] == [], image  # fmt: skip
+
+
+def test_services_run_as_the_owner_of_the_workspace(stack: Stack) -> None:
+    for service in ("dagster_webserver", "dagster_daemon", "shop_stock_code"):
+        assert stack.shell(service, "id --user") == "1000"
+
+
+def test_changed_code_runs_after_a_reload_and_rebuilds_nothing(stack: Stack) -> None:
+    changed = {
+        "weather": stack.root / "projects/weather/src/weather_dagster/assets.py",
+        "shop_stock": stack.root / "projects/shop-stock/src/shop_stock_dagster/assets.py",
+    }
+    original = {location: file.read_text() for location, file in changed.items()}
+    try:
+        for location, file in changed.items():
+            file.write_text(
+                original[location].replace("return pd.read_csv(file)", "return pd.read_csv(file).head(100)")
+            )
+            stack.dagster.reload(location)
+            stack.dagster.await_locations(*LOCATIONS)
+            stack.dagster.materialize(location)
+            assert stack.stored_rows("dagster_webserver", location, "raw") == 100
+        built = stack.compose("build") + stack.compose("images")
+        assert re.search(r"Running in|Downloading|Installed \d+ packages", built) is None, built
+    finally:
+        for location, file in changed.items():
+            file.write_text(original[location])
+            stack.dagster.reload(location)
+
+
+def test_sizes_of_images_are_reported(stack: Stack, artifacts: Path) -> None:
+    sizes = [
+        stack.engine.docker("image", "ls", "--format", "{{.Repository}} {{.Size}}", image)
+        for image in _own_images(stack)
+    ]
+    (artifacts / "image-sizes.txt").write_text("".join(sizes))
+    assert len(sizes) == 2
+
+
+def _own_images(stack: Stack) -> list[str]:
+    return [f"{stack.project}-dagster", f"{stack.project}-shop_stock_code"]
