@@ -237,7 +237,10 @@ def plan_changes(
         one.module.path.name: _entry(workspace, one, merged, now or datetime.now(timezone.utc)) for one in put
     }
     registry = workspace.registry.with_entries(entries, merged)
-    changes = [_change(workspace, file, result.text) for file, result in merged.items()]
+    changes = [
+        FileChange(workspace.path(file), workspace.files[file], result.text, MODES.get(file, 0o644))
+        for file, result in merged.items()
+    ]
     registry_change = FileChange(workspace.root / settings.REGISTRY, workspace.registry_bytes, registry.to_bytes())
     return Plan((*changes, registry_change))
 
@@ -248,13 +251,9 @@ def _merged(
     changes: dict[str, list[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {one.module.names.snake: one.contributions[file] for one in put}
     layout = workspace.layouts[file].copy()
-    return merge(workspace.path(file), SHARED_FILES[file], layout, changes, workspace.known[file], force=force)
-
-
-def _change(workspace: Workspace, file: str, after: bytes) -> FileChange:
-    before = workspace.files[file]
-    absent = before is None and not after
-    return FileChange(workspace.path(file), before, None if absent else after, MODES.get(file, 0o644))
+    absent = workspace.files[file] is None
+    path, known = workspace.path(file), workspace.known[file]
+    return merge(path, SHARED_FILES[file], layout, changes, known, force=force, absent=absent)
 
 
 def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now: datetime) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dagster_module_builder.blocks import Block, Layout, ending_near, join, make_block
@@ -21,6 +21,8 @@ from dagster_module_builder.formats.shared_file import (
 
 #: The key under which a line feed that was added to the end of a file is remembered.
 END_OF_FILE: KeyPath = ("(end of file)",)
+#: The key under which it is remembered that there was no file.
+NO_FILE: KeyPath = ("(no file)",)
 
 Digests = dict[KeyPath, str]
 
@@ -45,9 +47,9 @@ class Known:
 
 @dataclass(frozen=True)
 class Merged:
-    """A file after a merge, and what to remember of it."""
+    """A file after a merge (``text`` is None where there is to be none), and what to remember of it."""
 
-    text: bytes
+    text: bytes | None
     digests: dict[str, Digests]
     scaffolds: dict[KeyPath, Scaffold]
 
@@ -60,6 +62,7 @@ def merge(
     known: Known,
     *,
     force: bool = False,
+    absent: bool = False,
 ) -> Merged:
     """Bring what these modules give into a file, in place of whatever they gave before.
 
@@ -70,6 +73,7 @@ def merge(
         changes: By marker, what the module gives; nothing takes its blocks out.
         known: What the registry remembers.
         force: Replace blocks that somebody edited.
+        absent: There is no such file yet.
 
     Raises:
         DamagedFileError: The file cannot be edited safely.
@@ -84,13 +88,25 @@ def merge(
             if contribution.path not in kept.get(marker, {})
         ]
         scaffolds = dict(known.scaffolds)
+        _end_last_line(layout, scaffolds)
         wanted_slots = {contribution.path for _, contribution in wanted}
         _clear(kind, layout, scaffolds, wanted_slots | _slots_in_use(kind, layout, known, changes, kept))
         _prepare(kind, layout, scaffolds, wanted_slots)
-        digests = _put(kind, layout, scaffolds, wanted)
+        digests = _put(kind, layout, wanted)
+        _give_back_last_line(layout, scaffolds)
     except OutlineError as error:
         raise unsafe(path, layout.line_number(error.position), error.reason) from None
-    return Merged(join(layout), _united(known.digests, changes, kept, digests), scaffolds)
+    united = _united(known.digests, changes, kept, digests)
+    return _gone_again(Merged(join(layout), united, scaffolds), absent=absent)
+
+
+def _gone_again(merged: Merged, *, absent: bool) -> Merged:
+    """Remember that there was no file, or let there be none again."""
+    scaffolds = {path: scaffold for path, scaffold in merged.scaffolds.items() if path != NO_FILE}
+    was_absent = absent or NO_FILE in merged.scaffolds
+    if was_absent and merged.text:
+        return replace(merged, scaffolds={**scaffolds, NO_FILE: Scaffold((), ())})
+    return Merged(None if was_absent else merged.text, merged.digests, scaffolds)
 
 
 def unsafe(path: Path, line: int, reason: str) -> DamagedFileError:
@@ -173,17 +189,24 @@ def _slots_in_use(
 
 def _clear(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], in_use: set[KeyPath]) -> None:
     """Take back what made room for blocks in slots that have none left."""
-    _restore_end(layout, scaffolds)
-    for path in sorted(set(scaffolds) - in_use - {END_OF_FILE}):
+    for path in sorted(set(scaffolds) - in_use - {END_OF_FILE, NO_FILE}):
         kind.clear(layout, path, scaffolds.pop(path))
-    _restore_end(layout, scaffolds)
 
 
-def _restore_end(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
+def _end_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
+    """See to it that the last own line ends, so that something can be put behind it."""
+    if layout.own and not layout.own[-1].endswith(b"\n"):
+        line = layout.own[-1]
+        layout.own[-1] = line + ending_near(layout.own, len(layout.own) - 1)
+        scaffolds[END_OF_FILE] = Scaffold((line,), (layout.own[-1],))
+
+
+def _give_back_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
+    """Take the line feed at the end away again, where nothing stands behind it any more."""
     scaffold = scaffolds.get(END_OF_FILE)
-    if scaffold is None or len(layout.own) in layout.placed:
+    if scaffold is None:
         return
-    if layout.own and layout.own[-1:] == list(scaffold.after):
+    if len(layout.own) not in layout.placed and tuple(layout.own[-1:]) == scaffold.after:
         layout.own[-1:] = scaffold.before
         del scaffolds[END_OF_FILE]
     elif not layout.placed:
@@ -192,31 +215,16 @@ def _restore_end(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
 
 def _prepare(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: set[KeyPath]) -> None:
     for path in sorted(wanted):
-        before_last = layout.own[-1:]
-        made = kind.prepare(layout, path, scaffolds)
-        if made is None:
-            continue
-        scaffolds[path] = made
-        if before_last and layout.own[-1:] != before_last and before_last == layout.own[-2:-1]:
-            _end_line(layout, scaffolds, len(layout.own) - 2)
+        created = {made for made, scaffold in scaffolds.items() if not scaffold.before}
+        scaffold = kind.prepare(layout, path, created)
+        if scaffold is not None:
+            scaffolds[path] = scaffold
 
 
-def _end_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold], position: int) -> None:
-    """See to it that an own line ends, before something is put behind it."""
-    line = layout.own[position]
-    if not line.endswith(b"\n"):
-        layout.own[position] = line + ending_near(layout.own, position)
-        scaffolds[END_OF_FILE] = Scaffold((line,), (layout.own[position],))
-
-
-def _put(
-    kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: Sequence[tuple[str, Contribution]]
-) -> dict[str, Digests]:
+def _put(kind: SharedFile, layout: Layout, wanted: Sequence[tuple[str, Contribution]]) -> dict[str, Digests]:
     digests: dict[str, Digests] = {}
     places = kind.places(layout, [contribution for _, contribution in wanted])
     for (marker, contribution), place in zip(wanted, places, strict=True):
-        if place.position == len(layout.own) and layout.own:
-            _end_line(layout, scaffolds, len(layout.own) - 1)
         block = _block(marker, place, layout)
         layout.place(place.position, block)
         digests.setdefault(marker, {})[contribution.path] = block.digest

@@ -64,7 +64,7 @@ class SharedFile(Protocol):
         """Return the slot that each of these blocks (with its position) stands in."""
 
     def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
-        """Make room for blocks in a slot where there is none; ``made`` are the slots made before."""
+        """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
         """Take a slot's scaffold back, unless its owner has changed it since."""

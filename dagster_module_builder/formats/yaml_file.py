@@ -29,7 +29,7 @@ class YamlFile:
         return [outline.slot_at(at, block.indent, items=_has_items(block)) for at, block in blocks]
 
     def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
-        """Make room for blocks in a slot where there is none; ``made`` are the slots made before."""
+        """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
         outline = Outline(layout.own)
         key = outline.find(path)
         _refuse_shared(outline, path)
