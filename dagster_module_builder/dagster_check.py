@@ -1,0 +1,150 @@
+"""Whether the requirements of all modules of one environment can be met together; asks uv."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dotenv import dotenv_values
+
+from dagster_module_builder import settings, uv_program
+from dagster_module_builder.errors import ToolError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CONSTRAINTS = settings.SERVICES / "constraints.txt"
+
+#: What the shared image has beside the modules' requirements.
+_WORKSPACE_PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres")
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """These modules cannot be installed together (or, if it is one, not with the workspace's lock)."""
+
+    modules: tuple[str, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        """Say who conflicts with whom, why, and the way out."""
+        whom = " and ".join(self.modules)
+        what = "do not resolve together" if len(self.modules) > 1 else "do not fit the workspace's constraints.txt"
+        return (
+            f"The requirements of {whom} {what}:\n{self.reason}\n"
+            "Change them, or give one of the modules a code server of its own (code_server: own)."
+        )
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Whether the requirements can be met could not be found out."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        """Say what could not be found out, and why."""
+        return f"Whether the requirements resolve together could not be checked:\n{self.reason}"
+
+
+def pyproject_of(module: Path) -> Path:
+    """Return where a module's requirements stand."""
+    return module / "pyproject.toml"
+
+
+def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown | None:
+    """Find out whether the requirements of these modules and of the workspace resolve together.
+
+    A resolution that succeeded is remembered by what went into it, in the user's cache folder.
+
+    Args:
+        root: The workspace's root.
+        modules: Folders of the modules that share an environment, each with a ``pyproject.toml``.
+
+    Returns:
+        None where they do.
+    """
+    named = {_project_name(module): module for module in modules if pyproject_of(module).is_file()}
+    if not named:
+        return None
+    version = python_version(root)
+    remembered = _remembered(root, named, version)
+    if remembered.is_file():
+        return None
+    found = _resolve(root, named, version)
+    if found is None:
+        _remember(remembered)
+    return found
+
+
+def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | Unknown | None:
+    wanted = [f"{name} @ {module.absolute().as_uri()}" for name, module in named.items()]
+    given = "\n".join([*wanted, *_WORKSPACE_PACKAGES, ""])
+    lock = ["--constraint", str(root / CONSTRAINTS)] if (root / CONSTRAINTS).is_file() else []
+    arguments = [
+        *("pip", "compile", "--quiet", "--no-header", "--no-annotate"),
+        *("--python-version", version, "--python-platform", "linux", *lock, "-"),
+    ]
+    # What earlier installations left in uv's cache often suffices, and is ten times as fast as asking the index.
+    code, _ = uv_program.ask([*arguments, "--offline"], root, given)
+    if code == 0:
+        return None
+    code, said = uv_program.ask(arguments, root, given, {"UV_HTTP_RETRIES": "1"})
+    return None if code == 0 else _judged(said, named)
+
+
+def _judged(said: str, named: Mapping[str, Path]) -> Conflict | Unknown:
+    blamed = [module.name for name, module in named.items() if re.search(rf"(?<![\w.-]){re.escape(name)}==", said)]
+    if "No solution found" not in said or uv_program.could_not_look(said) or not blamed:
+        return Unknown(said)
+    return Conflict(tuple(blamed), said)
+
+
+def python_version(root: Path) -> str:
+    """Return the Python version of the workspace's image, by its tag; this process's where the tag does not say."""
+    image = dotenv_values(root / settings.SERVICES / ".env", interpolate=False).get("PYTHON_IMAGE") or ""
+    found = re.search(r"python:(3\.\d+)", image)
+    return found[1] if found else "{}.{}".format(*sys.version_info)
+
+
+def _project_name(module: Path) -> str:
+    try:
+        name = tomllib.loads(pyproject_of(module).read_text("utf-8"))["project"]["name"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ToolError(f"{pyproject_of(module)} does not name its project: {error}") from error
+    return re.sub(r"[-_.]+", "-", str(name)).lower()
+
+
+def _remembered(root: Path, named: Mapping[str, Path], version: str) -> Path:
+    lock = root / CONSTRAINTS
+    digest = hashlib.sha256(
+        f"{version} {_WORKSPACE_PACKAGES}".encode() + (lock.read_bytes() if lock.is_file() else b"")
+    )
+    for _, module in sorted(named.items()):
+        digest.update(b"\0" + pyproject_of(module).read_bytes())
+
+    return cache_folder() / "resolved" / digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Return where the user's machine keeps what can be found out again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"
+
+
+def _remember(file: Path) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    except OSError:
+        # A cache that cannot be written costs time, nothing else.
+        return

@@ -1,0 +1,260 @@
+"""The workspace without Docker: its environment, its Dagster, and runs in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from dotenv import dotenv_values
+
+from dagster_module_builder import native_materialize, ports, settings
+from dagster_module_builder.errors import ToolError
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.native_environment import (
+    FOLDER,
+    Location,
+    has_own_server,
+    locations,
+    own_environment,
+    process_environment,
+    shared_environment,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A module's database server, as the env file names it, and how it is started."""
+
+    service: str
+    port: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Materialized:
+    """One asset, as it was stored: the number of its rows and its path where its IO manager says them."""
+
+    asset: str
+    rows: int | None
+    path: str | None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of one asset check."""
+
+    check: str
+    asset: str
+    passed: bool
+    severity: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one ``materialize`` did."""
+
+    assets: tuple[Materialized, ...]
+    checks: tuple[Checked, ...]
+
+
+def workspace_file(root: Path) -> Path:
+    """Return the workspace file for native processes: the very same, or one derived where modules have own servers."""
+    found = locations(root)
+    if not any(location.own_server for location in found):
+        return root / settings.SERVICES / "workspace.yaml"
+    derived = root / DERIVED_WORKSPACE
+    derived.parent.mkdir(exist_ok=True)
+    derived.write_text(yaml.safe_dump({"load_from": [_native_entry(root, location) for location in found]}))
+    return derived
+
+
+def _native_entry(root: Path, location: Location) -> Mapping[str, Any]:
+    if not location.own_server or location.module is None:
+        return location.entry
+    names = ModuleNames(location.module.name)
+    return {
+        "python_package": {
+            "package_name": names.definitions,
+            "working_directory": str(location.module / "src"),
+            "location_name": names.snake,
+            "executable_path": str(root / FOLDER / location.module.name / "venv" / "bin" / "python"),
+        }
+    }
+
+
+def _prepared(root: Path) -> tuple[Path, Path]:
+    python = shared_environment(root)
+    for location in locations(root):
+        if location.own_server and location.module is not None:
+            own_environment(root, location.module)
+    return python, workspace_file(root)
+
+
+def databases_down(root: Path) -> list[Database]:
+    """Return the modules' database servers that do not answer on this machine."""
+    services = root / settings.SERVICES
+    known = dotenv_values(services / ".env", interpolate=False)
+    found = []
+    for name, value in known.items():
+        if not name.endswith("_DB_PORT") or not (value or "").isdigit() or ports.is_listening(int(value or 0)):
+            continue
+        service = name.removesuffix("_PORT").lower()
+        command = f"docker compose --project-directory {services} up --detach {service}"
+        found.append(Database(service, int(value or 0), command))
+    return found
+
+
+def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
+    """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``."""
+    python, workspace = _prepared(root)
+    command = [str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    process = subprocess.Popen(command, cwd=root / settings.SERVICES, env=process_environment(root))
+    with _passing_signals_to(process):
+        return process.wait()
+
+
+@contextmanager
+def _passing_signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave Ctrl-C to the child, which the terminal sends it too, and hand on a polite end."""
+    handlers: dict[signal.Signals, Any] = {
+        signal.SIGINT: lambda *_: None,
+        signal.SIGTERM: lambda *_: process.terminate(),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def validate_definitions(root: Path) -> None:
+    """Load every code location natively, as ``dagster definitions validate`` does.
+
+    Raises:
+        ToolError: A location does not load; with Dagster's own words.
+    """
+    if not locations(root):
+        return
+    python, workspace = _prepared(root)
+    _validate(root, python, ["-w", str(workspace)])
+
+
+def validate_module(root: Path, module: Path) -> None:
+    """Load one module natively, integrated or not.
+
+    Raises:
+        ToolError: It does not load; with Dagster's own words.
+    """
+    python = _python_for(root, module)
+    _validate(root, python, ["-m", ModuleNames(module.name).definitions, "-d", str(module / "src")])
+
+
+def _validate(root: Path, python: Path, target: list[str]) -> None:
+    done = subprocess.run(
+        [str(python.parent / "dagster"), "definitions", "validate", "--log-level", "error", *target],
+        cwd=root / settings.SERVICES,
+        # Its warnings say only that a newer command does the same.
+        env={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(f"Dagster does not load it:\n{_condensed(done.stdout)}")
+
+
+def _condensed(log: str) -> str:
+    """Return a line for each location that does not load: the innermost error, and where it came up."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log).strip()
+    _, *failures = re.split(r"^.*Validation failed for code location ", text, flags=re.MULTILINE)
+    return "\n".join(map(_condensed_failure, failures)) or text
+
+
+def _condensed_failure(failure: str) -> str:
+    name, _, body = failure.partition(":\n")
+    error = body.rpartition("was caused by the following exception:")[2].strip().splitlines()[:1]
+    frames = re.findall(r'^  File "(.+)", line (\d+)', body, flags=re.MULTILINE)
+    where = [f"({os.path.normpath(frames[-1][0])}:{frames[-1][1]})"] if frames else []
+    return " ".join([f"{name}:", *error, *where])
+
+
+def _python_for(root: Path, module: Path) -> Path:
+    if has_own_server(root, module):
+        return own_environment(root, module)
+    return shared_environment(root, also=module)
+
+
+def materialize(
+    root: Path, module: Path, select: str | None = None, partition: str | None = None, *, verbose: bool = False
+) -> Outcome:
+    """Materialize a module's assets in one process; the run is kept, so that ``workspace.dev`` shows it.
+
+    Args:
+        root: The workspace's root.
+        module: The module's folder.
+        select: An asset selection as Dagster writes it; all assets by default.
+        partition: The key of one partition, where the assets are partitioned.
+        verbose: Let Dagster's log through to stderr.
+
+    Raises:
+        ToolError: The run failed; names each asset or check that failed, and why.
+    """
+    python = _python_for(root, module)
+    request = {
+        "definitions": ModuleNames(module.name).definitions,
+        "source": str(module / "src"),
+        "select": select,
+        "partition": partition,
+        "verbose": verbose,
+    }
+    done = subprocess.run(
+        [str(python), native_materialize.__file__],
+        input=json.dumps(request),
+        cwd=root / settings.SERVICES,
+        env={**_fragment(module), **process_environment(root)},
+        stdout=subprocess.PIPE,
+        stderr=None if verbose else subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode:
+        raise ToolError(_failure(module.name, lines, done.stderr or ""))
+    return _outcome(lines)
+
+
+def _fragment(module: Path) -> dict[str, str]:
+    """Return the variables of a module that may not be integrated yet; of others, Dagster reads them from ``.env``."""
+    found = dotenv_values(module / settings.FRAGMENTS / ".env", interpolate=False)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _outcome(lines: list[dict[str, Any]]) -> Outcome:
+    assets = [Materialized(line["asset"], line["rows"], line["path"]) for line in lines if "asset" in line]
+    checks = [Checked(line["check"], line["of"], line["passed"], line["severity"]) for line in lines if "check" in line]
+    return Outcome(tuple(assets), tuple(checks))
+
+
+def _failure(name: str, lines: list[dict[str, Any]], log: str) -> str:
+    problems = [f"{line['failed']}: {line['problem']}" if "failed" in line else line["problem"]
+                for line in lines if "problem" in line]  # fmt: skip
+    last = log.strip().splitlines()[-1:] or ["no reason was given"]
+    return "\n".join([f"{name} was not materialized.", *(problems or last), "(--verbose shows Dagster's log.)"])

@@ -1,0 +1,77 @@
+"""The one door to uv, which resolves requirements and makes environments."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from dagster_module_builder.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+#: Words of uv that say that it could not look, rather than that it looked in vain.
+_COULD_NOT_LOOK = re.compile(
+    r"failed to fetch|error sending request|request failed|network was disabled|not found in the cache"
+    r"|not found in the package registry|network connectivity is disabled|could not connect|timed out|dns error",
+    re.IGNORECASE,
+)
+
+
+def could_not_look(said: str) -> bool:
+    """Tell whether uv's words mean that it could not ask an index, rather than that it asked in vain."""
+    return _COULD_NOT_LOOK.search(said) is not None
+
+
+def program() -> str:
+    """Return the program ``uv``.
+
+    Raises:
+        ToolError: It is nowhere.
+    """
+    try:
+        from uv import find_uv_bin  # noqa: PLC0415  # only where it is used
+
+        return str(find_uv_bin())
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        if found is None:
+            raise ToolError("uv was not found: install it with 'python -m pip install uv'.") from None
+        return found
+
+
+def run(arguments: Sequence[str], folder: Path) -> None:
+    """Run uv, which makes and fills environments.
+
+    Raises:
+        ToolError: It failed; with its own words.
+    """
+    code, said = ask(arguments, folder)
+    if code:
+        hint = "\nIs the package index reachable?" if could_not_look(said) else ""
+        raise ToolError(f"uv {' '.join(arguments[:2])} failed:\n{said}{hint}")
+
+
+def ask(
+    arguments: Sequence[str], folder: Path, given: str = "", environment: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run uv with ``given`` on its stdin, and return its exit code and what it said on stderr."""
+    done = subprocess.run(
+        [program(), "--no-progress", *arguments],
+        input=given,
+        cwd=folder,
+        # An environment that happens to be active is none of its business.
+        env={
+            **{k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}},
+            **(environment or {}),
+        },
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, done.stderr.strip()

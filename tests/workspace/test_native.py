@@ -1,0 +1,266 @@
+"""The workspace without Docker: real uv, a real Dagster, its own environment made once for all tests here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder import graphql, native, native_environment
+from dagster_module_builder.errors import NoWorkspaceError, ToolError
+from dagster_module_builder.initialize import initialize
+from tests import needs
+from tests.workspace.conftest import PARTITIONED, add_module
+
+pytestmark = [pytest.mark.dagster, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with three modules, one of them with a code server of its own; its environments are made once."""
+    needs.registry()
+    root = tmp_path_factory.mktemp("native") / "ws"
+    initialize(root)
+    add_module(root, "weather")
+    add_module(root, "sales-report", PARTITIONED)
+    add_module(root, "lonely", own_server=True)
+    native_environment.shared_environment(root)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_STORAGE_DIR", raising=False)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def set_text(root: Path, text: str) -> None:
+    env = root / "services/dagster/.env"
+    kept = [line for line in env.read_text().splitlines() if not line.startswith("WEATHER_TEXT=")]
+    env.write_text("\n".join([*kept, f"WEATHER_TEXT='{text}'", ""]))
+
+
+def test_an_environment_is_made_once(workspace: Path) -> None:
+    start = time.monotonic()
+    python = native_environment.shared_environment(workspace)
+    assert time.monotonic() - start < 0.5
+    assert python.is_relative_to(workspace / ".native")
+    version = subprocess.run(
+        [python, "-c", "import dagster; print(dagster.__version__)"], capture_output=True, text=True, check=True
+    )
+    lock = (workspace / "services/dagster/constraints.txt").read_text()
+    assert f"dagster=={version.stdout.strip()}\n" in lock
+
+
+def test_git_ignores_the_environment(workspace: Path) -> None:
+    assert (workspace / ".native/.gitignore").read_text() == "*\n"
+
+
+def test_a_requirement_that_cannot_be_met_is_said_in_uvs_words(root: Path) -> None:
+    add_module(root, "old", requirements=("dagster<1",))
+    with pytest.raises(ToolError, match=r"(?s)uv pip install failed:.*dagster<1"):
+        native_environment.shared_environment(root)
+
+
+def test_without_a_workspace_nothing_is_made(tmp_path: Path) -> None:
+    with pytest.raises(NoWorkspaceError):
+        native_environment.shared_environment(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_assets_are_materialized_with_their_rows_and_paths(workspace: Path) -> None:
+    set_text(workspace, "hello ")
+    outcome = native.materialize(workspace, workspace / "projects/weather")
+    storage = workspace / "data/storage/weather"
+    assert [(asset.asset, asset.rows, asset.path) for asset in outcome.assets] == [
+        ("weather/raw", 6, str(storage / "raw")),
+        ("weather/cleaned", 5, str(storage / "cleaned")),
+        ("weather/summary", 1, str(storage / "summary")),
+    ]
+    assert [(check.check, check.asset, check.passed) for check in outcome.checks] == [
+        ("not_empty", "weather/cleaned", True)
+    ]
+    assert (storage / "summary").read_text() == "h"
+
+
+def test_a_selection_is_materialized_alone(workspace: Path) -> None:
+    outcome = native.materialize(workspace, workspace / "projects/weather", select="weather/raw")
+    assert [asset.asset for asset in outcome.assets] == ["weather/raw"]
+
+
+@pytest.mark.parametrize(("select", "words"), [("weather/nothing", "selects nothing|nothing"), ("((", "--select")])
+def test_a_wrong_selection_is_named(workspace: Path, select: str, words: str) -> None:
+    with pytest.raises(ToolError, match=words) as failure:
+        native.materialize(workspace, workspace / "projects/weather", select=select)
+    assert len(str(failure.value).splitlines()) < 8
+
+
+def test_a_partition_is_materialized(workspace: Path) -> None:
+    module = workspace / "projects/sales-report"
+    outcome = native.materialize(workspace, module, partition="tuesday")
+    assert [(asset.asset, asset.rows, asset.path) for asset in outcome.assets] == [("sales_report/daily", 7, None)]
+
+
+@pytest.mark.parametrize("partition", [None, "sunday"])
+def test_a_missing_or_unknown_partition_is_asked_for(workspace: Path, partition: str | None) -> None:
+    with pytest.raises(ToolError, match=r"sales_report/daily is partitioned.*--partition.*2 keys, such as tuesday"):
+        native.materialize(workspace, workspace / "projects/sales-report", partition=partition)
+
+
+def test_a_partition_for_what_has_none_is_refused(workspace: Path) -> None:
+    with pytest.raises(ToolError, match="none of the selected assets is partitioned"):
+        native.materialize(workspace, workspace / "projects/weather", partition="monday")
+
+
+def test_a_failing_asset_is_named_with_its_reason_and_no_traceback(workspace: Path) -> None:
+    set_text(workspace, "broken")
+    with pytest.raises(ToolError) as failure:
+        native.materialize(workspace, workspace / "projects/weather")
+    assert "weather__cleaned: ValueError: the text is broken" in str(failure.value)
+    assert "Traceback" not in str(failure.value)
+    assert len(str(failure.value).splitlines()) < 6
+
+
+def test_a_failing_blocking_check_is_named(workspace: Path) -> None:
+    set_text(workspace, " ")
+    with pytest.raises(ToolError, match="not_empty") as failure:
+        native.materialize(workspace, workspace / "projects/weather")
+    assert "Traceback" not in str(failure.value)
+
+
+def test_a_log_is_shown_when_asked_for(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    set_text(workspace, "hello")
+    native.materialize(workspace, workspace / "projects/weather", verbose=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "a module may print" in err
+    assert "RUN_SUCCESS" in err
+
+
+def test_code_that_does_not_load_is_named(workspace: Path) -> None:
+    file = workspace / "projects/weather/src/weather_dagster/definitions.py"
+    before = file.read_text()
+    try:
+        file.write_text(before + "\nimport no_such_module\n")
+        with pytest.raises(
+            ToolError, match=r"weather_dagster\.definitions does not load: ModuleNotFoundError.*no_such_module"
+        ):
+            native.materialize(workspace, workspace / "projects/weather")
+        line = len(before.splitlines()) + 2
+        words = rf"weather\S*: ModuleNotFoundError: No module named 'no_such_module' \({re.escape(str(file))}:{line}\)$"
+        with pytest.raises(ToolError, match=words):
+            native.validate_module(workspace, workspace / "projects/weather")
+        with pytest.raises(ToolError, match=words):
+            native.validate_definitions(workspace)
+    finally:
+        file.write_text(before)
+
+
+def test_all_locations_validate(workspace: Path) -> None:
+    native.validate_definitions(workspace)
+    native.validate_module(workspace, workspace / "projects/weather")
+
+
+def test_an_empty_workspace_validates(root: Path) -> None:
+    native.validate_definitions(root)
+    assert not (root / ".native").exists()
+
+
+def test_a_module_with_its_own_server_runs_from_its_own_environment(workspace: Path) -> None:
+    outcome = native.materialize(workspace, workspace / "projects/lonely")
+    assert [asset.asset for asset in outcome.assets] == ["lonely/raw", "lonely/cleaned", "lonely/summary"]
+    assert (workspace / ".native/lonely/venv/bin/python").exists()
+
+
+def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root: Path) -> None:
+    add_module(root, "weather")
+    assert native.workspace_file(root) == root / "services/dagster/workspace.yaml"
+    derived = native.workspace_file(workspace)
+    assert derived == workspace / ".native/workspace.yaml"
+    shared, partitioned, own = yaml.safe_load(derived.read_text())["load_from"]
+    assert shared["python_package"]["working_directory"] == "../../projects/weather/src"
+    assert partitioned["python_package"]["location_name"] == "sales_report"
+    assert own["python_package"]["executable_path"] == str(workspace / ".native/lonely/venv/bin/python")
+
+
+def test_a_module_that_is_not_integrated_runs_with_its_fragments_variables(workspace: Path) -> None:
+    entries = (workspace / "services/dagster/workspace.yaml").read_text()
+    env = (workspace / "services/dagster/.env").read_text()
+    module = add_module(workspace, "visitor")
+    (workspace / "services/dagster/workspace.yaml").write_text(entries)
+    (workspace / "services/dagster/.env").write_text(env)
+    (module / "workspace/local").mkdir(parents=True)
+    (module / "workspace/local/.env").write_text("VISITOR_TEXT='from the fragment'\n")
+    outcome = native.materialize(workspace, module, select="visitor/raw")
+    assert [asset.rows for asset in outcome.assets] == [len("from the fragment")]
+
+
+def test_a_storage_folder_of_the_callers_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert native_environment.process_environment(tmp_path, {})["DAGSTER_STORAGE_DIR"] == str(tmp_path / "data/storage")
+    given = native_environment.process_environment(tmp_path, {"DAGSTER_STORAGE_DIR": "s3://bucket"})
+    assert given["DAGSTER_STORAGE_DIR"] == "s3://bucket"
+
+
+def test_databases_that_are_down_are_named_with_the_command_that_starts_them(root: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        up = listening.getsockname()[1]
+        with (root / "services/dagster/.env").open("a") as env:
+            env.write(f"SALES_REPORT_DB_PORT='1'\nUP_DB_PORT='{up}'\n")
+        (down,) = native.databases_down(root)
+    assert (down.service, down.port) == ("sales_report_db", 1)
+    assert down.command.endswith("up --detach sales_report_db")
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        return int(server.getsockname()[1])
+
+
+def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(workspace: Path) -> None:
+    set_text(workspace, "hello")
+    native.materialize(workspace, workspace / "projects/weather")
+    port = free_port()
+    program = f"""
+from pathlib import Path
+from dagster_module_builder import native
+raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(native.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        limit = time.monotonic() + 90
+        while not graphql.is_up(url):
+            assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
+            assert time.monotonic() < limit
+            time.sleep(0.5)
+        assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
+        query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()
+        request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert json.load(answer)["data"]["runsOrError"]["results"] == [{"status": "SUCCESS"}]
+        # As a terminal does: to the whole group.
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+        assert b"Traceback" not in output
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
