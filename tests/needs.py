@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -40,9 +41,9 @@ def need(present: bool, what: str, cure: str = INSTALL) -> None:
 
 
 def found(name: str) -> Path | None:
-    """Return where ``name`` is, on PATH or among the system's programs, which are not on everybody's PATH."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    where = shutil.which(name, path=path)
+    """Return where ``name`` is: beside Python, on PATH, or among the system programs that are not on all paths."""
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/local/sbin:/usr/sbin:/sbin"]
+    where = shutil.which(name, path=os.pathsep.join(places))
     return Path(where) if where else None
 
 

@@ -37,9 +37,6 @@ def made_stack(
 ) -> Iterator[Stack]:
     """Give a workspace with its three modules, whose containers are not there yet."""
     folder = tmp_path_factory.mktemp("e2e")
-    # The containers' user has to get through to the workspace.
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
     root = folder / f"dmb-e2e-{free_port()}"
     stack = Stack(root, engine, image_names, free_port())
     stack.make()
