@@ -7,14 +7,17 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cookiecutter.exceptions import FailedHookException
-from jinja2 import Environment
 from jinja2.ext import Extension
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from jinja2 import Environment
 
 TEMPLATE = Path(__file__).resolve().parent
 

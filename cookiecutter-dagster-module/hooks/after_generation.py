@@ -8,11 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRAM = "dagster-module-builder"
 CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
@@ -83,7 +85,10 @@ def write_secrets(file: Path) -> None:
 def go_on(module: Path, answers: Mapping[str, Any]) -> None:
     """Do what was asked for with the installed program, and print the commands for the rest."""
     print(f"Made {module}", file=sys.stderr)
-    steps = [(answers["workspace"], adding(module)), (answers["deployment"], [PROGRAM, "configure-deployment", module.name])]
+    steps = [
+        (answers["workspace"], adding(module)),
+        (answers["deployment"], [PROGRAM, "configure-deployment", module.name]),
+    ]
     remaining = [command for wish, command in steps if wish == "later" or (wish == "yes" and not _run(command))]
     if remaining:
         print("Next:", *(f"  {shlex.join(command)}" for command in remaining), sep="\n", file=sys.stderr)

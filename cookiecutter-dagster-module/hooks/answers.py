@@ -6,7 +6,10 @@ Standard library only, and no import of a neighbour: the Jinja extension loads t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SERVERS = frozenset({"postgresql", "mysql"})
 LONGEST_TEXT = {"title": 80, "description": 300}
@@ -85,7 +88,7 @@ _OF_SERVERS: dict[str, Callable[[str, str, str], str | None]] = {
 def problem_with_raw_text(question: str, raw: str, default: str) -> str | None:
     """Say that Cookiecutter read a given text as a template, or return None.
 
-    Cookiecutter renders values from the command line and from its user configuration, so that ``{{ 1+1 }}`` became ``2``.
+    Cookiecutter renders values from the command line and from its user configuration: ``{{ 1+1 }}`` became ``2``.
     A text inside ``{% raw %}`` comes out as it is.
     """
     is_template = any(mark in raw for mark in ("{{", "{%", "{#"))

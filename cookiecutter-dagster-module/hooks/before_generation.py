@@ -9,15 +9,17 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import answers as rules
 import names
 import ports
 import requirements
 import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
 CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
