@@ -1,0 +1,271 @@
+"""The workspace in containers, by Docker Compose 2: `docker compose`, or `docker-compose` where only that is there."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dotenv import dotenv_values
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+#: Seconds until every service has to be well; the first start of a database on a slow disk takes a minute.
+PATIENCE = 300.0
+_PAUSE = 1.0
+_LOG_LINES = "20"
+_STDERR = 2
+
+#: What somebody's shell may set for another project; a workspace's own stand in its env file.
+_FOREIGN = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service's container, as Compose sees it; ``health`` is empty where nothing checks it."""
+
+    name: str
+    state: str
+    health: str
+    exit_code: int
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it runs and is healthy, or has done its one task."""
+        done = self.state == "exited" and self.exit_code == 0
+        return done or (self.state == "running" and self.health in {"", "healthy"})
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether waiting longer is in vain."""
+        return self.health == "unhealthy" or self.state == "dead" or (self.state == "exited" and self.exit_code != 0)
+
+    def __str__(self) -> str:
+        """Say how it is."""
+        if self.state == "exited":
+            return f"{self.name}: {'done' if self.exit_code == 0 else f'ended with code {self.exit_code}'}"
+        return f"{self.name}: {self.health or self.state}"
+
+
+def is_installed() -> bool:
+    """Tell whether there is a Compose 2 on this machine."""
+    try:
+        _program()
+    except ToolError:
+        return False
+    return True
+
+
+@functools.cache
+def _program() -> tuple[str, ...]:
+    """Return the command that Compose goes by here.
+
+    Raises:
+        ToolError: There is none, or only one that is too old.
+    """
+    old = False
+    for command in (("docker", "compose"), ("docker-compose",)):
+        if shutil.which(command[0]) is None:
+            continue
+        done = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
+        found = re.match(r"v?(\d+)\.", done.stdout.strip())
+        if done.returncode == 0 and found and int(found[1]) >= 2:
+            return command
+        old = old or bool(found)
+    reason = "is older than version 2" if old else "was not found"
+    raise ToolError(
+        f"Docker Compose {reason}: install Docker with its Compose plugin (https://docs.docker.com/compose/install/), "
+        "or run the workspace without containers by 'workspace.dev'."
+    )
+
+
+def check_config(services: Path, compose: bytes, env: bytes) -> None:
+    """Let Compose check a compose file that is not written yet; needs no daemon, writes nothing.
+
+    Args:
+        services: The folder that the file is for (``services/dagster``).
+        compose: The file's content.
+        env: The content of its ``.env``; where empty, the one that is there counts.
+
+    Raises:
+        ToolError: Compose does not accept it; with its own words.
+    """
+    variables = dotenv_values(stream=io.StringIO(env.decode("utf-8", "surrogateescape")), interpolate=False)
+    done = subprocess.run(
+        [*_program(), "--project-directory", str(services), "-f", "-", "config", "--quiet"],
+        input=compose,
+        cwd=services,
+        env=_environment({name: value for name, value in variables.items() if value is not None}),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(_without_warnings(done.stderr.decode("utf-8", "replace")))
+
+
+def up(root: Path, *, build: bool = True) -> None:
+    """Build the images, start all services and wait until each is well; says on stderr how they are.
+
+    Args:
+        root: The workspace's root.
+        build: Build first. What did not change is taken from the builder's cache.
+
+    Raises:
+        ToolError: Docker is not there, or a service did not start; with the last lines of its log.
+    """
+    need_daemon(root)
+    if build:
+        _pass_through(root, "build")
+    with _explaining(root):
+        _pass_through(root, "up", "--detach", "--remove-orphans", "--no-build")
+    _wait(root)
+
+
+def down(root: Path, *, volumes: bool = False) -> None:
+    """Stop and remove all containers, and the volumes with all data only if told so.
+
+    Raises:
+        ToolError: Docker is not there, or failed.
+    """
+    need_daemon(root)
+    _pass_through(root, "down", "--remove-orphans", *(["--volumes"] if volumes else []))
+
+
+def logs(root: Path, *, follow: bool = False, service: str | None = None) -> None:
+    """Print the containers' logs on stdout; with ``follow`` until interrupted.
+
+    Raises:
+        ToolError: Docker is not there, or there is no such service.
+    """
+    need_daemon(root)
+    arguments = ["logs", *(["--follow"] if follow else []), *(["--", service] if service else [])]
+    # Ctrl-C is how following ends.
+    with contextlib.suppress(KeyboardInterrupt):
+        _pass_through(root, *arguments, stdout=None)
+
+
+def restart(root: Path, service: str) -> None:
+    """Restart one service and wait until all are well.
+
+    Raises:
+        ToolError: Docker is not there, or it did not start again.
+    """
+    _pass_through(root, "restart", "--no-deps", service)
+    _wait(root)
+
+
+def services(root: Path) -> list[Service]:
+    """Return the containers of the workspace, running or not.
+
+    Raises:
+        ToolError: Docker is not there, or failed.
+    """
+    text = _captured(root, "ps", "--all", "--format", "json").strip()
+    # A list in older versions of Compose 2, an object a line in newer ones.
+    found = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+    return sorted((_service(entry) for entry in found), key=lambda service: service.name)
+
+
+def _service(entry: Mapping[str, Any]) -> Service:
+    return Service(
+        str(entry["Service"]), str(entry["State"]), str(entry.get("Health", "")), int(entry.get("ExitCode", 0))
+    )
+
+
+def need_daemon(root: Path) -> None:
+    """Make sure that a Docker Engine answers.
+
+    Raises:
+        ToolError: It does not; says what to do.
+    """
+    done = subprocess.run(
+        [*_program(), "ls", "--quiet"], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return
+    said = done.stderr.strip()
+    if "permission denied" in said.lower():
+        raise ToolError(f"You may not use Docker: join the group 'docker' and log in again. Docker says:\n{said}")
+    raise ToolError(f"Docker does not answer: start it ('sudo systemctl start docker'). Docker says:\n{said}")
+
+
+def _wait(root: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    shown: dict[str, str] = {}
+    while True:
+        found = services(root)
+        for service in found:
+            if shown.get(service.name) != str(service):
+                shown[service.name] = str(service)
+                print(f"  {service}", file=sys.stderr)  # noqa: T201  # progress
+        if all(service.is_well for service in found):
+            return
+        if any(service.has_failed for service in found) or time.monotonic() > end:
+            raise ToolError(_explanation(root, found))
+        time.sleep(_PAUSE)
+
+
+@contextlib.contextmanager
+def _explaining(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except ToolError as error:
+        failed = [service for service in services(root) if service.has_failed]
+        if not failed:
+            raise
+        raise ToolError(_explanation(root, failed)) from error
+
+
+def _explanation(root: Path, found: Sequence[Service]) -> str:
+    unwell = [service for service in found if not service.is_well]
+    lines = ["The workspace did not start."]
+    for service in [service for service in unwell if service.has_failed] or unwell:
+        log = _captured(root, "logs", "--no-log-prefix", "--tail", _LOG_LINES, "--", service.name).strip()
+        lines += [f"{service}; its log ends with:", *(f"    {line}" for line in log.splitlines())]
+    return "\n".join(lines)
+
+
+def _captured(root: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [*_program(), *arguments],
+        cwd=root / settings.SERVICES,
+        env=_environment(),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(f"{' '.join(_program())} {arguments[0]} failed:\n{_without_warnings(done.stderr)}")
+    return done.stdout
+
+
+def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> None:
+    """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
+    done = subprocess.run(
+        [*_program(), *arguments], cwd=root / settings.SERVICES, env=_environment(), stdout=stdout, check=False
+    )
+    if done.returncode:
+        raise ToolError(f"{' '.join(_program())} {arguments[0]} failed; it says why above.")
+
+
+def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **(more or {})}
+
+
+def _without_warnings(said: str) -> str:
+    return "\n".join(line for line in said.strip().splitlines() if "level=warning" not in line)
