@@ -15,6 +15,7 @@ from dagster_module_builder import settings
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies
+from dagster_module_builder.fit import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution
@@ -26,7 +27,7 @@ from dagster_module_builder.registry import Entry, Registry, parse_registry, slo
 from dagster_module_builder.transaction import commit, locked
 from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, read_workspace
 
-Contributions = Mapping[str, list[Contribution]]
+Contributions = Mapping[str, Sequence[Contribution]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Given:
     module: Module
     contributions: Contributions
     facts: Facts
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,13 +137,14 @@ def read_given(workspace: Workspace, path: Path) -> Given:
         DamagedFileError: One of its fragments cannot be read.
     """
     module = read_module(path)
-    given = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
+    written = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
+    given, notes = fitted(workspace.surroundings, module.path, module.names.snake, written)
     bodies = {(file, one.path): one.mapping or one.sequence or () for file, every in given.items() for one in every}
     try:
         facts = facts_of_bodies(bodies, workspace.own_env)
     except yaml.YAMLError as error:
         raise RefusedError(f"{path / settings.FRAGMENTS}: {error}") from None
-    return Given(module, given, facts)
+    return Given(module, given, facts, tuple(notes))
 
 
 def _contributions(workspace: Workspace, module: Module, file: str) -> list[Contribution]:
@@ -248,7 +251,7 @@ def plan_changes(
 def _merged(
     workspace: Workspace, file: str, put: Sequence[Given], take: Sequence[Entry], *, force: bool
 ) -> Merged:
-    changes: dict[str, list[Contribution]] = {entry.marker: [] for entry in take}
+    changes: dict[str, Sequence[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {one.module.names.snake: one.contributions[file] for one in put}
     layout = workspace.layouts[file].copy()
     absent = workspace.files[file] is None
@@ -261,7 +264,7 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
     blocks = {
         slot_name(file, path): value
         for file, result in merged.items()
-        for path, value in result.digests.get(marker, {}).items()
+        for path, value in sorted(result.digests.get(marker, {}).items())
     }
     there = workspace.registry.find(module.path.name)
     data = dict(there.data) if there else {}

@@ -53,14 +53,17 @@ def locate(root: Path, name_or_path: str) -> Path:
         NoModuleError: There is no such folder.
         RefusedError: The name is none that a module can have.
     """
-    is_path = os.sep in name_or_path or name_or_path in {".", ".."}
-    path = Path(name_or_path).expanduser().absolute() if is_path else root / settings.PROJECTS / name_or_path
+    path = Path(name_or_path).expanduser().absolute() if _is_path(name_or_path) else root / settings.PROJECTS / name_or_path
     path = Path(os.path.normpath(path))
     if problem := problem_with_name(path.name):
         raise RefusedError(problem)
     if not path.is_dir():
         raise NoModuleError(path.name, path.parent)
     return path
+
+
+def _is_path(name_or_path: str) -> bool:
+    return os.sep in name_or_path or name_or_path in {".", ".."}
 
 
 def read_module(path: Path) -> Module:
@@ -103,6 +106,8 @@ def lies_outside(root: Path, name_or_path: str) -> Path | None:
     Raises:
         NoModuleError: There is no such folder.
     """
+    if not _is_path(name_or_path):
+        return None
     path = locate(root, name_or_path)
     return path if path.parent.resolve() != (root / settings.PROJECTS).resolve() else None
 

@@ -69,9 +69,22 @@ class Questionnaire:
         return iter(self.questions)
 
     def default(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
-        """Return the answer to ``question`` if nobody is asked, given the answers so far."""
+        """Return the answer to ``question`` if nobody is asked, given the answers so far.
+
+        Raises:
+            RefusedError: The template refuses an earlier answer.
+        """
         if isinstance(question.default, bool):
             return question.default
+        from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
+
+        try:
+            return self._rendered_default(question, answers)
+        except CookiecutterException as error:
+            # The template's own filters say on stderr what is wrong with an earlier answer.
+            raise RefusedError(str(error)) from None
+
+    def _rendered_default(self, question: Question, answers: Mapping[str, Answer]) -> str:
         from cookiecutter.prompt import render_variable  # noqa: PLC0415  # a tenth of a second
         from cookiecutter.utils import create_env_with_context  # noqa: PLC0415
 

@@ -58,7 +58,9 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
 
 def show_help(name: str) -> NoReturn:
     """Print the help of a task, and end. In a process of its own: Invoke uses up the texts when it parses."""
-    os.execv(sys.executable, [sys.executable, sys.argv[0], "--help", name])  # noqa: S606 - no shell is wanted
+    typed = [argument.replace("_", "-") for argument in sys.argv]
+    before = sys.argv[: typed.index(name)] if name in typed else sys.argv[:1]
+    os.execv(sys.executable, [sys.executable, *before, "--help", name])  # noqa: S606 - no shell is wanted
 
 
 def program_name() -> str:

@@ -1,0 +1,113 @@
+"""``new``: what is made, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import ast
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder.names import LONGEST_NAME, problem_with_name, suggested_name
+from tests.cli.conftest import Terminal, everything_in
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+BAD_NAMES = [
+    "", "1bad", "My Project", "../evil", "/abs", "class", "match", "json", "dagster", "pandas", "deploy", "demo", "new",
+    "-x", "a" * (LONGEST_NAME + 1), "größe", "a--b", "a_", "A", "a.b", "a/b", "a\nb", "dagster_webserver",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_bad_name_is_refused_before_anything_is_written(workspace: Terminal, name: str) -> None:
+    before = everything_in(workspace.root.parent)
+    said = workspace.refused("new", name) if not name.startswith("-") else workspace.refused("new", "--name", name)
+    assert "Try '" in said
+    assert everything_in(workspace.root.parent) == before
+
+
+@pytest.mark.parametrize("name", [name for name in BAD_NAMES if name])
+def test_what_is_suggested_is_allowed(name: str) -> None:
+    assert problem_with_name(suggested_name(name)) is None
+
+
+def test_an_existing_folder_is_refused_and_untouched(workspace: Terminal) -> None:
+    (workspace.root / "projects/sales").mkdir()
+    (workspace.root / "projects/sales/mine").write_text("precious")
+    before = everything_in(workspace.root)
+    assert "exists already" in workspace.refused("new", "sales")
+    assert everything_in(workspace.root) == before
+
+
+def test_names_that_fold_into_one_are_refused(workspace: Terminal) -> None:
+    workspace.done("new", "sales-report", "--starter", "empty")
+    assert "'sales-report'" in workspace.refused("new", "sales_report")
+
+
+TEXTS = [
+    """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes", "back\\slash \\n",
+    '"""', "a: b, [c], &d *e !f %g @h `i`", "ümlaut 😀 日本", "<b>&amp;</b>", "}}", "0", "null", "- item",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_printable_text_comes_out_as_typed(workspace: Terminal, text: str) -> None:
+    workspace.done("new", "sales", "--title", text, "--description", text, "--database", "mysql", "--governance", "quick")
+    module = workspace.root / "projects/sales"
+    project = tomllib.loads((module / "pyproject.toml").read_text())["project"]
+    assert project["description"] == text
+    assert json.loads((module / ".dagster-module.json").read_text())["answers"]["title"] == text
+    for file in module.rglob("*.py"):
+        ast.parse(file.read_text())
+    for file in (module / "workspace/local").glob("*.y*ml"):
+        yaml.safe_load(file.read_text())
+    workspace.done("workspace.add", "sales", "--no-check")
+    assert workspace.done("workspace.validate", "--no-check").strip() == "Everything is in order."
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "bell\a", "nel\x85", "line\u2028separator", "\x7f"])
+def test_what_cannot_be_printed_is_refused(workspace: Terminal, text: str) -> None:
+    before = everything_in(workspace.root)
+    assert "cannot be printed" in workspace.refused("new", "sales", "--title", text)
+    assert everything_in(workspace.root) == before
+
+
+def test_a_database_can_be_given_its_names_and_password(workspace: Terminal) -> None:
+    workspace.environment["MODULE_DATABASE_PASSWORD"] = "given-by-me"
+    workspace.done("new", "sales", "--database", "postgresql", "--database-name", "books", "--database-user", "keeper")
+    env = workspace.root / "projects/sales/workspace/local/.env"
+    assert {"SALES_DB_NAME='books'", "SALES_DB_USER='keeper'", "SALES_DB_PASSWORD='given-by-me'"} <= set(env.read_text().splitlines())
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+
+
+def test_required_programs_reach_the_image(workspace: Terminal) -> None:
+    workspace.done("new", "sales", "--requires", "ssh,pdf")
+    snippet = (workspace.root / "projects/sales/workspace/local/dockerfile.snippet").read_text()
+    assert "openssh-client" in snippet
+    assert "poppler-utils" in snippet
+
+
+def test_an_unknown_requirement_is_wrong_usage(workspace: Terminal) -> None:
+    assert "requires_telepathy" in workspace.refused("new", "sales", "--requires", "telepathy", code=2)
+
+
+def test_new_integrates_when_told(workspace: Terminal) -> None:
+    said = workspace.done("new", "sales", "--starter", "empty", "--governance", "quick", "--workspace", "yes")
+    assert "Added sales" in said
+    assert json.loads(workspace.done("workspace.list", "--json"))["modules"][0]["integrated"]
+
+
+def test_nothing_temporary_and_no_replay_is_left(workspace: Terminal, tmp_path: Path) -> None:
+    workspace.environment["TMPDIR"] = str(tmp_path / "tmp")
+    (tmp_path / "tmp").mkdir()
+    workspace.done("new", "sales", "--database", "postgresql")
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(Path(workspace.environment["HOME"]).iterdir()) == []
+    assert [path.name for path in (workspace.root / "projects").iterdir() if path.name.startswith(".dag")] == []

@@ -1,0 +1,211 @@
+"""The workspace's life on the command line: init, add, remove, list, validate, sync, backups."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Terminal, everything_in
+
+
+@pytest.fixture
+def sales(workspace: Terminal) -> Terminal:
+    """A workspace with a module on PostgreSQL under its projects."""
+    workspace.done("new", "sales-report", "--database", "postgresql", "--governance", "quick")
+    return workspace
+
+
+def secrets_of(terminal: Terminal) -> list[str]:
+    env = (terminal.root / "projects/sales-report/workspace/local/.env").read_text()
+    return re.findall(r"PASSWORD='(.+)'", env)
+
+
+def test_init_twice_changes_nothing_and_says_so(workspace: Terminal) -> None:
+    before = everything_in(workspace.root)
+    assert "nothing was changed" in workspace.done("workspace.init")
+    assert everything_in(workspace.root) == before
+
+
+def test_add_and_remove_give_back_every_byte(sales: Terminal) -> None:
+    before = sales.shared_files()
+    added = sales.done("workspace.add", "sales-report", "--no-check")
+    assert re.search(r"changed services/dagster/docker-compose.yml +\+\d+", added)
+    assert "Next:" in added
+    assert all(sales.shared_files()[name] != before[name] for name in before)
+    removed = sales.done("workspace.remove", "sales-report")
+    assert re.search(r"changed services/dagster/docker-compose.yml +-\d+", removed)
+    assert sales.shared_files() == before
+
+
+def test_add_takes_a_path_too(sales: Terminal) -> None:
+    sales.done("workspace.add", str(sales.root / "projects/sales-report"), "--no-check")
+    assert '"integrated": true' in sales.done("workspace.list", "--json")
+
+
+def test_a_module_elsewhere_is_moved_only_when_told(sales: Terminal, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "sales-report"
+    shutil.move(sales.root / "projects/sales-report", elsewhere)
+    assert "--move" in sales.refused("workspace.add", str(elsewhere), "--no-check")
+    assert elsewhere.is_dir()
+    sales.done("workspace.add", str(elsewhere), "--move", "--no-check")
+    assert not elsewhere.exists()
+    assert (sales.root / "projects/sales-report/pyproject.toml").is_file()
+
+
+def test_a_refused_module_is_moved_back(sales: Terminal, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "sales-report"
+    shutil.move(sales.root / "projects/sales-report", elsewhere)
+    (elsewhere / "workspace/local/.env").write_text("DAGSTER_PORT='1'\n")
+    before = everything_in(elsewhere)
+    assert "DAGSTER_PORT" in sales.refused("workspace.add", str(elsewhere), "--move", "--no-check")
+    assert everything_in(elsewhere) == before
+
+
+def test_a_dry_run_shows_the_diff_without_secrets_and_changes_nothing(sales: Terminal) -> None:
+    before = everything_in(sales.root)
+    shown = sales.done("workspace.add", "sales-report", "--dry-run", "--no-check")
+    assert "+SALES_REPORT_DB_PASSWORD=********" in shown
+    assert "+SALES_REPORT_DB_PORT='54" in shown
+    assert secrets_of(sales)
+    assert not any(secret in shown for secret in secrets_of(sales))
+    assert everything_in(sales.root) == before
+
+
+def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
+    sales.done("workspace.add", "sales-report", "--no-check")
+    holders = [path for path in sales.root.rglob("*") if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets_of(sales))]
+    assert len(holders) >= 2
+    assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "use 'workspace.remove sales-report' first"),
+        (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "There is no module 'sales-report'"),
+        (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
+        (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "run 'workspace.init' there first"),
+    ],
+    ids=["integrated", "missing", "no fragments", "no workspace"],
+)
+def test_what_cannot_be_added_is_refused_with_the_way_out(sales: Terminal, spoil, reason: str) -> None:
+    spoil(sales)
+    assert reason in sales.refused("workspace.add", "sales-report", "--no-check")
+
+
+def test_no_workspace_is_said_and_none_is_begun(terminal: Terminal) -> None:
+    for line in (["workspace.list"], ["workspace.add", "sales"], ["new", "sales"], ["workspace.validate"]):
+        assert "workspace.init" in terminal.refused(*line)
+    assert not terminal.root.exists()
+
+
+def test_missing_templates_are_a_clear_error(terminal: Terminal) -> None:
+    site = terminal.cwd / "site"
+    shutil.copytree(Path(__file__).parents[2] / "dagster_module_builder", site / "dagster_module_builder")
+    terminal.environment["PYTHONPATH"] = str(site)
+    assert "Templates not found" in terminal.refused("workspace.init")
+
+
+def test_list_tells_integrated_from_others(sales: Terminal) -> None:
+    sales.done("new", "other", "--starter", "empty")
+    sales.done("workspace.add", "sales-report", "--no-check")
+    modules = {one["name"]: one for one in json.loads(sales.done("workspace.list", "--json"))["modules"]}
+    assert (modules["other"]["integrated"], modules["sales-report"]["integrated"]) == (False, True)
+    assert modules["sales-report"]["database"] == "postgresql"
+    assert "sales-report  integrated" in sales.done("workspace.list")
+
+
+def test_two_databases_never_get_one_port(sales: Terminal) -> None:
+    sales.done("new", "other", "--database", "mysql", "--governance", "quick")
+    envs = [(sales.root / f"projects/{name}/workspace/local/.env").read_text() for name in ("sales-report", "other")]
+    first, second = (re.search(r"DB_PORT='(\d+)'", env)[1] for env in envs)
+    assert first != second
+
+
+def test_a_port_that_another_module_has_is_refused(sales: Terminal) -> None:
+    port = re.search(r"DB_PORT='(\d+)'", (sales.root / "projects/sales-report/workspace/local/.env").read_text())[1]
+    before = everything_in(sales.root / "projects")
+    assert f"The port {port} is taken" in sales.refused("new", "other", "--database", "mysql", "--port", port)
+    assert everything_in(sales.root / "projects") == before
+
+
+def test_validate_finds_what_is_wrong_and_names_the_cure(sales: Terminal) -> None:
+    sales.done("workspace.add", "sales-report", "--no-check")
+    assert sales.done("workspace.validate", "--no-check").strip() == "Everything is in order."
+    compose = sales.root / "services/dagster/docker-compose.yml"
+    compose.write_text(compose.read_text().replace("      SALES_REPORT_DB_HOST: sales_report_db\n", "      EDITED: x\n", 1))
+    result = sales.run("workspace.validate", "--no-check", "--json")
+    findings = json.loads(result.stdout)["findings"]
+    assert result.returncode == 1
+    assert [finding["message"] for finding in findings if finding["severity"] == "error"] == [
+        "the block of 'sales_report' was edited by hand"
+    ]
+    assert re.search(r"docker-compose\.yml:\d+$", findings[0]["where"])
+    assert "workspace.sync --force" in findings[0]["mend"]
+
+
+def test_an_edited_block_is_not_removed_without_force(sales: Terminal) -> None:
+    before = sales.shared_files()
+    sales.done("workspace.add", "sales-report", "--no-check")
+    env = sales.root / "services/dagster/.env"
+    env.write_text(env.read_text().replace("SALES_REPORT_DB_NAME='sales_report'", "SALES_REPORT_DB_NAME='mine'"))
+    edited = everything_in(sales.root)
+    assert "was edited by hand" in sales.refused("workspace.remove", "sales-report")
+    assert everything_in(sales.root) == edited
+    sales.done("workspace.remove", "sales-report", "--force")
+    assert sales.shared_files() == before
+
+
+def test_a_damaged_registry_is_an_error_with_the_way_back(sales: Terminal) -> None:
+    sales.done("workspace.add", "sales-report", "--no-check")
+    sales.done("workspace.sync", "--no-check")
+    registry = sales.root / "services/dagster/modules/.registry"
+    good = registry.read_bytes()
+    sales.done("new", "other", "--governance", "quick")
+    sales.done("workspace.add", "other", "--no-check")
+    registry.write_text("{")
+    assert "workspace.restore" in sales.refused("workspace.list")
+    newest = json.loads(sales.done("workspace.backups", "--json"))["backups"][-1]["identity"]
+    sales.done("workspace.restore", newest, "--yes")
+    assert registry.read_bytes() == good
+
+
+def test_sync_brings_everything_in_and_then_writes_nothing(sales: Terminal) -> None:
+    sales.done("new", "other", "--governance", "quick")
+    assert "workspace.sync" in sales.refused("workspace.sync", "--check")
+    sales.done("workspace.sync", "--no-check")
+    before = {path: path.stat().st_mtime_ns for path in (sales.root / "services").rglob("*") if path.is_file()}
+    assert "nothing to change" in sales.done("workspace.sync", "--no-check")
+    after = {path: path.stat().st_mtime_ns for path in (sales.root / "services").rglob("*") if path.is_file()}
+    assert {path.name for path in after if after[path] != before.get(path)} <= {".lock"}
+    sales.done("workspace.sync", "--check")
+
+
+def test_sync_prunes_only_when_told(sales: Terminal) -> None:
+    before = sales.shared_files()
+    sales.done("workspace.sync", "--no-check")
+    shutil.rmtree(sales.root / "projects/sales-report")
+    assert "--prune" in sales.run("workspace.sync", "--no-check").stderr
+    assert sales.shared_files() != before
+    sales.done("workspace.sync", "--prune", "--no-check")
+    assert sales.shared_files() == before
+
+
+def test_restore_puts_files_back_and_is_itself_backed_up(sales: Terminal) -> None:
+    before = sales.shared_files()
+    sales.done("workspace.add", "sales-report", "--no-check")
+    added = sales.shared_files()
+    (identity,) = [one["identity"] for one in json.loads(sales.done("workspace.backups", "--json"))["backups"]]
+    assert "Nobody is there to answer" in sales.refused("workspace.restore", identity)
+    assert sales.shared_files() == added
+    shown = sales.done("workspace.restore", identity, "--yes")
+    assert sales.shared_files() == before
+    assert not any(secret in shown for secret in secrets_of(sales))
+    newest = json.loads(sales.done("workspace.backups", "--json"))["backups"][-1]["identity"]
+    sales.done("workspace.restore", newest, "--yes")
+    assert sales.shared_files() == added
