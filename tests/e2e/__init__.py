@@ -1,1 +1,1 @@
-"""The generated workspace and modules on a real stack: Docker Engine, Compose, PostgreSQL, MariaDB, Dagster, a browser."""
+"""The generated workspace and modules on a real stack: Docker Engine, Compose, databases, Dagster, a browser."""

@@ -1,16 +1,20 @@
-"""The engine, its images and one running stack, shared by all tests of a session: each leaves the stack as it found it."""
+"""The engine, its images and one running stack, shared by all tests of a session: each leaves it as it found it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e import engine as engines
 from tests.e2e import images
-from tests.e2e.engine import Engine
 from tests.e2e.stack import Stack, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.engine import Engine
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 

@@ -6,9 +6,11 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -57,7 +59,9 @@ query {
 RUN_LOG = """
 query ($run: ID!) {
   logsForRun(runId: $run) {
-    ... on EventConnection { events { ... on MessageEvent { message } ... on ErrorEvent { error { message causes { message } } } } }
+    ... on EventConnection {
+      events { ... on MessageEvent { message } ... on ErrorEvent { error { message causes { message } } } }
+    }
   }
 }
 """
@@ -93,7 +97,7 @@ query { instance { daemonHealth { allDaemonStatuses { daemonType healthy require
 FINISHED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 
-class NotInTime(AssertionError):
+class NotInTimeError(AssertionError):
     """Something did not become true; the text says what was seen last."""
 
 
@@ -101,12 +105,12 @@ def await_that(seen: Callable[[], T], within_s: float, what: str) -> T:
     """Return the first true value of ``seen``, which is called twice a second.
 
     Raises:
-        NotInTime: There was none within ``within_s`` seconds.
+        NotInTimeError: There was none within ``within_s`` seconds.
     """
     end = time.monotonic() + within_s
     while not (value := seen()):
         if time.monotonic() > end:
-            raise NotInTime(f"{what}: not within {within_s:.0f} s; seen last: {value!r}")
+            raise NotInTimeError(f"{what}: not within {within_s:.0f} s; seen last: {value!r}")
         time.sleep(0.5)
     return value
 

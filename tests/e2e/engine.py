@@ -1,4 +1,4 @@
-"""A Docker Engine with Compose 2 for the tests: the one that runs here, else one of our own, stopped when the tests are over.
+"""A Docker Engine with Compose 2 for the tests: the one that runs here, else one of our own, stopped afterwards.
 
 ``python -m tests.e2e.engine`` starts it and keeps it until Ctrl-C; tests that run meanwhile use it.
 """
@@ -12,13 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uv
 
 from tests import needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 CACHE_VARIABLE = "DAGSTER_E2E_CACHE"
 
@@ -135,7 +138,7 @@ def _stop(daemon: subprocess.Popen[bytes]) -> None:
 
 
 def _outer_mtu() -> int:
-    """Return the smallest packet size of the machine's devices, in bytes: a container's larger ones get lost on the way."""
+    """Return the largest packet that leaves this machine, in bytes: a container's larger ones get lost on the way."""
     sizes = [int(file.read_text()) for file in Path("/sys/class/net").glob("e*/mtu")]
     return min(sizes, default=1500)
 
@@ -152,7 +155,7 @@ def _client_configuration() -> Path:
 
 
 def _compose_program() -> Path:
-    folder = cache() / COMPOSE.split()[0]
+    folder = cache() / COMPOSE.split(maxsplit=1)[0]
     program = folder / "compose" / "docker-compose"
     if not program.exists():
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:

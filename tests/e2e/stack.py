@@ -8,12 +8,15 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.e2e.dagster_web import Dagster
 from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: The modules and their answers: each kind of database, and one with an image and code server of its own.
 MODULES: Mapping[str, Mapping[str, str]] = {

@@ -6,14 +6,17 @@ import itertools
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import needs
 from tests.e2e.engine import Engine, cache
 from tests.e2e.stack import REPOSITORY, Stack, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

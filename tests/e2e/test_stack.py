@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.dagster_web import await_that
 from tests.e2e.stack import LOCATIONS, MODULES, SERVICES, Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

@@ -1,0 +1,80 @@
+"""What a person sees in the browser: the modules' groups, a click that materializes, a run that turns green.
+
+The screenshots are kept in ``artifacts/``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import needs
+from tests.e2e.stack import LOCATIONS, Stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+PAGE_MS = 60_000
+RUN_MS = 180_000
+WINDOW = {"width": 1440, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give a headless Chromium: the distribution's, driven by Playwright."""
+    chromium = needs.program("chromium")
+    needs.module("playwright")
+    playwright = importlib.import_module("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        # Chromium's sandbox does not work for root.
+        opened = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any, stack: Stack) -> Iterator[Any]:
+    """Give a page of Dagster's, past the greeting of the first visit."""
+    stack.dagster.await_locations(*LOCATIONS)
+    opened = browser.new_page(viewport=WINDOW, base_url=stack.dagster.url)
+    opened.set_default_timeout(PAGE_MS)
+    opened.add_locator_handler(opened.get_by_role("button", name="Skip"), lambda skip: skip.click())
+    yield opened
+    opened.close()
+
+
+def test_all_locations_are_shown_as_loaded(page: Any, artifacts: Path) -> None:
+    page.goto("/deployment/locations")
+    for location in LOCATIONS:
+        page.get_by_role("link", name=location, exact=True).wait_for()
+    page.get_by_text("Loaded").nth(len(LOCATIONS) - 1).wait_for()
+    _keep(page, artifacts, "locations")
+
+
+@pytest.mark.parametrize("location", LOCATIONS)
+def test_a_click_materializes_a_module(page: Any, artifacts: Path, location: str) -> None:
+    page.goto(f"/locations/__repository__@{location}/asset-groups/{location}/lineage")
+    for asset in ("raw", "cleaned", "summary"):
+        page.get_by_text(asset, exact=True).first.wait_for()
+    _keep(page, artifacts, f"{location}-assets")
+    page.get_by_role("button", name=re.compile("^Materialize all")).click()
+    page.get_by_role("link", name=re.compile("^View")).first.click()
+    page.get_by_text("Success", exact=True).first.wait_for(timeout=RUN_MS)
+    _keep(page, artifacts, f"{location}-run")
+    page.goto(f"/locations/__repository__@{location}/asset-groups/{location}/lineage")
+    page.get_by_text("Materialized", exact=True).nth(2).wait_for()
+    _keep(page, artifacts, f"{location}-materialized")
+
+
+def _keep(page: Any, artifacts: Path, name: str) -> None:
+    skip = page.get_by_role("button", name="Skip")
+    if skip.is_visible():
+        skip.click()
+        skip.wait_for(state="hidden")
+    page.screenshot(path=artifacts / f"{name}.png")
