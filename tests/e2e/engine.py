@@ -172,9 +172,8 @@ def main() -> None:
     """Keep an engine running until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with running() as engine:
-        print(
-            f"export DOCKER_HOST={engine.environ.get('DOCKER_HOST', '')} DOCKER_CONFIG={engine.environ['DOCKER_CONFIG']}"
-        )
+        variables = ("DOCKER_HOST", "DOCKER_CONFIG")
+        sys.stdout.write(f"export {' '.join(f'{name}={engine.environ.get(name, str())}' for name in variables)}\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()

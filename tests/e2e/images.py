@@ -1,7 +1,7 @@
 """The images of the stack, made from Debian's packages alone, since the machine may reach no image registry.
 
-``python -m tests.e2e.images`` makes them all. Each is tagged by the hash of what it is made from, and kept as an archive in the
-cache, so that nothing is made twice and a new engine only loads them.
+``python -m tests.e2e.images`` makes them all. Each is tagged by the hash of what it is made from, and kept as an archive
+in the cache, so that nothing is made twice and a new engine only loads them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,7 +167,8 @@ def main() -> None:
     with running() as engine:
         for variable, image in stack().items():
             provide(engine, image)
-            print(f"{variable}={image.name}  # {image.hash}", flush=True)
+            sys.stdout.write(f"{variable}={image.name}  # {image.hash}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

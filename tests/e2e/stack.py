@@ -1,4 +1,4 @@
-"""A workspace with three modules in containers, driven as a person drives it: by the command line and by Dagster's page."""
+"""A workspace with three modules in containers, driven as a person does: by the command line and Dagster's page."""
 
 from __future__ import annotations
 
@@ -163,9 +163,9 @@ class Stack:
         """Return how many rows the sample's table has in a module's database."""
         count = "select count(*) from penguin_summary"
         if MODULES[module]["database"] == "postgresql":
-            client = 'PGPASSWORD=$POSTGRES_PASSWORD psql --host=127.0.0.1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB"'
+            client = 'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB"'
             return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Atc '{count}'"))
-        client = 'MYSQL_PWD=$MYSQL_PASSWORD mariadb --host=127.0.0.1 --user="$MYSQL_USER" "$MYSQL_DATABASE"'
+        client = 'MYSQL_PWD=$MYSQL_PASSWORD mariadb -h 127.0.0.1 -u "$MYSQL_USER" "$MYSQL_DATABASE"'
         return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Ne '{count}'"))
 
     def stored_rows(self, service: str, location: str, asset: str) -> int:
