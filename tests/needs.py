@@ -1,7 +1,7 @@
 """What a test needs of the machine: without it the test is skipped, with the reason; under CI it fails.
 
-``CI=true`` (as GitHub sets it) means that the machine was prepared by ``.ci/install-system-packages``: a lack is a defect
-there, and a skipped test would hide it.
+``CI=true`` (as GitHub sets it) means that the machine was prepared by ``.ci/install-system-packages``: a lack is a
+defect there, and a skipped test would hide it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The images of the stack, made from Debian's packages alone, since the machine may reach no image registry.
 
-``python -m tests.e2e.images`` makes them all. Each is tagged by the hash of what it is made from, and kept as an archive
+``python -m tests.e2e.images`` makes them all. Each is tagged by the hash of what it is made from and kept as an archive
 in the cache, so that nothing is made twice and a new engine only loads them.
 """
 
