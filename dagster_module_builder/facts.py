@@ -154,6 +154,12 @@ def interpolated(text: str, env: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def has_unset(text: str, env: Mapping[str, str]) -> bool:
+    """Tell whether a Compose value depends on a variable that has neither a value here nor a default."""
+    found = (match for match in _VARIABLE.finditer(text) if match[0] != "$$")
+    return any(not env.get(match[1] or match[3]) and "-" not in (match[2] or "")[:2] for match in found)
+
+
 def _used(bodies: Bodies) -> set[str]:
     names: set[str] = set()
     for (file, _), lines in bodies.items():

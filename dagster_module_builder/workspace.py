@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,18 +10,20 @@ from pathlib import Path
 
 from dagster_module_builder import settings
 from dagster_module_builder.blocks import Layout
-from dagster_module_builder.errors import NoWorkspaceError
+from dagster_module_builder.errors import NoWorkspaceError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_workspace
-from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.fit import Surroundings
+from dagster_module_builder.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import Outline, OutlineError
 from dagster_module_builder.formats.shared_file import SharedFile
 from dagster_module_builder.merge import Known, open_layout, unsafe
 from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.registry import Registry, parse_registry
+from dagster_module_builder.stack import Stack, services_with_code
 
 #: The shared files, in the order in which they are shown and written.
 SHARED_FILES: dict[str, SharedFile] = {
-    kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE, compose.FILE, dockerfile.FILE)
+    kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE, compose.FILE, dockerfile.FILE, dagster_yaml.FILE)
 }
 #: Without these two there is nothing that a module could be added to.
 _NEEDED = (workspace_yaml.NAME, compose.NAME)
@@ -30,11 +33,19 @@ MODES = {env_file.NAME: SECRET_MODE}
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace as it was read at one moment: the bytes of its shared files (None: absent) and of its registry."""
+    """A workspace as it was read at one moment.
+
+    Attributes:
+        root: Its root.
+        files: The bytes of its shared files; None where one is absent.
+        registry_bytes: The bytes of its registry.
+        chosen_services: The services that run code, where a person named them.
+    """
 
     root: Path
     files: Mapping[str, bytes | None]
     registry_bytes: bytes | None
+    chosen_services: tuple[str, ...] = ()
 
     @cached_property
     def registry(self) -> Registry:
@@ -87,9 +98,57 @@ class Workspace:
         return env_file.values(self.own_text(env_file.NAME))
 
     @cached_property
+    def stack(self) -> Stack:
+        """The compose project that the owner's lines describe."""
+        data = self.compose_data if isinstance(self.compose_data, dict) else {}
+        folder = Path(os.path.normpath(self.path(compose.NAME).parent.absolute()))
+        return Stack(folder, data, self.own_env, self._read_own)
+
+    def _read_own(self, path: Path) -> bytes | None:
+        """Read a file that the compose project names, without what the modules gave."""
+        is_shared = path.name in SHARED_FILES and path == self.stack.folder / path.name
+        if is_shared:
+            return None if self.files[path.name] is None else self.own_text(path.name)
+        return _read(path)
+
+    @cached_property
     def code_services(self) -> list[str]:
-        """The services that run modules' code."""
-        return compose.code_services(self.compose_data)
+        """The services that run modules' code.
+
+        Raises:
+            RefusedError: It cannot be seen which they are.
+        """
+        chosen = self.chosen_services or tuple(self.registry.data.get("code_services", ()))
+        if unknown := [name for name in chosen if name not in self.stack.services]:
+            raise RefusedError(f"{self.path(compose.NAME)} has no service {unknown[0]!r}: {self._services}")
+        found, unclear = services_with_code(self.stack)
+        if not chosen and unclear:
+            raise RefusedError(
+                f"{self.path(compose.NAME)}: it is not clear what {' and '.join(unclear)} run, from the image of "
+                f"{' and '.join(found)}: name every service that runs code with --code-service NAME"
+            )
+        if not chosen and not found:
+            raise RefusedError(
+                f"{self.path(compose.NAME)}: no service is seen to run Dagster's webserver or daemon: name every service that "
+                f"runs code with --code-service NAME. {self._services}"
+            )
+        return [name for name in self.stack.services if name in (chosen or found)]
+
+    @property
+    def _services(self) -> str:
+        return f"There are: {', '.join(self.stack.services) or 'none'}."
+
+    @cached_property
+    def surroundings(self) -> Surroundings:
+        """What modules are fitted into.
+
+        Raises:
+            RefusedError: It cannot be seen which services run code.
+        """
+        services = [self.stack.services[name] for name in self.code_services]
+        env = {name: value for service in services for name, value in {**service.env_files, **service.environment}.items()}
+        launcher = dagster_yaml.launcher(self._own_data(dagster_yaml.NAME), env)
+        return Surroundings(self.stack.folder.parent.parent, self.stack, self.code_services, launcher, self._own_data(workspace_yaml.NAME))
 
 
 def read_workspace(root: Path) -> Workspace:

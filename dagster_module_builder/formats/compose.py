@@ -56,7 +56,7 @@ def _for_code(outline: Outline, code_services: Sequence[str]) -> list[Contributi
         text = children_text(outline, key)
         is_list = isinstance(key.value, yaml.SequenceNode)
         mapping = None if is_list else text
-        items = text if is_list else _as_items(name, yaml.safe_load(b"\n".join(text)))
+        items = text if is_list else _as_items(name, yaml.load(b"\n".join(text), Loader=yaml.CSafeLoader))
         given.extend(Contribution(("services", service, name), mapping, items) for service in code_services)
     return given
 

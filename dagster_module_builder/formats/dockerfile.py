@@ -19,9 +19,11 @@ _INSTRUCTION = re.compile(rb"\s*([A-Za-z]+)\s")
 _COMMENT = re.compile(rb"\s*#")
 #: From the first of these on, the last stage is about running the image and not about what it holds.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
+#: A stage whose base left root behind goes back to it in order to install something.
+_BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
 
-def _instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
+def instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
     """Yield each instruction's first line, the line after its last, and its keyword in capitals."""
     number = 0
     while number < len(own):
@@ -44,14 +46,18 @@ def _instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
     """Return the lines inside an instruction of several lines (a heredoc, or one continued with a backslash)."""
-    return {line for first, end, _ in _instructions(own) for line in range(first + 1, end)}
+    return {line for first, end, _ in instructions(own) for line in range(first + 1, end)}
 
 
 def position(own: Sequence[bytes]) -> int:
     """Return where the last stage turns from what the image holds to how it runs, comments above included."""
-    found = list(_instructions(own))
+    found = list(instructions(own))
     last_stage = max((first for first, _, keyword in found if keyword == b"FROM"), default=-1)
-    running = (first for first, _, keyword in found if first > last_stage and keyword in _RUNNING)
+    running = (
+        first
+        for first, _, keyword in found
+        if first > last_stage and keyword in _RUNNING and not _BACK_TO_ROOT.match(own[first])
+    )
     here = next(running, len(own))
     while here < len(own) and here - 1 > last_stage and _COMMENT.match(own[here - 1]):
         here -= 1
