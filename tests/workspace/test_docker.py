@@ -1,0 +1,203 @@
+"""The workspace in containers: the empty one, with a real Docker Engine and Compose 2."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dagster_module_builder import docker, graphql
+from dagster_module_builder.errors import ToolError
+from dagster_module_builder.initialize import initialize
+from tests.e2e.conftest import engine, image_names
+from tests.e2e.stack import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.engine import Engine
+
+__all__ = ["engine", "image_names"]
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+SECRETS = {"projects/one/.env": "A='1'", "services/dagster/.env.local": "B='2'", ".env": "C='3'", "data/secret": "D"}
+
+
+@pytest.fixture
+def program(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Speak to the tests' engine."""
+    for name, value in engine.environ.items():
+        monkeypatch.setenv(name, value)
+    docker._program.cache_clear()
+    yield
+    docker._program.cache_clear()
+
+
+@pytest.fixture
+def up(program: None, engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """An empty workspace, up, and its webserver's address."""
+    port = free_port()
+    root = tmp_path / f"dmb-empty-{port}"
+    images = {"python_image": image_names["PYTHON_IMAGE"], "postgres_image": image_names["POSTGRES_IMAGE"]}
+    initialize(root, {"port": str(port), "network": f"{root.name}-net", **images})
+    for name, text in SECRETS.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    try:
+        docker.up(root)
+        yield root, f"http://127.0.0.1:{port}"
+    finally:
+        engine.compose(root / "services/dagster", "down", "--volumes", "--remove-orphans", "--rmi", "local", "-t", "5")
+
+
+def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
+    up: tuple[Path, str], engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root, url = up
+    assert [str(service) for service in docker.services(root)] == [
+        "dagster_daemon: healthy",
+        "dagster_migrate: done",
+        "dagster_postgres: healthy",
+        "dagster_webserver: healthy",
+    ]
+    assert graphql.is_up(url)
+    assert graphql.location_states(url) == {}
+    assert graphql.runs_in_progress(url) == []
+    graphql.reload_workspace(url)
+
+    _no_secret_is_in_the_image(root, engine)
+
+    docker.restart(root, "dagster_daemon")
+    capfd.readouterr()
+    docker.logs(root, service="dagster_daemon")
+    out, _ = capfd.readouterr()
+    assert "dagster_daemon" in out
+    assert "dagster_webserver" not in out
+
+    docker.down(root)
+    assert docker.services(root) == []
+    assert not graphql.is_up(url)
+    _, err = capfd.readouterr()
+    assert "Removed" in err
+
+    (root / "services/dagster/dagster.yaml").write_text("storage: {nonsense: 1}\n")
+    with pytest.raises(ToolError, match=r"(?s)dagster_migrate: ended with code 1; its log ends with:.*nonsense"):
+        docker.up(root, build=False)
+
+
+def _no_secret_is_in_the_image(root: Path, engine: Engine) -> None:
+    password = (root / "services/dagster/.env").read_text().split("PASSWORD='")[1].split("'")[0]
+    script = "find / -xdev -name '.env*' -o -xdev -name secret -path '*data*' | grep -v /proc/ || true; env"
+    image = f"{root.name}-dagster"
+    found = engine.docker("run", "--rm", "--entrypoint", "sh", image, "-c", script)
+    assert [line for line in found.splitlines() if line.startswith("/")] == []
+    history = engine.docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+    assert password not in found + history + engine.docker("image", "inspect", image)
+    assert engine.docker("run", "--rm", "--entrypoint", "ls", image, "/workspace/services/dagster").strip() == ""
+
+
+def test_a_code_change_rebuilds_nothing(up: tuple[Path, str], engine: Engine) -> None:
+    root, _ = up
+    before = engine.docker("image", "ls", "--quiet", "--no-trunc", f"{root.name}-dagster")
+    (root / "projects/one/src").mkdir(parents=True)
+    (root / "projects/one/src/code.py").write_text("changed = True\n")
+    docker.up(root)
+    assert engine.docker("image", "ls", "--quiet", "--no-trunc", f"{root.name}-dagster") == before
+
+
+def test_a_compose_file_is_checked_before_it_is_written(program: None, root: Path) -> None:
+    services = root / "services/dagster"
+    compose = (services / "docker-compose.yml").read_bytes()
+    before = {path: path.read_bytes() for path in services.rglob("*") if path.is_file()}
+    docker.check_config(services, compose, b"")
+    docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), b"NEW_PORT='3100'\n")
+    with pytest.raises(ToolError, match="invalid"):
+        docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), b"NEW_PORT='x'\n")
+    with pytest.raises(ToolError, match="no_such_service"):
+        docker.check_config(
+            services, compose.replace(b"dagster_migrate:\n        cond", b"no_such_service:\n        cond"), b""
+        )
+    assert {path: path.read_bytes() for path in services.rglob("*") if path.is_file()} == before
+
+
+def fake_program(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(file.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A PATH with nothing but what a test puts there: no machine lacks and has Docker at once."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    docker._program.cache_clear()
+    yield folder
+    docker._program.cache_clear()
+
+
+def test_a_machine_without_docker_is_told_the_way_without_it(only: Path, root: Path) -> None:
+    assert not docker.is_installed()
+    with pytest.raises(ToolError, match=r"Docker Compose was not found.*workspace\.dev"):
+        docker.up(root)
+
+
+def test_a_compose_that_is_too_old_is_named(only: Path, root: Path) -> None:
+    fake_program(only, "docker-compose", "echo 1.29.2")
+    assert not docker.is_installed()
+    with pytest.raises(ToolError, match="older than version 2"):
+        docker.down(root)
+
+
+def test_the_program_of_its_own_serves_where_there_is_no_plugin(only: Path) -> None:
+    fake_program(only, "docker", "exit 1")
+    fake_program(only, "docker-compose", "echo v2.40.3")
+    assert docker._program() == ("docker-compose",)
+
+
+def test_the_plugin_is_preferred(only: Path) -> None:
+    fake_program(only, "docker", 'test "$1" = compose && echo 2.40.3')
+    fake_program(only, "docker-compose", "echo 2.40.3")
+    assert docker._program() == ("docker", "compose")
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        ("permission denied while trying to connect to the Docker daemon socket", "join the group 'docker'"),
+        ("Cannot connect to the Docker daemon. Is the docker daemon running?", "systemctl start docker"),
+    ],
+)
+def test_an_engine_that_does_not_answer_is_told_apart_from_one_that_refuses(
+    only: Path, root: Path, said: str, advice: str
+) -> None:
+    fake_program(only, "docker", f'case "$*" in *version*) echo 2.40.3;; *) echo "{said}" >&2; exit 1;; esac')
+    with pytest.raises(ToolError, match=advice):
+        docker.up(root)
+
+
+def test_without_an_engine_the_real_compose_says_so(
+    program: None, root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
+    with pytest.raises(ToolError, match="Docker does not answer"):
+        docker.up(root)
+
+
+def test_a_shell_prepared_for_another_project_does_no_harm(program: None, root: Path) -> None:
+    environment = {**os.environ, "COMPOSE_PROJECT_NAME": "other", "COMPOSE_FILE": "/nowhere.yml"}
+    environment["PYTHONPATH"] = str(Path(docker.__file__).parents[1])
+    script = (
+        "import json; from pathlib import Path; from dagster_module_builder import docker;"
+        f"print(json.loads(docker._captured(Path({str(root)!r}), 'config', '--format', 'json'))['name'])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == root.name, done.stderr
