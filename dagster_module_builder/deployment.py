@@ -1,0 +1,248 @@
+"""``deploy/<name>/`` of a module: how it gets to its client's hosts, read and checked."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import DamagedFileError, RefusedError
+from dagster_module_builder.formats import env_file
+from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.names import ModuleNames
+from deploy_strategies import folders, strategy_folder
+from deploy_strategies.remote import Address
+
+DEPLOYMENTS = "deploy"
+FILE = "deployment.yaml"
+ENV = ".env.deploy"
+KNOWN_HOSTS = "known_hosts"
+SCHEMA = "deployment.schema.json"
+
+DEFAULT_KEEP = 5
+
+_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of a deployment."""
+
+    address: Address
+    base_path: str
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment of one module, as its files say.
+
+    Attributes:
+        folder: ``deploy/<name>`` in the module.
+        data: ``deployment.yaml``, checked.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+    @property
+    def module(self) -> Path:
+        """The module's folder."""
+        return self.folder.parent.parent
+
+    @property
+    def names(self) -> ModuleNames:
+        """The module's names."""
+        return ModuleNames(str(self.data["module"]))
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return str(self.data["deployment"])
+
+    @property
+    def strategy(self) -> str:
+        """The strategy's name."""
+        return str(self.data["strategy"])
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The strategy's own section."""
+        found = self.data.get(self.strategy)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def known_hosts(self) -> Path:
+        """The pinned keys."""
+        return self.folder / KNOWN_HOSTS
+
+    @property
+    def base_path(self) -> str:
+        """The folder on the host."""
+        return str(self.data["base_path"]).rstrip("/") or "/"
+
+    @property
+    def hosts(self) -> list[Host]:
+        """Every host with its address."""
+        ssh = self.data.get("ssh") or {}
+        user = self.data.get("user")
+        return [
+            Host(
+                Address(
+                    one["host"], self.known_hosts, one.get("port"), user, ssh.get("identity_file"), ssh.get("config")
+                ),
+                self.base_path,
+            )
+            for one in self.data["hosts"]
+        ]
+
+    @property
+    def url(self) -> str:
+        """Where the host's Dagster answers, on the host."""
+        return str(self.data["dagster"]["url"])
+
+    @property
+    def kind(self) -> str:
+        """How the host's Dagster runs."""
+        return str(self.data["dagster"].get("kind", "native"))
+
+    @property
+    def dagster_folder(self) -> str:
+        """The folder below the base path that Dagster runs in."""
+        return str(self.data["dagster"].get("folder", ".")).rstrip("/")
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """What the code runs in."""
+        return {"kind": "venv", "python": "python3", **(self.data.get("environment") or {})}
+
+    @property
+    def source(self) -> str:
+        """The folder in the module that Python imports from."""
+        return str(self.data.get("source", "src"))
+
+    @property
+    def keep(self) -> int:
+        """How many good releases stay."""
+        return int(self.data.get("keep", DEFAULT_KEEP))
+
+    def env_text(self) -> bytes:
+        """Return the settings and secrets of the hosts.
+
+        Raises:
+            RefusedError: The file is missing, or others may read it.
+            DamagedFileError: Compose and Dagster would read a value differently.
+        """
+        path = self.folder / ENV
+        if not path.is_file():
+            raise RefusedError(
+                f"{path} is missing: copy {ENV}.example there, fill in the secrets, and run 'chmod 600' on it."
+            )
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            raise RefusedError(f"{path} can be read by others: run 'chmod 600 {path}'.")
+        text = path.read_bytes()
+        try:
+            env_file.contributions(text)
+        except OutlineError as error:
+            raise DamagedFileError(path, error.position + 1, error.reason, "Mend that line.") from None
+        return text
+
+
+def read_deployment(folder: Path) -> Deployment:
+    """Read and check a deployment.
+
+    Raises:
+        DamagedFileError: ``deployment.yaml`` is not what its schema says.
+    """
+    path = folder / FILE
+    try:
+        data = yaml.safe_load(path.read_bytes())
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        raise DamagedFileError(path, None if line is None else line + 1, "this is not YAML", "Mend that line.") from None
+    if problem := problem_with(data):
+        raise DamagedFileError(path, None, problem, f"Mend it; {SCHEMA} says what may stand there.")
+    if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:
+        found = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
+        raise DamagedFileError(path, None, found, "Give it the names of the folders that it lies in.")
+    return Deployment(folder, data)
+
+
+def problem_with(data: Any) -> str | None:
+    """Say what is wrong with the content of a ``deployment.yaml``; None when nothing is."""
+    import fastjsonschema  # noqa: PLC0415 - only commands that read one wait for it
+
+    try:
+        _validator("")(data)
+        _validator(data["strategy"])(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return str(error.message).replace("data.", "", 1)
+    return None
+
+
+@functools.cache
+def _validator(strategy: str) -> Any:
+    import fastjsonschema  # noqa: PLC0415
+
+    return fastjsonschema.compile(json.loads(_schema_text(strategy)), use_default=False)
+
+
+def _schema_text(strategy: str) -> str:
+    if not strategy:
+        return folders.SCHEMA.read_text("utf-8")
+    path = strategy_folder(strategy) / "schema.json"
+    return path.read_text("utf-8") if path.is_file() else "{}"
+
+
+def schema() -> dict[str, Any]:
+    """Return one JSON Schema for ``deployment.yaml`` with every strategy, for editors."""
+    whole: dict[str, Any] = json.loads(_schema_text(""))
+    for name in folders.names():
+        own = json.loads(_schema_text(name))
+        whole["properties"] |= own.get("properties", {})
+    whole["properties"]["strategy"]["enum"] = list(folders.names())
+    return whole
+
+
+def deployments_of(module: Path) -> list[Path]:
+    """Return the folders of a module's deployments."""
+    folder = module / DEPLOYMENTS
+    return sorted(path.parent for path in folder.glob(f"*/{FILE}")) if folder.is_dir() else []
+
+
+def all_deployments(root: Path) -> list[Path]:
+    """Return the folders of the deployments of every module of a workspace."""
+    projects = root / settings.PROJECTS
+    modules = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
+    return [folder for module in modules for folder in deployments_of(module)]
+
+
+def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]:
+    """Return a deployment by its name: of every module that has it, or of those named.
+
+    Raises:
+        RefusedError: Nobody has it, or one of those named has not.
+    """
+    if not _NAME.fullmatch(name):
+        raise RefusedError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    there = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
+    lacking = [module for module in modules if module not in there]
+    if lacking or not there:
+        whose = ", ".join(lacking) or "no module"
+        known = sorted({folder.name for folder in all_deployments(root)})
+        raise RefusedError(
+            f"{whose} in {root / settings.PROJECTS} has a deployment {name!r}"
+            f"{'' if not lacking else ': it is missing'}. There are: {', '.join(known) or 'none'}; "
+            f"make one with 'configure-deployment MODULE'."
+        )
+    return [read_deployment(folder) for module, folder in there.items() if not modules or module in modules]

@@ -1,0 +1,146 @@
+"""What the files of a host's Dagster become: the same marked blocks as in the workspace. Pure; nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from dagster_module_builder.errors import ConflictError, RefusedError
+from dagster_module_builder.facts import location_names
+from dagster_module_builder.formats import env_file, workspace_yaml
+from dagster_module_builder.formats.shared_file import Contribution, SharedFile
+from dagster_module_builder.merge import Merged, merge, open_layout
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
+
+REGISTRY = "modules/.registry"
+
+KINDS: dict[str, SharedFile] = {kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE)}
+_MODES = {env_file.NAME: SECRET_MODE}
+
+
+@dataclass(frozen=True)
+class Location:
+    """What a host's Dagster is told of one module.
+
+    Attributes:
+        names: The module's names.
+        code: The folder that its code is imported from, as Dagster sees it.
+        python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
+        env: Its settings.
+    """
+
+    names: ModuleNames
+    code: str
+    python: str | None
+    env: bytes
+
+    def contributions(self) -> dict[str, list[Contribution]]:
+        """Return its blocks, by file."""
+        lines = [
+            "- python_package:",
+            f"    package_name: {self.names.definitions}",
+            f"    working_directory: {_yaml(self.code)}",
+            f"    location_name: {self.names.snake}",
+        ]
+        lines += [f"    executable_path: {_yaml(self.python)}"] if self.python else []
+        entry = Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
+        return {workspace_yaml.NAME: [entry], env_file.NAME: env_file.contributions(self.env)}
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def paths(folder: str) -> dict[str, str]:
+    """Return where each shared file is below the base path, given the folder that Dagster is started in."""
+    return {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
+
+
+def plan_host(
+    folder: str,
+    files: Mapping[str, bytes | None],
+    put: Sequence[Location],
+    take: Sequence[ModuleNames] = (),
+    *,
+    force: bool = False,
+) -> Plan:
+    """Plan what a host's files become. The paths of the plan are relative to the base path.
+
+    Args:
+        folder: Where Dagster is started, below the base path.
+        files: The bytes of each shared file and of the registry, by path; None where there is none.
+        put: The modules whose release changes.
+        take: The modules that go.
+        force: Replace blocks that somebody edited.
+
+    Raises:
+        RefusedError: There is no Dagster, or a file cannot be edited safely.
+        ConflictError: The result would not work.
+    """
+    registry = parse_registry(Path(REGISTRY), files.get(REGISTRY))
+    where = paths(folder)
+    if files.get(where[workspace_yaml.NAME]) is None:
+        raise RefusedError(f"There is no {where[workspace_yaml.NAME]} below the base path: run 'deploy.setup' once.")
+    merged = {name: _merged(name, where[name], files, registry, put, take, force=force) for name in KINDS}
+    _refuse_conflicts(merged)
+    entries: dict[str, Entry | None] = {names.name: None for names in take}
+    entries |= {one.names.name: _entry(one.names, merged) for one in put}
+    changes = [_change(where[name], files.get(where[name]), one.text or b"", _MODES.get(name, 0o644)) for name, one in merged.items()]
+    after = registry.with_entries(entries, merged).to_bytes()
+    return Plan((*changes, _change(REGISTRY, files.get(REGISTRY), after, 0o644)))
+
+
+def _merged(
+    name: str,
+    path: str,
+    files: Mapping[str, bytes | None],
+    registry: Registry,
+    put: Sequence[Location],
+    take: Sequence[ModuleNames],
+    *,
+    force: bool,
+) -> Merged:
+    known = registry.known(name)
+    layout = open_layout(Path(path), KINDS[name], files.get(path) or b"", known)
+    changes: dict[str, list[Contribution]] = {names.snake: [] for names in take}
+    changes |= {one.names.snake: one.contributions()[name] for one in put}
+    return merge(Path(path), KINDS[name], layout, changes, known, force=force)
+
+
+def _change(path: str, before: bytes | None, after: bytes, mode: int) -> FileChange:
+    return FileChange(Path(path), before, None if before is None and not after else after, mode)
+
+
+def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
+    data = yaml.safe_load(merged[workspace_yaml.NAME].text or b"")
+    locations = location_names(data.get("load_from") if isinstance(data, dict) else None)
+    keys = env_file.keys(merged[env_file.NAME].text or b"")
+    reasons = [f"the code location {name} would be there twice" for name in _twice(locations)]
+    reasons += [f"the variable {name} would be set twice in .env" for name in _twice(keys)]
+    if reasons:
+        raise ConflictError(reasons)
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _entry(names: ModuleNames, merged: Mapping[str, Merged]) -> Entry:
+    blocks = {
+        slot_name(file, path): value
+        for file, result in merged.items()
+        for path, value in result.digests.get(names.snake, {}).items()
+    }
+    return Entry({"name": names.name, "path": f"modules/{names.name}", "marker": names.snake, "blocks": blocks})
+
+
+def without_secrets(plan: Plan) -> Plan:
+    """Return a plan for people: without the registry, which says nothing to them."""
+    return replace(plan, changes=tuple(change for change in plan.changes if str(change.path) != REGISTRY))

@@ -1,0 +1,351 @@
+"""One host, from its first answer to the last: prepare, transfer, verify, switch, and keep or go back."""
+
+from __future__ import annotations
+
+import base64
+import getpass
+import hashlib
+import socket
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dagster_module_builder import host_files
+from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.formats import env_file
+from dagster_module_builder.host_files import Location
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.plan import Plan
+from dagster_module_builder.release import Staged, differences
+from deploy_strategies.base import Place, Strategy
+from deploy_strategies.conversation import Conversation, HostError
+from deploy_strategies.remote import Remote
+
+#: Free space that a release needs beside its own size, in bytes.
+SPARE = 64 << 20
+#: Free space that a new environment needs, in bytes.
+ENVIRONMENT = 1 << 30
+#: Seconds until Dagster's daemon has read the workspace file anew by itself.
+DAEMON_READS = 65
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that is to come to be on every host of a deployment."""
+
+    deployment: Deployment
+    strategy: Strategy
+    staged: Staged
+    identity: str
+    env: bytes
+    requirements: str = ""
+    constraints: str = ""
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.deployment.names.name
+
+    @property
+    def environment(self) -> str | None:
+        """The hash of what goes into its own environment; None where it runs in the host's."""
+        chosen = self.deployment.environment
+        if chosen["kind"] == "host":
+            return None
+        parts = (self.requirements, self.constraints, chosen["python"])
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def record(self, holder: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the host keeps with it."""
+        return {
+            "release": self.identity,
+            "module": self.module,
+            "deployment": self.deployment.name,
+            "strategy": self.deployment.strategy,
+            "commit": self.staged.source.commit,
+            "branch": self.staged.source.branch,
+            "dirty": self.staged.source.dirty,
+            "digest": self.staged.digest,
+            "files": len(self.staged.paths),
+            "bytes": self.staged.size,
+            "environment": self.environment,
+            "by": holder["who"],
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Dagster on one host, and the deployments that go there in one conversation."""
+
+    host: Host
+    deployments: tuple[Deployment, ...]
+
+    def __str__(self) -> str:
+        return str(self.host)
+
+    @property
+    def first(self) -> Deployment:
+        """A deployment that says how the host's Dagster runs, as all of them do."""
+        return self.deployments[0]
+
+
+Progress = Callable[[str, str], None]
+
+
+@dataclass
+class HostRun:
+    """The conversation with one host, and what it has found out so far."""
+
+    target: Target
+    progress: Progress
+    remote: Remote = field(init=False)
+    conversation: Conversation = field(init=False)
+    found: dict[str, Any] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.remote = Remote(self.target.host.address)
+        self.conversation = Conversation(self.remote, lambda text: self.tell(text))
+
+    def tell(self, step: str) -> None:
+        """Say which step the host is in."""
+        self.progress(str(self.target), step)
+
+    def close(self) -> None:
+        """End the conversation; the host undoes what is half done, and frees its lock."""
+        self.conversation.close()
+        self.remote.close()
+
+    # What is there
+
+    def look(
+        self, modules: Sequence[str], tools: Sequence[str] = (), holder: Mapping[str, Any] | None = None, wait: float = 0.0
+    ) -> dict[str, Any]:
+        """Open the conversation and take in what there is; with a holder, take the lock."""
+        self.tell("connect")
+        self.conversation.open()
+        self.found = self.conversation.ask("open", **self.opening(modules, tools, holder, wait))
+        self.notes += self.found["mended"]
+        return self.found
+
+    def opening(
+        self, modules: Sequence[str], tools: Sequence[str], holder: Mapping[str, Any] | None, wait: float
+    ) -> dict[str, Any]:
+        """Return the first request."""
+        paths = [*host_files.paths(self.target.first.dagster_folder).values(), host_files.REGISTRY]
+        return {
+            "base": self.target.host.base_path,
+            "url": self.target.first.url,
+            "modules": list(modules),
+            "files": paths,
+            "tools": list(tools),
+            "holder": holder,
+            "wait": wait,
+        }
+
+    @property
+    def base(self) -> str:
+        """The base path on the host, with the home folder filled in."""
+        return str(self.found["base"])
+
+    def files(self) -> dict[str, bytes | None]:
+        """Return the bytes of the host's shared files."""
+        held = self.found["files"]
+        return {path: None if text is None else base64.b64decode(text) for path, text in held.items()}
+
+    def state(self, module: str) -> dict[str, Any]:
+        """Return which release of a module is current, and since when."""
+        found: dict[str, Any] = self.found["modules"][module]["state"]
+        return found
+
+    def inside(self, *parts: str) -> str:
+        """Return a path below the base as the host's Dagster sees it."""
+        base = self.target.first.data["dagster"].get("base_inside") or self.base
+        return str(PurePosixPath(base, *parts))
+
+    def on_host(self, *parts: str) -> str:
+        """Return a path below the base on the host."""
+        return str(PurePosixPath(self.base, *parts))
+
+    # A new release
+
+    def prepare(self, releases: Sequence[Release], wait: float, begun_by: Mapping[str, Any]) -> None:
+        """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
+        if any(release.strategy.bulk for release in releases):
+            self.remote.prepare_bulk()
+        tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
+        self.look([release.module for release in releases], tools, begun_by, wait)
+        self.refuse_unready()
+        for release in releases:
+            self.bring(release, begun_by)
+
+    def refuse_unready(self) -> None:
+        """Refuse a host on which the rest cannot work."""
+        host = str(self.target)
+        lacking = [name for name, path in self.found["tools"].items() if path is None]
+        if lacking:
+            raise RefusedError(f"{host}: {', '.join(lacking)} is not installed on the host: install it there.")
+        if self.found.get("docker"):
+            raise RefusedError(f"{host}: Docker cannot be used by {self.found['user']!r}: {self.found['docker']}")
+        if not self.found["writable"]:
+            raise RefusedError(f"{host}: {self.found['user']!r} may not write to {self.base}/modules.")
+        if error := self.found["dagster"].get("error"):
+            raise RefusedError(f"{host}: {error} Start it, then deploy again.")
+
+    def bring(self, release: Release, holder: Mapping[str, Any]) -> None:
+        """Have one release on the host, complete and loadable."""
+        need = release.staged.size + SPARE
+        there = self.found["modules"][release.module]["environments"]
+        builds = release.environment is not None and release.environment not in there
+        if builds:
+            need += ENVIRONMENT
+        self.tell("prepare")
+        begun = self.conversation.ask("begin", module=release.module, identity=release.identity, need=need)
+        self.begun.append(release.module)
+        if builds:
+            self.build(release)
+        self.tell("transfer")
+        self.transfer(release, begun)
+        self.tell("verify")
+        self.verify(release, begun, holder)
+
+    def build(self, release: Release) -> None:
+        """Make the release's environment."""
+        self.tell("environment")
+        self.conversation.ask(
+            "environment",
+            module=release.module,
+            identity=release.environment,
+            requirements=release.requirements,
+            constraints=release.constraints,
+            python=release.deployment.environment["python"],
+        )
+
+    def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
+        """Bring the files."""
+        current = begun["current"]
+        place = Place(
+            self.remote,
+            self.conversation,
+            begun["folder"],
+            current and self.on_host("modules", release.module, "releases", current),
+            begun["repository"],
+            release.identity,
+            again,
+        )
+        release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
+
+    def verify(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
+        """Compare what arrived with what was sent, once more if a file hid its change, and load the definitions."""
+        request = {
+            "module": release.module,
+            "identity": release.identity,
+            "wanted": release.staged.digest,
+            "record": release.record(holder),
+            "check": self.check_of(release.deployment, release.environment, release.env),
+        }
+        try:
+            answer = self.conversation.ask("verify", **request)
+        except HostError as error:
+            if error.code != "manifest":
+                raise
+            self.transfer(release, begun, again=True)
+            answer = self.verified_again(request, release)
+        self.seconds["validate"] = self.seconds.get("validate", 0.0) + answer["seconds"]
+
+    def verified_again(self, request: Mapping[str, Any], release: Release) -> dict[str, Any]:
+        """Verify a second time, and name what still differs."""
+        try:
+            return self.conversation.ask("verify", **request)
+        except HostError as error:
+            if error.code != "manifest":
+                raise
+            found = "; ".join(differences(release.staged.manifest, error.details["manifest"]))
+            raise BuilderError(f"{self.target}: what arrived is not what was sent: {found}.") from None
+
+    def check_of(self, deployment: Deployment, environment: str | None, env: bytes) -> dict[str, Any]:
+        """Return how definitions are loaded on the host."""
+        return {
+            "python": self.python(deployment, environment),
+            "package": deployment.names.definitions,
+            "environ": env_file.values(env),
+            "path": deployment.source,
+        }
+
+    def python(self, deployment: Deployment, environment: str | None) -> str:
+        """Return the interpreter of a release on the host."""
+        if environment is None:
+            return str(deployment.environment["python"])
+        return self.on_host("modules", deployment.names.name, "venvs", environment, "bin", "python")
+
+    # The switch
+
+    def location(self, deployment: Deployment, identity: str, environment: str | None, env: bytes) -> Location:
+        """Return what Dagster is told of a release."""
+        module = deployment.names.name
+        code = self.inside("modules", module, "releases", identity, deployment.source)
+        python = environment and self.inside("modules", module, "venvs", environment, "bin", "python")
+        return Location(deployment.names, code, python, env)
+
+    def plan(self, put: Sequence[Location], take: Sequence[ModuleNames] = (), *, force: bool = False) -> Plan:
+        """Plan what the host's files become."""
+        return host_files.plan_host(self.target.first.dagster_folder, self.files(), put, take, force=force)
+
+    def switch(self, plan: Plan, modules: Sequence[Mapping[str, Any]], put: Sequence[Location], absent: Sequence[str] = ()) -> None:
+        """Have Dagster take what was planned, and prove that it did."""
+        self.tell("switch")
+        answer = self.conversation.ask(
+            "switch",
+            files=[_as_request(change.path, change.before, change.after, change.mode) for change in plan.effective],
+            modules=list(modules),
+            expect={one.names.snake: one.code for one in put},
+            absent=list(absent),
+        )
+        self.seconds["reload"] = answer["seconds"]
+        if not answer["daemons"]:
+            self.notes.append("Dagster's daemon was not alive before, and is not now: schedules and sensors stand still.")
+
+    def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
+        """Let it stand, and remove what is too old."""
+        self.tell("keep")
+        pruned: list[str] = self.conversation.ask("keep", modules=list(modules), keep=keep, log=dict(log))["pruned"]
+        self.tell("done")
+        return pruned
+
+    def back(self, modules: Sequence[str], log: Mapping[str, Any]) -> list[str]:
+        """Put the old release back."""
+        self.tell("back")
+        problems: list[str] = self.conversation.ask("back", modules=list(modules), log=dict(log))["problems"]
+        self.tell("as before")
+        return problems
+
+    def settle(self, *, is_new: bool, wait: bool) -> None:
+        """See to it that Dagster's daemon knows the workspace of now, and say how."""
+        command = self.target.first.data["dagster"].get("restart_daemon")
+        if not command and not (is_new and wait):
+            self.notes.append("Dagster's daemon takes the change over within a minute; until then it starts runs as before.")
+            return
+        self.tell("daemon")
+        answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)
+        how = "was restarted" if answer["restarted"] else "has read the workspace anew"
+        self.notes.append(f"Dagster's daemon {how}.")
+
+
+def _as_request(path: Path, before: bytes | None, after: bytes | None, mode: int) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "before": None if before is None else hashlib.sha256(before).hexdigest(),
+        "text": None if after is None else base64.b64encode(after).decode(),
+        "mode": mode,
+    }
+
+
+def holder(command: str = "") -> dict[str, Any]:
+    """Return who deploys, for the lock and the log."""
+    typed = command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
+    return {"who": f"{getpass.getuser()}@{socket.gethostname()}", "command": typed}

@@ -1,0 +1,156 @@
+"""What a release is made of: its files with their hashes, its commit, its name."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path, PurePosixPath
+
+from dagster_module_builder.errors import RefusedError
+
+#: What the host adds to a release.
+OWN_FILES = ("RELEASE.json", "manifest.sha256")
+
+#: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
+
+_IDENTITY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the files of a release come from.
+
+    Attributes:
+        commit: The commit, or None where the module is under no version control.
+        branch: The branch, or None.
+        dirty: Whether there is anything that no commit has.
+    """
+
+    commit: str | None = None
+    branch: str | None = None
+    dirty: bool = False
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The files of one release, before they are sent.
+
+    Attributes:
+        manifest: A line for each file: SHA-256, kind (``f`` file, ``x`` program, ``l`` link), path as JSON.
+        size: Bytes of all files.
+        source: Where they come from.
+        read: Gives a file's bytes by its path.
+    """
+
+    manifest: str
+    size: int
+    source: Source
+    read: Callable[[str], bytes | None]
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the manifest, which stands for the whole content."""
+        return hashlib.sha256(self.manifest.encode()).hexdigest()
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths of all files."""
+        return [path_of(line) for line in self.manifest.splitlines()]
+
+    def identity(self, now: datetime | None = None) -> str:
+        """Return the release's name: the time in UTC, and the commit's or the content's first eight digits."""
+        made = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+        return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
+
+
+def is_identity(text: str) -> bool:
+    """Tell whether a text is a release's name."""
+    return _IDENTITY.fullmatch(text) is not None
+
+
+def path_of(line: str) -> str:
+    """Return the path in a line of a manifest."""
+    return str(json.loads(line.split(" ", 2)[2]))
+
+
+def manifest_line(path: str, kind: str, content: bytes) -> str:
+    """Return a manifest's line for content that is at hand."""
+    return f"{hashlib.sha256(content).hexdigest()} {kind} {json.dumps(path)}\n"
+
+
+def differences(ours: str, theirs: str, most: int = 5) -> list[str]:
+    """Return the paths in which two manifests differ, as messages."""
+    sent, arrived = (dict((path_of(line), line) for line in text.splitlines()) for text in (ours, theirs))
+    found = [f"{path}: {'missing' if path not in arrived else 'different'}" for path in sent if arrived.get(path) != sent[path]]
+    found += [f"{path}: not sent" for path in arrived if path not in sent]
+    return found if len(found) <= most else [*found[:most], f"and {len(found) - most} more"]
+
+
+def excluded(path: PurePosixPath, patterns: Iterable[str]) -> bool:
+    """Tell whether a path matches a pattern: as a whole where the pattern has a ``/``, else by its last part."""
+    return any(
+        fnmatch.fnmatchcase(str(path) if "/" in pattern.rstrip("/") else path.name, pattern.strip("/"))
+        for pattern in patterns
+    )
+
+
+def files_below(folder: Path, patterns: Sequence[str] = ()) -> Iterator[str]:
+    """Yield the files and links below a folder that no pattern excludes, as relative paths."""
+    for where, folders, files in os.walk(folder):
+        inside = PurePosixPath(os.path.relpath(where, folder))
+        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        folders[:] = sorted(name for name in folders if name not in links and not excluded(inside / name, patterns))
+        yield from (str(inside / name) for name in sorted([*files, *links]) if not excluded(inside / name, patterns))
+
+
+def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Staged:
+    """Take in the files of a folder as they are.
+
+    Raises:
+        RefusedError: One of them cannot be part of a release.
+    """
+    lines, size = [], 0
+    for relative in files_below(folder, patterns):
+        path = folder / relative
+        if path.is_symlink():
+            lines.append(manifest_line(relative, "l", _inner_target(folder, path)))
+            continue
+        if not path.is_file():
+            raise RefusedError(f"{path} is neither a file nor a link: exclude it, or remove it.")
+        content = path.read_bytes()
+        refuse_content(relative, content)
+        lines.append(manifest_line(relative, "x" if path.stat().st_mode & 0o100 else "f", content))
+        size += len(content)
+    return Staged("".join(sorted(lines)), size, source, lambda name: _content(folder / name))
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _inner_target(folder: Path, link: Path) -> bytes:
+    target = os.readlink(link)
+    where = os.path.normpath(os.path.join(link.parent, target))
+    refuse_link(link, target, inside=not os.path.isabs(target) and Path(where).is_relative_to(folder))
+    return os.fsencode(target)
+
+
+def refuse_link(link: object, target: str, *, inside: bool) -> None:
+    """Refuse a link that leads out of the release."""
+    if not inside:
+        raise RefusedError(f"{link} points to {target}, outside the module, where the host has nothing: exclude it.")
+
+
+def refuse_content(path: str, content: bytes) -> None:
+    """Refuse a file that a release cannot have."""
+    if path in OWN_FILES:
+        raise RefusedError(f"{path}: a release has a file of that name of its own; rename yours.")
+    if content.startswith(LFS_POINTER):
+        raise RefusedError(f"{path} is a pointer of Git LFS, not the file: run 'git lfs pull', or exclude it.")

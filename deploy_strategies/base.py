@@ -1,0 +1,109 @@
+"""What a strategy is: how the files of a release come to be on a host. Everything else is the same for all of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster_module_builder.errors import ToolError
+from deploy_strategies.folders import strategy_folder
+
+if TYPE_CHECKING:
+    from dagster_module_builder.release import Staged
+    from deploy_strategies.conversation import Conversation
+    from deploy_strategies.remote import Remote
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a release is to come to be.
+
+    Attributes:
+        remote: The host.
+        ask: Has the host run a command: ``ask(["git", …], …)`` gives its exit code and what it said.
+        folder: The empty folder for the release, on the host.
+        current: The folder of the release that runs now, or None.
+        repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
+        identity: The release's name.
+        again: Whether what arrived the first time was not what was sent.
+    """
+
+    remote: Remote
+    conversation: Conversation
+    folder: str
+    current: str | None
+    repository: str
+    identity: str
+    again: bool = False
+
+    def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
+        """Run a command on the host and return what it said.
+
+        Raises:
+            ToolError: It failed.
+        """
+        import base64  # noqa: PLC0415
+
+        text = None if given is None else base64.b64encode(given).decode()
+        answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))
+        if answer["code"]:
+            raise ToolError(f"{self.remote.address}: {command[0]} failed: {answer['said'].strip()}")
+        return str(answer["said"])
+
+
+class Strategy(ABC):
+    """How one strategy makes releases. A subclass in a folder's ``steps.py`` is found by itself."""
+
+    #: Programs that have to be here, and on the host.
+    tools_here: tuple[str, ...] = ()
+    tools_there: tuple[str, ...] = ()
+    #: Whether it uses the OpenSSH connection.
+    bulk: bool = False
+
+    @abstractmethod
+    def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
+        """Take in what is to be released, on this machine.
+
+        Args:
+            module: The module's folder.
+            own: The strategy's section of ``deployment.yaml``.
+            allow_dirty: Take also what no commit has.
+        """
+
+    @abstractmethod
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
+        """Have exactly these files in the place's folder on the host."""
+
+    def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
+        """Return better defaults for the strategy's questions, found in the module."""
+        return {}
+
+
+def load_strategy(name: str) -> Strategy:
+    """Return a strategy by its folder's name.
+
+    Raises:
+        RefusedError: There is no such strategy.
+        ToolError: Its folder has no steps.
+    """
+    path = strategy_folder(name) / "steps.py"
+    module_name = f"deploy_strategies.steps_of_{name.replace('-', '_')}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ToolError(f"{path} is missing: a strategy has its steps there.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    found: list[Callable[[], Strategy]] = [
+        one
+        for one in vars(module).values()
+        if isinstance(one, type) and issubclass(one, Strategy) and one.__module__ == module_name
+    ]
+    if len(found) != 1:
+        raise ToolError(f"{path} has {len(found)} classes of strategies, where there has to be one.")
+    return found[0]()

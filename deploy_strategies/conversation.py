@@ -1,0 +1,181 @@
+"""The client's side of a deployment's conversation with one host."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
+from deploy_strategies.remote import SILENCE, Remote
+
+if TYPE_CHECKING:
+    import paramiko
+
+SIGN_OF_LIFE = 5.0
+#: Failures that come from outside: a program of the host's, its Dagster, its disk.
+_TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
+
+_START = (
+    "exec python3 -u -c 'import sys, zlib\n"
+    "text = zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1])))\n"
+    'exec(compile(text, "host_side.py", "exec"))\' '
+)
+
+
+class HostError(ToolError):
+    """The host could not do what it was asked; ``code`` says which kind of failure it is."""
+
+    def __init__(self, message: str, code: str, details: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.code, self.details = code, details
+
+
+class LostError(ToolError):
+    """The connection broke; the host undoes what is half done by itself."""
+
+
+def _program() -> bytes:
+    return zlib.compress(Path(__file__).with_name("host_side.py").read_bytes(), 9)
+
+
+class Conversation:
+    """Requests to one host and their answers, over one channel; signs of life go both ways."""
+
+    def __init__(self, remote: Remote, progress: Callable[[str], None] = lambda _: None) -> None:
+        self.remote = remote
+        self.progress = progress
+        self._sending = threading.Lock()
+        self._closed = threading.Event()
+        self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
+        self._channel: paramiko.Channel | None = None
+        self._answers: Any = None
+        self._greeted = False
+
+    def open(self) -> Conversation:
+        """Open the channel and send the host its side of the conversation; nothing is waited for."""
+        program = _program()
+        channel = self.remote.connection().transport.open_session(timeout=SILENCE)
+        channel.settimeout(SILENCE)
+        channel.exec_command(f"{_START}{len(program)}")
+        self._channel, self._answers = channel, channel.makefile("rb")
+        for work in (self._breathe, self._drain):
+            threading.Thread(target=work, daemon=True).start()
+        self._send(program)
+        return self
+
+    def _breathe(self) -> None:
+        while not self._closed.wait(SIGN_OF_LIFE):
+            try:
+                self._send(b"\n")
+            except ToolError:
+                return
+
+    def _drain(self) -> None:
+        """Take in what the host complains of: a full pipe would stop it."""
+        if self._channel is None:
+            return
+        while not self._closed.is_set():
+            with contextlib.suppress(TimeoutError):
+                text = self._channel.recv_stderr(65536)
+                if not text:
+                    return
+                self._complaints.append(text)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            if self._channel is None:
+                raise OSError
+            with self._sending:
+                self._channel.sendall(data)
+        except OSError:
+            raise self._lost() from None
+
+    def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
+        """Have the host do something, and return what it says.
+
+        Raises:
+            RefusedError: The host refused; nothing was changed by this request.
+            HostError: The host, or a program there, failed.
+            LostError: The connection broke.
+        """
+        (result,) = self.ask_all([(what, arguments)])
+        return result
+
+    def ask_all(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
+        for what, arguments in requests:
+            self._send(json.dumps({"do": what, **arguments}).encode() + b"\n")
+        answers = [self._answer() for _ in requests]
+        failures = [answer for answer in answers if not answer["ok"]]
+        if failures:
+            raise _failure(str(self.remote.address), failures[0])
+        return [answer["result"] for answer in answers]
+
+    def _answer(self) -> dict[str, Any]:
+        while True:
+            line = self._line()
+            if not line.strip():
+                continue
+            try:
+                data: dict[str, Any] = json.loads(line)
+            except ValueError:
+                raise self._lost(line.decode("utf-8", "replace")) from None
+            if "ok" in data:
+                return data
+            if "progress" in data:
+                self.progress(data["progress"])
+
+    def _line(self) -> bytes:
+        try:
+            line: bytes = self._answers.readline()
+        except OSError:
+            raise self._lost() from None
+        if not line:
+            raise self._lost()
+        return line
+
+    def _lost(self, said: str = "") -> BuilderError:
+        time.sleep(0.05)
+        complaints = b"".join(self._complaints).decode("utf-8", "replace").strip()
+        status = self._channel.recv_exit_status() if self._channel and self._channel.exit_status_ready() else None
+        if status == 127:
+            return RefusedError(f"{self.remote.address}: python3 is not installed on the host: install it there.")
+        reason = complaints.splitlines()[-1] if complaints else said.strip()
+        return LostError(
+            f"The connection to {self.remote.address} was lost{': ' + reason if reason else ''}. The host puts back "
+            f"what was half done by itself; see 'deploy.status'."
+        )
+
+    def close(self) -> None:
+        """End the conversation; the host lets its lock go."""
+        self._closed.set()
+        if self._channel is not None:
+            self._channel.close()
+
+    def __enter__(self) -> Conversation:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _failure(host: str, answer: Mapping[str, Any]) -> BuilderError:
+    message = f"{host}: {answer['message']}"
+    if answer["code"] in _TOOL_CODES or answer["details"]:
+        return HostError(message, answer["code"], answer["details"])
+    return HostRefusedError(message, answer["code"])
+
+
+class HostRefusedError(RefusedError):
+    """The host refused; ``code`` says why."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,290 @@
+"""The one door to other machines: Fabric for the conversation, OpenSSH for bulk, both with the same pinned keys."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import getpass
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dagster_module_builder.errors import RefusedError, ToolError
+
+if TYPE_CHECKING:
+    from fabric import Connection
+
+CONNECT_TIMEOUT = 15
+#: Seconds after which a connection that carries nothing is given up.
+SILENCE = 30
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a host is, and which keys it may show.
+
+    Attributes:
+        host: Its name or address, or an alias in the SSH configuration.
+        known_hosts: The file with the keys that are pinned for it.
+        port: None takes the SSH configuration's.
+        user: None takes the SSH configuration's.
+        identity_file: The private key; None takes the SSH configuration's and the agent's.
+        config: The SSH configuration; None takes the person's own.
+    """
+
+    host: str
+    known_hosts: Path
+    port: int | None = None
+    user: str | None = None
+    identity_file: str | None = None
+    config: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}" if self.port else self.host
+
+    @functools.cached_property
+    def settings(self) -> Mapping[str, str]:
+        """What OpenSSH makes of this address: the last value of each keyword of ``ssh -G``."""
+        answer = _run(["ssh", "-G", *self._options(), "--", self.host])
+        pairs = (line.partition(" ") for line in answer.splitlines())
+        return {key: value for key, _, value in pairs}
+
+    def _options(self) -> list[str]:
+        options = ["-F", str(Path(self.config).expanduser())] if self.config else []
+        options += ["-p", str(self.port)] if self.port else []
+        options += ["-l", self.user] if self.user else []
+        options += ["-i", str(Path(self.identity_file).expanduser())] if self.identity_file else []
+        return options
+
+    @property
+    def pinned_as(self) -> str:
+        """The name under which its key stands in ``known_hosts``."""
+        name, port = self.settings["hostname"], int(self.settings["port"])
+        return name if port == 22 else f"[{name}]:{port}"
+
+    def identities(self) -> list[str]:
+        """Return the private keys to try, in OpenSSH's order."""
+        if self.identity_file:
+            return [str(Path(self.identity_file).expanduser())]
+        answer = _run(["ssh", "-G", *self._options(), "--", self.host])
+        found = [line.partition(" ")[2] for line in answer.splitlines() if line.startswith("identityfile ")]
+        return [str(path) for path in (Path(one).expanduser() for one in found) if path.is_file()]
+
+    def ssh(self) -> list[str]:
+        """Return OpenSSH's command line for this host, without the host: pinned keys, no questions, no surprises."""
+        chosen = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": _quoted(self.known_hosts),
+            "GlobalKnownHostsFile": "/dev/null",
+            "UpdateHostKeys": "no",
+            "ConnectTimeout": str(CONNECT_TIMEOUT),
+            "ServerAliveInterval": "5",
+            "ServerAliveCountMax": "5",
+            "PermitLocalCommand": "no",
+            "ForwardAgent": "no",
+            "ForwardX11": "no",
+            "ClearAllForwardings": "yes",
+            "RequestTTY": "no",
+            "LogLevel": "ERROR",
+        }
+        if self.identity_file:
+            chosen["IdentitiesOnly"] = "yes"
+        if "hostkeyalias" in self.settings:
+            # Fabric knows no aliases; both look for the same name.
+            chosen["HostKeyAlias"] = self.pinned_as
+        return ["ssh", *self._options(), *(part for key, value in chosen.items() for part in ("-o", f"{key}={value}"))]
+
+    def jump(self) -> str | None:
+        """Return the command that reaches the host through others, as OpenSSH is configured to; None if it is direct."""
+        command, hosts = self.settings.get("proxycommand", "none"), self.settings.get("proxyjump", "none")
+        if hosts != "none":
+            target = f"[{self.settings['hostname']}]:{self.settings['port']}"
+            first, _, rest = hosts[::-1].partition(",")
+            via = ["-J", rest[::-1]] if rest else []
+            through = Address(_host_of(first[::-1]), self.known_hosts, _port_of(first[::-1]), _user_of(first[::-1]),
+                              self.identity_file, self.config)  # fmt: skip
+            return shlex.join([*through.ssh(), *via, "-W", target, "--", through.host])
+        return None if command == "none" else command
+
+
+def _host_of(jump: str) -> str:
+    rest = jump.rpartition("@")[2]
+    return rest.partition(":")[0] if rest.count(":") < 2 else rest.partition("]")[0].lstrip("[")
+
+
+def _port_of(jump: str) -> int | None:
+    rest = jump.rpartition("@")[2].rpartition("]")[2] if "]" in jump else jump.rpartition("@")[2]
+    return int(rest.partition(":")[2]) if ":" in rest else None
+
+
+def _user_of(jump: str) -> str | None:
+    return jump.rpartition("@")[0] or None
+
+
+def _quoted(path: Path) -> str:
+    """Write a path as a value of an SSH option."""
+    text = str(path)
+    if '"' in text or "%" in text or "${" in text:
+        raise RefusedError(f"{text}: OpenSSH cannot take a path with '\"', '%' or '${{': move the module elsewhere.")
+    return f'"{text}"'
+
+
+def _run(command: list[str]) -> str:
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except FileNotFoundError:
+        raise ToolError(f"{command[0]} is not installed here.") from None
+    if answer.returncode:
+        raise ToolError(f"{command[0]}: {answer.stderr.strip() or answer.returncode}")
+    return answer.stdout
+
+
+class Remote:
+    """One host: a Fabric connection, and an OpenSSH one, each opened when it is first used."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._connection: Connection | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._master: subprocess.Popen[bytes] | None = None
+
+    def connection(self) -> Connection:
+        """Return the Fabric connection, opened.
+
+        Raises:
+            RefusedError: The host's key is not pinned, or is another than the one pinned.
+            ToolError: The host cannot be reached, or does not let us in.
+        """
+        if self._connection is None:
+            self._connection = _connected(self.address)
+        return self._connection
+
+    def prepare_bulk(self) -> None:
+        """Begin to open the OpenSSH connection, while the conversation goes on."""
+        if self._master is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="dmb-")
+            control = ["-o", f"ControlPath={self._folder.name}/%C", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]
+            command = [*self.address.ssh(), *control, "-N", "--", self.address.host]
+            self._master = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+            )
+
+    def bulk(self) -> list[str]:
+        """Return the OpenSSH command line (without the host) that goes through the opened connection."""
+        self.prepare_bulk()
+        folder = Path(self._folder.name) if self._folder else Path()
+        for _ in range(CONNECT_TIMEOUT * 100):
+            if any(folder.iterdir()):
+                break
+            if self._master is not None and self._master.poll() is not None:
+                said = self._master.stderr.read().decode("utf-8", "replace") if self._master.stderr else ""
+                raise ToolError(f"{self.address}: OpenSSH could not connect: {said.strip()}")
+            time.sleep(0.01)
+        return [*self.address.ssh(), "-o", f"ControlPath={folder}/%C", "-o", "ControlMaster=no"]
+
+    def close(self) -> None:
+        """Close both connections."""
+        if self._connection is not None:
+            with contextlib.suppress(Exception):  # A broken connection breaks once more when it is closed.
+                self._connection.close()
+        if self._master is not None:
+            self._master.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._master.wait(5)
+            if self._master.poll() is None:
+                self._master.kill()
+                self._master.wait()
+            if self._master.stderr:
+                self._master.stderr.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._connection = self._master = self._folder = None
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _connected(address: Address) -> Connection:
+    import paramiko  # noqa: PLC0415 - half a second, which commands that speak to nobody need not wait
+    from fabric import Config, Connection  # noqa: PLC0415
+
+    settings = address.settings
+    arguments: dict[str, Any] = {
+        "banner_timeout": CONNECT_TIMEOUT,
+        "auth_timeout": CONNECT_TIMEOUT,
+        "look_for_keys": False,
+        "allow_agent": not address.identity_file and "SSH_AUTH_SOCK" in os.environ,
+        "key_filename": address.identities(),
+    }
+    connection = Connection(
+        settings["hostname"],
+        user=settings.get("user") or getpass.getuser(),
+        port=int(settings["port"]),
+        gateway=address.jump(),
+        connect_timeout=CONNECT_TIMEOUT,
+        connect_kwargs=arguments,
+        config=Config(overrides={"load_ssh_configs": False}, lazy=True),
+    )
+    # Fabric accepts any key and reads no file of known ones (3.2).
+    connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
+    if address.known_hosts.is_file():
+        connection.client.load_host_keys(str(address.known_hosts))
+    try:
+        connection.open()
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        connection.close()
+        raise _refusal(address, error) from None
+    connection.transport.set_keepalive(5)
+    return connection
+
+
+def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
+    import paramiko  # noqa: PLC0415
+
+    if isinstance(error, paramiko.BadHostKeyException):
+        return RefusedError(
+            f"{address} shows another host key than the one pinned in {address.known_hosts}. Somebody may stand between, "
+            f"or the host was installed anew: ask its administrator for the fingerprint, then 'deploy.trust'."
+        )
+    if "not found in known_hosts" in str(error):
+        return RefusedError(
+            f"The key of {address} is not pinned: run 'deploy.trust' and compare its fingerprint. (Not in {address.known_hosts}.)"
+        )
+    if isinstance(error, paramiko.AuthenticationException):
+        user = address.settings.get("user")
+        return ToolError(f"{address} does not let {user!r} in: offer a key that is in its authorized_keys ({error}).")
+    return ToolError(f"{address} cannot be reached: {error or type(error).__name__}.")
+
+
+def host_keys(address: Address) -> list[str]:
+    """Ask a host, and nobody else, for its keys; return lines for ``known_hosts``. Nothing is trusted by this."""
+    if shutil.which("ssh-keyscan") is None:
+        raise ToolError("ssh-keyscan is not installed here.")
+    settings = address.settings
+    answer = subprocess.run(
+        ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    keys = sorted({tuple(line.split()[1:3]) for line in answer.stdout.splitlines() if line and not line.startswith("#")})
+    if not keys:
+        raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
+    return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
+
+
+def fingerprint(line: str) -> str:
+    """Return the fingerprint of a line of ``known_hosts``, as ``ssh-keygen -l`` writes it."""
+    digest = hashlib.sha256(base64.b64decode(line.split()[2])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

@@ -1,0 +1,76 @@
+"""A host with a real sshd and a real Dagster for the tests of deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.deploy import HostOutcome, Options, deploy
+from dagster_module_builder.deployment import find
+from tests import needs
+from tests.deploy import dagster_host, sshd
+from tests.deploy.dagster_host import DagsterHost
+from tests.deploy.modules import make_deployment, make_module
+from tests.deploy.sshd import SshHost
+
+
+@dataclass
+class Site:
+    """A workspace with one module, and the host that it is deployed to."""
+
+    root: Path
+    module: Path
+    host: SshHost
+    dagster: DagsterHost
+
+    @property
+    def there(self) -> Path:
+        """What the host holds of the module."""
+        return self.host.base / "modules" / self.module.name
+
+    def releases(self) -> list[str]:
+        return sorted(path.name for path in (self.there / "releases").iterdir())
+
+    def current(self) -> str:
+        return (self.there / "current").readlink().name
+
+    def running(self) -> str:
+        """Return the release that Dagster loads its code from."""
+        where = self.dagster.locations()[self.module.name.replace("-", "_")]["working_directory"]
+        return Path(where).parent.name
+
+    def deploy(self, **options: object) -> list[HostOutcome]:
+        return deploy(find(self.root, "yoda"), Options(**{"allow_dirty": True, "settle": False, **options}))
+
+
+@pytest.fixture(scope="session")
+def dagster_python() -> str:
+    return dagster_host.python()
+
+
+@pytest.fixture(scope="session")
+def yard(tmp_path_factory: pytest.TempPathFactory, dagster_python: str) -> Iterator[tuple[SshHost, DagsterHost]]:
+    """Give one host with one Dagster, which takes seconds to start, to all tests."""
+    needs.programs("rsync", "git")
+    with sshd.hosts(tmp_path_factory.mktemp("yard")) as (host,):
+        dagster = DagsterHost(host.base)
+        try:
+            dagster.start(daemon=False)
+            yield host, dagster
+        finally:
+            dagster.stop()
+
+
+@pytest.fixture
+def site(tmp_path: Path, yard: tuple[SshHost, DagsterHost], dagster_python: str) -> Iterator[Site]:
+    host, dagster = yard
+    root = tmp_path / "workspace"
+    module = make_module(root)
+    (host.base / "modules").mkdir(parents=True)
+    make_deployment(module, [host], dagster.url, dagster_python)
+    yield Site(root, module, host, dagster)
+    host.empty()
+    dagster.reset()

@@ -1,0 +1,132 @@
+"""The Dagster of a simulated host: a real webserver and daemon, run natively from a virtual environment."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests import needs
+from tests.deploy.sshd import free_port
+
+REPOSITORY = Path(__file__).parents[2]
+CONSTRAINTS = REPOSITORY / "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt"
+EMPTY = "# The locations of this host.\nload_from: []\n"
+#: A Python with dagster and dagster-webserver, instead of one that is made.
+VARIABLE = "DAGSTER_TEST_PYTHON"
+
+
+@functools.cache
+def python() -> str:
+    """Return a Python with Dagster; made once a machine and set of constraints."""
+    if given := os.environ.get(VARIABLE):
+        return given
+    import uv
+
+    constraints = CONSTRAINTS.read_bytes()
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    name = hashlib.sha256(constraints + version.encode()).hexdigest()[:12]
+    folder = Path.home() / ".cache/dagster-module-builder-tests" / name
+    if not (folder / ".complete").exists():
+        needs.registry()
+        program = uv.find_uv_bin()
+        subprocess.run([program, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
+        wanted = ["dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib"]
+        command = [program, "pip", "install", "-q", "--python", folder / "bin/python", "-c", CONSTRAINTS, *wanted]
+        subprocess.run(command, check=True)
+        (folder / ".complete").touch()
+    return str(folder / "bin/python")
+
+
+@dataclass
+class DagsterHost:
+    """A Dagster in the folder ``base``."""
+
+    base: Path
+    port: int = field(default_factory=free_port)
+    environ: dict[str, str] = field(default_factory=dict)
+    namespace: str | None = None
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def home(self) -> Path:
+        return self.base.parent / f"{self.base.name}-dagster-home"
+
+    def start(self, *, daemon: bool = True) -> DagsterHost:
+        self.base.mkdir(parents=True, exist_ok=True)
+        if not (self.base / "workspace.yaml").exists():
+            (self.base / "workspace.yaml").write_text(EMPTY)
+        self.home.mkdir(exist_ok=True)
+        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        self._spawn("webserver", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml")
+        self._await_answer()
+        if daemon:
+            self._spawn("daemon", "-m", "dagster", "daemon", "run", "-w", "workspace.yaml")
+        return self
+
+    def _spawn(self, name: str, *arguments: str) -> None:
+        environ = {**os.environ, **self.environ, "DAGSTER_HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}
+        inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
+        with (self.home / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*inside, python(), *arguments], cwd=self.base, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self.processes.append(process)
+
+    def _await_answer(self) -> None:
+        for _ in range(600):
+            with contextlib.suppress(OSError):
+                self.ask("{ version }")
+                return
+            assert self.processes[0].poll() is None, (self.home / "webserver.log").read_text()
+            time.sleep(0.1)
+        raise AssertionError((self.home / "webserver.log").read_text())
+
+    def ask(self, query: str, variables: dict[str, Any] | None = None) -> Any:
+        body = json.dumps({"query": query, "variables": variables or {}}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["data"]
+
+    def locations(self) -> dict[str, dict[str, str]]:
+        """Return each location's metadata; a location that did not load has its error under ``error``."""
+        query = """{ workspaceOrError { ... on Workspace { locationEntries { name displayMetadata { key value }
+            locationOrLoadError { ... on PythonError { message } } } } } }"""
+        found = self.ask(query)["workspaceOrError"]["locationEntries"]
+        return {
+            one["name"]: {pair["key"]: pair["value"] for pair in one["displayMetadata"]}
+            | ({"error": one["locationOrLoadError"]["message"]} if one["locationOrLoadError"] else {})
+            for one in found
+        }
+
+    def reset(self) -> None:
+        """Let it know no location."""
+        (self.base / "workspace.yaml").write_text(EMPTY)
+        self.ask("mutation { reloadWorkspace { __typename } }")
+
+    def stop(self) -> None:
+        for process in self.processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        self.processes.clear()
