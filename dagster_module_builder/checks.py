@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dagster_module_builder import settings
+from dagster_module_builder import docker, settings
 from dagster_module_builder.dagster_check import Conflict, resolve_together
 from dagster_module_builder.errors import ConflictError, ToolError
 from dagster_module_builder.formats import compose, dockerfile, env_file
@@ -33,8 +33,6 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     Raises:
         ConflictError: With Compose's own words.
     """
-    from dagster_module_builder import docker  # noqa: PLC0415
-
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
     if text is None or not docker.is_installed():

@@ -78,7 +78,9 @@ def undefined(facts: Mapping[str, Facts], of: Iterable[str], environment: Iterab
     """Return the variables that these owners use and nobody sets; ``environment`` are those set elsewhere."""
     defined = {name for claimed in facts.values() for name in claimed.env} | set(environment)
     return [
-        Finding("error", f"{owner} uses the variable {name}, which nobody sets", mend="Set it in its workspace/local/.env")
+        Finding(
+            "error", f"{owner} uses the variable {name}, which nobody sets", mend="Set it in its workspace/local/.env"
+        )
         for owner in of
         for name in facts[owner].uses
         if name not in defined

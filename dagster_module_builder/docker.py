@@ -269,3 +269,60 @@ def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def _without_warnings(said: str) -> str:
     return "\n".join(line for line in said.strip().splitlines() if "level=warning" not in line)
+
+
+def volumes(project: str, keys: Sequence[str]) -> list[str]:
+    """Return the names of the volumes that Compose made for these keys of a project's file; needs a Docker Engine.
+
+    Raises:
+        ToolError: Docker does not answer.
+    """
+    return [
+        name
+        for key in keys
+        for name in _docker(
+            *("volume", "ls", "--quiet"),
+            *("--filter", f"label=com.docker.compose.project={project}"),
+            *("--filter", f"label=com.docker.compose.volume={key}"),
+        ).split()
+    ]
+
+
+def delete_containers(project: str, services: Sequence[str]) -> None:
+    """Stop and remove the containers of these services of a project, whether its file still names them or not."""
+    for service in services:
+        found = _docker(
+            *("ps", "--all", "--quiet"),
+            *("--filter", f"label=com.docker.compose.project={project}"),
+            *("--filter", f"label=com.docker.compose.service={service}"),
+        ).split()
+        if found:
+            _docker("rm", "--force", *found)
+
+
+def delete_volumes(names: Sequence[str]) -> None:
+    """Remove volumes with all that is in them.
+
+    Raises:
+        ToolError: One is in use.
+    """
+    if names:
+        _docker("volume", "rm", *names)
+
+
+def delete_folder(project: str, volume: str, folder: str) -> None:
+    """Remove a folder within a volume, by a short-lived container of the project's own image."""
+    image = f"{project}-dagster"
+    _docker("run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}")
+
+
+def _docker(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["docker", *arguments], env=_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+        )
+    except FileNotFoundError:
+        raise ToolError("The program 'docker' was not found: install Docker's command line.") from None
+    if done.returncode:
+        raise ToolError(f"docker {arguments[0]} failed:\n{done.stderr.strip()}")
+    return done.stdout

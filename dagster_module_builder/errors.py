@@ -30,7 +30,9 @@ class NoModuleError(RefusedError):
     """There is no such module."""
 
     def __init__(self, name: str, looked_in: object) -> None:
-        super().__init__(f"There is no module {name!r} in {looked_in}: see 'workspace.list', or make it with 'new {name}'.")
+        super().__init__(
+            f"There is no module {name!r} in {looked_in}: see 'workspace.list', or make it with 'new {name}'."
+        )
 
 
 class DamagedFileError(RefusedError):

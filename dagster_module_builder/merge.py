@@ -188,8 +188,9 @@ def _slots_in_use(
 
 
 def _clear(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], in_use: set[KeyPath]) -> None:
-    """Take back what made room for blocks in slots that have none left."""
-    for path in sorted(set(scaffolds) - in_use - {END_OF_FILE, NO_FILE}):
+    """Take back what made room for blocks in slots that have none left, the innermost first."""
+    kept = {path[:depth] for path in in_use for depth in range(len(path) + 1)}
+    for path in sorted(set(scaffolds) - kept - {END_OF_FILE, NO_FILE}, reverse=True):
         kind.clear(layout, path, scaffolds.pop(path))
 
 
@@ -216,9 +217,7 @@ def _give_back_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> 
 def _prepare(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: set[KeyPath]) -> None:
     for path in sorted(wanted):
         created = {made for made, scaffold in scaffolds.items() if not scaffold.before}
-        scaffold = kind.prepare(layout, path, created)
-        if scaffold is not None:
-            scaffolds[path] = scaffold
+        scaffolds.update(kind.prepare(layout, path, created))
 
 
 def _put(kind: SharedFile, layout: Layout, wanted: Sequence[tuple[str, Contribution]]) -> dict[str, Digests]:

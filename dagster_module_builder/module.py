@@ -53,7 +53,11 @@ def locate(root: Path, name_or_path: str) -> Path:
         NoModuleError: There is no such folder.
         RefusedError: The name is none that a module can have.
     """
-    path = Path(name_or_path).expanduser().absolute() if _is_path(name_or_path) else root / settings.PROJECTS / name_or_path
+    path = (
+        Path(name_or_path).expanduser().absolute()
+        if _is_path(name_or_path)
+        else root / settings.PROJECTS / name_or_path
+    )
     path = Path(os.path.normpath(path))
     if problem := problem_with_name(path.name):
         raise RefusedError(problem)

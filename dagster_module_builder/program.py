@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
@@ -38,9 +40,9 @@ class BuilderProgram(Program):
         self._parsed(super().parse_cleanup)
 
     @staticmethod
-    def _parsed(parse, *args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN205 - whatever Invoke passes
+    def _parsed(parse: Callable[..., None], *arguments: Any) -> None:
         try:
-            return parse(*args)
+            parse(*arguments)
         except ParseError as error:
             raise Exit(str(error), UsageError.exit_code) from None
 

@@ -108,7 +108,8 @@ class Registry:
         """Write the registry: a line for each module, so that a version control system merges it well."""
         modules = ",\n".join("    " + json.dumps(entry, ensure_ascii=True) for entry in self.data["integrated_modules"])
         fields = [
-            f"  {json.dumps(key)}: " + (f"[\n{modules}\n  ]" if key == "integrated_modules" and modules else json.dumps(value))
+            f"  {json.dumps(key)}: "
+            + (f"[\n{modules}\n  ]" if key == "integrated_modules" and modules else json.dumps(value))
             for key, value in self.data.items()
         ]
         return ("{\n" + ",\n".join(fields) + "\n}\n").encode()

@@ -83,7 +83,9 @@ def _blocks_of(
             mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
             yield Finding("error", f"a block of {marker!r}, which the registry does not know", where, mend)
         elif slot not in known:
-            yield Finding("error", f"a block of {marker!r} in a place that the registry does not know", where, "Move it back")
+            yield Finding(
+                "error", f"a block of {marker!r} in a place that the registry does not know", where, "Move it back"
+            )
         elif block.digest != known[slot]:
             mend = "Move your lines out of the block, or give them up with 'workspace.sync --force'"
             yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend)
@@ -134,7 +136,9 @@ def _twice(outline: Outline) -> Iterator[tuple[int, str]]:
 def _modes(workspace: Workspace) -> Iterator[Finding]:
     path = workspace.path(env_file.NAME)
     if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding("warning", "others can read the secrets in this file", str(path), f"Run 'chmod {SECRET_MODE:o} {path}'")
+        yield Finding(
+            "warning", "others can read the secrets in this file", str(path), f"Run 'chmod {SECRET_MODE:o} {path}'"
+        )
 
 
 def _checks(workspace: Workspace) -> Iterator[Finding]:
@@ -152,4 +156,6 @@ def _loaded(root: Path) -> Iterator[Finding]:
     try:
         native.validate_definitions(root)
     except ToolError as error:
-        yield Finding("error", str(error), mend="Mend the module's code; 'workspace.validate --load' shows when it loads")
+        yield Finding(
+            "error", str(error), mend="Mend the module's code; 'workspace.validate --load' shows when it loads"
+        )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
-from dagster_module_builder.commands import demo, modules, workspace
+from dagster_module_builder.commands.demo import demo
+from dagster_module_builder.commands.modules import new
+from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
 
 namespace = Collection()
-namespace.add_task(modules.new)
-namespace.add_task(demo.demo)
+namespace.add_task(new)
+namespace.add_task(demo)
 
 _workspace = Collection("workspace")
-for _task in workspace.TASKS:
+for _task in WORKSPACE_TASKS:
     _workspace.add_task(_task)
 namespace.add_collection(_workspace)

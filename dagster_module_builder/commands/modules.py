@@ -6,6 +6,7 @@ from invoke.context import Context
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
+from dagster_module_builder.commands.workspace import add
 
 _LATER = ("yes", "no", "later")
 
@@ -86,13 +87,11 @@ def _required(requires: str | None) -> dict[str, str | bool]:
 
 def _go_on(context: Context, name: str, root: str | None, workspace: str, deployment: str) -> None:
     """Do what was asked for; what was put off comes as the next steps."""
-    from dagster_module_builder.commands import workspace as workspace_commands  # noqa: PLC0415
-
     steps: list[tuple[str, str]] = []
     where = f" --root {root}" if root else ""
     if workspace == "yes":
         console.say()
-        workspace_commands.add(context, name, root=root)
+        add(context, name, root=root)
     elif workspace == "later":
         steps.append((f"workspace.add {name}{where}", "bring it into the workspace"))
     if deployment in {"yes", "later"}:

@@ -14,6 +14,7 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_H
 
 _NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
+_UP_HELP = "Build and start what changed, as 'workspace.up' does."
 _FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 
 
@@ -76,6 +77,7 @@ def init(
         "dry-run": DRY_RUN_HELP,
         "no-check": _NO_CHECK_HELP,
         "force": "Replace blocks of it that are there without the registry knowing them.",
+        "up": _UP_HELP,
         "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
     },
 )
@@ -87,16 +89,16 @@ def add(
     no_check: bool = False,
     force: bool = False,
     move: bool = False,
+    up: bool = False,
 ) -> None:
     """Bring a module into the workspace."""
     from dagster_module_builder import integrate  # noqa: PLC0415
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
-    outcome = integrate.add(
-        where, name, dry_run=dry_run, force=force, move=may_move, checks=_checks(no_check=no_check)
-    )
+    outcome = integrate.add(where, name, dry_run=dry_run, force=force, move=may_move, checks=_checks(no_check=no_check))
     _say_outcome(outcome, where, "Added", "to")
+    _tell_dagster(outcome, where, start=up)
     if not dry_run:
         (added,) = outcome.modules
         console.say_next(
@@ -126,6 +128,7 @@ def _wants_move(root: Path, name: str) -> bool:
         "delete-data": "Delete its volumes, and its folders of data inside the workspace, too.",
         "yes": YES_HELP,
         "force": _FORCE_HELP,
+        "up": _UP_HELP,
     },
 )
 def remove(
@@ -136,6 +139,7 @@ def remove(
     delete_data: bool = False,
     yes: bool = False,
     force: bool = False,
+    up: bool = False,
 ) -> None:
     """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
     from dagster_module_builder import integrate, module_data  # noqa: PLC0415
@@ -149,8 +153,9 @@ def remove(
             return
     outcome = integrate.remove(where, name, dry_run=dry_run, force=force)
     _say_outcome(outcome, where, "Removed", "from")
+    _tell_dagster(outcome, where, start=up)
     if doomed is not None and not dry_run:
-        for gone in module_data.delete(where, doomed):
+        for gone in module_data.delete(doomed):
             console.say(f"  deleted {gone}")
     if not dry_run:
         console.say_next([(f"workspace.add {name}", "bring it back")])
@@ -221,6 +226,7 @@ def validate(
         "dry-run": DRY_RUN_HELP,
         "force": _FORCE_HELP,
         "no-check": _NO_CHECK_HELP,
+        "up": _UP_HELP,
     },
 )
 def sync(
@@ -231,6 +237,7 @@ def sync(
     dry_run: bool = False,
     force: bool = False,
     no_check: bool = False,
+    up: bool = False,
 ) -> None:
     """Bring all modules under projects/ into the workspace, as their fragments are now."""
     from dagster_module_builder.sync import sync as bring  # noqa: PLC0415
@@ -239,6 +246,7 @@ def sync(
     checks = _checks(no_check=no_check or check)
     done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks)
     _say_outcome(done.outcome, where, "Synchronized", "with")
+    _tell_dagster(done.outcome, where, start=up)
     for label in ("added", "updated", "removed"):
         if names := getattr(done, label):
             console.say(f"  {label}: {', '.join(names)}")
@@ -248,7 +256,19 @@ def sync(
         raise Exit("The workspace is not up to date: run 'workspace.sync'.", code=1)
 
 
-def _say_outcome(outcome: Any, root: Any, verb: str, preposition: str) -> None:
+def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:
+    """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
+    from dagster_module_builder import docker, live  # noqa: PLC0415
+
+    if outcome.dry_run:
+        return
+    if start and outcome.plan.effective and live.needs_up(outcome):
+        docker.up(root)
+    for line in live.tell_dagster(root, outcome):
+        console.say(line)
+
+
+def _say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
     for note in outcome.notes:
         console.tell(note)
     if outcome.dry_run:
@@ -277,7 +297,12 @@ def backups(_context: Context, root: str | None = None, json: bool = False) -> N
 
 @command(
     "workspace.restore",
-    help={"identity": "The backup's id, as 'workspace.backups' shows it.", "root": ROOT_HELP, "dry-run": DRY_RUN_HELP, "yes": YES_HELP},
+    help={
+        "identity": "The backup's id, as 'workspace.backups' shows it.",
+        "root": ROOT_HELP,
+        "dry-run": DRY_RUN_HELP,
+        "yes": YES_HELP,
+    },
 )
 def restore(
     _context: Context, identity: str, root: str | None = None, dry_run: bool = False, yes: bool = False
@@ -296,7 +321,9 @@ def restore(
         console.say(f"The files as they were are in the backup {backup}.")
 
 
-@command("workspace.dev", help={"root": ROOT_HELP, "port": "The port of Dagster's page (default: DAGSTER_PORT of .env)."})
+@command(
+    "workspace.dev", help={"root": ROOT_HELP, "port": "The port of Dagster's page (default: DAGSTER_PORT of .env)."}
+)
 def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
     """Run Dagster here, without Docker, until it is interrupted."""
     from dagster_module_builder import native  # noqa: PLC0415
@@ -305,7 +332,9 @@ def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
     where = root_of(root)
     chosen = port or int(read_workspace(where).own_env.get("DAGSTER_PORT") or 3000)
     for database in native.databases_down(where):
-        console.tell(f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}")
+        console.tell(
+            f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}"
+        )
     console.tell("Preparing the environment…")
     console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
     code = native.dev(where, chosen)

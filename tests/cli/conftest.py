@@ -52,7 +52,7 @@ def everything_in(folder: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in sorted(folder.rglob("*"))
-        if path.name not in {".lock"}
+        if path.name != ".lock"
     }
 
 

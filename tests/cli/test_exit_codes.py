@@ -42,7 +42,9 @@ def test_an_unknown_answer_is_wrong_usage(workspace: Terminal) -> None:
 
 @pytest.mark.parametrize("program", [(str(PROGRAM),), INVOKE], ids=["program", "invoke"])
 @pytest.mark.parametrize("line", [["workspace.add", "--help"], ["--help", "workspace.add"], ["workspace.add", "-h"]])
-def test_help_of_a_task_is_never_taken_for_a_name(terminal: Terminal, program: tuple[str, ...], line: list[str]) -> None:
+def test_help_of_a_task_is_never_taken_for_a_name(
+    terminal: Terminal, program: tuple[str, ...], line: list[str]
+) -> None:
     result = terminal.run(*line, program=program)
     assert result.returncode == 0
     assert "Bring a module into the workspace." in result.stdout
@@ -50,7 +52,9 @@ def test_help_of_a_task_is_never_taken_for_a_name(terminal: Terminal, program: t
 
 
 def test_stock_invoke_runs_the_same_tasks(workspace: Terminal) -> None:
-    assert workspace.run("workspace.list", "--json", program=INVOKE).stdout == workspace.done("workspace.list", "--json")
+    assert workspace.run("workspace.list", "--json", program=INVOKE).stdout == workspace.done(
+        "workspace.list", "--json"
+    )
 
 
 def test_no_module_can_be_called_like_a_task() -> None:

@@ -52,14 +52,16 @@ def test_names_that_fold_into_one_are_refused(workspace: Terminal) -> None:
 
 
 TEXTS = [
-    """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes", "back\\slash \\n",
-    '"""', "a: b, [c], &d *e !f %g @h `i`", "ümlaut 😀 日本", "<b>&amp;</b>", "}}", "0", "null", "- item",
+    """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes", "back\\slash \\n", '"""',
+    "a: b, [c], &d *e !f %g @h `i`", "ümlaut 😀 日本", "<b>&amp;</b>", "}}", "0", "null", "- item",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_printable_text_comes_out_as_typed(workspace: Terminal, text: str) -> None:
-    workspace.done("new", "sales", "--title", text, "--description", text, "--database", "mysql", "--governance", "quick")
+    workspace.done(
+        "new", "sales", "--title", text, "--description", text, "--database", "mysql", "--governance", "quick"
+    )
     module = workspace.root / "projects/sales"
     project = tomllib.loads((module / "pyproject.toml").read_text())["project"]
     assert project["description"] == text
@@ -83,7 +85,9 @@ def test_a_database_can_be_given_its_names_and_password(workspace: Terminal) -> 
     workspace.environment["MODULE_DATABASE_PASSWORD"] = "given-by-me"
     workspace.done("new", "sales", "--database", "postgresql", "--database-name", "books", "--database-user", "keeper")
     env = workspace.root / "projects/sales/workspace/local/.env"
-    assert {"SALES_DB_NAME='books'", "SALES_DB_USER='keeper'", "SALES_DB_PASSWORD='given-by-me'"} <= set(env.read_text().splitlines())
+    assert {"SALES_DB_NAME='books'", "SALES_DB_USER='keeper'", "SALES_DB_PASSWORD='given-by-me'"} <= set(
+        env.read_text().splitlines()
+    )
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
 
 

@@ -78,7 +78,11 @@ def test_a_dry_run_shows_the_diff_without_secrets_and_changes_nothing(sales: Ter
 
 def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
     sales.done("workspace.add", "sales-report", "--no-check")
-    holders = [path for path in sales.root.rglob("*") if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets_of(sales))]
+    holders = [
+        path
+        for path in sales.root.rglob("*")
+        if path.is_file() and any(s.encode() in path.read_bytes() for s in secrets_of(sales))
+    ]
     assert len(holders) >= 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in holders} == {0o600}
 
@@ -138,7 +142,9 @@ def test_validate_finds_what_is_wrong_and_names_the_cure(sales: Terminal) -> Non
     sales.done("workspace.add", "sales-report", "--no-check")
     assert sales.done("workspace.validate", "--no-check").strip() == "Everything is in order."
     compose = sales.root / "services/dagster/docker-compose.yml"
-    compose.write_text(compose.read_text().replace("      SALES_REPORT_DB_HOST: sales_report_db\n", "      EDITED: x\n", 1))
+    compose.write_text(
+        compose.read_text().replace("      SALES_REPORT_DB_HOST: sales_report_db\n", "      EDITED: x\n", 1)
+    )
     result = sales.run("workspace.validate", "--no-check", "--json")
     findings = json.loads(result.stdout)["findings"]
     assert result.returncode == 1
