@@ -37,10 +37,10 @@ class LineFile:
         del layout
         return [()] * len(blocks)
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
+    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
         """There is always room between lines."""
         del layout, path, made
-        return None  # noqa: RET501 - the protocol's answer for "nothing to make"
+        return {}
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
         """Nothing was made, so nothing is taken back."""

@@ -63,7 +63,7 @@ class SharedFile(Protocol):
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
         """Return the slot that each of these blocks (with its position) stands in."""
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
+    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
         """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:

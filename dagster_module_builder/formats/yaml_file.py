@@ -28,25 +28,21 @@ class YamlFile:
         outline = Outline(layout.own)
         return [outline.slot_at(at, block.indent, items=_has_items(block)) for at, block in blocks]
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
+    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
         """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
         outline = Outline(layout.own)
-        key = outline.find(path)
         _refuse_shared(outline, path)
-        if key is None:
-            return _created(layout, outline, path, made)
-        if isinstance(key.value, yaml.CollectionNode) and key.value.flow_style:
-            return _expanded(layout, outline, key, key.value)
-        if is_empty(key.value):
-            return _emptied(layout, outline, key) if key.value.value else None
-        if isinstance(key.value, yaml.ScalarNode):
-            raise OutlineError(key.line, f"'{'.'.join(path)}' is a text; a mapping or a list is needed")
-        return None
+        above: dict[KeyPath, Scaffold] = {}
+        if _is_nothing(outline, path[:-1]):
+            above = self.prepare(layout, path[:-1], made)
+            outline = Outline(layout.own)
+        scaffold = _room(layout, outline, path, made)
+        return above if scaffold is None else {**above, path: scaffold}
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
         """Take a slot's scaffold back, unless its owner has changed it since."""
         key = Outline(layout.own).find(path)
-        if key is None:
+        if key is None or (not scaffold.before and not is_empty(key.value)):
             return
         end = key.line + len(scaffold.after)
         if tuple(layout.own[key.line : end]) == scaffold.after:
@@ -56,6 +52,24 @@ class YamlFile:
         """Return where each contribution goes."""
         outline = Outline(layout.own)
         return [_place(outline, contribution) for contribution in contributions]
+
+
+def _is_nothing(outline: Outline, path: KeyPath) -> bool:
+    key = outline.find(path)
+    return bool(path) and (key is None or is_empty(key.value))
+
+
+def _room(layout: Layout, outline: Outline, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
+    key = outline.find(path)
+    if key is None:
+        return _created(layout, outline, path, made)
+    if isinstance(key.value, yaml.CollectionNode) and key.value.flow_style:
+        return _expanded(layout, outline, key, key.value)
+    if is_empty(key.value):
+        return _emptied(layout, outline, key) if key.value.value else None
+    if isinstance(key.value, yaml.ScalarNode):
+        raise OutlineError(key.line, f"'{'.'.join(path)}' is a text; a mapping or a list is needed")
+    return None
 
 
 def _has_items(block: Block) -> bool:
@@ -74,7 +88,8 @@ def _refuse_shared(outline: Outline, path: KeyPath) -> None:
             parent = outline.find(path[: depth - 1])
             raise OutlineError(
                 parent.line if parent else 0,
-                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<): give it a '{path[depth - 1]}:' of its own",
+                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), where other services would change with it: "
+                f"copy what it inherits into a '{path[depth - 1]}:' of its own",
             )
 
 
@@ -92,6 +107,8 @@ def _end_of_parent(outline: Outline, path: KeyPath) -> tuple[int, int]:
             raise OutlineError(0, "the file is no mapping in block style")
         return outline.end_of_document(), 0
     parent = outline.find(path[:-1])
+    if parent and is_empty(parent.value):
+        return outline.after(parent.line, parent.column + 1), parent.column + outline.step
     if parent is None or not _is_block_mapping(parent.value):
         raise OutlineError(parent.line if parent else 0, f"'{'.'.join(path[:-1])}' is no mapping in block style")
     column = outline.column(parent.value)
