@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ def databases_down(root: Path) -> list[Database]:
         if not name.endswith("_DB_PORT") or not (value or "").isdigit() or ports.is_listening(int(value or 0)):
             continue
         service = name.removesuffix("_PORT").lower()
-        command = f"docker compose --project-directory {services} up --detach {service}"
+        command = f"docker compose --project-directory {shlex.quote(str(services))} up --detach {service}"
         found.append(Database(service, int(value or 0), command))
     return found
 

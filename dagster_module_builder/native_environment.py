@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from dagster_module_builder import settings, uv_program
 from dagster_module_builder.dagster_check import CONSTRAINTS, pyproject_of
-from dagster_module_builder.errors import NoWorkspaceError
+from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError
 from dagster_module_builder.names import ModuleNames
 
 if TYPE_CHECKING:
@@ -46,13 +46,26 @@ def locations(root: Path) -> list[Location]:
 
     Raises:
         NoWorkspaceError: There is no workspace at ``root``.
+        DamagedFileError: Its workspace file is not what Dagster reads.
     """
     file = root / settings.SERVICES / "workspace.yaml"
     if not file.is_file():
         raise NoWorkspaceError(root)
-    entries = (yaml.safe_load(file.read_bytes()) or {}).get("load_from") or []
+    entries = _entries(file)
     modules = {ModuleNames(path.name).snake: path for path in sorted((root / settings.PROJECTS).glob("*/"))}
     return [_location(entry, modules, file.parent) for entry in entries]
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    try:
+        entries = (yaml.safe_load(file.read_bytes()) or {}).get("load_from") or []
+        if all(isinstance(entry, dict) and entry for entry in entries):
+            return list(entries)
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", None)
+        found = str(getattr(error, "problem", None) or "this is not YAML that Dagster reads")
+        raise DamagedFileError(file, None if line is None else line + 1, found, "Mend it by hand.") from None
+    raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Mend it by hand.")
 
 
 def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> Location:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from dagster_module_builder import graphql, native, native_environment
-from dagster_module_builder.errors import NoWorkspaceError, ToolError
+from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, ToolError
 from dagster_module_builder.initialize import initialize
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
@@ -204,6 +204,16 @@ def test_a_module_that_is_not_integrated_runs_with_its_fragments_variables(works
     (module / "workspace/local/.env").write_text("VISITOR_TEXT='from the fragment'\n")
     outcome = native.materialize(workspace, module, select="visitor/raw")
     assert [asset.rows for asset in outcome.assets] == [len("from the fragment")]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("load_from: [", r"workspace\.yaml:1: "), ("load_from: [a]", "mapping"), ("[]x: 1", "yaml"), ("- a", "yaml")],
+)
+def test_a_damaged_workspace_file_is_named(root: Path, text: str, words: str) -> None:
+    (root / "services/dagster/workspace.yaml").write_text(text)
+    with pytest.raises(DamagedFileError, match=words):
+        native.workspace_file(root)
 
 
 def test_a_storage_folder_of_the_callers_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
