@@ -162,8 +162,17 @@ def _serves_containers(value: str | None) -> bool:
     return urlsplit(value).scheme != "file" and "localhost" not in value and "127.0.0.1" not in value
 
 
+def forget_outdated() -> None:
+    """Remove the archives of images that would be made differently now."""
+    current = stack().values()
+    archives = {image.archive for image in current} | {image.base.archive for image in current if image.base}
+    for archive in set(cache().glob("dagster-e2e_*.tar")) - archives:
+        archive.unlink()
+
+
 def main() -> None:
     """Make or load every image of the stack and print their names."""
+    forget_outdated()
     with running() as engine:
         for variable, image in stack().items():
             provide(engine, image)

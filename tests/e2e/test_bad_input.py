@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.stack import LOCATIONS, Stack
+from tests.e2e.stack import LOCATIONS, OWNER, Stack
 
 if TYPE_CHECKING:
     from tests.e2e.dagster_web import Dagster
@@ -68,6 +68,20 @@ def test_a_port_that_is_taken_is_named(stack: Stack) -> None:
     stack.dagster.await_locations(*LOCATIONS)
 
 
+def test_a_missing_variable_is_named(stack: Stack) -> None:
+    said = _materialized_alone(stack, "sales-report", storage="size=64m")
+    assert "SALES_REPORT_DB_PORT is not set" in said
+    assert ".env" in said
+
+
+def test_a_full_volume_is_named_and_keeps_nothing_half_written(stack: Stack) -> None:
+    said = _materialized_alone(stack, "weather", storage="size=16k")
+    assert "No space left on device" in said
+    assert "/tmp/dagster_storage/weather" in said
+    assert "DAGSTER_STORAGE_DIR" in said
+    assert "stored: []" in said
+
+
 def _failed_run(dagster: Dagster, location: str) -> str:
     run = dagster.launch(location)
     assert dagster.await_end(run, within_s=240) == "FAILURE"
@@ -76,3 +90,23 @@ def _failed_run(dagster: Dagster, location: str) -> str:
 
 def _as_root(stack: Stack, line: str) -> None:
     stack.compose("exec", "--no-TTY", "--user=0", "dagster_daemon", "sh", "-c", line)
+
+
+def _materialized_alone(stack: Stack, module: str, storage: str) -> str:
+    """Materialize a module in a container of its own, without a workspace's variables, and return what was said.
+
+    Args:
+        stack: Whose image and code are used.
+        module: Whose assets.
+        storage: The options of the file system in memory that stands in for the volume.
+    """
+    snake = module.replace("-", "_")
+    materialize = f"dagster asset materialize --select '*' --module-name {snake}_dagster.definitions"
+    # Files of the folder, hidden ones too: a temporary one that stays is half-written.
+    stored = f"echo stored: [$(find /tmp/dagster_storage/{snake} -type f 2>/dev/null)]"
+    return stack.engine.docker(
+        "run", "--rm", "--network=none", f"--user={OWNER}", f"--volume={stack.root}/projects:/workspace/projects:ro",
+        f"--tmpfs=/tmp/dagster_storage:mode=1777,{storage}", "--tmpfs=/tmp/home:mode=1777", "--workdir=/tmp/home",
+        "--env=DAGSTER_HOME=", "--env=HOME=/tmp/home", "--env=DAGSTER_STORAGE_DIR=/tmp/dagster_storage",
+        f"{stack.project}-dagster", "sh", "-c", f"! {materialize} 2>&1 && {stored}",
+    )  # fmt: skip
