@@ -1,8 +1,8 @@
 """All files of a plan, or none: lock, backup, journal, commit, recovery.
 
 The journal holds the intent, and the backup the old bytes; both are on disk before the first file is replaced. Whoever
-comes next, under the same lock, finds a journal only after a crash, and takes everything back, or, where every file
-had been replaced already, lets it stand.
+comes next, under the same lock, finds a journal only after a crash. The last file decides: where it has been replaced,
+so have all others, and the journal is only cleared away; where it has not, everything is taken back, the last file first.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dagster_module_builder import settings
-from dagster_module_builder.errors import BuilderError, NoWorkspaceError, RefusedError
+from dagster_module_builder.errors import BuilderError, DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.plan import FileChange, Plan
 
 #: How long a command waits for another one to end, in seconds.
@@ -94,23 +94,27 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
     Raises:
         NoWorkspaceError: There is no workspace at ``root``.
         LockedError: Another command holds it for longer than ``wait``.
+        ToolError: A file could not be read or written.
     """
     if not (root / settings.SERVICES).is_dir():
         raise NoWorkspaceError(root)
     places = Places(root)
-    places.modules.mkdir(exist_ok=True)
     lock = FileLock(places.lock, timeout=wait, mode=0o644)
     try:
+        places.modules.mkdir(exist_ok=True)
         lock.acquire()
     except Timeout:
         raise LockedError(f"The workspace is in use: {_holder(places)}. Try again when that has ended.") from None
     except OSError as error:
-        raise RefusedError(f"{places.lock}: {error.strerror}: the workspace cannot be locked.") from None
+        raise RefusedError(f"{_what(error)}: the workspace cannot be locked.") from None
     try:
         _write_holder(places)
         yield recover(root)
+    except OSError as error:
+        raise ToolError(f"{_what(error)}.") from None
     finally:
-        places.holder.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            places.holder.unlink(missing_ok=True)
         lock.release()
 
 
@@ -148,30 +152,35 @@ def commit(root: Path, plan: Plan) -> str | None:
         backup = _back_up(places, targets)
         _write_journal(places, backup, targets)
     except OSError as error:
-        _discard_journal(places)
+        # A journal that stays is discarded by the next command, which finds nothing replaced.
+        with contextlib.suppress(OSError):
+            _discard_journal(places)
         raise RolledBackError(f"{_what(error)}: nothing was changed.") from None
-    _replace_all(root, targets)
-    prune_backups(root)
+    _replace_all(places, targets)
+    with contextlib.suppress(OSError):
+        prune_backups(root)
     return backup
 
 
-def _replace_all(root: Path, targets: list[FileChange]) -> None:
+def _replace_all(places: Places, targets: list[FileChange]) -> None:
     try:
         for change in targets:
             _replace(change)
-        _discard_journal(Places(root))
     except ChangedMeanwhileError as error:
-        recover(root)
+        _take_back(places)
         raise ChangedMeanwhileError(f"{error} The workspace was restored from its backup.") from None
     except OSError as error:
         try:
-            recover(root)
+            _take_back(places)
         except OSError:
-            raise RolledBackError(f"{_what(error)}: the next command restores the workspace.") from None
+            raise RolledBackError(f"{_what(error)}: the next command finishes or undoes what was begun.") from None
         raise RolledBackError(f"{_what(error)}: workspace restored from backup.") from None
     except BaseException:
-        recover(root)
+        _take_back(places)
         raise
+    # All is in place: a journal that stays is discarded by the next command.
+    with contextlib.suppress(OSError):
+        _discard_journal(places)
 
 
 def _what(error: OSError) -> str:
@@ -180,7 +189,10 @@ def _what(error: OSError) -> str:
 
 def _target(root: Path, change: FileChange) -> FileChange:
     """Follow symbolic links inside the workspace."""
-    real = change.path.resolve()
+    try:
+        real = change.path.resolve()
+    except (OSError, RuntimeError):  # Python before 3.13 has its own error for links in a circle.
+        raise RefusedError(f"{change.path} is a link that leads nowhere: nothing was changed.") from None
     if not real.is_relative_to(root.resolve()):
         raise RefusedError(f"{change.path} leads out of the workspace, to {real}: nothing was changed.")
     return FileChange(real, change.before, change.after, change.mode)
@@ -193,7 +205,9 @@ def _refuse_unwritable(targets: list[FileChange]) -> None:
         if read_only or not os.access(found, os.W_OK):
             raise RefusedError(f"{change.path} is read-only: nothing was changed.")
         if change.path.exists() and change.path.stat().st_nlink > 1:
-            raise RefusedError(f"{change.path} has several hard links, which a replacement would part: nothing was changed.")
+            raise RefusedError(
+                f"{change.path} has several hard links, which a replacement would part: nothing was changed."
+            )
         if os.path.ismount(change.path):
             raise RefusedError(f"{change.path} is mounted singly and cannot be replaced: nothing was changed.")
 
@@ -293,32 +307,63 @@ def recover(root: Path) -> list[str]:
     """Finish or undo what a crash left half done, under the lock; return what was done, as messages.
 
     A second recovery changes nothing. A file that somebody wrote since is left as it is, and named.
+
+    Raises:
+        DamagedFileError: The journal, or the backup that it names, cannot be read.
     """
     places = Places(root)
-    journal = _read(places.journal)
-    if journal is None:
+    intent = _intent(places)
+    if intent is None:
         return []
-    intent = json.loads(journal)
-    states = [(file, _digest(_read(root.resolve() / file["path"]))) for file in intent["files"]]
-    finished = all(state == file["after"] for file, state in states)
-    messages = [] if finished else _undo(root, places.backups / intent["backup"], states)
-    for file in intent["files"]:
-        path = root.resolve() / file["path"]
-        path.with_name(path.name + _TEMPORARY).unlink(missing_ok=True)
-    _discard_journal(places)
-    return messages
+    *_, last = intent["files"]
+    if _digest(_read(_there(places, last))) == last["after"]:
+        _clear_away(places, intent)
+        return []
+    return ["An earlier command was cut off: workspace restored from backup.", *_take_back(places)]
 
 
-def _undo(root: Path, backup: Path, states: list[tuple[dict[str, Any], str | None]]) -> list[str]:
-    held = {file["path"]: file["held"] for file in json.loads((backup / "backup.json").read_bytes())["files"]}
-    messages = ["An earlier command was cut off: workspace restored from backup."]
-    for file, state in states:
-        path = root.resolve() / file["path"]
-        if state == file["after"] != file["before"]:
-            _put_back(path, backup / held[file["path"]] if held[file["path"]] else None)
+def _intent(places: Places) -> dict[str, Any] | None:
+    try:
+        text = _read(places.journal)
+        intent: dict[str, Any] | None = None if text is None else json.loads(text)
+        if intent is not None:
+            held = json.loads((places.backups / intent["backup"] / "backup.json").read_bytes())["files"]
+            intent["held"] = {file["path"]: file["held"] for file in held}
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
+        way_out = f"Compare the workspace with the newest backup in {places.backups}, then delete this file."
+        raise DamagedFileError(
+            places.journal, None, "an earlier command was cut off, and its backup is gone", way_out
+        ) from None
+    return intent
+
+
+def _there(places: Places, file: dict[str, Any]) -> Path:
+    return places.root.resolve() / str(file["path"])
+
+
+def _take_back(places: Places) -> list[str]:
+    """Put every file back that was replaced; the last first, because it decides whether all were."""
+    intent = _intent(places)
+    if intent is None:
+        return []
+    messages = []
+    backup = places.backups / intent["backup"]
+    for file in reversed(intent["files"]):
+        path, held = _there(places, file), intent["held"][file["path"]]
+        state = _digest(_read(path))
+        if state == file["after"]:
+            _put_back(path, backup / held if held else None)
         elif state != file["before"]:
             messages.append(f"{path} was changed by somebody since, and is left as it is; the old one is in {backup}.")
+    _clear_away(places, intent)
     return messages
+
+
+def _clear_away(places: Places, intent: dict[str, Any]) -> None:
+    for file in intent["files"]:
+        path = _there(places, file)
+        path.with_name(path.name + _TEMPORARY).unlink(missing_ok=True)
+    _discard_journal(places)
 
 
 def _put_back(path: Path, held: Path | None) -> None:
