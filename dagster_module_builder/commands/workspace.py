@@ -223,6 +223,8 @@ def validate(
         "root": ROOT_HELP,
         "prune": "Take out the modules whose project folder is gone.",
         "check": "Change nothing; exit with 1 when something would change.",
+        "repair": "Mend damaged markers first, after showing how.",
+        "yes": YES_HELP,
         "dry-run": DRY_RUN_HELP,
         "force": _FORCE_HELP,
         "no-check": _NO_CHECK_HELP,
@@ -234,6 +236,8 @@ def sync(
     root: str | None = None,
     prune: bool = False,
     check: bool = False,
+    repair: bool = False,
+    yes: bool = False,
     dry_run: bool = False,
     force: bool = False,
     no_check: bool = False,
@@ -243,6 +247,8 @@ def sync(
     from dagster_module_builder.sync import sync as bring  # noqa: PLC0415
 
     where = root_of(root)
+    if repair and not _repaired(where, dry_run=dry_run or check, yes=yes):
+        return
     checks = _checks(no_check=no_check or check)
     done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks)
     _say_outcome(done.outcome, where, "Synchronized", "with")
@@ -254,6 +260,22 @@ def sync(
         console.tell(f"Warning: the folders of {', '.join(done.vanished)} are gone; --prune takes them out.")
     if check and (done.outcome.plan.effective or done.vanished):
         raise Exit("The workspace is not up to date: run 'workspace.sync'.", code=1)
+
+
+def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
+    """Mend markers after a shown diff; tell whether to go on."""
+    from dagster_module_builder.repair import repair  # noqa: PLC0415
+
+    plan = repair(root, dry_run=True)
+    if not plan.effective:
+        return True
+    console.say_diff(plan.diff())
+    if dry_run or not console.confirmed("Mend these lines?", yes=yes):
+        console.tell("Nothing was changed.")
+        return False
+    repair(root)
+    console.say_plan(plan, root)
+    return True
 
 
 def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:

@@ -52,7 +52,8 @@ def test_names_that_fold_into_one_are_refused(workspace: Terminal) -> None:
 
 
 TEXTS = [
-    """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes", "back\\slash \\n", '"""',
+    """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes",
+    "back\\slash \\n", '"""',
     "a: b, [c], &d *e !f %g @h `i`", "ümlaut 😀 日本", "<b>&amp;</b>", "}}", "0", "null", "- item",
 ]  # fmt: skip
 

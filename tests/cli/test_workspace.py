@@ -215,3 +215,26 @@ def test_restore_puts_files_back_and_is_itself_backed_up(sales: Terminal) -> Non
     newest = json.loads(sales.done("workspace.backups", "--json"))["backups"][-1]["identity"]
     sales.done("workspace.restore", newest, "--yes")
     assert sales.shared_files() == added
+
+
+@pytest.mark.parametrize("lost", ["# BEGIN: sales_report", "# END: sales_report"])
+@pytest.mark.parametrize("file", [".env", "docker-compose.yml", "workspace.yaml"])
+def test_a_lost_marker_is_refused_then_mended_after_a_shown_diff(sales: Terminal, file: str, lost: str) -> None:
+    before = sales.shared_files()
+    sales.done("workspace.add", "sales-report", "--no-check")
+    added = sales.shared_files()
+    path = sales.root / "services/dagster" / file
+    lines = added[file].decode().splitlines(keepends=True)
+    gone = next(number for number, line in enumerate(lines) if line.strip() == lost)
+    path.write_text("".join(lines[:gone] + lines[gone + 1 :]))
+    damaged = everything_in(sales.root)
+    said = sales.refused("workspace.remove", "sales-report")
+    assert re.search(rf"{re.escape(file)}:\d+: a marker without its partner", said)
+    assert "--repair" in said
+    assert f"+{lines[gone].rstrip()}" in sales.done("workspace.sync", "--repair", "--dry-run").splitlines()
+    sales.refused("workspace.sync", "--repair")
+    assert everything_in(sales.root) == damaged
+    sales.done("workspace.sync", "--repair", "--yes", "--no-check")
+    assert sales.shared_files() == added
+    sales.done("workspace.remove", "sales-report")
+    assert sales.shared_files() == before
