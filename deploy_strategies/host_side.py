@@ -860,6 +860,12 @@ class Conversation:
             raise RefusedError("release", f"The settings of release {identity} are not on the host any more.")
         return {"env": base64.b64encode(text).decode()}
 
+    def do_contents(self, module, identity):
+        """Return what a release consists of: the manifest of its files, and its settings."""
+        text = read(os.path.join(self.release(module, identity), "manifest.sha256")) or b""
+        env = read(self.of(module, "env", f"{identity}.env")) or b""
+        return {"manifest": text.decode(), "env": base64.b64encode(env).decode()}
+
     def do_daemon(self, command, limit):
         """See to it that the daemon knows the workspace of now."""
         if command and not self.dagster.runs():

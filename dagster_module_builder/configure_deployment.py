@@ -1,0 +1,163 @@
+"""Make a deployment of a module: ``deploy/<name>/`` with its settings, its secrets and its guide."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from dagster_module_builder import settings, templates
+from dagster_module_builder.deploy_status import EXAMPLE, FILL_IN
+from dagster_module_builder.deployment import DEPLOYMENTS, ENV, FILE, SCHEMA, problem_with, schema
+from dagster_module_builder.errors import RefusedError, UsageError
+from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.module import FRAGMENT_NAMES, RECORD
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.templates import Answer, Questionnaire
+from deploy_strategies import folders, strategy_folder
+from deploy_strategies.base import load_strategy
+
+_GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
+_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|WEBHOOK|CREDENTIAL|DSN", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What was made.
+
+    Attributes:
+        folder: ``deploy/<name>`` in the module.
+        files: Its files.
+        empty: The settings that a person has to fill in.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    empty: tuple[str, ...]
+
+
+def strategies() -> list[str]:
+    """Return the strategies that there are."""
+    return folders.names()
+
+
+def questionnaire(strategy: str) -> Questionnaire:
+    """Return a strategy's questions.
+
+    Raises:
+        RefusedError: There is no such strategy.
+    """
+    return templates.questions(strategy_folder(strategy))
+
+
+def detected(root: Path, module: Path, strategy: str) -> dict[str, Answer]:
+    """Return the answers that the module and the workspace give by themselves."""
+    found: dict[str, Answer] = {"module": module.name, "database": "none"}
+    env = _local_env(module)
+    prefix = ModuleNames(module.name).env_prefix
+    kind = _database(module)
+    if kind:
+        found |= {"database": kind, "database_port": env.get(f"{prefix}_DB_PORT", "")}
+    network = _workspace_env(root).get("WORKSPACE_NETWORK")
+    if network:
+        found["network"] = network
+    return {**found, **load_strategy(strategy).questions_from(module)}
+
+
+def _local_env(module: Path) -> dict[str, str]:
+    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[env_file.NAME]
+    return env_file.values(path.read_bytes()) if path.is_file() else {}
+
+
+def _workspace_env(root: Path) -> dict[str, str]:
+    path = root / settings.SERVICES / env_file.NAME
+    return env_file.values(path.read_bytes()) if path.is_file() else {}
+
+
+def _database(module: Path) -> str | None:
+    """Return the kind of the module's database: as it was asked for, else as its services say."""
+    record = module / RECORD
+    try:
+        asked = json.loads(record.read_bytes())["answers"]["database"] if record.is_file() else None
+    except (ValueError, KeyError, TypeError):
+        asked = None
+    if asked:
+        return None if asked == "none" else str(asked)
+    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
+    data = yaml.safe_load(path.read_bytes()) if path.is_file() else None
+    services = data.get("services") if isinstance(data, dict) else None
+    images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
+    return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None
+
+
+def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Answer]) -> Configured:
+    """Make a deployment of a module.
+
+    Args:
+        root: The workspace's root.
+        module: The module's folder.
+        strategy: How releases get to the hosts.
+        answers: By question; those without one are detected, or get their default.
+
+    Raises:
+        RefusedError: There is a deployment of that name, or an answer cannot be.
+    """
+    given = {**detected(root, module, strategy), **answers}
+    _refuse_unprintable(given)
+    name = str(given.get("deployment", ""))
+    folder = module / DEPLOYMENTS / name
+    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
+        raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    if folder.exists():
+        raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
+    with templates.staging(module / DEPLOYMENTS) as private:
+        made = templates.render(strategy_folder(strategy), given, private)
+        problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
+        if problem:
+            raise UsageError(f"That makes no deployment: {problem}.")
+        empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+        (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
+        made.rename(folder)
+    return Configured(folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file())), empty)
+
+
+def _refuse_unprintable(answers: Mapping[str, Answer]) -> None:
+    for name, answer in answers.items():
+        if isinstance(answer, str) and not answer.isprintable():
+            raise UsageError(f"--{name.replace('_', '-')}: {answer!r} has characters that cannot be printed.")
+
+
+def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str, ...]:
+    """Add the module's settings, with secrets of their own, to the rendered files; return which are empty."""
+    values = production_settings(module, has_server=has_server)
+    example = {name: FILL_IN if _is_secret(name) else value for name, value in values.items()}
+    for file, content in ((ENV, values), (EXAMPLE, example)):
+        with (made / file).open("a", encoding="utf-8") as text:
+            text.writelines(f"{name}='{value}'\n" for name, value in content.items())
+    return tuple(name for name, value in values.items() if not value)
+
+
+def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
+    """Return the settings that a module needs on its hosts: new passwords, no secret of this machine, the rest as here."""
+    example = module / ".env.example"
+    known = {**(env_file.values(example.read_bytes()) if example.is_file() else {}), **_local_env(module)}
+    prefix = ModuleNames(module.name).env_prefix
+    values = {name: _production_value(name, value) for name, value in known.items()}
+    if has_server:
+        values.setdefault(f"{prefix}_DB_HOST", "127.0.0.1")
+    return values
+
+
+def _is_secret(name: str) -> bool:
+    return _SECRET.search(name) is not None
+
+
+def _production_value(name: str, value: str) -> str:
+    if _GENERATED.search(name):
+        return secrets.token_urlsafe(24)
+    return "" if _is_secret(name) else value

@@ -1,0 +1,215 @@
+"""What there is on the hosts, seen without changing anything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dagster_module_builder import host_files
+from dagster_module_builder.deploy import release_of
+from dagster_module_builder.deployment import ENV, Deployment
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.formats import env_file
+from dagster_module_builder.host_run import HostRun, Progress, Release
+from dagster_module_builder.release import path_of
+from dagster_module_builder.rollback import settings_differ
+from dagster_module_builder.rollout import in_parallel, targets_of
+from dagster_module_builder.version_control import commits_since
+from deploy_strategies.base import load_strategy
+
+EXAMPLE = f"{ENV}.example"
+#: What stands in an example where everybody has to put something of their own.
+FILL_IN = "change-me"
+
+
+def _on_hosts(deployments: Sequence[Deployment], hosts: Sequence[str], look: Any, progress: Progress) -> list[dict[str, Any]]:
+    """Look at every host at once; a host that fails tells why."""
+
+    def one(run: HostRun) -> dict[str, Any]:
+        try:
+            return {"host": str(run.target), **look(run)}
+        except BuilderError as error:
+            return {"host": str(run.target), "error": str(error)}
+        finally:
+            run.close()
+
+    return list(in_parallel([HostRun(target, progress) for target in targets_of(deployments, hosts)], one))
+
+
+def _modules(run: HostRun) -> list[str]:
+    return [one.names.name for one in run.target.deployments]
+
+
+def status(
+    deployments: Sequence[Deployment], hosts: Sequence[str] = (), progress: Progress = lambda *_: None
+) -> list[dict[str, Any]]:
+    """Return, for each host, what runs there, since when and by whom, whether Dagster has loaded it, and the lock."""
+
+    def look(run: HostRun) -> dict[str, Any]:
+        found = run.look(_modules(run))
+        seen = found["dagster"]
+        return {
+            "dagster": seen.get("error") or "answers",
+            "daemon": seen.get("daemons"),
+            "lock": found["lock"],
+            "unfinished": found["journal"] and not found["lock"],
+            "modules": [_module_status(run, one, seen.get("locations", {})) for one in run.target.deployments],
+        }
+
+    return _on_hosts(deployments, hosts, look, progress)
+
+
+def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str, Any]) -> dict[str, Any]:
+    found = run.found["modules"][deployment.names.name]
+    state, location = found["state"], locations.get(deployment.names.snake)
+    current = state.get("current")
+    record = found["releases"].get(current, {})
+    if location is None:
+        loaded = "not in Dagster"
+    elif not location["loaded"]:
+        loaded = (location["error"] or location["status"]).strip().splitlines()[-1]
+    else:
+        loaded = "loaded" if f"/releases/{current}/" in f"{location['metadata'].get('working_directory')}/" else "loaded from elsewhere"
+    return {
+        "module": deployment.names.name,
+        "release": current,
+        "previous": state.get("previous"),
+        "commit": record.get("commit"),
+        "dirty": record.get("dirty"),
+        "since": state.get("since"),
+        "by": state.get("by"),
+        "location": loaded,
+    }
+
+
+def releases(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return, for each host, the releases of each module, newest first."""
+
+    def look(run: HostRun) -> dict[str, Any]:
+        found = run.look(_modules(run))["modules"]
+        return {"modules": {name: _releases(found[name]) for name in _modules(run)}}
+
+    return _on_hosts(deployments, hosts, look, lambda *_: None)
+
+
+def _releases(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    state = found["state"]
+    role = {state.get("previous"): "previous", state.get("current"): "current"}
+    good = [{**record, "release": name, "role": role.get(name, "")} for name, record in found["releases"].items()]
+    bad = [{"release": name.partition(".")[0], "role": "bad"} for name in found["bad"]]
+    return sorted([*good, *bad], key=lambda one: str(one["release"]), reverse=True)
+
+
+def log(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return, for each host, what was done there with each module, oldest first."""
+
+    def look(run: HostRun) -> dict[str, Any]:
+        run.look(_modules(run))
+        return {"modules": {name: run.conversation.ask("log", module=name)["log"] for name in _modules(run)}}
+
+    return _on_hosts(deployments, hosts, look, lambda *_: None)
+
+
+def unlock(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """End whoever holds the lock of each host; what they had half done is undone."""
+
+    def look(run: HostRun) -> dict[str, Any]:
+        run.look(_modules(run))
+        return {"held": run.conversation.ask("unlock")["held"]}
+
+    return _on_hosts(deployments, hosts, look, lambda *_: None)
+
+
+def preview(
+    deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, allow_dirty: bool = False, force: bool = False
+) -> list[dict[str, Any]]:
+    """Return, for each host, what a deployment would change there; nothing is changed, and no lock is taken."""
+    made = {one.names.name: release_of(one, allow_dirty=allow_dirty) for one in deployments}
+
+    def look(run: HostRun) -> dict[str, Any]:
+        mine = [made[one.names.name] for one in run.target.deployments]
+        run.look(_modules(run), sorted({tool for one in mine for tool in one.strategy.tools_there}))
+        run.refuse_unready()
+        put = [run.location(one.deployment, one.identity, one.environment, one.env) for one in mine]
+        plan = run.plan(put, force=force)
+        shown = host_files.without_secrets(plan)
+        return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}
+
+    return _on_hosts(deployments, hosts, look, lambda *_: None)
+
+
+def _preview(run: HostRun, release: Release) -> dict[str, Any]:
+    found = run.found["modules"][release.module]
+    current = found["state"].get("current")
+    record = found["releases"].get(current, {})
+    old = run.conversation.ask("contents", module=release.module, identity=current) if current else {"manifest": "", "env": ""}
+    old_env = env_file.values(base64.b64decode(old["env"]))
+    builds = release.environment is not None and release.environment not in found["environments"]
+    return {
+        "release": release.identity,
+        "from": current,
+        "files": file_changes(old["manifest"], release.staged.manifest),
+        "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
+        "settings": settings_differ(old_env, env_file.values(release.env)),
+        "builds_environment": builds,
+    }
+
+
+def file_changes(old: str, new: str) -> dict[str, list[str]]:
+    """Return which files two manifests add, remove and change."""
+    before, after = ({path_of(line): line for line in text.splitlines()} for text in (old, new))
+    return {
+        "added": sorted(set(after) - set(before)),
+        "removed": sorted(set(before) - set(after)),
+        "changed": sorted(path for path in set(after) & set(before) if after[path] != before[path]),
+    }
+
+
+def check(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return, for each host, everything that is known before a deployment to be in its way; nothing is changed."""
+    here = [problem for one in deployments for problem in problems_here(one)]
+
+    def look(run: HostRun) -> dict[str, Any]:
+        strategies = {one.strategy: load_strategy(one.strategy) for one in run.target.deployments}
+        found = run.look(_modules(run), sorted({tool for one in strategies.values() for tool in one.tools_there}))
+        return {"problems": [*here, *problems_there(run, found)], "user": found["user"], "disk": found["disk"]}
+
+    answers = _on_hosts(deployments, hosts, look, lambda *_: None)
+    return [{**one, "problems": [*here, one["error"]]} if "error" in one else one for one in answers]
+
+
+def problems_here(deployment: Deployment) -> list[str]:
+    """Return what is in the way on this machine."""
+    problems = []
+    try:
+        settings = env_file.values(deployment.env_text())
+        problems += lacking_settings(deployment, settings)
+        release_of(deployment, allow_dirty=True)
+    except BuilderError as error:
+        problems.append(str(error))
+    return problems
+
+
+def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
+    """Return the settings that the example has and ``.env.deploy`` lacks."""
+    path = deployment.folder / EXAMPLE
+    example = env_file.values(path.read_bytes()) if path.is_file() else {}
+    missing = [name for name in example if name not in settings]
+    empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
+    return [f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])]
+
+
+def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
+    """Return what is in the way on a host."""
+    problems = []
+    try:
+        run.refuse_unready()
+        run.plan([])
+    except BuilderError as error:
+        problems.append(str(error))
+    if found["dagster"].get("daemons") is False:
+        problems.append(f"{run.target}: Dagster's daemon is not alive: schedules and sensors stand still.")
+    if found["lock"]:
+        problems.append(f"{run.target}: {found['lock'].get('who')} is deploying there since {found['lock'].get('since')}.")
+    return problems

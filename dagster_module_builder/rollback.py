@@ -1,0 +1,211 @@
+"""Changes of what runs that bring no new release: back to an old one, other settings, or none at all."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.host_files import Location
+from dagster_module_builder.host_run import HostRun, Progress, holder
+from dagster_module_builder.rollout import HostOutcome, Rollout, targets_of
+
+#: Releases that stay, where a change is no reason to remove any.
+_ALL = 1 << 20
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The release that a module is to have on one host, with its settings."""
+
+    deployment: Deployment
+    identity: str
+    environment: str | None
+    env: bytes
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.deployment.names.name
+
+
+@dataclass
+class Rechoosing(Rollout):
+    """Another release, or other settings, of those that are on the hosts already."""
+
+    wait: float = 0.0
+    force: bool = False
+    taken: dict[str, list[Chosen]] = field(default_factory=dict)
+
+    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+        """Return what a module is to have on a host."""
+        raise NotImplementedError
+
+    def prepare(self, run: HostRun) -> None:
+        """Take the lock, and find out what each module is to have."""
+        modules = [one.names.name for one in run.target.deployments]
+        run.look(modules, (), holder(), self.wait)
+        run.refuse_unready()
+        run.begun += modules
+        self.taken[str(run.target)] = [self.choose(run, one) for one in run.target.deployments]
+        run.plan(self.locations(run), force=self.force)
+        run.tell("verified")
+
+    def locations(self, run: HostRun) -> list[Location]:
+        """Return what a host's Dagster is to be told."""
+        chosen = self.taken[str(run.target)]
+        return [run.location(one.deployment, one.identity, one.environment, one.env) for one in chosen]
+
+    def switch(self, run: HostRun) -> None:
+        """Switch a host."""
+        put = self.locations(run)
+        run.switch(run.plan(put, force=self.force), [self.request(one) for one in self.taken[str(run.target)]], put)
+
+    def request(self, chosen: Chosen) -> dict[str, Any]:
+        """Return what the host is told of one module."""
+        return {"module": chosen.module, "release": chosen.identity, "state": {"by": holder()["who"]}}
+
+    def keep(self, run: HostRun) -> HostOutcome:
+        """Let the change stand; no release is removed."""
+        chosen = self.taken[str(run.target)]
+        run.keep([one.module for one in chosen], _ALL, {**holder(), "action": self.action})
+        run.settle(is_new=False, wait=False)
+        return HostOutcome(str(run.target), {one.module: one.identity for one in chosen}, tuple(run.notes), (), dict(run.seconds))
+
+
+@dataclass
+class RollingBack(Rechoosing):
+    """Back to the release before, or to a certain one."""
+
+    release: str | None = None
+
+    action = "rollback"
+
+    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+        """Return the release to go back to, with the settings that it had.
+
+        Raises:
+            RefusedError: There is none, or its environment is gone.
+        """
+        module = deployment.names.name
+        found = run.found["modules"][module]
+        identity = self.release or found["state"].get("previous")
+        if not identity:
+            raise RefusedError(f"{run.target}: {module} has no release before {found['state'].get('current') or 'the first'}.")
+        record = found["releases"].get(identity)
+        if record is None:
+            there = ", ".join(sorted(found["releases"])) or "none"
+            raise RefusedError(f"{run.target}: {module} has no good release {identity!r} any more: there are {there}.")
+        environment = record.get("environment")
+        if environment and environment not in found["environments"]:
+            raise RefusedError(f"{run.target}: the environment of {identity} is gone: deploy its commit again.")
+        answer = run.conversation.ask("settings", module=module, identity=identity)
+        return Chosen(deployment, identity, environment, base64.b64decode(answer["env"]))
+
+
+@dataclass
+class NewSettings(Rechoosing):
+    """Other settings for the release that runs."""
+
+    action = "env"
+
+    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+        """Return the current release with the settings of now, after its definitions loaded with them."""
+        module = deployment.names.name
+        found = run.found["modules"][module]
+        identity = found["state"].get("current")
+        if not identity:
+            raise RefusedError(f"{run.target}: {module} is not deployed there.")
+        environment = found["releases"][identity].get("environment")
+        env = deployment.env_text()
+        run.tell("verify")
+        check = run.check_of(deployment, environment, env)
+        run.conversation.ask("check", module=module, folder=None, identity=identity, **check)
+        return Chosen(deployment, identity, environment, env)
+
+    def request(self, chosen: Chosen) -> dict[str, Any]:
+        """Return what the host is told of one module, its settings among it."""
+        return {**super().request(chosen), "env": base64.b64encode(chosen.env).decode()}
+
+
+@dataclass
+class Removing(Rollout):
+    """Modules on their way off their hosts."""
+
+    wait: float = 0.0
+    force: bool = False
+
+    action = "remove"
+
+    def prepare(self, run: HostRun) -> None:
+        """Take the lock, and see whether the blocks can be taken out."""
+        modules = [one.names.name for one in run.target.deployments]
+        run.look(modules, (), holder(), self.wait)
+        run.refuse_unready()
+        run.begun += modules
+        run.plan([], [one.names for one in run.target.deployments], force=self.force)
+
+    def switch(self, run: HostRun) -> None:
+        """Have Dagster let the modules go."""
+        names = [one.names for one in run.target.deployments]
+        run.switch(run.plan([], names, force=self.force), [], [], [one.snake for one in names])
+
+    def keep(self, run: HostRun) -> HostOutcome:
+        """Remove what is left of them."""
+        for one in run.target.deployments:
+            run.conversation.ask("remove", module=one.names.name, log={**holder(), "action": self.action})
+        run.settle(is_new=False, wait=False)
+        return HostOutcome(str(run.target), {}, tuple(run.notes))
+
+
+def roll_back(
+    deployments: Sequence[Deployment],
+    release: str | None = None,
+    hosts: Sequence[str] = (),
+    *,
+    wait: float = 0.0,
+    force: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[HostOutcome]:
+    """Go back to the release before, or to a certain one, with its environment and its settings.
+
+    What a release did to a database is not undone.
+    """
+    targets = targets_of(deployments, hosts)
+    return RollingBack(targets, progress, release=release, wait=wait, force=force).carry_out()
+
+
+def change_settings(
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    *,
+    wait: float = 0.0,
+    force: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[HostOutcome]:
+    """Give the releases that run the settings of ``.env.deploy``."""
+    return NewSettings(targets_of(deployments, hosts), progress, wait=wait, force=force).carry_out()
+
+
+def remove(
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    *,
+    wait: float = 0.0,
+    force: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[HostOutcome]:
+    """Take modules off their hosts: blocks, releases, environments and settings. What they stored stays."""
+    return Removing(targets_of(deployments, hosts), progress, wait=wait, force=force).carry_out()
+
+
+def settings_differ(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the names of the settings that were added, removed or changed; never a value."""
+    return {
+        "added": sorted(set(new) - set(old)),
+        "removed": sorted(set(old) - set(new)),
+        "changed": sorted(key for key in set(old) & set(new) if old[key] != new[key]),
+    }

@@ -1,0 +1,169 @@
+"""A change on its way to all hosts at once: every host takes it, or every host is put back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.host_run import HostRun, Progress, Target, holder
+
+#: How many hosts are spoken to at once.
+AT_ONCE = 32
+
+
+class DeployError(BuilderError):
+    """A change failed on some host, and every host has what it had before."""
+
+
+@dataclass(frozen=True)
+class HostOutcome:
+    """What a change did on one host.
+
+    Attributes:
+        host: Which.
+        releases: The release of each module that runs now.
+        notes: What a person should know.
+        pruned: The releases that were removed because of their age.
+        seconds: How long some steps took.
+    """
+
+    host: str
+    releases: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    pruned: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:
+    """Group deployments by the Dagster that they go to.
+
+    Raises:
+        RefusedError: One of the hosts asked for is in none of them, or two disagree on how a Dagster runs.
+    """
+    groups: dict[tuple[str, str, str | None], list[Deployment]] = {}
+    places: dict[tuple[str, str, str | None], Host] = {}
+    for deployment in deployments:
+        for host in deployment.hosts:
+            if not hosts or host.address.host in hosts or str(host) in hosts:
+                key = (str(host), host.base_path, host.address.user)
+                groups.setdefault(key, []).append(deployment)
+                places.setdefault(key, host)
+    _refuse_unknown(deployments, hosts)
+    for key, group in groups.items():
+        if len({(one.url, one.dagster_folder, one.kind) for one in group}) > 1:
+            names = " and ".join(one.names.name for one in group)
+            raise RefusedError(f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml.")
+    return [Target(places[key], tuple(group)) for key, group in groups.items()]
+
+
+def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:
+    there = [host for one in deployments for host in one.hosts]
+    for name in hosts:
+        if name not in {text for host in there for text in (str(host), host.address.host)}:
+            known = ", ".join(sorted(map(str, there)))
+            raise RefusedError(f"{name!r} is no host of this deployment: there are {known}.")
+
+
+@dataclass
+class Rollout(ABC):
+    """One change of one or more modules on several hosts."""
+
+    targets: Sequence[Target]
+    progress: Progress
+    runs: list[HostRun] = field(default_factory=list)
+
+    #: What the log calls it.
+    action = "change"
+
+    @abstractmethod
+    def prepare(self, run: HostRun) -> None:
+        """Do everything on a host that touches nothing that runs."""
+
+    @abstractmethod
+    def switch(self, run: HostRun) -> None:
+        """Make the change on a host, and prove that its Dagster has taken it."""
+
+    @abstractmethod
+    def keep(self, run: HostRun) -> HostOutcome:
+        """Let the change stand."""
+
+    def chosen(self) -> list[HostRun]:
+        """Return the hosts that are to be switched, after all are prepared."""
+        return self.runs
+
+    def carry_out(self) -> list[HostOutcome]:
+        """Go through the steps on all hosts, with a barrier before the switch and one behind it.
+
+        Raises:
+            DeployError: A host failed; it says which, and why. Every host has what it had before.
+        """
+        self.runs = [HostRun(target, self.progress) for target in self.targets]
+        every = list(self.runs)
+        try:
+            self.step("prepare", self.prepare)
+            self.runs = self.chosen()
+            self.step("switch", self.switch)
+            return list(in_parallel(self.runs, self.keep))
+        finally:
+            in_parallel(every, HostRun.close)
+
+    def step(self, name: str, work: Callable[[HostRun], None]) -> None:
+        """Have every host take a step; if one cannot, put all of them back."""
+        failures = dict(filter(None, in_parallel(self.runs, lambda run: _attempt(run, work))))
+        if failures:
+            self.back(name, failures)
+
+    def back(self, step: str, failures: Mapping[str, BuilderError]) -> None:
+        """Put every host back, and say why."""
+        told = "; ".join(str(error) for error in failures.values())
+        log = {**holder(), "action": self.action, "step": step, "reason": told[-4000:]}
+        answers = in_parallel(self.runs, lambda run: _put_back(run, log))
+        raise _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
+
+
+def in_parallel(runs: Sequence[HostRun], work: Callable[[HostRun], Any]) -> list[Any]:
+    """Do something on all hosts at once, and wait for all of them."""
+    if len(runs) < 2:
+        return [work(run) for run in runs]
+    pool = ThreadPoolExecutor(min(len(runs), AT_ONCE))
+    try:
+        return list(pool.map(work, runs))
+    except BaseException:
+        # Closed channels end the work of the threads that still wait for an answer.
+        for run in runs:
+            run.close()
+        raise
+    finally:
+        pool.shutdown(wait=True)
+
+
+def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[str, BuilderError] | None:
+    try:
+        work(run)
+    except BuilderError as error:
+        run.tell("failed")
+        return str(run.target), error
+    return None
+
+
+def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
+    """Put one host back; return what a person has to look at."""
+    if not run.begun:
+        return []
+    try:
+        return [f"{run.target}: {problem}" for problem in run.back(run.begun, log)]
+    except BuilderError:
+        return [f"{run.target} did not confirm that it was put back; it does that by itself: see 'deploy.status'."]
+
+
+def _said(step: str, failures: Mapping[str, BuilderError], notes: Iterable[str], count: int) -> DeployError:
+    before = "Nothing was switched" if step == "prepare" else "The old release was put back everywhere"
+    whole = f"{before}: {len(failures)} of {count} hosts failed." if count > 1 else f"{before}."
+    error = DeployError("\n".join([whole, *(str(failure) for failure in failures.values()), *notes]))
+    error.exit_code = next(iter(failures.values())).exit_code
+    return error

@@ -1,0 +1,98 @@
+"""Host keys: fetched, shown, and pinned by a person's decision only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.errors import RefusedError
+from deploy_strategies.remote import fingerprint, host_keys
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a host shows of itself.
+
+    Attributes:
+        host: Which.
+        keys: The lines for ``known_hosts``.
+        pinned: The lines that are pinned for it now.
+    """
+
+    host: Host
+    keys: tuple[str, ...]
+    pinned: tuple[str, ...]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Each key's kind and fingerprint."""
+        return {line.split()[1]: fingerprint(line) for line in self.keys}
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether nothing is to be decided."""
+        return set(self.keys) == set(self.pinned)
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether other keys were pinned before."""
+        return bool(self.pinned) and not set(self.keys) & set(self.pinned)
+
+
+def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[Shown]:
+    """Ask every host of a deployment for its keys; nothing is trusted by this."""
+    text = deployment.known_hosts.read_text() if deployment.known_hosts.is_file() else ""
+    chosen = [host for host in deployment.hosts if not hosts or str(host) in hosts or host.address.host in hosts]
+    if not chosen:
+        raise RefusedError(f"{', '.join(hosts)} is no host of {deployment.name}.")
+    return [
+        Shown(
+            host,
+            tuple(host_keys(host.address)),
+            tuple(line for line in text.splitlines() if line.split(" ")[0] == host.address.pinned_as),
+        )
+        for host in chosen
+    ]
+
+
+def trust(
+    deployment: Deployment,
+    shown: Sequence[Shown],
+    confirm: Callable[[Shown], bool],
+    fingerprints: Sequence[str] = (),
+) -> list[Shown]:
+    """Pin the keys that a person confirms, or whose fingerprint was given; return what was pinned.
+
+    Args:
+        deployment: Whose ``known_hosts`` it is.
+        shown: What the hosts show.
+        confirm: Asks a person; not called where fingerprints are given.
+        fingerprints: As the hosts' administrators told them (``SHA256:…``).
+
+    Raises:
+        RefusedError: A fingerprint fits no key of any host; nothing is pinned.
+    """
+    wanted = {one if one.startswith("SHA256:") else f"SHA256:{one}" for one in fingerprints}
+    unknown = wanted - {value for one in shown for value in one.fingerprints.values()}
+    if unknown:
+        raise RefusedError(f"No host shows a key with the fingerprint {', '.join(sorted(unknown))}: nothing was pinned.")
+    accepted: list[Shown] = []
+    for one in shown:
+        keys = tuple(line for line in one.keys if not wanted or fingerprint(line) in wanted)
+        if keys and not one.is_pinned and (wanted or confirm(one)):
+            accepted.append(Shown(one.host, keys, one.pinned))
+    _write(deployment.known_hosts, accepted)
+    return accepted
+
+
+def _write(path: Path, accepted: Sequence[Shown]) -> None:
+    before = path.read_bytes() if path.is_file() else None
+    gone = {one.host.address.pinned_as for one in accepted}
+    kept = [line for line in (before or b"").decode().splitlines() if line.split(" ")[0] not in gone]
+    after = "".join(f"{line}\n" for line in [*kept, *(key for one in accepted for key in one.keys)]).encode()
+    if before != after:
+        staged = path.with_name(f".{path.name}.tmp")
+        staged.write_bytes(after)
+        staged.rename(path)
