@@ -1,0 +1,45 @@
+"""The wheel, installed elsewhere: it carries templates and strategies, and its program works in any folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import needs
+from tests.cli.conftest import Terminal
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def installed(terminal: Terminal, tmp_path: Path) -> str:
+    """The program of a wheel that was built here and installed into an environment of its own."""
+    needs.registry()
+    quiet = {"check": True, "capture_output": True, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), str(REPOSITORY)], **quiet)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    environment = tmp_path / "installed"
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)], **quiet)
+    constraint = ["--constraint", str(REPOSITORY / "constraints.txt")]
+    python = environment / "bin/python"
+    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), *constraint, str(wheel)], **quiet)
+    return str(environment / "bin/dagster-module-builder")
+
+
+def test_the_installed_program_does_the_main_job_in_any_folder(terminal: Terminal, installed: str) -> None:
+    terminal.environment.pop("PYTHONPATH", None)
+    for line in (
+        ["workspace.init"],
+        ["new", "sales", "--database", "postgresql"],
+        ["workspace.add", "sales", "--no-check"],
+        ["workspace.validate", "--no-check"],
+        ["workspace.remove", "sales"],
+    ):
+        result = terminal.run(*line, program=(installed,))
+        assert result.returncode == 0, result.stderr
+    assert terminal.run("--version", program=(installed,)).stdout.startswith("dagster-module-builder ")
