@@ -146,7 +146,7 @@ def _outer_mtu() -> int:
 def _client_configuration() -> Path:
     """Return a folder for DOCKER_CONFIG in which ``docker`` finds Compose 2 as its plugin."""
     plugin = cache() / "docker-config" / "cli-plugins" / "docker-compose"
-    program = _compose_program()
+    program = compose_program()
     if not plugin.is_symlink() or plugin.resolve() != program.resolve():
         plugin.parent.mkdir(parents=True, exist_ok=True)
         plugin.unlink(missing_ok=True)
@@ -154,7 +154,8 @@ def _client_configuration() -> Path:
     return plugin.parent.parent
 
 
-def _compose_program() -> Path:
+def compose_program() -> Path:
+    """Return Compose 2 as a program of its own, which needs no engine to read a compose file."""
     folder = cache() / COMPOSE.split(maxsplit=1)[0]
     program = folder / "compose" / "docker-compose"
     if not program.exists():
