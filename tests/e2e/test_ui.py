@@ -6,12 +6,12 @@ The screenshots are kept in ``artifacts/``.
 from __future__ import annotations
 
 import importlib
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import needs
+from tests.e2e.dagster_web import await_that
 from tests.e2e.stack import LOCATIONS, Stack
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 PAGE_MS = 60_000
 RUN_MS = 180_000
+LAUNCH_S = 60
 WINDOW = {"width": 1440, "height": 900}
 
 
@@ -52,19 +53,21 @@ def page(browser: Any, stack: Stack) -> Iterator[Any]:
 def test_all_locations_are_shown_as_loaded(page: Any, artifacts: Path) -> None:
     page.goto("/deployment/locations")
     for location in LOCATIONS:
-        page.get_by_role("link", name=location, exact=True).wait_for()
+        page.get_by_role("link").filter(has_text=location).first.wait_for()
     page.get_by_text("Loaded").nth(len(LOCATIONS) - 1).wait_for()
     _keep(page, artifacts, "locations")
 
 
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_a_click_materializes_a_module(page: Any, artifacts: Path, location: str) -> None:
+def test_a_click_materializes_a_module(page: Any, stack: Stack, artifacts: Path, location: str) -> None:
     page.goto(f"/locations/__repository__@{location}/asset-groups/{location}/lineage")
     for asset in ("raw", "cleaned", "summary"):
         page.get_by_text(asset, exact=True).first.wait_for()
     _keep(page, artifacts, f"{location}-assets")
-    page.get_by_role("button", name=re.compile("^Materialize all")).click()
-    page.get_by_role("link", name=re.compile("^View")).first.click()
+    known = {run.id for run in stack.dagster.runs()}
+    page.get_by_role("button").filter(has_text="Materialize").first.click()
+    launched = await_that(lambda: {run.id for run in stack.dagster.runs()} - known, LAUNCH_S, "the click's run")
+    page.goto(f"/runs/{launched.pop()}")
     page.get_by_text("Success", exact=True).first.wait_for(timeout=RUN_MS)
     _keep(page, artifacts, f"{location}-run")
     page.goto(f"/locations/__repository__@{location}/asset-groups/{location}/lineage")
