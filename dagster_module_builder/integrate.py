@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -73,6 +73,7 @@ def add(
     dry_run: bool = False,
     force: bool = False,
     move: bool = False,
+    code_services: Sequence[str] = (),
     checks: Sequence[Check] = (),
 ) -> Outcome:
     """Bring a module into the workspace.
@@ -83,13 +84,14 @@ def add(
         dry_run: Plan and check, but change nothing.
         force: Replace blocks of it that are there without the registry knowing them.
         move: Move its folder under ``projects/`` first, where it is elsewhere.
+        code_services: The services that run code, where the compose file does not show it; the registry remembers them.
         checks: What looks at the plan before it is carried out.
 
     Raises:
         RefusedError: It is integrated already, does not exist, or clashes with what is there. Nothing was changed.
     """
     with locked(root) as recovered:
-        workspace = read_workspace(root)
+        workspace = replace(read_workspace(root), chosen_services=tuple(code_services))
         found = locate(root, name_or_path)
         if workspace.registry.find(found.name):
             raise RefusedError(f"{found.name!r} is already integrated: use 'workspace.remove {found.name}' first.")
@@ -97,7 +99,8 @@ def add(
             given = read_given(workspace, path)
             refuse_clashes(workspace, [given])
             plan = plan_changes(workspace, [given], [], force=force)
-            return carry_out(workspace, plan, (path.name,), recovered, dry_run=dry_run, checks=checks)
+            notes = [*recovered, *given.notes]
+            return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks)
 
 
 def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False) -> Outcome:
@@ -239,7 +242,7 @@ def plan_changes(
     entries = {entry.name: None for entry in take} | {
         one.module.path.name: _entry(workspace, one, merged, now or datetime.now(timezone.utc)) for one in put
     }
-    registry = workspace.registry.with_entries(entries, merged)
+    registry = workspace.registry.with_entries(entries, merged, workspace.chosen_services)
     changes = [
         FileChange(workspace.path(file), workspace.files[file], result.text, MODES.get(file, 0o644))
         for file, result in merged.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,14 @@ class Registry:
         }
         return Known(digests, scaffolds)
 
-    def with_entries(self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged]) -> Registry:
+    @property
+    def code_services(self) -> tuple[str, ...]:
+        """The services that run code, where a person had to name them."""
+        return tuple(map(str, self.data.get("code_services") or ()))
+
+    def with_entries(
+        self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged], code_services: Sequence[str] = ()
+    ) -> Registry:
         """Return the registry with these entries put in (or, where None, taken out) and these files' scaffolds."""
         kept = [entry for entry in self.entries if entry.name not in entries]
         modules = sorted([*kept, *filter(None, entries.values())], key=lambda entry: entry.name)
@@ -100,6 +107,8 @@ class Registry:
             for path, scaffold in result.scaffolds.items():
                 scaffolds[slot_name(file, path)] = _decoded(scaffold)
         data = {**self.data, "version": self.data.get("version", VERSION)}
+        if code_services:
+            data["code_services"] = list(code_services)
         data["integrated_modules"] = [entry.data for entry in modules]
         data.pop("scaffolds", None)
         return replace(self, data={**data, "scaffolds": scaffolds} if scaffolds else data)

@@ -118,7 +118,7 @@ class Workspace:
         Raises:
             RefusedError: It cannot be seen which they are.
         """
-        chosen = self.chosen_services or tuple(self.registry.data.get("code_services", ()))
+        chosen = self.chosen_services or self.registry.code_services
         if unknown := [name for name in chosen if name not in self.stack.services]:
             raise RefusedError(f"{self.path(compose.NAME)} has no service {unknown[0]!r}: {self._services}")
         found, unclear = services_with_code(self.stack)
