@@ -12,8 +12,7 @@ from pathlib import Path
 import yaml
 
 from dagster_module_builder import settings, templates
-from dagster_module_builder.deploy_status import EXAMPLE, FILL_IN
-from dagster_module_builder.deployment import DEPLOYMENTS, ENV, FILE, SCHEMA, problem_with, schema
+from dagster_module_builder.deployment import DEPLOYMENTS, ENV, EXAMPLE, FILE, FILL_IN, SCHEMA, problem_with, schema
 from dagster_module_builder.errors import RefusedError, UsageError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.module import FRAGMENT_NAMES, RECORD

@@ -15,8 +15,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.formats import env_file
 from dagster_module_builder.host_files import Location
 from dagster_module_builder.host_run import HostRun, Progress, Release, holder
 from dagster_module_builder.rollout import HostOutcome, Rollout, in_parallel, targets_of
@@ -51,8 +52,13 @@ class Options:
     settle: bool = True
 
 
-def release_of(deployment: Deployment, *, allow_dirty: bool) -> Release:
+def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
     """Take in what is to be deployed of one module, on this machine.
+
+    Args:
+        deployment: Of which module, and how.
+        allow_dirty: Take also what no commit, or no remote, has.
+        complete: Refuse where a setting has no value yet.
 
     Raises:
         RefusedError: There is something that cannot, or should not, be released.
@@ -62,6 +68,8 @@ def release_of(deployment: Deployment, *, allow_dirty: bool) -> Release:
     if lacking:
         raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
     env = deployment.env_text()
+    if complete and (problems := lacking_settings(deployment, env_file.values(env))):
+        raise RefusedError("\n".join(problems))
     staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)
     package = f"{deployment.source}/{deployment.names.package}/definitions.py"
     if staged.read(package) is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dagster_module_builder import host_files
 from dagster_module_builder.deploy import release_of
-from dagster_module_builder.deployment import ENV, Deployment
+from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.host_run import HostRun, Progress, Release
@@ -17,10 +17,6 @@ from dagster_module_builder.rollback import settings_differ
 from dagster_module_builder.rollout import in_parallel, targets_of
 from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
-
-EXAMPLE = f"{ENV}.example"
-#: What stands in an example where everybody has to put something of their own.
-FILL_IN = "change-me"
 
 
 def _on_hosts(deployments: Sequence[Deployment], hosts: Sequence[str], look: Any, progress: Progress) -> list[dict[str, Any]]:
@@ -185,19 +181,10 @@ def problems_here(deployment: Deployment) -> list[str]:
     try:
         settings = env_file.values(deployment.env_text())
         problems += lacking_settings(deployment, settings)
-        release_of(deployment, allow_dirty=True)
+        release_of(deployment, allow_dirty=True, complete=False)
     except BuilderError as error:
         problems.append(str(error))
     return problems
-
-
-def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
-    """Return the settings that the example has and ``.env.deploy`` lacks."""
-    path = deployment.folder / EXAMPLE
-    example = env_file.values(path.read_bytes()) if path.is_file() else {}
-    missing = [name for name in example if name not in settings]
-    empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
-    return [f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])]
 
 
 def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:

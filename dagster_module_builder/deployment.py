@@ -24,6 +24,9 @@ from deploy_strategies.remote import Address
 DEPLOYMENTS = "deploy"
 FILE = "deployment.yaml"
 ENV = ".env.deploy"
+EXAMPLE = f"{ENV}.example"
+#: What stands in an example where everybody has to put something of their own.
+FILL_IN = "change-me"
 KNOWN_HOSTS = "known_hosts"
 SCHEMA = "deployment.schema.json"
 
@@ -246,3 +249,12 @@ def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]
             f"make one with 'configure-deployment MODULE'."
         )
     return [read_deployment(folder) for module, folder in there.items() if not modules or module in modules]
+
+
+def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
+    """Return the settings that the example has and ``.env.deploy`` lacks."""
+    path = deployment.folder / EXAMPLE
+    example = env_file.values(path.read_bytes()) if path.is_file() else {}
+    missing = [name for name in example if name not in settings]
+    empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
+    return [f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])]

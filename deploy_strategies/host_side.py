@@ -409,6 +409,8 @@ class Conversation:
             "mended": mended,
             "base": self.base,
             "user": pwd.getpwuid(os.geteuid()).pw_name,
+            "uid": os.geteuid(),
+            "gid": os.getegid(),
             "host": os.uname().nodename,
             "python": ".".join(map(str, sys.version_info[:3])),
             "writable": os.access(self.modules, os.W_OK),

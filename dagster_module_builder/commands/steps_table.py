@@ -1,0 +1,54 @@
+"""Hosts and the steps that they are in: a table that changes on a terminal, lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any
+
+from dagster_module_builder.commands import console
+
+
+class StepsTable:
+    """Shows which step each host is in, and for how long."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, str] = {}
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._live: Any = None
+
+    def update(self, host: str, step: str) -> None:
+        """Note that a host is in a step; may be called from any thread."""
+        with self._lock:
+            self._steps[host] = step
+            if self._live is None:
+                console.tell(f"{host}: {step}")
+            else:
+                self._live.update(self._table())
+
+    def _table(self) -> Any:
+        from rich.table import Table  # noqa: PLC0415
+
+        table = Table("host", "step", box=None, pad_edge=False)
+        for host, step in self._steps.items():
+            table.add_row(host, step)
+        table.caption = f"{time.monotonic() - self._started:.1f} s"
+        return table
+
+    def __enter__(self) -> StepsTable:
+        if sys.stderr.isatty():
+            from rich.console import Console  # noqa: PLC0415 - only on a terminal
+            from rich.live import Live  # noqa: PLC0415
+
+            self._live = Live(self._table(), console=Console(stderr=True), refresh_per_second=8)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()

@@ -1,0 +1,143 @@
+"""Hosts, prepared for their first deployment."""
+
+from __future__ import annotations
+
+import base64
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder import host_files, templates
+from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.formats import workspace_yaml
+from dagster_module_builder.host_run import HostRun, Progress
+from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.rollout import in_parallel, targets_of
+from deploy_strategies.base import load_strategy
+
+#: Where the workspace template has Dagster's folder, and where its containers have the whole.
+SERVICES = "services/dagster"
+INSIDE = "/workspace"
+
+_EMPTY = b"# The code locations of this host; each deployed module has its marked lines here.\nload_from: []\n"
+
+
+def set_up(
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    *,
+    start: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[dict[str, Any]]:
+    """Prepare every host: layout, tools, and a Dagster where there is none. What is there stays as it is.
+
+    Args:
+        deployments: Whose hosts.
+        hosts: Only these; all of them when empty.
+        start: Build and start Dagster's containers where they were put.
+        progress: Told which step each host is in.
+    """
+
+    def one(run: HostRun) -> dict[str, Any]:
+        try:
+            return {"host": str(run.target), **_set_up(run, start=start)}
+        except BuilderError as error:
+            return {"host": str(run.target), "error": str(error)}
+        finally:
+            run.close()
+
+    return list(in_parallel([HostRun(target, progress) for target in targets_of(deployments, hosts)], one))
+
+
+def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
+    run.tell("connect")
+    run.conversation.open()
+    made = run.conversation.ask("layout", base=run.target.host.base_path)["made"]
+    strategies = [load_strategy(one.strategy) for one in run.target.deployments]
+    tools = {tool for one in strategies for tool in one.tools_there}
+    is_compose = run.target.first.kind == "compose"
+    found = run.conversation.ask("open", **run.opening([], sorted(tools | ({"docker"} if is_compose else set())), None, 0.0))
+    run.found = found
+    _refuse_lacking(run, found)
+    files = _put_dagster(run, found)
+    notes = [] if "error" not in found["dagster"] else [_what_next(run, found)]
+    if is_compose and start and files:
+        _start(run)
+        notes = []
+    run.tell("done")
+    return {"made": made or bool(files), "files": files, "notes": notes}
+
+
+def _refuse_lacking(run: HostRun, found: dict[str, Any]) -> None:
+    lacking = [name for name, path in found["tools"].items() if path is None]
+    if lacking:
+        raise RefusedError(f"{run.target}: {', '.join(lacking)} is not installed on the host: install it there.")
+    if found["docker"]:
+        raise RefusedError(f"{run.target}: Docker cannot be used by {found['user']!r}: {found['docker']}")
+    if not found["writable"]:
+        raise RefusedError(f"{run.target}: {found['user']!r} may not write to {found['base']}.")
+
+
+def _what_next(run: HostRun, found: dict[str, Any]) -> str:
+    folder = run.on_host(run.target.first.dagster_folder)
+    if run.target.first.kind == "compose":
+        return f"Start Dagster on the host: cd {folder} && docker compose up --build --detach --wait (or give --start)."
+    return f"{found['dagster']['error']} Start Dagster in {folder}, where its workspace.yaml is."
+
+
+def _put_dagster(run: HostRun, found: dict[str, Any]) -> list[str]:
+    """Put our Dagster there, unless there is one."""
+    deployment = run.target.first
+    path = host_files.paths(deployment.dagster_folder)[workspace_yaml.NAME]
+    if found["files"][path] is not None:
+        return []
+    run.tell("Dagster")
+    files = {path: (_EMPTY, 0o644)} if deployment.kind == "native" else _workspace_files(run, found)
+    made = []
+    for name, (text, mode) in files.items():
+        answer = run.conversation.ask("write", path=name, text=base64.b64encode(text).decode(), mode=mode)
+        made += [name] if answer["made"] else []
+    return made
+
+
+def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    """Return the files of our workspace, made for this host."""
+    deployment = run.target.first
+    if deployment.dagster_folder != SERVICES or deployment.data["dagster"].get("base_inside") != INSIDE:
+        raise RefusedError(
+            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, set "
+            f"'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
+        )
+    port = re.search(r":(\d+)", deployment.url.partition("://")[2])
+    answers = {
+        "name": "workspace",
+        "project": re.sub(r"[^a-z0-9-]+", "-", f"dagster-{deployment.name}"),
+        "network": str(deployment.data.get("network") or "workspace-net"),
+        "port": port[1] if port else "80",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        made = templates.render(templates.WORKSPACE, answers, Path(folder))
+        owner = f"{found['uid']}:{found['gid']}"
+        return {str(path.relative_to(made)): _for_host(path, owner) for path in sorted(made.rglob("*")) if path.is_file()}
+
+
+def _for_host(path: Path, owner: str) -> tuple[bytes, int]:
+    text = path.read_bytes()
+    if path.name != ".env":
+        return text, path.stat().st_mode & 0o777
+    uid, _, gid = owner.partition(":")
+    text = re.sub(rb"(?m)^WORKSPACE_UID=.*$", f"WORKSPACE_UID='{uid}'".encode(), text)
+    return re.sub(rb"(?m)^WORKSPACE_GID=.*$", f"WORKSPACE_GID='{gid}'".encode(), text), SECRET_MODE
+
+
+def _start(run: HostRun) -> None:
+    """Build and start Dagster's containers."""
+    run.tell("start")
+    folder = run.on_host(SERVICES)
+    for command in (["docker", "compose", "build"], ["docker", "compose", "up", "--detach", "--wait"]):
+        answer = run.conversation.ask("run", command=command, cwd=folder, limit=1800)
+        if answer["code"]:
+            raise RefusedError(f"{run.target}: {' '.join(command)} failed: {answer['said'][-2000:]}")
