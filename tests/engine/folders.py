@@ -13,22 +13,34 @@ ENV = b"# Shared.\nDAGSTER_PORT='3000'\n"
 COMPOSE = b"""\
 services:
   web:
-    image: dagster
+    build: &build
+      context: ../..
+      dockerfile: services/dagster/Dockerfile
     command: ["dagster-webserver", "-w", "workspace.yaml"]
+    working_dir: /workspace/services/dagster
+    env_file: .env
+    volumes:
+      - ../..:/workspace
+      - storage:/tmp/dagster_storage
     environment:
       HOME: /home
     depends_on:
       store:
         condition: service_healthy
   daemon:
-    image: dagster
+    build: *build
     command: ["dagster-daemon", "run"]
+    working_dir: /workspace/services/dagster
+    env_file: .env
+    volumes:
+      - ../..:/workspace
+      - storage:/tmp/dagster_storage
   store:
     image: postgres:16
 
 # What outlives a container.
 volumes:
-  data:
+  storage:
 """
 DOCKERFILE = b'FROM python:3.12-slim\nRUN pip install dagster\n# Not root.\nUSER 1000\nCMD ["dagster"]\n'
 
@@ -37,7 +49,12 @@ FIRST_PORT = 15440
 
 
 def make_workspace(root: Path, **files: bytes | None) -> Path:
-    """Make a workspace; ``workspace``, ``env``, ``compose``, ``dockerfile`` and ``registry`` replace a file, None leaves it out."""
+    """Make a workspace.
+
+    Args:
+        root: Its folder.
+        files: ``workspace``, ``env``, ``compose``, ``dockerfile``, ``registry``: the bytes of that file, or None for no file.
+    """
     services = root / settings.SERVICES
     (services / "modules").mkdir(parents=True)
     (root / settings.PROJECTS).mkdir()

@@ -118,7 +118,7 @@ def _named(draw: st.DrawFn, style: Style, name: str) -> list[str]:
 
 
 def _written(draw: st.DrawFn, lines: list[str]) -> bytes:
-    """Write lines as bytes, with comments and blanks between, in one of the ways in which files begin, break and end."""
+    """Write lines as bytes, with comments and blanks between, begun, broken and ended in one of the usual ways."""
     deepest = max((len(line) - len(line.lstrip()) for line in lines), default=0)
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(lines)))
@@ -141,8 +141,7 @@ def compose_files(draw: st.DrawFn) -> bytes:
     style = draw(styles)
     sections = [_services(draw, style)]
     for name in ("volumes", "networks"):
-        if draw(st.booleans()):
-            sections.append(_named(draw, style, name))
+        sections += [_named(draw, style, name)] if draw(st.booleans()) else []
     if draw(st.booleans()):
         sections.append([draw(st.sampled_from(["name: x", 'version: "3.8"']))])
     if draw(st.integers(0, 9)) == 9:
@@ -217,7 +216,7 @@ shared_files = st.fixed_dictionaries(
 
 
 def module_fragments(name: str, version: int) -> dict[str, bytes | None]:
-    """Return a module's fragments in one of its versions: with a database, with another password, with next to nothing."""
+    """Return a module's fragments in one of its versions: with a database, another password, next to nothing."""
     texts = fragments(name, FIRST_PORT + NAMES.index(name), secret=f"v{version}")
     found: dict[str, bytes | None] = dict(
         zip(("workspace", "env", "compose", "dockerfile"), texts.values(), strict=True)

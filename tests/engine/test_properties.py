@@ -1,4 +1,4 @@
-"""Whatever the shared files look like and whatever was done before: only the set of modules decides what stands in them."""
+"""Whatever the shared files look like and whatever was done before: only the set of modules decides what is in them."""
 
 from __future__ import annotations
 
@@ -96,18 +96,19 @@ def own_lines(text: bytes, names: Sequence[str]) -> list[bytes]:
 def merged_data(data: Any, contributions: Sequence[Contribution]) -> Any:
     """Return what a YAML file has to mean with these contributions in it."""
     root = deepcopy(data) or {}
-    for given in contributions:
+    for contribution in contributions:
         here = root
-        for key in given.path[:-1]:
+        *above, last = contribution.path
+        for key in above:
             here = here[key]
-        here[given.path[-1]] = joined(here.get(given.path[-1]), given)
+        here[last] = joined(here.get(last), contribution)
     return root
 
 
-def joined(there: Any, given: Contribution) -> Any:
-    if (there and isinstance(there, list)) or given.mapping is None:
-        return [*(there or []), *yaml.safe_load(b"\n".join(given.sequence or ()))]
-    return {**(there or {}), **yaml.safe_load(b"\n".join(given.mapping))}
+def joined(there: Any, added: Contribution) -> Any:
+    if (there and isinstance(there, list)) or added.mapping is None:
+        return [*(there or []), *yaml.safe_load(b"\n".join(added.sequence or ()))]
+    return {**(there or {}), **yaml.safe_load(b"\n".join(added.mapping))}
 
 
 def unordered(data: Any) -> Any:
