@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder import ports
 from tests.template.rendering import TEMPLATE, Desk
 
 
@@ -80,14 +81,15 @@ def test_nobody_need_be_at_the_keyboard(desk: Desk):
     "file", ["services/dagster/.env", "projects/orders/workspace/local/.env", "services/dagster/modules/.registry"]
 )
 def test_the_port_offered_is_the_next_that_no_module_has(desk: Desk, file: str):
-    registry = {"integrated_modules": [{"name": "orders", "database": {"type": "mysql", "port": 5440}}]}
+    free = ports.next_free_port(())
+    registry = {"integrated_modules": [{"name": "orders", "database": {"type": "mysql", "port": free}}]}
     path = desk.workspace / file
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(registry) if file.endswith("registry") else "ORDERS_DB_PORT='5440'\n")
+    path.write_text(json.dumps(registry) if file.endswith("registry") else f"ORDERS_DB_PORT='{free}'\n")
 
     questions, _ = prepared(desk)
 
-    assert questions["database_port"] == "5441"
+    assert int(questions["database_port"]) > free
 
 
 def test_the_port_offered_is_one_that_nothing_listens_on(desk: Desk):

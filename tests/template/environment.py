@@ -1,0 +1,53 @@
+"""The environment that rendered modules are checked in, made once from the lock and kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from tests.template.rendering import LOCK, REPOSITORY
+
+#: Where the environments are kept; any folder will do.
+FOLDER_VARIABLE = "MODULE_TEST_ENVIRONMENTS"
+
+#: The lock has what a module may need; moto stands in for S3 and is no module's business.
+PACKAGES = {"modules": ["-r", str(LOCK)], "s3": ["moto[server]"]}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment with the locked packages."""
+
+    folder: Path
+
+    def program(self, name: str) -> Path:
+        return self.folder / "bin" / name
+
+    @property
+    def python(self) -> Path:
+        return self.program("python")
+
+
+def made(kind: str = "modules") -> Environment:
+    """Return an environment, made with uv if it is not there yet; two callers make one."""
+    folder = Path(os.environ.get(FOLDER_VARIABLE) or REPOSITORY / ".nox" / "module-environments")
+    folder.mkdir(parents=True, exist_ok=True)
+    content = hashlib.sha256(LOCK.read_bytes() + repr((PACKAGES[kind], sys.version_info[:2])).encode()).hexdigest()
+    environment = folder / f"{kind}-{content[:12]}"
+    with FileLock(f"{environment}.lock"):
+        if not (environment / "complete").is_file():
+            _make(environment, PACKAGES[kind])
+    return Environment(environment)
+
+
+def _make(environment: Path, packages: list[str]) -> None:
+    uv = [sys.executable, "-m", "uv", "-q"]
+    subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, environment], check=True)
+    subprocess.run([*uv, "pip", "install", "--python", environment / "bin" / "python", *packages], check=True)
+    (environment / "complete").touch()

@@ -1,0 +1,83 @@
+"""Run by the tests in the modules' environment: stores and loads on an S3 server. Argument: a module's package."""
+
+import importlib
+import sys
+import threading
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+import s3fs
+
+storage = importlib.import_module(f"{sys.argv[1]}.storage")
+resources = {"io_manager": storage.ModuleStorage()}
+days = dg.StaticPartitionsDefinition(["2026-01-01", "../b", "c/d"])
+received: dict[str, Any] = {}
+
+
+@dg.asset(key_prefix="here", partitions_def=days)
+def made(context: dg.AssetExecutionContext) -> pd.DataFrame:
+    return pd.DataFrame({"day": [context.partition_key], "filler": ["x" * 1000]})
+
+
+@dg.asset(ins={"made": dg.AssetIn(key_prefix="here")})
+def used(made: dict[str, pd.DataFrame]) -> int:
+    received.update({key: list(frame["day"]) for key, frame in made.items()})
+    return len(made)
+
+
+def main() -> None:
+    s3fs.S3FileSystem().mkdir("bucket")
+    with dg.DagsterInstance.ephemeral() as instance:
+        for key in days.get_partition_keys():
+            dg.materialize([made], resources=resources, instance=instance, partition_key=key)
+        result = dg.materialize([made, used], resources=resources, instance=instance, selection=[used])
+    assert received == {key: [key] for key in days.get_partition_keys()}, received
+    (event,) = result.get_asset_materialization_events()
+    path = event.materialization.metadata["path"].value
+    assert path == "s3://bucket/stored/used.data", path
+
+    missing()
+    concurrent_writers()
+    print(sorted(s3fs.S3FileSystem().find("bucket")))  # noqa: T201  # what the test reads
+
+
+def missing() -> None:
+    """A missing object names its asset."""
+
+    @dg.asset
+    def away() -> int:
+        return 1
+
+    @dg.asset
+    def wants(away: int) -> None: ...
+
+    with pytest.raises(storage.OutputMissingError, match="materialize away first"):
+        dg.materialize([away, wants], resources=resources, selection=[wants])
+
+
+def concurrent_writers() -> None:
+    """Many writers of one output leave one of their values, whole."""
+
+    def write(number: int) -> None:
+        dg.materialize([dg.asset(name="shared")(lambda: [number] * 100_000)], resources=resources)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen: list[Any] = []
+
+    @dg.asset
+    def reader(shared: list[int]) -> None:
+        seen.append(shared)
+
+    source = dg.asset(name="shared")(lambda: None)
+    dg.materialize([source, reader], resources=resources, selection=[reader])
+    assert len(seen[0]) == 100_000, len(seen[0])
+    assert len(set(seen[0])) == 1
+
+
+main()

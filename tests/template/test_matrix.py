@@ -1,0 +1,140 @@
+"""Every combination of answers gives a module that passes its own linters, types, definitions and tests."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import needs
+from tests.template import environment
+from tests.template.rendering import TEMPLATE, Desk, Rendering
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.dagster, pytest.mark.matrix, pytest.mark.slow]
+
+DATABASES = ("none", "postgresql", "mysql")
+LEVELS = ("quick", "standard", "enterprise")
+STARTERS = ("sample", "empty")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The answers of one module; its name tells them."""
+
+    name: str
+    answers: dict[str, str] = field(hash=False)
+
+
+def variants() -> list[Variant]:
+    plain = [
+        Variant(f"{database}-{level}-{starter}-data", {"database": database, "governance": level, "starter": starter})
+        for database, level, starter in itertools.product(DATABASES, LEVELS, STARTERS)
+    ]
+    every_requirement = {f"requires_{name}": "yes" for name in ("http", "s3", "gcs", "images", "pdf", "office")}
+    own = {"code_server": "own", "executor": "multiprocess"}
+    return [
+        *plain,
+        Variant("duckdb-quick-empty-data", {"database": "duckdb", "governance": "quick", "starter": "empty"}),
+        Variant("duckdb-standard-sample-data", {"database": "duckdb", "governance": "standard"}),
+        Variant("own-server", {"database": "postgresql", "governance": "enterprise", **own}),
+        Variant("own-server-alone", {"governance": "quick", "starter": "empty", **own}),
+        Variant("x" * 40, {"database": "mysql", "governance": "enterprise", **every_requirement}),
+        Variant("q", {"database": "duckdb", "title": 'it\'s "quoted" \\ text', "governance": "enterprise"}),
+    ]
+
+
+@pytest.fixture(scope="session")
+def module_environment() -> environment.Environment:
+    needs.registry()
+    return environment.made()
+
+
+@pytest.fixture(scope="session")
+def render(shared_desk: Desk) -> Callable[[Variant], Rendering]:
+    done: dict[str, Rendering] = {}
+
+    def rendered(variant: Variant) -> Rendering:
+        if variant.name not in done:
+            done[variant.name] = shared_desk.rendered(variant.name, **variant.answers)
+        return done[variant.name]
+
+    return rendered
+
+
+def check(rendering: Rendering, *command: object, tmp_path: Path, **variables: str) -> None:
+    """Run a program in the module, away from everybody's settings; fail the test with all that it said."""
+    own = {"HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=rendering.module,
+        env={"PATH": f"{Path(str(command[0])).parent}:{os.environ['PATH']}", **own, **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
+def test_a_module_is_formatted_linted_and_passes_its_own_tests(
+    variant: Variant,
+    render: Callable[[Variant], Rendering],
+    module_environment: environment.Environment,
+    tmp_path: Path,
+):
+    rendering = render(variant)
+
+    check(rendering, module_environment.program("ruff"), "check", "--no-cache", tmp_path=tmp_path)
+    check(rendering, module_environment.program("ruff"), "format", "--check", "--no-cache", tmp_path=tmp_path)
+    pytest_options = ("-q", "-W", "error", "-p", "no:cacheprovider", "--basetemp", tmp_path / "tests")
+    check(rendering, module_environment.program("pytest"), *pytest_options, tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
+def test_dg_finds_the_definitions(
+    variant: Variant,
+    render: Callable[[Variant], Rendering],
+    module_environment: environment.Environment,
+    tmp_path: Path,
+):
+    check(render(variant), module_environment.program("dg"), "check", "defs", tmp_path=tmp_path)
+
+
+def test_every_module_is_strictly_typed(
+    render: Callable[[Variant], Rendering], module_environment: environment.Environment, tmp_path: Path
+):
+    # One run for all: each module's package has a name of its own, and Dagster is analysed once.
+    renderings = [render(variant) for variant in variants()]
+    sources = [rendering.module / "src" for rendering in renderings]
+    settings = ("--config-file", renderings[0].module / "pyproject.toml", "--cache-dir", tmp_path / "cache")
+
+    paths = {"MYPYPATH": ":".join(map(str, sources))}
+    check(renderings[0], module_environment.program("mypy"), *settings, *sources, tmp_path=tmp_path, **paths)
+
+
+def test_every_file_of_the_template_is_rendered_by_some_variant(render: Callable[[Variant], Rendering]):
+    renderings = [render(variant) for variant in variants()]
+    source = TEMPLATE / "{{cookiecutter.name}}"
+    named = {
+        str(path.relative_to(source)).replace("{{cookiecutter.__package}}", "PACKAGE")
+        for path in source.rglob("*")
+        if path.is_file()
+    }
+
+    produced = {
+        str(path.relative_to(rendering.module)).replace(rendering.package.name, "PACKAGE")
+        for rendering in renderings
+        for path in rendering.module.rglob("*")
+        if path.is_file()
+    }
+    assert named <= produced
