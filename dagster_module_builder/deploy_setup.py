@@ -111,7 +111,7 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
             f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, set "
             f"'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
         )
-    port = re.search(r":(\d+)", deployment.url.partition("://")[2])
+    port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
     answers = {
         "name": "workspace",
         "project": re.sub(r"[^a-z0-9-]+", "-", f"dagster-{deployment.name}"),

@@ -37,10 +37,17 @@ _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Host:
-    """One host of a deployment."""
+    """One host of a deployment.
+
+    Attributes:
+        address: Where SSH finds it.
+        base_path: The folder on it.
+        url: Where its Dagster answers, on the host itself.
+    """
 
     address: Address
     base_path: str
+    url: str
 
     def __str__(self) -> str:
         return str(self.address)
@@ -105,14 +112,10 @@ class Deployment:
                     one["host"], self.known_hosts, one.get("port"), user, ssh.get("identity_file"), ssh.get("config")
                 ),
                 self.base_path,
+                str(one.get("url") or self.data["dagster"]["url"]),
             )
             for one in self.data["hosts"]
         ]
-
-    @property
-    def url(self) -> str:
-        """Where the host's Dagster answers, on the host."""
-        return str(self.data["dagster"]["url"])
 
     @property
     def kind(self) -> str:

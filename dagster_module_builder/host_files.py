@@ -92,9 +92,12 @@ def plan_host(
     _refuse_conflicts(merged)
     entries: dict[str, Entry | None] = {names.name: None for names in take}
     entries |= {one.names.name: _entry(one.names, merged) for one in put}
-    changes = [_change(where[name], files.get(where[name]), one.text or b"", _MODES.get(name, 0o644)) for name, one in merged.items()]
+    changes = [
+        FileChange(Path(where[name]), files.get(where[name]), one.text, _MODES.get(name, 0o644))
+        for name, one in merged.items()
+    ]
     after = registry.with_entries(entries, merged).to_bytes()
-    return Plan((*changes, _change(REGISTRY, files.get(REGISTRY), after, 0o644)))
+    return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after)))
 
 
 def _merged(
@@ -109,13 +112,10 @@ def _merged(
 ) -> Merged:
     known = registry.known(name)
     layout = open_layout(Path(path), KINDS[name], files.get(path) or b"", known)
-    changes: dict[str, list[Contribution]] = {names.snake: [] for names in take}
+    changes: dict[str, Sequence[Contribution]] = {names.snake: [] for names in take}
     changes |= {one.names.snake: one.contributions()[name] for one in put}
-    return merge(Path(path), KINDS[name], layout, changes, known, force=force)
-
-
-def _change(path: str, before: bytes | None, after: bytes, mode: int) -> FileChange:
-    return FileChange(Path(path), before, None if before is None and not after else after, mode)
+    absent = files.get(path) is None
+    return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
 
 
 def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:

@@ -140,7 +140,7 @@ class HostRun:
         paths = [*host_files.paths(self.target.first.dagster_folder).values(), host_files.REGISTRY]
         return {
             "base": self.target.host.base_path,
-            "url": self.target.first.url,
+            "url": self.target.host.url,
             "modules": list(modules),
             "files": paths,
             "tools": list(tools),

@@ -13,7 +13,8 @@ from dagster_module_builder.deployment import find
 from tests import needs
 from tests.deploy import dagster_host, sshd
 from tests.deploy.dagster_host import DagsterHost
-from tests.deploy.modules import make_deployment, make_module
+from tests.deploy.modules import make_deployment, make_module, simplify
+from tests.deploy.quick_dagster import QuickDagster
 from tests.deploy.sshd import SshHost
 
 
@@ -24,7 +25,7 @@ class Site:
     root: Path
     module: Path
     host: SshHost
-    dagster: DagsterHost
+    dagster: DagsterHost | QuickDagster
 
     @property
     def there(self) -> Path:
@@ -70,7 +71,46 @@ def site(tmp_path: Path, yard: tuple[SshHost, DagsterHost], dagster_python: str)
     root = tmp_path / "workspace"
     module = make_module(root)
     (host.base / "modules").mkdir(parents=True)
-    make_deployment(module, [host], dagster.url, dagster_python)
+    make_deployment(module, [host], [dagster.url], dagster_python)
     yield Site(root, module, host, dagster)
     host.empty()
     dagster.reset()
+
+
+@dataclass
+class Sites:
+    """A workspace with one module that goes to several hosts, whose Dagster is a stand-in."""
+
+    sites: list[Site]
+
+    @property
+    def root(self) -> Path:
+        return self.sites[0].root
+
+    @property
+    def module(self) -> Path:
+        return self.sites[0].module
+
+    def deploy(self, **options: object) -> list[HostOutcome]:
+        return self.sites[0].deploy(**options)
+
+
+def quick_sites(folder: Path, count: int, strategy: str = "rsync") -> Iterator[Sites]:
+    needs.programs("rsync", "git")
+    root = folder / "workspace"
+    module = simplify(make_module(root))
+    with sshd.hosts(folder / "hosts", count) as hosts:
+        dagsters = [QuickDagster(host.base) for host in hosts]
+        try:
+            pythons = [dagster.prepare() for dagster in dagsters]
+            make_deployment(module, hosts, [one.url for one in dagsters], pythons[0], strategy=strategy)
+            yield Sites([Site(root, module, host, dagster) for host, dagster in zip(hosts, dagsters, strict=True)])
+        finally:
+            for dagster in dagsters:
+                dagster.stop()
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Site]:
+    for sites in quick_sites(tmp_path, 1):
+        yield sites.sites[0]

@@ -48,7 +48,7 @@ def make_module(root: Path, name: str = "sales-report", value: int = 1) -> Path:
 
 
 def make_deployment(
-    module: Path, hosts: list[SshHost], url: str, python: str, name: str = "yoda", strategy: str = "rsync", **changes: Any
+    module: Path, hosts: list[SshHost], urls: list[str], python: str, name: str = "yoda", strategy: str = "rsync", **changes: Any
 ) -> Path:
     """Write a deployment of a module."""
     folder = module / "deploy" / name
@@ -60,11 +60,11 @@ def make_deployment(
         "client": "Yoda Ltd",
         "module": module.name,
         "strategy": strategy,
-        "hosts": [{"host": host.address, "port": host.port} for host in hosts],
+        "hosts": [{"host": host.address, "port": host.port, "url": url} for host, url in zip(hosts, urls, strict=True)],
         "user": user(),
-        "base_path": str(hosts[0].base),
+        "base_path": "~/srv",
         "ssh": {"identity_file": str(hosts[0].client_key)},
-        "dagster": {"kind": "native", "url": url},
+        "dagster": {"kind": "native", "url": "http://127.0.0.1:9"},
         "environment": {"kind": "host", "python": python},
         **changes,
     }
@@ -81,3 +81,10 @@ def set_value(module: Path, value: object) -> None:
     """Change what the module's asset gives."""
     (path,) = module.glob("src/*/value.py")
     path.write_text(f"VALUE = {value}\n")
+
+
+def simplify(module: Path) -> Path:
+    """Let the module's definitions load without Dagster, for the stand-in."""
+    (path,) = module.glob("src/*/definitions.py")
+    path.write_text("from .value import VALUE\n\ndefs = VALUE\n")
+    return module

@@ -70,7 +70,9 @@ class SshHost:
             "LogLevel": "VERBOSE",
         }
         lines = [f"{key} {value}" for key, value in settings.items()]
-        lines += ["SetEnv " + " ".join(f'{key}="{value}"' for key, value in self.environ.items())] if self.environ else []
+        # Every host has a home of its own, so that ~/… is another folder on each.
+        environ = {"HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1", **self.environ}
+        lines += ["SetEnv " + " ".join(f'{key}="{value}"' for key, value in environ.items())]
         (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
 
     def start(self) -> SshHost:

@@ -1,0 +1,197 @@
+"""What a host holds after each command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
+from dagster_module_builder.deployment import find
+from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.rollback import change_settings, remove, roll_back
+from tests.deploy.conftest import Site
+from tests.deploy.modules import set_value
+
+
+def release_of(outcomes: list) -> str:
+    return outcomes[0].releases["sales-report"]
+
+
+def test_deploy_and_again(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    assert quick.running() == quick.current() == first
+    set_value(quick.module, 2)
+    second = release_of(quick.deploy())
+    assert quick.running() == quick.current() == second
+    assert quick.releases() == sorted([first, second])
+    old, new = (quick.there / "releases" / one for one in (first, second))
+    assert (old / "pyproject.toml").stat().st_ino == (new / "pyproject.toml").stat().st_ino
+    assert "VALUE = 1" in (old / "src/sales_report_dagster/value.py").read_text()
+    assert not (new / "tests").exists()
+    assert not (new / "deploy").exists()
+    assert not [path for path in new.rglob("*") if path.stat().st_mode & 0o222]
+
+
+def test_two_connections_a_host(quick: Site) -> None:
+    quick.deploy()
+    before = quick.host.connections()
+    quick.deploy()
+    assert quick.host.connections() - before == 2
+
+
+def test_rollback_brings_back_code_and_settings(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    set_value(quick.module, 2)
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    second = release_of(quick.deploy())
+    assert "second" in (quick.host.base / ".env").read_text()
+    roll_back(find(quick.root, "yoda"))
+    assert quick.running() == quick.current() == first
+    assert "s3cret-of-production" in (quick.host.base / ".env").read_text()
+    assert "second" not in (quick.host.base / ".env").read_text()
+    roll_back(find(quick.root, "yoda"), second)
+    assert quick.running() == second
+    with pytest.raises(BuilderError, match="there are"):
+        roll_back(find(quick.root, "yoda"), "20200101T000000Z-00000000")
+
+
+def test_no_release_before_the_first(quick: Site) -> None:
+    quick.deploy()
+    with pytest.raises(BuilderError, match="no release before"):
+        roll_back(find(quick.root, "yoda"))
+
+
+def test_new_settings_without_a_new_release(quick: Site) -> None:
+    only = release_of(quick.deploy())
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='other'\n")
+    change_settings(find(quick.root, "yoda"))
+    assert quick.running() == only
+    assert quick.releases() == [only]
+    assert "other" in (quick.host.base / ".env").read_text()
+    assert (quick.there / f"env/{only}.env").read_text() == "SALES_REPORT_TOKEN='other'\n"
+    assert (quick.there / f"env/{only}.env").stat().st_mode & 0o777 == 0o600
+    assert (quick.host.base / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_remove_gives_back_the_files(quick: Site) -> None:
+    before = (quick.host.base / "workspace.yaml").read_bytes()
+    quick.deploy()
+    remove(find(quick.root, "yoda"))
+    assert (quick.host.base / "workspace.yaml").read_bytes() == before
+    assert not (quick.host.base / ".env").exists()
+    assert not quick.there.exists()
+    assert quick.dagster.locations() == {}
+
+
+def test_old_releases_go_but_never_current_previous_or_running(quick: Site) -> None:
+    made = []
+    for value in range(4):
+        set_value(quick.module, value)
+        made.append(release_of(quick.deploy(keep=10)))
+    quick.dagster.runs = [
+        {"runId": "1", "status": "STARTED", "tags": [],
+         "repositoryOrigin": {"repositoryLocationName": "sales_report", "repositoryLocationMetadata": [
+             {"key": "working_directory", "value": f"{quick.there}/releases/{made[0]}/src"}]}}
+    ]  # fmt: skip
+    set_value(quick.module, 9)
+    (outcome,) = quick.deploy(keep=2)
+    assert quick.releases() == sorted([made[0], made[3], outcome.releases["sales-report"]])
+    assert set(outcome.pruned) == {made[1], made[2]}
+
+
+def test_status_releases_log_and_check(quick: Site) -> None:
+    (found,) = check(find(quick.root, "yoda"))
+    assert found["problems"] == []
+    release = release_of(quick.deploy())
+    (found,) = status(find(quick.root, "yoda"))
+    (module,) = found["modules"]
+    assert (module["release"], module["location"]) == (release, "loaded")
+    assert found["lock"] is None
+    (found,) = releases(find(quick.root, "yoda"))
+    assert [one["role"] for one in found["modules"]["sales-report"]] == ["current"]
+    (found,) = log(find(quick.root, "yoda"))
+    assert [one["result"] for one in found["modules"]["sales-report"]] == ["good"]
+    (found,) = unlock(find(quick.root, "yoda"))
+    assert found["held"] is None
+    quick.dagster.alive = False
+    (found,) = check(find(quick.root, "yoda"))
+    assert "daemon is not alive" in found["problems"][0]
+
+
+def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
+    quick.deploy()
+    set_value(quick.module, 2)
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='brand-new-secret'\nSALES_REPORT_MODE='x'\n")
+    before = {path: path.lstat().st_mtime_ns for path in quick.host.base.rglob("*")}
+    (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
+    assert {path: path.lstat().st_mtime_ns for path in quick.host.base.rglob("*")} == before
+    change = found["modules"]["sales-report"]
+    assert change["files"] == {"added": [], "removed": [], "changed": ["src/sales_report_dagster/value.py"]}
+    assert change["settings"] == {"added": ["SALES_REPORT_MODE"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
+    assert "working_directory" in found["diff"]
+    assert "secret" not in json.dumps(found)
+
+
+def test_definitions_that_do_not_load_are_refused(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    (path,) = quick.module.glob("src/*/definitions.py")
+    path.write_text("import nothing_of_that_name\n")
+    before = (quick.host.base / "workspace.yaml").read_bytes()
+    with pytest.raises(BuilderError, match="nothing_of_that_name"):
+        quick.deploy()
+    assert (quick.host.base / "workspace.yaml").read_bytes() == before
+    assert quick.running() == first
+    assert quick.releases() == [first]
+
+
+def test_what_dagster_does_not_load_goes_back(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    before = {name: (quick.host.base / name).read_bytes() for name in ("workspace.yaml", ".env", "modules/.registry")}
+    (path,) = quick.module.glob("src/*/definitions.py")
+    (path.parent / "dagster_fails").touch()
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    with pytest.raises(BuilderError, match="Dagster cannot load this one"):
+        quick.deploy()
+    assert quick.running() == quick.current() == first
+    assert {name: (quick.host.base / name).read_bytes() for name in before} == before
+    assert [one for one in quick.releases() if not one.endswith(".bad")] == [first]
+    (found,) = log(find(quick.root, "yoda"))
+    assert [one["result"] for one in found["modules"]["sales-report"]] == ["good", "bad"]
+    assert "cannot load" in found["modules"]["sales-report"][-1]["reason"]
+
+
+def test_missing_setting_is_refused_before_anything(quick: Site) -> None:
+    (quick.module / "deploy/yoda/.env.deploy.example").write_text("SALES_REPORT_TOKEN='change-me'\n")
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN=''\n")
+    with pytest.raises(RefusedError, match="SALES_REPORT_TOKEN has no value"):
+        quick.deploy()
+    assert not quick.there.exists()
+
+
+def test_a_secret_file_that_others_can_read_is_refused(quick: Site) -> None:
+    (quick.module / "deploy/yoda/.env.deploy").chmod(0o644)
+    with pytest.raises(RefusedError, match="chmod 600"):
+        quick.deploy()
+
+
+def test_dirty_and_unpushed_trees_are_refused(quick: Site) -> None:
+    def git(*arguments: str) -> None:
+        subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", *arguments], cwd=quick.module, check=True)
+
+    git("init", "-q", "-b", "main")
+    (quick.module / ".gitignore").write_text("deploy/\n__pycache__/\n")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    release_of(quick.deploy(allow_dirty=False))
+    set_value(quick.module, 5)
+    with pytest.raises(RefusedError, match=r"not committed \(src/sales_report_dagster/value.py\)"):
+        quick.deploy(allow_dirty=False)
+    git("commit", "-qam", "second")
+    git("remote", "add", "origin", str(quick.root / "nowhere"))
+    with pytest.raises(RefusedError, match="on no remote"):
+        quick.deploy(allow_dirty=False)
+    quick.deploy(allow_dirty=True)
+    (found,) = status(find(quick.root, "yoda"))
+    assert found["modules"][0]["dirty"] is False
