@@ -356,10 +356,18 @@ def _image(
     )
     if reasons or not built:
         return list(given) if reasons or around.stack.read(shared) is not None else []
+    slot = built[0].image_of.shared_slot([service.target for service in built]) if built[0].image_of else ()
+    if slot is None:
+        stages = " and ".join(sorted({str(service.target) for service in built}))
+        findings.reasons.append(
+            f"the services that run code are built from the stages {stages} of {shared}, which have no named stage in common: "
+            f"let both begin with one, where the modules' requirements can go"
+        )
+        return list(given)
     replaced = {_template_path(around, host): path for host, path in paths.items()}
     kept = () if all(service.runs_as_root for service in built) else storage
-    body = fitted_snippet(built, module, given[0].mapping or (), replaced, kept, around.stack.read, findings.reasons)
-    return [Contribution((), mapping=body)]
+    body = fitted_snippet(built, slot, module, given[0].mapping or (), replaced, kept, around.stack.read, findings.reasons)
+    return [Contribution(slot, mapping=body)]
 
 
 def _template_path(around: Surroundings, given: str) -> str:
@@ -383,11 +391,6 @@ def _reason_against_image(service: Service, shared: Path) -> str | None:
         )
     if service.image_of is None:
         return f"{shared} does not exist, and {service.name} is built from it"
-    if not service.image_of.is_last(service.target):
-        return (
-            f"{service.name} is built from the stage {service.target!r}, and the modules' requirements go to the last stage of {shared}: "
-            f"let all services that run code use the last one"
-        )
     return None
 
 
@@ -396,7 +399,7 @@ def _reason_against_image(service: Service, shared: Path) -> str | None:
 
 def _workspace_files(around: Surroundings, findings: Findings) -> None:
     for service in around.services:
-        if not service.loads_code:
+        if not service.starts_dagster:
             continue
         given = service.option("-w", "--workspace")
         code = next((option for option in _CODE_OPTIONS if service.option(option) is not None), None)

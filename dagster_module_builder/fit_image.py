@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dagster_module_builder import settings
 from dagster_module_builder.dockerignore import path_in_context
+from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.image import Image
 from dagster_module_builder.stack import Reader, Service
 
@@ -23,7 +24,11 @@ _CONSTRAINT = f" --constraint {CONSTRAINTS}"
 _INSTALL = "uv pip install --system"
 #: Into the environment that starts Dagster: '--system' would pass a virtual one by.
 _INSTALL_ANYWHERE = 'UV_BREAK_SYSTEM_PACKAGES=1 uv pip install --python "$(command -v python3)"'
-_INSTALL_UV = "RUN PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir uv"
+#: A virtual environment that uv made has no pip, but Python brings one along.
+_INSTALL_UV = (
+    "RUN command -v uv || PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir uv \\",
+    "    || (python3 -m ensurepip && python3 -m pip install --no-cache-dir uv)",
+)
 _COPY = re.compile(r"COPY\s+(\S+)\s+(\S+)\s*$")
 _PROJECT = "pyproject.toml"
 _REQUIREMENTS = "requirements.txt"
@@ -31,6 +36,7 @@ _REQUIREMENTS = "requirements.txt"
 
 def fitted_snippet(
     services: Sequence[Service],
+    slot: KeyPath,
     module: Path,
     body: Sequence[bytes],
     replaced: Mapping[str, str],
@@ -42,6 +48,7 @@ def fitted_snippet(
 
     Args:
         services: The services that run code, all of them built from the shared Dockerfile.
+        slot: Where in the Dockerfile the snippet goes.
         module: The module's folder.
         body: The snippet's lines.
         replaced: The paths in containers that are other ones here.
@@ -61,18 +68,18 @@ def fitted_snippet(
             inlined |= not made[0].startswith("COPY")
             lines += made
         else:
-            lines.append(_run(line, image, replaced, inlined=inlined))
+            lines.append(_run(line, image, slot, replaced, inlined=inlined))
     if folders:
         lines.append(f"RUN install -d -m 1777 {' '.join(folders)}")
-    if not image.has_uv and any("uv pip" in line for line in lines):
-        lines.insert(0, _INSTALL_UV)
+    if not image.has_uv(slot) and any("uv pip" in line for line in lines):
+        lines[:0] = _INSTALL_UV
     return tuple(line.encode("utf-8", "surrogateescape") for line in lines)
 
 
-def _run(line: str, image: Image, replaced: Mapping[str, str], *, inlined: bool) -> str:
+def _run(line: str, image: Image, slot: KeyPath, replaced: Mapping[str, str], *, inlined: bool) -> str:
     for old, new in replaced.items():
         line = re.sub(re.escape(old) + r"(?=[:\"'\s]|$)", lambda _, new=new: new, line)  # type: ignore[misc]
-    if _CONSTRAINT in line and not image.mentions(CONSTRAINTS):
+    if _CONSTRAINT in line and not image.mentions(CONSTRAINTS, slot):
         # No constraints: an image of somebody else, whose environment may be a virtual one.
         line = line.replace(_CONSTRAINT, "").replace(_INSTALL, _INSTALL_ANYWHERE)
     return line.replace(f"/*/{_PROJECT}", f"/*/{_REQUIREMENTS}") if inlined else line

@@ -6,12 +6,13 @@ import json
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.formats.dockerfile import instructions, position
+from dagster_module_builder.formats.outline import KeyPath
 
 _FROM = re.compile(r"(?:--platform=\S+\s+)?(\S+)(?:\s+as\s+(\S+))?", re.IGNORECASE)
 _CONTINUED = re.compile(r"\\\s*\n\s*")
@@ -53,15 +54,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Image:
-    """A Dockerfile, read."""
+    """A Dockerfile, read: its own lines and its stages."""
 
-    text: str
+    own: tuple[bytes, ...]
     stages: tuple[Stage, ...]
-    block_line: int
 
-    def is_last(self, target: str | None) -> bool:
-        """Tell whether a target is the last stage, which the modules' blocks stand in."""
-        return target is None or (bool(self.stages) and self.stages[-1].name == target.lower())
+    @cached_property
+    def text(self) -> str:
+        """The file as text."""
+        return b"".join(self.own).decode("utf-8", "replace")
 
     def chain(self, target: str | None) -> list[Stage]:
         """Return a stage and those that it is made from, the first one first."""
@@ -107,19 +108,31 @@ class Image:
         """Return the user that a stage's image runs as; None where only its base knows."""
         return next((" ".join(one.words) for one in reversed([*self._all(target, "USER")])), None)
 
-    @cached_property
-    def has_uv(self) -> bool:
-        """Whether the program uv is there where the modules' blocks stand."""
-        chain = self.chain(None)
-        if any("astral-sh/uv" in stage.base for stage in chain):
-            return True
-        before = (one for stage in chain for one in stage.instructions if one.line < self.block_line)
-        return any(one.keyword in {"RUN", "COPY", "ADD"} and _UV.search(one.text) for one in before)
+    def shared_slot(self, targets: Iterable[str | None]) -> KeyPath | None:
+        """Return the slot in the last stage that all these targets are made from; None where there is none."""
+        chains = [self.chain(target) for target in targets]
+        shared = [stage for stage in chains[0] if all(stage in chain for chain in chains)] if chains else []
+        if not shared:
+            return None
+        if shared[-1] is self.stages[-1]:
+            return ()
+        return (shared[-1].name,) if shared[-1].name else None
 
-    def mentions(self, path: str) -> bool:
+    def _before_blocks(self, slot: KeyPath) -> list[Instruction]:
+        line = position(self.own, slot)
+        chain = self.chain(slot[0] if slot else None)
+        return [one for stage in chain for one in stage.instructions if one.line < line]
+
+    def has_uv(self, slot: KeyPath) -> bool:
+        """Whether the program uv is there where the modules' blocks stand."""
+        if any("astral-sh/uv" in stage.base for stage in self.chain(slot[0] if slot else None)):
+            return True
+        tools = (one for one in self._before_blocks(slot) if one.keyword in {"RUN", "COPY", "ADD"})
+        return any(_UV.search(one.text) for one in tools)
+
+    def mentions(self, path: str, slot: KeyPath) -> bool:
         """Tell whether something puts a file at this path before the modules' blocks."""
-        before = (one for stage in self.chain(None) for one in stage.instructions if one.line < self.block_line)
-        return any(path in one.text for one in before)
+        return any(path in one.text for one in self._before_blocks(slot))
 
     def copied(self, target: str | None) -> list[tuple[str, str]]:
         """Return what is copied from the context: each source, with its destination."""
@@ -145,4 +158,4 @@ def read_image(text: bytes) -> Image:
         elif stages:
             stages[-1][2].append(Instruction(first, keyword.decode(), arguments))
     made = tuple(Stage(name, base, tuple(inside)) for name, base, inside in stages)
-    return Image(text.decode("utf-8", "replace"), made, position(own))
+    return Image(tuple(own), made)

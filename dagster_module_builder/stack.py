@@ -28,6 +28,7 @@ _LOADS_CODE = re.compile(r"dagster-webserver|\bdagit\b|dagster-daemon|\bdagster\
 _SERVES_CODE = re.compile(r"\bcode-server\s+start\b|\bapi\s+grpc\b")
 _OTHER_TOOL = re.compile(r"\b(?:dagster|dg)\s+[a-z]")
 _NAMED_FOR_LOADING = re.compile(r"webserver|dagit|daemon")
+_PROGRAMS = {"dagster-webserver", "dagit", "dagster-daemon", "dagster", "dg"}
 _DAGSTER = re.compile(r"dagster|dagit", re.IGNORECASE)
 _IS_PATH = re.compile(r"[./~]")
 _SHORT_MOUNT = re.compile(r":(?![^{]*\})")
@@ -221,6 +222,12 @@ class Service:
             return shlex.split(self.command)
         except ValueError:
             return self.command.split()
+
+    @property
+    def starts_dagster(self) -> bool:
+        """Whether it starts one of Dagster's programs itself, and no script that might."""
+        names = {posixpath.basename(word) for word in self._command_words}
+        return self.loads_code and bool(names & _PROGRAMS)
 
     @cached_property
     def takes_env_file(self) -> bool:

@@ -6,11 +6,12 @@ The format is the Dockerfile reference's (https://docs.docker.com/reference/dock
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.blocks import Block, Layout, split_lines
 from dagster_module_builder.formats.line_file import LineFile
-from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.formats.outline import KeyPath, OutlineError
+from dagster_module_builder.formats.shared_file import Contribution, Place
 
 NAME = "Dockerfile"
 
@@ -19,6 +20,7 @@ _INSTRUCTION = re.compile(rb"\s*([A-Za-z]+)\s")
 _COMMENT = re.compile(rb"\s*#")
 #: From the first of these on, the last stage is about running the image and not about what it holds.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
+_STAGE_NAME = re.compile(rb"\sAS\s+(\S+)\s*$", re.IGNORECASE)
 #: A stage whose base left root behind goes back to it in order to install something.
 _BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
@@ -49,22 +51,65 @@ def text_lines(own: Sequence[bytes]) -> set[int]:
     return {line for first, end, _ in instructions(own) for line in range(first + 1, end)}
 
 
-def position(own: Sequence[bytes]) -> int:
-    """Return where the last stage turns from what the image holds to how it runs, comments above included."""
-    found = list(instructions(own))
-    last_stage = max((first for first, _, keyword in found if keyword == b"FROM"), default=-1)
-    running = (
-        first
-        for first, _, keyword in found
-        if first > last_stage and keyword in _RUNNING and not _BACK_TO_ROOT.match(own[first])
-    )
-    here = next(running, len(own))
-    while here < len(own) and here - 1 > last_stage and _COMMENT.match(own[here - 1]):
+def stages(own: Sequence[bytes]) -> list[tuple[int, str | None]]:
+    """Return the first line of each stage, with its name in lower case, if it has one."""
+    froms = (first for first, _, keyword in instructions(own) if keyword == b"FROM")
+    named = ((first, _STAGE_NAME.search(own[first])) for first in froms)
+    return [(first, found[1].decode().lower() if found else None) for first, found in named]
+
+
+def position(own: Sequence[bytes], path: KeyPath = ()) -> int:
+    """Return where a stage turns from what the image holds to how it runs, comments above included.
+
+    Args:
+        own: The file's own lines.
+        path: The stage's name; the last stage when empty.
+
+    Raises:
+        OutlineError: There is no such stage.
+    """
+    begin, end = _bounds(own, path)
+    inside = [(first, after, keyword) for first, after, keyword in instructions(own) if begin < first < end]
+    running = (first for first, _, keyword in inside if keyword in _RUNNING and not _BACK_TO_ROOT.match(own[first]))
+    here = next(running, None)
+    if here is None:
+        # A comment before the next stage is about that one.
+        return end if end == len(own) else max((after for _, after, _ in inside), default=begin + 1)
+    while here - 1 > begin and _COMMENT.match(own[here - 1]):
         here -= 1
     return here
 
 
-FILE = LineFile(NAME, text_lines, position)
+def _bounds(own: Sequence[bytes], path: KeyPath) -> tuple[int, int]:
+    found = stages(own)
+    if not path:
+        return (found[-1][0] if found else -1), len(own)
+    for number, (first, name) in enumerate(found):
+        if name == path[0]:
+            return first, found[number + 1][0] if number + 1 < len(found) else len(own)
+    raise OutlineError(0, f"there is no stage {path[0]!r}")
+
+
+class Dockerfile(LineFile):
+    """A Dockerfile: a slot in its last stage, and one in each other stage that has a name."""
+
+    def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
+        """Return the slot that each of these blocks (with its position) stands in."""
+        found = stages(layout.own) if blocks else []
+        return [_slot(found, at) for at, _ in blocks]
+
+    def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
+        """Return where each contribution goes."""
+        return [Place(position(layout.own, one.path), 0, one.mapping or ()) for one in contributions]
+
+
+def _slot(found: Sequence[tuple[int, str | None]], at: int) -> KeyPath:
+    inside = [name for first, name in found if first < at]
+    name = inside[-1] if inside else None
+    return (name,) if name and len(inside) < len(found) else ()
+
+
+FILE = Dockerfile(NAME, text_lines)
 
 
 def contributions(fragment: bytes) -> list[Contribution]:

@@ -1,0 +1,122 @@
+"""Modules go into workspaces that this program did not make, work there as far as Compose can tell, and leave no trace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder import integrate, settings
+from dagster_module_builder.errors import BuilderError
+from tests.corpus.workspaces import STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
+
+BOTH = ("sales-report", "notes")
+INTEGRATED = [case for case in cases() if not case.refused]
+REFUSED = [case for case in cases() if case.refused]
+
+
+def by_name(case: Case) -> str:
+    return case.path.name
+
+
+def laid_out(case: Case, folder: Path, modules: Modules) -> Path:
+    root = case.lay_out(folder / "ws")
+    modules.put(root, *BOTH)
+    return root
+
+
+def added(case: Case, root: Path) -> list[str]:
+    """Add both modules; return the services that run their code, as Compose's project tells by what was added to them."""
+    for name in BOTH:
+        integrate.add(root, name, code_services=case.code_services)
+    data = yaml.safe_load((root / settings.SERVICES / "docker-compose.yml").read_bytes())
+    return [name for name, service in data["services"].items() if "sales_report_db" in (service.get("depends_on") or ())]
+
+
+def test_the_corpus_is_as_large_as_it_has_to_be() -> None:
+    projects = {case.description["structure_of"] for case in cases() if "structure_of" in case.description}
+    assert len(cases()) >= 40
+    assert len(projects) >= 20
+
+
+@pytest.mark.parametrize("case", INTEGRATED, ids=by_name)
+def test_compose_accepts_the_result(case: Case, tmp_path: Path, modules: Modules, compose: Path) -> None:
+    root = laid_out(case, tmp_path, modules)
+    before = yaml.safe_load((root / settings.SERVICES / "docker-compose.yml").read_bytes())
+    assert added(case, root)
+    after = resolved(compose, root)
+    assert set(after.data["services"]) == {*before["services"], "sales_report_db"}
+
+
+@pytest.mark.parametrize("case", INTEGRATED, ids=by_name)
+def test_every_service_that_runs_code_has_what_a_module_needs(
+    case: Case, tmp_path: Path, modules: Modules, compose: Path
+) -> None:
+    root = laid_out(case, tmp_path, modules)
+    services = added(case, root)
+    after = resolved(compose, root)
+    for service in services:
+        environment = after.environment(service)
+        assert environment["SALES_REPORT_DB_HOST"] == "sales_report_db"
+        assert environment["SALES_REPORT_DB_PASSWORD"]
+        assert after.service(service)["depends_on"]["sales_report_db"]["condition"] in {"service_healthy", "service_started"}
+        assert after.networks(service) & after.networks("sales_report_db")
+        for name in BOTH:
+            assert code_of(root, after, service, name) == root / settings.PROJECTS / name / "src"
+    assert_outputs_last(after, services)
+
+
+def code_of(root: Path, after: Resolved, service: str, name: str) -> Path:
+    """Return the folder of this machine that a service loads a module from."""
+    given = location(root, name.replace("-", "_"))["working_directory"]
+    path = given if given.startswith("/") else str(Path(after.service(service)["working_dir"], given).resolve())
+    mounted = after.mounted(service, path)
+    assert mounted, f"{service} does not see {path}"
+    return Path(*mounted).resolve()
+
+
+def assert_outputs_last(after: Resolved, services: list[str]) -> None:
+    for name in ("sales_report", "notes"):
+        stores = {after.environment(service).get(STORAGE) or "/tmp/dagster_storage" for service in services}
+        assert len(stores) == 1
+        store = stores.pop()
+        if "://" not in store:
+            mounts = {after.mounted(service, f"{store}/{name}") for service in services}
+            assert len(mounts) == 1, f"the outputs of {name} are not shared: {mounts}"
+            assert None not in mounts, f"the outputs of {name} vanish"
+
+
+@pytest.mark.parametrize("case", INTEGRATED, ids=by_name)
+@pytest.mark.parametrize("order", [BOTH, BOTH[::-1]], ids=["first-in-first-out", "last-in-first-out"])
+def test_removal_gives_every_byte_back(case: Case, order: tuple[str, ...], tmp_path: Path, modules: Modules) -> None:
+    root = laid_out(case, tmp_path, modules)
+    before = bytes_of(root)
+    added(case, root)
+    assert bytes_of(root) != before
+    for name in order:
+        integrate.remove(root, name)
+    assert bytes_of(root) == before
+
+
+@pytest.mark.parametrize("case", INTEGRATED, ids=by_name)
+def test_the_order_of_addition_leaves_no_trace(case: Case, tmp_path: Path, modules: Modules) -> None:
+    results = []
+    for order in (BOTH, BOTH[::-1]):
+        root = laid_out(case, tmp_path / order[0], modules)
+        for name in order:
+            integrate.add(root, name, code_services=case.code_services)
+        results.append({file: text.replace(bytes(root), b"") for file, text in bytes_of(root).items()})
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=by_name)
+def test_a_refusal_says_why_and_changes_nothing(case: Case, tmp_path: Path, modules: Modules) -> None:
+    root = laid_out(case, tmp_path, modules)
+    before = bytes_of(root)
+    with pytest.raises(BuilderError) as refusal:
+        integrate.add(root, "sales-report", code_services=case.code_services)
+    assert case.refused
+    assert case.refused in str(refusal.value)
+    assert bytes_of(root) == before
+    assert not (root / settings.REGISTRY).exists()
