@@ -58,6 +58,8 @@ def test_a_storage_that_cannot_be_written_is_named(stack: Stack) -> None:
 def test_a_port_that_is_taken_is_named(stack: Stack) -> None:
     stack.command("workspace.down")
     with socket.socket() as other:
+        # Connections to the webserver that was there linger.
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", stack.port))
         other.listen()
         refused = stack.run("workspace.up", "--no-build")
