@@ -54,7 +54,7 @@ def set_text(root: Path, text: str) -> None:
 def test_an_environment_is_made_once(workspace: Path) -> None:
     start = time.monotonic()
     python = native_environment.shared_environment(workspace)
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 3
     assert python.is_relative_to(workspace / ".native")
     version = subprocess.run(
         [python, "-c", "import dagster; print(dagster.__version__)"], capture_output=True, text=True, check=True
@@ -256,7 +256,7 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        limit = time.monotonic() + 90
+        limit = time.monotonic() + 300
         while not graphql.is_up(url):
             assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
             assert time.monotonic() < limit
@@ -264,11 +264,11 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
         query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()
         request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert json.load(answer)["data"]["runsOrError"]["results"] == [{"status": "SUCCESS"}]
         # As a terminal does: to the whole group.
         os.killpg(process.pid, signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=240)
         assert b"Traceback" not in output
     finally:
         if process.poll() is None:
