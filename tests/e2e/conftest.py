@@ -45,7 +45,8 @@ def made_stack(
     stack = Stack(root, engine, image_names, free_port())
     stack.make()
     yield stack
-    stack.compose("down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "5")
+    stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+    stack.leave_layers()
 
 
 @pytest.fixture(scope="session")

@@ -122,6 +122,21 @@ class Stack:
         """Run ``docker compose`` for this workspace and return its standard output."""
         return Engine({**self.engine.environ, **self.images}).compose(self.services, *arguments)
 
+    def own_images(self) -> dict[str, str]:
+        """Return the images that are built for this workspace, by what they are for."""
+        return {"dagster": f"{self.project}-dagster", "code": f"{self.project}-shop_stock_code"}
+
+    def leave_layers(self) -> None:
+        """Remove the images, but leave one of each kind: the next workspace's are built from its layers."""
+        for kind, image in self.own_images().items():
+            last = f"dagster-e2e/last:{kind}"
+            if not self.engine.has_image(image):
+                continue
+            if self.engine.has_image(last):
+                self.engine.docker("image", "rm", last)
+            self.engine.docker("tag", image, last)
+            self.engine.docker("image", "rm", image)
+
     def inside(self, service: str, *command: str) -> str:
         """Run a command in a service's container and return its standard output."""
         return self.compose("exec", "--no-TTY", service, *command)

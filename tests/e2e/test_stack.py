@@ -80,7 +80,7 @@ def test_outputs_and_tables_outlive_the_containers(stack: Stack) -> None:
 
 
 def test_images_hold_no_secret_and_no_code(stack: Stack) -> None:
-    for image in _own_images(stack):
+    for image in stack.own_images().values():
         find = "find / -xdev -name .env -o -xdev -path '/workspace/*' -type f -o -xdev -name '*_dagster' -type d"
         found = stack.engine.docker("run", "--rm", "--network=none", "--user=0", image, "sh", "-c", find)
         assert found == "", image
@@ -118,11 +118,7 @@ def test_changed_code_runs_after_a_reload_and_rebuilds_nothing(stack: Stack) -> 
 def test_sizes_of_images_are_reported(stack: Stack, artifacts: Path) -> None:
     sizes = [
         stack.engine.docker("image", "ls", "--format", "{{.Repository}} {{.Size}}", image)
-        for image in _own_images(stack)
+        for image in stack.own_images().values()
     ]
     (artifacts / "image-sizes.txt").write_text("".join(sizes))
     assert len(sizes) == 2
-
-
-def _own_images(stack: Stack) -> list[str]:
-    return [f"{stack.project}-dagster", f"{stack.project}-shop_stock_code"]
