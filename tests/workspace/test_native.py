@@ -51,10 +51,9 @@ def set_text(root: Path, text: str) -> None:
     env.write_text("\n".join([*kept, f"WEATHER_TEXT='{text}'", ""]))
 
 
-def test_an_environment_is_made_once(workspace: Path) -> None:
-    start = time.monotonic()
+def test_an_environment_is_made_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dagster_module_builder.uv_program.run", None)
     python = native_environment.shared_environment(workspace)
-    assert time.monotonic() - start < 3
     assert python.is_relative_to(workspace / ".native")
     version = subprocess.run(
         [python, "-c", "import dagster; print(dagster.__version__)"], capture_output=True, text=True, check=True
