@@ -6,9 +6,10 @@ character offset and not by the line that the parser counts.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -22,8 +23,13 @@ LARGEST_FILE = 8 * 1024 * 1024
 DEEPEST_NESTING = 60
 
 KeyPath = tuple[str, ...]
+#: The own line on which a character stands.
+LineOf = Callable[[int], int]
 
 _COMMENT = re.compile(rb"\s*#")
+_DASH = re.compile(r"^ *(?=-\s)", re.MULTILINE)
+#: What YAML allows in a file (https://yaml.org/spec/1.1/#c-printable), but for surrogates, which UTF-8 has none of.
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ufeff\ufff0-\ufffd\U00010000-\U0010ffff]")
 
 
 class OutlineError(Exception):
@@ -54,6 +60,7 @@ class Outline:
         text = _decoded(own)
         self._starts = [0, *accumulate(map(len, _line_texts(text)))]
         self.text = text
+        self._aliases = _aliases(text, self._line_of)
         self.root = _composed(text, self._line_of)
         self._seen: dict[int, int] = {}
         self.keys = list(self._walk(self.root, ())) if self.root else []
@@ -66,8 +73,14 @@ class Outline:
         return self._line_of(node.start_mark.index)
 
     def column(self, node: yaml.Node) -> int:
-        """Return the column, in characters, at which a node begins."""
+        """Return the column, in characters, at which a node begins; a collection in block style: its keys or dashes."""
         index: int = node.start_mark.index
+        if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
+            # An anchor or a tag stands before the collection, mostly on the line above.
+            if isinstance(node, yaml.MappingNode):
+                index = node.value[0][0].start_mark.index
+            elif self.text[index] != "-" and (dash := _DASH.search(self.text, index)):
+                index = dash.end()
         return index - self._starts[self._line_of(index)]
 
     def _walk(self, node: yaml.Node, path: KeyPath) -> Iterator[Key]:
@@ -78,11 +91,27 @@ class Outline:
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if not node.flow_style:
+                    self._refuse_unusual(key)
                     yield Key(here, self.line(key), self.column(key), key, value)
                 yield from self._walk(value, here)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 yield from self._walk(item, (*path, str(index)))
+
+    def _refuse_unusual(self, key: yaml.Node) -> None:
+        # Behind "?", or behind a line break that is none to anybody but YAML, a key's column says nothing.
+        line = self.line(key)
+        before = self.text[self._starts[line] : key.start_mark.index]
+        if before.strip(" -"):
+            raise OutlineError(line, f"{before.strip()[:20]!r} before a key on the same line")
+
+    def repeated(self) -> Iterator[Key]:
+        """Return the keys that stand in their mapping a second time, which YAML's loaders accept silently."""
+        seen: set[KeyPath] = set()
+        for key in self.keys:
+            if key.path in seen and key.path[-1] != "<<":
+                yield key
+            seen.add(key.path)
 
     @cached_property
     def _by_path(self) -> dict[KeyPath, Key]:
@@ -109,12 +138,13 @@ class Outline:
     def last_line(self, node: yaml.Node) -> int:
         """Return the own line on which a node's deepest leaf ends."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
-            last = node.value[-1]
-            if not isinstance(last, tuple):
-                return max(self.line(last), self.last_line(last))
-            key, value = last
-            aliased = value.start_mark.index < key.end_mark.index
-            return self.line(key) if aliased else max(self.line(key), self.last_line(value))
+            last = node.value[-1][1] if isinstance(node.value[-1], tuple) else node.value[-1]
+            alias = self._aliases[bisect_left(self._aliases, node.end_mark.index) - 1] if self._aliases else -1
+            # An alias is the node that it stands for, which begins and ends elsewhere: around here, or above.
+            if last.start_mark.index <= node.start_mark.index or last.end_mark.index <= alias:
+                return self._line_of(alias)
+            first = self.line(node.value[-1][0]) if isinstance(node.value[-1], tuple) else self.line(last)
+            return max(first, self.last_line(last))
         if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
             return self._last_line_of_block_scalar(node)
         return self._line_of(max(node.end_mark.index - 1, node.start_mark.index))
@@ -239,25 +269,39 @@ def _line_texts(text: str) -> list[str]:
     return [line + "\n" for line in text.split("\n")]
 
 
-def _composed(text: str, line_of: Any) -> yaml.Node | None:
-    try:
-        _refuse_deep_nesting(text, line_of)
+def _composed(text: str, line_of: LineOf) -> yaml.Node | None:
+    with _refusals(text, line_of):
         return yaml.compose(text, Loader=yaml.CSafeLoader)
+
+
+def _aliases(text: str, line_of: LineOf) -> list[int]:
+    """Return where the aliases stand; refuse what is nested too deeply for a parser that recurses."""
+    # Only flow collections and "- - -" nest without a line of their own, so short files cannot be deep otherwise.
+    found: list[int] = []
+    depth = 0
+    with _refusals(text, line_of):
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            index = event.start_mark.index if event.start_mark else 0
+            if isinstance(event, yaml.AliasEvent):
+                found.append(index)
+            elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                depth += 1
+                if depth > DEEPEST_NESTING:
+                    raise OutlineError(line_of(index), "collections nested too deeply")
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                depth -= 1
+    return found
+
+
+@contextlib.contextmanager
+def _refusals(text: str, line_of: LineOf) -> Iterator[None]:
+    """Turn what the parser says into a refusal with its line."""
+    try:
+        yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise OutlineError(line_of(mark.index) if mark else 0, f"no valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        raise OutlineError(0, f"no valid YAML: {error}") from None
-
-
-def _refuse_deep_nesting(text: str, line_of: Any) -> None:
-    # Only flow collections and "- - -" nest without a line of their own, so short files cannot be deep otherwise.
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            depth += 1
-            if depth > DEEPEST_NESTING:
-                index = event.start_mark.index if event.start_mark else 0
-                raise OutlineError(line_of(index), "collections nested too deeply")
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            depth -= 1
+        found = _UNPRINTABLE.search(text)
+        reason = f"the character {found[0]!r}, which YAML does not allow" if found else f"no valid YAML: {error}"
+        raise OutlineError(line_of(found.start()) if found else 0, reason) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection, Sequence
 
 import yaml
@@ -51,6 +52,10 @@ class YamlFile:
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
         outline = Outline(layout.own)
+        for key in outline.repeated():
+            raise OutlineError(
+                key.line, f"'{'.'.join(key.path)}' stands there a second time, and only the last one counts"
+            )
         return [_place(outline, contribution) for contribution in contributions]
 
 
@@ -152,7 +157,9 @@ def _around(outline: Outline, node: yaml.Node) -> tuple[str, str]:
     line_start = node.start_mark.index - outline.column(node)
     line_end = outline.text.find("\n", node.end_mark.index)
     tail = outline.text[node.end_mark.index : line_end if line_end >= 0 else None]
-    return outline.text[line_start : node.start_mark.index], tail.strip()
+    # The byte-order mark is no part of the text.
+    mark = "\ufeff" if line_start == 0 and outline.own[0].startswith(codecs.BOM_UTF8) else ""
+    return mark + outline.text[line_start : node.start_mark.index], tail.strip()
 
 
 def _items(outline: Outline, node: yaml.CollectionNode) -> list[str]:
@@ -166,6 +173,10 @@ def _items(outline: Outline, node: yaml.CollectionNode) -> list[str]:
 
 def _emptied(layout: Layout, outline: Outline, key: Key) -> Scaffold:
     """Take an explicit ``null`` or ``~`` away, so that a block can stand beneath the key."""
+    if outline.line(key.value) != key.line:
+        raise OutlineError(
+            outline.line(key.value), f"a null for '{'.'.join(key.path)}' on a line of its own: delete it"
+        )
     before = layout.own[key.line]
     head, tail = _around(outline, key.value)
     ending = before[len(before.rstrip(b"\r\n")) :]
