@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import adopt, settings
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies
@@ -73,6 +73,7 @@ def add(
     dry_run: bool = False,
     force: bool = False,
     move: bool = False,
+    adopting: bool = False,
     code_services: Sequence[str] = (),
     checks: Sequence[Check] = (),
 ) -> Outcome:
@@ -84,6 +85,7 @@ def add(
         dry_run: Plan and check, but change nothing.
         force: Replace blocks of it that are there without the registry knowing them.
         move: Move its folder under ``projects/`` first, where it is elsewhere.
+        adopting: Take over what an older version, or a person, put there for it without marking it.
         code_services: The services that run code, where the compose file does not show it; the registry remembers them.
         checks: What looks at the plan before it is carried out.
 
@@ -93,18 +95,37 @@ def add(
     with locked(root) as recovered:
         workspace = replace(read_workspace(root), chosen_services=tuple(code_services))
         found = locate(root, name_or_path)
-        if workspace.registry.find(found.name):
+        entry = workspace.registry.find(found.name)
+        if entry and not adopt.is_old(entry):
             raise RefusedError(f"{found.name!r} is already integrated: use 'workspace.remove {found.name}' first.")
         with in_projects(root, found, move=move and not dry_run) as path:
             given = read_given(workspace, path)
-            refuse_clashes(workspace, [given])
-            plan = plan_changes(workspace, [given], [], force=force)
+            free = adopt.taken_over(workspace, [given.module], force=force)
+            refuse_clashes(free, [given])
+            plan = adopt.from_the_start(plan_changes(free, [given], [], force=force or entry is not None), workspace)
+            if (entry or free is not workspace) and not (adopting or force or dry_run):
+                adopt.refuse_unseen(plan, path.name, _what_is_there(entry))
             notes = [*recovered, *given.notes]
             return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks)
 
 
-def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False) -> Outcome:
+def _what_is_there(entry: Entry | None) -> str:
+    if entry:
+        return "The registry has an entry of an older version, without the digests of its blocks"
+    return "There are lines of its variables without a marker"
+
+
+def remove(
+    root: Path, name: str, *, dry_run: bool = False, force: bool = False, adopting: bool = False
+) -> Outcome:
     """Take a module out of the workspace; its project folder and its data stay.
+
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        dry_run: Plan, but change nothing.
+        force: Take out blocks that somebody edited.
+        adopting: Take out what an older version put there without recording or marking it.
 
     Raises:
         RefusedError: It is not integrated, or somebody edited its blocks and ``force`` is not given.
@@ -114,7 +135,11 @@ def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False)
         entry = workspace.registry.find(Path(name).name)
         if entry is None:
             raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
-        plan = plan_changes(workspace, [], [entry], force=force)
+        lines = adopt.unmarked(workspace, entry.name) if adopt.is_old(entry) else {}
+        free = adopt.without_lines(workspace, lines)
+        plan = adopt.from_the_start(plan_changes(free, [], [entry], force=force or adopt.is_old(entry)), workspace)
+        if adopt.is_old(entry) and not (adopting or force or dry_run):
+            adopt.refuse_unseen(plan, entry.name, _what_is_there(entry))
         return carry_out(workspace, plan, (entry.name,), recovered, dry_run=dry_run)
 
 

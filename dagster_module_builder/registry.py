@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dagster_module_builder import settings
 from dagster_module_builder.errors import DamagedFileError
 from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.formats.shared_file import Scaffold
 from dagster_module_builder.merge import Digests, Known, Merged
+from dagster_module_builder.names import ModuleNames
 
 VERSION = "1.0.0"
 
@@ -34,12 +36,12 @@ class Entry:
     @property
     def marker(self) -> str:
         """What its blocks are marked with."""
-        return str(self.data["marker"])
+        return str(self.data.get("marker") or ModuleNames(self.name).snake)
 
     @property
     def path(self) -> str:
         """Its folder, relative to the workspace's root where it lies inside."""
-        return str(self.data["path"])
+        return str(self.data.get("path") or settings.PROJECTS / self.name)
 
     @property
     def blocks(self) -> Mapping[str, str]:
@@ -158,7 +160,10 @@ def parse_registry(path: Path, text: bytes | None) -> Registry:
     try:
         data = json.loads(text)
         entries = data["integrated_modules"]
-        if not all(isinstance(entry[key], str) for entry in entries for key in ("name", "marker", "path")):
+        if not all(isinstance(entry["name"], str) for entry in entries):
+            raise TypeError
+        # Older versions wrote less; what is there has to be text.
+        if not all(isinstance(entry.get(key, ""), str) for entry in entries for key in ("marker", "path")):
             raise TypeError
         if len({entry["name"] for entry in entries}) != len(entries):
             raise TypeError

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_module_builder import adopt
 from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, read_given, refuse_clashes
 from dagster_module_builder.module import modules_in
 from dagster_module_builder.registry import Entry
@@ -44,8 +45,9 @@ def sync(
         given = [read_given(workspace, path) for path in modules_in(root)]
         vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
         taken = vanished if prune else []
-        refuse_clashes(workspace, given, leaving=[entry.name for entry in taken])
-        plan = plan_changes(workspace, given, taken, force=force)
+        free = adopt.taken_over(workspace, [one.module for one in given], force=True) if force else workspace
+        refuse_clashes(free, given, leaving=[entry.name for entry in taken])
+        plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
         names = tuple(one.module.path.name for one in given)
         outcome = carry_out(workspace, plan, names, recovered, dry_run=dry_run, checks=checks)
     return _told_apart(workspace, outcome, vanished, taken)
