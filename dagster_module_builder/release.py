@@ -20,7 +20,7 @@ OWN_FILES = ("RELEASE.json", "manifest.sha256")
 #: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
-_IDENTITY = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}")
+_IDENTITY = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class Staged:
         return [path_of(line) for line in self.manifest.splitlines()]
 
     def identity(self, now: datetime | None = None) -> str:
-        """Return the release's name: the time in UTC, and the commit's or the content's first eight digits."""
-        made = (now or datetime.now(timezone.utc)).strftime("%Y%m%dT%H%M%SZ")
+        """Return the release's name: the time in UTC (with milliseconds), and the commit's or the content's first eight digits."""
+        moment = now or datetime.now(timezone.utc)
+        made = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
 
 

@@ -546,6 +546,8 @@ class Conversation:
         for part in ("releases", "env", "shared", "venvs"):
             os.makedirs(self.of(module, part), mode=0o755, exist_ok=True)
         os.chmod(self.of(module, "env"), 0o700)
+        if any(os.path.exists(self.release(module, identity) + suffix) for suffix in ("", ".bad")):
+            raise RefusedError("exists", f"A release {identity} is on the host already: deploy again.")
         folder = self.release(module, identity) + ".tmp"
         os.mkdir(folder, 0o755)
         state = read_json(self.of(module, STATE), {})

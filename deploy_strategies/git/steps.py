@@ -41,8 +41,9 @@ class Git(Strategy):
             refuse_uncommitted(module, changed, allow_dirty=allow_dirty)
         refuse_unpushed(module, commit, allow_dirty=allow_dirty)
         tree = _tree(module, own, commit)
-        _refuse_submodules(module, tree)
-        return _staged(module, tree, Source(commit, branch or git(module, "symbolic-ref", "-q", "--short", "HEAD", fine=(0, 1)) or None))
+        _refuse_submodules(repository, tree)
+        here = branch or git(module, "symbolic-ref", "-q", "--short", "HEAD", fine=(0, 1)) or None
+        return _staged(repository, tree, Source(commit, here))
 
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
         """Have the commit on the host, and export it there."""
@@ -73,22 +74,22 @@ def _tree(module: Path, own: Mapping[str, Any], commit: str) -> str:
     return f"{commit}:{path.strip('/')}"
 
 
-def _refuse_submodules(module: Path, tree: str) -> None:
-    for line in git(module, "ls-tree", "-r", "-z", "--full-tree", tree).split("\0"):
+def _refuse_submodules(repository: Path, tree: str) -> None:
+    for line in git(repository, "ls-tree", "-r", "-z", "--full-tree", tree).split("\0"):
         if line.startswith("160000 "):
             raise RefusedError(
-                f"{line.partition(chr(9))[2]} in {module} is a submodule, which an export leaves empty: "
+                f"{line.partition(chr(9))[2]} is a submodule, which an export leaves empty: "
                 f"choose the strategy 'rsync', or take it out."
             )
 
 
-def _staged(module: Path, tree: str, source: Source) -> Staged:
+def _staged(repository: Path, tree: str, source: Source) -> Staged:
     lines, contents = [], {}
-    with tarfile.open(fileobj=io.BytesIO(git_bytes(module, "archive", "--format=tar", tree))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(git_bytes(repository, "archive", "--format=tar", tree))) as archive:
         for member in archive:
             if member.issym():
                 inside = not member.linkname.startswith("/") and not _leaves(member.name, member.linkname)
-                refuse_link(f"{module}/{member.name}", member.linkname, inside=inside)
+                refuse_link(member.name, member.linkname, inside=inside)
                 lines.append(manifest_line(member.name, "l", member.linkname.encode("utf-8", "surrogateescape")))
             elif member.isfile() and (file := archive.extractfile(member)):
                 contents[member.name] = file.read()

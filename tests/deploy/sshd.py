@@ -100,11 +100,12 @@ class SshHost:
         return _children(self.process.pid)
 
     def cut(self) -> None:
-        """Kill what serves connections, as a dying machine does."""
+        """Kill the processes of sshd that serve connections; what they started stays, without a connection."""
         for pid in self.sessions():
             for one in [*_children(pid), pid]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(one, signal.SIGKILL)
+                with contextlib.suppress(OSError):
+                    if Path(f"/proc/{one}/comm").read_text().startswith("sshd"):
+                        os.kill(one, signal.SIGKILL)
 
     def empty(self) -> None:
         """Remove what deployments left, read-only folders included."""

@@ -1,0 +1,331 @@
+"""Whatever breaks at whichever step: the old release serves, the lock is free, and the next command finds no scraps."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.deploy import Options, deploy
+from dagster_module_builder.deploy_status import status
+from dagster_module_builder.deployment import find
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.rollback import roll_back
+from tests import needs
+from tests.deploy.conftest import Site
+from tests.deploy.modules import set_value
+
+#: Every step before the new release counts; from "keep" on it does.
+STEPS = ["connect", "prepare", "transfer", "verify", "verified", "switch"]
+OPTIONS = Options(allow_dirty=True, settle=False)
+
+
+def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:
+    """Return a listener to the progress that does something at one step."""
+
+    def listen(_: str, now: str) -> None:
+        if now == step:
+            work()
+
+    return listen
+
+
+def assert_as_before(site: Site, release: str, files: dict[str, bytes]) -> None:
+    """The old release serves, nobody holds the lock, and the next command leaves no scraps."""
+    await_free(site)
+    assert {name: (site.host.base / name).read_bytes() for name in files} == files
+    assert site.current() == release
+    set_value(site.module, 77)
+    (outcome,) = site.deploy()
+    assert site.running() == outcome.releases["sales-report"]
+    assert not [name for name in site.releases() if name.endswith((".tmp", ".gone"))]
+    assert not [path for path in (site.host.base / "modules").iterdir() if path.name.startswith((".journal", ".temporary"))]
+    roll_back(find(site.root, "yoda"), release)
+    assert site.running() == release
+
+
+def await_free(site: Site, limit: float = 60) -> float:
+    started = time.monotonic()
+    while time.monotonic() - started < limit:
+        (found,) = status(find(site.root, "yoda"))
+        if "error" not in found and found["lock"] is None and not found["unfinished"]:
+            return time.monotonic() - started
+        time.sleep(0.2)
+    raise AssertionError(f"still locked: {found}")
+
+
+@pytest.fixture
+def served(quick: Site) -> tuple[Site, str, dict[str, bytes]]:
+    """Give a host on which a first release runs, and a second one that is ready to be deployed."""
+    (outcome,) = quick.deploy()
+    files = {name: (quick.host.base / name).read_bytes() for name in ("workspace.yaml", ".env", "modules/.registry")}
+    set_value(quick.module, 2)
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    return quick, outcome.releases["sales-report"], files
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_client_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
+    site, release, files = served
+
+    def run() -> None:
+        os.setsid()
+        deploy(find(site.root, "yoda"), OPTIONS, at(step, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+
+    client = multiprocessing.get_context("fork").Process(target=run)
+    client.start()
+    client.join(60)
+    assert client.exitcode == -signal.SIGKILL
+    assert_as_before(site, release, files)
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_connection_cut(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
+    site, release, files = served
+    with pytest.raises(BuilderError):
+        deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.cut))
+    assert_as_before(site, release, files)
+
+
+def test_connection_cut_while_dagster_loads(served: tuple[Site, str, dict[str, bytes]]) -> None:
+    site, release, files = served
+    cut = threading.Event()
+
+    def on_request(query: str) -> None:
+        if "reloadWorkspace" in query and not cut.is_set():
+            cut.set()
+            site.host.cut()
+
+    site.dagster.on_request = on_request
+    with pytest.raises(BuilderError, match="was lost"):
+        deploy(find(site.root, "yoda"), OPTIONS)
+    assert cut.is_set()
+    await_free(site)
+    assert site.running() == release
+    assert_as_before(site, release, files)
+
+
+def host_scripts(site: Site) -> list[int]:
+    """Return the processes of the host's side of a conversation."""
+    found = subprocess.run(["pgrep", "-f", "host_side.py"], capture_output=True, text=True, check=False).stdout.split()
+    environ = f"HOME={site.host.folder}".encode()
+    return [int(pid) for pid in found if environ in _environ(pid).split(b"\0")]
+
+
+def _environ(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("step", ["prepare", "verify", "verified", "switch"])
+def test_host_side_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
+    """As when the host's machine dies: nothing there can undo anything; the next command does."""
+    site, release, files = served
+
+    def kill() -> None:
+        for pid in host_scripts(site):
+            os.kill(pid, signal.SIGKILL)
+
+    with pytest.raises(BuilderError):
+        deploy(find(site.root, "yoda"), OPTIONS, at(step, kill))
+    assert_as_before(site, release, files)
+
+
+def test_host_side_killed_between_files(served: tuple[Site, str, dict[str, bytes]]) -> None:
+    site, release, files = served
+    killed = []
+
+    def on_request(query: str) -> None:
+        if "reloadWorkspace" in query and not killed:
+            killed.extend(host_scripts(site))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    site.dagster.on_request = on_request
+    with pytest.raises(BuilderError):
+        deploy(find(site.root, "yoda"), OPTIONS)
+    assert killed
+    (found,) = status(find(site.root, "yoda"))
+    assert found["unfinished"]
+    roll_back(find(site.root, "yoda"), release)
+    assert site.running() == site.current() == release
+    assert (site.host.base / ".env").read_bytes() == files[".env"]
+
+
+@pytest.mark.slow
+def test_partition_frees_the_lock_within_a_minute(served: tuple[Site, str, dict[str, bytes]]) -> None:
+    site, release, files = served
+    stopped: list[int] = []
+
+    def part() -> None:
+        for pid in site.host.sessions():
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+
+    client = threading.Thread(target=lambda: _quietly(site, at("verified", part)))
+    client.start()
+    while not stopped:
+        time.sleep(0.05)
+    assert await_free(site, 60) < 60
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    client.join(60)
+    assert not client.is_alive()
+    assert_as_before(site, release, files)
+
+
+def _quietly(site: Site, listen: Callable[[str, str], None]) -> None:
+    try:
+        deploy(find(site.root, "yoda"), OPTIONS, listen)
+    except BuilderError:
+        return
+
+
+@pytest.fixture
+def small_disk(quick: Site) -> Iterator[Site]:
+    """Give a host whose base path is on a file system of 80 MiB."""
+    needs.root()
+    base = quick.host.base
+    saved = {path.name: path.read_bytes() for path in base.iterdir() if path.is_file()}
+    command = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(base)]
+    needs.need(subprocess.run(command, check=False, capture_output=True).returncode == 0, "the right to mount a tmpfs")
+    try:
+        for name, text in saved.items():
+            (base / name).write_bytes(text)
+        (base / "modules").mkdir()
+        yield quick
+    finally:
+        subprocess.run(["umount", "-l", str(base)], check=True)
+
+
+def fill(site: Site, spare: int = 0) -> Path:
+    """Leave so many bytes free on the host."""
+    found = os.statvfs(site.host.base)
+    path = site.host.base / "filler"
+    with path.open("wb") as file, pytest.MonkeyPatch.context():
+        left = found.f_bavail * found.f_frsize - spare
+        try:
+            while left > 0:
+                left -= file.write(b"\0" * min(left, 1 << 20))
+        except OSError:
+            pass
+    return path
+
+
+def test_full_disk_is_refused_before_anything_moves(small_disk: Site) -> None:
+    (first,) = small_disk.deploy()
+    filler = fill(small_disk, 1 << 20)
+    set_value(small_disk.module, 2)
+    with pytest.raises(BuilderError, match="MiB free"):
+        small_disk.deploy()
+    assert small_disk.running() == first.releases["sales-report"]
+    filler.unlink()
+    small_disk.deploy()
+
+
+@pytest.mark.parametrize("step", ["transfer", "verify", "verified", "switch"])
+def test_full_disk_later(small_disk: Site, step: str) -> None:
+    (first,) = small_disk.deploy()
+    before = (small_disk.host.base / "workspace.yaml").read_bytes()
+    set_value(small_disk.module, "'" + "x" * 100_000 + "'")
+    with pytest.raises(BuilderError, match="No space left"):
+        deploy(find(small_disk.root, "yoda"), OPTIONS, at(step, lambda: fill(small_disk)))
+    (small_disk.host.base / "filler").unlink()
+    await_free(small_disk)
+    assert small_disk.running() == small_disk.current() == first.releases["sales-report"]
+    assert (small_disk.host.base / "workspace.yaml").read_bytes() == before
+    small_disk.deploy()
+
+
+def test_twenty_deployers_at_once(quick: Site) -> None:
+    """All that wait get their turn, one after the other, and what is there in the end is whole."""
+    made: list[str] = []
+    refused: list[str] = []
+
+    def race() -> None:
+        try:
+            made.append(quick.deploy(wait=120.0, keep=50)[0].releases["sales-report"])
+        except BuilderError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=race) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200)
+    assert not refused
+    assert len(set(made)) == 20
+    assert set(quick.releases()) == set(made)
+    assert quick.running() == quick.current()
+    assert quick.current() in made
+    await_free(quick)
+
+
+def test_second_deployer_hears_who_holds_it(quick: Site) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        reached.set()
+        go_on.wait(30)
+
+    first = threading.Thread(target=lambda: deploy(find(quick.root, "yoda"), OPTIONS, at("verified", hold)))
+    first.start()
+    assert reached.wait(30)
+    try:
+        with pytest.raises(BuilderError, match=r"has been deploying here since 20.*--wait"):
+            quick.deploy()
+    finally:
+        go_on.set()
+        first.join(60)
+    assert quick.running() == quick.current()
+
+
+def test_file_changed_by_somebody_meanwhile(quick: Site) -> None:
+    (first,) = quick.deploy()
+    set_value(quick.module, 2)
+    path = quick.host.base / "workspace.yaml"
+    changed = path.read_bytes() + b"# typed by a person\n"
+    with pytest.raises(BuilderError, match="changed meanwhile"):
+        deploy(find(quick.root, "yoda"), OPTIONS, at("verified", lambda: path.write_bytes(changed)))
+    assert path.read_bytes() == changed
+    assert quick.running() == first.releases["sales-report"]
+    quick.deploy()
+    assert b"# typed by a person" in path.read_bytes()
+
+
+def test_edited_block_is_not_lost(quick: Site) -> None:
+    quick.deploy()
+    path = quick.host.base / "workspace.yaml"
+    edited = path.read_bytes().replace(b"location_name: sales_report", b"location_name: sales_report # mine")
+    path.write_bytes(edited)
+    with pytest.raises(BuilderError, match="edited by hand"):
+        quick.deploy()
+    assert path.read_bytes() == edited
+    quick.deploy(force=True)
+
+
+@pytest.mark.parametrize("tool", ["rsync", "python3"])
+def test_tool_missing_on_the_host(quick: Site, tool: str, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "python3", "git", "env"):
+        if name != tool:
+            (programs / name).symlink_to(needs.program(name))
+    quick.host.stop()
+    (quick.host.folder / "sshd_config").unlink()
+    quick.host.environ["PATH"] = str(programs)
+    for name in ("host_key", "host_key.pub", "sshd.log"):
+        (quick.host.folder / name).unlink()
+    quick.host.start()
+    (quick.module / "deploy/yoda/known_hosts").write_text(quick.host.known_hosts_line)
+    with pytest.raises(BuilderError, match=f"{tool} is not installed on the host"):
+        quick.deploy()

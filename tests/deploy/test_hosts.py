@@ -1,0 +1,110 @@
+"""Several hosts: all of them switch, or none does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.deploy import Options, deploy
+from dagster_module_builder.deployment import find
+from dagster_module_builder.errors import BuilderError, RefusedError
+from tests.deploy.conftest import Sites, quick_sites
+from tests.deploy.modules import set_value
+
+OPTIONS = Options(allow_dirty=True, settle=False)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Sites]:
+    yield from quick_sites(tmp_path, 3)
+
+
+def running(sites: Sites) -> list[str]:
+    return [site.running() for site in sites.sites]
+
+
+def test_all_get_the_same_release(three: Sites) -> None:
+    outcomes = three.deploy()
+    (release,) = {one.releases["sales-report"] for one in outcomes}
+    assert running(three) == [release] * 3
+
+
+def test_one_fails_in_verify(three: Sites) -> None:
+    old = three.deploy()[0].releases["sales-report"]
+    set_value(three.module, 2)
+    bad = three.sites[1]
+    (bad.host.folder / "python").write_text("#!/bin/sh\necho it cannot be loaded here; exit 1\n")
+    (bad.host.folder / "python").chmod(0o755)
+    data = (three.module / "deploy/yoda/deployment.yaml").read_text()
+    python = three.sites[0].host.folder / "python"
+    (three.module / "deploy/yoda/deployment.yaml").write_text(data.replace(str(python), "python"))
+    for site in three.sites:
+        with_path(site.host.folder / "python", site.host)
+    with pytest.raises(BuilderError, match=rf"(?s)Nothing was switched: 1 of 3.*{bad.host.port}.*cannot be loaded here"):
+        three.deploy()
+    assert running(three) == [old] * 3
+    assert [site.releases() for site in three.sites] == [[old]] * 3
+
+
+def with_path(python: Path, host: object) -> None:
+    """Let ``python`` be found on the host's PATH."""
+    host.stop()
+    host.environ["PATH"] = f"{python.parent}:/usr/bin:/bin"
+    lines = [line for line in (host.folder / "sshd_config").read_text().splitlines() if not line.startswith("SetEnv")]
+    lines.append(f'SetEnv HOME="{host.folder}" PATH="{host.environ["PATH"]}"')
+    (host.folder / "sshd_config").write_text("\n".join(lines) + "\n")
+    (host.folder / "sshd.log").unlink()
+    host.start()
+
+
+def test_one_fails_in_health(three: Sites) -> None:
+    old = three.deploy()[0].releases["sales-report"]
+    set_value(three.module, 2)
+    bad = three.sites[2]
+    original = bad.dagster.reload
+
+    def fails() -> None:
+        original()
+        if bad.running() != old:
+            bad.dagster.known["sales_report"]["error"] = "Dagster is out of memory"
+
+    bad.dagster.reload = fails
+    with pytest.raises(BuilderError, match="put back everywhere: 1 of 3.*\n.*out of memory"):
+        three.deploy()
+    assert running(three) == [old] * 3
+    assert [site.current() for site in three.sites] == [old] * 3
+
+
+def test_one_is_changed_meanwhile(three: Sites) -> None:
+    old = three.deploy()[0].releases["sales-report"]
+    set_value(three.module, 2)
+    path = three.sites[0].host.base / "workspace.yaml"
+
+    def touch(host: str, step: str) -> None:
+        if step == "verified" and host.startswith(three.sites[0].host.address + ":"):
+            path.write_bytes(path.read_bytes() + b"# mine\n")
+
+    with pytest.raises(BuilderError, match="changed meanwhile"):
+        deploy(find(three.root, "yoda"), OPTIONS, touch)
+    assert running(three) == [old] * 3
+
+
+def test_one_is_away(three: Sites) -> None:
+    old = three.deploy()[0].releases["sales-report"]
+    set_value(three.module, 2)
+    three.sites[1].host.stop()
+    with pytest.raises(BuilderError, match="(?s)Nothing was switched.*cannot be reached"):
+        three.deploy()
+    assert running(three) == [old] * 3
+
+
+def test_only_some_hosts_and_then_the_rest(three: Sites) -> None:
+    first = three.deploy(hosts=[three.sites[0].host.address])
+    assert [one.host for one in first] == [f"{three.sites[0].host.address}:{three.sites[0].host.port}"]
+    rest = three.deploy(only_failed=True)
+    assert len(rest) == 2
+    assert all(running(three))
+    with pytest.raises(RefusedError, match="is no host of this deployment"):
+        three.deploy(hosts=["192.0.2.9"])

@@ -1,0 +1,185 @@
+"""git, a strategy made up on the spot, and what no strategy releases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder.deployment import find
+from dagster_module_builder.errors import BuilderError, RefusedError
+from tests.deploy.conftest import Site, quick_sites
+from tests.deploy.modules import set_value
+
+
+def git(folder: Path, *arguments: str) -> str:
+    settings = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "protocol.file.allow=always"]
+    return subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def by_git(tmp_path: Path) -> Iterator[Site]:
+    for sites in quick_sites(tmp_path, 1, "git"):
+        site = sites.sites[0]
+        (site.root / ".gitignore").write_text("deploy/\n__pycache__/\n")
+        git(site.root, "init", "-q", "-b", "main")
+        git(site.root, "add", "-A")
+        git(site.root, "commit", "-qm", "first")
+        yield site
+
+
+def settings(site: Site, **changes: object) -> None:
+    path = site.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data.setdefault("git", {}).update(changes)
+    path.write_text(yaml.safe_dump(data))
+
+
+def test_pushed_commit_is_exported(by_git: Site) -> None:
+    (first,) = by_git.deploy(allow_dirty=False)
+    release = first.releases["sales-report"]
+    assert release.endswith(git(by_git.root, "rev-parse", "HEAD")[:8])
+    assert by_git.running() == release
+    set_value(by_git.module, 2)
+    with pytest.raises(RefusedError, match="not committed"):
+        by_git.deploy(allow_dirty=False)
+    by_git.deploy(allow_dirty=True)
+    assert "VALUE = 1" in (by_git.there / "current/src/sales_report_dagster/value.py").read_text()
+    git(by_git.root, "commit", "-qam", "second")
+    by_git.deploy(allow_dirty=False)
+    assert "VALUE = 2" in (by_git.there / "current/src/sales_report_dagster/value.py").read_text()
+    assert by_git.host.connections() == 6
+
+
+def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "init", "-q", "--bare", str(origin))
+    git(by_git.root, "remote", "add", "origin", str(origin))
+    settings(by_git, repository=str(origin), branch="main")
+    with pytest.raises(RefusedError, match="on no remote"):
+        by_git.deploy(allow_dirty=False)
+    git(by_git.root, "push", "-q", "origin", "main")
+    (first,) = by_git.deploy(allow_dirty=False)
+    assert by_git.running() == first.releases["sales-report"]
+    set_value(by_git.module, 2)
+    git(by_git.root, "commit", "-qam", "second")
+    with pytest.raises(BuilderError, match="Is commit .* pushed"):
+        by_git.deploy(allow_dirty=True)
+    assert by_git.running() == first.releases["sales-report"]
+
+
+def test_vanished_branch(by_git: Site) -> None:
+    settings(by_git, branch="release")
+    with pytest.raises(RefusedError, match="no branch 'release' here any more"):
+        by_git.deploy()
+
+
+def test_submodules_are_refused(by_git: Site, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    git(other, "commit", "-q", "--allow-empty", "-m", "x")
+    git(by_git.root, "submodule", "--quiet", "add", str(other), "projects/sales-report/vendor")
+    git(by_git.root, "commit", "-qm", "with a submodule")
+    with pytest.raises(RefusedError, match="is a submodule"):
+        by_git.deploy()
+
+
+@pytest.mark.parametrize("strategy", ["git", "rsync"])
+def test_lfs_pointers_are_refused(by_git: Site, strategy: str) -> None:
+    (by_git.module / "big.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    git(by_git.root, "add", "-A")
+    git(by_git.root, "commit", "-qm", "pointer")
+    path = by_git.module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace("strategy: git", f"strategy: {strategy}"))
+    with pytest.raises(RefusedError, match=r"big.bin is a pointer of Git LFS"):
+        by_git.deploy()
+
+
+def test_links_that_lead_outside_are_refused(quick: Site) -> None:
+    (quick.module / "outside").symlink_to("/etc/passwd")
+    with pytest.raises(RefusedError, match="outside the module"):
+        quick.deploy()
+
+
+def test_links_programs_and_odd_names_arrive(quick: Site) -> None:
+    (quick.module / "inside").symlink_to("src/sales_report_dagster/value.py")
+    (quick.module / "a name with 'quotes' $(x) ü\nand more").write_text("x")
+    (quick.module / "run.sh").write_text("#!/bin/sh\n")
+    (quick.module / "run.sh").chmod(0o755)
+    quick.deploy()
+    current = quick.there / "current"
+    assert (current / "inside").readlink() == Path("src/sales_report_dagster/value.py")
+    assert (current / "a name with 'quotes' $(x) ü\nand more").read_text() == "x"
+    assert (current / "run.sh").stat().st_mode & 0o777 == 0o555
+
+
+def test_file_that_changed_without_another_size_or_time(quick: Site) -> None:
+    quick.deploy()
+    (path,) = quick.module.glob("src/*/value.py")
+    before = path.stat()
+    set_value(quick.module, 7)
+    import os
+
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    quick.deploy()
+    assert "VALUE = 7" in (quick.there / "current/src/sales_report_dagster/value.py").read_text()
+
+
+def test_base_path_with_blanks_and_quotes(quick: Site) -> None:
+    base = quick.host.folder / "a 'b' \"c\" $(touch oops) ü"
+    quick.host.base.rename(base)
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["base_path"] = f"~/{base.name}"
+    path.write_text(yaml.safe_dump(data))
+    quick.dagster.base = base
+    (outcome,) = quick.deploy()
+    quick.deploy()
+    assert (base / "modules/sales-report/releases" / outcome.releases["sales-report"]).is_dir()
+    assert not list(quick.host.folder.rglob("oops"))
+
+
+STEPS = '''
+import io, tarfile
+from dagster_module_builder.release import Source, stage_folder
+from deploy_strategies.base import Strategy
+
+class Tar(Strategy):
+    tools_there = ("tar",)
+
+    def stage(self, module, own, *, allow_dirty):
+        return stage_folder(module, [".env*", "deploy", "__pycache__"], Source())
+
+    def transfer(self, module, own, staged, place):
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+            for path in staged.paths:
+                archive.add(module / path, path)
+        place.run("tar", "-xzf", "-", "-C", place.folder, given=packed.getvalue())
+'''
+
+
+def test_strategy_made_up_on_the_spot(quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "strategies/tar"
+    folder.mkdir(parents=True)
+    (folder / "cookiecutter.json").write_text('{"deployment": "x"}')
+    (folder / "schema.json").write_text('{"properties": {"tar": {"type": "object", "required": ["level"]}}}')
+    (folder / "steps.py").write_text(STEPS)
+    monkeypatch.setenv("DAGSTER_MODULE_BUILDER_STRATEGIES", str(folder.parent))
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace("strategy: rsync", "strategy: tar\ntar: {}"))
+    with pytest.raises(RefusedError, match="tar must contain"):
+        find(quick.root, "yoda")
+    path.write_text(path.read_text().replace("tar: {}", "tar: {level: 1}"))
+    (outcome,) = quick.deploy()
+    assert quick.running() == outcome.releases["sales-report"]
+    before = quick.host.connections()
+    quick.deploy()
+    assert quick.host.connections() - before == 1
+    assert "deploy_strategies.steps_of_tar" in sys.modules
