@@ -82,6 +82,15 @@ class Layout:
         above = (block for at, blocks in self.placed.items() if at <= position for block in blocks)
         return position + 1 + sum(len(block.lines) for block in above)
 
+    def line_of(self, position: int, block: Block) -> int:
+        """Return where a block at ``position`` begins in the whole file, counted from 1."""
+        above = [other for at, blocks in self.placed.items() if at < position for other in blocks]
+        for other in self.placed[position]:
+            if other is block:
+                break
+            above.append(other)
+        return position + 1 + sum(len(other.lines) for other in above)
+
     def blocks(self) -> list[tuple[int, Block]]:
         """Return every block with its position, from the top of the file."""
         return [(at, block) for at in sorted(self.placed) for block in self.placed[at]]

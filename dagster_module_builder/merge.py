@@ -80,6 +80,7 @@ def merge(
         EditedBlockError: A block is not as it was put there, and ``force`` is not given.
     """
     try:
+        blocks_by_slot(path, kind, layout, _crowded(layout, known))
         kept = _drop(path, kind, layout, changes, known, force=force)
         wanted = [
             (marker, contribution)
@@ -140,16 +141,26 @@ def blocks_by_slot(
     names = set(marker_names)
     found = [(at, block) for at, block in layout.blocks() if block.marker in names]
     slots = kind.slots_of(layout, found)
-    counted = Counter((block.marker, slot) for slot, (_, block) in zip(slots, found, strict=True))
+    lines: dict[tuple[str, KeyPath], list[int]] = {}
     for slot, (at, block) in zip(slots, found, strict=True):
-        if counted[block.marker, slot] > 1:
+        lines.setdefault((block.marker, slot), []).append(layout.line_of(at, block))
+    for (marker, slot), there in lines.items():
+        if len(there) > 1:
             where = f" in '{'.'.join(slot)}'" if slot else ""
-            reason = f"{counted[block.marker, slot]} blocks of {block.marker!r}{where}, where there can be one"
-            raise unsafe(path, layout.line_number(at), reason)
+            listed = ", ".join(map(str, there))
+            raise unsafe(
+                path, there[0], f"{len(there)} blocks of {marker!r}{where} (lines {listed}), where there can be one"
+            )
     by_marker: dict[str, dict[KeyPath, tuple[int, Block]]] = {name: {} for name in marker_names}
     for slot, located in zip(slots, found, strict=True):
         by_marker[located[1].marker][slot] = located
     return by_marker
+
+
+def _crowded(layout: Layout, known: Known) -> list[str]:
+    """Return the markers that have more blocks than they were given, so that one of them may stand twice in a slot."""
+    counted = Counter(block.marker for _, block in layout.blocks())
+    return [marker for marker, count in counted.items() if count > len(known.digests.get(marker, "1"))]
 
 
 def _drop(
@@ -172,7 +183,7 @@ def _drop(
                 kept.setdefault(marker, {})[slot] = block.digest
                 continue
             if block.digest != remembered and not force:
-                raise EditedBlockError(path, layout.line_number(at), marker, known=remembered is not None)
+                raise EditedBlockError(path, layout.line_of(at, block), marker, known=remembered is not None)
             layout.discard(at, block)
     return kept
 

@@ -78,7 +78,7 @@ def _blocks_of(
 ) -> Iterator[Finding]:
     known = workspace.known[file].digests.get(marker, {})
     for slot, (position, block) in slots.items():
-        where = f"{workspace.path(file)}:{workspace.layouts[file].line_number(position)}"
+        where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
             mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
             yield Finding("error", f"a block of {marker!r}, which the registry does not know", where, mend)
