@@ -15,6 +15,7 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_H
 _NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
 _UP_HELP = "Build and start what changed, as 'workspace.up' does."
+_ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
 _FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 
 
@@ -77,9 +78,12 @@ def init(
         "dry-run": DRY_RUN_HELP,
         "no-check": _NO_CHECK_HELP,
         "force": "Replace blocks of it that are there without the registry knowing them.",
+        "adopt": _ADOPT_HELP,
         "up": _UP_HELP,
         "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
+        "code-service": "A service that runs code, where the compose file does not show which do; may be given more than once.",
     },
+    iterable=["code_service"],
 )
 def add(
     _context: Context,
@@ -88,15 +92,26 @@ def add(
     dry_run: bool = False,
     no_check: bool = False,
     force: bool = False,
+    adopt: bool = False,
     move: bool = False,
     up: bool = False,
+    code_service: Sequence[str] | None = None,
 ) -> None:
     """Bring a module into the workspace."""
     from dagster_module_builder import integrate  # noqa: PLC0415
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
-    outcome = integrate.add(where, name, dry_run=dry_run, force=force, move=may_move, checks=_checks(no_check=no_check))
+    outcome = integrate.add(
+        where,
+        name,
+        dry_run=dry_run,
+        force=force,
+        adopting=adopt,
+        move=may_move,
+        code_services=code_service or (),
+        checks=_checks(no_check=no_check),
+    )
     _say_outcome(outcome, where, "Added", "to")
     _tell_dagster(outcome, where, start=up)
     if not dry_run:
@@ -128,6 +143,7 @@ def _wants_move(root: Path, name: str) -> bool:
         "delete-data": "Delete its volumes, and its folders of data inside the workspace, too.",
         "yes": YES_HELP,
         "force": _FORCE_HELP,
+        "adopt": _ADOPT_HELP,
         "up": _UP_HELP,
     },
 )
@@ -139,6 +155,7 @@ def remove(
     delete_data: bool = False,
     yes: bool = False,
     force: bool = False,
+    adopt: bool = False,
     up: bool = False,
 ) -> None:
     """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
@@ -151,7 +168,7 @@ def remove(
         if not dry_run and not console.confirmed("Delete all of that?", yes=yes):
             console.tell("Nothing was changed.")
             return
-    outcome = integrate.remove(where, name, dry_run=dry_run, force=force)
+    outcome = integrate.remove(where, name, dry_run=dry_run, force=force, adopting=adopt)
     _say_outcome(outcome, where, "Removed", "from")
     _tell_dagster(outcome, where, start=up)
     if doomed is not None and not dry_run:
