@@ -25,3 +25,35 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(terminal: Terminal, tmp_p
     assert "[6/6] remove" in result.stderr
     assert list(temporary.iterdir()) == []
     assert [path.name for path in Path(terminal.environment["HOME"]).iterdir() if path.name != ".cache"] == []
+
+
+@pytest.mark.dagster
+def test_an_integrated_workspace_loads_in_dagster(workspace: Terminal) -> None:
+    needs.registry()
+    workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    workspace.done("new", "sales", "--database", "postgresql", "--governance", "enterprise", "--workspace", "yes")
+    workspace.done("new", "other", "--database", "none", "--code-server", "own", "--workspace", "yes")
+    assert workspace.done("workspace.validate", "--load").strip() == "Everything is in order."
+    broken = workspace.root / "projects/sales/src/sales_dagster/assets.py"
+    broken.write_text(broken.read_text() + "\nraise RuntimeError('broken on purpose')\n")
+    assert "broken on purpose" in workspace.run("workspace.validate", "--load").stdout
+
+
+@pytest.mark.dagster
+def test_requirements_that_do_not_fit_together_are_refused_by_name(workspace: Terminal) -> None:
+    needs.registry()
+    workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    for name, wanted in (("one", "attrs==23.1.0"), ("two", "attrs==25.3.0")):
+        workspace.done("new", name, "--starter", "empty", "--governance", "quick")
+        project = workspace.root / "projects" / name / "pyproject.toml"
+        project.write_text(project.read_text().replace("dependencies = [", f'dependencies = [\n    "{wanted}",', 1))
+    lock = workspace.root / "services/dagster/constraints.txt"
+    lock.write_text(
+        "".join(line for line in lock.read_text().splitlines(keepends=True) if not line.startswith("attrs=="))
+    )
+    workspace.done("workspace.add", "one")
+    before = workspace.shared_files()
+    said = workspace.refused("workspace.add", "two")
+    assert "one and two" in said
+    assert "attrs==23.1.0" in said
+    assert workspace.shared_files() == before
