@@ -366,7 +366,9 @@ def _image(
         return list(given)
     replaced = {_template_path(around, host): path for host, path in paths.items()}
     kept = () if all(service.runs_as_root for service in built) else storage
-    body = fitted_snippet(built, slot, module, given[0].mapping or (), replaced, kept, around.stack.read, findings.reasons)
+    body = fitted_snippet(
+        built, slot, module, given[0].mapping or (), replaced, kept, around.stack.read, findings.reasons
+    )
     return [Contribution(slot, mapping=body)]
 
 

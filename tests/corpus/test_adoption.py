@@ -26,9 +26,17 @@ def old(tmp_path: Path, modules: Modules) -> tuple[Path, dict[str, bytes]]:
     modules.put(root, "sales-report")
     integrate.add(root, "sales-report")
     registry = root / settings.REGISTRY
-    registry.write_text(json.dumps({**json.loads(registry.read_bytes()), "integrated_modules": [{"name": "sales-report"}]}))
+    registry.write_text(
+        json.dumps({**json.loads(registry.read_bytes()), "integrated_modules": [{"name": "sales-report"}]})
+    )
     env = root / settings.SERVICES / ".env"
-    env.write_bytes(b"".join(line for line in env.read_bytes().splitlines(keepends=True) if b"# BEGIN" not in line and b"# END" not in line))
+    env.write_bytes(
+        b"".join(
+            line
+            for line in env.read_bytes().splitlines(keepends=True)
+            if b"# BEGIN" not in line and b"# END" not in line
+        )
+    )
     return root, before
 
 
@@ -52,7 +60,9 @@ def test_an_entry_without_digests_is_taken_over_and_can_be_removed(old: tuple[Pa
     assert bytes_of(root) == before
 
 
-def test_an_entry_without_digests_is_removed_with_its_lines_once_they_were_shown(old: tuple[Path, dict[str, bytes]]) -> None:
+def test_an_entry_without_digests_is_removed_with_its_lines_once_they_were_shown(
+    old: tuple[Path, dict[str, bytes]],
+) -> None:
     root, before = old
     there = bytes_of(root)
     with pytest.raises(BuilderError, match="--adopt") as refusal:

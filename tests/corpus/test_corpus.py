@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from dagster_module_builder import integrate, settings
 from dagster_module_builder.errors import BuilderError
-from tests.corpus.workspaces import STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
+from dagster_module_builder.initialize import initialize
+from dagster_module_builder.sync import sync
+from dagster_module_builder.workspace import read_workspace
+from tests.corpus.workspaces import CASES, STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
 
 BOTH = ("sales-report", "notes")
 INTEGRATED = [case for case in cases() if not case.refused]
@@ -31,7 +35,9 @@ def added(case: Case, root: Path) -> list[str]:
     for name in BOTH:
         integrate.add(root, name, code_services=case.code_services)
     data = yaml.safe_load((root / settings.SERVICES / "docker-compose.yml").read_bytes())
-    return [name for name, service in data["services"].items() if "sales_report_db" in (service.get("depends_on") or ())]
+    return [
+        name for name, service in data["services"].items() if "sales_report_db" in (service.get("depends_on") or ())
+    ]
 
 
 def test_the_corpus_is_as_large_as_it_has_to_be() -> None:
@@ -60,7 +66,10 @@ def test_every_service_that_runs_code_has_what_a_module_needs(
         environment = after.environment(service)
         assert environment["SALES_REPORT_DB_HOST"] == "sales_report_db"
         assert environment["SALES_REPORT_DB_PASSWORD"]
-        assert after.service(service)["depends_on"]["sales_report_db"]["condition"] in {"service_healthy", "service_started"}
+        assert after.service(service)["depends_on"]["sales_report_db"]["condition"] in {
+            "service_healthy",
+            "service_started",
+        }
         assert after.networks(service) & after.networks("sales_report_db")
         for name in BOTH:
             assert code_of(root, after, service, name) == root / settings.PROJECTS / name / "src"
@@ -120,3 +129,71 @@ def test_a_refusal_says_why_and_changes_nothing(case: Case, tmp_path: Path, modu
     assert case.refused in str(refusal.value)
     assert bytes_of(root) == before
     assert not (root / settings.REGISTRY).exists()
+
+
+@pytest.mark.parametrize("name", ["sales-report", "notes", "forecast"])
+def test_our_own_workspace_has_everything_already(name: str, tmp_path: Path, modules: Modules) -> None:
+    root = tmp_path / "ws"
+    initialize(root)
+    modules.put(root, name)
+    given = integrate.read_given(read_workspace(root), root / settings.PROJECTS / name)
+    fragments = root / settings.PROJECTS / name / settings.FRAGMENTS
+    snippet, entry = given.contributions["Dockerfile"], given.contributions["workspace.yaml"]
+    assert b"\n".join(snippet[0].mapping or ()) == (fragments / "dockerfile.snippet").read_bytes().rstrip(b"\n")
+    assert yaml.safe_load(b"\n".join(entry[0].sequence or ())) == load(fragments / "workspace.yaml")["load_from"]
+    wanted = load(fragments / "docker-compose.yml") or {}
+    slots = {".".join(one.path): load_lines(one.mapping) for one in given.contributions["docker-compose.yml"]}
+    code = wanted.pop("x-dagster-code", {})
+    services = ("dagster_webserver", "dagster_daemon")
+    assert slots == wanted | {f"services.{service}.{key}": value for service in services for key, value in code.items()}
+    assert given.contributions["dagster.yaml"] == []
+    assert given.notes == ()
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_bytes())
+
+
+def load_lines(lines: tuple[bytes, ...] | None) -> Any:
+    return yaml.safe_load(b"\n".join(lines or ()))
+
+
+def test_a_code_server_of_its_own_needs_what_our_workspace_has(tmp_path: Path, modules: Modules) -> None:
+    root = Case(CASES / "d4bl-ai-agent").lay_out(tmp_path / "ws")
+    modules.put(root, "forecast")
+    before = bytes_of(root)
+    with pytest.raises(BuilderError, match="mounts the volume dagster_home, which this workspace does not have"):
+        integrate.add(root, "forecast")
+    assert bytes_of(root) == before
+
+
+@pytest.mark.parametrize("name", ["deploy-docker-launcher", "launcher-bare", "launcher-volumes"])
+def test_runs_in_containers_get_what_a_module_needs(name: str, tmp_path: Path, modules: Modules, compose: Path) -> None:
+    root = laid_out(Case(CASES / name), tmp_path, modules)
+    services = added(Case(CASES / name), root)
+    after = resolved(compose, root)
+    config = load(root / settings.SERVICES / "dagster.yaml")["run_launcher"]["config"]
+    variables = {name for name in after.environment(services[0]) if name.startswith("SALES_REPORT_")}
+    assert {"SALES_REPORT_DB_HOST", "SALES_REPORT_DB_PASSWORD"} <= variables <= set(config["env_vars"])
+    joined = {after.data["networks"][network]["name"] for network in after.networks("sales_report_db")}
+    assert joined & {config.get("network"), *config.get("networks", ())}
+    mounts = config["container_kwargs"]["volumes"]
+    pairs = [entry.split(":")[:2] for entry in mounts] if isinstance(mounts, list) else None
+    targets = {target: source for source, target in pairs or ((source, one["bind"]) for source, one in mounts.items())}
+    for module in BOTH:
+        path = location(root, module.replace("-", "_"))["working_directory"]
+        assert targets[path] == str(root / settings.PROJECTS / module / "src")
+        folder = f"/tmp/dagster_storage/{module.replace('-', '_')}"
+        volume, below = after.mounted(services[0], folder) or ("", "")
+        assert targets.get(folder, targets.get("/tmp/dagster_storage")) == after.data["volumes"][volume]["name"]
+        assert below in {".", module.replace("-", "_")}
+
+
+def test_the_services_that_a_person_named_are_remembered(tmp_path: Path, modules: Modules) -> None:
+    case = Case(CASES / "named-services")
+    root = laid_out(case, tmp_path, modules)
+    with pytest.raises(BuilderError, match="has no service 'middle'"):
+        integrate.add(root, "notes", code_services=["front", "middle"])
+    integrate.add(root, "notes", code_services=case.code_services)
+    integrate.add(root, "sales-report")
+    assert sync(root).outcome.plan.effective == ()
