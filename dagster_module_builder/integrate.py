@@ -12,13 +12,14 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import adopt, settings
+from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies
 from dagster_module_builder.fit import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
-from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.formats.shared_file import Contribution, refuse_markers
 from dagster_module_builder.merge import Merged, merge, unsafe
 from dagster_module_builder.module import Module, in_projects, locate, read_module
 from dagster_module_builder.names import folded
@@ -115,9 +116,7 @@ def _what_is_there(entry: Entry | None) -> str:
     return "There are lines of its variables without a marker"
 
 
-def remove(
-    root: Path, name: str, *, dry_run: bool = False, force: bool = False, adopting: bool = False
-) -> Outcome:
+def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False, adopting: bool = False) -> Outcome:
     """Take a module out of the workspace; its project folder and its data stay.
 
     Args:
@@ -186,6 +185,7 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
     if fragment is None:
         return []
     try:
+        refuse_markers(split_lines(fragment))
         return readers[file](fragment)
     except OutlineError as error:
         raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
@@ -248,7 +248,12 @@ def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, .
 
 
 def plan_changes(
-    workspace: Workspace, put: Sequence[Given], take: Sequence[Entry], *, force: bool = False, now: datetime | None = None
+    workspace: Workspace,
+    put: Sequence[Given],
+    take: Sequence[Entry],
+    *,
+    force: bool = False,
+    now: datetime | None = None,
 ) -> Plan:
     """Plan which bytes the workspace's files get.
 
@@ -276,9 +281,7 @@ def plan_changes(
     return Plan((*changes, registry_change))
 
 
-def _merged(
-    workspace: Workspace, file: str, put: Sequence[Given], take: Sequence[Entry], *, force: bool
-) -> Merged:
+def _merged(workspace: Workspace, file: str, put: Sequence[Given], take: Sequence[Entry], *, force: bool) -> Merged:
     changes: dict[str, Sequence[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {one.module.names.snake: one.contributions[file] for one in put}
     layout = workspace.layouts[file].copy()
@@ -313,9 +316,13 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
 def is_current(given: Given, entry: Entry) -> bool:
     """Tell whether a module's blocks, as the registry remembers them, are what it gives now."""
     wanted = {
-        slot_name(file, one.path): one.digests for file, contributions in given.contributions.items() for one in contributions
+        slot_name(file, one.path): one.digests
+        for file, contributions in given.contributions.items()
+        for one in contributions
     }
-    return wanted.keys() == entry.blocks.keys() and all(entry.blocks[slot] in digests for slot, digests in wanted.items())
+    return wanted.keys() == entry.blocks.keys() and all(
+        entry.blocks[slot] in digests for slot, digests in wanted.items()
+    )
 
 
 def _relative(root: Path, path: Path) -> str:
@@ -330,4 +337,3 @@ def _database(given: Given) -> dict[str, Any] | None:
     image = str(fragment["services"][service].get("image", ""))
     kind = "mysql" if "mysql" in image.lower() or "mariadb" in image.lower() else "postgresql"
     return {"type": kind, "service": service, "port": next(iter(given.facts.ports), None)}
-

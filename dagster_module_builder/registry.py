@@ -159,15 +159,9 @@ def parse_registry(path: Path, text: bytes | None) -> Registry:
         return Registry({"version": VERSION, "integrated_modules": []})
     try:
         data = json.loads(text)
-        entries = data["integrated_modules"]
-        if not all(isinstance(entry["name"], str) for entry in entries):
+        if not _is_registry(data):
             raise TypeError
-        # Older versions wrote less; what is there has to be text.
-        if not all(isinstance(entry.get(key, ""), str) for entry in entries for key in ("marker", "path")):
-            raise TypeError
-        if len({entry["name"] for entry in entries}) != len(entries):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise DamagedFileError(
             path,
@@ -176,3 +170,20 @@ def parse_registry(path: Path, text: bytes | None) -> Registry:
             "See 'workspace.backups', and put one back with 'workspace.restore ID'.",
         ) from None
     return Registry(data)
+
+
+def _is_registry(data: Any) -> bool:
+    entries, scaffolds = data["integrated_modules"], data.get("scaffolds", {})
+    sides = [scaffold[side] for scaffold in scaffolds.values() for side in ("before", "after")]
+    names = [entry["name"] for entry in entries]
+    # Older versions wrote less; what is there has to be of its kind.
+    return (
+        all(isinstance(name, str) for name in names)
+        and len(set(names)) == len(names)
+        and all(isinstance(entry.get(key, ""), str) for entry in entries for key in ("marker", "path"))
+        and all(
+            isinstance(entry.get(key) or {}, dict) for entry in entries for key in ("blocks", "database", "provides")
+        )
+        and all(isinstance(claimed, list) for entry in entries for claimed in (entry.get("provides") or {}).values())
+        and all(isinstance(side, list) and all(isinstance(line, str) for line in side) for side in sides)
+    )

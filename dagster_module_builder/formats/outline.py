@@ -139,7 +139,7 @@ class Outline:
         """Return the own line on which a node's deepest leaf ends."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1][1] if isinstance(node.value[-1], tuple) else node.value[-1]
-            alias = self._aliases[bisect_left(self._aliases, node.end_mark.index) - 1] if self._aliases else -1
+            alias = self._last_alias_before(node.end_mark.index)
             # An alias is the node that it stands for, which begins and ends elsewhere: around here, or above.
             if last.start_mark.index <= node.start_mark.index or last.end_mark.index <= alias:
                 return self._line_of(alias)
@@ -148,6 +148,10 @@ class Outline:
         if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
             return self._last_line_of_block_scalar(node)
         return self._line_of(max(node.end_mark.index - 1, node.start_mark.index))
+
+    def _last_alias_before(self, index: int) -> int:
+        count = bisect_left(self._aliases, index)
+        return self._aliases[count - 1] if count else -1
 
     def _last_line_of_block_scalar(self, node: yaml.ScalarNode) -> int:
         first, after = self.line(node), bisect_right(self._starts, node.end_mark.index) - 1

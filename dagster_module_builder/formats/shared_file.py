@@ -35,6 +35,16 @@ class Contribution:
                 raise OutlineError(0, "a fragment may not contain a BEGIN or END marker")
 
 
+def refuse_markers(fragment: Sequence[bytes]) -> None:
+    """Refuse a fragment that contains what would be read as a block's beginning or end.
+
+    Raises:
+        OutlineError: With the first such line.
+    """
+    for marker in markers(fragment):
+        raise OutlineError(marker.line, f"a fragment may not contain a marker ('{marker}')")
+
+
 @dataclass(frozen=True)
 class Scaffold:
     """A change to the owner's lines that made room for blocks, so that it can be taken back with the last of them."""
