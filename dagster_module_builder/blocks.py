@@ -195,6 +195,11 @@ def trusted(
     ]
 
 
+def bare(lines: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return lines without their endings, which an editor may have changed throughout."""
+    return tuple(line.rstrip(b"\r\n") for line in lines)
+
+
 def ending_near(own: Sequence[bytes], position: int) -> bytes:
     r"""Return the line ending of the nearest line above, else below, else ``\n``."""
     for index in [*range(position - 1, -1, -1), *range(position, len(own))]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dagster_module_builder.blocks import Block, Layout, ending_near, join, make_block
+from dagster_module_builder.blocks import Block, Layout, bare, ending_near, join, make_block
 from dagster_module_builder.errors import DamagedFileError, EditedBlockError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError
 from dagster_module_builder.formats.shared_file import (
@@ -218,7 +218,7 @@ def _give_back_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> 
     scaffold = scaffolds.get(END_OF_FILE)
     if scaffold is None:
         return
-    if len(layout.own) not in layout.placed and tuple(layout.own[-1:]) == scaffold.after:
+    if len(layout.own) not in layout.placed and bare(layout.own[-1:]) == bare(scaffold.after):
         layout.own[-1:] = scaffold.before
         del scaffolds[END_OF_FILE]
     elif not layout.placed:

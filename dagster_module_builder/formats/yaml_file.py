@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import yaml
 
-from dagster_module_builder.blocks import Block, Layout, ending_near
+from dagster_module_builder.blocks import Block, Layout, bare, ending_near
 from dagster_module_builder.formats.outline import Key, KeyPath, Outline, OutlineError, is_empty
 from dagster_module_builder.formats.shared_file import Contribution, Place, Scaffold
 
@@ -45,9 +45,13 @@ class YamlFile:
         key = Outline(layout.own).find(path)
         if key is None or (not scaffold.before and not is_empty(key.value)):
             return
-        end = key.line + len(scaffold.after)
-        if tuple(layout.own[key.line : end]) == scaffold.after:
-            layout.replace_own(key.line, len(scaffold.after), scaffold.before)
+        count = len(scaffold.after)
+        found = tuple(layout.own[key.line : key.line + count])
+        if bare(found) == bare(scaffold.after):
+            ending = None if found == scaffold.after else ending_near(layout.own, key.line + 1)
+            layout.replace_own(
+                key.line, count, [line if ending is None else line.rstrip(b"\r\n") + ending for line in scaffold.before]
+            )
 
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
