@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dagster_module_builder import names
 from tests import needs
 from tests.template import environment
 from tests.template.rendering import TEMPLATE, Desk, Rendering
@@ -108,6 +110,15 @@ def test_dg_finds_the_definitions(
     tmp_path: Path,
 ):
     check(render(variant), module_environment.program("dg"), "check", "defs", tmp_path=tmp_path)
+
+
+@pytest.mark.parametrize(("database", "starter"), [*itertools.product((*DATABASES, "duckdb"), STARTERS)])
+def test_the_longest_name_breaks_no_line(desk: Desk, database: str, starter: str):
+    answers = {"database": database, "starter": starter, "governance": "enterprise", "code_server": "own"}
+    rendering = desk.rendered("x" * names.LONGEST_NAME, **answers)
+
+    for command in (["check"], ["format", "--check"]):
+        subprocess.run([sys.executable, "-m", "ruff", *command, "--no-cache", rendering.module], check=True)
 
 
 def test_every_module_is_strictly_typed(

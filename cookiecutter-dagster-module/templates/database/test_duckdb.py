@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from {{ cookiecutter.__package }} import NAME
 from {{ cookiecutter.__package }}.database import PATH_VARIABLE, Database, DatabaseError
 from {{ cookiecutter.__package }}.storage import STORAGE_VARIABLE
 
@@ -64,7 +65,7 @@ def test_the_file_stands_beside_the_stored_assets(storage_dir: Path):
     with Database().begin():
         pass
 
-    assert (storage_dir / "{{ cookiecutter.__snake }}" / "{{ cookiecutter.__snake }}.duckdb").is_file()
+    assert (storage_dir / NAME / f"{NAME}.duckdb").is_file()
 
 
 def test_object_storage_needs_a_path_of_its_own(monkeypatch: pytest.MonkeyPatch):

@@ -1,4 +1,6 @@
 import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -8,13 +10,13 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from {{ cookiecutter.__package }}.storage import ModuleStorage, OutputMissingError, StorageError, escaped
+from {{ cookiecutter.__package }} import storage
 
 NUMBERS = pd.DataFrame({"number": [1, 2, 3]})
 
 
 def run(*assets: dg.AssetsDefinition, instance: dg.DagsterInstance | None = None, **options: Any) -> Any:
-    return dg.materialize(assets, resources={"io_manager": ModuleStorage()}, instance=instance, **options)
+    return dg.materialize(assets, resources={"io_manager": storage.ModuleStorage()}, instance=instance, **options)
 
 
 def stored(folder: Path) -> set[str]:
@@ -124,9 +126,9 @@ def test_multi_partitions_with_slashes_stay_apart():
 
 @pytest.mark.parametrize("key", ["../x", "a/b", ".", "..", ".hidden", "50%", "ü", "a b:c", "%2E", "a.b"])
 def test_escaping_is_reversible_and_stays_in_one_folder(key: str):
-    assert unquote(escaped(key)) == key
-    assert not escaped(key).startswith(".")
-    assert "/" not in escaped(key)
+    assert unquote(storage.escaped(key)) == key
+    assert not storage.escaped(key).startswith(".")
+    assert "/" not in storage.escaped(key)
 
 
 def test_a_missing_value_names_the_asset_to_materialize():
@@ -137,7 +139,7 @@ def test_a_missing_value_names_the_asset_to_materialize():
     @dg.asset(ins={"made": dg.AssetIn(key_prefix="here")})
     def used(made: int) -> None: ...
 
-    with pytest.raises(OutputMissingError, match="materialize here/made first"):
+    with pytest.raises(storage.OutputMissingError, match="materialize here/made first"):
         run(made, used, selection=[used])
 
 
@@ -155,10 +157,24 @@ def test_a_failed_write_leaves_the_old_value_alone(storage_dir: Path):
     assert stored(storage_dir) == {"made.data"}
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_writers_at_once_leave_one_of_their_values_whole(
+    storage_dir: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+):
+    monkeypatch.setenv("DAGSTER_STORAGE_DIR", f"{scheme}{storage_dir}")
+    values = [str(number) * 1_000_000 for number in range(4)]
+
+    with ThreadPoolExecutor(len(values)) as threads:
+        list(threads.map(lambda value: run(dg.asset(name="made")(lambda: value)), values))
+
+    assert pickle.loads((storage_dir / "made.data").read_bytes()) in values
+    assert stored(storage_dir) == {"made.data"}
+
+
 def test_a_storage_that_cannot_be_written_is_named(storage_dir: Path):
     storage_dir.write_text("a file where the folder should be")
 
-    with pytest.raises(StorageError, match="DAGSTER_STORAGE_DIR"):
+    with pytest.raises(storage.StorageError, match="DAGSTER_STORAGE_DIR"):
         run(dg.asset(name="made")(lambda: 1))
 
 
@@ -166,5 +182,5 @@ def test_a_storage_that_cannot_be_written_is_named(storage_dir: Path):
 def test_a_read_only_storage_is_named(storage_dir: Path):
     storage_dir.mkdir(mode=0o500)
 
-    with pytest.raises(StorageError, match="DAGSTER_STORAGE_DIR"):
+    with pytest.raises(storage.StorageError, match="DAGSTER_STORAGE_DIR"):
         run(dg.asset(name="made")(lambda: 1))

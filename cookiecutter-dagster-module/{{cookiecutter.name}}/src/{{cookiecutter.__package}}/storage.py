@@ -18,6 +18,7 @@ from uuid import uuid4
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
 if TYPE_CHECKING:
@@ -119,11 +120,12 @@ def _replacement(path: UPath) -> Iterator[Path]:
 
     A rename within a folder is atomic, and so is the upload of one object.
     """
-    if isinstance(path, Path):
-        written = path.with_name(f".{uuid4().hex}.tmp")
+    if isinstance(path.fs, LocalFileSystem):
+        target = Path(path.path)
+        written = target.with_name(f".{uuid4().hex}.tmp")
         try:
             yield written
-            written.replace(path)
+            written.replace(target)
         finally:
             written.unlink(missing_ok=True)
     else:
