@@ -534,18 +534,18 @@ def _networked(around: Surroundings, findings: Findings, given: Sequence[Contrib
     data = _load(services.mapping) if services else None
     if services is None or not isinstance(data, dict):
         return list(given)
-    own = {one.path[0]: _load(one.mapping) or {} for one in given if len(one.path) == 1}
+    own = {one.path[0]: _load(one.mapping) or {} for one in given if one.path in {("volumes",), ("networks",)}}
     _undefined_volumes(around, findings, data, own.get("volumes", {}))
     known = {*around.stack.network_names, *own.get("networks", {})}
-    unknown = {
-        str(network) for service in data.values() for network in service.get("networks") or () if network not in known
-    }
+    unknown = {str(network) for service in data.values() for network in service.get("networks") or ()} - known
     shared, found = around.networks
     findings.reasons += found.reasons
     apart = [service for service in data.values() if not set(service) & {"networks", "network_mode", "extends"}]
-    changes = shared and (unknown or (apart and shared != [DEFAULT_NETWORK]))
-    body = _joining(services.mapping or (), unknown, shared) if changes else services.mapping or ()
-    _refuse_unreachable(around, findings, _load(body), own.get("networks", {}))
+    body = services.mapping or ()
+    if shared and (unknown or (apart and shared != [DEFAULT_NETWORK])):
+        body = _joining(body, unknown, shared)
+        data = _load(body)
+    _refuse_unreachable(around, findings, data, own.get("networks", {}))
     return [Contribution(one.path, mapping=body) if one is services else one for one in given]
 
 

@@ -119,9 +119,15 @@ class Image:
         return (shared[-1].name,) if shared[-1].name else None
 
     def _before_blocks(self, slot: KeyPath) -> list[Instruction]:
-        line = position(self.own, slot)
-        chain = self.chain(slot[0] if slot else None)
-        return [one for stage in chain for one in stage.instructions if one.line < line]
+        if slot not in self._before:
+            line = position(self.own, slot)
+            chain = self.chain(slot[0] if slot else None)
+            self._before[slot] = [one for stage in chain for one in stage.instructions if one.line < line]
+        return self._before[slot]
+
+    @cached_property
+    def _before(self) -> dict[KeyPath, list[Instruction]]:
+        return {}
 
     def has_uv(self, slot: KeyPath) -> bool:
         """Whether the program uv is there where the modules' blocks stand."""

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,23 @@ class Registry:
 
     def known(self, file: str) -> Known:
         """Return what is remembered of one shared file."""
-        digests: dict[str, Digests] = {}
-        for entry in self.entries:
-            slots = {path: value for slot, value in entry.blocks.items() if (path := _path_in(file, slot)) is not None}
-            if slots:
-                digests[entry.marker] = slots
         scaffolds = {
             path: Scaffold(_encoded(made["before"]), _encoded(made["after"]))
             for slot, made in self.data.get("scaffolds", {}).items()
             if (path := _path_in(file, slot)) is not None
         }
-        return Known(digests, scaffolds)
+        return Known(self._digests.get(file, {}), scaffolds)
+
+    @cached_property
+    def _digests(self) -> dict[str, dict[str, Digests]]:
+        """The digest of every block, by file, marker and slot: of a thousand modules, in one pass."""
+        found: dict[str, dict[str, Digests]] = {}
+        for entry in self.entries:
+            marker = entry.marker
+            for slot, value in entry.blocks.items():
+                file, path = _split(slot)
+                found.setdefault(file, {}).setdefault(marker, {})[path] = value
+        return found
 
     @property
     def code_services(self) -> tuple[str, ...]:
@@ -131,11 +138,18 @@ def slot_name(file: str, path: KeyPath) -> str:
     return f"{file}#{'.'.join(key.replace('.', _DOT) for key in path)}" if path else file
 
 
+def _split(slot: str) -> tuple[str, KeyPath]:
+    file, _, path = slot.partition("#")
+    if not path:
+        return file, ()
+    if "\\" not in path:
+        return file, tuple(path.split("."))
+    return file, tuple(key.replace(_DOT, ".") for key in _BETWEEN_KEYS.split(path))
+
+
 def _path_in(file: str, slot: str) -> KeyPath | None:
-    name, _, path = slot.partition("#")
-    if name != file:
-        return None
-    return tuple(key.replace(_DOT, ".") for key in _BETWEEN_KEYS.split(path)) if path else ()
+    name, path = _split(slot)
+    return path if name == file else None
 
 
 def _encoded(lines: list[str]) -> tuple[bytes, ...]:
