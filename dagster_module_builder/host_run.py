@@ -127,11 +127,16 @@ class HostRun:
         self, modules: Sequence[str], tools: Sequence[str] = (), holder: Mapping[str, Any] | None = None, wait: float = 0.0
     ) -> dict[str, Any]:
         """Open the conversation and take in what there is; with a holder, take the lock."""
+        self.open_with([("open", self.opening(modules, tools, holder, wait))])
+        return self.found
+
+    def open_with(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """Open the conversation with several requests in one round trip; return the answers behind the first."""
         self.tell("connect")
         self.conversation.open()
-        self.found = self.conversation.ask("open", **self.opening(modules, tools, holder, wait))
+        self.found, *answers = self.conversation.ask_all(requests)
         self.notes += self.found["mended"]
-        return self.found
+        return answers
 
     def opening(
         self, modules: Sequence[str], tools: Sequence[str], holder: Mapping[str, Any] | None, wait: float
@@ -179,10 +184,13 @@ class HostRun:
         if any(release.strategy.bulk for release in releases):
             self.remote.prepare_bulk()
         tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
-        self.look([release.module for release in releases], tools, begun_by, wait)
+        modules = [release.module for release in releases]
+        begin = [("begin", _beginning(release)) for release in releases]
+        begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
+        self.begun += modules
         self.refuse_unready()
-        for release in releases:
-            self.bring(release, begun_by)
+        for release, place in zip(releases, begun, strict=True):
+            self.bring(release, place, begun_by)
 
     def refuse_unready(self) -> None:
         """Refuse a host on which the rest cannot work."""
@@ -197,17 +205,11 @@ class HostRun:
         if error := self.found["dagster"].get("error"):
             raise RefusedError(f"{host}: {error} Start it, then deploy again.")
 
-    def bring(self, release: Release, holder: Mapping[str, Any]) -> None:
+    def bring(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
         """Have one release on the host, complete and loadable."""
-        need = release.staged.size + SPARE
-        there = self.found["modules"][release.module]["environments"]
-        builds = release.environment is not None and release.environment not in there
-        if builds:
-            need += ENVIRONMENT
         self.tell("prepare")
-        begun = self.conversation.ask("begin", module=release.module, identity=release.identity, need=need)
-        self.begun.append(release.module)
-        if builds:
+        there = self.found["modules"][release.module]["environments"]
+        if release.environment is not None and release.environment not in there:
             self.build(release)
         self.tell("transfer")
         self.transfer(release, begun)
@@ -224,6 +226,7 @@ class HostRun:
             requirements=release.requirements,
             constraints=release.constraints,
             python=release.deployment.environment["python"],
+            need=ENVIRONMENT,
         )
 
     def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
@@ -334,6 +337,10 @@ class HostRun:
         answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace anew"
         self.notes.append(f"Dagster's daemon {how}.")
+
+
+def _beginning(release: Release) -> dict[str, Any]:
+    return {"module": release.module, "identity": release.identity, "need": release.staged.size + SPARE}
 
 
 def _as_request(path: Path, before: bytes | None, after: bytes | None, mode: int) -> dict[str, Any]:

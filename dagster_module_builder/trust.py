@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
-from deploy_strategies.remote import fingerprint, host_keys
+from deploy_strategies.remote import Address, fingerprint, host_keys
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Shown:
         pinned: The lines that are pinned for it now.
     """
 
-    host: Host
+    host: Address
     keys: tuple[str, ...]
     pinned: tuple[str, ...]
 
@@ -42,19 +42,33 @@ class Shown:
 
 
 def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[Shown]:
-    """Ask every host of a deployment for its keys; nothing is trusted by this."""
+    """Ask every host of a deployment, and those that lie before it, for its keys; nothing is trusted by this.
+
+    What lies behind a host that is not pinned yet is asked when that one is.
+    """
     text = deployment.known_hosts.read_text() if deployment.known_hosts.is_file() else ""
     chosen = [host for host in deployment.hosts if not hosts or str(host) in hosts or host.address.host in hosts]
     if not chosen:
         raise RefusedError(f"{', '.join(hosts)} is no host of {deployment.name}.")
-    return [
-        Shown(
-            host,
-            tuple(host_keys(host.address)),
-            tuple(line for line in text.splitlines() if line.split(" ")[0] == host.address.pinned_as),
-        )
-        for host in chosen
-    ]
+    addresses = dict.fromkeys(address for host in chosen for address in _reachable(host.address, text))
+    return [Shown(address, tuple(host_keys(address)), _pinned(address, text)) for address in addresses]
+
+
+def _pinned(address: Address, text: str) -> tuple[str, ...]:
+    return tuple(line for line in text.splitlines() if line.split(" ")[0] == address.pinned_as)
+
+
+def _reachable(address: Address, text: str) -> list[Address]:
+    """Return the hosts that lie between and the host itself, up to the first that is not pinned yet."""
+    chain = [*_before(address), address]
+    unpinned = (number for number, one in enumerate(chain) if not _pinned(one, text))
+    return chain[: next(unpinned, len(chain)) + 1]
+
+
+def _before(address: Address) -> list[Address]:
+    """Return the hosts that lie between, the nearest first."""
+    through = address.through
+    return [*_before(through), through] if through else []
 
 
 def trust(
@@ -89,7 +103,7 @@ def trust(
 
 def _write(path: Path, accepted: Sequence[Shown]) -> None:
     before = path.read_bytes() if path.is_file() else None
-    gone = {one.host.address.pinned_as for one in accepted}
+    gone = {one.host.pinned_as for one in accepted}
     kept = [line for line in (before or b"").decode().splitlines() if line.split(" ")[0] not in gone]
     after = "".join(f"{line}\n" for line in [*kept, *(key for one in accepted for key in one.keys)]).encode()
     if before != after:

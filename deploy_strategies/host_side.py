@@ -538,11 +538,9 @@ class Conversation:
 
     def do_begin(self, module, identity, need=0):
         """Make an empty folder for a release, where there is room for it."""
-        free = self.disk()["bytes"]
-        if free < need:
-            raise RefusedError(
-                "disk", f"{self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed: make room there."
-            )
+        if self.lock is None:
+            raise RefusedError("locked", "The lock is not held.")
+        self.refuse_full(need)
         for part in ("releases", "env", "shared", "venvs"):
             os.makedirs(self.of(module, part), mode=0o755, exist_ok=True)
         os.chmod(self.of(module, "env"), 0o700)
@@ -553,6 +551,14 @@ class Conversation:
         state = read_json(self.of(module, STATE), {})
         return {"folder": folder, "current": state.get("current"), "repository": self.of(module, "repo.git")}
 
+    def refuse_full(self, need):
+        """Refuse where there is too little room."""
+        free = self.disk()["bytes"]
+        if free < need:
+            raise RefusedError(
+                "disk", f"{self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed: make room there."
+            )
+
     def do_run(self, command, given=None, cwd=None, limit=600, environ=None):
         """Run a step of a strategy's."""
         given = None if given is None else base64.b64decode(given)
@@ -562,7 +568,7 @@ class Conversation:
             raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
         return {"code": code, "said": said[-20000:]}
 
-    def do_environment(self, module, identity, requirements, constraints, python, prefix=()):
+    def do_environment(self, module, identity, requirements, constraints, python, need=0, prefix=()):
         """Build the environment of a release, unless it is there already.
 
         Args:
@@ -571,11 +577,13 @@ class Conversation:
             requirements: The requirements file's text.
             constraints: The constraints file's text.
             python: The interpreter that it is made with.
+            need: The free space that it takes, in bytes.
             prefix: What runs a command where Dagster runs (``docker compose exec …``); nothing on the host itself.
         """
         folder = self.of(module, "venvs", identity)
         if os.path.exists(os.path.join(folder, ".complete")):
             return {"built": False}
+        self.refuse_full(need)
         remove_tree(folder)
         os.makedirs(folder)
         for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):

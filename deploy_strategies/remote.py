@@ -7,9 +7,12 @@ import contextlib
 import functools
 import getpass
 import hashlib
+import logging
 import os
+import re
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -102,19 +105,32 @@ class Address:
         if "hostkeyalias" in self.settings:
             # Fabric knows no aliases; both look for the same name.
             chosen["HostKeyAlias"] = self.pinned_as
+        if jump := self.jump():
+            chosen["ProxyCommand"] = jump
         return ["ssh", *self._options(), *(part for key, value in chosen.items() for part in ("-o", f"{key}={value}"))]
 
+    @property
+    def through(self) -> Address | None:
+        """The last host before this one, where the SSH configuration names any (``ProxyJump``)."""
+        hosts = self.settings.get("proxyjump", "none")
+        if hosts == "none":
+            return None
+        last = hosts.rpartition(",")[2]
+        return Address(
+            _host_of(last), self.known_hosts, _port_of(last), _user_of(last), self.identity_file, self.config
+        )
+
     def jump(self) -> str | None:
-        """Return the command that reaches the host through others, as OpenSSH is configured to; None if it is direct."""
-        command, hosts = self.settings.get("proxycommand", "none"), self.settings.get("proxyjump", "none")
-        if hosts != "none":
+        """Return the command that reaches the host through others; None if it is direct.
+
+        OpenSSH's own ``-J`` would ask the person's ``known_hosts`` about the hosts in between; this asks the pinned keys.
+        """
+        if through := self.through:
             target = f"[{self.settings['hostname']}]:{self.settings['port']}"
-            first, _, rest = hosts[::-1].partition(",")
-            via = ["-J", rest[::-1]] if rest else []
-            through = Address(_host_of(first[::-1]), self.known_hosts, _port_of(first[::-1]), _user_of(first[::-1]),
-                              self.identity_file, self.config)  # fmt: skip
-            return shlex.join([*through.ssh(), *via, "-W", target, "--", through.host])
-        return None if command == "none" else command
+            return shlex.join([*through.ssh(), "-W", target, "--", through.host])
+        command = self.settings.get("proxycommand", "none")
+        named = {"%h": self.settings["hostname"], "%p": self.settings["port"], "%r": self.settings.get("user", "")}
+        return None if command == "none" else re.sub("%[hpr]", lambda found: shlex.quote(named[found[0]]), command)
 
 
 def _host_of(jump: str) -> str:
@@ -155,6 +171,7 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._connection: Connection | None = None
+        self._jump: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._master: subprocess.Popen[bytes] | None = None
 
@@ -166,8 +183,19 @@ class Remote:
             ToolError: The host cannot be reached, or does not let us in.
         """
         if self._connection is None:
-            self._connection = _connected(self.address)
+            jump = self.address.jump()
+            wire = self._wire(jump) if jump else None
+            self._connection = _connected(self.address, wire)
         return self._connection
+
+    def _wire(self, command: str) -> socket.socket:
+        """Start the command that reaches the host, and return the socket that leads through it."""
+        ours, its = socket.socketpair()
+        self._jump = subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"], stdin=its.fileno(), stdout=its.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        its.close()
+        return ours
 
     def prepare_bulk(self) -> None:
         """Begin to open the OpenSSH connection, while the conversation goes on."""
@@ -197,18 +225,11 @@ class Remote:
         if self._connection is not None:
             with contextlib.suppress(Exception):  # A broken connection breaks once more when it is closed.
                 self._connection.close()
-        if self._master is not None:
-            self._master.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._master.wait(5)
-            if self._master.poll() is None:
-                self._master.kill()
-                self._master.wait()
-            if self._master.stderr:
-                self._master.stderr.close()
+        _end(self._jump)
+        _end(self._master)
         if self._folder is not None:
             self._folder.cleanup()
-        self._connection = self._master = self._folder = None
+        self._connection = self._jump = self._master = self._folder = None
 
     def __enter__(self) -> Remote:
         return self
@@ -217,10 +238,26 @@ class Remote:
         self.close()
 
 
-def _connected(address: Address) -> Connection:
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    """End a program that carries a connection."""
+    if process is None:
+        return
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _connected(address: Address, wire: socket.socket | None) -> Connection:
     import paramiko  # noqa: PLC0415 - half a second, which commands that speak to nobody need not wait
     from fabric import Config, Connection  # noqa: PLC0415
 
+    # Without a handler Python prints Paramiko's tracebacks; what failed is said by the error.
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     settings = address.settings
     arguments: dict[str, Any] = {
         "banner_timeout": CONNECT_TIMEOUT,
@@ -228,12 +265,12 @@ def _connected(address: Address) -> Connection:
         "look_for_keys": False,
         "allow_agent": not address.identity_file and "SSH_AUTH_SOCK" in os.environ,
         "key_filename": address.identities(),
+        "sock": wire,
     }
     connection = Connection(
         settings["hostname"],
         user=settings.get("user") or getpass.getuser(),
         port=int(settings["port"]),
-        gateway=address.jump(),
         connect_timeout=CONNECT_TIMEOUT,
         connect_kwargs=arguments,
         config=Config(overrides={"load_ssh_configs": False}, lazy=True),
@@ -246,6 +283,8 @@ def _connected(address: Address) -> Connection:
         connection.open()
     except (paramiko.SSHException, OSError, EOFError) as error:
         connection.close()
+        if wire is not None:
+            wire.close()
         raise _refusal(address, error) from None
     connection.transport.set_keepalive(5)
     return connection
@@ -274,6 +313,8 @@ def host_keys(address: Address) -> list[str]:
     if shutil.which("ssh-keyscan") is None:
         raise ToolError("ssh-keyscan is not installed here.")
     settings = address.settings
+    if address.jump():
+        return _keys_behind(address)
     answer = subprocess.run(
         ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
         capture_output=True, text=True, timeout=120, check=False,
@@ -282,6 +323,22 @@ def host_keys(address: Address) -> list[str]:
     if not keys:
         raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
     return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
+
+
+def _keys_behind(address: Address) -> list[str]:
+    """Return the key that a host shows OpenSSH, reached through others (``ssh-keyscan`` cannot); nobody logs in."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "shown"
+        changed = {"StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(path), "PreferredAuthentications": "none",
+                   "HashKnownHosts": "no", "HostKeyAlias": address.pinned_as}  # fmt: skip
+        # The first value of an option is the one that counts.
+        options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
+        command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
+        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+        lines = path.read_text().splitlines() if path.is_file() else []
+    if not lines:
+        raise ToolError(f"{address} shows no host key: {answer.stderr.strip()}. Pin the keys of the hosts before it first.")
+    return [" ".join([address.pinned_as, *line.split()[1:3]]) for line in lines]
 
 
 def fingerprint(line: str) -> str:

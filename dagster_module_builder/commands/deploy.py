@@ -278,6 +278,7 @@ def trust(
             console.tell(f"{one.host} shows OTHER keys than those pinned. Find out why before you go on.")
         return console.confirmed(f"Pin these keys for {one.host}?", yes=False)
 
+    host_given = bool(host)
     for deployment in _found(root, name, module):
         shown = shown_keys(deployment, host or ())
         for one in shown:
@@ -286,6 +287,8 @@ def trust(
         pinned = pin(deployment, shown, confirm, fingerprint or ())
         for one in pinned:
             console.say(f"pinned {len(one.keys)} keys of {one.host} in {deployment.known_hosts}")
+        if pinned and any(host.address not in [one.host for one in shown] for host in deployment.hosts if not host_given):
+            console.tell("Now the hosts behind: run the same command again.")
 
 
 @command("deploy.setup", help={**_SHARED, "start": "Build and start Dagster's containers where there is no Dagster yet."}, **_LISTS)

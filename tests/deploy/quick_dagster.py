@@ -9,6 +9,7 @@ has the real one.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,7 @@ __import__(sys.argv[sys.argv.index("-m", 2) + 1])
 class QuickDagster:
     """Answers as Dagster's webserver does."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, port: int = 0) -> None:
         self.base = base
         self.known: dict[str, dict[str, Any]] = {}
         self.reloads = 0
@@ -39,7 +40,7 @@ class QuickDagster:
         self.alive = True
         #: Called with each request's text, so that a test can do something just then.
         self.on_request: Callable[[str], None] = lambda _: None
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -117,3 +118,9 @@ def _entry(name: str, state: dict[str, Any]) -> dict[str, Any]:
     result = {"__typename": "PythonError", "message": error} if error else {"__typename": "RepositoryLocation"}
     metadata = [{"key": "working_directory", "value": state["working_directory"]}]
     return {"name": name, "loadStatus": "LOADED", "displayMetadata": metadata, "locationOrLoadError": result}
+
+
+if __name__ == "__main__":
+    stand_in = QuickDagster(Path(sys.argv[1]), int(sys.argv[2]))
+    print("ready", flush=True)
+    threading.Event().wait()

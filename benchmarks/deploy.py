@@ -1,0 +1,265 @@
+"""A deployment against raw rsync, Ansible and pyinfra: the same files over the same SSH, near and far.
+
+    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers] [--hosts 8] [--json FILE]
+
+Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands in a column of
+its own; the host's Dagster is the stand-in of the tests, so that the rest is what is measured. ``--far MS`` needs root,
+gcc and iproute2; ``--peers`` needs ``ansible`` and ``pyinfra`` on PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from benchmarks.far_wire import FAR, wire  # noqa: E402
+from dagster_module_builder.deploy import Options, deploy  # noqa: E402
+from dagster_module_builder.deployment import find  # noqa: E402
+from tests.deploy.modules import make_deployment, make_module, set_value, simplify  # noqa: E402
+from tests.deploy.quick_dagster import PYTHON  # noqa: E402
+from tests.deploy.sshd import SshHost, free_port, make_key  # noqa: E402
+
+CASES = ("first", "no change", "one file")
+
+
+@dataclass
+class Bench:
+    """A module of so many files and the hosts that it goes to."""
+
+    root: Path
+    module: Path
+    hosts: list[SshHost]
+
+    def ours(self) -> dict[str, float]:
+        started = time.perf_counter()
+        outcomes = deploy(find(self.root, "yoda"), Options(allow_dirty=True, settle=False, keep=2))
+        whole = time.perf_counter() - started
+        dagster = max(one.seconds["validate"] + one.seconds["reload"] for one in outcomes)
+        return {"transport": whole - dagster, "dagster": dagster}
+
+
+@contextlib.contextmanager
+def bench(folder: Path, files: int, address: Callable[[int], str], inside: str | None, count: int = 1) -> Iterator[Bench]:
+    """Make a module and hosts; each has an sshd and a stand-in for Dagster, in the namespace ``inside``."""
+    root = folder / "workspace"
+    module = simplify(make_module(root))
+    data = module / "src/sales_report_dagster/data"
+    for number in range(files - sum(1 for path in module.rglob("*") if path.is_file())):
+        path = data / f"{number // 100:03}" / f"{number:05}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"# file {number}\n" + "x = 1\n" * 150)
+    key = make_key(folder / "key")
+    hosts, dagsters, urls = [], [], []
+    try:
+        for number in range(count):
+            host = SshHost(folder / f"host{number}", address(number), free_port() if inside is None else 2200 + number, key)
+            host.namespace = inside
+            hosts.append(host.start())
+            host.base.joinpath("modules").mkdir(parents=True)
+            (host.base / "workspace.yaml").write_text("load_from: []\n")
+            port = free_port() if inside is None else 3000 + number
+            urls.append(f"http://127.0.0.1:{port}")
+            prefix = ["ip", "netns", "exec", inside] if inside else []
+            stand_in = REPOSITORY / "tests/deploy/quick_dagster.py"
+            process = subprocess.Popen([*prefix, sys.executable, stand_in, host.base, str(port)], stdout=subprocess.PIPE)
+            dagsters.append(process)
+            process.stdout.readline()
+        python = folder / "python"
+        python.write_text(PYTHON)
+        python.chmod(0o755)
+        make_deployment(module, hosts, urls, str(python))
+        yield Bench(root, module, hosts)
+    finally:
+        for process in dagsters:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        for host in hosts:
+            host.stop()
+
+
+def fresh(host: SshHost) -> None:
+    """Take everything off a host."""
+    subprocess.run(["chmod", "-R", "u+w", host.base], check=True)
+    shutil.rmtree(host.base / "modules")
+    (host.base / "modules").mkdir()
+    (host.base / "workspace.yaml").write_text("load_from: []\n")
+    for path in host.base.glob("peer*"):
+        shutil.rmtree(path)
+    (host.base / ".env").unlink(missing_ok=True)
+
+
+def timed(command: list[str], folder: Path, environ: dict[str, str]) -> float:
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - started
+
+
+@dataclass
+class Peers:
+    """The same transfer, and about the same commands, as others do it; ``number`` counts the releases."""
+
+    made: Bench
+    folder: Path
+    number: int = 0
+
+    def step(self) -> tuple[str, str, str]:
+        """Return this release's folder, the one before, and SSH's options."""
+        self.number += 1
+        host = self.made.hosts[0]
+        known = self.made.module / "deploy/yoda/known_hosts"
+        ssh = f"-p {host.port} -i {host.client_key} -o IdentitiesOnly=yes -o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes"
+        return f"{host.base}/peer{self.number}", f"{host.base}/peer{self.number - 1}", ssh
+
+    def rsync(self) -> float:
+        """Raw rsync and one command."""
+        new, old, ssh = self.step()
+        address = self.made.hosts[0].address
+        excluded = ["--exclude=deploy", "--exclude=.env*", "--exclude=__pycache__", "--exclude=/tests"]
+        took = timed(["rsync", "-az", *excluded, f"--link-dest={old}", "-e", f"ssh {ssh}", f"{self.made.module}/", f"{address}:{new}/"],
+                     self.folder, {})  # fmt: skip
+        return took + timed(["ssh", *ssh.split(), address, "true"], self.folder, {})
+
+    def ansible(self) -> float:
+        """``synchronize`` and five commands, with pipelining and a kept connection."""
+        new, old, ssh = self.step()
+        host = self.made.hosts[0]
+        (self.folder / "inventory").write_text(
+            f"{host.address} ansible_port={host.port} ansible_ssh_private_key_file={host.client_key} "
+            f"ansible_python_interpreter=/usr/bin/python3 ansible_ssh_common_args='{ssh}'\n"
+        )
+        options = [f"--link-dest={old}", "--exclude=deploy", "--exclude=.env*", "--exclude=__pycache__", "--exclude=/tests"]
+        tasks = [
+            {"ansible.posix.synchronize": {"src": f"{self.made.module}/", "dest": new, "rsync_opts": options, "use_ssh_args": True}},
+            *({"ansible.builtin.command": command} for command in five(new, host)),
+        ]
+        (self.folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        environ = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_CONFIG": "/dev/null", "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
+                   "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / f"cp{self.number}"), "ANSIBLE_LOCALHOST_WARNING": "0"}  # fmt: skip
+        took = timed(["ansible-playbook", "-i", "inventory", "play.yml"], self.folder, environ)
+        return took - start_of("ansible-playbook", self.folder)
+
+    def pyinfra(self) -> float:
+        """``files.rsync`` and five operations."""
+        new, old, ssh = self.step()
+        host = self.made.hosts[0]
+        known = self.made.module / "deploy/yoda/known_hosts"
+        (self.folder / "inventory.py").write_text(
+            f"hosts = [({host.address!r}, {{'ssh_port': {host.port}, 'ssh_key': {str(host.client_key)!r}, "
+            f"'ssh_known_hosts_file': {str(known)!r}, 'ssh_user': {os.environ.get('USER', 'root')!r}}})]\n"
+        )
+        flags = ["-az", f"--link-dest={old}", "--exclude=deploy", "--exclude=.env*", "--exclude=/tests", f"-e 'ssh {ssh}'"]
+        lines = ["from pyinfra.operations import files, server",
+                 f"files.rsync(src={str(self.made.module) + '/'!r}, dest={new + '/'!r}, flags={flags!r})"]  # fmt: skip
+        lines += [f"server.shell(commands=[{command!r}])" for command in five(new, host)]
+        (self.folder / "work.py").write_text("\n".join(lines) + "\n")
+        took = timed(["pyinfra", "-y", "inventory.py", "work.py"], self.folder, {})
+        return took - start_of("pyinfra", self.folder)
+
+
+def five(new: str, host: SshHost) -> list[str]:
+    """Return what a deployment at least does beside the transfer."""
+    current = f"{host.base}/peer-current"
+    return [f"df {host.base}", f"test -d {new}", f"python3 -c pass", f"ln -sfn {new} {current}", f"readlink {current}"]
+
+
+def start_of(program: str, folder: Path) -> float:
+    return timed([program, "--version"], folder, {})
+
+
+def measure(made: Bench, folder: Path, repeat: int, *, peers: bool) -> dict[str, dict[str, list[float]]]:
+    """Return, for each case, the seconds of everybody, as often as asked for."""
+    found: dict[str, dict[str, list[float]]] = {case: {} for case in CASES}
+    chosen = ["rsync", *(["ansible", "pyinfra"] if peers else [])]
+
+    def note(case: str, who: str, seconds: float) -> None:
+        found[case].setdefault(who, []).append(round(seconds, 3))
+
+    for turn in range(repeat):
+        for host in made.hosts:
+            fresh(host)
+        for case in CASES:
+            if case == "one file":
+                set_value(made.module, 1000 + turn)
+            for who, seconds in made.ours().items():
+                note(case, f"ours: {who}", seconds)
+        for who in chosen:
+            peer = Peers(made, folder)
+            for path in made.hosts[0].base.glob("peer*"):
+                path.unlink() if path.is_symlink() else shutil.rmtree(path)
+            for case in CASES:
+                if case == "one file":
+                    set_value(made.module, 2000 + turn)
+                note(case, who, getattr(peer, who)())
+    return found
+
+
+def run(files: list[int], repeat: int, *, peers: bool, hosts: int, place: str, inside: str | None) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    address = (lambda _: FAR) if inside else (lambda number: f"127.0.0.{number + 2}")
+    for count in files:
+        with tempfile.TemporaryDirectory() as folder, bench(Path(folder), count, address, inside) as made:
+            made.ours()  # imports
+            work = Path(folder) / "peers"
+            work.mkdir()
+            for case, times in measure(made, work, repeat, peers=peers).items():
+                medians = {who: statistics.median(values) for who, values in times.items()}
+                rows.append({"place": place, "files": count, "case": case, **medians})
+                print(json.dumps(rows[-1]), flush=True)
+    if hosts:
+        with tempfile.TemporaryDirectory() as folder, bench(Path(folder), files[0], address, inside, hosts) as made:
+            one = statistics.median([_seconds(made, 1) for _ in range(repeat)])
+            every = statistics.median([_seconds(made, hosts) for _ in range(repeat)])
+            rows.append({"place": place, "files": files[0], "case": "one file", "hosts": hosts, "one host": round(one, 3), "all hosts": round(every, 3)})
+            print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def _seconds(made: Bench, count: int) -> float:
+    set_value(made.module, time.time())
+    chosen = [f"{host.address}:{host.port}" for host in made.hosts[:count]]
+    started = time.perf_counter()
+    deploy(find(made.root, "yoda"), Options(hosts=chosen, allow_dirty=True, settle=False, keep=2))
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, nargs="+", default=[60, 5000])
+    parser.add_argument("--far", type=float, default=0, help="round trip in milliseconds")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--hosts", type=int, default=0)
+    parser.add_argument("--inside", help=argparse.SUPPRESS)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rows = []
+    if given.far and not given.inside:
+        with wire("dmb", given.far) as made:
+            arguments = [*sys.argv[1:], "--inside", made.far]
+            subprocess.run(["ip", "netns", "exec", made.near, sys.executable, __file__, *arguments], check=True)
+        return
+    place = f"far, {given.far:g} ms" if given.inside else "loopback"
+    rows = run(given.files, given.repeat, peers=given.peers, hosts=given.hosts, place=place, inside=given.inside)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=2))
+
+
+if __name__ == "__main__":
+    main()
