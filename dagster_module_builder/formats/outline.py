@@ -133,7 +133,8 @@ class Outline:
     def is_inherited(self, path: KeyPath) -> bool:
         """Tell whether a mapping that has no such key of its own gets it through a merge key (``<<``)."""
         parent = self.find(path[:-1])
-        return parent is not None and path[-1] in merged_keys(parent.value)
+        value = parent.value if parent else self.root
+        return value is not None and (parent is not None or len(path) == 1) and path[-1] in merged_keys(value)
 
     def last_line(self, node: yaml.Node) -> int:
         """Return the own line on which a node's deepest leaf ends."""

@@ -94,9 +94,9 @@ def _refuse_shared(outline: Outline, path: KeyPath) -> None:
                 key.line, f"'{'.'.join(key.path)}' is an alias, or anchored and used elsewhere too: write it out"
             )
         if key is None and outline.is_inherited(path[:depth]):
-            parent = outline.find(path[: depth - 1])
+            merge_key = outline.find((*path[: depth - 1], "<<"))
             raise OutlineError(
-                parent.line if parent else 0,
+                merge_key.line if merge_key else 0,
                 f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), where other services would change with it: "
                 f"copy what it inherits into a '{path[depth - 1]}:' of its own",
             )

@@ -53,7 +53,7 @@ def make_workspace(root: Path, **files: bytes | None) -> Path:
 
     Args:
         root: Its folder.
-        files: ``workspace``, ``env``, ``compose``, ``dockerfile``, ``registry``: the bytes of that file, or None for no file.
+        files: ``workspace``, ``env``, ``compose``, ``dockerfile``, ``registry``: its bytes, or None for no file.
     """
     services = root / settings.SERVICES
     (services / "modules").mkdir(parents=True)
