@@ -1,4 +1,3 @@
-import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -41,8 +40,15 @@ def test_a_value_comes_back_as_it_was(value: Any):
     assert [item.to_dict() if hasattr(item, "to_dict") else item for item in received] == [expected]
 
 
-@pytest.mark.parametrize("frame", [NUMBERS, pl.DataFrame({"number": [1, 2, 3]}), pl.LazyFrame({"number": [1, 2, 3]})])
-@pytest.mark.parametrize("wanted", [pd.DataFrame, pl.DataFrame, pl.LazyFrame, pd.DataFrame | None])
+@pytest.mark.parametrize(
+    ("frame", "wanted"),
+    [
+        (NUMBERS, pd.DataFrame | None),
+        (NUMBERS, pl.DataFrame),
+        (pl.DataFrame({"number": [1, 2, 3]}), pd.DataFrame),
+        (pl.LazyFrame({"number": [1, 2, 3]}), pl.LazyFrame),
+    ],
+)
 def test_a_frame_comes_as_the_input_is_annotated(frame: Any, wanted: Any):
     received = []
 
@@ -173,14 +179,6 @@ def test_writers_at_once_leave_one_of_their_values_whole(
 
 def test_a_storage_that_cannot_be_written_is_named(storage_dir: Path):
     storage_dir.write_text("a file where the folder should be")
-
-    with pytest.raises(storage.StorageError, match="DAGSTER_STORAGE_DIR"):
-        run(dg.asset(name="made")(lambda: 1))
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_storage_is_named(storage_dir: Path):
-    storage_dir.mkdir(mode=0o500)
 
     with pytest.raises(storage.StorageError, match="DAGSTER_STORAGE_DIR"):
         run(dg.asset(name="made")(lambda: 1))

@@ -2,10 +2,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
-{% if cookiecutter.database == 'duckdb' %}
-import pytest
-{% elif cookiecutter.__server %}
-import pytest
+{% if cookiecutter.__server %}
 from sqlalchemy import text
 {% endif %}
 
@@ -47,9 +44,8 @@ def test_a_missing_measurement_stops_the_summary():
 {% if cookiecutter.__server %}
 
 
-@pytest.mark.parametrize("runs", [1, 2])
-def test_the_summary_is_the_table_s_only_content(resources: dict[str, Any], database: Database, runs: int):
-    for _ in range(runs):
+def test_the_summary_is_the_table_s_only_content(resources: dict[str, Any], database: Database):
+    for _ in range(2):
         materialize(resources)
 
     with database.begin() as connection:
@@ -58,9 +54,8 @@ def test_the_summary_is_the_table_s_only_content(resources: dict[str, Any], data
 {% elif cookiecutter.database == 'duckdb' %}
 
 
-@pytest.mark.parametrize("runs", [1, 2])
-def test_the_summary_is_the_table_s_only_content(resources: dict[str, Any], database: Database, runs: int):
-    for _ in range(runs):
+def test_the_summary_is_the_table_s_only_content(resources: dict[str, Any], database: Database):
+    for _ in range(2):
         materialize(resources)
 
     with database.begin() as connection:
