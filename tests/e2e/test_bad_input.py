@@ -108,7 +108,7 @@ def _materialized_alone(stack: Stack, module: str, storage: str) -> str:
     stored = f"echo stored: [$(find /tmp/dagster_storage/{snake} -type f 2>/dev/null)]"
     return stack.engine.docker(
         "run", "--rm", "--network=none", f"--user={OWNER}", f"--volume={stack.root}/projects:/workspace/projects:ro",
-        f"--tmpfs=/tmp/dagster_storage:mode=1777,{storage}", "--tmpfs=/tmp/home:mode=1777", "--workdir=/tmp/home",
-        "--env=DAGSTER_HOME=", "--env=HOME=/tmp/home", "--env=DAGSTER_STORAGE_DIR=/tmp/dagster_storage",
-        f"{stack.project}-dagster", "sh", "-c", f"! {materialize} 2>&1 && {stored}",
+        f"--tmpfs=/tmp/dagster_storage:mode=1777,{storage}", "--tmpfs=/tmp/home:mode=1777",
+        "--env=DAGSTER_HOME=/tmp/home", "--env=HOME=/tmp/home", "--env=DAGSTER_STORAGE_DIR=/tmp/dagster_storage",
+        f"{stack.project}-dagster", "sh", "-c", f"cd /tmp/home && ! {materialize} 2>&1 && {stored}",
     )  # fmt: skip
