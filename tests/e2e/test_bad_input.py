@@ -74,6 +74,7 @@ def test_a_missing_variable_is_named(stack: Stack) -> None:
     said = _materialized_alone(stack, "sales-report", storage="size=64m")
     assert "SALES_REPORT_DB_PORT is not set" in said
     assert ".env" in said
+    assert "teardown_after_execution" not in said
 
 
 def test_a_full_volume_is_named_and_keeps_nothing_half_written(stack: Stack) -> None:
