@@ -72,8 +72,8 @@ def taken_over(workspace: Workspace, modules: Iterable[Module], *, force: bool =
         if differing and not force:
             raise RefusedError(
                 f"{workspace.path(env_file.NAME)} gives other values than {module.fragment_path(env_file.NAME)} to "
-                f"{', '.join(differing)}. Nothing was changed: write the ones that hold into the module's file, or give --force to "
-                f"take the module's."
+                f"{', '.join(differing)}. Nothing was changed: write the ones that hold into the module's file, "
+                f"or give --force to take the module's."
             )
         lines |= set(found)
     return without_lines(workspace, lines)
@@ -106,5 +106,6 @@ def refuse_unseen(plan: Plan, name: str, found: str) -> None:
         RefusedError: Always.
     """
     raise RefusedError(
-        f"{found}. Taking it over for {name!r} would change this:\n{plan.diff()}\nNothing was changed: give --adopt to have it done."
+        f"{found}. Taking it over for {name!r} would change this:\n{plan.diff()}\n"
+        f"Nothing was changed: give --adopt to have it done."
     )

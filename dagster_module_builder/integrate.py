@@ -16,7 +16,7 @@ from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies
-from dagster_module_builder.fit import fitted
+from dagster_module_builder.fit.module import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution, refuse_markers

@@ -1,4 +1,4 @@
-"""The compose project as its containers see it: what each service runs, from which image, with which mounts and variables.
+"""The compose project as its containers see it: commands, images, mounts, variables, networks.
 
 Nothing here changes anything: it is what a compose file, whoever wrote it, and the Dockerfiles that it names, say.
 """
@@ -158,7 +158,7 @@ class Service:
         }
 
     def variable(self, name: str) -> str | None:
-        """Return the value that a variable has in the container, as far as the project says; None where it says nothing."""
+        """Return the value of a variable in the container; None where the project does not say."""
         built_in = self.image_of.environment(self.target).get(name) if self.image_of else None
         return self.environment.get(name) or self.env_files.get(name) or built_in
 

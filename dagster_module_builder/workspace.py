@@ -12,7 +12,7 @@ from dagster_module_builder import settings
 from dagster_module_builder.blocks import Layout
 from dagster_module_builder.errors import NoWorkspaceError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_workspace
-from dagster_module_builder.fit import Surroundings
+from dagster_module_builder.fit.surroundings import Surroundings
 from dagster_module_builder.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import Outline, OutlineError
 from dagster_module_builder.formats.shared_file import SharedFile
@@ -129,8 +129,8 @@ class Workspace:
             )
         if not chosen and not found:
             raise RefusedError(
-                f"{self.path(compose.NAME)}: no service is seen to run Dagster's webserver or daemon: name every service that "
-                f"runs code with --code-service NAME. {self._services}"
+                f"{self.path(compose.NAME)}: no service is seen to run Dagster's webserver or daemon: "
+                f"name every service that runs code with --code-service NAME. {self._services}"
             )
         return [name for name in self.stack.services if name in (chosen or found)]
 
@@ -146,9 +146,12 @@ class Workspace:
             RefusedError: It cannot be seen which services run code.
         """
         services = [self.stack.services[name] for name in self.code_services]
-        env = {name: value for service in services for name, value in {**service.env_files, **service.environment}.items()}
+        env: dict[str, str] = {}
+        for service in services:
+            env |= {**service.env_files, **service.environment}
         launcher = dagster_yaml.launcher(self._own_data(dagster_yaml.NAME), env)
-        return Surroundings(self.stack.folder.parent.parent, self.stack, self.code_services, launcher, self._own_data(workspace_yaml.NAME))
+        locations = self._own_data(workspace_yaml.NAME)
+        return Surroundings(self.stack.folder.parent.parent, self.stack, self.code_services, launcher, locations)
 
 
 def read_workspace(root: Path) -> Workspace:

@@ -1,6 +1,6 @@
 """``dagster.yaml``: what a run launcher that makes a container for each run has to be told of a module.
 
-The format is Dagster's (https://docs.dagster.io/deployment/oss/dagster-yaml), the launcher's that of ``dagster-docker``.
+The format is Dagster's (https://docs.dagster.io/deployment/oss/dagster-yaml), the launcher's ``dagster-docker``'s.
 """
 
 from __future__ import annotations

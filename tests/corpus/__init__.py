@@ -1,1 +1,1 @@
-"""Workspaces as other people write them: a folder each under ``cases/``, with what is special about it in ``case.yaml``."""
+"""Workspaces as other people write them: a folder each under ``cases/``; ``case.yaml`` says what is special."""

@@ -101,7 +101,7 @@ def test_a_value_that_would_be_lost_is_not_taken_over(unmarked: Path) -> None:
     env = services(unmarked) / ".env"
     env.write_bytes(env.read_bytes().replace(b"s3cret", b"typed by hand"))
     before = bytes_of(unmarked)
-    with pytest.raises(BuilderError, match="other values .* SEO_DB_PASSWORD"):
+    with pytest.raises(BuilderError, match=r"other values .* SEO_DB_PASSWORD"):
         integrate.add(unmarked, "seo", adopting=True)
     assert bytes_of(unmarked) == before
     integrate.add(unmarked, "seo", force=True)

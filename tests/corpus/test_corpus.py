@@ -1,4 +1,4 @@
-"""Modules go into workspaces that this program did not make, work there as far as Compose can tell, and leave no trace."""
+"""Modules go into workspaces of other people's making, work there as far as Compose can tell, and leave no trace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def laid_out(case: Case, folder: Path, modules: Modules) -> Path:
 
 
 def added(case: Case, root: Path) -> list[str]:
-    """Add both modules; return the services that run their code, as Compose's project tells by what was added to them."""
+    """Add both modules; return the services that run their code, as what was added to them tells."""
     for name in BOTH:
         integrate.add(root, name, code_services=case.code_services)
     data = yaml.safe_load((root / settings.SERVICES / "docker-compose.yml").read_bytes())

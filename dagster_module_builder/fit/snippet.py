@@ -88,7 +88,7 @@ def _run(line: str, image: Image, slot: KeyPath, replaced: Mapping[str, str], *,
 def _copy(
     services: Sequence[Service], module: Path, source: str, target: str, read: Reader, reasons: list[str]
 ) -> list[str]:
-    """Return the instruction that copies a module's file, relative to the context; requirements are written out where it is not there."""
+    """Return the instruction that copies a module's file, or writes its requirements out if it is out of reach."""
     inside = f"{settings.PROJECTS}/{module.name}/"
     if not source.startswith(inside):
         reasons.append(f"its snippet copies {source}, which is not the module's")
