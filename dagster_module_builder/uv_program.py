@@ -67,6 +67,8 @@ def ask(
         # An environment that happens to be active is none of its business.
         env={
             **{k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}},
+            # The Python is given; looking for one of uv's own would leave a folder in the user's home.
+            "UV_PYTHON_PREFERENCE": "only-system",
             **(environment or {}),
         },
         capture_output=True,
