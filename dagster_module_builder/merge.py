@@ -79,6 +79,7 @@ def merge(
         DamagedFileError: The file cannot be edited safely.
         EditedBlockError: A block is not as it was put there, and ``force`` is not given.
     """
+    start = layout.copy()
     try:
         blocks_by_slot(path, kind, layout, _crowded(layout, known))
         kept = _drop(path, kind, layout, changes, known, force=force)
@@ -96,7 +97,7 @@ def merge(
         digests = _put(kind, layout, wanted)
         _give_back_last_line(layout, scaffolds)
     except OutlineError as error:
-        raise unsafe(path, layout.line_number(error.position), error.reason) from None
+        raise unsafe(path, _line_at_first(start, layout, error.position), error.reason) from None
     united = _united(known.digests, changes, kept, digests)
     return _gone_again(Merged(join(layout), united, scaffolds), absent=absent)
 
@@ -108,6 +109,12 @@ def _gone_again(merged: Merged, *, absent: bool) -> Merged:
     if was_absent and merged.text:
         return replace(merged, scaffolds={**scaffolds, NO_FILE: Scaffold((), ())})
     return Merged(None if was_absent else merged.text, merged.digests, scaffolds)
+
+
+def _line_at_first(start: Layout, layout: Layout, position: int) -> int:
+    """Return the number that an own line had before room was made above it."""
+    line = layout.own[position] if position < len(layout.own) else None
+    return start.line_number(next((at for at, own in enumerate(start.own) if own is line), position))
 
 
 def unsafe(path: Path, line: int, reason: str) -> DamagedFileError:

@@ -15,7 +15,10 @@ from dagster_module_builder.formats.shared_file import Contribution, Place
 
 NAME = "Dockerfile"
 
-_HEREDOC = re.compile(rb"<<(-?)(['\"]?)(\w+)\2")
+#: A word of the shell; a heredoc begins in a word of its own, and is none in ``$((1<<3))`` or in quotes.
+_WORD = re.compile(rb"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
+_HEREDOC = re.compile(rb"\d*<<(-?)([^<]+)")
+_TAKES_HEREDOCS = {b"RUN", b"COPY", b"ADD", b"ONBUILD"}
 _INSTRUCTION = re.compile(rb"\s*([A-Za-z]+)\s")
 _COMMENT = re.compile(rb"\s*#")
 #: From the first of these on, the last stage is about running the image and not about what it holds.
@@ -27,23 +30,58 @@ _BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
 def instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
     """Yield each instruction's first line, the line after its last, and its keyword in capitals."""
+    for first, end, keyword, _ in _instructions(own):
+        yield first, end, keyword
+
+
+def _instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes, bool]]:
+    """Yield the instructions, and whether the end of each is there."""
     number = 0
     while number < len(own):
-        first, line = number, own[number]
-        match = _INSTRUCTION.match(line)
+        first, match = number, _INSTRUCTION.match(own[number])
         number += 1
-        if not match or _COMMENT.match(line):
+        if not match or _COMMENT.match(own[first]):
             continue
-        ends: list[tuple[bytes, bytes]] = [(found[1], found[3]) for found in _HEREDOC.finditer(line)]
-        while line.rstrip().endswith(b"\\") and number < len(own):
-            line = own[number] if not _COMMENT.match(own[number]) else b"\\"
-            ends += [(found[1], found[3]) for found in _HEREDOC.finditer(line)]
-            number += 1
+        keyword = match[1].upper()
+        number, continued = _end_of_line(own, first)
+        ends = _heredocs(own[first:number]) if keyword in _TAKES_HEREDOCS else []
         for dash, word in ends:
             while number < len(own) and (own[number].strip(b"\t\r\n") if dash else own[number].strip(b"\r\n")) != word:
                 number += 1
             number += 1
-        yield first, min(number, len(own)), match[1].upper()
+        yield first, min(number, len(own)), keyword, not continued and number <= len(own)
+
+
+def _end_of_line(own: Sequence[bytes], number: int) -> tuple[int, bool]:
+    """Return the line after a line and those that continue it, and whether the last one wants another."""
+    continued = True
+    while continued and number < len(own):
+        line = own[number]
+        # Comments and empty lines between are passed over.
+        continued = line.rstrip().endswith(b"\\") or (_is_nothing(line) and continued)
+        number += 1
+    return number, continued
+
+
+def _is_nothing(line: bytes) -> bool:
+    return not line.strip() or _COMMENT.match(line) is not None
+
+
+def _heredocs(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+    words = (word[0] for line in lines if not _is_nothing(line) for word in _WORD.finditer(line))
+    found = filter(None, map(_HEREDOC.fullmatch, words))
+    return [(match[1], match[2].strip(b"'\"")) for match in found]
+
+
+def refuse_unfinished(own: Sequence[bytes]) -> None:
+    """Refuse an instruction whose end is missing: it would swallow what is put behind it.
+
+    Raises:
+        OutlineError: With the instruction's first line.
+    """
+    for first, _, _, ended in _instructions(own):
+        if not ended:
+            raise OutlineError(first, "this instruction has no end: a line that is continued, or a heredoc")
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
@@ -100,6 +138,7 @@ class Dockerfile(LineFile):
 
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
+        refuse_unfinished(layout.own)
         return [Place(position(layout.own, one.path), 0, one.mapping or ()) for one in contributions]
 
 
@@ -113,6 +152,12 @@ FILE = Dockerfile(NAME, text_lines)
 
 
 def contributions(fragment: bytes) -> list[Contribution]:
-    """Return what a snippet gives to the Dockerfile; nothing where it is empty."""
-    body = tuple(line.rstrip(b"\r\n") for line in split_lines(fragment))
+    """Return what a snippet gives to the Dockerfile; nothing where it is empty.
+
+    Raises:
+        OutlineError: An instruction's end is missing.
+    """
+    lines = split_lines(fragment)
+    refuse_unfinished(lines)
+    body = tuple(line.rstrip(b"\r\n") for line in lines)
     return [Contribution((), mapping=body)] if any(line.strip() for line in body) else []

@@ -55,11 +55,13 @@ def contributions(fragment: bytes) -> list[Contribution]:
     """Return what a fragment gives to the ``.env``; nothing where it is empty.
 
     Raises:
-        OutlineError: A value would be read differently by Compose and by Dagster.
+        OutlineError: A line is none, or a value would be read differently by Compose and by Dagster.
     """
     body = tuple(line.rstrip(b"\r\n") for line in split_lines(fragment))
     for number, line in enumerate(body):
         match = _ASSIGNMENT.fullmatch(line)
+        if not match and line.strip() and not line.lstrip().startswith(b"#"):
+            raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
         if match and not _READ_ALIKE.fullmatch(match[2].rstrip()):
             name = match[1].decode()
             raise OutlineError(number, f"Compose and Dagster read the value of {name} differently: single-quote it")
