@@ -37,13 +37,20 @@ def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, 
 def problems(template: Path, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> Iterator[str]:
     """Yield everything that is wrong, the name first."""
     database = answers["database"]
-    found = [names.problem_with_name(answers["name"])]
+    found = [names.problem_with_name(answers["name"]), _problem_with_folder(Path.cwd())]
     found += [rules.problem(question, answer, database) for question, answer in answers.items()]
     found += _read_as_templates(template, raw_answers)
     if database in rules.SERVERS:
         found += [_problem_with_taken_port(int(answers["database_port"]))] if not any(found) else []
         found += [rules.problem_with_password(os.environ[PASSWORD_VARIABLE])] if PASSWORD_VARIABLE in os.environ else []
     yield from filter(None, found)
+
+
+def _problem_with_folder(project: Path) -> str | None:
+    # Cookiecutter goes on into an existing folder when it is told to overwrite.
+    if any(project.iterdir()):
+        return f"{project} exists and is not empty: nothing in it was changed. Choose another name, or move it away."
+    return None
 
 
 def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[str | None]:

@@ -19,7 +19,3 @@ def desk(tmp_path: Path) -> Desk:
 def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """A desk for tests that only read what they rendered, each under a name of its own."""
     return Desk(tmp_path_factory.mktemp("desk")).prepared()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "matrix: checks modules in every combination of answers, for minutes")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder import ports
-from tests.template.rendering import TEMPLATE, Desk
+from tests.template.rendering import REPOSITORY, TEMPLATE, Desk
 
 
 def prepared(desk: Desk, stdin: int | None = subprocess.DEVNULL) -> tuple[dict[str, object], str]:
@@ -127,3 +127,13 @@ def test_a_person_at_a_terminal_is_asked_every_question(desk: Desk):
     assert "Name of the module" in done.stdout
     assert "PDF with poppler's programs? (+15 MB)" in done.stdout
     assert Path(desk.here / "sales-report" / "pyproject.toml").is_file()
+
+
+def test_the_page_about_the_template_names_every_question_and_answer(desk: Desk):
+    page = (REPOSITORY / "docs" / "module-template.md").read_text("utf-8")
+    questions, _ = prepared(desk)
+
+    for name in visible(questions):
+        assert f"`{name}`" in page or name.startswith("requires_")
+        if isinstance(questions[name], list):
+            assert ", ".join(f"`{answer}`" for answer in questions[name]) in page

@@ -49,15 +49,16 @@ def test_a_bad_name_is_refused_before_anything_is_written(desk: Desk, name: str)
     assert not list(desk.home.rglob("*"))
 
 
-def test_an_existing_folder_is_refused_and_untouched(desk: Desk):
+@pytest.mark.parametrize("option", [(), ("--overwrite-if-exists",), ("--overwrite-if-exists", "--skip-if-file-exists")])
+def test_an_existing_folder_is_refused_and_untouched(desk: Desk, option: tuple[str, ...]):
     folder = desk.here / "sales-report"
     folder.mkdir()
     (folder / "mine.txt").write_text("mine")
 
-    rendering = desk.render()
+    done = desk.call("--no-input", *option, "name=sales-report")
 
-    assert rendering.returncode == 1
-    assert "already exists" in rendering.stdout + rendering.stderr
+    assert done.returncode == 1
+    assert "exists" in done.stdout + done.stderr
     assert tree(desk.here) == {"sales-report": None, "sales-report/mine.txt": b"mine"}
 
 
