@@ -7,11 +7,11 @@ import os
 import shlex
 import socket
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import needs
 from tests.e2e.dagster_web import Dagster
 from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine
 
@@ -81,12 +81,10 @@ class Stack:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``dagster-module-builder`` with ``arguments`` for this workspace."""
-        program = [sys.executable, "-c", "from dagster_module_builder.program import main; main()"]
+        program = needs.program("dagster-module-builder")
         environ = {**os.environ, **self.engine.environ, **self.images, "DAGSTER_WORKSPACE": str(self.root)}
-        # Started in a folder that is not the repository: the program is installed, or on PYTHONPATH.
-        environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
         return subprocess.run(
-            [*program, *arguments], cwd=self.root.parent, env=environ, stdin=subprocess.DEVNULL,
+            [program, *arguments], cwd=self.root.parent, env=environ, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
 
