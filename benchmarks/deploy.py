@@ -53,7 +53,9 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(folder: Path, files: int, address: Callable[[int], str], inside: str | None, count: int = 1) -> Iterator[Bench]:
+def bench(
+    folder: Path, files: int, address: Callable[[int], str], inside: str | None, count: int = 1
+) -> Iterator[Bench]:
     """Make a module and hosts; each has an sshd and a stand-in for Dagster, in the namespace ``inside``."""
     root = folder / "workspace"
     module = simplify(make_module(root))
@@ -66,7 +68,9 @@ def bench(folder: Path, files: int, address: Callable[[int], str], inside: str |
     hosts, dagsters, urls = [], [], []
     try:
         for number in range(count):
-            host = SshHost(folder / f"host{number}", address(number), free_port() if inside is None else 2200 + number, key)
+            host = SshHost(
+                folder / f"host{number}", address(number), free_port() if inside is None else 2200 + number, key
+            )
             host.namespace = inside
             hosts.append(host.start())
             host.base.joinpath("modules").mkdir(parents=True)
@@ -75,7 +79,9 @@ def bench(folder: Path, files: int, address: Callable[[int], str], inside: str |
             urls.append(f"http://127.0.0.1:{port}")
             prefix = ["ip", "netns", "exec", inside] if inside else []
             stand_in = REPOSITORY / "tests/deploy/quick_dagster.py"
-            process = subprocess.Popen([*prefix, sys.executable, stand_in, host.base, str(port)], stdout=subprocess.PIPE)
+            process = subprocess.Popen(
+                [*prefix, sys.executable, stand_in, host.base, str(port)], stdout=subprocess.PIPE
+            )
             dagsters.append(process)
             process.stdout.readline()
         python = folder / "python"
@@ -98,14 +104,21 @@ def fresh(host: SshHost) -> None:
     shutil.rmtree(host.base / "modules")
     (host.base / "modules").mkdir()
     (host.base / "workspace.yaml").write_text("load_from: []\n")
-    for path in host.base.glob("peer*"):
-        shutil.rmtree(path)
     (host.base / ".env").unlink(missing_ok=True)
+    without_peers(host)
+
+
+def without_peers(host: SshHost) -> None:
+    """Take what the others made off a host."""
+    for path in list(host.base.glob("peer*")):
+        path.unlink() if path.is_symlink() else shutil.rmtree(path)
 
 
 def timed(command: list[str], folder: Path, environ: dict[str, str]) -> float:
     started = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"{command[0]}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return time.perf_counter() - started
@@ -124,7 +137,8 @@ class Peers:
         self.number += 1
         host = self.made.hosts[0]
         known = self.made.module / "deploy/yoda/known_hosts"
-        ssh = f"-p {host.port} -i {host.client_key} -o IdentitiesOnly=yes -o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes"
+        trusted = f"-o UserKnownHostsFile={known} -o StrictHostKeyChecking=yes"
+        ssh = f"-p {host.port} -i {host.client_key} -o IdentitiesOnly=yes {trusted}"
         return f"{host.base}/peer{self.number}", f"{host.base}/peer{self.number - 1}", ssh
 
     def rsync(self) -> float:
@@ -132,8 +146,8 @@ class Peers:
         new, old, ssh = self.step()
         address = self.made.hosts[0].address
         excluded = ["--exclude=deploy", "--exclude=.env*", "--exclude=__pycache__", "--exclude=/tests"]
-        took = timed(["rsync", "-az", *excluded, f"--link-dest={old}", "-e", f"ssh {ssh}", f"{self.made.module}/", f"{address}:{new}/"],
-                     self.folder, {})  # fmt: skip
+        took = timed(["rsync", "-az", *excluded, f"--link-dest={old}", "-e", f"ssh {ssh}", f"{self.made.module}/",
+                      f"{address}:{new}/"], self.folder, {})  # fmt: skip
         return took + timed(["ssh", *ssh.split(), address, "true"], self.folder, {})
 
     def ansible(self) -> float:
@@ -144,14 +158,29 @@ class Peers:
             f"{host.address} ansible_port={host.port} ansible_ssh_private_key_file={host.client_key} "
             f"ansible_python_interpreter=/usr/bin/python3 ansible_ssh_common_args='{ssh}'\n"
         )
-        options = [f"--link-dest={old}", "--exclude=deploy", "--exclude=.env*", "--exclude=__pycache__", "--exclude=/tests"]
+        options = [
+            f"--link-dest={old}",
+            "--exclude=deploy",
+            "--exclude=.env*",
+            "--exclude=__pycache__",
+            "--exclude=/tests",
+        ]
         tasks = [
-            {"ansible.posix.synchronize": {"src": f"{self.made.module}/", "dest": new, "rsync_opts": options, "use_ssh_args": True}},
+            {
+                "ansible.posix.synchronize": {
+                    "src": f"{self.made.module}/",
+                    "dest": new,
+                    "rsync_opts": options,
+                    "use_ssh_args": True,
+                }
+            },
             *({"ansible.builtin.command": command} for command in five(new, host)),
         ]
         (self.folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
-        environ = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_CONFIG": "/dev/null", "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
-                   "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / f"cp{self.number}"), "ANSIBLE_LOCALHOST_WARNING": "0"}  # fmt: skip
+        environ = {"ANSIBLE_PIPELINING": "1", "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
+                   "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
+                   "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / f"cp{self.number}")}  # fmt: skip
+        (self.folder / "ansible.cfg").write_text("[defaults]\n")
         took = timed(["ansible-playbook", "-i", "inventory", "play.yml"], self.folder, environ)
         return took - start_of("ansible-playbook", self.folder)
 
@@ -164,7 +193,14 @@ class Peers:
             f"hosts = [({host.address!r}, {{'ssh_port': {host.port}, 'ssh_key': {str(host.client_key)!r}, "
             f"'ssh_known_hosts_file': {str(known)!r}, 'ssh_user': {os.environ.get('USER', 'root')!r}}})]\n"
         )
-        flags = ["-az", f"--link-dest={old}", "--exclude=deploy", "--exclude=.env*", "--exclude=/tests", f"-e 'ssh {ssh}'"]
+        flags = [
+            "-az",
+            f"--link-dest={old}",
+            "--exclude=deploy",
+            "--exclude=.env*",
+            "--exclude=/tests",
+            f"-e 'ssh {ssh}'",
+        ]
         lines = ["from pyinfra.operations import files, server",
                  f"files.rsync(src={str(self.made.module) + '/'!r}, dest={new + '/'!r}, flags={flags!r})"]  # fmt: skip
         lines += [f"server.shell(commands=[{command!r}])" for command in five(new, host)]
@@ -176,7 +212,7 @@ class Peers:
 def five(new: str, host: SshHost) -> list[str]:
     """Return what a deployment at least does beside the transfer."""
     current = f"{host.base}/peer-current"
-    return [f"df {host.base}", f"test -d {new}", f"python3 -c pass", f"ln -sfn {new} {current}", f"readlink {current}"]
+    return [f"df {host.base}", f"test -d {new}", "python3 -c pass", f"ln -sfn {new} {current}", f"readlink {current}"]
 
 
 def start_of(program: str, folder: Path) -> float:
@@ -201,8 +237,7 @@ def measure(made: Bench, folder: Path, repeat: int, *, peers: bool) -> dict[str,
                 note(case, f"ours: {who}", seconds)
         for who in chosen:
             peer = Peers(made, folder)
-            for path in made.hosts[0].base.glob("peer*"):
-                path.unlink() if path.is_symlink() else shutil.rmtree(path)
+            without_peers(made.hosts[0])
             for case in CASES:
                 if case == "one file":
                     set_value(made.module, 2000 + turn)
@@ -210,7 +245,9 @@ def measure(made: Bench, folder: Path, repeat: int, *, peers: bool) -> dict[str,
     return found
 
 
-def run(files: list[int], repeat: int, *, peers: bool, hosts: int, place: str, inside: str | None) -> list[dict[str, object]]:
+def run(
+    files: list[int], repeat: int, *, peers: bool, hosts: int, place: str, inside: str | None
+) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     address = (lambda _: FAR) if inside else (lambda number: f"127.0.0.{number + 2}")
     for count in files:
@@ -226,7 +263,16 @@ def run(files: list[int], repeat: int, *, peers: bool, hosts: int, place: str, i
         with tempfile.TemporaryDirectory() as folder, bench(Path(folder), files[0], address, inside, hosts) as made:
             one = statistics.median([_seconds(made, 1) for _ in range(repeat)])
             every = statistics.median([_seconds(made, hosts) for _ in range(repeat)])
-            rows.append({"place": place, "files": files[0], "case": "one file", "hosts": hosts, "one host": round(one, 3), "all hosts": round(every, 3)})
+            rows.append(
+                {
+                    "place": place,
+                    "files": files[0],
+                    "case": "one file",
+                    "hosts": hosts,
+                    "one host": round(one, 3),
+                    "all hosts": round(every, 3),
+                }
+            )
             print(json.dumps(rows[-1]), flush=True)
     return rows
 

@@ -142,7 +142,7 @@ def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str,
 
 
 def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
-    """Return the settings that a module needs on its hosts: new passwords, no secret of this machine, the rest as here."""
+    """Return the settings that a module needs on its hosts: new passwords, no secret of this machine's."""
     example = module / ".env.example"
     known = {**(env_file.values(example.read_bytes()) if example.is_file() else {}), **_local_env(module)}
     prefix = ModuleNames(module.name).env_prefix

@@ -89,7 +89,9 @@ def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
     return "".join(f"{one}\n" for one in project.get("dependencies", []))
 
 
-def deploy(deployments: Sequence[Deployment], options: Options, progress: Progress = lambda *_: None) -> list[HostOutcome]:
+def deploy(
+    deployments: Sequence[Deployment], options: Options, progress: Progress = lambda *_: None
+) -> list[HostOutcome]:
     """Deploy to every host, or leave every host as it was.
 
     Raises:

@@ -59,7 +59,9 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     strategies = [load_strategy(one.strategy) for one in run.target.deployments]
     tools = {tool for one in strategies for tool in one.tools_there}
     is_compose = run.target.first.kind == "compose"
-    found = run.conversation.ask("open", **run.opening([], sorted(tools | ({"docker"} if is_compose else set())), None, 0.0))
+    found = run.conversation.ask(
+        "open", **run.opening([], sorted(tools | ({"docker"} if is_compose else set())), None, 0.0)
+    )
     run.found = found
     _refuse_lacking(run, found)
     files = _put_dagster(run, found)
@@ -108,8 +110,8 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
     deployment = run.target.first
     if deployment.dagster_folder != SERVICES or deployment.data["dagster"].get("base_inside") != INSIDE:
         raise RefusedError(
-            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, set "
-            f"'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
+            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, "
+            f"set 'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
         )
     port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
     answers = {
@@ -121,7 +123,9 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
     with tempfile.TemporaryDirectory() as folder:
         made = templates.render(templates.WORKSPACE, answers, Path(folder))
         owner = f"{found['uid']}:{found['gid']}"
-        return {str(path.relative_to(made)): _for_host(path, owner) for path in sorted(made.rglob("*")) if path.is_file()}
+        return {
+            str(path.relative_to(made)): _for_host(path, owner) for path in sorted(made.rglob("*")) if path.is_file()
+        }
 
 
 def _for_host(path: Path, owner: str) -> tuple[bytes, int]:

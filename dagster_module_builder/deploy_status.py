@@ -19,7 +19,9 @@ from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
 
 
-def _on_hosts(deployments: Sequence[Deployment], hosts: Sequence[str], look: Any, progress: Progress) -> list[dict[str, Any]]:
+def _on_hosts(
+    deployments: Sequence[Deployment], hosts: Sequence[str], look: Any, progress: Progress
+) -> list[dict[str, Any]]:
     """Look at every host at once; a host that fails tells why."""
 
     def one(run: HostRun) -> dict[str, Any]:
@@ -66,7 +68,11 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
     elif not location["loaded"]:
         loaded = (location["error"] or location["status"]).strip().splitlines()[-1]
     else:
-        loaded = "loaded" if f"/releases/{current}/" in f"{location['metadata'].get('working_directory')}/" else "loaded from elsewhere"
+        loaded = (
+            "loaded"
+            if f"/releases/{current}/" in f"{location['metadata'].get('working_directory')}/"
+            else "loaded from elsewhere"
+        )
     return {
         "module": deployment.names.name,
         "release": current,
@@ -139,7 +145,11 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
     found = run.found["modules"][release.module]
     current = found["state"].get("current")
     record = found["releases"].get(current, {})
-    old = run.conversation.ask("contents", module=release.module, identity=current) if current else {"manifest": "", "env": ""}
+    old = (
+        run.conversation.ask("contents", module=release.module, identity=current)
+        if current
+        else {"manifest": "", "env": ""}
+    )
     old_env = env_file.values(base64.b64decode(old["env"]))
     builds = release.environment is not None and release.environment not in found["environments"]
     return {
@@ -198,5 +208,7 @@ def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
     if found["dagster"].get("daemons") is False:
         problems.append(f"{run.target}: Dagster's daemon is not alive: schedules and sensors stand still.")
     if found["lock"]:
-        problems.append(f"{run.target}: {found['lock'].get('who')} is deploying there since {found['lock'].get('since')}.")
+        problems.append(
+            f"{run.target}: {found['lock'].get('who')} is deploying there since {found['lock'].get('since')}."
+        )
     return problems

@@ -175,7 +175,9 @@ def read_deployment(folder: Path) -> Deployment:
         data = yaml.safe_load(path.read_bytes())
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise DamagedFileError(path, None if line is None else line + 1, "this is not YAML", "Mend that line.") from None
+        raise DamagedFileError(
+            path, None if line is None else line + 1, "this is not YAML", "Mend that line."
+        ) from None
     if problem := problem_with(data):
         raise DamagedFileError(path, None, problem, f"Mend it; {SCHEMA} says what may stand there.")
     if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:
@@ -260,4 +262,6 @@ def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> lis
     example = env_file.values(path.read_bytes()) if path.is_file() else {}
     missing = [name for name in example if name not in settings]
     empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
-    return [f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])]
+    return [
+        f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])
+    ]

@@ -110,7 +110,7 @@ class HostRun:
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)
-        self.conversation = Conversation(self.remote, lambda text: self.tell(text))
+        self.conversation = Conversation(self.remote, self.tell)
 
     def tell(self, step: str) -> None:
         """Say which step the host is in."""
@@ -124,7 +124,11 @@ class HostRun:
     # What is there
 
     def look(
-        self, modules: Sequence[str], tools: Sequence[str] = (), holder: Mapping[str, Any] | None = None, wait: float = 0.0
+        self,
+        modules: Sequence[str],
+        tools: Sequence[str] = (),
+        holder: Mapping[str, Any] | None = None,
+        wait: float = 0.0,
     ) -> dict[str, Any]:
         """Open the conversation and take in what there is; with a holder, take the lock."""
         self.open_with([("open", self.opening(modules, tools, holder, wait))])
@@ -299,7 +303,9 @@ class HostRun:
         """Plan what the host's files become."""
         return host_files.plan_host(self.target.first.dagster_folder, self.files(), put, take, force=force)
 
-    def switch(self, plan: Plan, modules: Sequence[Mapping[str, Any]], put: Sequence[Location], absent: Sequence[str] = ()) -> None:
+    def switch(
+        self, plan: Plan, modules: Sequence[Mapping[str, Any]], put: Sequence[Location], absent: Sequence[str] = ()
+    ) -> None:
         """Have Dagster take what was planned, and prove that it did."""
         self.tell("switch")
         answer = self.conversation.ask(
@@ -311,7 +317,9 @@ class HostRun:
         )
         self.seconds["reload"] = answer["seconds"]
         if not answer["daemons"]:
-            self.notes.append("Dagster's daemon was not alive before, and is not now: schedules and sensors stand still.")
+            self.notes.append(
+                "Dagster's daemon was not alive before, and is not now: schedules and sensors stand still."
+            )
 
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
         """Let it stand, and remove what is too old."""
@@ -331,7 +339,9 @@ class HostRun:
         """See to it that Dagster's daemon knows the workspace of now, and say how."""
         command = self.target.first.data["dagster"].get("restart_daemon")
         if not command and not (is_new and wait):
-            self.notes.append("Dagster's daemon takes the change over within a minute; until then it starts runs as before.")
+            self.notes.append(
+                "Dagster's daemon takes the change over within a minute; until then it starts runs as before."
+            )
             return
         self.tell("daemon")
         answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)

@@ -65,7 +65,7 @@ class Staged:
         return [path_of(line) for line in self.manifest.splitlines()]
 
     def identity(self, now: datetime | None = None) -> str:
-        """Return the release's name: the time in UTC (with milliseconds), and the commit's or the content's first eight digits."""
+        """Return the release's name: the time in UTC, and eight digits of the commit or the content."""
         moment = now or datetime.now(timezone.utc)
         made = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
@@ -88,8 +88,12 @@ def manifest_line(path: str, kind: str, content: bytes) -> str:
 
 def differences(ours: str, theirs: str, most: int = 5) -> list[str]:
     """Return the paths in which two manifests differ, as messages."""
-    sent, arrived = (dict((path_of(line), line) for line in text.splitlines()) for text in (ours, theirs))
-    found = [f"{path}: {'missing' if path not in arrived else 'different'}" for path in sent if arrived.get(path) != sent[path]]
+    sent, arrived = ({path_of(line): line for line in text.splitlines()} for text in (ours, theirs))
+    found = [
+        f"{path}: {'missing' if path not in arrived else 'different'}"
+        for path in sent
+        if arrived.get(path) != sent[path]
+    ]
     found += [f"{path}: not sent" for path in arrived if path not in sent]
     return found if len(found) <= most else [*found[:most], f"and {len(found) - most} more"]
 
@@ -106,7 +110,7 @@ def files_below(folder: Path, patterns: Sequence[str] = ()) -> Iterator[str]:
     """Yield the files and links below a folder that no pattern excludes, as relative paths."""
     for where, folders, files in os.walk(folder):
         inside = PurePosixPath(os.path.relpath(where, folder))
-        links = [name for name in folders if os.path.islink(os.path.join(where, name))]
+        links = [name for name in folders if Path(where, name).is_symlink()]
         folders[:] = sorted(name for name in folders if name not in links and not excluded(inside / name, patterns))
         yield from (str(inside / name) for name in sorted([*files, *links]) if not excluded(inside / name, patterns))
 
@@ -137,9 +141,9 @@ def _content(path: Path) -> bytes | None:
 
 
 def _inner_target(folder: Path, link: Path) -> bytes:
-    target = os.readlink(link)
-    where = os.path.normpath(os.path.join(link.parent, target))
-    refuse_link(link, target, inside=not os.path.isabs(target) and Path(where).is_relative_to(folder))
+    target = os.readlink(link)  # noqa: PTH115 - a Path would lose a "./" of the target, which is content
+    where = os.path.normpath(link.parent / target)
+    refuse_link(link, target, inside=not target.startswith("/") and Path(where).is_relative_to(folder))
     return os.fsencode(target)
 
 

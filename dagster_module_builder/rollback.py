@@ -73,7 +73,9 @@ class Rechoosing(Rollout):
         chosen = self.taken[str(run.target)]
         run.keep([one.module for one in chosen], _ALL, {**holder(), "action": self.action})
         run.settle(is_new=False, wait=False)
-        return HostOutcome(str(run.target), {one.module: one.identity for one in chosen}, tuple(run.notes), (), dict(run.seconds))
+        return HostOutcome(
+            str(run.target), {one.module: one.identity for one in chosen}, tuple(run.notes), (), dict(run.seconds)
+        )
 
 
 @dataclass
@@ -94,7 +96,9 @@ class RollingBack(Rechoosing):
         found = run.found["modules"][module]
         identity = self.release or found["state"].get("previous")
         if not identity:
-            raise RefusedError(f"{run.target}: {module} has no release before {found['state'].get('current') or 'the first'}.")
+            raise RefusedError(
+                f"{run.target}: {module} has no release before {found['state'].get('current') or 'the first'}."
+            )
         record = found["releases"].get(identity)
         if record is None:
             there = ", ".join(sorted(found["releases"])) or "none"

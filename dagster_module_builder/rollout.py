@@ -53,12 +53,16 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
                 key = (str(host), host.base_path, host.address.user)
                 groups.setdefault(key, []).append(deployment)
                 if places.setdefault(key, host).url != host.url:
-                    raise RefusedError(f"{deployment.names.name} and others disagree on where Dagster answers on {host}.")
+                    raise RefusedError(
+                        f"{deployment.names.name} and others disagree on where Dagster answers on {host}."
+                    )
     _refuse_unknown(deployments, hosts)
     for key, group in groups.items():
         if len({(one.dagster_folder, one.kind) for one in group}) > 1:
             names = " and ".join(one.names.name for one in group)
-            raise RefusedError(f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml.")
+            raise RefusedError(
+                f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml."
+            )
     return [Target(places[key], tuple(group)) for key, group in groups.items()]
 
 

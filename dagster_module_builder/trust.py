@@ -91,7 +91,9 @@ def trust(
     wanted = {one if one.startswith("SHA256:") else f"SHA256:{one}" for one in fingerprints}
     unknown = wanted - {value for one in shown for value in one.fingerprints.values()}
     if unknown:
-        raise RefusedError(f"No host shows a key with the fingerprint {', '.join(sorted(unknown))}: nothing was pinned.")
+        raise RefusedError(
+            f"No host shows a key with the fingerprint {', '.join(sorted(unknown))}: nothing was pinned."
+        )
     accepted: list[Shown] = []
     for one in shown:
         keys = tuple(line for line in one.keys if not wanted or fingerprint(line) in wanted)

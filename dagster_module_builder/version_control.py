@@ -20,7 +20,9 @@ def git(folder: Path, *arguments: str, fine: tuple[int, ...] = (0,)) -> str:
     return answer.decode("utf-8", "surrogateescape").rstrip("\n")
 
 
-def git_bytes(folder: Path, *arguments: str, fine: tuple[int, ...] = (0,), environ: dict[str, str] | None = None) -> bytes:
+def git_bytes(
+    folder: Path, *arguments: str, fine: tuple[int, ...] = (0,), environ: dict[str, str] | None = None
+) -> bytes:
     """Return what a Git command writes."""
     settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     try:
@@ -62,7 +64,8 @@ def refuse_uncommitted(folder: Path, changed: str, *, allow_dirty: bool) -> None
     if changed and not allow_dirty:
         first = ", ".join(line[3:] for line in changed.splitlines()[:3])
         raise RefusedError(
-            f"{folder} has changes that are not committed ({first}): commit them, or give --allow-dirty, which is recorded."
+            f"{folder} has changes that are not committed ({first}): commit them, "
+            f"or give --allow-dirty, which is recorded."
         )
 
 
@@ -78,7 +81,9 @@ def refuse_unpushed(folder: Path, commit: str, *, allow_dirty: bool) -> None:
 
 def refuse_missing_submodules(folder: Path) -> None:
     """Refuse submodules that are empty folders here."""
-    missing = [line.split()[1] for line in git(folder, "submodule", "status", "--", ".").splitlines() if line.startswith("-")]
+    missing = [
+        line.split()[1] for line in git(folder, "submodule", "status", "--", ".").splitlines() if line.startswith("-")
+    ]
     if missing:
         raise RefusedError(
             f"The submodule {missing[0]} of {folder} is empty here: run 'git submodule update --init', or take it out."
@@ -86,7 +91,7 @@ def refuse_missing_submodules(folder: Path) -> None:
 
 
 def commits_since(folder: Path, old: str | None, new: str | None) -> list[str]:
-    """Return the commits from one to another that touch a folder, newest first, a line each; [] where Git cannot tell."""
+    """Return the commits from one to another that touch a folder, newest first; [] where Git cannot tell."""
     if not old or not new or old == new:
         return []
     try:

@@ -22,8 +22,9 @@ SIGN_OF_LIFE = 5.0
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
 
+#: Isolated from whatever the host's Python was given: no site packages, no variables, no current folder.
 _START = (
-    "exec python3 -u -c 'import sys, zlib\n"
+    "exec python3 -I -S -u -c 'import sys, zlib\n"
     "text = zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1])))\n"
     'exec(compile(text, "host_side.py", "exec"))\' '
 )
@@ -159,7 +160,7 @@ class Conversation:
         if self._channel is not None:
             self._channel.close()
 
-    def __enter__(self) -> Conversation:
+    def __enter__(self) -> Conversation:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         return self.open()
 
     def __exit__(self, *_: object) -> None:

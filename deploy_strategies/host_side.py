@@ -20,11 +20,14 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
+
+#: As in ``typing``, whose import nobody needs at run time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, BinaryIO
 
 PROTOCOL = 1
 
@@ -44,7 +47,7 @@ IN_PROGRESS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCE
 class RefusedError(Exception):
     """The request cannot be carried out; ``code`` is for the client, the text for people."""
 
-    def __init__(self, code, message, **details):
+    def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)
         self.code, self.details = code, details
 
@@ -56,12 +59,12 @@ class GoneError(Exception):
 # -- Files ------------------------------------------------------------------------------------------------------------
 
 
-def digest(text):
+def digest(text: bytes | None) -> str | None:
     """Return the SHA-256 of bytes, or None where there are none."""
     return None if text is None else hashlib.sha256(text).hexdigest()
 
 
-def read(path):
+def read(path: str) -> bytes | None:
     """Return a file's bytes, or None where there is no file."""
     try:
         with open(path, "rb") as file:
@@ -70,7 +73,7 @@ def read(path):
         return None
 
 
-def read_json(path, otherwise=None):
+def read_json(path: str, otherwise: Any = None) -> Any:
     """Return a JSON file's content."""
     text = read(path)
     try:
@@ -79,7 +82,7 @@ def read_json(path, otherwise=None):
         raise RefusedError("damaged", f"{path} on the host is not JSON: mend or remove it.") from None
 
 
-def write(path, text, mode=0o644):
+def write(path: str, text: bytes, mode: int = 0o644) -> None:
     """Put a file in place by a rename, after its bytes are on the disk."""
     staged = f"{path}.deploy.tmp"
     with contextlib.suppress(FileNotFoundError):
@@ -100,7 +103,7 @@ def write(path, text, mode=0o644):
     sync(os.path.dirname(path))
 
 
-def keep_owner(path, staged):
+def keep_owner(path: str, staged: str) -> None:
     """Give a file's owner to the one that replaces it."""
     with contextlib.suppress(FileNotFoundError, PermissionError):
         there = os.stat(path)
@@ -108,7 +111,7 @@ def keep_owner(path, staged):
             os.chown(staged, there.st_uid, there.st_gid)
 
 
-def sync(folder):
+def sync(folder: str) -> None:
     """Have a folder's entries on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -117,7 +120,7 @@ def sync(folder):
         os.close(handle)
 
 
-def remove_tree(path):
+def remove_tree(path: str) -> None:
     """Remove a folder, read-only or not."""
     if os.path.islink(path) or not os.path.isdir(path):
         with contextlib.suppress(FileNotFoundError):
@@ -129,7 +132,7 @@ def remove_tree(path):
     shutil.rmtree(path)
 
 
-def point(link, target):
+def point(link: str, target: str | None) -> None:
     """Let a symbolic link point to a target, in one step; None takes it away."""
     if target is None:
         with contextlib.suppress(FileNotFoundError):
@@ -142,7 +145,7 @@ def point(link, target):
     os.rename(staged, link)
 
 
-def target_of(link):
+def target_of(link: str) -> str | None:
     """Return where a link points, or None."""
     try:
         return os.readlink(link)
@@ -150,7 +153,7 @@ def target_of(link):
         return None
 
 
-def manifest(folder):
+def manifest(folder: str) -> str:
     """Return a line for each entry below a folder, by path: hash, kind, path. The client writes the same."""
     lines = []
     for where, folders, files in os.walk(folder):
@@ -162,7 +165,7 @@ def manifest(folder):
     return "".join(sorted(lines))
 
 
-def entry(path, relative):
+def entry(path: str, relative: str) -> str:
     """Return the manifest's line for one file or link."""
     if os.path.islink(path):
         return f"{hashlib.sha256(os.fsencode(os.readlink(path))).hexdigest()} l {json.dumps(relative)}\n"
@@ -174,7 +177,7 @@ def entry(path, relative):
     return f"{found.hexdigest()} {kind} {json.dumps(relative)}\n"
 
 
-def make_read_only(folder):
+def make_read_only(folder: str) -> None:
     """Take the right to write from everything below a folder, and let everybody read it."""
     for where, _, files in os.walk(folder, topdown=False):
         for name in files:
@@ -184,10 +187,10 @@ def make_read_only(folder):
                 wanted = (mode | 0o444 | (0o111 if mode & 0o100 else 0)) & ~0o222
                 if mode != wanted:
                     os.chmod(path, wanted)
-        os.chmod(where, 0o555)
+        os.chmod(where, 0o555)  # noqa: S103 - code, which everybody may read
 
 
-def now():
+def now() -> str:
     """Return the time, in UTC and for people."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -198,18 +201,18 @@ def now():
 class Client:
     """Hears the client, and notices when it is gone."""
 
-    def __init__(self, requests, answers):
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
         self.requests, self.answers = requests, answers
         # Signal handlers put into it, so it has to be reentrant.
-        self.inbox = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.gone = threading.Event()
         self.heard = time.monotonic()
-        self.groups = set()
+        self.groups: set[int] = set()
         self.writing = threading.Lock()
         for work in (self.listen, self.watch, self.breathe):
             threading.Thread(target=work, daemon=True).start()
 
-    def listen(self):
+    def listen(self) -> None:
         """Take in requests and signs of life until the channel is closed."""
         with contextlib.suppress(OSError, ValueError):
             for line in iter(self.requests.readline, b""):
@@ -218,7 +221,7 @@ class Client:
                     self.inbox.put(json.loads(line))
         self.leave()
 
-    def watch(self):
+    def watch(self) -> None:
         """End the work of a client that is silent, and this process if it cannot be undone in time."""
         while not self.gone.wait(1.0):
             if time.monotonic() - self.heard > SILENCE:
@@ -226,7 +229,7 @@ class Client:
         time.sleep(UNDOING)
         os._exit(1)
 
-    def leave(self):
+    def leave(self) -> None:
         """Note that the client is gone, and end what runs for it."""
         self.gone.set()
         self.inbox.put(None)
@@ -234,31 +237,33 @@ class Client:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
 
-    def breathe(self):
+    def breathe(self) -> None:
         """Give signs of life."""
         while not self.gone.wait(SIGN_OF_LIFE):
             self.say(b"\n")
 
-    def say(self, line):
+    def say(self, line: bytes) -> None:
         """Write one line, unless nobody is there to read it."""
         with self.writing, contextlib.suppress(OSError, ValueError):
             self.answers.write(line)
             self.answers.flush()
 
-    def answer(self, **data):
+    def answer(self, **data: Any) -> None:
         """Answer a request, or tell of its progress."""
         self.say(json.dumps(data).encode() + b"\n")
 
-    def check(self):
+    def check(self) -> None:
         """Raise GoneError where the client is gone."""
         if self.gone.is_set():
             raise GoneError
 
-    def run(self, command, given=None, limit=None, **options):
+    def run(
+        self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
+    ) -> tuple[int, str]:
         """Run a program in a process group of its own; return its exit code and what it said."""
         self.check()
         source = subprocess.DEVNULL if given is None else subprocess.PIPE
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **options
         )
         self.groups.add(process.pid)
@@ -282,7 +287,8 @@ LOCATIONS = """{ workspaceOrError { __typename
   ... on Workspace { locationEntries { name loadStatus displayMetadata { key value }
     locationOrLoadError { __typename ... on PythonError { message } } } }
   ... on PythonError { message } } }"""
-RELOAD = """mutation { reloadWorkspace { __typename ... on PythonError { message } ... on UnauthorizedError { message } } }"""
+RELOAD = """mutation { reloadWorkspace { __typename
+  ... on PythonError { message } ... on UnauthorizedError { message } } }"""
 DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
 RUNS = """query($statuses: [RunStatus!]) { runsOrError(filter: {statuses: $statuses}) { __typename
   ... on Runs { results { runId status tags { key value }
@@ -292,31 +298,35 @@ RUNS = """query($statuses: [RunStatus!]) { runsOrError(filter: {statuses: $statu
 class Dagster:
     """The Dagster of this host, over GraphQL."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        # The host's own webserver is never asked through a proxy.
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-    def ask(self, query, variables=None, limit=60):
+    def ask(self, query: str, variables: dict[str, Any] | None = None, limit: float = 60) -> dict[str, Any]:
         """Return the data that answers a query.
 
         Raises:
             RefusedError: Dagster does not answer.
         """
-        body = json.dumps({"query": query, "variables": variables or {}}).encode()
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}/graphql", body, {"Content-Type": "application/json"}
-        )
+        # Without urllib, whose import takes longer than the answer, and which might ask a proxy.
+        from http import client  # noqa: PLC0415
+
+        scheme, _, rest = self.url.partition("://")
+        place, _, path = rest.partition("/")
+        kind = client.HTTPSConnection if scheme == "https" else client.HTTPConnection
+        body = json.dumps({"query": query, "variables": variables or {}})
         try:
-            with self.opener.open(request, timeout=limit) as answer:
-                data = json.load(answer)
-        except (OSError, ValueError) as error:
+            with contextlib.closing(kind(place, timeout=limit)) as connection:
+                target = f"/{path}/graphql" if path else "/graphql"
+                connection.request("POST", target, body, {"Content-Type": "application/json"})
+                data = json.loads(connection.getresponse().read())
+        except (OSError, ValueError, client.HTTPException) as error:
             raise RefusedError("dagster", f"Dagster does not answer at {self.url} on the host: {error}.") from None
         if data.get("errors"):
             raise RefusedError("dagster", f"Dagster at {self.url}: {data['errors'][0].get('message')}")
-        return data["data"]
+        answered: dict[str, Any] = data["data"]
+        return answered
 
-    def locations(self, limit=60):
+    def locations(self, limit: float = 60) -> dict[str, Any]:
         """Return each code location's state: whether it loaded, its error, and the metadata that names its code."""
         found = self.ask(LOCATIONS, limit=limit)["workspaceOrError"]
         if found["__typename"] != "Workspace":
@@ -324,35 +334,45 @@ class Dagster:
         return {one["name"]: self.state(one) for one in found["locationEntries"]}
 
     @staticmethod
-    def state(location):
+    def state(location: dict[str, Any]) -> dict[str, Any]:
         """Return one code location's state."""
         result = location["locationOrLoadError"] or {}
         loaded = location["loadStatus"] == "LOADED" and result.get("__typename") == "RepositoryLocation"
         metadata = {one["key"]: one["value"] for one in location["displayMetadata"]}
-        return {"loaded": loaded, "status": location["loadStatus"], "error": result.get("message"), "metadata": metadata}
+        return {
+            "loaded": loaded,
+            "status": location["loadStatus"],
+            "error": result.get("message"),
+            "metadata": metadata,
+        }
 
-    def reload(self, limit=180):
+    def reload(self, limit: float = 180) -> None:
         """Have the workspace file read again and every location loaded anew."""
         found = self.ask(RELOAD, limit=limit)["reloadWorkspace"]
         if found["__typename"] != "Workspace":
             raise RefusedError("dagster", f"Dagster did not reload its workspace: {found.get('message')}")
 
-    def daemons(self):
+    def daemons(self) -> bool:
         """Tell whether every daemon that has to be alive is."""
         statuses = self.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
         return all(one["healthy"] for one in statuses if one["required"])
 
-    def runs(self):
+    def runs(self) -> list[dict[str, Any]]:
         """Return the runs in progress: location, and everything that is said of where their code is."""
         found = self.ask(RUNS, {"statuses": list(IN_PROGRESS)})["runsOrError"]
         return [self.run_of(one) for one in found.get("results", [])]
 
     @staticmethod
-    def run_of(run):
+    def run_of(run: dict[str, Any]) -> dict[str, Any]:
         """Return one run in progress."""
         origin = run["repositoryOrigin"] or {}
         where = " ".join(str(one["value"]) for one in origin.get("repositoryLocationMetadata") or [])
-        return {"id": run["runId"], "status": run["status"], "location": origin.get("repositoryLocationName"), "code": where}
+        return {
+            "id": run["runId"],
+            "status": run["status"],
+            "location": origin.get("repositoryLocationName"),
+            "code": where,
+        }
 
 
 # -- The conversation -------------------------------------------------------------------------------------------------
@@ -361,39 +381,48 @@ class Dagster:
 class Conversation:
     """Carries out the requests of one client, below one base path."""
 
-    def __init__(self, client):
+    def __init__(self, client: Client) -> None:
         self.client = client
-        self.base = None
-        self.lock = None
-        self.dagster = None
+        self.base = ""
+        self.lock: BinaryIO | None = None
+        self.dagster = Dagster("http://127.0.0.1:3000")
         self.switched = False
 
     @property
-    def modules(self):
+    def modules(self) -> str:
         """The folder of all modules."""
         return os.path.join(self.base, "modules")
 
     @property
-    def journal(self):
+    def journal(self) -> str:
         """What is being switched."""
         return os.path.join(self.modules, ".journal")
 
-    def of(self, module, *parts):
+    def of(self, module: str, *parts: str) -> str:
         """Return a path of one module's."""
         return os.path.join(self.modules, module, *parts)
 
-    def release(self, module, identity):
+    def release(self, module: str, identity: str) -> str:
         """Return a release's folder."""
         return self.of(module, "releases", identity)
 
     # Requests, by name
 
-    def do_open(self, base, url, modules, files, tools, holder=None, wait=0.0):
+    def do_open(
+        self,
+        base: str,
+        url: str,
+        modules: list[Any],
+        files: list[Any],
+        tools: list[str],
+        holder: dict[str, Any] | None = None,
+        wait: float = 0.0,
+    ) -> dict[str, Any]:
         """Say what there is; with a holder, under the lock. Without one nothing is changed.
 
         Args:
             base: The base path.
-            url: Where Dagster's webserver answers on this host, or None.
+            url: Where Dagster's webserver answers on this host.
             modules: The modules to tell of.
             files: The shared files to send, below the base.
             tools: The programs to look for.
@@ -401,7 +430,7 @@ class Conversation:
             wait: How many seconds to wait for another holder.
         """
         self.base = os.path.expanduser(base)
-        self.dagster = Dagster(url) if url else None
+        self.dagster = Dagster(url)
         if not os.path.isdir(self.modules):
             raise RefusedError("setup", f"{self.modules} is not there on the host: run 'deploy.setup' once.")
         mended = self.take_lock(holder, wait) if holder else []
@@ -424,24 +453,24 @@ class Conversation:
             "journal": os.path.isdir(self.journal),
         }
 
-    def disk(self):
+    def disk(self) -> dict[str, Any]:
         """Return what is free for us, in bytes and files."""
         found = os.statvfs(self.modules)
         return {"bytes": found.f_bavail * found.f_frsize, "files": found.f_favail or None}
 
-    def docker(self):
+    def docker(self) -> str | None:
         """Say why Docker cannot be used here; None when it can."""
         if shutil.which("docker") is None:
             return "docker is not installed"
         code, said = self.client.run(["docker", "version", "--format", "{{.Server.Version}}"], limit=20)
         return said.strip().splitlines()[-1] if code else None
 
-    def shared(self, name):
+    def shared(self, name: str) -> str | None:
         """Return a shared file's bytes."""
         text = read(os.path.join(self.base, name))
         return None if text is None else base64.b64encode(text).decode()
 
-    def module(self, name):
+    def module(self, name: str) -> dict[str, Any]:
         """Return what is known of a module here."""
         folder = self.of(name, "releases")
         entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
@@ -454,22 +483,20 @@ class Conversation:
             "environments": self.environments(name),
         }
 
-    def environments(self, module):
+    def environments(self, module: str) -> list[str]:
         """Return the environments that are complete."""
         folder = self.of(module, "venvs")
         found = os.listdir(folder) if os.path.isdir(folder) else []
         return [one for one in found if os.path.exists(os.path.join(folder, one, ".complete"))]
 
-    def seen(self):
+    def seen(self) -> dict[str, Any]:
         """Return what Dagster says of itself, or why it does not."""
-        if self.dagster is None:
-            return {"error": "no Dagster is named in deployment.yaml"}
         try:
             return {"locations": self.dagster.locations(limit=20), "daemons": self.dagster.daemons()}
         except RefusedError as error:
             return {"error": str(error)}
 
-    def holder(self):
+    def holder(self) -> dict[str, Any] | None:
         """Return who holds the lock, or None where it is free."""
         path = os.path.join(self.modules, ".lock")
         if not os.path.exists(path) or self.lock is not None:
@@ -478,28 +505,29 @@ class Conversation:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return read_json(os.path.join(self.modules, ".holder"), {})
+                held: dict[str, Any] = read_json(os.path.join(self.modules, ".holder"), {})
+                return held
         return None
 
-    def do_layout(self, base):
+    def do_layout(self, base: str) -> dict[str, Any]:
         """Make the folders that deployments live in."""
         self.base = os.path.expanduser(base)
         made = not os.path.isdir(self.modules)
         os.makedirs(self.modules, mode=0o755, exist_ok=True)
         return {"base": self.base, "made": made}
 
-    def take_lock(self, holder, wait):
+    def take_lock(self, holder: dict[str, Any], wait: float) -> list[str]:
         """Take the lock, and mend what an earlier death left."""
-        self.lock = open(os.path.join(self.modules, ".lock"), "ab")  # noqa: SIM115
+        self.lock = lock = open(os.path.join(self.modules, ".lock"), "ab")  # noqa: SIM115 - held to the end
         # Somebody who only looks holds it for a moment.
         until = time.monotonic() + max(wait, 1.0)
         while True:
             try:
-                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
-                    self.lock.close()
+                    lock.close()
                     self.lock = None
                     raise RefusedError("locked", self.held_by()) from None
             self.client.check()
@@ -508,7 +536,7 @@ class Conversation:
         write(os.path.join(self.modules, ".holder"), json.dumps(mine).encode())
         return self.mend()
 
-    def held_by(self):
+    def held_by(self) -> str:
         """Say who holds the lock."""
         mine = read_json(os.path.join(self.modules, ".holder"), {})
         return (
@@ -516,7 +544,7 @@ class Conversation:
             f"({mine.get('command', 'unknown')}): wait with --wait SECONDS, or see 'deploy.unlock'."
         )
 
-    def mend(self):
+    def mend(self) -> list[str]:
         """Undo what an earlier conversation left half done; return what was done."""
         mended = []
         if os.path.isdir(self.journal):
@@ -536,7 +564,7 @@ class Conversation:
                 remove_tree(os.path.join(self.modules, one))
         return mended
 
-    def do_begin(self, module, identity, need=0):
+    def do_begin(self, module: str, identity: str, need: int = 0) -> dict[str, Any]:
         """Make an empty folder for a release, where there is room for it."""
         if self.lock is None:
             raise RefusedError("locked", "The lock is not held.")
@@ -551,7 +579,7 @@ class Conversation:
         state = read_json(self.of(module, STATE), {})
         return {"folder": folder, "current": state.get("current"), "repository": self.of(module, "repo.git")}
 
-    def refuse_full(self, need):
+    def refuse_full(self, need: int) -> None:
         """Refuse where there is too little room."""
         free = self.disk()["bytes"]
         if free < need:
@@ -559,16 +587,34 @@ class Conversation:
                 "disk", f"{self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed: make room there."
             )
 
-    def do_run(self, command, given=None, cwd=None, limit=600, environ=None):
+    def do_run(
+        self,
+        command: list[str],
+        given: str | None = None,
+        cwd: str | None = None,
+        limit: float | None = 600,
+        environ: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
         """Run a step of a strategy's."""
-        given = None if given is None else base64.b64decode(given)
+        text = None if given is None else base64.b64decode(given)
         try:
-            code, said = self.client.run(command, given, limit, cwd=cwd or self.base, env={**os.environ, **(environ or {})})
+            code, said = self.client.run(
+                command, text, limit, cwd=cwd or self.base, env={**os.environ, **(environ or {})}
+            )
         except FileNotFoundError:
             raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
         return {"code": code, "said": said[-20000:]}
 
-    def do_environment(self, module, identity, requirements, constraints, python, need=0, prefix=()):
+    def do_environment(
+        self,
+        module: str,
+        identity: str,
+        requirements: str,
+        constraints: str,
+        python: str,
+        need: int = 0,
+        prefix: Sequence[str] = (),
+    ) -> dict[str, Any]:
         """Build the environment of a release, unless it is there already.
 
         Args:
@@ -597,7 +643,7 @@ class Conversation:
         return {"built": True}
 
     @staticmethod
-    def building(folder, python):
+    def building(folder: str, python: str) -> list[list[str]]:
         """Return the commands that fill an environment."""
         own = os.path.join(folder, "bin", "python")
         files = ["-r", "requirements.txt", "-c", "constraints.txt"]
@@ -607,7 +653,9 @@ class Conversation:
         return [[python, "-m", "venv", folder],
                 [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files]]  # fmt: skip
 
-    def do_verify(self, module, identity, wanted, record, check):
+    def do_verify(
+        self, module: str, identity: str, wanted: str, record: dict[str, Any], check: dict[str, Any]
+    ) -> dict[str, Any]:
         """Compare what arrived with what was sent, finish the release, and load its definitions."""
         folder = self.release(module, identity) + ".tmp"
         found = manifest(folder)
@@ -619,11 +667,22 @@ class Conversation:
         sync(folder)
         return self.do_check(module, folder=folder, **check)
 
-    def do_check(self, module, folder, python, package, environ, path="src", prefix=(), identity=None):
+    def do_check(
+        self,
+        module: str,
+        folder: str | None,
+        python: str,
+        package: str,
+        environ: dict[str, str],
+        path: str = "src",
+        prefix: Sequence[str] = (),
+        identity: str | None = None,
+    ) -> dict[str, Any]:
         """Load a release's definitions with the settings that it is to have."""
         started = time.monotonic()
-        folder = folder or self.release(module, identity)
-        home = tempfile.mkdtemp(prefix=".temporary-", dir=self.modules)
+        folder = folder or self.release(module, str(identity))
+        home = os.path.join(self.modules, f".temporary-{os.getpid()}")
+        os.mkdir(home, 0o700)
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         settings = {**environ, "DAGSTER_HOME": home, "DAGSTER_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         command = [python, "-m", "dagster", "definitions", "validate", "-m", package, "-d", os.path.join(folder, path)]
@@ -638,7 +697,7 @@ class Conversation:
             raise RefusedError("definitions", f"The definitions of {module} do not load:\n{tail(said)}")
         return {"seconds": round(time.monotonic() - started, 3)}
 
-    def do_wait(self, locations, limit):
+    def do_wait(self, locations: list[str], limit: float) -> dict[str, Any]:
         """Wait until no run of these locations is in progress."""
         until = time.monotonic() + limit
         while True:
@@ -646,13 +705,22 @@ class Conversation:
             if not runs:
                 return {"waited": True}
             if time.monotonic() > until:
-                raise RefusedError("runs", f"{len(runs)} runs are still in progress: try again later, or without --drain.")
+                raise RefusedError(
+                    "runs", f"{len(runs)} runs are still in progress: try again later, or without --drain."
+                )
             self.client.answer(progress=f"waiting for {len(runs)} runs")
             for _ in range(20):
                 self.client.check()
                 time.sleep(0.1)
 
-    def do_switch(self, files, modules, expect, absent=(), limit=120):
+    def do_switch(
+        self,
+        files: list[Any],
+        modules: list[Any],
+        expect: dict[str, str],
+        absent: Sequence[str] = (),
+        limit: float = 120,
+    ) -> dict[str, Any]:
         """Put the new release into Dagster's files, and prove that Dagster has loaded it.
 
         Args:
@@ -678,20 +746,20 @@ class Conversation:
             raise RefusedError("daemon", "Dagster's daemon is not alive any more.")
         return {"seconds": round(time.monotonic() - started, 3), "daemons": daemons}
 
-    def change(self, one):
+    def change(self, one: dict[str, Any]) -> dict[str, Any]:
         """Return one shared file's change, as the journal wants it."""
         path = os.path.realpath(os.path.join(self.base, one["path"]))
         text = None if one["text"] is None else base64.b64decode(one["text"])
         return self.changed(path, one["before"], text, one["mode"])
 
-    def changed(self, path, before, text, mode):
+    def changed(self, path: str, before: str | None, text: bytes | None, mode: int) -> dict[str, Any]:
         """Return a file's change; the mode of a file that is there stays."""
         old = read(path)
         if old is not None:
             mode = stat.S_IMODE(os.stat(path).st_mode)
         return {"path": path, "before": before, "found": digest(old), "old": old, "text": text, "mode": mode}
 
-    def changes_of(self, each):
+    def changes_of(self, each: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the changes of one module's own files."""
         module, identity = each["module"], each["release"]
         state_path = self.of(module, STATE)
@@ -703,7 +771,7 @@ class Conversation:
             files.append((self.of(module, "env", f"{identity}.env"), base64.b64decode(each["env"]), 0o600))
         return [self.changed(path, digest(read(path)), text, mode) for path, text, mode in files]
 
-    def write_journal(self, changes, modules):
+    def write_journal(self, changes: list[dict[str, Any]], modules: list[Any]) -> None:
         """Have on the disk what is about to be done, and everything that undoing it takes."""
         staged = f"{self.journal}.tmp"
         remove_tree(staged)
@@ -712,8 +780,11 @@ class Conversation:
         for number, one in enumerate(changes):
             if one["old"] is not None:
                 write(os.path.join(staged, f"{number}.old"), one["old"], 0o600)
-            files.append({"path": one["path"], "before": one["before"], "after": digest(one["text"]), "mode": one["mode"],
-                          "held": None if one["old"] is None else f"{number}.old"})  # fmt: skip
+            held = None if one["old"] is None else f"{number}.old"
+            after = digest(one["text"])
+            files.append(
+                {"path": one["path"], "before": one["before"], "after": after, "mode": one["mode"], "held": held}
+            )
         links = [(self.of(one["module"], name), target_of(self.of(one["module"], name)))
                  for one in modules for name in ("current", "previous")]  # fmt: skip
         made = [self.release(one["module"], one["release"]) for one in modules if one.get("new")]
@@ -722,11 +793,13 @@ class Conversation:
         os.rename(staged, self.journal)
         sync(self.modules)
 
-    def apply(self, changes, modules):
+    def apply(self, changes: list[dict[str, Any]], modules: list[Any]) -> None:
         """Put everything in place, the workspace's own files last."""
         for one in modules:
             if one.get("new"):
-                os.rename(self.release(one["module"], one["release"]) + ".tmp", self.release(one["module"], one["release"]))
+                os.rename(
+                    self.release(one["module"], one["release"]) + ".tmp", self.release(one["module"], one["release"])
+                )
         for one in sorted(changes, key=lambda one: os.path.basename(one["path"]) == "workspace.yaml"):
             self.client.check()
             if one["text"] is None:
@@ -740,7 +813,7 @@ class Conversation:
                 identity = state.get(name)
                 point(self.of(one["module"], name), identity and os.path.join("releases", identity))
 
-    def await_locations(self, expect, absent, until):
+    def await_locations(self, expect: dict[str, str], absent: Sequence[str], until: float) -> None:
         """Wait until Dagster has loaded every location from the code that it is to have."""
         while True:
             self.client.check()
@@ -754,7 +827,7 @@ class Conversation:
                 raise RefusedError("health", "Dagster did not take it: " + "; ".join(wrong))
             time.sleep(0.3)
 
-    def do_keep(self, modules, keep, log):
+    def do_keep(self, modules: list[str], keep: int, log: dict[str, Any]) -> dict[str, Any]:
         """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
         self.forget()
         busy = self.busy()
@@ -764,7 +837,7 @@ class Conversation:
             pruned += self.prune(one, keep, busy)
         return {"pruned": pruned}
 
-    def forget(self):
+    def forget(self) -> None:
         """Drop the journal: from here on nothing is undone."""
         if os.path.isdir(self.journal):
             done = f"{self.journal}.done"
@@ -774,14 +847,14 @@ class Conversation:
             remove_tree(done)
         self.switched = False
 
-    def busy(self):
+    def busy(self) -> str | None:
         """Return where the code of the runs in progress is, as text; None where nobody knows."""
         try:
             return " ".join(run["code"] for run in self.dagster.runs())
         except RefusedError:
             return None
 
-    def prune(self, module, keep, busy):
+    def prune(self, module: str, keep: int, busy: str | None) -> list[str]:
         """Remove releases that are too old, unless runs still use them, and environments that none uses."""
         state = read_json(self.of(module, STATE), {})
         there = self.module(module)
@@ -800,7 +873,7 @@ class Conversation:
                 remove_tree(self.of(module, "venvs", one))
         return gone
 
-    def do_back(self, modules, log):
+    def do_back(self, modules: list[Any], log: dict[str, Any]) -> dict[str, Any]:
         """Put the old release back."""
         problems = []
         if os.path.isdir(self.journal):
@@ -814,7 +887,7 @@ class Conversation:
                     remove_tree(os.path.join(folder, name))
         return {"problems": problems}
 
-    def undo(self):
+    def undo(self) -> list[str]:
         """Put back what the journal says; a file that somebody changed since is left as it is, and named."""
         intent = read_json(os.path.join(self.journal, "journal.json"))
         problems = []
@@ -834,7 +907,7 @@ class Conversation:
         self.forget()
         return problems
 
-    def put_back(self, one):
+    def put_back(self, one: dict[str, Any]) -> None:
         """Put one file back, by a rename: a full disk does not stop it."""
         if one["held"] is None:
             with contextlib.suppress(FileNotFoundError):
@@ -846,39 +919,38 @@ class Conversation:
         os.rename(held, one["path"])
         sync(os.path.dirname(one["path"]))
 
-    def reload_quietly(self):
+    def reload_quietly(self) -> list[str]:
         """Have Dagster load what is there now; return why it did not."""
         try:
-            if self.dagster:
-                self.dagster.reload(limit=UNDOING - 8)
+            self.dagster.reload(limit=UNDOING - 8)
         except RefusedError as error:
             return [str(error)]
         return []
 
-    def log(self, module, record):
+    def log(self, module: str, record: dict[str, Any]) -> None:
         """Add a line to a module's log."""
         with contextlib.suppress(OSError), open(self.of(module, "log.jsonl"), "ab") as file:
             file.write(json.dumps({"at": now(), **record}).encode() + b"\n")
 
-    def do_log(self, module):
+    def do_log(self, module: str) -> dict[str, Any]:
         """Return a module's log."""
         text = read(self.of(module, "log.jsonl")) or b""
         return {"log": [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]}
 
-    def do_settings(self, module, identity):
+    def do_settings(self, module: str, identity: str) -> dict[str, Any]:
         """Return the settings of a release."""
         text = read(self.of(module, "env", f"{identity}.env"))
         if text is None:
             raise RefusedError("release", f"The settings of release {identity} are not on the host any more.")
         return {"env": base64.b64encode(text).decode()}
 
-    def do_contents(self, module, identity):
+    def do_contents(self, module: str, identity: str) -> dict[str, Any]:
         """Return what a release consists of: the manifest of its files, and its settings."""
         text = read(os.path.join(self.release(module, identity), "manifest.sha256")) or b""
         env = read(self.of(module, "env", f"{identity}.env")) or b""
         return {"manifest": text.decode(), "env": base64.b64encode(env).decode()}
 
-    def do_daemon(self, command, limit):
+    def do_daemon(self, command: str | None, limit: float) -> dict[str, Any]:
         """See to it that the daemon knows the workspace of now."""
         if command and not self.dagster.runs():
             code, said = self.client.run(["/bin/sh", "-c", command], limit=120, cwd=self.base)
@@ -891,13 +963,12 @@ class Conversation:
             time.sleep(0.2)
         return {"restarted": False}
 
-    def do_remove(self, module, log):
+    def do_remove(self, module: str, log: dict[str, Any]) -> dict[str, Any]:
         """Remove what a module has here, after Dagster has let it go."""
         self.forget()
         self.log(module, {**log, "result": "removed"})
-        with contextlib.suppress(OSError):
-            with open(os.path.join(self.modules, "removed.jsonl"), "ab") as file:
-                file.write(json.dumps({"at": now(), "module": module, **log}).encode() + b"\n")
+        with contextlib.suppress(OSError), open(os.path.join(self.modules, "removed.jsonl"), "ab") as file:
+            file.write(json.dumps({"at": now(), "module": module, **log}).encode() + b"\n")
         gone = os.path.join(self.modules, f".journal.{module}.gone")
         remove_tree(gone)
         if os.path.isdir(self.of(module)):
@@ -905,7 +976,7 @@ class Conversation:
             remove_tree(gone)
         return {}
 
-    def do_unlock(self):
+    def do_unlock(self) -> dict[str, Any]:
         """End the conversation that holds the lock, which undoes its work first."""
         held = self.holder()
         if not held:
@@ -921,7 +992,7 @@ class Conversation:
             os.kill(int(held["pid"]), signal.SIGKILL)
         return {"held": held}
 
-    def do_write(self, path, text, mode):
+    def do_write(self, path: str, text: str, mode: int) -> dict[str, Any]:
         """Write a file that is not there yet; say whether it was."""
         path = os.path.join(self.base, path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -932,7 +1003,7 @@ class Conversation:
 
     # The loop
 
-    def serve(self):
+    def serve(self) -> None:
         """Answer requests until the client is done, or gone."""
         self.client.answer(hello=PROTOCOL, pid=os.getpid())
         try:
@@ -944,7 +1015,7 @@ class Conversation:
             self.undo()
             self.reload_quietly()
 
-    def respond(self, request):
+    def respond(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out one request."""
         work = getattr(self, f"do_{request.pop('do')}")
         try:
@@ -956,7 +1027,7 @@ class Conversation:
             return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}
 
 
-def complaint(found, name, code):
+def complaint(found: dict[str, Any], name: str, code: str) -> str | None:
     """Say what is wrong with a location that has to be loaded from a folder; None when nothing is."""
     state = found.get(name)
     if state is None:
@@ -968,12 +1039,12 @@ def complaint(found, name, code):
     return None
 
 
-def tail(text):
+def tail(text: str) -> str:
     """Return the last lines of what a program said."""
     return "\n".join(text.strip().splitlines()[-25:])
 
 
-def main():
+def main() -> None:
     """Serve the client that started this process."""
     answers = os.fdopen(os.dup(1), "wb")
     # What a library prints must not end up between the answers.

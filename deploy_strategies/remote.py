@@ -123,7 +123,7 @@ class Address:
     def jump(self) -> str | None:
         """Return the command that reaches the host through others; None if it is direct.
 
-        OpenSSH's own ``-J`` would ask the person's ``known_hosts`` about the hosts in between; this asks the pinned keys.
+        OpenSSH's own ``-J`` would ask the person's ``known_hosts`` about those in between; this asks the pinned keys.
         """
         if through := self.through:
             target = f"[{self.settings['hostname']}]:{self.settings['port']}"
@@ -184,7 +184,7 @@ class Remote:
         """
         if self._connection is None:
             jump = self.address.jump()
-            wire = self._wire(jump) if jump else None
+            wire = self._wire(jump) if jump else _direct(self.address)
             self._connection = _connected(self.address, wire)
         return self._connection
 
@@ -192,7 +192,11 @@ class Remote:
         """Start the command that reaches the host, and return the socket that leads through it."""
         ours, its = socket.socketpair()
         self._jump = subprocess.Popen(
-            ["/bin/sh", "-c", f"exec {command}"], stdin=its.fileno(), stdout=its.fileno(), stderr=subprocess.DEVNULL, start_new_session=True
+            ["/bin/sh", "-c", f"exec {command}"],
+            stdin=its.fileno(),
+            stdout=its.fileno(),
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         its.close()
         return ours
@@ -201,10 +205,22 @@ class Remote:
         """Begin to open the OpenSSH connection, while the conversation goes on."""
         if self._master is None:
             self._folder = tempfile.TemporaryDirectory(prefix="dmb-")
-            control = ["-o", f"ControlPath={self._folder.name}/%C", "-o", "ControlMaster=yes", "-o", "ControlPersist=no"]
-            command = [*self.address.ssh(), *control, "-N", "--", self.address.host]
+            control = [
+                "-o",
+                f"ControlPath={self._folder.name}/%C",
+                "-o",
+                "ControlMaster=yes",
+                "-o",
+                "ControlPersist=no",
+            ]
+            # It ends with our end of its input, so that nothing is left of it when this process is killed.
+            command = [*self.address.ssh(), *control, "--", self.address.host, "exec cat >/dev/null"]
             self._master = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
             )
 
     def bulk(self) -> list[str]:
@@ -231,11 +247,21 @@ class Remote:
             self._folder.cleanup()
         self._connection = self._jump = self._master = self._folder = None
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> Remote:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _direct(address: Address) -> socket.socket:
+    """Connect, and have every request sent at once: Nagle's algorithm would hold a request's end for a round trip."""
+    try:
+        wire = socket.create_connection((address.settings["hostname"], int(address.settings["port"])), CONNECT_TIMEOUT)
+    except OSError as error:
+        raise ToolError(f"{address} cannot be reached: {error.strerror or error}.") from None
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return wire
 
 
 def _end(process: subprocess.Popen[bytes] | None) -> None:
@@ -248,11 +274,12 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     if process.poll() is None:
         process.kill()
         process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    for pipe in (process.stdin, process.stderr):
+        if pipe is not None:
+            pipe.close()
 
 
-def _connected(address: Address, wire: socket.socket | None) -> Connection:
+def _connected(address: Address, wire: socket.socket) -> Connection:
     import paramiko  # noqa: PLC0415 - half a second, which commands that speak to nobody need not wait
     from fabric import Config, Connection  # noqa: PLC0415
 
@@ -283,8 +310,7 @@ def _connected(address: Address, wire: socket.socket | None) -> Connection:
         connection.open()
     except (paramiko.SSHException, OSError, EOFError) as error:
         connection.close()
-        if wire is not None:
-            wire.close()
+        wire.close()
         raise _refusal(address, error) from None
     connection.transport.set_keepalive(5)
     return connection
@@ -295,12 +321,14 @@ def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
 
     if isinstance(error, paramiko.BadHostKeyException):
         return RefusedError(
-            f"{address} shows another host key than the one pinned in {address.known_hosts}. Somebody may stand between, "
-            f"or the host was installed anew: ask its administrator for the fingerprint, then 'deploy.trust'."
+            f"{address} shows another host key than the one pinned in {address.known_hosts}. Somebody may "
+            f"stand between, or the host was installed anew: ask its administrator for the fingerprint, then see "
+            f"'deploy.trust'."
         )
     if "not found in known_hosts" in str(error):
         return RefusedError(
-            f"The key of {address} is not pinned: run 'deploy.trust' and compare its fingerprint. (Not in {address.known_hosts}.)"
+            f"The key of {address} is not pinned: run 'deploy.trust' and compare its fingerprint. "
+            f"(It is not in {address.known_hosts}.)"
         )
     if isinstance(error, paramiko.AuthenticationException):
         user = address.settings.get("user")
@@ -319,7 +347,9 @@ def host_keys(address: Address) -> list[str]:
         ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
-    keys = sorted({tuple(line.split()[1:3]) for line in answer.stdout.splitlines() if line and not line.startswith("#")})
+    keys = sorted(
+        {tuple(line.split()[1:3]) for line in answer.stdout.splitlines() if line and not line.startswith("#")}
+    )
     if not keys:
         raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
     return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
@@ -329,15 +359,24 @@ def _keys_behind(address: Address) -> list[str]:
     """Return the key that a host shows OpenSSH, reached through others (``ssh-keyscan`` cannot); nobody logs in."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shown"
-        changed = {"StrictHostKeyChecking": "accept-new", "UserKnownHostsFile": str(path), "PreferredAuthentications": "none",
-                   "HashKnownHosts": "no", "HostKeyAlias": address.pinned_as}  # fmt: skip
+        changed = {
+            "StrictHostKeyChecking": "accept-new",
+            "UserKnownHostsFile": str(path),
+            "PreferredAuthentications": "none",
+            "HashKnownHosts": "no",
+            "HostKeyAlias": address.pinned_as,
+        }
         # The first value of an option is the one that counts.
         options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
         command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
-        answer = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+        answer = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
+        )
         lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:
-        raise ToolError(f"{address} shows no host key: {answer.stderr.strip()}. Pin the keys of the hosts before it first.")
+        raise ToolError(
+            f"{address} shows no host key: {answer.stderr.strip()}. Pin the keys of the hosts before it first."
+        )
     return [" ".join([address.pinned_as, *line.split()[1:3]]) for line in lines]
 
 

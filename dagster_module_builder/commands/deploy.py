@@ -90,7 +90,10 @@ def configure_deployment(
     where = root_of(root)
     folder = locate(where, module)
     given = {"deployment": deployment, "client": client, "hosts": hosts, "user": user, "base_path": base_path}
-    answers: dict[str, Answer] = {**{key: value for key, value in given.items() if value is not None}, **_settings(set or ())}
+    answers: dict[str, Answer] = {
+        **{key: value for key, value in given.items() if value is not None},
+        **_settings(set or ()),
+    }
     asks = console.interactive() and not no_input
     chosen = strategy or _ask_strategy(use_case.strategies(), asks=asks)
     questions = use_case.questionnaire(chosen)
@@ -137,7 +140,9 @@ def _refuse_unknown(questions: Questionnaire, answers: Mapping[str, Answer]) -> 
     known = {question.name for question in questions}
     for name in answers:
         if name not in known:
-            raise UsageError(f"{name!r} is no question of {questions.folder.name}: there are {', '.join(sorted(known))}.")
+            raise UsageError(
+                f"{name!r} is no question of {questions.folder.name}: there are {', '.join(sorted(known))}."
+            )
 
 
 def _asked(questions: Questionnaire, detected: Mapping[str, Answer], given: Mapping[str, Answer]) -> dict[str, Answer]:
@@ -210,7 +215,9 @@ def deploy(
     _report(outcomes, "runs")
 
 
-def _preview(deployments: Sequence[Deployment], hosts: Sequence[str], *, allow_dirty: bool, force: bool, as_json: bool) -> None:
+def _preview(
+    deployments: Sequence[Deployment], hosts: Sequence[str], *, allow_dirty: bool, force: bool, as_json: bool
+) -> None:
     from dagster_module_builder.deploy_status import preview  # noqa: PLC0415
 
     found = preview(deployments, hosts, allow_dirty=allow_dirty, force=force)
@@ -287,11 +294,17 @@ def trust(
         pinned = pin(deployment, shown, confirm, fingerprint or ())
         for one in pinned:
             console.say(f"pinned {len(one.keys)} keys of {one.host} in {deployment.known_hosts}")
-        if pinned and any(host.address not in [one.host for one in shown] for host in deployment.hosts if not host_given):
+        if pinned and any(
+            host.address not in [one.host for one in shown] for host in deployment.hosts if not host_given
+        ):
             console.tell("Now the hosts behind: run the same command again.")
 
 
-@command("deploy.setup", help={**_SHARED, "start": "Build and start Dagster's containers where there is no Dagster yet."}, **_LISTS)
+@command(
+    "deploy.setup",
+    help={**_SHARED, "start": "Build and start Dagster's containers where there is no Dagster yet."},
+    **_LISTS,
+)
 def setup(
     _context: Context,
     name: str,
@@ -343,7 +356,12 @@ def check(
 
 @command(
     "deploy.rollback",
-    help={**_SHARED, "release": "The release to go back to (default: the one before).", "wait": _WAIT_HELP, "force": _FORCE_HELP},
+    help={
+        **_SHARED,
+        "release": "The release to go back to (default: the one before).",
+        "wait": _WAIT_HELP,
+        "force": _FORCE_HELP,
+    },
     **_LISTS,
 )
 def rollback(
@@ -380,13 +398,21 @@ def env(
     from dagster_module_builder.rollback import change_settings  # noqa: PLC0415
 
     with StepsTable() as table:
-        outcomes = change_settings(_found(root, name, module), host or (), wait=float(wait), force=force, progress=table.update)
+        outcomes = change_settings(
+            _found(root, name, module), host or (), wait=float(wait), force=force, progress=table.update
+        )
     _report(outcomes, "has new settings for")
 
 
 @command(
     "deploy.remove",
-    help={**_SHARED, "yes": YES_HELP, "wait": _WAIT_HELP, "force": _FORCE_HELP, "module": "The module to take off its hosts."},
+    help={
+        **_SHARED,
+        "yes": YES_HELP,
+        "wait": _WAIT_HELP,
+        "force": _FORCE_HELP,
+        "module": "The module to take off its hosts.",
+    },
     iterable=["host"],
     **_PLAIN,
 )
@@ -406,7 +432,9 @@ def remove(
     if module is None:
         raise UsageError("Say which module with --module.")
     deployments = _found(root, name, [module])
-    hosts = ", ".join(str(one) for one in deployments[0].hosts if not host or one.address.host in host or str(one) in host)
+    hosts = ", ".join(
+        str(one) for one in deployments[0].hosts if not host or one.address.host in host or str(one) in host
+    )
     if not console.confirmed(f"Take {module} with all its releases off {hosts}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
     with StepsTable() as table:
@@ -469,7 +497,8 @@ def releases(
         console.say_json(found)
     else:
         rows = [
-            (one["host"], module_name, each["release"], each["role"], (each.get("commit") or "-")[:8], each.get("by") or "-")
+            (one["host"], module_name, each["release"], each["role"], (each.get("commit") or "-")[:8],
+             each.get("by") or "-")
             for one in found for module_name, every in one.get("modules", {}).items() for each in every
         ]  # fmt: skip
         console.say_table(("host", "module", "release", "", "commit", "by"), rows)

@@ -38,7 +38,7 @@ class StepsTable:
         table.caption = f"{time.monotonic() - self._started:.1f} s"
         return table
 
-    def __enter__(self) -> StepsTable:
+    def __enter__(self) -> StepsTable:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         if sys.stderr.isatty():
             from rich.console import Console  # noqa: PLC0415 - only on a terminal
             from rich.live import Live  # noqa: PLC0415

@@ -7,7 +7,7 @@ import shlex
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from dagster_module_builder.errors import RefusedError, ToolError
@@ -113,7 +113,16 @@ def _push(module: Path, commit: str, place: Place) -> None:
     where = f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
-        git_bytes(module, "push", "--quiet", "--no-verify", "--no-recurse-submodules", where, f"+{commit}:{KEPT}", environ=settings)
+        git_bytes(
+            module,
+            "push",
+            "--quiet",
+            "--no-verify",
+            "--no-recurse-submodules",
+            where,
+            f"+{commit}:{KEPT}",
+            environ=settings,
+        )
     except ToolError as error:
         raise ToolError(f"{place.remote.address}: {error}") from None
 
@@ -127,7 +136,9 @@ def _fetch(own: Mapping[str, Any], commit: str, place: Place) -> None:
         place.run(*command, own["repository"], wanted, environ=settings)
         place.run("git", "-C", place.repository, "cat-file", "-e", f"{commit}^{{commit}}")
     except ToolError as error:
-        raise ToolError(f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?") from None
+        raise ToolError(
+            f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?"
+        ) from None
 
 
 def _without_password(url: str) -> str:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: Never part of a release: version control, environments, caches, settings with secrets, and deployments.
 EXCLUDED = (
-    ".git", ".hg", ".svn", ".venv", "venv", ".env", ".env.*", "__pycache__", "*.pyc", "*.egg-info", ".*_cache", ".nox", ".tox",
-    ".DS_Store", "/deploy", "/build", "/dist",
+    ".git", ".hg", ".svn", ".venv", "venv", ".env", ".env.*", "__pycache__", "*.pyc", "*.egg-info", ".*_cache", ".nox",
+    ".tox", ".DS_Store", "/deploy", "/build", "/dist",
 )  # fmt: skip
 
 
@@ -35,7 +35,13 @@ class Rsync(Strategy):
         source = source_of(module, allow_dirty=allow_dirty)
         return stage_folder(module, [*_excluded(own)], source)
 
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
+    def transfer(
+        self,
+        module: Path,
+        own: Mapping[str, Any],  # noqa: ARG002 - what was staged says it all
+        staged: Staged,
+        place: Place,
+    ) -> None:
         """Send what the current release has not."""
         command = [
             "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",

@@ -31,7 +31,7 @@ def python() -> str:
     """Return a Python with Dagster; made once a machine and set of constraints."""
     if given := os.environ.get(VARIABLE):
         return given
-    import uv
+    import uv  # noqa: PLC0415 - only where none is given
 
     constraints = CONSTRAINTS.read_bytes()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -72,7 +72,9 @@ class DagsterHost:
             (self.base / "workspace.yaml").write_text(EMPTY)
         self.home.mkdir(exist_ok=True)
         (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
-        self._spawn("webserver", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml")
+        self._spawn(
+            "webserver", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml"
+        )
         self._await_answer()
         if daemon:
             self._spawn("daemon", "-m", "dagster", "daemon", "run", "-w", "workspace.yaml")
@@ -83,8 +85,8 @@ class DagsterHost:
         inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*inside, python(), *arguments], cwd=self.base, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                [*inside, python(), *arguments], cwd=self.base, env=environ, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.processes.append(process)
 

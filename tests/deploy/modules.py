@@ -34,7 +34,9 @@ def make_module(root: Path, name: str = "sales-report", value: int = 1) -> Path:
     (package / "__init__.py").write_text("")
     (package / "definitions.py").write_text(DEFINITIONS)
     (package / "value.py").write_text(f"VALUE = {value}\n")
-    (module / "pyproject.toml").write_text(f'[project]\nname = "{name}-dagster"\nversion = "0.1.0"\ndependencies = []\n')
+    (module / "pyproject.toml").write_text(
+        f'[project]\nname = "{name}-dagster"\nversion = "0.1.0"\ndependencies = []\n'
+    )
     local = module / "workspace/local"
     local.mkdir(parents=True)
     (local / "workspace.yaml").write_text(
@@ -48,7 +50,13 @@ def make_module(root: Path, name: str = "sales-report", value: int = 1) -> Path:
 
 
 def make_deployment(
-    module: Path, hosts: list[SshHost], urls: list[str], python: str, name: str = "yoda", strategy: str = "rsync", **changes: Any
+    module: Path,
+    hosts: list[SshHost],
+    urls: list[str],
+    python: str,
+    name: str = "yoda",
+    strategy: str = "rsync",
+    **changes: Any,
 ) -> Path:
     """Write a deployment of a module."""
     folder = module / "deploy" / name

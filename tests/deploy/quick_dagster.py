@@ -122,5 +122,5 @@ def _entry(name: str, state: dict[str, Any]) -> dict[str, Any]:
 
 if __name__ == "__main__":
     stand_in = QuickDagster(Path(sys.argv[1]), int(sys.argv[2]))
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201 - whoever started it waits for this
     threading.Event().wait()

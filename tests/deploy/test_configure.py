@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cookiecutter.main import cookiecutter
 
 from dagster_module_builder.configure_deployment import configure, detected
 from dagster_module_builder.deployment import find, problem_with, read_deployment
 from dagster_module_builder.errors import RefusedError, UsageError
+from deploy_strategies import strategy_folder
 from tests.deploy.modules import make_module
 
-ANSWERS = {"deployment": "yoda", "client": "Yoda & 'Söhne' \"Ltd\"", "hosts": "a.example, b.example:2222, [2001:db8::1]:22"}
+ANSWERS = {
+    "deployment": "yoda",
+    "client": "Yoda & 'Söhne' \"Ltd\"",
+    "hosts": "a.example, b.example:2222, [2001:db8::1]:22",
+}
 
 
 @pytest.fixture
@@ -24,7 +30,9 @@ def module(tmp_path: Path) -> Path:
         "SALES_REPORT_DB_PORT='5441'\nSALES_REPORT_DB_NAME='sales'\nSALES_REPORT_DB_USER='u'\n"
         "SALES_REPORT_DB_PASSWORD='of-this-machine'\nSALES_REPORT_WEBHOOK_URL='https://local.example/x'\n"
     )
-    (module / "workspace/local/docker-compose.yml").write_text("services:\n  sales_report_db:\n    image: postgres:16\n")
+    (module / "workspace/local/docker-compose.yml").write_text(
+        "services:\n  sales_report_db:\n    image: postgres:16\n"
+    )
     services = tmp_path / "services/dagster"
     services.mkdir(parents=True)
     (services / ".env").write_text("WORKSPACE_NETWORK='their-net'\n")
@@ -117,14 +125,17 @@ def test_jinja_in_an_answer_stays_text(tmp_path: Path, module: Path) -> None:
 
 
 def test_template_works_by_hand(tmp_path: Path) -> None:
-    from cookiecutter.main import cookiecutter
-
-    from deploy_strategies import strategy_folder
-
     config = tmp_path / "config.yaml"
     config.write_text(f"replay_dir: {tmp_path / 'replay'}\ncookiecutters_dir: {tmp_path / 'cookiecutters'}\n")
     for strategy in ("git", "rsync"):
-        made = Path(cookiecutter(str(strategy_folder(strategy)), no_input=True, output_dir=str(tmp_path / strategy), config_file=str(config)))
+        made = Path(
+            cookiecutter(
+                str(strategy_folder(strategy)),
+                no_input=True,
+                output_dir=str(tmp_path / strategy),
+                config_file=str(config),
+            )
+        )
         assert problem_with(yaml.safe_load((made / "deployment.yaml").read_text())) is None
         assert (made / ".env.deploy").stat().st_mode & 0o777 == 0o600
 

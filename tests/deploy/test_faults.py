@@ -46,7 +46,9 @@ def assert_as_before(site: Site, release: str, files: dict[str, bytes]) -> None:
     (outcome,) = site.deploy()
     assert site.running() == outcome.releases["sales-report"]
     assert not [name for name in site.releases() if name.endswith((".tmp", ".gone"))]
-    assert not [path for path in (site.host.base / "modules").iterdir() if path.name.startswith((".journal", ".temporary"))]
+    assert not [
+        path for path in (site.host.base / "modules").iterdir() if path.name.startswith((".journal", ".temporary"))
+    ]
     roll_back(find(site.root, "yoda"), release)
     assert site.running() == release
 

@@ -42,7 +42,9 @@ def test_one_fails_in_verify(three: Sites) -> None:
     (three.module / "deploy/yoda/deployment.yaml").write_text(data.replace(str(python), "python"))
     for site in three.sites:
         with_path(site.host.folder / "python", site.host)
-    with pytest.raises(BuilderError, match=rf"(?s)Nothing was switched: 1 of 3.*{bad.host.port}.*cannot be loaded here"):
+    with pytest.raises(
+        BuilderError, match=rf"(?s)Nothing was switched: 1 of 3.*{bad.host.port}.*cannot be loaded here"
+    ):
         three.deploy()
     assert running(three) == [old] * 3
     assert [site.releases() for site in three.sites] == [[old]] * 3
@@ -71,7 +73,7 @@ def test_one_fails_in_health(three: Sites) -> None:
             bad.dagster.known["sales_report"]["error"] = "Dagster is out of memory"
 
     bad.dagster.reload = fails
-    with pytest.raises(BuilderError, match="put back everywhere: 1 of 3.*\n.*out of memory"):
+    with pytest.raises(BuilderError, match=r"(?s)put back everywhere: 1 of 3.*out of memory"):
         three.deploy()
     assert running(three) == [old] * 3
     assert [site.current() for site in three.sites] == [old] * 3
@@ -95,7 +97,7 @@ def test_one_is_away(three: Sites) -> None:
     old = three.deploy()[0].releases["sales-report"]
     set_value(three.module, 2)
     three.sites[1].host.stop()
-    with pytest.raises(BuilderError, match="(?s)Nothing was switched.*cannot be reached"):
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*cannot be reached"):
         three.deploy()
     assert running(three) == [old] * 3
 

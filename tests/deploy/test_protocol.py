@@ -123,7 +123,9 @@ def test_status_releases_log_and_check(quick: Site) -> None:
 def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     quick.deploy()
     set_value(quick.module, 2)
-    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='brand-new-secret'\nSALES_REPORT_MODE='x'\n")
+    (quick.module / "deploy/yoda/.env.deploy").write_text(
+        "SALES_REPORT_TOKEN='brand-new-secret'\nSALES_REPORT_MODE='x'\n"
+    )
     before = {path: path.lstat().st_mtime_ns for path in quick.host.base.rglob("*")}
     (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
     assert {path: path.lstat().st_mtime_ns for path in quick.host.base.rglob("*")} == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
@@ -60,7 +59,9 @@ def test_key_is_pinned_by_confirmation_or_fingerprint_only(quick: Site) -> None:
     assert deployment.known_hosts.read_text() == ""
     with pytest.raises(RefusedError, match="nothing was pinned"):
         trust(deployment, shown, lambda _: True, ["SHA256:" + "A" * 43])
-    line = subprocess.run(["ssh-keygen", "-lf", quick.host.folder / "host_key.pub"], capture_output=True, text=True, check=True)
+    line = subprocess.run(
+        ["ssh-keygen", "-lf", quick.host.folder / "host_key.pub"], capture_output=True, text=True, check=True
+    )
     fingerprint = line.stdout.split()[1]
     trust(deployment, shown, lambda _: False, [fingerprint])
     assert deployment.known_hosts.read_text() == quick.host.known_hosts_line
@@ -139,7 +140,7 @@ def test_paths_with_commands_in_them_are_only_paths(quick: Site, tmp_path: Path)
     data["rsync"] = {"exclude": ["$(touch oops)", "--delete"]}
     data["environment"]["python"] = "$(touch oops)"
     path.write_text(yaml.safe_dump(data))
-    with pytest.raises(BuilderError, match="run 'deploy.setup' once"):
+    with pytest.raises(BuilderError, match=r"run 'deploy\.setup' once"):
         quick.deploy()
     assert not list(quick.host.folder.rglob("oops"))
 
@@ -167,7 +168,6 @@ def test_no_secret_can_be_read_by_others(quick: Site, capfd: pytest.CaptureFixtu
     watcher.start()
     try:
         quick.deploy()
-        (path,) = quick.module.glob("src/*/definitions.py")
         set_value(quick.module, "__import__('nothing_of_that_name')")
         with pytest.raises(BuilderError) as failed:
             quick.deploy()
@@ -190,4 +190,4 @@ def test_settings_stay_out_of_releases(quick: Site) -> None:
     quick.deploy()
     names = {path.name for path in (quick.there / "current").resolve().rglob("*")}
     assert not {name for name in names if name.startswith(".env")}
-    assert os.stat(quick.there / "env").st_mode & 0o077 == 0
+    assert (quick.there / "env").stat().st_mode & 0o077 == 0

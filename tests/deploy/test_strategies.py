@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from tests.deploy.modules import set_value
 
 def git(folder: Path, *arguments: str) -> str:
     settings = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "protocol.file.allow=always"]
-    return subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
     assert by_git.running() == first.releases["sales-report"]
     set_value(by_git.module, 2)
     git(by_git.root, "commit", "-qam", "second")
-    with pytest.raises(BuilderError, match="Is commit .* pushed"):
+    with pytest.raises(BuilderError, match=r"Is commit .* pushed"):
         by_git.deploy(allow_dirty=True)
     assert by_git.running() == first.releases["sales-report"]
 
@@ -123,8 +126,6 @@ def test_file_that_changed_without_another_size_or_time(quick: Site) -> None:
     (path,) = quick.module.glob("src/*/value.py")
     before = path.stat()
     set_value(quick.module, 7)
-    import os
-
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
     quick.deploy()
@@ -145,7 +146,7 @@ def test_base_path_with_blanks_and_quotes(quick: Site) -> None:
     assert not list(quick.host.folder.rglob("oops"))
 
 
-STEPS = '''
+STEPS = """
 import io, tarfile
 from dagster_module_builder.release import Source, stage_folder
 from deploy_strategies.base import Strategy
@@ -162,7 +163,7 @@ class Tar(Strategy):
             for path in staged.paths:
                 archive.add(module / path, path)
         place.run("tar", "-xzf", "-", "-C", place.folder, given=packed.getvalue())
-'''
+"""
 
 
 def test_strategy_made_up_on_the_spot(quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
