@@ -86,10 +86,11 @@ def read_module(path: Path) -> Module:
     }
     if workspace_yaml.NAME not in fragments:
         raise RefusedError(f"{folder / 'workspace.yaml'} is missing: without it Dagster does not find the module.")
-    return Module(path, fragments, _record(path).get("template_version"))
+    return Module(path, fragments, record_of(path).get("template_version"))
 
 
-def _record(path: Path) -> dict[str, Any]:
+def record_of(path: Path) -> dict[str, Any]:
+    """Return what the template recorded in a module: its version and the answers; empty where it recorded nothing."""
     try:
         data = json.loads((path / RECORD).read_bytes())
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke.collection import Collection
 
+from dagster_module_builder.commands.audit import audit
 from dagster_module_builder.commands.demo import demo
 from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
@@ -11,6 +12,7 @@ from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
 namespace = Collection()
 namespace.add_task(new)
 namespace.add_task(demo)
+namespace.add_task(audit)
 
 _workspace = Collection("workspace")
 for _task in WORKSPACE_TASKS:

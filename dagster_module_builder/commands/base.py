@@ -69,6 +69,14 @@ def program_name() -> str:
     return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
 
 
+def name_unless(*flags: str) -> list[str]:
+    """Return the arguments without a flag of a task that takes a name, or one of these flags in its place.
+
+    Invoke demands every such argument, and knows none that may be left out: what was typed decides.
+    """
+    return [] if set(flags) & set(sys.argv) else ["name"]
+
+
 def root_of(given: str | None) -> Path:
     """Return the workspace's root for the value of ``--root``."""
     return workspace_root(given)

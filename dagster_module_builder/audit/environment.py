@@ -1,0 +1,137 @@
+"""Checks that need an environment with Dagster and the module's requirements: loading, resolving, testing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dagster_module_builder.audit import loaded
+from dagster_module_builder.audit.results import Problem
+from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.audit.table import check
+from dagster_module_builder.dagster_check import Conflict, pyproject_of, resolve_together
+from dagster_module_builder.errors import ToolError
+from dagster_module_builder.native_environment import process_environment
+
+#: How long the tests of a module may take, in seconds.
+PATIENCE = 900
+_DEFAULT_STORAGE = ("dagster.", "dagster._core.")
+
+
+def look(subject: Subject) -> Mapping[str, Any]:
+    """Load the definitions in a process of their own, once, and return what Dagster sees or the ``problem``."""
+    remembered = subject.__dict__.get("_looked")
+    if remembered is None:
+        remembered = subject.__dict__["_looked"] = _looked(subject)
+    found: Mapping[str, Any] = remembered
+    return found
+
+
+def _looked(subject: Subject) -> Mapping[str, Any]:
+    if subject.python is None or subject.layout.dotted is None:
+        return {"problem": "no file builds Definitions"}
+    done = subprocess.run(
+        [str(subject.python), loaded.__file__],
+        input=json.dumps({"source": str(subject.layout.source), "dotted": subject.layout.dotted}),
+        cwd=subject.path,
+        env={**process_environment(subject.root), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    lines = done.stdout.strip().splitlines()
+    said = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+    return dict(json.loads(lines[-1])) if lines else {"problem": said[0]}
+
+
+@check("loads", "The definitions load", "A location that does not load takes its schedules with it.", "environment")
+def loads(subject: Subject) -> Iterator[Problem]:
+    """Import the definitions and let Dagster validate them."""
+    if problem := look(subject).get("problem"):
+        yield Problem(f"Dagster does not load it: {problem}", "Mend the module's code")
+
+
+@check(
+    "keys-loaded",
+    "Every loaded asset key has the module's prefix",
+    "What a loader names is seen here only.",
+    "environment",
+)
+def keys_loaded(subject: Subject) -> Iterator[Problem]:
+    """Compare the first part of each asset key with the module's name."""
+    keys = look(subject).get("assets") or []
+    foreign = ["/".join(key) for key in keys if key[0] != subject.names.snake]
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if foreign[3:] else "")
+        yield Problem(f"Without the prefix {subject.names.snake}: {shown}", "Give them a key_prefix", status="WARN")
+
+
+@check(
+    "io-manager-loaded",
+    "Dagster uses the module's IO manager",
+    "The key decides, and another may have won.",
+    "environment",
+)
+def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
+    """Look at what is registered as ``io_manager`` once all is loaded."""
+    answer = look(subject)
+    kind = (answer.get("resources") or {}).get("io_manager")
+    if "problem" in answer:
+        return
+    if kind is None:
+        yield Problem("No resource 'io_manager' once it is loaded", "Run 'upgrade', which adds it")
+
+
+@check(
+    "requirements", "Its requirements resolve", "An image that cannot be built stops every module in it.", "environment"
+)
+def requirements(subject: Subject) -> Iterator[Problem]:
+    """Ask uv whether the requirements fit the workspace's lock."""
+    if not pyproject_of(subject.path).is_file():
+        return
+    try:
+        found = resolve_together(subject.root, [subject.path])
+    except ToolError as error:
+        yield Problem(str(error), "Name the project in pyproject.toml", status="WARN")
+        return
+    if found is not None:
+        why = " ".join(found.reason.split())[:300]
+        yield Problem(
+            f"Its requirements do not resolve with the workspace's: {why}",
+            "Change them",
+            status="FAIL" if isinstance(found, Conflict) else "WARN",
+        )
+
+
+@check("tests-pass", "Its tests pass", "They were written to be run.", "tests")
+def tests_pass(subject: Subject) -> Iterator[Problem]:
+    """Run pytest in the module's folder."""
+    if not subject.tests:
+        return
+    # Its own process group, and nothing of this one's pytest.
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
+    try:
+        done = subprocess.run(
+            [str(subject.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
+            cwd=subject.path,
+            env={**process_environment(subject.root, own), "PYTHONPATH": str(subject.layout.source)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        yield Problem(f"The tests ran for more than {PATIENCE} seconds", "Run them by hand")
+        return
+    if done.returncode:
+        failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", done.stdout, re.MULTILINE)
+        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+        for line in failed[:5] or last:
+            yield Problem(f"A test does not pass: {line}", "Run pytest in the module's folder")

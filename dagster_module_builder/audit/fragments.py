@@ -1,0 +1,156 @@
+"""Checks of what the module gives to the workspace, and of what it claims there."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_module_builder import settings
+from dagster_module_builder.audit.results import Problem
+from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.audit.table import check
+from dagster_module_builder.conflicts import duplicates, undefined
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.formats import compose
+from dagster_module_builder.module import FRAGMENT_NAMES
+
+_UPGRADE = "Run 'upgrade', which adds it"
+_LATEST = re.compile(r"^[^:@]+(:latest)?$")
+
+
+@check("fragments", "Has workspace/local/ with its four fragments", "They are what brings the module into a workspace.")
+def fragments(subject: Subject) -> Iterator[Problem]:
+    """Look for the four files."""
+    for file, name in FRAGMENT_NAMES.items():
+        if not subject.fragment(file).is_file():
+            yield Problem(f"No {settings.FRAGMENTS / name}", _UPGRADE)
+
+
+@check("fragments-fit", "The fragments can be merged into the workspace", "'workspace.add' would refuse them.")
+def fragments_fit(subject: Subject) -> Iterator[Problem]:
+    """Read the fragments as ``workspace.add`` reads them."""
+    folder = subject.path / settings.FRAGMENTS
+    if folder.is_dir() and isinstance(subject.given, BuilderError):
+        yield Problem(str(subject.given).partition("\n")[0], "Mend that fragment")
+    elif subject.workspace is None:
+        yield Problem(f"There is no workspace at {subject.root}", status="SKIP")
+
+
+@check("clashes", "Claims nothing that another module has", "Two databases on one port: only the first one starts.")
+def clashes(subject: Subject) -> Iterator[Problem]:
+    """Look for services, volumes, ports, variables and locations that two modules claim."""
+    for finding in duplicates(subject.facts, [subject.path.name]):
+        yield Problem(finding.message, finding.mend)
+    yield from _ports_of_others(subject)
+
+
+def _ports_of_others(subject: Subject) -> Iterator[Problem]:
+    """Compare the port with those of modules that are not integrated yet."""
+    mine = {value for name, value in subject.fragment_env.items() if name.endswith("_PORT")}
+    integrated = set(subject.facts)
+    for path in sorted((subject.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
+        name = path.parents[2].name
+        if name in integrated or path.parents[2] == subject.path:
+            continue
+        other = Subject(path.parents[2], subject.root).fragment_env
+        for port in sorted(mine & {value for key, value in other.items() if key.endswith("_PORT")}):
+            yield Problem(
+                f"{name}, which is not integrated, has the port {port} too", "Change one of them", status="WARN"
+            )
+
+
+@check(
+    "variables-set", "Every variable that Compose needs is set", "Compose puts nothing in the place of an unset one."
+)
+def variables_set(subject: Subject) -> Iterator[Problem]:
+    """Look for variables that the fragments use and nobody sets."""
+    if subject.facts:
+        for finding in undefined(subject.facts, [subject.path.name]):
+            yield Problem(finding.message, finding.mend)
+
+
+@check(
+    "compose-lint",
+    "The compose fragment follows the rules",
+    "A port open to the network, a database that is not waited for.",
+)
+def compose_lint(subject: Subject) -> Iterator[Problem]:
+    """Look for what makes services unsafe or unreliable."""
+    where = subject.shown(subject.fragment(compose.NAME))
+    try:
+        yaml.load(subject.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        yield Problem("This is not YAML", "Mend that line", f"{where}:{mark.line + 1}" if mark else where)
+    for name, service in subject.compose_services.items():
+        for message, mend in _unsafe(service):
+            yield Problem(f"The service {name} {message}", mend, where, "WARN")
+
+
+def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    image = str(data.get("image") or "")
+    if image and "$" not in image and _LATEST.match(image.rpartition("/")[2]):
+        yield f"uses {image} without a version", "Name the image's version"
+    if image and "build" not in data and "healthcheck" not in data:
+        yield "has no health check", "Add a healthcheck, so that others can wait for it"
+    for port in data.get("ports") or []:
+        if isinstance(port, (str, int)) and not re.match(r"(127\.|\[::1\]|localhost)", str(port)):
+            yield f"opens the port {port} to the network", "Write 127.0.0.1: before it"
+    if data.get("privileged") or data.get("network_mode") == "host":
+        yield "has rights over the host", "Take privileged and network_mode: host away"
+
+
+@check(
+    "dockerfile-lint", "The Dockerfile follows the rules", "Images that grow, change by themselves, or hold secrets."
+)
+def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
+    """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""
+    for path in subject.dockerfiles:
+        for line, message, mend in _in_dockerfile(path.read_text("utf-8", "replace")):
+            yield Problem(message, mend, subject.shown(path, line), "WARN")
+        yield from _hadolint(subject, path)
+
+
+def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
+    # Continued lines are one instruction, which begins at the first of them.
+    joined = re.sub(r"\\\r?\n", lambda found: " " * len(found[0]) + "\0", text)
+    line = 1
+    for instruction in joined.splitlines():
+        if not instruction.lstrip().startswith("#"):
+            for message, mend in _in_instruction(instruction):
+                yield line, message, mend
+        line += 1 + instruction.count("\0")
+
+
+def _in_instruction(instruction: str) -> Iterator[tuple[str, str]]:
+    if "apt-get install" in instruction and "/var/lib/apt/lists" not in instruction:
+        yield "apt's lists stay in the image", "End it with '&& rm -rf /var/lib/apt/lists/*'"
+    if re.match(r"\s*FROM\s+[^\s:@$]+(:latest)?(\s|$)", instruction, re.IGNORECASE):
+        yield "The base image has no version", "Name the image's version"
+    if re.match(r"\s*(ENV|ARG)\s+\w*(PASSWORD|SECRET|TOKEN|API_KEY)\w*\s*[= ]\s*\S", instruction, re.IGNORECASE):
+        yield "A secret would stand in the image", "Set it in workspace/local/.env"
+    if re.match(r"\s*ADD\s+https?:", instruction, re.IGNORECASE):
+        yield "ADD fetches from the network unchecked", "Fetch it with curl and check its digest"
+
+
+def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
+    program = shutil.which("hadolint")
+    if program is None:
+        return
+    # The fragment stands below a FROM and a shell of the shared Dockerfile's.
+    ignored = ["DL3006", "DL3008", "DL4006", "SC2046"]
+    options = [part for rule in ignored for part in ("--ignore", rule)]
+    text = path.read_text("utf-8", "replace")
+    given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
+    shift = 0 if given is text else 1
+    done = subprocess.run(
+        [program, "--no-color", *options, "-"], input=given, capture_output=True, text=True, check=False
+    )
+    for found in re.finditer(r"^-:(\d+) (.*)$", done.stdout, re.MULTILINE):
+        yield Problem(found[2], "See Hadolint's page for that rule", subject.shown(path, int(found[1]) - shift), "WARN")

@@ -1,0 +1,81 @@
+"""Load a module's definitions in this one process, and say as JSON what Dagster sees.
+
+``environment`` runs this file by its path, with the Python of the environment that holds Dagster and the requirements.
+It imports nothing of its own package, which that environment does not have.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from typing import Any
+
+
+def main() -> int:
+    """Carry out the request on stdin; the answer is one JSON object, the last line on stdout."""
+    # This file's folder comes first in the import path of a script: its modules must not stand in for others.
+    del sys.path[0]
+    request = json.load(sys.stdin)
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Whatever the module prints does not belong into the answer.
+    os.dup2(2, 1)
+    sys.path.insert(0, request["source"])
+    try:
+        answer = _looked_at(request["dotted"])
+    except BaseException as error:  # noqa: BLE001 - whatever the module's own code raises
+        answer = {"problem": f"{type(error).__name__}: {error}".partition("\n")[0]}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+    return 0
+
+
+def _looked_at(dotted: str) -> dict[str, Any]:
+    definitions = _definitions(importlib.import_module(dotted))
+    validate = getattr(type(definitions), "validate_loadable", None)
+    if validate:
+        validate(definitions)
+    return {
+        "assets": [list(spec.key.path) for spec in _specs(definitions)],
+        "resources": {name: _kind(value) for name, value in (definitions.resources or {}).items()},
+    }
+
+
+def _definitions(module: Any) -> Any:
+    from dagster import Definitions  # noqa: PLC0415 - not before the import path is mended
+
+    try:
+        from dagster.components.definitions import LazyDefinitions  # noqa: PLC0415 - not in older versions
+    except ImportError:
+        LazyDefinitions = ()  # noqa: N806
+    for value in vars(module).values():
+        if isinstance(value, Definitions):
+            return value
+        if LazyDefinitions and isinstance(value, LazyDefinitions):
+            return _lazy(value)
+    raise LookupError(f"there is no Definitions in {module.__name__}")
+
+
+def _lazy(value: Any) -> Any:
+    try:
+        return value()
+    except TypeError:
+        from dagster.components.core.context import ComponentLoadContext  # noqa: PLC0415
+
+        return value(ComponentLoadContext.for_test())
+
+
+def _specs(definitions: Any) -> Any:
+    for name in ("resolve_all_asset_specs", "get_all_asset_specs"):
+        if look := getattr(definitions, name, None):
+            return look()
+    return []
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__name__}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""An audit in words: for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dagster_module_builder.audit.results import Audit, Problem, Result
+
+_MARKS = {"PASS": "✅ PASS", "WARN": "⚠️  WARN", "FAIL": "❌ FAIL"}
+_RULE = 37
+
+
+def text(audit: Audit, *, fancy: bool, program: str) -> str:
+    """Write an audit for a person.
+
+    Args:
+        audit: The audit.
+        fancy: Use pictures for marks; else words alone.
+        program: How this program is called.
+    """
+    marks = _MARKS if fancy else {status: status for status in _MARKS}
+    lines = [f"Audit Results for: {audit.name}", "=" * max(_RULE, len(audit.name) + 20)]
+    lines += [f"{marks[status]}: {words}" for status, words in _lines(audit)]
+    lines += _skipped(audit)
+    if found := recommendations(audit):
+        lines += ["", "Recommendations:", *(f"- {one}" for one in found)]
+    lines += ["", _overall(audit)]
+    if any(result.status in {"WARN", "FAIL"} for result in audit.results):
+        lines.append(f"To fix issues, run: {program} upgrade {audit.name}")
+    return "\n".join(lines)
+
+
+def _overall(audit: Audit) -> str:
+    return f"Overall Status: {audit.overall} ({audit.passed}/{len(audit.counted)} checks passed)"
+
+
+def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
+    for result in audit.results:
+        if result.status == "PASS":
+            yield "PASS", result.title
+        elif result.off is None:
+            yield from ((one.status, _words(one)) for one in result.problems if one.status != "SKIP")
+
+
+def _words(problem: Problem) -> str:
+    return f"{problem.message} ({problem.where})" if problem.where else problem.message
+
+
+def _skipped(audit: Audit) -> list[str]:
+    off = [f"OFF:  {result.title} ({result.off})" for result in audit.results if result.off is not None]
+    unseen: dict[str, list[str]] = {}
+    for result in audit.results:
+        if result.status == "SKIP" and result.off is None:
+            unseen.setdefault(result.problems[0].message, []).append(result.check)
+    return [*off, *(f"SKIP: {', '.join(checks)} ({why})" for why, checks in unseen.items())]
+
+
+def recommendations(audit: Audit) -> list[str]:
+    """Return what to do, each thing once, with the files that it is about; failures first."""
+    where: dict[str, list[str]] = {}
+    for status in ("FAIL", "WARN"):
+        for result in audit.results:
+            for one in result.problems if result.off is None else ():
+                if one.status == status and one.mend:
+                    where.setdefault(one.mend, []).append(one.where)
+    return [f"{mend}{_at(places)}" for mend, places in where.items()]
+
+
+def _at(places: Sequence[str]) -> str:
+    named = list(dict.fromkeys(place for place in places if place))
+    more = f" and {len(named) - 3} more" if named[3:] else ""
+    return f" ({', '.join(named[:3])}{more})" if named else ""
+
+
+def summary(audits: Sequence[Audit]) -> list[tuple[str, ...]]:
+    """Return a row for each module: its name, its status, its checks."""
+    return [_row(audit) for audit in audits]
+
+
+def _row(audit: Audit) -> tuple[str, ...]:
+    counts = f"{audit.passed}/{len(audit.counted)}", str(_count(audit, "WARN")), str(_count(audit, "FAIL"))
+    return (audit.name, audit.overall, *counts)
+
+
+def _count(audit: Audit, status: str) -> int:
+    return sum(result.status == status for result in audit.results)
+
+
+def markdown(audits: Sequence[Audit]) -> str:
+    """Write audits as a page: a table of modules where there are several, then the results of each."""
+    parts = []
+    if len(audits) > 1:
+        rows = ["| " + " | ".join(row) + " |" for row in summary(audits)]
+        parts.append("\n".join(["| module | status | passed | warnings | failures |", "|---|---|---|---|---|", *rows]))
+    return "\n\n".join([*parts, *(_page(audit) for audit in audits)])
+
+
+def _page(audit: Audit) -> str:
+    rows = [f"| {_MARKS.get(result.status, 'SKIP')} | {_cell(result)} | `{result.check}` |" for result in audit.results]
+    found = recommendations(audit)
+    advice = ["", "Recommendations:", "", *(f"- {_escaped(one)}" for one in found)] if found else []
+    head = [f"## {audit.name}", "", _overall(audit), "", "| result | check | id |", "|---|---|---|"]
+    return "\n".join([*head, *rows, *advice])
+
+
+def _cell(result: Result) -> str:
+    if result.off is not None:
+        return _escaped(f"{result.title} (switched off: {result.off})")
+    return _escaped("; ".join(_words(one) for one in result.problems) or result.title)
+
+
+def _escaped(text_: str) -> str:
+    return " ".join(text_.replace("|", r"\|").split())

@@ -1,0 +1,93 @@
+"""Checks of secrets: where they stand, and who can read them."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from dagster_module_builder.audit.results import Problem
+from dagster_module_builder.audit.subject import EXAMPLE, Subject
+from dagster_module_builder.audit.table import check
+from dagster_module_builder.deployment import ENV
+from dagster_module_builder.plan import SECRET_MODE
+
+_NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})
+_LARGEST = 500_000
+#: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
+_PLUGINS = (
+    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
+    "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector",
+    "NpmDetector", "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector",
+    "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
+)  # fmt: skip
+_HARMLESS = ("change-me", "changeme", "${", "$(", "<", "{{", "example", "xxx", "***")
+_FILTERS = (
+    "detect_secrets.filters.allowlist.is_line_allowlisted",
+    "detect_secrets.filters.heuristic.is_likely_id_string",
+    "detect_secrets.filters.heuristic.is_sequential_string",
+    "detect_secrets.filters.heuristic.is_templated_secret",
+    "detect_secrets.filters.heuristic.is_indirect_reference",
+    "detect_secrets.filters.heuristic.is_not_alphanumeric_string",
+    "detect_secrets.filters.heuristic.is_prefixed_with_dollar_sign",
+)
+
+
+def secret_files(subject: Subject) -> list[Path]:
+    """Return the files that hold secrets by what they are."""
+    names = [subject.path / ".env", *subject.path.glob("workspace/**/.env"), *subject.path.glob(f"deploy/*/{ENV}")]
+    return sorted({path for path in names if path.is_file()})
+
+
+@check("secrets", "No secrets in files that git tracks", "Whoever can read the repository could read them, for ever.")
+def secrets(subject: Subject) -> Iterator[Problem]:
+    """Let detect-secrets look through the files; what was found is named, never shown."""
+    from detect_secrets.core.scan import scan_file  # noqa: PLC0415 - a quarter of a second
+    from detect_secrets.settings import transient_settings  # noqa: PLC0415
+
+    tests = set(subject.tests)
+    rules = {
+        "plugins_used": [{"name": name} for name in _PLUGINS],
+        "filters_used": [{"path": path} for path in _FILTERS],
+    }
+    with transient_settings(rules):
+        for path in subject.tracked:
+            if _is_read(path) and path not in tests and path not in secret_files(subject):
+                for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
+                    if not _is_harmless(found.secret_value):
+                        where = subject.shown(path, found.line_number)
+                        mend = "Move it into workspace/local/.env, and change it where it is used"
+                        yield Problem(f"Looks like a secret: {found.type}", mend, where)
+
+
+def _is_read(path: Path) -> bool:
+    return path.suffix.lower() not in _NO_TEXT and path.stat().st_size <= _LARGEST
+
+
+def _is_harmless(value: str | None) -> bool:
+    return not value or any(mark in value.lower() for mark in _HARMLESS)
+
+
+@check("secret-modes", "Files with secrets are readable by their owner alone", "Others on the machine could read them.")
+def secret_modes(subject: Subject) -> Iterator[Problem]:
+    """Look at the modes of the files that hold secrets."""
+    for path in secret_files(subject):
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            where = subject.shown(path)
+            yield Problem("Others can read the secrets in it", f"Run 'chmod {SECRET_MODE:o} {path}'", where)
+
+
+@check("secrets-ignored", "Git ignores the files with secrets", "A commit would publish them.")
+def secrets_ignored(subject: Subject) -> Iterator[Problem]:
+    """Look for files with secrets that git tracks, or would with the next ``git add``."""
+    tracked = set(subject.tracked) if _has_git(subject) else set()
+    for path in secret_files(subject):
+        if path in tracked and path.name != EXAMPLE:
+            mend = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
+            yield Problem("Git tracks it, or would", mend, subject.shown(path))
+
+
+def _has_git(subject: Subject) -> bool:
+    command = ["git", "rev-parse", "--is-inside-work-tree"]
+    return subprocess.run(command, cwd=subject.path, capture_output=True, check=False).returncode == 0

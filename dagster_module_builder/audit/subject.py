@@ -1,0 +1,198 @@
+"""What is audited: one module, and the workspace that it is in, each part read when a check first asks for it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_module_builder import settings
+from dagster_module_builder.audit.syntax import Sources, Variable, parsed
+from dagster_module_builder.deployment import deployments_of
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.facts import Facts
+from dagster_module_builder.formats import compose, dockerfile, env_file
+from dagster_module_builder.integrate import Given, all_facts, read_given
+from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
+from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.workspace import Workspace, read_workspace
+
+EXAMPLE = ".env.example"
+#: Folders that hold nothing of a person's.
+_MADE = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".dagster-module"})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A module under audit.
+
+    Attributes:
+        path: Its folder.
+        root: The workspace's root.
+        python: The Python of an environment that holds Dagster and the module's requirements, where one was made.
+    """
+
+    path: Path
+    root: Path
+    python: Path | None = None
+
+    @property
+    def names(self) -> ModuleNames:
+        """The names derived from the folder's."""
+        return ModuleNames(self.path.name)
+
+    @cached_property
+    def layout(self) -> CodeLayout:
+        """Where its code is."""
+        return read_layout(self.path)
+
+    @cached_property
+    def sources(self) -> Sources:
+        """Its Python files."""
+        return Sources([parsed(path) for path in code_files(self.path)])
+
+    @cached_property
+    def variables(self) -> Sequence[Variable]:
+        """The environment variables that its code reads."""
+        return list(self.sources.variables())
+
+    @cached_property
+    def pyproject(self) -> Mapping[str, Any]:
+        """Its ``pyproject.toml``."""
+        return pyproject(self.path)
+
+    @cached_property
+    def switched_off(self) -> Mapping[str, Any]:
+        """The checks that its ``pyproject.toml`` switches off, with the reasons."""
+        return table(self.pyproject, "tool", "dagster-module-builder", "audit", "off")
+
+    def shown(self, path: Path, line: int | None = None) -> str:
+        """Write a place within the module."""
+        name = str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
+        return f"{name}:{line}" if line else name
+
+    def fragment(self, file: str) -> Path:
+        """Return where the fragment for a shared file lies."""
+        return self.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
+
+    def fragment_text(self, file: str) -> bytes:
+        """Return a fragment; nothing where it is missing."""
+        path = self.fragment(file)
+        return path.read_bytes() if path.is_file() else b""
+
+    @cached_property
+    def fragment_env(self) -> Mapping[str, str]:
+        """The variables that its fragment sets."""
+        return env_file.values(self.fragment_text(env_file.NAME))
+
+    @cached_property
+    def example_text(self) -> str | None:
+        """``.env.example``, where the variables are explained."""
+        path = self.path / EXAMPLE
+        return path.read_text("utf-8", "replace") if path.is_file() else None
+
+    @cached_property
+    def compose(self) -> Mapping[str, Any]:
+        """Its compose fragment, parsed; empty where it cannot be."""
+        try:
+            data = yaml.load(self.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
+        except yaml.YAMLError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    @cached_property
+    def compose_services(self) -> Mapping[str, Mapping[str, Any]]:
+        """The services of its compose fragment."""
+        return {name: service for name, service in table(self.compose, "services").items() if isinstance(service, dict)}
+
+    @cached_property
+    def set_by_compose(self) -> set[str]:
+        """The variables that its compose fragment sets for code."""
+        services = [table(self.compose, compose.CODE_KEY), *self.compose_services.values()]
+        return {name for service in services for name in _names_of(service.get("environment"))}
+
+    @cached_property
+    def dockerfiles(self) -> Sequence[Path]:
+        """Its Dockerfile, and its fragment of the shared one."""
+        return [path for path in (self.fragment(dockerfile.NAME), self.path / "Dockerfile") if path.is_file()]
+
+    @cached_property
+    def workspace(self) -> Workspace | None:
+        """The workspace, where there is one that can be read."""
+        try:
+            return read_workspace(self.root)
+        except BuilderError:
+            return None
+
+    @cached_property
+    def workspace_env(self) -> Mapping[str, str]:
+        """The variables that the workspace's ``.env`` sets."""
+        path = self.root / settings.SERVICES / env_file.NAME
+        return env_file.values(path.read_bytes()) if path.is_file() else {}
+
+    @cached_property
+    def given(self) -> Given | BuilderError | None:
+        """What its fragments give to the workspace, or why they cannot be read."""
+        try:
+            return read_given(self.workspace, self.path) if self.workspace else None
+        except BuilderError as error:
+            return error
+
+    @cached_property
+    def facts(self) -> Mapping[str, Facts]:
+        """What everybody in the workspace claims, with this module in it."""
+        if self.workspace is None or not isinstance(self.given, Given):
+            return {}
+        try:
+            return all_facts(self.workspace, [self.given])
+        except BuilderError:
+            return {}
+
+    @cached_property
+    def deployments(self) -> Sequence[Path]:
+        """The folders of its deployments."""
+        return deployments_of(self.path)
+
+    @cached_property
+    def tests(self) -> Sequence[Path]:
+        """Its files with tests."""
+        folders = [path for path in self.path.glob("*") if path.name == "tests" or path.name.endswith("_tests")]
+        return sorted(path for folder in folders for path in folder.rglob("*.py") if path.name.startswith("test_"))
+
+    @cached_property
+    def tracked(self) -> Sequence[Path]:
+        """The files that git tracks or would; without git all files but those that tools make."""
+        done = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."],
+            cwd=self.path,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            listed = [self.path / name for name in done.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
+        else:
+            listed = [
+                path for path in self.path.rglob("*") if not _MADE.intersection(path.relative_to(self.path).parts)
+            ]
+        return sorted(path for path in listed if path.is_file() and not path.is_symlink())
+
+    @cached_property
+    def in_git(self) -> bool:
+        """Whether git tracks files of it."""
+        done = subprocess.run(
+            ["git", "ls-files", "--error-unmatch", "--", "."], cwd=self.path, capture_output=True, check=False
+        )
+        return done.returncode == 0
+
+
+def _names_of(environment: object) -> list[str]:
+    if isinstance(environment, dict):
+        return list(map(str, environment))
+    items = environment if isinstance(environment, list) else []
+    return [str(item).partition("=")[0] for item in items]

@@ -1,0 +1,221 @@
+"""What a project's Python files say, read from their syntax trees; nothing is imported or run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+#: What Dagster's own IO managers and their bases are called; a class below one of them is a custom IO manager.
+IO_MANAGER_BASES = frozenset(
+    {
+        "IOManager",
+        "UPathIOManager",
+        "ConfigurableIOManager",
+        "ConfigurableIOManagerFactory",
+        "ConfigurableLegacyIOManagerAdapter",
+        "InputManager",
+    }
+)
+_IO_MANAGER_DECORATORS = frozenset({"io_manager"})
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line in a file."""
+
+    path: Path
+    line: int
+
+
+@dataclass(frozen=True)
+class Variable:
+    """An environment variable that the code reads; ``required`` where nothing stands in for it."""
+
+    name: str
+    place: Place
+    required: bool
+    is_env_var: bool = False
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file, parsed; ``problem`` where it is no Python."""
+
+    path: Path
+    tree: ast.Module
+    problem: SyntaxError | None = None
+
+    @cached_property
+    def nodes(self) -> Sequence[ast.AST]:
+        """Every node, once walked."""
+        return list(ast.walk(self.tree))
+
+    def calls(self, *names: str) -> Iterator[ast.Call]:
+        """Return the calls of functions or classes by their last name."""
+        wanted = set(names)
+        return (node for node in self.nodes if isinstance(node, ast.Call) and last_name(node.func) in wanted)
+
+    @cached_property
+    def assigned(self) -> Mapping[str, ast.expr]:
+        """What is assigned to names at the top."""
+        found: dict[str, ast.expr] = {}
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign):
+                found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+                found[node.target.id] = node.value
+        return found
+
+    @cached_property
+    def imported(self) -> Mapping[str, tuple[str, str]]:
+        """What is imported by name: by the name here, the last part of the module, and the name there."""
+        return {
+            alias.asname or alias.name: ((node.module or "").rpartition(".")[2], alias.name)
+            for node in self.nodes
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+
+
+def parsed(path: Path) -> SourceFile:
+    """Read a file; one that is no Python has an empty tree."""
+    try:
+        return SourceFile(path, ast.parse(path.read_bytes(), str(path)))
+    except SyntaxError as error:
+        return SourceFile(path, ast.Module([], []), error)
+    except ValueError as error:
+        return SourceFile(path, ast.Module([], []), SyntaxError(str(error)))
+
+
+def last_name(node: ast.AST) -> str:
+    """Return the last part of a dotted name (``dg.EnvVar`` → ``EnvVar``), or an empty text."""
+    if isinstance(node, ast.Call):
+        return last_name(node.func)
+    if isinstance(node, ast.Subscript):
+        return last_name(node.value)
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All files of a project, which may import from one another."""
+
+    files: Sequence[SourceFile]
+
+    @cached_property
+    def _by_module(self) -> Mapping[str, Sequence[SourceFile]]:
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.files:
+            names = {file.path.stem, file.path.parent.name, ""} if file.path.stem == "__init__" else {file.path.stem}
+            for name in names:
+                found.setdefault(name, []).append(file)
+        return found
+
+    def value_of(self, file: SourceFile, name: str, depth: int = 4) -> tuple[SourceFile, ast.expr] | None:
+        """Return what a name stands for at the top of a file, followed through imports within the project."""
+        if name in file.assigned:
+            return file, file.assigned[name]
+        if name not in file.imported or not depth:
+            return None
+        module, original = file.imported[name]
+        for other in self._by_module.get(module, ()):
+            if other is not file and (found := self.value_of(other, original, depth - 1)):
+                return found
+        return None
+
+    def text(self, file: SourceFile, node: ast.AST, known: Mapping[str, str] | None = None) -> str | None:
+        """Return the text that an expression always has, or None."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.FormattedValue):
+            return self.text(file, node.value, known)
+        if isinstance(node, ast.JoinedStr):
+            return _joined([self.text(file, part, known) for part in node.values])
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return _joined([self.text(file, side, known) for side in (node.left, node.right)])
+        if isinstance(node, ast.Name):
+            return self._text_of_name(file, node.id, known or {})
+        return None
+
+    def _text_of_name(self, file: SourceFile, name: str, known: Mapping[str, str]) -> str | None:
+        if name in known:
+            return known[name]
+        found = self.value_of(file, name)
+        if found is None or (isinstance(found[1], ast.Name) and found[1].id == name):
+            return None
+        return self.text(*found)
+
+    def variables(self) -> Iterator[Variable]:
+        """Return the environment variables that the code reads by names that can be seen."""
+        for file in self.files:
+            for node in file.nodes:
+                if read := _read_of(node):
+                    name = self.text(file, read.name)
+                    if name:
+                        yield Variable(name, Place(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
+            yield from self._through_functions(file)
+
+    def _through_functions(self, file: SourceFile) -> Iterator[Variable]:
+        """Return what is read by functions that are given (part of) the name."""
+        for function in (node for node in file.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            parameters = [argument.arg for argument in function.args.args]
+            reads = [read for node in ast.walk(function) if (read := _read_of(node))]
+            open_reads = [read for read in reads if self.text(file, read.name) is None]
+            for call in file.calls(function.name) if open_reads else ():
+                texts = {
+                    name: text
+                    for name, value in zip(parameters, call.args, strict=False)
+                    if (text := self.text(file, value)) is not None
+                }
+                for read in open_reads:
+                    if name := self.text(file, read.name, texts):
+                        yield Variable(name, Place(file.path, call.lineno), read.required, read.is_env_var)
+
+    def io_managers(self) -> Iterator[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]]:
+        """Return the custom IO managers: classes below Dagster's bases, and functions that make one."""
+        names = set(IO_MANAGER_BASES)
+        found: list[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]] = []
+        classes = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.ClassDef)]
+        # A class may stand before, or in another file than, the base that makes it one.
+        while more := [one for one in classes if one not in found and names & set(map(last_name, one[1].bases))]:
+            found += more
+            names |= {node.name for _, node in more}
+        functions = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.FunctionDef)]
+        found += [one for one in functions if _IO_MANAGER_DECORATORS & set(map(last_name, one[1].decorator_list))]
+        return iter(found)
+
+
+@dataclass(frozen=True)
+class _Read:
+    name: ast.expr
+    required: bool
+    is_env_var: bool = False
+
+
+def _read_of(node: ast.AST) -> _Read | None:
+    """Return the variable that an expression reads, if it reads one."""
+    if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
+        return _Read(node.slice, required=True)
+    if not isinstance(node, ast.Call) or not node.args:
+        return None
+    name = last_name(node.func)
+    of_environ = isinstance(node.func, ast.Attribute) and _is_environ(node.func.value)
+    if name == "getenv" or (of_environ and name == "get"):
+        return _Read(node.args[0], required=False)
+    if name == "EnvVar" or (isinstance(node.func, ast.Attribute) and last_name(node.func.value) == "EnvVar"):
+        return _Read(node.args[0], required=True, is_env_var=True)
+    return None
+
+
+def _is_environ(node: ast.AST) -> bool:
+    return last_name(node) == "environ"
+
+
+def _joined(parts: Sequence[str | None]) -> str | None:
+    texts = [part for part in parts if part is not None]
+    return "".join(texts) if len(texts) == len(parts) else None

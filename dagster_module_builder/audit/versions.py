@@ -1,0 +1,80 @@
+"""Checks of versions: Dagster's, and the template's that the module was made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+
+from dagster_module_builder import templates
+from dagster_module_builder.audit.results import Problem
+from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.audit.table import check
+from dagster_module_builder.dagster_check import CONSTRAINTS
+from dagster_module_builder.layout import table
+from dagster_module_builder.module import record_of
+
+_STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
+
+
+def requirements_of(subject: Subject) -> Sequence[Requirement]:
+    """Return the module's requirements, from ``pyproject.toml``, else as ``setup.py`` lists them."""
+    listed = table(subject.pyproject, "project").get("dependencies")
+    if not isinstance(listed, list):
+        setup = subject.path / "setup.py"
+        listed = _STRING.findall(setup.read_text("utf-8", "replace")) if setup.is_file() else []
+    return [found for text in listed if (found := _requirement(str(text)))]
+
+
+def _requirement(text: str) -> Requirement | None:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        return None
+
+
+@check(
+    "requirements-stated", "States its requirements", "The shared image installs what stands there, and nothing else."
+)
+def requirements_stated(subject: Subject) -> Iterator[Problem]:
+    """Look for Dagster among the module's requirements."""
+    if "dagster" not in {one.name.lower() for one in requirements_of(subject)}:
+        yield Problem(
+            "No requirement of dagster in pyproject.toml", "Add it to the dependencies in [project]", status="WARN"
+        )
+
+
+@check("dagster-version", "Its Dagster is the workspace's", "One environment holds one version.")
+def dagster_version(subject: Subject) -> Iterator[Problem]:
+    """Compare the versions that the module asks for with those that the workspace locks."""
+    lock = subject.root / CONSTRAINTS
+    text = lock.read_text("utf-8", "replace") if lock.is_file() else ""
+    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+    for wanted in requirements_of(subject):
+        version = locked.get(wanted.name.lower())
+        if (
+            wanted.name.lower().startswith("dagster")
+            and version
+            and not wanted.specifier.contains(version, prereleases=True)
+        ):
+            yield Problem(f"Asks for {wanted}, and the workspace has {version}", "Change one of them")
+
+
+@check("template-version", "Made from today's template", "What the template learnt since is missing.")
+def template_version(subject: Subject) -> Iterator[Problem]:
+    """Compare the template's version that the module records with today's."""
+    today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
+    recorded = record_of(subject.path).get("template_version")
+    if recorded is None:
+        yield Problem("Was not made from the template", status="SKIP")
+    elif _older(str(recorded), today):
+        yield Problem(f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN")
+
+
+def _older(one: str, other: str) -> bool:
+    try:
+        return Version(one) < Version(other)
+    except InvalidVersion:
+        return True

@@ -1,0 +1,68 @@
+"""``audit`` as a person and as a program reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.audit.run import audit
+from tests.audit.projects import SINGLE_FILE, write
+from tests.cli.conftest import PROGRAM, Terminal
+
+
+@pytest.fixture
+def terminal(root: Path, tmp_path: Path) -> Terminal:
+    (home := tmp_path / "home").mkdir()
+    return Terminal(root, {**os.environ, "HOME": str(home), "DAGSTER_WORKSPACE": str(root), "NO_COLOR": "1"}, home)
+
+
+def test_without_a_terminal_the_marks_are_words(terminal: Terminal) -> None:
+    said = terminal.done("audit", "sales-report").splitlines()
+    assert said[:3] == ["Audit Results for: sales-report", "=" * 37, "PASS: Every file is valid Python"]
+    assert "Overall Status: GOOD (27/28 checks passed)" in said
+    assert said[-1] == "To fix issues, run: dagster-module-builder upgrade sales-report"
+
+
+def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
+    ours, theirs = pty.openpty()
+    environment = {**terminal.environment, "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
+    subprocess.run([PROGRAM, "audit", "sales-report"], env=environment, stdout=theirs, check=True)
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    assert "✅ PASS: Has resources.py" in said
+    assert "⚠️  WARN: No deployment configured yet" in said
+
+
+def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:
+    write(root / "projects/orders", SINGLE_FILE)
+    result = terminal.run("audit", "orders")
+    assert result.returncode == 1
+    assert "FAIL: No custom IO manager" in result.stdout
+    assert "NEEDS WORK" in result.stdout
+
+
+def test_all_modules_as_data_and_as_markdown(terminal: Terminal, root: Path) -> None:
+    write(root / "projects/orders", SINGLE_FILE)
+    data = json.loads(terminal.run("audit", "--all", "--json").stdout)
+    assert [one["module"] for one in data] == ["orders", "sales-report"]
+    page = terminal.run("audit", "--all", "--markdown").stdout
+    assert "| sales-report | GOOD |" in page
+    assert "## orders" in page
+
+
+def test_wrong_usage_is_exit_code_2(terminal: Terminal) -> None:
+    terminal.refused("audit", "--all", "--json", "--markdown", code=2)
+    assert "no module 'nobody'" in terminal.refused("audit", "nobody")
+
+
+def test_an_audit_is_quick(root: Path, module: Path) -> None:
+    audit(root, module)
+    began = time.process_time()
+    audit(root, module)
+    assert time.process_time() - began < 0.5
