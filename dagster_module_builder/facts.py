@@ -81,16 +81,20 @@ def facts_of_bodies(bodies: Bodies, workspace_env: Mapping[str, str]) -> Facts:
 def facts_of_workspace(compose_data: Any, workspace_data: Any, env_text: bytes) -> Facts:
     """Return what the workspace's own lines claim."""
     data = compose_data if isinstance(compose_data, dict) else {}
-    services = data.get("services") or {}
+    services = _mapping(data.get("services"))
     entries = workspace_data.get("load_from") if isinstance(workspace_data, dict) else None
     return Facts(
         services=tuple(map(str, services)),
-        volumes=tuple(map(str, data.get("volumes") or ())),
-        networks=tuple(map(str, data.get("networks") or ())),
+        volumes=tuple(map(str, _mapping(data.get("volumes")))),
+        networks=tuple(map(str, _mapping(data.get("networks")))),
         locations=tuple(location_names(entries or [])),
         env=tuple(env_file.keys(env_text)),
         ports=tuple(published_ports(services, env_file.values(env_text))),
     )
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _loaded(bodies: Bodies, file: str, slot: KeyPath) -> Any:

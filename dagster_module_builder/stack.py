@@ -308,7 +308,7 @@ class Stack:
 
     def _resolved(self, data: Any, project: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
         """Return a service's definition with what it ``extends`` (https://docs.docker.com/reference/compose-file/services/#extends)."""
-        own = dict(data) if isinstance(data, dict) else {}
+        own = well_formed(data)
         extended = own.pop("extends", None)
         if not extended or depth > 8:
             return own
@@ -316,7 +316,8 @@ class Stack:
         file = extended.get("file") if isinstance(extended, dict) else None
         source = self._load(str(file)) if file else project
         services = source.get("services")
-        base = self._resolved(services.get(name) if isinstance(services, dict) else None, source, depth + 1)
+        known = services if isinstance(services, dict) else {}
+        base = self._resolved(known.get(str(name)), source, depth + 1)
         return {**base, **own, **_united(base, own)}
 
     def _load(self, file: str) -> Mapping[str, Any]:
@@ -358,6 +359,32 @@ def env_files(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
     entries = given if isinstance(given, list) else [given]
     paths = [str(entry.get("path") or "") if isinstance(entry, dict) else str(entry) for entry in entries if entry]
     return [Path(os.path.normpath(folder / interpolated(path, env))) for path in paths]
+
+
+#: What each key may hold that is read here; Compose refuses anything else.
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "build": (str, dict),
+    "command": (str, list),
+    "entrypoint": (str, list),
+    "env_file": (str, list),
+    "environment": (dict, list),
+    "extends": (str, dict),
+    "image": (str,),
+    "network_mode": (str,),
+    "networks": (dict, list),
+    "tmpfs": (str, list),
+    "volumes": (list,),
+}
+
+
+def well_formed(data: Any) -> dict[str, Any]:
+    """Return a service's definition without what is in no shape that Compose takes."""
+    given = data if isinstance(data, dict) else {}
+    kept: dict[str, Any] = {key: value for key, value in given.items() if isinstance(value, _SHAPES.get(key, object))}
+    networks = kept.get("networks")
+    if isinstance(networks, list):
+        kept["networks"] = [name for name in networks if isinstance(name, str)]
+    return kept
 
 
 def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

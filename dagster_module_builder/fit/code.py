@@ -52,7 +52,9 @@ def _seen_at(around: Surroundings, service: Service, host: str) -> str | None:
 def _inferred(around: Surroundings, service: Service) -> list[Mount]:
     """Return what mounts whose source is not known show, as the locations that are there already tell."""
     data = around.workspace_data if isinstance(around.workspace_data, dict) else {}
-    targets = [target for item in data.get("load_from") or () if isinstance(item, dict) for target in item.values()]
+    items = data.get("load_from")
+    entries = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    targets = [target for item in entries for target in item.values()]
     folders = [str(target.get("working_directory") or "") for target in targets if isinstance(target, dict)]
     unknown = [mount for mount in service.mounts if mount.source is None and mount.lasting]
     inferred = []

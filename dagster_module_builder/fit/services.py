@@ -13,7 +13,7 @@ from dagster_module_builder.fit.surroundings import Findings, Surroundings, load
 from dagster_module_builder.formats import dagster_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import DEFAULT_NETWORK
+from dagster_module_builder.stack import DEFAULT_NETWORK, well_formed
 
 
 def with_additions(around: Surroundings, findings: Findings, given: Sequence[Contribution]) -> list[Contribution]:
@@ -57,22 +57,31 @@ def _sum(first: tuple[bytes, ...] | None, second: tuple[bytes, ...] | None) -> t
 def networked(around: Surroundings, findings: Findings, given: Sequence[Contribution]) -> list[Contribution]:
     """Return what a module gives, its services on networks where those that run code are."""
     services = next((one for one in given if one.path == ("services",)), None)
-    data = load(services.mapping) if services else None
-    if services is None or not isinstance(data, dict):
+    if services is None:
         return list(given)
-    own = {one.path[0]: load(one.mapping) or {} for one in given if one.path in {("volumes",), ("networks",)}}
+    body = services.mapping or ()
+    data = _services_in(body, findings)
+    own = {section: load(one.mapping) or {} for one in given if (section := one.path[0]) in {"volumes", "networks"}}
     _undefined_volumes(around, findings, data, own.get("volumes", {}))
     known = {*around.stack.network_names, *own.get("networks", {})}
-    unknown = {str(network) for service in data.values() for network in service.get("networks") or ()} - known
+    unknown = {network for service in data.values() for network in service.get("networks") or ()} - known
     shared, reasons = around.once(_shared_networks)
     findings.reasons += reasons
     apart = [service for service in data.values() if not set(service) & {"networks", "network_mode", "extends"}]
-    body = services.mapping or ()
     if shared and (unknown or (apart and shared != [DEFAULT_NETWORK])):
         body = _joining(body, unknown, shared)
-        data = load(body)
-    _refuse_unreachable(around, findings, data, own.get("networks", {}))
+        data = _services_in(body, findings)
+    _refuse_unreachable(around, findings, data, known)
     return [Contribution(one.path, mapping=body) if one is services else one for one in given]
+
+
+def _services_in(body: Sequence[bytes], findings: Findings) -> dict[str, dict[str, Any]]:
+    data = load(body)
+    found = data if isinstance(data, dict) else {}
+    kept = {str(name): well_formed(service) for name, service in found.items()}
+    misshapen = [name for name, service in found.items() if service != kept[str(name)]]
+    findings.reasons.extend(f"its service {name} has a shape that Compose does not take" for name in misshapen)
+    return kept
 
 
 def _undefined_volumes(
@@ -81,7 +90,7 @@ def _undefined_volumes(
     defined = {*around.stack.volume_names, *own}
     for name, service in data.items():
         for entry in service.get("volumes") or ():
-            source = str(entry.get("source", "") if isinstance(entry, dict) else entry.partition(":")[0])
+            source = str(entry.get("source", "")) if isinstance(entry, dict) else str(entry).partition(":")[0]
             if source and re.fullmatch(r"[A-Za-z0-9][\w.-]*", source) and source not in defined:
                 findings.reasons.append(
                     f"its service {name} mounts the volume {source}, which this workspace does not have: "
@@ -127,12 +136,25 @@ def _joining(body: Sequence[bytes], unknown: set[str], networks: Sequence[str]) 
             margin = " " * outline.column(key.value)
             lines[key.line] += [f"{margin}networks:".encode(), *(f"{margin}  - {name}".encode() for name in networks)]
         elif len(key.path) == 2 and key.path[1] == "networks" and isinstance(key.value, yaml.SequenceNode):
-            for item in (item for item in key.value.value if item.value in unknown):
-                at = outline.line(item)
-                lines[at] = _renamed(
-                    body[at], outline.column(item), item.value, networks, flow=bool(key.value.flow_style)
-                )
+            for at, line in _renamed(outline, key.value, unknown, networks).items():
+                lines[at] = line
     return tuple(line for group in lines for line in group)
+
+
+def _renamed(
+    outline: Outline, node: yaml.SequenceNode, unknown: set[str], networks: Sequence[str]
+) -> dict[int, list[bytes]]:
+    """Return the lines that take the place of those that name unknown networks."""
+    renamed: dict[int, list[bytes]] = {}
+    for item in node.value:
+        if isinstance(item, yaml.ScalarNode) and item.value in unknown:
+            at, column = outline.line(item), outline.column(item)
+            text = outline.own[at].decode().rstrip("\r\n")
+            head, tail = text[:column], text[column + item.end_mark.index - item.start_mark.index :]
+            names = [", ".join(networks)] if node.flow_style else networks
+            # Several names that are not there mean the same networks here, which may be joined only once.
+            renamed[at] = [] if renamed and not node.flow_style else [f"{head}{name}{tail}".encode() for name in names]
+    return renamed
 
 
 def _joins_nothing(service: yaml.Node) -> bool:
@@ -141,16 +163,10 @@ def _joins_nothing(service: yaml.Node) -> bool:
     return not {str(key.value) for key, _ in service.value} & {"networks", "network_mode", "<<", "extends"}
 
 
-def _renamed(line: bytes, column: int, old: str, new: Sequence[str], *, flow: bool) -> list[bytes]:
-    text = line.decode()
-    head, tail = text[:column], text[column + len(old) :]
-    names = [", ".join(new)] if flow else new
-    return [f"{head}{name}{tail}".encode() for name in names]
-
-
-def _refuse_unreachable(around: Surroundings, findings: Findings, data: Any, own: Mapping[str, Any]) -> None:
-    known = {*around.stack.network_names, *own}
-    for name, service in (data or {}).items():
+def _refuse_unreachable(
+    around: Surroundings, findings: Findings, data: Mapping[str, Mapping[str, Any]], known: set[str]
+) -> None:
+    for name, service in data.items():
         joined = list(service.get("networks") or (DEFAULT_NETWORK,))
         findings.reasons.extend(
             f"its service {name} joins the network {network}, which this workspace does not have"
