@@ -40,7 +40,9 @@ def measure(runs: int, folder: Path) -> dict[str, list[float]]:
         figures["cookiecutter alone"].append(timed(alone, folder, environment))
         figures["new"].append(timed([PROGRAM, "new", f"made-{run}", "--database", "postgresql"], folder, environment))
         figures["--list"].append(timed([PROGRAM, "--list"], folder, environment))
-        figures["workspace.add"].append(timed([PROGRAM, "workspace.add", f"made-{run}", "--no-check"], folder, environment))
+        figures["workspace.add"].append(
+            timed([PROGRAM, "workspace.add", f"made-{run}", "--no-check"], folder, environment)
+        )
     return figures
 
 

@@ -313,13 +313,20 @@ def delete_volumes(names: Sequence[str]) -> None:
 def delete_folder(project: str, volume: str, folder: str) -> None:
     """Remove a folder within a volume, by a short-lived container of the project's own image."""
     image = f"{project}-dagster"
-    _docker("run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}")
+    _docker(
+        "run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}"
+    )
 
 
 def _docker(*arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["docker", *arguments], env=_environment(), capture_output=True, encoding="utf-8", errors="replace", check=False
+            ["docker", *arguments],
+            env=_environment(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
         )
     except FileNotFoundError:
         raise ToolError("The program 'docker' was not found: install Docker's command line.") from None

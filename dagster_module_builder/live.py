@@ -70,7 +70,7 @@ def _daemon(root: Path, url: str) -> Iterator[str]:
         return
     running = graphql.runs_in_progress(url)
     if running:
-        yield f"{len(running)} runs are in progress: the daemon is not restarted, but waited for until it has read the change…"
+        yield f"{len(running)} runs are in progress: waiting until the daemon has read the change…"
         time.sleep(DAEMON_READS_EVERY)
         yield "The daemon knows the change."
     else:

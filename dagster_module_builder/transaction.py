@@ -2,7 +2,8 @@
 
 The journal holds the intent, and the backup the old bytes; both are on disk before the first file is replaced. Whoever
 comes next, under the same lock, finds a journal only after a crash. The last file decides: where it has been replaced,
-so have all others, and the journal is only cleared away; where it has not, everything is taken back, the last file first.
+so have all others, and the journal is only cleared away; where it has not, everything is taken back, the last file
+first.
 """
 
 from __future__ import annotations

@@ -88,9 +88,7 @@ class Workspace:
     @cached_property
     def facts(self) -> Facts:
         """What the owner's lines claim."""
-        return facts_of_workspace(
-            self.compose_data, self._own_data(workspace_yaml.NAME), self.own_text(env_file.NAME)
-        )
+        return facts_of_workspace(self.compose_data, self._own_data(workspace_yaml.NAME), self.own_text(env_file.NAME))
 
     @cached_property
     def own_env(self) -> dict[str, str]:

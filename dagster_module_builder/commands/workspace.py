@@ -81,7 +81,7 @@ def init(
         "adopt": _ADOPT_HELP,
         "up": _UP_HELP,
         "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
-        "code-service": "A service that runs code, where the compose file does not show which do; may be given more than once.",
+        "code-service": "A service that runs code, where the compose file does not show which do; may be repeated.",
     },
     iterable=["code_service"],
 )

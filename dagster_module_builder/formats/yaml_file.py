@@ -97,7 +97,7 @@ def _refuse_shared(outline: Outline, path: KeyPath) -> None:
             merge_key = outline.find((*path[: depth - 1], "<<"))
             raise OutlineError(
                 merge_key.line if merge_key else 0,
-                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), where other services would change with it: "
+                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), and others would change with it: "
                 f"copy what it inherits into a '{path[depth - 1]}:' of its own",
             )
 

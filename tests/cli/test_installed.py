@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,16 +18,19 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def installed(terminal: Terminal, tmp_path: Path) -> str:
     """The program of a wheel that was built here and installed into an environment of its own."""
     needs.registry()
-    quiet = {"check": True, "capture_output": True, "env": {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}}
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), str(REPOSITORY)], **quiet)
+    _run([*uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), str(REPOSITORY)])
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     environment = tmp_path / "installed"
-    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)], **quiet)
+    _run([*uv, "venv", "--quiet", "--python", sys.executable, str(environment)])
     constraint = ["--constraint", str(REPOSITORY / "constraints.txt")]
     python = environment / "bin/python"
-    subprocess.run([*uv, "pip", "install", "--quiet", "--python", str(python), *constraint, str(wheel)], **quiet)
+    _run([*uv, "pip", "install", "--quiet", "--python", str(python), *constraint, str(wheel)])
     return str(environment / "bin/dagster-module-builder")
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_the_installed_program_does_the_main_job_in_any_folder(terminal: Terminal, installed: str) -> None:
