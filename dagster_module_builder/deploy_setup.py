@@ -113,12 +113,14 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
             f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, "
             f"set 'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
         )
+    chosen = deployment.data["dagster"]
     port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
     answers = {
         "name": "workspace",
         "project": re.sub(r"[^a-z0-9-]+", "-", f"dagster-{deployment.name}"),
         "network": str(deployment.data.get("network") or "workspace-net"),
         "port": port[1] if port else "80",
+        **{name: str(chosen[name]) for name in ("python_image", "postgres_image") if chosen.get(name)},
     }
     with tempfile.TemporaryDirectory() as folder:
         made = templates.render(templates.WORKSPACE, answers, Path(folder))

@@ -187,7 +187,7 @@ class HostRun:
         """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
         if any(release.strategy.bulk for release in releases):
             self.remote.prepare_bulk()
-        tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
+        tools = sorted({tool for release in releases for tool in release.strategy.tools_there} | self.own_tools)
         modules = [release.module for release in releases]
         begin = [("begin", _beginning(release)) for release in releases]
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
@@ -231,6 +231,7 @@ class HostRun:
             constraints=release.constraints,
             python=release.deployment.environment["python"],
             need=ENVIRONMENT,
+            where=self.where,
         )
 
     def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
@@ -282,13 +283,31 @@ class HostRun:
             "package": deployment.names.definitions,
             "environ": env_file.values(env),
             "path": deployment.source,
+            "where": self.where,
         }
 
     def python(self, deployment: Deployment, environment: str | None) -> str:
-        """Return the interpreter of a release on the host."""
+        """Return the interpreter of a release, where Dagster runs."""
         if environment is None:
             return str(deployment.environment["python"])
-        return self.on_host("modules", deployment.names.name, "venvs", environment, "bin", "python")
+        return self.inside("modules", deployment.names.name, "venvs", environment, "bin", "python")
+
+    @property
+    def own_tools(self) -> set[str]:
+        """The programs that reaching the host's Dagster takes."""
+        return {"docker"} if self.target.first.kind == "compose" else set()
+
+    @property
+    def where(self) -> dict[str, Any] | None:
+        """How the host gets to where Dagster runs; None where it runs on the host itself."""
+        if self.target.first.kind != "compose":
+            return None
+        folder = self.on_host(self.target.first.dagster_folder)
+        return {
+            "prefix": ["docker", "compose", "--project-directory", folder, "exec", "-T"],
+            "service": self.target.first.data["dagster"].get("service") or "dagster_webserver",
+            "inside": self.inside(),
+        }
 
     # The switch
 

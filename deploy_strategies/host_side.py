@@ -41,6 +41,12 @@ SIGN_OF_LIFE = 5.0
 OWN_FILES = ("RELEASE.json", "manifest.sha256")
 
 STATE = "state.json"
+
+#: Starts a program with the settings in a file.
+START_WITH = (
+    "import json, os, sys; os.environ.pop('PYTHONPATH', None); os.environ.update(json.load(open(sys.argv[1]))); "
+    "os.execvp(sys.argv[2], sys.argv[2:])"
+)
 IN_PROGRESS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
 
 
@@ -605,6 +611,34 @@ class Conversation:
             raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
         return {"code": code, "said": said[-20000:]}
 
+    def seen_from(self, where: dict[str, Any] | None, path: str) -> str:
+        """Return a path below the base as it is where Dagster runs."""
+        return path if where is None else where["inside"] + path[len(self.base) :]
+
+    def run_where(
+        self, where: dict[str, Any] | None, command: Sequence[str], cwd: str, limit: float, settings: dict[str, str]
+    ) -> tuple[int, str]:
+        """Run a command where Dagster runs: here, or in its container.
+
+        Args:
+            where: How to get there (``prefix``, ``service``), and where the base is there (``inside``); None is here.
+            command: The command.
+            cwd: The folder to run it in, as it is here.
+            limit: Seconds until it is ended.
+            settings: Variables for it. A container is told them by a file: its command line can be read by everybody.
+        """
+        if where is None:
+            clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+            return self.client.run(command, None, limit, cwd=cwd, env={**clean, **settings})
+        path = os.path.join(cwd, ".settings.json")
+        write(path, json.dumps(settings).encode(), 0o600)
+        there = [*where["prefix"], "-w", self.seen_from(where, cwd), where["service"]]
+        start = ["python3", "-c", START_WITH, self.seen_from(where, path)]
+        try:
+            return self.client.run([*there, *start, *command], None, limit)
+        finally:
+            os.unlink(path)
+
     def do_environment(
         self,
         module: str,
@@ -613,7 +647,7 @@ class Conversation:
         constraints: str,
         python: str,
         need: int = 0,
-        prefix: Sequence[str] = (),
+        where: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Build the environment of a release, unless it is there already.
 
@@ -624,7 +658,7 @@ class Conversation:
             constraints: The constraints file's text.
             python: The interpreter that it is made with.
             need: The free space that it takes, in bytes.
-            prefix: What runs a command where Dagster runs (``docker compose exec …``); nothing on the host itself.
+            where: Where Dagster runs.
         """
         folder = self.of(module, "venvs", identity)
         if os.path.exists(os.path.join(folder, ".complete")):
@@ -634,24 +668,21 @@ class Conversation:
         os.makedirs(folder)
         for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):
             write(os.path.join(folder, name), text.encode())
-        for command in self.building(folder, python):
-            code, said = self.client.run([*prefix, *command], limit=1800, cwd=folder)
+        has_uv = self.has_uv(where, folder)
+        for command in building(self.seen_from(where, folder), python, has_uv=has_uv):
+            code, said = self.run_where(where, command, folder, 1800, {})
             if code:
                 remove_tree(folder)
                 raise RefusedError("environment", f"The environment of {module} could not be built:\n{said[-4000:]}")
         write(os.path.join(folder, ".complete"), b"")
         return {"built": True}
 
-    @staticmethod
-    def building(folder: str, python: str) -> list[list[str]]:
-        """Return the commands that fill an environment."""
-        own = os.path.join(folder, "bin", "python")
-        files = ["-r", "requirements.txt", "-c", "constraints.txt"]
-        if shutil.which("uv"):
-            return [["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],
-                    ["uv", "pip", "install", "--quiet", "--python", own, *files]]  # fmt: skip
-        return [[python, "-m", "venv", folder],
-                [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files]]  # fmt: skip
+    def has_uv(self, where: dict[str, Any] | None, folder: str) -> bool:
+        """Tell whether there is uv where Dagster runs."""
+        try:
+            return self.run_where(where, ["uv", "--version"], folder, 60, {})[0] == 0
+        except OSError:
+            return False
 
     def do_verify(
         self, module: str, identity: str, wanted: str, record: dict[str, Any], check: dict[str, Any]
@@ -675,21 +706,25 @@ class Conversation:
         package: str,
         environ: dict[str, str],
         path: str = "src",
-        prefix: Sequence[str] = (),
+        where: dict[str, Any] | None = None,
         identity: str | None = None,
     ) -> dict[str, Any]:
         """Load a release's definitions with the settings that it is to have."""
         started = time.monotonic()
-        folder = folder or self.release(module, str(identity))
+        code_folder = os.path.join(folder or self.release(module, str(identity)), path)
         home = os.path.join(self.modules, f".temporary-{os.getpid()}")
         os.mkdir(home, 0o700)
-        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        settings = {**environ, "DAGSTER_HOME": home, "DAGSTER_DISABLE_TELEMETRY": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [python, "-m", "dagster", "definitions", "validate", "-m", package, "-d", os.path.join(folder, path)]
+        own = {
+            "DAGSTER_HOME": self.seen_from(where, home),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        command = [python, "-m", "dagster", "definitions", "validate", "-m", package]
+        command += ["-d", self.seen_from(where, code_folder)]
         try:
             write(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n")
-            code, said = self.client.run([*prefix, *command], limit=300, cwd=home, env={**clean, **settings})
-        except OSError as error:
+            code, said = self.run_where(where, command, home, 300, {**environ, **own})
+        except FileNotFoundError as error:
             raise RefusedError("python", f"{python} does not run on the host: {error.strerror}.") from None
         finally:
             remove_tree(home)
@@ -1025,6 +1060,21 @@ class Conversation:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}
+
+
+def building(folder: str, python: str, *, has_uv: bool) -> list[list[str]]:
+    """Return the commands that fill an environment."""
+    own = os.path.join(folder, "bin", "python")
+    files = ["-r", "requirements.txt", "-c", "constraints.txt"]
+    if has_uv:
+        return [
+            ["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],
+            ["uv", "pip", "install", "--quiet", "--python", own, *files],
+        ]
+    return [
+        [python, "-m", "venv", folder],
+        [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files],
+    ]
 
 
 def complaint(found: dict[str, Any], name: str, code: str) -> str | None:

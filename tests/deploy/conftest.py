@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uv
 
 from dagster_module_builder.deploy import HostOutcome, Options, deploy
 from dagster_module_builder.deployment import find
@@ -56,7 +60,13 @@ def dagster_python() -> str:
 def yard(tmp_path_factory: pytest.TempPathFactory, dagster_python: str) -> Iterator[tuple[SshHost, DagsterHost]]:
     """Give one host with one Dagster, which takes seconds to start, to all tests."""
     needs.programs("rsync", "git")
-    with sshd.hosts(tmp_path_factory.mktemp("yard")) as (host,):
+    # The host's own uv, which keeps what it fetched in the cache of this machine.
+    program = Path(uv.find_uv_bin())
+    cache = subprocess.run([program, "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
+    named = re.compile("UV_|PIP_|SSL_|https?_proxy$", re.IGNORECASE)
+    registries = {key: value for key, value in os.environ.items() if named.match(key)}
+    environ = {**registries, "PATH": f"{program.parent}:/usr/bin:/bin", "UV_CACHE_DIR": cache}
+    with sshd.hosts(tmp_path_factory.mktemp("yard"), environ=environ) as (host,):
         dagster = DagsterHost(host.base)
         try:
             dagster.start(daemon=False)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+import yaml
 
 from dagster_module_builder.errors import BuilderError
 from tests.deploy.conftest import Site
+from tests.deploy.dagster_host import CONSTRAINTS
 from tests.deploy.modules import set_value
 
 
@@ -35,3 +38,32 @@ def test_broken_release_leaves_the_old_one(site: Site) -> None:
     assert site.running() == first.releases["sales-report"]
     assert (site.host.base / "workspace.yaml").read_bytes() == before
     assert site.releases() == [first.releases["sales-report"]]
+
+
+@pytest.mark.slow
+def test_environment_of_its_own(site: Site) -> None:
+    """Built once for each set of requirements, and what the code then runs in."""
+    lock = CONSTRAINTS.read_text()
+    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
+    pyproject = site.module / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("[]", f'["dagster=={version}"]'))
+    (site.module / "constraints.txt").write_text(lock)
+    path = site.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["environment"] = {"kind": "venv", "python": sys.executable}
+    path.write_text(yaml.safe_dump(data))
+    (first,) = site.deploy()
+    (environment,) = (site.there / "venvs").iterdir()
+    found = yaml.safe_load((site.host.base / "workspace.yaml").read_text())["load_from"][0]["python_package"]
+    assert found["executable_path"] == str(environment / "bin/python")
+    assert site.running() == first.releases["sales-report"]
+    before = environment.stat().st_mtime_ns
+    set_value(site.module, 2)
+    (second,) = site.deploy()
+    assert site.running() == second.releases["sales-report"]
+    assert [one.stat().st_mtime_ns for one in (site.there / "venvs").iterdir()] == [before]
+    pyproject.write_text(pyproject.read_text().replace(version, "999"))
+    with pytest.raises(BuilderError, match="could not be built"):
+        site.deploy()
+    assert site.running() == second.releases["sales-report"]
+    assert list((site.there / "venvs").iterdir()) == [environment]
