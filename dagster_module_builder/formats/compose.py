@@ -6,7 +6,6 @@ The format is the Compose specification's (https://github.com/compose-spec/compo
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,9 +22,6 @@ FILE = YamlFile(NAME)
 #: A fragment's extension key: what the engine merges into every service that runs code.
 CODE_KEY = "x-dagster-code"
 _NOT_MERGED = {CODE_KEY, "version", "name"}
-
-_RUNS_CODE = re.compile(r"dagster-webserver|dagit|dagster-daemon|dagster\s+dev|code-server\s+start|api\s+grpc")
-_NAMED_FOR_CODE = re.compile(r"webserver|dagit|daemon|user.?code|code.?server")
 
 
 def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contribution]:
@@ -81,19 +77,3 @@ def _as_items(name: str, mapping: Mapping[str, Any]) -> tuple[bytes, ...]:
         return tuple(f"- {service}".encode() for service in mapping)
     texts = (f"{variable}={value}" for variable, value in mapping.items())
     return tuple(f"- {json.dumps(text, ensure_ascii=False)}".encode() for text in texts)
-
-
-def code_services(compose: Any) -> list[str]:
-    """Return the services of a compose file that run modules' code: by their command, else by their name."""
-    services = compose.get("services") if isinstance(compose, dict) else None
-    if not isinstance(services, dict):
-        return []
-    by_command = [name for name, service in services.items() if _RUNS_CODE.search(_command(service))]
-    return by_command or [str(name) for name in services if _NAMED_FOR_CODE.search(str(name))]
-
-
-def _command(service: Any) -> str:
-    if not isinstance(service, dict):
-        return ""
-    parts = (service.get("entrypoint"), service.get("command"))
-    return " ".join(part if isinstance(part, str) else " ".join(map(str, part or ())) for part in parts)
