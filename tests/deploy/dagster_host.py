@@ -22,6 +22,14 @@ from tests.deploy.sshd import free_port
 REPOSITORY = Path(__file__).parents[2]
 CONSTRAINTS = REPOSITORY / "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt"
 EMPTY = "# The locations of this host.\nload_from: []\n"
+#: Runs start at once, without a queue that only a daemon empties.
+SETTINGS = """\
+telemetry:
+  enabled: false
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: DefaultRunCoordinator
+"""
 #: A Python with dagster and dagster-webserver, instead of one that is made.
 VARIABLE = "DAGSTER_TEST_PYTHON"
 
@@ -71,7 +79,7 @@ class DagsterHost:
         if not (self.base / "workspace.yaml").exists():
             (self.base / "workspace.yaml").write_text(EMPTY)
         self.home.mkdir(exist_ok=True)
-        (self.home / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+        (self.home / "dagster.yaml").write_text(SETTINGS)
         self._spawn(
             "webserver", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -38,6 +40,73 @@ def test_broken_release_leaves_the_old_one(site: Site) -> None:
     assert site.running() == first.releases["sales-report"]
     assert (site.host.base / "workspace.yaml").read_bytes() == before
     assert site.releases() == [first.releases["sales-report"]]
+
+
+TWO_STEPS = """\
+import os
+import time
+from pathlib import Path
+
+import dagster as dg
+
+from .value import VALUE
+
+FOLDER = Path({folder!r})
+
+
+@dg.op
+def first():
+    (FOLDER / "first").write_text(f"{{VALUE}} {{os.environ['SALES_REPORT_TOKEN']}}")
+    while not (FOLDER / "go").exists():
+        time.sleep(0.2)
+
+
+@dg.op(ins={{"before": dg.In(dg.Nothing)}})
+def second():
+    (FOLDER / "second").write_text(f"{{VALUE}} {{os.environ['SALES_REPORT_TOKEN']}}")
+
+
+@dg.job
+def numbers():
+    second(first())
+
+
+defs = dg.Definitions(jobs=[numbers])
+"""
+
+LAUNCH = """mutation { launchRun(executionParams: {mode: "default", selector: {
+    repositoryLocationName: "sales_report", repositoryName: "__repository__", jobName: "numbers"}}) {
+    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+
+
+@pytest.mark.slow
+def test_run_in_progress_sees_one_release(site: Site, tmp_path: Path) -> None:
+    """Steps are processes of their own; the second one starts after the switch, and has the first one's code."""
+    (path,) = site.module.glob("src/*/definitions.py")
+    path.write_text(TWO_STEPS.format(folder=str(tmp_path)))
+    (old,) = site.deploy()
+    answer = site.dagster.ask(LAUNCH)["launchRun"]
+    assert answer["__typename"] == "LaunchRunSuccess", answer
+    await_file(tmp_path / "first")
+    set_value(site.module, 2)
+    (site.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    (new,) = site.deploy(keep=2)
+    assert site.running() == new.releases["sales-report"] != old.releases["sales-report"]
+    for value in (3, 4):
+        set_value(site.module, value)
+        site.deploy(keep=2)
+    assert old.releases["sales-report"] in site.releases(), "a run in progress needs it"
+    (tmp_path / "go").touch()
+    await_file(tmp_path / "second")
+    assert (tmp_path / "first").read_text() == (tmp_path / "second").read_text() == "1 s3cret-of-production"
+
+
+def await_file(path: Path) -> None:
+    for _ in range(600):
+        if path.exists() and path.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no {path}")
 
 
 @pytest.mark.slow
