@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import baseline
 import settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def main(answers: Mapping[str, Any]) -> None:
     """Finish the module in the current folder; a person is told what comes next, a calling program is not."""
     module = Path.cwd()
     remove_unneeded(module, answers)
+    baseline.write(module)
     write_secrets(module / SECRETS_FILE)
     if CALLER_VARIABLE not in os.environ:
         go_on(module, answers)

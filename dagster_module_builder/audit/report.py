@@ -19,22 +19,23 @@ def text(audit: Audit, *, fancy: bool, program: str) -> str:
         program: How this program is called.
     """
     marks = _MARKS if fancy else {status: status for status in _MARKS}
-    lines = [f"Audit Results for: {audit.name}", "=" * max(_RULE, len(audit.name) + 20)]
-    lines += [f"{marks[status]}: {words}" for status, words in _lines(audit)]
-    lines += _skipped(audit)
+    page = [f"Audit Results for: {audit.name}", "=" * max(_RULE, len(audit.name) + 20)]
+    page += [f"{marks[status]}: {words}" for status, words in lines(audit)]
+    page += _skipped(audit)
     if found := recommendations(audit):
-        lines += ["", "Recommendations:", *(f"- {one}" for one in found)]
-    lines += ["", _overall(audit)]
+        page += ["", "Recommendations:", *(f"- {one}" for one in found)]
+    page += ["", _overall(audit)]
     if any(result.status in {"WARN", "FAIL"} for result in audit.results):
-        lines.append(f"To fix issues, run: {program} upgrade {audit.name}")
-    return "\n".join(lines)
+        page.append(f"To fix issues, run: {program} upgrade {audit.name}")
+    return "\n".join(page)
 
 
 def _overall(audit: Audit) -> str:
     return f"Overall Status: {audit.overall} ({audit.passed}/{len(audit.counted)} checks passed)"
 
 
-def _lines(audit: Audit) -> Iterator[tuple[str, str]]:
+def lines(audit: Audit) -> Iterator[tuple[str, str]]:
+    """Return the status and the words of each result but those that were not made."""
     for result in audit.results:
         if result.status == "PASS":
             yield "PASS", result.title

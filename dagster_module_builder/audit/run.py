@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -78,18 +78,20 @@ def projects_in(root: Path) -> list[Path]:
     return sorted(path for path in projects.iterdir() if is_project(path)) if projects.is_dir() else []
 
 
-def audit(root: Path, path: Path, wanted: Wanted | None = None) -> Audit:
+def audit(root: Path, path: Path, wanted: Wanted | None = None, only: Collection[str] | None = None) -> Audit:
     """Audit one module.
 
     Args:
         root: The workspace's root.
         path: The module's folder.
         wanted: What may be made and run for it; nothing by default.
+        only: The ids of the checks that are made; all by default.
     """
     options = wanted or Wanted()
     python, problem = _python(root, path, options)
     subject = Subject(path, root, python)
-    return Audit(path, tuple(_result(subject, one, options, problem) for one in TABLE.values()))
+    checks = [one for one in TABLE.values() if only is None or one.id in only]
+    return Audit(path, tuple(_result(subject, one, options, problem) for one in checks))
 
 
 def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Problem | None]:

@@ -15,6 +15,7 @@ from dagster_module_builder.audit.table import check
 from dagster_module_builder.dagster_check import CONSTRAINTS
 from dagster_module_builder.layout import table
 from dagster_module_builder.module import record_of
+from dagster_module_builder.upgrade import unfinished
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
@@ -78,3 +79,11 @@ def _older(one: str, other: str) -> bool:
         return Version(one) < Version(other)
     except InvalidVersion:
         return True
+
+
+@check("upgrade-unfinished", "No upgrade waits for its end", "Files with marked conflicts do not load.")
+def upgrade_unfinished(subject: Subject) -> Iterator[Problem]:
+    """Look for the state that an upgrade with conflicts leaves."""
+    if unfinished.place(subject.root, subject.path.name).is_file():
+        name = subject.path.name
+        yield Problem("An upgrade is not finished", f"Run 'upgrade {name} --continue', or 'upgrade {name} --abort'")

@@ -7,12 +7,14 @@ from invoke.collection import Collection
 from dagster_module_builder.commands.audit import audit
 from dagster_module_builder.commands.demo import demo
 from dagster_module_builder.commands.modules import new
+from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
 
 namespace = Collection()
 namespace.add_task(new)
 namespace.add_task(demo)
 namespace.add_task(audit)
+namespace.add_task(upgrade)
 
 _workspace = Collection("workspace")
 for _task in WORKSPACE_TASKS:

@@ -1,0 +1,1 @@
+../../dagster_module_builder/baseline.py

@@ -1,0 +1,136 @@
+"""``upgrade``: modules brought up to today's template, or to today's pattern."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from dagster_module_builder.commands import console
+from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, name_unless, root_of
+from dagster_module_builder.errors import BuilderError, UsageError
+
+if TYPE_CHECKING:
+    from dagster_module_builder.upgrade.run import Outcome
+
+
+@command(
+    "upgrade",
+    help={
+        "name": "The module's name; it may have been made by anybody.",
+        "root": ROOT_HELP,
+        "all": "Upgrade every module of the workspace.",
+        "dry-run": DRY_RUN_HELP,
+        "check": "Exit 1 when there is something to upgrade; change nothing.",
+        "continue": "End an upgrade whose conflicts are resolved.",
+        "abort": "Give back every byte that an unfinished upgrade changed.",
+        "allow-dirty": "Go on although git has changes that are not committed.",
+        "from-template": "The template that the module was made from, where no baseline is kept with the module.",
+        "test-dagster": "A version of Dagster to load and test the module with, in an environment of its own.",
+    },
+    positional=name_unless("--all"),
+)
+def upgrade(
+    _context: Context,
+    name: str | None = None,
+    root: str | None = None,
+    all: bool = False,  # noqa: A002 - the flag's name
+    dry_run: bool = False,
+    check: bool = False,
+    continue_: bool = False,
+    abort: bool = False,
+    allow_dirty: bool = False,
+    from_template: str | None = None,
+    test_dagster: str | None = None,
+) -> None:
+    """Bring a module up to date; exit 1 where a person has to resolve conflicts."""
+    from dagster_module_builder.upgrade import run  # noqa: PLC0415 - it loads what only upgrades need
+
+    if bool(name) == all or (continue_ + abort + check + dry_run + bool(test_dagster)) > 1:
+        raise UsageError("Give a module's name, or --all; and one of --check, --continue, --abort, --dry-run at most.")
+    where = root_of(root)
+    if test_dagster:
+        _each(where, name, lambda one: _try_dagster(where, one, test_dagster))
+    elif continue_ or abort:
+        end = run.finish if continue_ else run.abort
+        _each(where, name, lambda one: _said(end(where, one), where, "Finished" if continue_ else "Gave back"))
+    else:
+        old = Path(from_template) if from_template else None
+        quiet = check or dry_run
+        _each(
+            where,
+            name,
+            lambda one: _said_or_checked(
+                run.upgrade(where, one, dry_run=quiet, allow_dirty=allow_dirty, from_template=old), where, check=check
+            ),
+        )
+
+
+def _each(root: Path, name: str | None, act: Callable[[str], bool]) -> None:
+    """Do something for one module, or for all; exit 1 where one did not end well."""
+    if name:
+        if not act(name):
+            raise Exit(code=1)
+        return
+    from dagster_module_builder.audit.run import projects_in  # noqa: PLC0415
+
+    ended = []
+    for path in projects_in(root):
+        try:
+            ended.append(act(path.name))
+        except BuilderError as error:
+            print(f"Error: {path.name}: {error}", file=sys.stderr)  # noqa: T201 - the others go on
+            ended.append(False)
+    if False in ended:
+        raise Exit(code=1)
+
+
+def _said_or_checked(outcome: Outcome, root: Path, *, check: bool) -> bool:
+    if not check:
+        return _said(outcome, root, "Would upgrade" if outcome.dry_run else "Upgraded")
+    state = "can be upgraded" if outcome.changes else "is up to date"
+    console.say(f"{outcome.module.name} {state}")
+    return not outcome.changes
+
+
+def _said(outcome: Outcome, root: Path, verb: str) -> bool:
+    name = outcome.module.name
+    console.say(f"{verb} {name}" if outcome.changes else f"{name} is up to date")
+    if outcome.changes:
+        console.say_plan(outcome.plan, root)
+    if outcome.dry_run and outcome.changes:
+        texts = (
+            change for change in outcome.plan.effective if b"\0" not in (change.before or b"") + (change.after or b"")
+        )
+        console.say_diff("\n".join(change.diff() for change in texts))
+    for note in outcome.notes:
+        console.tell(note)
+    if outcome.conflicts:
+        console.say("\nConflicts, marked in the files:")
+        for path in outcome.conflicts:
+            console.say(f"  {outcome.module / path}")
+    if outcome.conflicts and not outcome.dry_run:
+        steps = [
+            (f"upgrade {name} --continue", "when no marker is left"),
+            (f"upgrade {name} --abort", "give it all back"),
+        ]
+        console.say_next(steps)
+    return not outcome.conflicts
+
+
+def _try_dagster(root: Path, name: str, version: str) -> bool:
+    """Load and test a module with another version of Dagster, beside its present environment."""
+    from dagster_module_builder.audit import report, run  # noqa: PLC0415
+    from dagster_module_builder.module_environment import environment_of  # noqa: PLC0415
+
+    path = run.find(root, name)
+    python = environment_of(root, path, tests=True, dagster=version)
+    found = run.audit(root, path, run.Wanted(load=True, tests=True, python=python), only=("loads", "tests-pass"))
+    console.say(f"{name} with Dagster {version}")
+    for status, words in report.lines(found):
+        console.say(f"  {status}: {words}")
+    return not found.failed

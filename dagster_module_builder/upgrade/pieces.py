@@ -1,0 +1,251 @@
+"""What a module lacks that this tool never made: its pieces come from the template, fitted to where its code lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from dotenv import dotenv_values
+
+from dagster_module_builder import settings
+from dagster_module_builder.audit.code import io_manager_registered
+from dagster_module_builder.audit.subject import EXAMPLE, Subject
+from dagster_module_builder.audit.syntax import SourceFile
+from dagster_module_builder.baseline import Held, Tree, held
+from dagster_module_builder.formats import dockerfile, env_file, workspace_yaml
+from dagster_module_builder.layout import pyproject, table
+from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.upgrade.register import Registration, registered
+from dagster_module_builder.upgrade.rendering import rendering
+from dagster_module_builder.upgrade.requirements_table import lacking, with_requirements
+from dagster_module_builder.upgrade.three_way import Merged
+
+#: What the template's storage imports.
+STORAGE_REQUIREMENTS = ("fsspec>=2024.6", "pandas>=2.2", "pyarrow>=18", "universal-pathlib>=0.2.6")
+_SECRETS_IGNORED = b"\n# Secrets\n.env\n.env.*\n!.env.example\n"
+_READ_ALIKE = re.compile(r"[^'\\\r\n]*")
+_NOT_OURS = frozenset({"DAGSTER_STORAGE_DIR", "DAGSTER_HOME"})
+
+_DEFS_RESOURCES = '''\
+"""What the assets are given: their storage."""
+
+import dagster as dg
+
+from {package}.storage import ModuleStorage
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Register the module's IO manager."""
+    return dg.Definitions(resources={{"io_manager": ModuleStorage()}})
+'''
+_PYPROJECT = """\
+[project]
+name = "{name}"
+version = "0.1.0"
+requires-python = ">=3.10"
+dependencies = [
+    "dagster",
+]
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The files that are made or changed, and what a person has to know."""
+
+    merged: Sequence[Merged]
+    notes: tuple[str, ...] = ()
+
+
+def missing(root: Path, path: Path) -> Found:
+    """Find what a module lacks.
+
+    Args:
+        root: The workspace's root.
+        path: The module's folder.
+
+    Raises:
+        RefusedError: Its name is none that a module can have.
+    """
+    return _Gathered(Subject(path, root), _template(root, path.name)).found()
+
+
+def _template(root: Path, name: str) -> Tree:
+    return rendering(root, {"name": name, "governance": "quick", "starter": "empty", "database": "none"}).tree
+
+
+class _Gathered:
+    """The pieces as they come together: later ones see what earlier ones make."""
+
+    def __init__(self, subject: Subject, template: Tree) -> None:
+        self.subject = subject
+        self.template = template
+        self.files: dict[str, bytes] = {}
+        self.notes: list[str] = []
+
+    def found(self) -> Found:
+        for gather in (self._code, self._requirements, self._fragments, self._variables, self._rest):
+            gather()
+        return Found([self._merged(name, text) for name, text in sorted(self.files.items())], tuple(self.notes))
+
+    def _merged(self, name: str, text: bytes) -> Merged:
+        path = self.subject.path / name
+        before = held(path) if path.is_file() else None
+        return Merged(name, before, Held(text, before.executable if before else False))
+
+    def _make(self, name: str, text: bytes) -> None:
+        if not (self.subject.path / name).exists():
+            self.files[name] = text
+
+    def _from_template(self, name: str) -> bytes:
+        return next(one.content for path, one in self.template.items() if path == name or path.endswith(f"/{name}"))
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.subject.path).as_posix()
+
+    def _code(self) -> None:
+        """Make ``storage.py`` and ``resources.py``, and register the IO manager."""
+        layout = self.subject.layout
+        if layout.definitions is None:
+            self.notes.append("No file builds Definitions: write definitions.py, then run 'upgrade' again.")
+            return
+        if any(self.subject.sources.io_managers()):
+            self._note_own_io_manager()
+            return
+        self._make(self._relative(layout.package / "storage.py"), self._from_template("storage.py"))
+        folder = self._components_folder()
+        if folder:
+            text = _DEFS_RESOURCES.format(package=layout.package.name).encode()
+            self._make(self._relative(folder / "resources.py"), text)
+        else:
+            self._register(layout.definitions)
+
+    def _note_own_io_manager(self) -> None:
+        names = ", ".join(node.name for _, node in self.subject.sources.io_managers())
+        if any(problem.status == "FAIL" for problem in io_manager_registered(self.subject)):
+            self.notes.append(
+                f"The module has an IO manager of its own ({names}), but Definitions does not name it: add "
+                f'resources={{"io_manager": {names.split(", ")[0]}(…)}} there.'
+            )
+        elif not any(file.path.stem == "resources" for file in self.subject.sources.files):
+            self.notes.append(f"The module has an IO manager of its own ({names}): move it into resources.py.")
+
+    def _components_folder(self) -> Path | None:
+        """Return the folder that Dagster loads whole, where definitions are loaded so."""
+        definitions, layout = self.subject.layout.definitions, self.subject.layout
+        loads = [file for file in self.subject.sources.files if file.path == definitions and _loads_folder(file)]
+        return layout.package / "defs" if loads and (layout.package / "defs").is_dir() else None
+
+    def _register(self, definitions: Path) -> None:
+        package, dot = self.subject.layout.package, "" if self.subject.layout.is_flat else "."
+        has_file = (package / "resources.py").exists() or (package / "resources").is_dir()
+        depth = len(definitions.parent.relative_to(package).parts)
+        origin = dot * (depth + 1) if dot else ""
+        if has_file:
+            item = '"io_manager": ModuleStorage()'
+            registration = Registration(f"from {origin}storage import ModuleStorage", f"{{{item}}}", item)
+        else:
+            text = self._from_template("resources.py").replace(b"from .storage", f"from {dot}storage".encode())
+            self._make(self._relative(package / "resources.py"), text)
+            registration = Registration(f"from {origin}resources import RESOURCES", "RESOURCES", "**RESOURCES")
+        text_after = registered(definitions.read_bytes(), registration)
+        name = self._relative(definitions)
+        if text_after is None:
+            self.notes.append(f"The shape of {name} is not understood. Add these lines to it:\n{registration.lines}")
+        else:
+            self.files[name] = text_after
+
+    def _requirements(self) -> None:
+        """State what the storage imports, and Dagster."""
+        wanted = STORAGE_REQUIREMENTS if any(name.endswith("storage.py") for name in self.files) else ()
+        path = self.subject.path / "pyproject.toml"
+        if not path.is_file() and not (self.subject.path / "setup.py").is_file():
+            text = _PYPROJECT.format(name=self.subject.names.snake.replace("_", "-"))
+            self.files["pyproject.toml"] = (with_requirements(text, wanted) or text).encode()
+        elif not table(self.subject.pyproject, "project"):
+            if wanted:
+                self.notes.append(f"Add these requirements to setup.py: {', '.join(wanted)}.")
+        elif more := lacking(path.read_text("utf-8"), wanted):
+            with path.open(encoding="utf-8", newline="") as file:
+                changed = with_requirements(file.read(), more)
+            if changed is None:
+                self.notes.append(f"Add these requirements to pyproject.toml: {', '.join(more)}.")
+            else:
+                self.files["pyproject.toml"] = changed.encode()
+
+    def _fragments(self) -> None:
+        """Make the fragments that are missing."""
+        for file, name in FRAGMENT_NAMES.items():
+            path = (settings.FRAGMENTS / name).as_posix()
+            text = self.template[path].content
+            if file == workspace_yaml.NAME:
+                text = self._location()
+            elif file == dockerfile.NAME:
+                text = self._image(text)
+            if file != env_file.NAME and text:
+                self._make(path, text)
+
+    def _location(self) -> bytes:
+        layout, name = self.subject.layout, self.subject.path.name
+        if layout.dotted is None:
+            return b""
+        source = layout.source.relative_to(self.subject.path).as_posix()
+        folder = PurePosixPath("../..", settings.PROJECTS.as_posix(), name, source)
+        entry = {
+            "package_name": layout.dotted,
+            "working_directory": str(folder),
+            "location_name": self.subject.names.snake,
+        }
+        lines = [f"      {key}: {value}\n" for key, value in entry.items()]
+        return ("load_from:\n  - python_package:\n" + "".join(lines)).encode()
+
+    def _image(self, text: bytes) -> bytes:
+        name = self.subject.path.name
+        source = self.subject.layout.source.relative_to(self.subject.path).as_posix()
+        folder = PurePosixPath("/workspace", settings.PROJECTS.as_posix(), name)
+        text = text.replace(f'"{folder}/src:'.encode(), f'"{folder / source}:'.encode())
+        stated = "pyproject.toml" in self.files or table(pyproject(self.subject.path), "project")
+        if not stated:
+            text = text.replace(f"{name}/pyproject.toml".encode(), f"{name}/setup.py".encode())
+            text = text.replace(b"$(printf -- '-r %s ' /opt/dagster/modules/*/pyproject.toml)",
+                                f"-r /opt/dagster/modules/{name}/setup.py".encode())  # fmt: skip
+        return text
+
+    def _variables(self) -> None:
+        """Set and explain the variables that the code reads."""
+        read = {variable.name: variable.required for variable in self.subject.variables}
+        names = sorted(set(read) - _NOT_OURS)
+        example = "".join(f"{name}=''\n" for name in names)
+        whose = self.subject.path.name
+        header = f"# The environment variables of {whose}: copy it to workspace/local/.env, and fill it in.\n"
+        self._make(EXAMPLE, f"{header}{example}#   DAGSTER_STORAGE_DIR   where the assets are stored\n".encode())
+        own = dotenv_values(self.subject.path / ".env", interpolate=False)
+        known = {key: value or "" for key, value in own.items()}
+        fragment = (settings.FRAGMENTS / ".env").as_posix()
+        lines = [f"{name}='{known.get(name, '')}'\n" for name in names if _READ_ALIKE.fullmatch(known.get(name, ""))]
+        self._make(fragment, "".join(lines).encode() or f"# {self.subject.path.name} needs no variables.\n".encode())
+        empty = [name for name in names if read[name] and not known.get(name)]
+        if fragment in self.files and empty:
+            self.notes.append(f"Fill in {', '.join(empty)} in {fragment}.")
+
+    def _rest(self) -> None:
+        """Make what belongs to deployments, and keep secrets out of git."""
+        for name, one in self.template.items():
+            if name.startswith("deploy/"):
+                self._make(name, one.content)
+        ignored = self.subject.path / ".gitignore"
+        if not ignored.is_file():
+            self.files[".gitignore"] = self.template[".gitignore"].content
+        elif not _ignores_env(text := ignored.read_bytes()):
+            self.files[".gitignore"] = text + (b"" if text.endswith(b"\n") or not text else b"\n") + _SECRETS_IGNORED
+
+
+def _ignores_env(text: bytes) -> bool:
+    return bool(re.search(rb"^(\*\*/|\*)?\.env\*?\s*$", text, re.MULTILINE))
+
+
+def _loads_folder(file: SourceFile) -> bool:
+    return any(True for _ in file.calls("load_from_defs_folder"))

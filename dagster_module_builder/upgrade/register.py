@@ -1,0 +1,143 @@
+"""Name an IO manager in a module's ``Definitions``: only the bytes that have to change do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import libcst as cst
+from libcst import matchers
+
+_CALLS = matchers.Name("Definitions") | matchers.Attribute(attr=matchers.Name("Definitions"))
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What is written.
+
+    Attributes:
+        imported: The import that is needed.
+        whole: The value of ``resources=`` where there is none yet.
+        item: What is put before the items of a mapping that is there.
+    """
+
+    imported: str
+    whole: str
+    item: str
+
+    @property
+    def lines(self) -> str:
+        """What a person adds by hand, where the shape of a file is not understood."""
+        return f"{self.imported}\n\ndefs = Definitions(…, resources={self.whole})"
+
+
+def registered(text: bytes, registration: Registration) -> bytes | None:
+    """Register the IO manager, or return None where the shape of the file is not understood."""
+    try:
+        module = cst.parse_module(text)
+    except (cst.ParserSyntaxError, UnicodeDecodeError):
+        return None
+    calls = matchers.findall(module, matchers.Call(func=_CALLS))
+    # Parsed and written anew it has to be the same; a byte-order mark, say, would be lost.
+    if module.bytes != text or len(calls) != 1 or not isinstance(calls[0], cst.Call):
+        return None
+    call = _with_resources(calls[0], registration)
+    if call is None:
+        return None
+    changed = module.deep_replace(calls[0], call)
+    if not isinstance(changed, cst.Module):
+        return None
+    return _with_import(changed, registration.imported).bytes
+
+
+def _with_resources(call: cst.Call, registration: Registration) -> cst.Call | None:
+    if any(argument.star or argument.keyword is None for argument in call.args):
+        return None
+    there = next((one for one in call.args if one.keyword and one.keyword.value == "resources"), None)
+    if there is None:
+        return _appended(call, cst.parse_expression(registration.whole))
+    value = _extended(there.value, registration)
+    return None if value is None else call.with_deep_changes(there, value=value)
+
+
+def _extended(value: cst.BaseExpression, registration: Registration) -> cst.BaseExpression | None:
+    given = cst.parse_expression("{" + registration.item + ", }")
+    if not isinstance(given, cst.Dict):
+        return None
+    (item,) = given.elements
+    if isinstance(value, (cst.Name, cst.Attribute)):
+        rest = cst.StarredDictElement(value)
+        return cst.Dict([item.with_changes(comma=_comma()), rest])
+    if not isinstance(value, cst.Dict):
+        return None
+    if not value.elements:
+        return value.with_changes(elements=[item.with_changes(comma=cst.MaybeSentinel.DEFAULT)])
+    return value.with_changes(elements=[item.with_changes(comma=_comma(_before(value))), *value.elements])
+
+
+def _before(value: cst.Dict) -> cst.BaseParenthesizableWhitespace:
+    """Return what stands before each item of a mapping: a line's end and an indent, or a blank."""
+    space = value.lbrace.whitespace_after
+    return _without_comments(space) if isinstance(space, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
+
+
+def _comma(after: cst.BaseParenthesizableWhitespace | None = None) -> cst.Comma:
+    return cst.Comma(whitespace_after=after or cst.SimpleWhitespace(" "))
+
+
+def _appended(call: cst.Call, value: cst.BaseExpression) -> cst.Call:
+    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+    new = cst.Arg(value, cst.Name("resources"), equal)
+    if not call.args:
+        return call.with_changes(args=[new])
+    *others, last = call.args
+    between = _between(call)
+    if not isinstance(last.comma, cst.Comma):
+        new = new.with_changes(whitespace_after_arg=last.whitespace_after_arg)
+        last = last.with_changes(comma=_comma(between), whitespace_after_arg=cst.SimpleWhitespace(""))
+        return call.with_changes(args=[*others, last, new])
+    end = last.comma.whitespace_after
+    new = new.with_changes(comma=last.comma.with_changes(whitespace_after=_without_comments(end)))
+    last = last.with_changes(comma=last.comma.with_changes(whitespace_after=_continued(end, between)))
+    return call.with_changes(args=[*others, last, new])
+
+
+def _between(call: cst.Call) -> cst.BaseParenthesizableWhitespace:
+    """Return what stands between arguments: what is there before the first, if that is a line of its own."""
+    space = call.whitespace_before_args
+    return _without_comments(space) if isinstance(space, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
+
+
+def _without_comments(space: cst.BaseParenthesizableWhitespace) -> cst.BaseParenthesizableWhitespace:
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        return space
+    first = space.first_line.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
+    return space.with_changes(first_line=first, empty_lines=[])
+
+
+def _continued(
+    end: cst.BaseParenthesizableWhitespace, between: cst.BaseParenthesizableWhitespace
+) -> cst.BaseParenthesizableWhitespace:
+    """Return what stands after what was the last argument: its comments stay with it."""
+    if not (isinstance(end, cst.ParenthesizedWhitespace) and isinstance(between, cst.ParenthesizedWhitespace)):
+        return between
+    return end.with_changes(indent=between.indent, last_line=between.last_line)
+
+
+def _with_import(module: cst.Module, imported: str) -> cst.Module:
+    """Put an import after the last one at the top of the file, or after the docstring."""
+    newline = cst.TrailingWhitespace(newline=cst.Newline(None))
+    line = cst.parse_statement(imported).with_changes(trailing_whitespace=newline)
+    body = list(module.body)
+    imports = [number for number, node in enumerate(body) if _is_import(node)]
+    position = imports[-1] + 1 if imports else int(bool(body) and _is_docstring(body[0]))
+    return module.with_changes(body=[*body[:position], line, *body[position:]])
+
+
+def _is_import(node: cst.CSTNode) -> bool:
+    return matchers.matches(
+        node, matchers.SimpleStatementLine(body=[matchers.AtLeastN(matchers.Import() | matchers.ImportFrom(), n=1)])
+    )
+
+
+def _is_docstring(node: cst.CSTNode) -> bool:
+    return matchers.matches(node, matchers.SimpleStatementLine(body=[matchers.Expr(matchers.SimpleString())]))

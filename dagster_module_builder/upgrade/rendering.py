@@ -1,0 +1,100 @@
+"""A template's rendering for a module that is there: the same answers, no secret, nothing integrated."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder import baseline, settings, templates
+from dagster_module_builder.baseline import Held, Tree
+from dagster_module_builder.module import RECORD
+from dagster_module_builder.new import CALLER_VARIABLE
+from dagster_module_builder.templates import Answer, Question, Questionnaire
+
+#: What the template's hooks are told, so that a module's own port is not taken for somebody else's.
+CALLER = "upgrade"
+_PREFIX = "dagster-module-builder-"
+_GENERATED = re.compile(rb"^(\w+_DB_(ROOT_)?PASSWORD)='.*'", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A module as the template makes it.
+
+    Attributes:
+        tree: Its files, with placeholders for secrets.
+        record: What the template records: its version and the answers.
+        notes: Questions that are new, with the answers that were taken, and answers that count no more.
+    """
+
+    tree: Tree
+    record: bytes
+    notes: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """The template's version."""
+        return str(json.loads(self.record).get("template_version"))
+
+
+def rendering(root: Path, recorded: Mapping[str, Any], template: str | Path = templates.MODULE) -> Rendering:
+    """Render a template with a module's answers.
+
+    Args:
+        root: The workspace's root.
+        recorded: The answers as the module records them; questions that are new get their default.
+        template: As for ``templates.template_folder``.
+
+    Raises:
+        RefusedError: The template refuses an answer.
+    """
+    environment = {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
+    # What the hooks say of this machine was said when the module was made.
+    with contextlib.redirect_stderr(io.StringIO()), tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
+        questionnaire = templates.questions(template, environment)
+        answers, notes = _answers(questionnaire, recorded)
+        made = templates.render(template, answers, Path(folder), environment)
+        return Rendering(_tree(made), (made / RECORD).read_bytes(), tuple(notes))
+
+
+def _tree(made: Path) -> Tree:
+    """Return the files before their secrets were put in; where the template kept none so, they are taken out again."""
+    kept = made / baseline.FILE
+    if kept.is_file():
+        return baseline.unpacked(kept.read_bytes())
+    return {
+        name: Held(_without_secrets(one.content), one.executable) if name.endswith("/.env") else one
+        for name, one in baseline.tree_of(made).items()
+    }
+
+
+def _without_secrets(text: bytes) -> bytes:
+    return _GENERATED.sub(lambda found: b"%s='@%sPASSWORD@'" % (found[1], found[2] or b""), text)
+
+
+def _answers(questionnaire: Questionnaire, recorded: Mapping[str, Any]) -> tuple[dict[str, Answer], list[str]]:
+    answers: dict[str, Answer] = {}
+    notes = []
+    for question in questionnaire:
+        if _is_answered(question, recorded):
+            answers[question.name] = recorded[question.name]
+        else:
+            answers[question.name] = questionnaire.default(question, answers)
+            notes.append(f"New question {question.name!r} ({question.prompt}): {answers[question.name]!r} was taken.")
+    known = {question.name for question in questionnaire}
+    notes += [f"The template no longer asks for {name!r}." for name in recorded if name not in known]
+    return answers, notes
+
+
+def _is_answered(question: Question, recorded: Mapping[str, Any]) -> bool:
+    answer = recorded.get(question.name)
+    if isinstance(question.default, bool):
+        return isinstance(answer, bool)
+    return isinstance(answer, str) and (not question.choices or answer in question.choices)

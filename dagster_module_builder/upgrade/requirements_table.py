@@ -1,0 +1,76 @@
+"""Add requirements to a ``pyproject.toml`` without touching its other bytes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from dagster_module_builder.layout import table
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PROJECT = re.compile(r"^\[project\][ \t]*(?:#.*)?\r?$", re.MULTILINE)
+_LIST = re.compile(r"^dependencies[ \t]*=[ \t]*\[", re.MULTILINE)
+
+
+def lacking(text: str, wanted: Sequence[str]) -> list[str]:
+    """Return those of the requirements that a ``pyproject.toml`` does not state."""
+    stated = {_name(str(one)) for one in table(_parsed(text), "project").get("dependencies") or []}
+    return [one for one in wanted if _name(one) not in stated]
+
+
+def _name(requirement: str) -> str:
+    try:
+        return re.sub(r"[-_.]+", "-", Requirement(requirement).name).lower()
+    except InvalidRequirement:
+        return requirement
+
+
+def _parsed(text: str) -> dict[str, object]:
+    try:
+        data: dict[str, object] = tomllib.loads(text)
+    except ValueError:
+        return {}
+    return data
+
+
+def with_requirements(text: str, wanted: Sequence[str]) -> str | None:
+    """Append requirements to ``dependencies`` in ``[project]``; None where that cannot be done safely."""
+    section = _PROJECT.search(text)
+    opening = _LIST.search(text, section.end()) if section else None
+    if opening is None or section is None or re.search(r"^\[", text[section.end() : opening.start()], re.MULTILINE):
+        return None
+    before = _parsed(text)
+    for closing in re.finditer(r"\]", text[opening.end() :]):
+        end = opening.end() + closing.start()
+        for comma in ("", ","):
+            changed = text[: opening.end()] + _longer(text[opening.end() : end], wanted, comma) + text[end:]
+            # What is found by its look is believed only when the parser sees the very same.
+            if _is_only_added(before, _parsed(changed), wanted):
+                return changed
+    return None
+
+
+def _longer(inside: str, wanted: Sequence[str], comma: str) -> str:
+    """Write a list's inside with more items, the last one before them followed by ``comma``."""
+    ends = "\r\n" if "\r\n" in inside else "\n"
+    body = inside.rstrip()
+    items = [f'"{one}"' for one in wanted]
+    if "\n" not in inside:
+        return f"{body}{comma}{' ' if body else ''}{', '.join(items)}"
+    indent = next((found[1] for found in re.finditer(r"\n([ \t]+)\S", inside)), "    ")
+    before_bracket = inside.rpartition("\n")[2]
+    return f"{body}{comma}{ends}" + "".join(f"{indent}{one},{ends}" for one in items) + before_bracket
+
+
+def _is_only_added(before: dict[str, object], after: dict[str, object], wanted: Sequence[str]) -> bool:
+    old, new = (dict(table(side, "project")) for side in (before, after))
+    listed, now = old.pop("dependencies", []), new.pop("dependencies", [])
+    rest = {**before, "project": old} == {**after, "project": new}
+    return rest and isinstance(listed, list) and now == [*listed, *wanted]

@@ -1,0 +1,310 @@
+"""The upgrade of a module: read, merge, commit; and its end where there were conflicts."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder import baseline, settings
+from dagster_module_builder.baseline import Held, Tree
+from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError
+from dagster_module_builder.module import RECORD, record_of
+from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.transaction import commit, locked
+from dagster_module_builder.upgrade import pieces, three_way, unfinished
+from dagster_module_builder.upgrade.rendering import Rendering, rendering
+from dagster_module_builder.upgrade.three_way import Merged, Versions
+from dagster_module_builder.upgrade.unfinished import Unfinished
+from dagster_module_builder.version_control import git, top
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an upgrade did, or, with ``dry_run``, would do.
+
+    Attributes:
+        module: The module's folder.
+        plan: The files that change.
+        conflicts: The files that a person has to look at.
+        notes: What a person has to know.
+        backup: The backup's id.
+        dry_run: Whether nothing was changed.
+    """
+
+    module: Path
+    plan: Plan
+    conflicts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    backup: str | None = None
+    dry_run: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.plan.effective)
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What becomes of the module's files, and what it records in the end."""
+
+    merged: Sequence[Merged]
+    record: bytes | None = None
+    kept: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def conflicts(self) -> tuple[str, ...]:
+        return tuple(one.path for one in self.merged if one.conflict)
+
+
+def locate(root: Path, name: str) -> Path:
+    """Return the folder of a module under ``projects/``, made by anybody.
+
+    Raises:
+        NoModuleError: There is none of that name.
+    """
+    path = root / settings.PROJECTS / Path(name).name
+    if not path.is_dir():
+        raise NoModuleError(path.name, path.parent)
+    return path
+
+
+def upgrade(
+    root: Path,
+    name: str,
+    *,
+    dry_run: bool = False,
+    allow_dirty: bool = False,
+    from_template: Path | None = None,
+) -> Outcome:
+    """Bring a module up to date.
+
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        dry_run: Change nothing.
+        allow_dirty: Go on although git has changes that are not committed.
+        from_template: The template that the module was made from, where no baseline is kept with the module.
+
+    Raises:
+        RefusedError: An upgrade is unfinished, or the git tree is dirty. Nothing was changed.
+    """
+    with locked(root) as recovered:
+        module = locate(root, name)
+        if unfinished.read(root, module.name):
+            raise RefusedError(
+                f"An upgrade of {module.name!r} is not finished: resolve its conflicts, then run "
+                f"'upgrade {module.name} --continue'; or give everything back with 'upgrade {module.name} --abort'."
+            )
+        if not (dry_run or allow_dirty):
+            _refuse_dirty(module)
+        proposal = _proposal(root, module, from_template)
+        plan = _plan(root, module, proposal)
+        notes = (*recovered, *proposal.notes, *(one.note for one in proposal.merged if one.note))
+        backup = None if dry_run else _carry_out(root, module, plan, proposal.merged)
+        return Outcome(module, plan, proposal.conflicts, notes, backup, dry_run)
+
+
+def _refuse_dirty(module: Path) -> None:
+    if top(module) is None:
+        return
+    changed = git(module, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    if changed:
+        first = ", ".join(line[3:] for line in changed.splitlines()[:3])
+        raise RefusedError(
+            f"{module} has changes that are not committed ({first}): commit them, so that git shows what the upgrade "
+            f"changes, or give --allow-dirty."
+        )
+
+
+def _proposal(root: Path, module: Path, from_template: Path | None) -> _Proposal:
+    record = record_of(module)
+    answers = record.get("answers")
+    if not isinstance(answers, dict):
+        found = pieces.missing(root, module)
+        return _Proposal(found.merged, notes=found.notes)
+    today = rendering(root, answers)
+    old = str(record.get("template_version"))
+    base = _base(root, module, today, old, from_template)
+    if base is None:
+        found = pieces.missing(root, module)
+        note = (
+            f"No baseline is kept with {module.name}, which was made from template {old}: only what is missing was "
+            f"looked for. Give --from-template with a checkout of that template to merge its changes."
+        )
+        return _Proposal(found.merged, notes=(note, *found.notes))
+    mine = _mine(module, {*base, *today.tree})
+    merged = [_filled(one) for one in three_way.merge(base, mine, today.tree, Versions(old, today.version))]
+    return _Proposal(merged, today.record, baseline.packed(today.tree), today.notes)
+
+
+def _base(root: Path, module: Path, today: Rendering, old: str, from_template: Path | None) -> Tree | None:
+    kept = module / baseline.FILE
+    if kept.is_file():
+        try:
+            return baseline.unpacked(kept.read_bytes())
+        except ValueError:
+            raise DamagedFileError(kept, None, "this baseline is damaged", "Take it from git.") from None
+    if from_template:
+        return rendering(root, record_of(module)["answers"], from_template.absolute()).tree
+    return today.tree if old == today.version else None
+
+
+def _mine(module: Path, paths: Iterable[str]) -> dict[str, Held]:
+    found: dict[str, Held] = {}
+    for name in paths:
+        path = module / name
+        if path.is_symlink() or path.is_dir():
+            raise RefusedError(f"{path} is no plain file, as the template's is: put a file in its place first.")
+        if path.is_file():
+            found[name] = baseline.held(path)
+    return found
+
+
+def _filled(one: Merged) -> Merged:
+    """Make the secrets that are new."""
+    if one.after is None or not one.path.endswith("/.env"):
+        return one
+    content = one.after.content
+    for placeholder in three_way.placeholders(content):
+        content = content.replace(placeholder, secrets.token_urlsafe(24).encode())
+    return Merged(one.path, one.before, Held(content, one.after.executable), one.conflict, one.note)
+
+
+def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:
+    changes = [_change(module, one) for one in proposal.merged]
+    if proposal.conflicts:
+        state = _state(proposal)
+        return Plan((*changes, FileChange(unfinished.place(root, module.name), None, state.to_bytes(), SECRET_MODE)))
+    return Plan((*changes, *_recorded(module, proposal.record, proposal.kept)))
+
+
+def _change(module: Path, one: Merged) -> FileChange:
+    before = one.before.content if one.before else None
+    after = one.after.content if one.after else None
+    is_env = Path(one.path).name == ".env"
+    mode = SECRET_MODE if is_env else 0o755 if one.after and one.after.executable else 0o644
+    return FileChange(module / one.path, before, after, mode)
+
+
+def _recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:
+    new = {baseline.FILE: kept, Path(RECORD): record}
+    return [FileChange(module / path, _read(module / path), data) for path, data in new.items() if data is not None]
+
+
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
+def _state(proposal: _Proposal) -> Unfinished:
+    changed = [one for one in proposal.merged if one.before != one.after]
+    return Unfinished(
+        old={one.path: one.before.content if one.before else None for one in changed},
+        executable=tuple(one.path for one in changed if one.before and one.before.executable),
+        conflicts=proposal.conflicts,
+        record=proposal.record or b"",
+        baseline=proposal.kept or b"",
+    )
+
+
+def _carry_out(root: Path, module: Path, plan: Plan, merged: Sequence[Merged]) -> str | None:
+    # Modes and folders come first: both are harmless if nothing follows, and the next upgrade finds them done.
+    _set_modes(module, {one.path: one.after.executable for one in merged if one.before and one.after})
+    made = _make_folders(plan)
+    try:
+        return commit(root, plan)
+    finally:
+        _remove_empty(module, [*made, *(change.path.parent for change in plan.effective if change.after is None)])
+
+
+def _set_modes(module: Path, executable: Mapping[str, bool]) -> None:
+    for name, wanted in executable.items():
+        path = module / name
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if bool(mode & stat.S_IXUSR) != wanted:
+            path.chmod(mode | (mode & 0o444) >> 2 if wanted else mode & ~0o111)
+
+
+def _make_folders(plan: Plan) -> list[Path]:
+    made = []
+    for change in plan.effective:
+        missing = [folder for folder in (change.path.parent, *change.path.parents) if not folder.exists()]
+        change.path.parent.mkdir(
+            mode=0o700 if change.path.parent.name == "backups" else 0o755, parents=True, exist_ok=True
+        )
+        made += missing
+    return made
+
+
+def _remove_empty(module: Path, folders: Iterable[Path]) -> None:
+    for folder in folders:
+        while folder != module and folder.is_relative_to(module):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            folder = folder.parent  # noqa: PLW2901 - upwards, as far as they are empty
+
+
+def finish(root: Path, name: str) -> Outcome:
+    """End an upgrade whose conflicts are resolved: only now does the module record the new version.
+
+    Raises:
+        RefusedError: There is none, or a file still has a marker.
+    """
+    with locked(root) as recovered:
+        module = locate(root, name)
+        data, state = _needed(root, module)
+        left = [place for path in state.conflicts for place in _left(module, path)]
+        if left:
+            raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
+        ended = FileChange(unfinished.place(root, module.name), data, None)
+        plan = Plan((*_recorded(module, state.record, state.baseline), ended))
+        made = _make_folders(plan)
+        backup = commit(root, plan)
+        _remove_empty(module, made)
+        return Outcome(module, plan, notes=tuple(recovered), backup=backup)
+
+
+def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
+    found = unfinished.read(root, module.name)
+    if found is None:
+        raise RefusedError(f"No upgrade of {module.name!r} is under way.")
+    return found
+
+
+def _left(module: Path, path: str) -> list[str]:
+    """Return the places of a file's markers, or the file that lies beside the one that could not be merged."""
+    if path.endswith(three_way.BESIDE):
+        return [str(module / path)] if (module / path).exists() else []
+    lines = (_read(module / path) or b"").split(b"\n")
+    return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line)]
+
+
+def abort(root: Path, name: str) -> Outcome:
+    """Give back every byte that an unfinished upgrade changed.
+
+    Raises:
+        RefusedError: There is none.
+    """
+    with locked(root) as recovered:
+        module = locate(root, name)
+        data, state = _needed(root, module)
+        changes = [
+            FileChange(module / path, _read(module / path), old, _mode(path, state)) for path, old in state.old.items()
+        ]
+        plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
+        made = _make_folders(plan)
+        _set_modes(module, {path: path in state.executable for path in state.old if (module / path).is_file()})
+        backup = commit(root, plan)
+        _remove_empty(module, [*made, *(change.path.parent for change in changes if change.after is None)])
+        return Outcome(module, plan, notes=tuple(recovered), backup=backup)
+
+
+def _mode(path: str, state: Unfinished) -> int:
+    if Path(path).name == ".env":
+        return SECRET_MODE
+    return 0o755 if path in state.executable else 0o644

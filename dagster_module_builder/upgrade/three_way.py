@@ -1,0 +1,137 @@
+"""Three versions of each file into one: the template's of then, the person's, and the template's of today."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder.baseline import Held, Tree
+from dagster_module_builder.formats import env_file
+from dagster_module_builder.version_control import git_bytes
+
+YOURS = b"<<<<<<< yours"
+#: What a marker of a conflict looks like; the line between both sides is left out, since headings look like it.
+_MARKER = re.compile(rb"^(<<<<<<< yours|\|\|\|\|\|\|\| template |>>>>>>> template )", re.MULTILINE)
+#: Beside a file that cannot be merged line by line.
+BESIDE = ".template-new"
+#: Stands in the template's env files where a secret is put in.
+_PLACEHOLDER = re.compile(rb"^(\w+)='(@\w+@)'", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What becomes of one file.
+
+    Attributes:
+        path: Its path in the module.
+        before: As the person left it; None where it does not exist.
+        after: As it will be; None where it will not exist.
+        conflict: Whether both sides changed the same lines.
+        note: What a person has to know about it.
+    """
+
+    path: str
+    before: Held | None
+    after: Held | None
+    conflict: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The template's versions, for the markers."""
+
+    old: str
+    new: str
+
+
+def has_markers(text: bytes) -> bool:
+    """Tell whether a file still has a marker of a conflict."""
+    return _MARKER.search(text) is not None
+
+
+def merge(base: Tree, mine: Tree, today: Tree, versions: Versions) -> Iterator[Merged]:
+    """Merge all files; yield those that change, or about which there is something to say."""
+    for path in sorted({*base, *today}):
+        yours = mine.get(path)
+        old, new = (_like(side.get(path), yours, path) for side in (base, today))
+        yield from _one(path, old, yours, new, versions)
+
+
+def _one(path: str, old: Held | None, yours: Held | None, new: Held | None, versions: Versions) -> Iterator[Merged]:
+    if new in (old, yours):
+        return
+    if yours == old:
+        yield Merged(path, yours, new)
+    elif yours is None:
+        yield Merged(
+            path, None, None, note=f"{path} was changed in the template; you deleted it, and it stays deleted."
+        )
+    elif new is None:
+        yield Merged(path, yours, yours, note=f"{path} is no longer in the template; you changed it, and it stays.")
+    else:
+        yield from _both(path, old, yours, new, versions)
+
+
+def _both(path: str, old: Held | None, yours: Held, new: Held, versions: Versions) -> Iterator[Merged]:
+    executable = new.executable if old and yours.executable == old.executable else yours.executable
+    base = old.content if old else b""
+    if new.content in (base, yours.content):
+        content = yours.content
+    elif yours.content == base:
+        content = new.content
+    elif any(b"\0" in one for one in (base, yours.content, new.content)):
+        note = f"{path} cannot be merged line by line: the template's is beside it; keep one, delete {path}{BESIDE}."
+        yield Merged(path + BESIDE, None, new, conflict=True, note=note)
+        return
+    else:
+        content = _lines(base, yours.content, new.content, versions)
+    after = Held(content, executable)
+    if after != yours:
+        is_conflict = has_markers(content) and not has_markers(yours.content)
+        yield Merged(path, yours, after, is_conflict)
+
+
+def _lines(base: bytes, yours: bytes, new: bytes, versions: Versions) -> bytes:
+    labels = ("yours", f"template {versions.old}", f"template {versions.new} (new)")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("yours", yours), ("base", base), ("new", new)):
+            Path(folder, name).write_bytes(text)
+        options = [part for label in labels for part in ("-L", label)]
+        # Its exit code is the number of conflicts, up to 127.
+        files = ("yours", "base", "new")
+        return git_bytes(Path(folder), "merge-file", "-p", "--diff3", *options, *files, fine=tuple(range(128)))
+
+
+def _like(one: Held | None, yours: Held | None, path: str) -> Held | None:
+    """Give the template's file what the person's has by nature: its secrets, and its line endings."""
+    if one is None or yours is None:
+        return one
+    content = one.content
+    if path.rpartition("/")[2].startswith(".env"):
+        content = with_secrets(content, env_file.values(yours.content))
+    if _ends_in_crlf(yours.content) and b"\r" not in content:
+        content = content.replace(b"\n", b"\r\n")
+    return Held(content, one.executable)
+
+
+def _ends_in_crlf(text: bytes) -> bool:
+    return 2 * text.count(b"\r\n") > text.count(b"\n")
+
+
+def with_secrets(text: bytes, known: Mapping[str, str]) -> bytes:
+    """Put known values in the place of an env file's placeholders."""
+
+    def value(found: re.Match[bytes]) -> bytes:
+        given = known.get(found[1].decode())
+        return found[0] if given is None else b"%s='%s'" % (found[1], given.encode())
+
+    return _PLACEHOLDER.sub(value, text)
+
+
+def placeholders(text: bytes) -> set[bytes]:
+    """Return the placeholders of secrets that are left in an env file."""
+    return {found[2] for found in _PLACEHOLDER.finditer(text)}

@@ -1,0 +1,82 @@
+"""An upgrade whose conflicts are not resolved yet: what it takes to finish it, and to give everything back."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import DamagedFileError
+
+_OLD = "old/"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """The state between an upgrade with conflicts and its end.
+
+    Attributes:
+        old: The bytes of every file that was changed, as it was; None where it did not exist.
+        executable: The files among them that could be executed.
+        conflicts: The files with conflicts.
+        record: What the module records in the end.
+        baseline: The baseline that it has in the end.
+    """
+
+    old: Mapping[str, bytes | None]
+    executable: tuple[str, ...]
+    conflicts: tuple[str, ...]
+    record: bytes
+    baseline: bytes
+
+    def to_bytes(self) -> bytes:
+        """Write it as an archive."""
+        said = {
+            "absent": [path for path, content in self.old.items() if content is None],
+            "executable": self.executable,
+            "conflicts": self.conflicts,
+        }
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("upgrade.json", json.dumps(said))
+            archive.writestr("record", self.record)
+            archive.writestr("baseline", self.baseline)
+            for path, content in self.old.items():
+                if content is not None:
+                    archive.writestr(_OLD + path, content)
+        return stream.getvalue()
+
+
+def place(root: Path, name: str) -> Path:
+    """Return where the state of a module's upgrade lies: beside the backups, since it holds secrets as they do."""
+    return root / settings.BACKUPS / f"upgrade-{name}.zip"
+
+
+def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:
+    """Return the unfinished upgrade of a module, with its bytes; None where there is none.
+
+    Raises:
+        DamagedFileError: It cannot be read.
+    """
+    path = place(root, name)
+    if not path.is_file():
+        return None
+    data = path.read_bytes()
+    try:
+        return data, _read(data)
+    except (zipfile.BadZipFile, KeyError, ValueError):
+        raise DamagedFileError(path, None, "it is damaged", "Delete it, and compare the module with git.") from None
+
+
+def _read(data: bytes) -> Unfinished:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        said = json.loads(archive.read("upgrade.json"))
+        old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
+        old |= {name[len(_OLD) :]: archive.read(name) for name in archive.namelist() if name.startswith(_OLD)}
+        return Unfinished(
+            old, tuple(said["executable"]), tuple(said["conflicts"]), archive.read("record"), archive.read("baseline")
+        )

@@ -1,0 +1,63 @@
+"""A workspace for upgrades, and templates of other days: copies of this one with something changed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder import templates
+from dagster_module_builder.initialize import initialize
+from dagster_module_builder.new import new
+from tests.template.rendering import TEMPLATE, checkout
+
+MODULE_FILES = "{{cookiecutter.name}}"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("upgraded") / "workspace"
+    initialize(root, {})
+    new(root, "sales", {"database": "postgresql"})
+    return root
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "workspace", symlinks=True))
+
+
+@pytest.fixture
+def module(root: Path) -> Path:
+    return root / "projects" / "sales"
+
+
+Change = Callable[[Path], object]
+
+
+@pytest.fixture
+def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], Path]:
+    """Let the template be another one from now on: a copy of today's, changed, with the version 1.1.0."""
+
+    def make(change: Change) -> Path:
+        template = checkout(tmp_path / "checkout")
+        (template / "VERSION").write_text("1.1.0\n")
+        change(template)
+        found = templates.template_folder
+        monkeypatch.setattr(
+            templates, "template_folder", lambda name: template if name == templates.MODULE else found(name)
+        )
+        return template
+
+    assert TEMPLATE.is_dir()
+    return make
+
+
+def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

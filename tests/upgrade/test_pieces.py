@@ -1,0 +1,104 @@
+"""What modules lack that this tool never made: created, registered, and then passing the audit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.audit.run import audit
+from dagster_module_builder.layout import code_files
+from dagster_module_builder.upgrade.requirements_table import with_requirements
+from dagster_module_builder.upgrade.run import upgrade
+from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write
+from tests.upgrade.conftest import files_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_project_of_another_tool_passes_the_audit_after_its_upgrade(root: Path, kind: str) -> None:
+    project = write(root / "projects/orders", OTHERS[kind])
+    before = files_of(project)
+    assert audit(root, project).failed
+    upgrade(root, "orders")
+    if kind == "single file":
+        env = project / "workspace/local/.env"
+        env.write_text(env.read_text().replace("ORDERS_FIRST=''", "ORDERS_FIRST='1'"))
+    found = audit(root, project)
+    assert [one.check for one in found.results if one.status == "FAIL"] == []
+    after = files_of(project)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"pyproject.toml", "orders/definitions.py", "definitions.py"}
+    for path in code_files(project):
+        compile(path.read_bytes(), path, "exec")
+
+
+def test_a_second_upgrade_changes_nothing(root: Path) -> None:
+    write(root / "projects/orders", SCAFFOLD)
+    assert upgrade(root, "orders").changes
+    assert not upgrade(root, "orders", allow_dirty=True).changes
+
+
+def test_a_dry_run_changes_nothing(root: Path) -> None:
+    project = write(root / "projects/orders", SCAFFOLD)
+    before = files_of(project)
+    assert upgrade(root, "orders", dry_run=True).changes
+    assert files_of(project) == before
+
+
+def test_what_is_there_is_kept(root: Path) -> None:
+    project = write(root / "projects/orders", SCAFFOLD)
+    own = {"workspace/local/.env": "MINE='1'\n", "deploy/README.md": "mine\n", "orders/resources.py": "MINE = {}\n"}
+    write(project, own)
+    upgrade(root, "orders")
+    assert {name: (project / name).read_text() for name in own} == own
+    assert 'resources={"io_manager": ModuleStorage()}' in (project / "orders/definitions.py").read_text()
+
+
+def test_a_shape_that_is_not_understood_is_said_with_the_lines_to_add(root: Path) -> None:
+    project = write(root / "projects/orders", SINGLE_FILE)
+    text = "import dagster as dg\n\nargs = {}\ndefs = dg.Definitions(**args)\n"
+    (project / "definitions.py").write_text(text)
+    notes = "\n".join(upgrade(root, "orders").notes)
+    assert "from resources import RESOURCES" in notes
+    assert "resources=RESOURCES" in notes
+    assert (project / "definitions.py").read_text() == text
+
+
+def test_the_template_of_a_deployment_is_none(root: Path) -> None:
+    project = write(root / "projects/orders", SCAFFOLD)
+    upgrade(root, "orders")
+    assert (project / "deploy/template/deployment.yaml.example").is_file()
+    assert audit(root, project, only=("deployments",)).results[0].status == "WARN"
+
+
+def test_secrets_that_are_there_move_to_the_fragment_and_out_of_git(root: Path) -> None:
+    project = write(root / "projects/orders", {**SINGLE_FILE, ".env": "ORDERS_FIRST=7\n", ".gitignore": "dist"})
+    upgrade(root, "orders")
+    fragment = project / "workspace/local/.env"
+    assert fragment.read_text() == "ORDERS_FIRST='7'\n"
+    assert fragment.stat().st_mode & 0o777 == 0o600
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    subprocess.run(["git", "check-ignore", "-q", "workspace/local/.env"], cwd=project, check=True)
+
+
+LISTS = [
+    'dependencies = []\n', 'dependencies = ["a[x]>=1"]\n', 'dependencies = ["a",]\n',
+    'dependencies = [\n  "a",\n  "b[x]", # ]\n]\n', 'dependencies = [\n    "a",\n    "b"\n]\n', 'dependencies = [\r\n    "a",\r\n]\r\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LISTS)
+def test_requirements_are_added_or_refused_never_damaged(text: str) -> None:
+    given = f'[project]\nname = "x"\n{text}\n[project.optional-dependencies]\ndev = ["c"]\n'
+    found = with_requirements(given, ["pandas>=2.2"])
+    assert found is not None
+    listed = tomllib.loads(given)["project"]["dependencies"]
+    assert tomllib.loads(found)["project"]["dependencies"] == [*listed, "pandas>=2.2"]
+    assert tomllib.loads(found)["project"]["optional-dependencies"] == {"dev": ["c"]}
