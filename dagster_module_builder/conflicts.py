@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,12 +43,19 @@ class Finding:
         return f"{place}{self.message}{'. ' + self.mend if self.mend else ''}"
 
 
-def duplicates(facts: Mapping[str, Facts], of: Iterable[str] | None = None) -> list[Finding]:
+#: Says where an owner claims something: owner, attribute of its facts, name.
+Where = Callable[[str, str, object], str]
+
+
+def duplicates(
+    facts: Mapping[str, Facts], of: Iterable[str] | None = None, where: Where = lambda *_: ""
+) -> list[Finding]:
     """Return everything that is claimed twice, with both owners named.
 
     Args:
         facts: What each owner claims.
         of: Only what one of these owners takes part in; all of it when None.
+        where: Says where a claim stands; asked for the last of the owners.
     """
     wanted = set(facts) if of is None else set(of)
     found: list[Finding] = []
@@ -58,15 +65,20 @@ def duplicates(facts: Mapping[str, Facts], of: Iterable[str] | None = None) -> l
             for name in getattr(claimed, attribute):
                 claims[name].append(owner)
         found += [
-            Finding("error", f"{kind} {name} is claimed by {_owners(owners)}", mend=_MENDS.get(attribute, _RENAME))
+            Finding(
+                "error",
+                f"{kind} {name} is claimed by {_owners(owners)}",
+                where(owners[-1], attribute, name),
+                _MENDS.get(attribute, _RENAME),
+            )
             for name, owners in claims.items()
             if len(owners) > 1 and wanted.intersection(owners)
         ]
     return found
 
 
-_RENAME = "Give one of them another name"
-_MENDS = {"ports": "Change the *PORT of one of them in its workspace/local/.env"}
+_RENAME = "Give one of them another name in its workspace/local/, and run 'workspace.sync'"
+_MENDS = {"ports": "Change the *PORT of one of them in its workspace/local/.env, and run 'workspace.sync'"}
 
 
 def _owners(owners: list[str]) -> str:
@@ -74,12 +86,17 @@ def _owners(owners: list[str]) -> str:
     return " and ".join(dict.fromkeys(counted))
 
 
-def undefined(facts: Mapping[str, Facts], of: Iterable[str], environment: Iterable[str] = ()) -> list[Finding]:
+def undefined(
+    facts: Mapping[str, Facts], of: Iterable[str], environment: Iterable[str] = (), where: Where = lambda *_: ""
+) -> list[Finding]:
     """Return the variables that these owners use and nobody sets; ``environment`` are those set elsewhere."""
     defined = {name for claimed in facts.values() for name in claimed.env} | set(environment)
     return [
         Finding(
-            "error", f"{owner} uses the variable {name}, which nobody sets", mend="Set it in its workspace/local/.env"
+            "error",
+            f"{owner} uses the variable {name}, which nobody sets",
+            where(owner, "uses", name),
+            "Set it in its workspace/local/.env, and run 'workspace.sync'",
         )
         for owner in of
         for name in facts[owner].uses

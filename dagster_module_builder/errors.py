@@ -39,8 +39,10 @@ class DamagedFileError(RefusedError):
     """A file is not what it has to be; names the place and the way out."""
 
     def __init__(self, path: object, line: int | None, found: str, way_out: str) -> None:
-        place = f"{path}:{line}" if line else f"{path}"
-        super().__init__(f"{place}: {found}. {way_out}")
+        self.place = f"{path}:{line}" if line else f"{path}"
+        self.found = found
+        self.way_out = way_out
+        super().__init__(f"{self.place}: {found}. {way_out}")
 
 
 class ToolError(BuilderError):

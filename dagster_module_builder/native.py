@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_materialize, ports, settings
+from dagster_module_builder import native_keys, native_materialize, ports, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
@@ -27,10 +27,11 @@ from dagster_module_builder.native_environment import (
     own_environment,
     process_environment,
     shared_environment,
+    shared_modules,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
@@ -200,6 +201,39 @@ def _python_for(root: Path, module: Path) -> Path:
     if has_own_server(root, module):
         return own_environment(root, module)
     return shared_environment(root, also=module)
+
+
+def asset_keys(root: Path) -> dict[Path, list[str]]:
+    """Return the keys of the assets that each integrated module makes; modules that do not load are left out."""
+    keys: dict[Path, list[str]] = {}
+    own = [found.module for found in locations(root) if found.own_server and found.module is not None]
+    for python, modules in [
+        (shared_environment(root), shared_modules(root)),
+        *((own_environment(root, module), [module]) for module in own),
+    ]:
+        keys |= _asset_keys(root, python, modules)
+    return keys
+
+
+def _asset_keys(root: Path, python: Path, modules: Sequence[Path]) -> dict[Path, list[str]]:
+    request = {
+        str(module): {"definitions": ModuleNames(module.name).definitions, "source": str(module / "src")}
+        for module in modules
+    }
+    env_file = dotenv_values(root / settings.SERVICES / ".env", interpolate=False)
+    done = subprocess.run(
+        [str(python), native_keys.__file__],
+        input=json.dumps(request),
+        cwd=root / settings.SERVICES,
+        env={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(f"The modules' assets could not be listed:\n{done.stderr.strip()}")
+    return {Path(module): keys for module, keys in json.loads(done.stdout).items() if keys is not None}
 
 
 def materialize(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import stat
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -12,11 +15,12 @@ from dagster_module_builder import native, settings
 from dagster_module_builder.blocks import Block
 from dagster_module_builder.checks import compose_accepts, requirements
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
-from dagster_module_builder.errors import BuilderError, ConflictError, ToolError
+from dagster_module_builder.errors import BuilderError, ConflictError, DamagedFileError, ToolError
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
 from dagster_module_builder.integrate import all_facts, is_current, plan_changes, read_given
 from dagster_module_builder.merge import blocks_by_slot
+from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.registry import Entry, slot_name
 from dagster_module_builder.transaction import locked
@@ -55,7 +59,13 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
     try:
         _ = workspace.registry, workspace.layouts, workspace.facts
     except BuilderError as error:
-        yield Finding("error", str(error))
+        yield _as_finding(error)
+
+
+def _as_finding(error: BuilderError) -> Finding:
+    if isinstance(error, DamagedFileError):
+        return Finding("error", error.found, error.place, error.way_out)
+    return Finding("error", str(error))
 
 
 def _blocks(workspace: Workspace) -> Iterator[Finding]:
@@ -67,7 +77,7 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
         try:
             located = blocks_by_slot(workspace.path(file), kind, layout, markers)
         except BuilderError as error:
-            yield Finding("error", str(error))
+            yield _as_finding(error)
             continue
         for marker, slots in located.items():
             yield from _blocks_of(workspace, file, marker, entries.get(marker), slots)
@@ -104,7 +114,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
         try:
             given = read_given(workspace, path)
         except BuilderError as error:
-            yield Finding("error", str(error))
+            yield _as_finding(error)
             continue
         if not is_current(given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
@@ -113,8 +123,27 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
 
 def _claims(workspace: Workspace) -> Iterator[Finding]:
     facts = all_facts(workspace)
-    yield from duplicates(facts)
-    yield from undefined(facts, facts)
+    where = partial(_where, workspace)
+    yield from duplicates(facts, where=where)
+    yield from undefined(facts, facts, where=where)
+
+
+#: The shared file that a kind of claim stands in.
+_STANDS_IN = {"locations": workspace_yaml.NAME, "env": env_file.NAME, "ports": env_file.NAME}
+
+
+def _where(workspace: Workspace, owner: str, attribute: str, name: object) -> str:
+    """Return the line of an owner's file that first names what it claims, or the file where none does."""
+    file = _STANDS_IN.get(attribute, compose.NAME)
+    entry = workspace.registry.find(owner)
+    if entry is None:
+        path = workspace.path(file)
+    else:
+        path = workspace.root / entry.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
+    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+    word = re.compile(rb"(?<![\w-])" + re.escape(str(name).encode()) + rb"(?![\w-])")
+    line = next((number for number, text in enumerate(lines, 1) if word.search(text)), None)
+    return f"{path}:{line}" if line else str(path)
 
 
 def _repeated_keys(workspace: Workspace) -> Iterator[Finding]:
@@ -156,6 +185,18 @@ def _loaded(root: Path) -> Iterator[Finding]:
     try:
         native.validate_definitions(root)
     except ToolError as error:
-        yield Finding(
-            "error", str(error), mend="Mend the module's code; 'workspace.validate --load' shows when it loads"
-        )
+        yield Finding("error", str(error), mend="Mend the module's code, and see with 'workspace.validate --load'")
+    yield from _shared_asset_keys(native.asset_keys(root))
+
+
+def _shared_asset_keys(keys: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:
+    """Find assets that two modules make: each would overwrite what the other stored."""
+    makers: dict[str, list[Path]] = defaultdict(list)
+    for module, made in keys.items():
+        for key in made:
+            makers[key].append(module)
+    for key, modules in makers.items():
+        if len(modules) > 1:
+            names = " and ".join(module.name for module in modules)
+            message = f"the asset {key} is made by {names}, which overwrite each other's output"
+            yield Finding("error", message, str(modules[-1] / "src"), "Prefix its key with the module's name")

@@ -57,3 +57,17 @@ def test_requirements_that_do_not_fit_together_are_refused_by_name(workspace: Te
     assert "one and two" in said
     assert "attrs==23.1.0" in said
     assert workspace.shared_files() == before
+
+
+@pytest.mark.dagster
+def test_an_asset_that_two_modules_make_is_found(workspace: Terminal) -> None:
+    needs.registry()
+    workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    for name in ("one", "two"):
+        workspace.done("new", name, "--starter", "empty", "--governance", "quick", "--workspace", "yes")
+    package = workspace.root / "projects/two/src/two_dagster"
+    for file in package.glob("*.py"):
+        file.write_text(file.read_text().replace('"two"', '"one"'))
+    result = workspace.run("workspace.validate", "--load", "--no-check")
+    assert result.returncode == 1
+    assert "is made by one and two" in result.stdout

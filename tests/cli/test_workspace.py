@@ -238,3 +238,36 @@ def test_a_lost_marker_is_refused_then_mended_after_a_shown_diff(sales: Terminal
     assert sales.shared_files() == added
     sales.done("workspace.remove", "sales-report")
     assert sales.shared_files() == before
+
+
+def test_every_finding_names_its_place_and_its_cure(sales: Terminal) -> None:
+    sales.done("new", "other", "--database", "mysql", "--governance", "quick")
+    sales.done("workspace.sync", "--no-check")
+    services = sales.root / "services/dagster"
+    registry = json.loads((services / "modules/.registry").read_text())
+    ports = {one["name"]: one["database"]["port"] for one in registry["integrated_modules"]}
+    with (services / ".env").open("a") as env:
+        env.write("OTHER_DB_NAME='twice'\n")
+    (services / "workspace.yaml").write_text(
+        (services / "workspace.yaml").read_text() + "# BEGIN: ghost\n# END: ghost\n"
+    )
+    compose = (services / "docker-compose.yml").read_text()
+    extra = f'    ports:\n      - "127.0.0.1:{ports["other"]}:1"\n    ports:\n'
+    (services / "docker-compose.yml").write_text(compose.replace("    ports:\n", extra, 1))
+    (services / ".env").chmod(0o644)
+    shutil.rmtree(sales.root / "projects/sales-report")
+    result = sales.run("workspace.validate", "--no-check", "--json")
+    findings = json.loads(result.stdout)["findings"]
+    assert result.returncode == 1
+    found = "\n".join(finding["message"] for finding in findings)
+    for expected in (
+        "variable OTHER_DB_NAME is claimed by the workspace and other",
+        "a block of 'ghost', which the registry does not know",
+        "the key 'ports' stands there twice",
+        "others can read the secrets",
+        "the folder of 'sales-report' is gone",
+    ):
+        assert expected in found
+    assert all(finding["where"].startswith(str(sales.root)) and finding["mend"] for finding in findings)
+    placed = [finding for finding in findings if re.search(r":\d+$", finding["where"])]
+    assert len(placed) >= 3
