@@ -197,3 +197,36 @@ def test_dirty_and_unpushed_trees_are_refused(quick: Site) -> None:
     quick.deploy(allow_dirty=True)
     (found,) = status(find(quick.root, "yoda"))
     assert found["modules"][0]["dirty"] is False
+
+
+def test_somebody_elses_dagster_keeps_its_own_lines(quick: Site) -> None:
+    own = (
+        b"# ours since 2019\r\nload_from:\r\n    # the old one\r\n    -   python_package:\r\n"
+        b"            package_name: sales_report_dagster.definitions\r\n"
+        b"            working_directory: '%s'\r\n            location_name: old   # stays\r\n\r\n# the end"
+    ) % str(quick.module / "src").encode()
+    env = b"THEIRS=1\nexport MORE='two'"
+    (quick.host.base / "workspace.yaml").write_bytes(own)
+    (quick.host.base / ".env").write_bytes(env)
+    (quick.host.base / ".env").chmod(0o640)
+    quick.deploy()
+    assert set(quick.dagster.locations()) == {"old", "sales_report"}
+    set_value(quick.module, 2)
+    quick.deploy()
+    roll_back(find(quick.root, "yoda"))
+    assert (quick.host.base / ".env").stat().st_mode & 0o777 == 0o640
+    remove(find(quick.root, "yoda"))
+    assert (quick.host.base / "workspace.yaml").read_bytes() == own
+    assert (quick.host.base / ".env").read_bytes() == env
+    assert set(quick.dagster.locations()) == {"old"}
+
+
+def test_location_or_variable_of_somebody_else_is_not_taken(quick: Site) -> None:
+    path = quick.host.base / "workspace.yaml"
+    path.write_text("load_from:\n  - python_file: {relative_path: x.py, location_name: sales_report}\n")
+    (quick.host.base / ".env").write_text("SALES_REPORT_TOKEN='theirs'\n")
+    before = path.read_bytes()
+    with pytest.raises(BuilderError, match=r"(?s)location sales_report would be there twice.*SALES_REPORT_TOKEN"):
+        quick.deploy()
+    assert path.read_bytes() == before
+    assert (quick.host.base / ".env").read_text() == "SALES_REPORT_TOKEN='theirs'\n"
