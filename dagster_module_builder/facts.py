@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -97,9 +98,19 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
     return value if isinstance(value, dict) else {}
 
 
+@lru_cache(maxsize=64)
+def load_lines(lines: tuple[bytes, ...]) -> Any:
+    """Return what lines of YAML mean, to be looked at only: several ask for the same block in turn.
+
+    Raises:
+        yaml.YAMLError: They mean nothing.
+    """
+    return yaml.load(b"\n".join(lines), Loader=yaml.CSafeLoader)
+
+
 def _loaded(bodies: Bodies, file: str, slot: KeyPath) -> Any:
     lines = bodies.get((file, slot))
-    return yaml.load(b"\n".join(lines), Loader=yaml.CSafeLoader) if lines else None
+    return load_lines(tuple(lines)) if lines else None
 
 
 def location_names(entries: Any) -> list[str]:

@@ -15,7 +15,7 @@ from dagster_module_builder import adopt, settings
 from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
-from dagster_module_builder.facts import Facts, facts_of_bodies
+from dagster_module_builder.facts import Facts, facts_of_bodies, load_lines
 from dagster_module_builder.fit.module import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
@@ -333,7 +333,7 @@ def _database(given: Given) -> dict[str, Any] | None:
     service = f"{given.module.names.snake}_db"
     if service not in given.facts.services:
         return None
-    fragment = yaml.load(given.module.fragments[compose.NAME], Loader=yaml.CSafeLoader)
-    image = str(fragment["services"][service].get("image", ""))
+    services = next(one for one in given.contributions[compose.NAME] if one.path == ("services",))
+    image = str(load_lines(services.mapping or ())[service].get("image", ""))
     kind = "mysql" if "mysql" in image.lower() or "mariadb" in image.lower() else "postgresql"
     return {"type": kind, "service": service, "port": next(iter(given.facts.ports), None)}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from dagster_module_builder.facts import load_lines
 from dagster_module_builder.formats import dagster_yaml
 from dagster_module_builder.formats.dagster_yaml import Launcher
 from dagster_module_builder.formats.shared_file import Contribution
@@ -100,7 +101,7 @@ def body_of(contributions: Iterable[Contribution]) -> bytes:
 def load(lines: Iterable[bytes] | None) -> Any:
     """Return what lines of YAML mean; None where they mean nothing."""
     try:
-        return yaml.load(b"\n".join(lines or ()), Loader=yaml.CSafeLoader)
+        return load_lines(tuple(lines or ()))
     except yaml.YAMLError:
         # Whoever reads the facts of the fragment says so, with its name.
         return None
