@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import settings
+from dagster_module_builder import baseline, settings
+from dagster_module_builder.baseline import Held
 from dagster_module_builder.errors import DamagedFileError
 
 _OLD = "old/"
@@ -40,15 +39,9 @@ class Unfinished:
             "executable": self.executable,
             "conflicts": self.conflicts,
         }
-        stream = io.BytesIO()
-        with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("upgrade.json", json.dumps(said))
-            archive.writestr("record", self.record)
-            archive.writestr("baseline", self.baseline)
-            for path, content in self.old.items():
-                if content is not None:
-                    archive.writestr(_OLD + path, content)
-        return stream.getvalue()
+        files = {"upgrade.json": json.dumps(said).encode(), "record": self.record, "baseline": self.baseline}
+        files |= {_OLD + path: content for path, content in self.old.items() if content is not None}
+        return baseline.packed({name: Held(content) for name, content in files.items()})
 
 
 def place(root: Path, name: str) -> Path:
@@ -68,15 +61,13 @@ def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:
     data = path.read_bytes()
     try:
         return data, _read(data)
-    except (zipfile.BadZipFile, KeyError, ValueError):
+    except (KeyError, ValueError):
         raise DamagedFileError(path, None, "it is damaged", "Delete it, and compare the module with git.") from None
 
 
 def _read(data: bytes) -> Unfinished:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        said = json.loads(archive.read("upgrade.json"))
-        old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
-        old |= {name[len(_OLD) :]: archive.read(name) for name in archive.namelist() if name.startswith(_OLD)}
-        return Unfinished(
-            old, tuple(said["executable"]), tuple(said["conflicts"]), archive.read("record"), archive.read("baseline")
-        )
+    files = {name: one.content for name, one in baseline.unpacked(data).items()}
+    said = json.loads(files["upgrade.json"])
+    old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
+    old |= {name[len(_OLD) :]: content for name, content in files.items() if name.startswith(_OLD)}
+    return Unfinished(old, tuple(said["executable"]), tuple(said["conflicts"]), files["record"], files["baseline"])

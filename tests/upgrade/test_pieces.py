@@ -89,9 +89,13 @@ def test_secrets_that_are_there_move_to_the_fragment_and_out_of_git(root: Path) 
 
 
 LISTS = [
-    'dependencies = []\n', 'dependencies = ["a[x]>=1"]\n', 'dependencies = ["a",]\n',
-    'dependencies = [\n  "a",\n  "b[x]", # ]\n]\n', 'dependencies = [\n    "a",\n    "b"\n]\n', 'dependencies = [\r\n    "a",\r\n]\r\n',
-]  # fmt: skip
+    "dependencies = []\n",
+    'dependencies = ["a[x]>=1"]\n',
+    'dependencies = ["a",]\n',
+    'dependencies = [\n  "a",\n  "b[x]", # ]\n]\n',
+    'dependencies = [\n    "a",\n    "b"\n]\n',
+    'dependencies = [\r\n    "a",\r\n]\r\n',
+]
 
 
 @pytest.mark.parametrize("text", LISTS)

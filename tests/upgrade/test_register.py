@@ -14,7 +14,10 @@ ONE = Registration(
 )
 
 SHAPES = {
-    "no resources": ("defs = dg.Definitions(assets=ASSETS)\n", "defs = dg.Definitions(assets=ASSETS, resources=RESOURCES)\n"),
+    "no resources": (
+        "defs = dg.Definitions(assets=ASSETS)\n",
+        "defs = dg.Definitions(assets=ASSETS, resources=RESOURCES)\n",
+    ),
     "nothing at all": ("defs = Definitions()\n", "defs = Definitions(resources=RESOURCES)\n"),
     "a trailing comma": ("defs = Definitions(assets=[a],)\n", "defs = Definitions(assets=[a], resources=RESOURCES,)\n"),
     "a line each": (
@@ -36,15 +39,19 @@ SHAPES = {
     "an empty mapping": ("defs = Definitions(resources={})\n", "defs = Definitions(resources={**RESOURCES})\n"),
     "a mapping of lines": (
         'defs = Definitions(\n    resources={\n        # the base\n        "db": DB(),\n    },\n)\n',
-        'defs = Definitions(\n    resources={\n        # the base\n        **RESOURCES,\n        "db": DB(),\n    },\n)\n',
+        "defs = Definitions(\n    resources={\n        # the base\n        **RESOURCES,\n"
+        '        "db": DB(),\n    },\n)\n',
     ),
     "a name": ("defs = Definitions(resources=ours)\n", "defs = Definitions(resources={**RESOURCES, **ours})\n"),
     "in a function": (
         "def make():\n    return dg.Definitions(assets=[a])\n",
         "def make():\n    return dg.Definitions(assets=[a], resources=RESOURCES)\n",
     ),
-    "non-ASCII": ('# größe 日本\ndefs = Definitions(assets=["ü"])\n', '# größe 日本\ndefs = Definitions(assets=["ü"], resources=RESOURCES)\n'),
-}  # fmt: skip
+    "non-ASCII": (
+        '# größe 日本\ndefs = Definitions(assets=["ü"])\n',
+        '# größe 日本\ndefs = Definitions(assets=["ü"], resources=RESOURCES)\n',
+    ),
+}
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
