@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dagster_module_builder.errors import RefusedError
 
@@ -98,21 +98,22 @@ def differences(ours: str, theirs: str, most: int = 5) -> list[str]:
     return found if len(found) <= most else [*found[:most], f"and {len(found) - most} more"]
 
 
-def excluded(path: PurePosixPath, patterns: Iterable[str]) -> bool:
-    """Tell whether a path matches a pattern: as a whole where the pattern has a ``/``, else by its last part."""
-    return any(
-        fnmatch.fnmatchcase(str(path) if "/" in pattern.rstrip("/") else path.name, pattern.strip("/"))
-        for pattern in patterns
-    )
+def exclusion(patterns: Iterable[str]) -> re.Pattern[str]:
+    """Return what matches the paths that patterns exclude: as a whole where one has a ``/``, else by the last part."""
+    rooted = [fnmatch.translate(one.strip("/")) for one in patterns if "/" in one.rstrip("/")]
+    named = [f"(?:.*/)?{fnmatch.translate(one.strip('/'))}" for one in patterns if "/" not in one.rstrip("/")]
+    return re.compile("|".join([*rooted, *named]) or r"(?!)", re.DOTALL)
 
 
 def files_below(folder: Path, patterns: Sequence[str] = ()) -> Iterator[str]:
     """Yield the files and links below a folder that no pattern excludes, as relative paths."""
+    excluded = exclusion(patterns)
+    start = len(str(folder)) + 1
     for where, folders, files in os.walk(folder):
-        inside = PurePosixPath(os.path.relpath(where, folder))
+        inside = f"{where[start:]}/" if where[start:] else ""
         links = [name for name in folders if Path(where, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in links and not excluded(inside / name, patterns))
-        yield from (str(inside / name) for name in sorted([*files, *links]) if not excluded(inside / name, patterns))
+        folders[:] = sorted(name for name in folders if name not in links and not excluded.match(inside + name))
+        yield from (inside + name for name in sorted([*files, *links]) if not excluded.match(inside + name))
 
 
 def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Staged:

@@ -135,7 +135,15 @@ def remove_tree(path: str) -> None:
     for folder, _, _ in os.walk(path):
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
-    shutil.rmtree(path)
+    with contextlib.suppress(FileNotFoundError):  # Another one removes it too.
+        shutil.rmtree(path)
+
+
+def remove_later(path: str) -> None:
+    """Remove a folder without waiting for it; what is left of it after an early end is removed by the next command."""
+    command = ["/bin/sh", "-c", 'chmod -R u+w "$1"; rm -rf "$1"', "sh", path]
+    nowhere = subprocess.DEVNULL
+    subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
 
 
 def point(link: str, target: str | None) -> None:
@@ -900,7 +908,7 @@ class Conversation:
         for one in [*gone, *there["bad"][:-1]]:
             folder = self.release(module, one)
             os.rename(folder, f"{folder}.gone")
-            remove_tree(f"{folder}.gone")
+            remove_later(f"{folder}.gone")
             remove_tree(self.of(module, "env", f"{one.split('.')[0]}.env"))
         kept = {record.get("environment") for one, record in there["releases"].items() if one not in gone}
         for one in there["environments"]:

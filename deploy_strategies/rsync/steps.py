@@ -45,7 +45,8 @@ class Rsync(Strategy):
         """Send what the current release has not."""
         command = [
             "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
-            "--chmod=D755,Fa+r,Fa-w", "--from0", "--files-from=-", "--rsh", shlex.join(place.remote.bulk()),
+            "--chmod=D755,Fa+r,Fa-w", "--no-implied-dirs", "--from0", "--files-from=-",
+            "--rsh", shlex.join(place.remote.bulk()),
         ]  # fmt: skip
         if place.current:
             command.append(f"--link-dest={place.current}")

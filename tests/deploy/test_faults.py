@@ -45,7 +45,7 @@ def assert_as_before(site: Site, release: str, files: dict[str, bytes]) -> None:
     set_value(site.module, 77)
     (outcome,) = site.deploy()
     assert site.running() == outcome.releases["sales-report"]
-    assert not [name for name in site.releases() if name.endswith((".tmp", ".gone"))]
+    assert not [name for name in site.releases() if name.endswith(".tmp")]
     assert not [
         path for path in (site.host.base / "modules").iterdir() if path.name.startswith((".journal", ".temporary"))
     ]

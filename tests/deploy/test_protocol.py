@@ -97,7 +97,8 @@ def test_old_releases_go_but_never_current_previous_or_running(quick: Site) -> N
     ]  # fmt: skip
     set_value(quick.module, 9)
     (outcome,) = quick.deploy(keep=2)
-    assert quick.releases() == sorted([made[0], made[3], outcome.releases["sales-report"]])
+    kept = [name for name in quick.releases() if not name.endswith(".gone")]
+    assert kept == sorted([made[0], made[3], outcome.releases["sales-report"]])
     assert set(outcome.pruned) == {made[1], made[2]}
 
 
