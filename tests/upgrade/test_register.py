@@ -39,8 +39,10 @@ SHAPES = {
     "an empty mapping": ("defs = Definitions(resources={})\n", "defs = Definitions(resources={**RESOURCES})\n"),
     "a mapping of lines": (
         'defs = Definitions(\n    resources={\n        # the base\n        "db": DB(),\n    },\n)\n',
-        "defs = Definitions(\n    resources={\n        # the base\n        **RESOURCES,\n"
-        '        "db": DB(),\n    },\n)\n',
+        (
+            "defs = Definitions(\n    resources={\n        # the base\n        **RESOURCES,\n"
+            '        "db": DB(),\n    },\n)\n'
+        ),
     ),
     "a name": ("defs = Definitions(resources=ours)\n", "defs = Definitions(resources={**RESOURCES, **ours})\n"),
     "in a function": (
