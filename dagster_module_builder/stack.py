@@ -304,7 +304,8 @@ class Stack:
     def services(self) -> dict[str, Service]:
         """The services, by name."""
         resolved = {str(name): self._resolved(data, self.data) for name, data in self._section("services").items()}
-        return {name: self._service(name, data, resolved) for name, data in resolved.items()}
+        builds = _builds(resolved.values())
+        return {name: self._service(name, data, builds) for name, data in resolved.items()}
 
     def _resolved(self, data: Any, project: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
         """Return a service's definition with what it ``extends`` (https://docs.docker.com/reference/compose-file/services/#extends)."""
@@ -327,8 +328,9 @@ class Stack:
             return {}
         return data if isinstance(data, dict) else {}
 
-    def _service(self, name: str, data: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> Service:
-        build = data.get("build") or _build_of_image(data, services)
+    def _service(self, name: str, data: Mapping[str, Any], builds: Mapping[str, Any]) -> Service:
+        # Another service may build the image that this one only names.
+        build = data.get("build") or builds.get(str(data.get("image")))
         options = build if isinstance(build, dict) else {"context": build} if build else None
         if options is None or options.get("dockerfile_inline"):
             return Service(
@@ -398,13 +400,13 @@ def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return united
 
 
-def _build_of_image(data: Mapping[str, Any], services: Mapping[str, Mapping[str, Any]]) -> Any:
-    """Return how another service builds the image that this one only names."""
-    image = data.get("image")
-    built = (
-        other["build"] for other in services.values() if other.get("build") and image and other.get("image") == image
-    )
-    return next(built, None)
+def _builds(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how each image is built, where a service says so; the first that does."""
+    builds: dict[str, Any] = {}
+    for service in services:
+        if service.get("build") and service.get("image"):
+            builds.setdefault(str(service["image"]), service["build"])
+    return builds
 
 
 def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:

@@ -14,7 +14,7 @@ from dagster_module_builder.errors import NoWorkspaceError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_workspace
 from dagster_module_builder.fit.surroundings import Surroundings
 from dagster_module_builder.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.formats.outline import Outline, OutlineError
+from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import SharedFile
 from dagster_module_builder.merge import Known, open_layout, unsafe
 from dagster_module_builder.plan import SECRET_MODE
@@ -76,7 +76,7 @@ class Workspace:
     def _own_data(self, file: str) -> object:
         layout = self.layouts[file]
         try:
-            return Outline(layout.own).load()
+            return outline_of(layout.own).load()
         except OutlineError as error:
             raise unsafe(self.path(file), layout.line_number(error.position), error.reason) from None
 

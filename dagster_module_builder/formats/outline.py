@@ -11,21 +11,26 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import Any
 
 import yaml
 
-#: Files beyond this many bytes are refused: no workspace file is that large, and parsing one takes seconds.
-LARGEST_FILE = 8 * 1024 * 1024
+#: Files beyond this many bytes or lines (blocks not counted) are refused: no workspace file is that large, and parsing
+#: one takes seconds.
+LARGEST_FILE = 2 * 1024 * 1024
+MOST_LINES = 20_000
 #: Collections nested deeper than this are refused before the parser recurses into them.
 DEEPEST_NESTING = 60
+#: Mappings that inherit more keys than this are refused: merge keys that double each other take for ever to load.
+MOST_INHERITED = 10_000
 
 KeyPath = tuple[str, ...]
 #: The own line on which a character stands.
 LineOf = Callable[[int], int]
 
+_MERGE = "tag:yaml.org,2002:merge"
 _COMMENT = re.compile(rb"\s*#")
 _DASH = re.compile(r"^ *(?=-\s)", re.MULTILINE)
 #: What YAML allows in a file (https://yaml.org/spec/1.1/#c-printable), but for surrogates, which UTF-8 has none of.
@@ -63,6 +68,7 @@ class Outline:
         self._aliases = _aliases(text, self._line_of)
         self.root = _composed(text, self._line_of)
         self._seen: dict[int, int] = {}
+        self._weights: dict[int, int] = {}
         self.keys = list(self._walk(self.root, ())) if self.root else []
 
     def _line_of(self, index: int) -> int:
@@ -88,6 +94,7 @@ class Outline:
         if self._seen[id(node)] > 1:
             return
         if isinstance(node, yaml.MappingNode):
+            self._weigh(node)
             for key, value in node.value:
                 here = (*path, str(key.value))
                 if not node.flow_style:
@@ -97,6 +104,13 @@ class Outline:
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 yield from self._walk(item, (*path, str(index)))
+
+    def _weigh(self, node: yaml.MappingNode) -> None:
+        sources = [source for key, value in node.value if key.tag == _MERGE for source in _sources(value)]
+        weight = len(node.value) + sum(self._weights.get(id(source), 0) for source in sources)
+        if weight > MOST_INHERITED and sources:
+            raise OutlineError(self.line(node), "merge keys (<<) that bring in too many keys")
+        self._weights[id(node)] = weight
 
     def _refuse_unusual(self, key: yaml.Node) -> None:
         # Behind "?", or behind a line break that is none to anybody but YAML, a key's column says nothing.
@@ -226,15 +240,30 @@ class Outline:
         return yaml.load(self.text, Loader=yaml.CSafeLoader)
 
 
+@lru_cache(maxsize=16)
+def _outline(own: tuple[bytes, ...]) -> Outline:
+    return Outline(own)
+
+
+def outline_of(own: Sequence[bytes]) -> Outline:
+    """Return the structure of a YAML file's own lines; the last few are remembered, for one edit asks many times."""
+    return _outline(tuple(own))
+
+
 def merged_keys(node: yaml.Node) -> set[str]:
     """Return the keys that a mapping inherits through its merge keys."""
     inherited: set[str] = set()
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    inherited |= {str(k.value) for k, _ in source.value} | merged_keys(source)
+            for source in _sources(value) if key.tag == _MERGE else ():
+                inherited |= {str(k.value) for k, _ in source.value} | merged_keys(source)
     return inherited
+
+
+def _sources(value: yaml.Node) -> list[yaml.MappingNode]:
+    """Return the mappings that a merge key's value names."""
+    found = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    return [source for source in found if isinstance(source, yaml.MappingNode)]
 
 
 def is_empty(node: yaml.Node) -> bool:
@@ -260,6 +289,8 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
 def _decoded(own: Sequence[bytes]) -> str:
     if sum(map(len, own)) > LARGEST_FILE:
         raise OutlineError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
+    if len(own) > MOST_LINES:
+        raise OutlineError(MOST_LINES, f"the file has more than {MOST_LINES} lines")
     for position, line in enumerate(own):
         if line[: len(line) - len(line.lstrip(b" \t"))].count(b"\t") and line.strip() and not _COMMENT.match(line):
             raise OutlineError(position, "a tab in the indentation, which YAML does not allow")

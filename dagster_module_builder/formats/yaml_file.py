@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import yaml
 
 from dagster_module_builder.blocks import Block, Layout, bare, ending_near
-from dagster_module_builder.formats.outline import Key, KeyPath, Outline, OutlineError, is_empty
+from dagster_module_builder.formats.outline import Key, KeyPath, Outline, OutlineError, is_empty, outline_of
 from dagster_module_builder.formats.shared_file import Contribution, Place, Scaffold
 
 
@@ -20,29 +20,29 @@ class YamlFile:
 
     def text_lines(self, own: Sequence[bytes]) -> set[int]:
         """Return the lines inside a text of several lines, where a marker is no comment."""
-        return Outline(own).scalar_lines()
+        return outline_of(own).scalar_lines()
 
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
         """Return the slot that each of these blocks (with its position) stands in."""
         if not blocks:
             return []
-        outline = Outline(layout.own)
+        outline = outline_of(layout.own)
         return [outline.slot_at(at, block.indent, items=_has_items(block)) for at, block in blocks]
 
     def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
         """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
-        outline = Outline(layout.own)
+        outline = outline_of(layout.own)
         _refuse_shared(outline, path)
         above: dict[KeyPath, Scaffold] = {}
         if _is_nothing(outline, path[:-1]):
             above = self.prepare(layout, path[:-1], made)
-            outline = Outline(layout.own)
+            outline = outline_of(layout.own)
         scaffold = _room(layout, outline, path, made)
         return above if scaffold is None else {**above, path: scaffold}
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
         """Take a slot's scaffold back, unless its owner has changed it since."""
-        key = Outline(layout.own).find(path)
+        key = outline_of(layout.own).find(path)
         if key is None or (not scaffold.before and not is_empty(key.value)):
             return
         count = len(scaffold.after)
@@ -55,7 +55,7 @@ class YamlFile:
 
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
-        outline = Outline(layout.own)
+        outline = outline_of(layout.own)
         for key in outline.repeated():
             raise OutlineError(
                 key.line, f"'{'.'.join(key.path)}' stands there a second time, and only the last one counts"
