@@ -6,6 +6,8 @@ from invoke.collection import Collection
 
 from dagster_module_builder.commands.audit import audit
 from dagster_module_builder.commands.demo import demo
+from dagster_module_builder.commands.deploy import collection as deploy_collection
+from dagster_module_builder.commands.deploy import configure_deployment
 from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
@@ -20,3 +22,5 @@ _workspace = Collection("workspace")
 for _task in WORKSPACE_TASKS:
     _workspace.add_task(_task)
 namespace.add_collection(_workspace)
+namespace.add_task(configure_deployment)
+namespace.add_collection(deploy_collection())

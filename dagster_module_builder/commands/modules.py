@@ -6,6 +6,7 @@ from invoke.context import Context
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
+from dagster_module_builder.commands.deploy import configure_deployment
 from dagster_module_builder.commands.workspace import add
 
 _LATER = ("yes", "no", "later")
@@ -94,6 +95,9 @@ def _go_on(context: Context, name: str, root: str | None, workspace: str, deploy
         add(context, name, root=root)
     elif workspace == "later":
         steps.append((f"workspace.add {name}{where}", "bring it into the workspace"))
-    if deployment in {"yes", "later"}:
+    if deployment == "yes" and console.interactive():
+        console.say()
+        configure_deployment(context, name, root=root)
+    elif deployment in {"yes", "later"}:
         steps.append((f"configure-deployment {name}{where}", "say where it is deployed to"))
     console.say_next(steps)
