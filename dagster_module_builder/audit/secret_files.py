@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from dagster_module_builder import baseline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import check
@@ -46,19 +47,32 @@ def secrets(subject: Subject) -> Iterator[Problem]:
     from detect_secrets.core.scan import scan_file  # noqa: PLC0415 - a quarter of a second
     from detect_secrets.settings import transient_settings  # noqa: PLC0415
 
-    tests = set(subject.tests)
+    unread = {*subject.tests, *secret_files(subject), *_as_made(subject)}
     rules = {
         "plugins_used": [{"name": name} for name in _PLUGINS],
         "filters_used": [{"path": path} for path in _FILTERS],
     }
     with transient_settings(rules):
         for path in subject.tracked:
-            if _is_read(path) and path not in tests and path not in secret_files(subject):
+            if path not in unread and _is_read(path):
                 for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
                     if not _is_harmless(found.secret_value):
                         where = subject.shown(path, found.line_number)
                         mend = "Move it into workspace/local/.env, and change it where it is used"
                         yield Problem(f"Looks like a secret: {found.type}", mend, where)
+
+
+def _as_made(subject: Subject) -> set[Path]:
+    """Return the files that are still as the template made them, which has no secrets."""
+    try:
+        made = baseline.unpacked((subject.path / baseline.FILE).read_bytes())
+    except (OSError, ValueError):
+        return set()
+    return {
+        path
+        for name, one in made.items()
+        if (path := subject.path / name).is_file() and path.read_bytes() == one.content
+    }
 
 
 def _is_read(path: Path) -> bool:

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder import templates
+from dagster_module_builder.baseline import Held
 from dagster_module_builder.initialize import initialize
+from dagster_module_builder.module import record_of
 from dagster_module_builder.new import new
+from dagster_module_builder.upgrade import run
+from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from tests.template.rendering import TEMPLATE, checkout
 
 MODULE_FILES = "{{cookiecutter.name}}"
@@ -32,6 +36,24 @@ def root(made: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def module(root: Path) -> Path:
     return root / "projects" / "sales"
+
+
+@pytest.fixture(scope="session")
+def today(made: Path) -> Rendering:
+    return rendering(made, record_of(made / "projects" / "sales")["answers"])
+
+
+@pytest.fixture
+def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
+    """A rendering that changes, adds and removes files, and meets a conflict in one."""
+    tree = dict(today.tree)
+    tree["README.md"] = Held(tree["README.md"].content.replace(b"## Run it", b"## Run it tomorrow"))
+    tree["new/folder/file.md"] = Held(b"new\n", executable=True)
+    tree["pyproject.toml"] = Held(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
+    del tree["TROUBLESHOOTING.md"]
+    found = Rendering(tree, today.record.replace(b"1.0.0", b"1.1.0"))
+    monkeypatch.setattr(run, "rendering", lambda *_: found)
+    return found
 
 
 Change = Callable[[Path], object]

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.baseline import Held
-from dagster_module_builder.module import record_of
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import run, unfinished
-from dagster_module_builder.upgrade.rendering import Rendering, rendering
+from dagster_module_builder.upgrade.rendering import Rendering
 
 #: What Python announces before it changes the disk (https://docs.python.org/3/library/audit_events.html).
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
@@ -55,20 +53,6 @@ def contents(root: Path) -> dict[str, bytes]:
     return found | ({"state": state.read_bytes()} if state.is_file() else {})
 
 
-@pytest.fixture
-def tomorrow(root: Path, module: Path, monkeypatch: pytest.MonkeyPatch) -> Rendering:
-    """A rendering that changes, adds and removes files, and meets a conflict in one."""
-    today = rendering(root, record_of(module)["answers"])
-    tree = dict(today.tree)
-    tree["README.md"] = Held(tree["README.md"].content.replace(b"## Run it", b"## Run it tomorrow"))
-    tree["new/folder/file.md"] = Held(b"new\n", executable=True)
-    tree["pyproject.toml"] = Held(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
-    del tree["TROUBLESHOOTING.md"]
-    found = Rendering(tree, today.record.replace(b"1.0.0", b"1.1.0"))
-    monkeypatch.setattr(run, "rendering", lambda *_: found)
-    return found
-
-
 def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
     """Kill an action at each of its changes of the disk, from the same beginning; return how many there are."""
     shutil.copytree(root, spare, symlinks=True)
@@ -99,7 +83,7 @@ def edit_readme(module: Path) -> None:
 
 @pytest.mark.parametrize("with_conflict", [False, True])
 def test_an_upgrade_is_whole_or_not_there(
-    root: Path, module: Path, tmp_path: Path, tomorrow: Rendering, with_conflict: bool
+    root: Path, module: Path, tmp_path: Path, fixed: Rendering, with_conflict: bool
 ) -> None:
     if with_conflict:
         edit_readme(module)
@@ -108,7 +92,7 @@ def test_an_upgrade_is_whole_or_not_there(
 
 @pytest.mark.parametrize("end", ["finish", "abort"])
 def test_the_end_of_an_upgrade_is_whole_or_not_there(
-    root: Path, module: Path, tmp_path: Path, tomorrow: Rendering, end: str
+    root: Path, module: Path, tmp_path: Path, fixed: Rendering, end: str
 ) -> None:
     edit_readme(module)
     run.upgrade(root, "sales")
