@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,8 @@ def upgrade(
         _each(where, name, lambda one: _try_dagster(where, one, test_dagster))
     elif continue_ or abort:
         end = run.finish if continue_ else run.abort
-        _each(where, name, lambda one: _said(end(where, one), where, "Finished" if continue_ else "Gave back"))
+        verb = "Finished" if continue_ else "Gave back"
+        _each(where, name, lambda one: _said(end(where, one), where, verb), run.waiting(where))
     else:
         old = Path(from_template) if from_template else None
         quiet = check or dry_run
@@ -70,8 +71,8 @@ def upgrade(
         )
 
 
-def _each(root: Path, name: str | None, act: Callable[[str], bool]) -> None:
-    """Do something for one module, or for all; exit 1 where one did not end well."""
+def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Sequence[str] | None = None) -> None:
+    """Do something for one module, or for all (or ``every`` one that is named); exit 1 where one did not end well."""
     if name:
         if not act(name):
             raise Exit(code=1)
@@ -79,11 +80,11 @@ def _each(root: Path, name: str | None, act: Callable[[str], bool]) -> None:
     from dagster_module_builder.audit.run import projects_in  # noqa: PLC0415
 
     ended = []
-    for path in projects_in(root):
+    for one in every if every is not None else [path.name for path in projects_in(root)]:
         try:
-            ended.append(act(path.name))
+            ended.append(act(one))
         except BuilderError as error:
-            print(f"Error: {path.name}: {error}", file=sys.stderr)  # noqa: T201 - the others go on
+            print(f"Error: {one}: {error}", file=sys.stderr)  # noqa: T201 - the others go on
             ended.append(False)
     if False in ended:
         raise Exit(code=1)
@@ -119,6 +120,8 @@ def _said(outcome: Outcome, root: Path, verb: str) -> bool:
             (f"upgrade {name} --abort", "give it all back"),
         ]
         console.say_next(steps)
+    elif outcome.gives_something_else and not outcome.dry_run:
+        console.say_next([("workspace.sync", "bring what it gives to the workspace up to date there")])
     return not outcome.conflicts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import stat
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +48,11 @@ class Outcome:
         """Whether there is anything to do."""
         return bool(self.plan.effective)
 
+    @property
+    def gives_something_else(self) -> bool:
+        """Whether a fragment for the workspace changes."""
+        return any(change.path.is_relative_to(self.module / settings.FRAGMENTS) for change in self.plan.effective)
+
 
 @dataclass(frozen=True)
 class _Proposal:
@@ -67,11 +73,21 @@ def locate(root: Path, name: str) -> Path:
 
     Raises:
         NoModuleError: There is none of that name.
+        RefusedError: It lies elsewhere, where no other command of the workspace is kept away from it.
     """
-    path = root / settings.PROJECTS / Path(name).name
+    projects = root / settings.PROJECTS
+    path = Path(name).absolute() if os.sep in name else projects / name
     if not path.is_dir():
         raise NoModuleError(path.name, path.parent)
-    return path
+    if path.resolve().parent != projects.resolve():
+        raise RefusedError(f"{path} lies outside {projects}: bring it there with 'workspace.add {path} --move' first.")
+    return projects / path.name
+
+
+def waiting(root: Path) -> list[str]:
+    """Return the names of the modules whose upgrade is not finished."""
+    names = (path.name for path in sorted((root / settings.PROJECTS).glob("*/")))
+    return [name for name in names if unfinished.place(root, name).is_file()]
 
 
 def upgrade(
