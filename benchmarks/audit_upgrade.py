@@ -1,0 +1,49 @@
+"""How long an audit and an upgrade take: one module, fifty at once, and what they cost in processor time.
+
+    python benchmarks/audit_upgrade.py [MODULES]
+
+Wall and processor seconds, children included; the bounds are 0.5 s an audit, 10 s fifty of them, 2 s an upgrade.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dagster_module_builder.audit.run import audit, audit_all
+from dagster_module_builder.initialize import initialize
+from dagster_module_builder.new import new
+from dagster_module_builder.upgrade.run import upgrade
+
+MODULES = 50
+
+
+def measured(what: str, act: Callable[[], object]) -> None:
+    before, started = os.times(), time.perf_counter()
+    act()
+    wall, after = time.perf_counter() - started, os.times()
+    print(f"{what:<24} {wall:6.2f} s   {sum(after[:4]) - sum(before[:4]):6.2f} s of processor")
+
+
+def main() -> None:
+    modules = int(sys.argv[1]) if sys.argv[1:] else MODULES
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "workspace"
+        initialize(root, {})
+        first = new(root, "module-1", {"database": "postgresql"}).path
+        for number in range(2, modules + 1):
+            shutil.copytree(first, first.with_name(f"module-{number}"))
+        audit(root, first)
+        measured("audit", lambda: audit(root, first))
+        measured(f"audit of {modules}", lambda: audit_all(root))
+        (first / "README.md").unlink()
+        measured("upgrade", lambda: upgrade(root, "module-1"))
+
+
+if __name__ == "__main__":
+    main()
