@@ -41,6 +41,11 @@ def variants(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             f"--requires={REQUIREMENTS}",
         )  # fmt: skip
         stack.command("workspace.add", name, "--no-check")
+    for strategy in sorted(folder.parent.name for folder in REPOSITORY.glob("deploy_strategies/*/cookiecutter.json")):
+        stack.command(
+            "configure-deployment", "none-shared", f"--deployment={strategy}-host", f"--strategy={strategy}",
+            "--client=Yoda", "--hosts=yoda.example", "--user=deploy", "--base-path=/srv/dagster", "--no-input",
+        )  # fmt: skip
     yield stack
     shutil.rmtree(root)
 
@@ -80,9 +85,12 @@ def test_workflows_by_zizmor(variants: Stack) -> None:
 
 
 def _workflows(variants: Stack) -> list[Path]:
+    """Return the modules' workflows (the two kinds of code server), their deployments', and the repository's own."""
     generated = sorted((variants.root / "projects").glob("*/.github/workflows/*.y*ml"))
-    assert len(generated) == len(DATABASES) * len(CODE_SERVERS)
-    return [*generated[:2], *sorted((REPOSITORY / ".github" / "workflows").glob("*.y*ml"))]
+    modules = [workflow for workflow in generated if workflow.name == "ci.yml"]
+    assert len(modules) == len(DATABASES) * len(CODE_SERVERS)
+    deployments = [workflow for workflow in generated if workflow.name != "ci.yml"]
+    return [*modules[:2], *deployments, *sorted((REPOSITORY / ".github" / "workflows").glob("*.y*ml"))]
 
 
 def _findings(command: list[str | Path]) -> str:
