@@ -12,14 +12,13 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import adopt, settings
-from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies, load_lines
 from dagster_module_builder.fit.module import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
-from dagster_module_builder.formats.shared_file import Contribution, refuse_markers
+from dagster_module_builder.formats.shared_file import Contribution, refuse_unfit
 from dagster_module_builder.merge import Merged, merge, unsafe
 from dagster_module_builder.module import Module, in_projects, locate, read_module
 from dagster_module_builder.names import folded
@@ -185,7 +184,7 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
     if fragment is None:
         return []
     try:
-        refuse_markers(split_lines(fragment))
+        refuse_unfit(fragment)
         return readers[file](fragment)
     except OutlineError as error:
         raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None

@@ -24,6 +24,9 @@ END_OF_FILE: KeyPath = ("(end of file)",)
 #: The key under which it is remembered that there was no file.
 NO_FILE: KeyPath = ("(no file)",)
 
+#: Shared files beyond this many bytes are refused; with a thousand modules in it, one has two megabytes.
+LARGEST_TEXT = 8 * 1024 * 1024
+
 Digests = dict[KeyPath, str]
 
 
@@ -128,6 +131,8 @@ def open_layout(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layo
     Raises:
         DamagedFileError: Its markers are damaged, or it cannot be read.
     """
+    if len(text) > LARGEST_TEXT:
+        raise unsafe(path, 1, f"the file is larger than {LARGEST_TEXT // 1024**2} MB")
     try:
         return take_apart(text, kind, known.pairs)
     except DamagedMarkersError as error:

@@ -9,6 +9,9 @@ from typing import Protocol
 from dagster_module_builder.blocks import Block, Layout, Marker, cut, digest, markers, pair, split_lines, trusted
 from dagster_module_builder.formats.outline import KeyPath, OutlineError
 
+#: Fragments beyond this many bytes are refused: a module writes a screen or two.
+LARGEST_FRAGMENT = 256 * 1024
+
 
 @dataclass(frozen=True)
 class Contribution:
@@ -35,13 +38,15 @@ class Contribution:
                 raise OutlineError(0, "a fragment may not contain a BEGIN or END marker")
 
 
-def refuse_markers(fragment: Sequence[bytes]) -> None:
-    """Refuse a fragment that contains what would be read as a block's beginning or end.
+def refuse_unfit(fragment: bytes) -> None:
+    """Refuse a fragment that is too large, or contains what would be read as a block's beginning or end.
 
     Raises:
         OutlineError: With the first such line.
     """
-    for marker in markers(fragment):
+    if len(fragment) > LARGEST_FRAGMENT:
+        raise OutlineError(0, f"a fragment larger than {LARGEST_FRAGMENT // 1024} KB")
+    for marker in markers(split_lines(fragment)):
         raise OutlineError(marker.line, f"a fragment may not contain a marker ('{marker}')")
 
 
