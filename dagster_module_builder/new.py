@@ -52,7 +52,8 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         projects = root / settings.PROJECTS
         _refuse_taken(projects, name)
         _remove_leftovers(projects)
-        environment = {CALLER_VARIABLE: "1", settings.ROOT_VARIABLE: str(root)}
+        caller = "port given" if "database_port" in given else "port detected"
+        environment = {CALLER_VARIABLE: caller, settings.ROOT_VARIABLE: str(root)}
         questionnaire = templates.questions(templates.MODULE, environment)
         answers = _answered(questionnaire, {"name": name, **given}, ask)
         with templates.staging(projects) as staged:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
 CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
 
+#: An upgrade renders the answers of a module that has its port already, and ``new`` has just looked for a free one.
+PORT_IS_SETTLED = frozenset({"upgrade", "port detected"})
+
 
 def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> None:
     """Exit with the first problem, or tell what the chosen requirements mean."""
@@ -64,8 +67,7 @@ def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[s
 
 
 def _problem_with_taken_port(port: int) -> str | None:
-    # An upgrade renders the answers of a module that has its port already.
-    if os.environ.get(CALLER_VARIABLE) == "upgrade":
+    if os.environ.get(CALLER_VARIABLE) in PORT_IS_SETTLED:
         return None
     root = settings.workspace_root()
     taken = ports.known_ports(root)
