@@ -24,8 +24,9 @@ END_OF_FILE: KeyPath = ("(end of file)",)
 #: The key under which it is remembered that there was no file.
 NO_FILE: KeyPath = ("(no file)",)
 
-#: Shared files beyond this many bytes are refused; with a thousand modules in it, one has two megabytes.
+#: Shared files beyond this many bytes or lines are refused; with a thousand modules, one has 2 MB and 60,000 lines.
 LARGEST_TEXT = 8 * 1024 * 1024
+MOST_LINES = 300_000
 
 Digests = dict[KeyPath, str]
 
@@ -131,8 +132,8 @@ def open_layout(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layo
     Raises:
         DamagedFileError: Its markers are damaged, or it cannot be read.
     """
-    if len(text) > LARGEST_TEXT:
-        raise unsafe(path, 1, f"the file is larger than {LARGEST_TEXT // 1024**2} MB")
+    if len(text) > LARGEST_TEXT or text.count(b"\n") > MOST_LINES:
+        raise unsafe(path, 1, f"the file has more than {LARGEST_TEXT // 1024**2} MB or {MOST_LINES} lines")
     try:
         return take_apart(text, kind, known.pairs)
     except DamagedMarkersError as error:

@@ -286,11 +286,20 @@ def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
             yield here
 
 
-def _decoded(own: Sequence[bytes]) -> str:
+def refuse_large(own: Sequence[bytes]) -> None:
+    """Refuse more lines of somebody's own than anybody writes.
+
+    Raises:
+        OutlineError: With the place at which it is too much.
+    """
     if sum(map(len, own)) > LARGEST_FILE:
         raise OutlineError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
     if len(own) > MOST_LINES:
         raise OutlineError(MOST_LINES, f"the file has more than {MOST_LINES} lines")
+
+
+def _decoded(own: Sequence[bytes]) -> str:
+    refuse_large(own)
     for position, line in enumerate(own):
         if line[: len(line) - len(line.lstrip(b" \t"))].count(b"\t") and line.strip() and not _COMMENT.match(line):
             raise OutlineError(position, "a tab in the indentation, which YAML does not allow")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dagster_module_builder.blocks import Block, Layout, Marker, cut, digest, markers, pair, split_lines, trusted
-from dagster_module_builder.formats.outline import KeyPath, OutlineError
+from dagster_module_builder.formats.outline import KeyPath, OutlineError, refuse_large
 
 #: Fragments beyond this many bytes are refused: a module writes a screen or two.
 LARGEST_FRAGMENT = 256 * 1024
@@ -114,6 +114,7 @@ def take_apart(text: bytes, kind: SharedFile, known: Collection[tuple[str, str]]
     inside = {line for begin, end in sure for line in range(begin.line, end.line + 1)}
     origin = [line for line in range(len(lines)) if line not in inside] if inside else range(len(lines))
     own = [lines[line] for line in origin]
+    refuse_large(own)
     unproven = markers(own)
     if not unproven:
         return cut(lines, sure)
