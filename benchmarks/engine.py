@@ -1,0 +1,222 @@
+"""Times the engine on a workspace with many modules, and beside it the same edits by Ansible and by ruamel.yaml.
+
+    python benchmarks/engine.py --modules 1000 --json engine.json
+
+Each of our commands runs in a process of its own and is timed without the interpreter's start; its peak memory is the
+whole process's. Ansible's blockinfile is given one task for each file and module, on fewer modules, and its time is
+multiplied: it starts a process for each task, so its cost is the same for each. ruamel.yaml reads, edits and writes the
+Compose file with all modules in it, once for one more module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import uv
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.engine.folders import fragments, make_module, make_workspace, services  # noqa: E402
+
+COMMAND = """
+import json, pathlib, resource, sys, time
+from dagster_module_builder import integrate, sync, validate
+root, name = pathlib.Path(sys.argv[1]), sys.argv[3]
+commands = {
+    "sync": lambda: sync.sync(root),
+    "add": lambda: integrate.add(root, name),
+    "remove": lambda: integrate.remove(root, name),
+    "validate": lambda: validate.validate(root, check=False),
+}
+begun = time.perf_counter()
+commands[sys.argv[2]]()
+seconds = time.perf_counter() - begun
+print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+#: Measured with the same interpreter: what it costs to start it and to import the engine.
+START = "from dagster_module_builder import integrate, sync, validate"
+
+RUAMEL = """
+import json, resource, sys, time
+from ruamel.yaml import YAML
+path = sys.argv[1]
+begun = time.perf_counter()
+yaml = YAML()
+with open(path) as file:
+    data = yaml.load(file)
+data["services"]["one_more_db"] = {"image": "postgres:16"}
+with open(path + ".new", "w") as file:
+    yaml.dump(data, file)
+seconds = time.perf_counter() - begun
+print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+"""
+
+
+def measured(python: Path | str, code: str, *arguments: object) -> dict[str, float]:
+    """Run code in a process of its own; return what it prints."""
+    command = [str(python), "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {key: round(value, 3) for key, value in json.loads(done.stdout).items()}
+
+
+def best(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the quickest of several runs: the others were disturbed."""
+    return min(runs, key=lambda run: run["seconds"])
+
+
+def workspace(folder: Path, count: int) -> Path:
+    """Make a workspace with ``count`` modules and one more under ``projects/``, none of them integrated."""
+    root = make_workspace(folder / f"ws-{count}")
+    for number in range(count):
+        make_module(root, f"module-{number:04}", 10_000 + number)
+    return root
+
+
+def ours(folder: Path, count: int, runs: int) -> dict[str, dict[str, float]]:
+    """Time our commands with ``count`` modules."""
+    fresh = [workspace(folder / f"run-{number}", count) for number in range(runs)]
+    found = {"sync": best([measured(sys.executable, COMMAND, root, "sync", "") for root in fresh])}
+    root = fresh[0]
+    found["sync again"] = best([measured(sys.executable, COMMAND, root, "sync", "") for _ in range(runs)])
+    make_module(root, "one-more", 9_999)
+    adds, removals = [], []
+    for _ in range(runs):
+        adds.append(measured(sys.executable, COMMAND, root, "add", "one-more"))
+        removals.append(measured(sys.executable, COMMAND, root, "remove", "one-more"))
+    found |= {"add": best(adds), "remove": best(removals)}
+    found["validate"] = best([measured(sys.executable, COMMAND, root, "validate", "") for _ in range(runs)])
+    return found
+
+
+def started(runs: int) -> float:
+    """Return how many seconds the interpreter and our imports take."""
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, "-c", START], cwd=ROOT, check=True)
+        times.append(time.perf_counter() - begun)
+    return round(min(times), 3)
+
+
+def venv(folder: Path, requirement: str) -> Path:
+    """Make a virtual environment with one requirement; return its interpreter."""
+    path = folder / f"venv-{requirement}"
+    subprocess.run([uv.find_uv_bin(), "venv", "--quiet", "--python", sys.executable, str(path)], check=True)
+    python = path / "bin" / "python"
+    subprocess.run([uv.find_uv_bin(), "pip", "install", "--quiet", "--python", str(python), requirement], check=True)
+    return python
+
+
+def tasks(root: Path, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one task for each file and module that puts its fragment between markers."""
+    found = []
+    for number, name in enumerate(names):
+        snake = name.replace("-", "_")
+        for file, text in fragments(name, 20_000 + number).items():
+            target = services(root) / ("Dockerfile" if file == "dockerfile.snippet" else file)
+            lines = text.decode().split("\n")
+            body = lines[1:] if file == "workspace.yaml" else lines[1:10] if file == "docker-compose.yml" else lines
+            after = {"docker-compose.yml": "^  store:", "Dockerfile": "^RUN pip"}.get(target.name, "EOF")
+            module = {
+                "path": str(target),
+                "marker": f"# {{mark}} {snake}",
+                "block": "\n".join(body),
+                "insertafter": after,
+            }
+            found.append({"name": f"{name} {file}", "ansible.builtin.blockinfile": module})
+    return found
+
+
+def ansible(folder: Path, python: Path, count: int) -> float:
+    """Return how many seconds Ansible takes to put in ``count`` modules."""
+    root = make_workspace(folder / "ansible")
+    (services(root) / "workspace.yaml").write_text("load_from:\n")
+    names = [f"module-{number:04}" for number in range(count)]
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "tasks": tasks(root, names)}
+    playbook = folder / "playbook.yml"
+    playbook.write_text(yaml.safe_dump([play]))
+    begun = time.perf_counter()
+    command = [
+        str(python.with_name("ansible-playbook")),
+        "-i",
+        "localhost,",
+        "-e",
+        f"ansible_python_interpreter={python}",
+    ]
+    subprocess.run([*command, str(playbook)], capture_output=True, check=True)
+    return time.perf_counter() - begun
+
+
+def peers(folder: Path, root: Path, count: int, ansible_count: int) -> dict[str, dict[str, Any]]:
+    """Time the others at the same edits."""
+    few, more = sorted({max(ansible_count // 4, 1), ansible_count})
+    python = venv(folder, "ansible-core")
+    times = {number: ansible(folder / f"ansible-{number}", python, number) for number in (few, more)}
+    each = (times[more] - times[few]) / (more - few)
+    compose = folder / "compose.yml"
+    shutil.copy(services(root) / "docker-compose.yml", compose)
+    return {
+        "ansible": {
+            "measured": {str(number): round(seconds, 2) for number, seconds in times.items()},
+            "seconds_a_module": round(each, 3),
+            "scaled_to": {str(count): round(times[more] + each * (count - more), 1)},
+        },
+        "ruamel.yaml": measured(venv(folder, "ruamel.yaml"), RUAMEL, compose),
+    }
+
+
+def shown(result: dict[str, Any], count: int) -> str:
+    """Return the figures as a table."""
+    small, large = result["ours"][str(count // 10)], result["ours"][str(count)]
+    lines = [
+        f"start-up and imports: {result['start_s']} s",
+        "",
+        f"{'':12}{count // 10:>10}{count:>10}{'factor':>8}{'MB':>8}",
+    ]
+    for name, run in large.items():
+        factor = run["seconds"] / small[name]["seconds"]
+        lines.append(f"{name:12}{small[name]['seconds']:>9}s{run['seconds']:>9}s{factor:>8.1f}{run['peak_mb']:>8.0f}")
+    ansible, ruamel = result["peers"]["ansible"], result["peers"]["ruamel.yaml"]
+    scaled, each = ansible["scaled_to"][str(count)], ansible["seconds_a_module"]
+    lines.append("")
+    lines.append(
+        f"Ansible blockinfile, {count} modules: {scaled} s, scaled from {ansible['measured']} at {each} s each"
+    )
+    lines.append(f"ruamel.yaml, one more in the Compose file alone: {ruamel['seconds']} s, {ruamel['peak_mb']:.0f} MB")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print a table, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--modules", type=int, default=1000)
+    parser.add_argument("--ansible-modules", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        small, large = given.modules // 10, given.modules
+        result: dict[str, Any] = {"modules": large, "start_s": started(given.runs)}
+        result["ours"] = {str(count): ours(folder / str(count), count, given.runs) for count in (small, large)}
+        root = folder / str(large) / "run-0" / f"ws-{large}"
+        result["peers"] = peers(folder, root, large, given.ansible_modules)
+    print(shown(result, large))
+    if given.json:
+        given.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
