@@ -154,15 +154,16 @@ def blocks_by_slot(
     names = set(marker_names)
     found = [(at, block) for at, block in layout.blocks() if block.marker in names]
     slots = kind.slots_of(layout, found)
-    lines: dict[tuple[str, KeyPath], list[int]] = {}
-    for slot, (at, block) in zip(slots, found, strict=True):
-        lines.setdefault((block.marker, slot), []).append(layout.line_of(at, block))
-    for (marker, slot), there in lines.items():
+    together: dict[tuple[str, KeyPath], list[tuple[int, Block]]] = {}
+    for slot, located in zip(slots, found, strict=True):
+        together.setdefault((located[1].marker, slot), []).append(located)
+    for (marker, slot), there in together.items():
         if len(there) > 1:
+            lines = [layout.line_of(at, block) for at, block in there]
             where = f" in '{'.'.join(slot)}'" if slot else ""
-            listed = ", ".join(map(str, there))
+            listed = ", ".join(map(str, lines))
             raise unsafe(
-                path, there[0], f"{len(there)} blocks of {marker!r}{where} (lines {listed}), where there can be one"
+                path, lines[0], f"{len(lines)} blocks of {marker!r}{where} (lines {listed}), where there can be one"
             )
     by_marker: dict[str, dict[KeyPath, tuple[int, Block]]] = {name: {} for name in marker_names}
     for slot, located in zip(slots, found, strict=True):

@@ -67,14 +67,18 @@ class Registry:
 
     data: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def entries(self) -> list[Entry]:
         """The integrated modules, by name."""
         return [Entry(data) for data in self.data.get("integrated_modules", [])]
 
     def find(self, name: str) -> Entry | None:
         """Return the entry of a module, or None."""
-        return next((entry for entry in self.entries if entry.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Entry]:
+        return {entry.name: entry for entry in self.entries}
 
     def known(self, file: str) -> Known:
         """Return what is remembered of one shared file."""
