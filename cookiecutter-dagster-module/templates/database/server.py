@@ -60,8 +60,9 @@ class Database(dg.ConfigurableResource["Database"]):
         return create_engine(url, connect_args=options, pool_pre_ping=True, pool_recycle=1800)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the pool's connections at the end of a run."""
-        self._engine.dispose()
+        """Close the pool's connections at the end of a run, if it made any."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
 
 
 def url_from_environment() -> URL:
