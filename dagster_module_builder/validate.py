@@ -88,6 +88,8 @@ def _blocks_of(
 ) -> Iterator[Finding]:
     known = workspace.known[file].digests.get(marker, {})
     for slot, (position, block) in slots.items():
+        if entry and block.digest == known.get(slot):
+            continue
         where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
             mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
@@ -96,7 +98,7 @@ def _blocks_of(
             yield Finding(
                 "error", f"a block of {marker!r} in a place that the registry does not know", where, "Move it back"
             )
-        elif block.digest != known[slot]:
+        else:
             mend = "Move your lines out of the block, or give them up with 'workspace.sync --force'"
             yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend)
     for slot in known.keys() - slots.keys():
