@@ -92,6 +92,11 @@ def _service(draw: st.DrawFn, style: Style, column: int, command: str) -> list[s
     if draw(st.booleans()):
         head, *rest = _items(draw, style, column, ["a:/a", '"b:/b"'])
         parts.append([f"{margin}volumes:{head}", *rest])
+    if draw(st.integers(0, 3)) == 3:
+        alias = draw(
+            st.sampled_from(["<<: *common", "x-alias: *common", "x-alias:\n@  *common", "x-aliases:\n@- *common"])
+        )
+        parts.append((margin + alias.replace("@", margin)).split("\n"))
     return [line for part in draw(st.permutations(parts)) for line in part]
 
 
@@ -146,7 +151,8 @@ def compose_files(draw: st.DrawFn) -> bytes:
         sections.append([draw(st.sampled_from(["name: x", 'version: "3.8"']))])
     if draw(st.integers(0, 9)) == 9:
         sections = sections[1:]
-    return _written(draw, [line for section in draw(st.permutations(sections)) for line in section])
+    lines = [line for section in draw(st.permutations(sections)) for line in section]
+    return _written(draw, ["x-common: &common {x-a: b}", *lines] if any("*common" in line for line in lines) else lines)
 
 
 @st.composite
