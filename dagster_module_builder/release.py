@@ -20,7 +20,7 @@ OWN_FILES = ("RELEASE.json", "manifest.sha256")
 #: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
-_IDENTITY = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{8}")
+_IDENTITY = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Staged:
     def identity(self, now: datetime | None = None) -> str:
         """Return the release's name: the time in UTC, and eight digits of the commit or the content."""
         moment = now or datetime.now(timezone.utc)
-        made = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
+        made = f"{moment:%Y%m%dT%H%M%S%f}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
 
 

@@ -24,7 +24,8 @@ _COULD_NOT_LOOK = re.compile(
 
 def could_not_look(said: str) -> bool:
     """Tell whether uv's words mean that it could not ask an index, rather than that it asked in vain."""
-    return _COULD_NOT_LOOK.search(said) is not None
+    # uv breaks its lines between any two words.
+    return _COULD_NOT_LOOK.search(" ".join(said.split())) is not None
 
 
 def program() -> str:

@@ -95,7 +95,7 @@ class Conversation:
                 raise OSError
             with self._sending:
                 self._channel.sendall(data)
-        except OSError:
+        except (OSError, EOFError):  # Paramiko says either of a connection that is gone.
             raise self._lost() from None
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class Conversation:
     def _line(self) -> bytes:
         try:
             line: bytes = self._answers.readline()
-        except OSError:
+        except (OSError, EOFError):
             raise self._lost() from None
         if not line:
             raise self._lost()
