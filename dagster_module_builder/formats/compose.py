@@ -75,5 +75,9 @@ def children_text(outline: Outline, key: Key) -> tuple[bytes, ...]:
 def _as_items(name: str, mapping: Mapping[str, Any]) -> tuple[bytes, ...]:
     if name == "depends_on":
         return tuple(f"- {service}".encode() for service in mapping)
-    texts = (f"{variable}={value}" for variable, value in mapping.items())
+    # As a mapping, a null takes the variable from the host, and true is the text "true": the list says the same.
+    texts = (
+        variable if value is None else f"{variable}={str(value).lower() if isinstance(value, bool) else value}"
+        for variable, value in mapping.items()
+    )
     return tuple(f"- {json.dumps(text, ensure_ascii=False)}".encode() for text in texts)
