@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
+from deploy_strategies import host_side
 from deploy_strategies.remote import SILENCE, Remote
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ SIGN_OF_LIFE = 5.0
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
 
-#: Isolated from whatever the host's Python was given: no site packages, no variables, no current folder.
-_START = (
-    "exec python3 -I -S -u -c 'import sys, zlib\n"
-    "text = zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1])))\n"
-    'exec(compile(text, "host_side.py", "exec"))\' '
-)
+#: Isolated from whatever the host's Python was given: no site packages, no variables, no current folder. The modules
+#: are made in the order that they are sent in, so that each finds the ones that it imports.
+START = """exec python3 -I -S -u -c 'import json, sys, zlib
+for name, text in json.loads(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1])))):
+    module = sys.modules[name] = type(sys)(name)
+    module.__spec__ = type(sys.__spec__)(name, None)
+    exec(compile(text, name.replace(".", "/") + ".py", "exec"), vars(module))
+    vars(sys.modules["host_side"])[name.rpartition(".")[2]] = module
+module.main()' """
 
 
 class HostError(ToolError):
@@ -42,8 +46,12 @@ class LostError(ToolError):
     """The connection broke; the host undoes what is half done by itself."""
 
 
-def _program() -> bytes:
-    return zlib.compress(Path(__file__).with_name("host_side.py").read_bytes(), 9)
+def program() -> bytes:
+    """Return the host's side as it is sent: each module's name and text."""
+    folder = Path(host_side.__file__).parent
+    names = {"host_side": "__init__", **{f"host_side.{name}": name for name in host_side.MODULES}}
+    sources = [(name, (folder / f"{file}.py").read_text("utf-8")) for name, file in names.items()]
+    return zlib.compress(json.dumps(sources).encode(), 9)
 
 
 class Conversation:
@@ -61,14 +69,14 @@ class Conversation:
 
     def open(self) -> Conversation:
         """Open the channel and send the host its side of the conversation; nothing is waited for."""
-        program = _program()
+        sent = program()
         channel = self.remote.connection().transport.open_session(timeout=SILENCE)
         channel.settimeout(SILENCE)
-        channel.exec_command(f"{_START}{len(program)}")
+        channel.exec_command(f"{START}{len(sent)}")
         self._channel, self._answers = channel, channel.makefile("rb")
         for work in (self._breathe, self._drain):
             threading.Thread(target=work, daemon=True).start()
-        self._send(program)
+        self._send(sent)
         return self
 
     def _breathe(self) -> None:

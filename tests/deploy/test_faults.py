@@ -116,7 +116,7 @@ def test_connection_cut_while_dagster_loads(served: tuple[Site, str, dict[str, b
 
 def host_scripts(site: Site) -> list[int]:
     """Return the processes of the host's side of a conversation."""
-    found = subprocess.run(["pgrep", "-f", "host_side.py"], capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(["pgrep", "-f", "host_side"], capture_output=True, text=True, check=False).stdout.split()
     environ = f"HOME={site.host.folder}".encode()
     return [int(pid) for pid in found if environ in _environ(pid).split(b"\0")]
 

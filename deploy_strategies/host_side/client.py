@@ -1,0 +1,112 @@
+"""The client, heard and answered; and the programs that run for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+
+from .errors import GoneError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, BinaryIO
+
+#: Seconds without a sign of the client after which it counts as gone, and seconds for undoing after that. The sum is
+#: less than the minute within which the lock has to be free.
+SILENCE = 20.0
+UNDOING = 30.0
+SIGN_OF_LIFE = 5.0
+
+
+class Client:
+    """Hears the client, and notices when it is gone."""
+
+    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        self.requests, self.answers = requests, answers
+        # Signal handlers put into it, so it has to be reentrant.
+        self.inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.gone = threading.Event()
+        self.heard = time.monotonic()
+        self.groups: set[int] = set()
+        self.writing = threading.Lock()
+        for work in (self.listen, self.watch, self.breathe):
+            threading.Thread(target=work, daemon=True).start()
+
+    def listen(self) -> None:
+        """Take in requests and signs of life until the channel is closed."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in iter(self.requests.readline, b""):
+                self.heard = time.monotonic()
+                if line.strip():
+                    self.inbox.put(json.loads(line))
+        self.leave()
+
+    def watch(self) -> None:
+        """End the work of a client that is silent, and this process if it cannot be undone in time."""
+        while not self.gone.wait(1.0):
+            if time.monotonic() - self.heard > SILENCE:
+                self.leave()
+        time.sleep(UNDOING)
+        os._exit(1)
+
+    def leave(self) -> None:
+        """Note that the client is gone, and end what runs for it."""
+        self.gone.set()
+        self.inbox.put(None)
+        for group in list(self.groups):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+    def breathe(self) -> None:
+        """Give signs of life."""
+        while not self.gone.wait(SIGN_OF_LIFE):
+            self.say(b"\n")
+
+    def say(self, line: bytes) -> None:
+        """Write one line, unless nobody is there to read it."""
+        with self.writing, contextlib.suppress(OSError, ValueError):
+            self.answers.write(line)
+            self.answers.flush()
+
+    def answer(self, **data: Any) -> None:
+        """Answer a request, or tell of its progress."""
+        self.say(json.dumps(data).encode() + b"\n")
+
+    def check(self) -> None:
+        """Raise GoneError where the client is gone."""
+        if self.gone.is_set():
+            raise GoneError
+
+    def run(
+        self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
+    ) -> tuple[int, str]:
+        """Run a program in a process group of its own; return its exit code and what it said."""
+        self.check()
+        source = subprocess.DEVNULL if given is None else subprocess.PIPE
+        process = subprocess.Popen(
+            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **options
+        )
+        self.groups.add(process.pid)
+        try:
+            if self.gone.is_set():
+                os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate(given, timeout=limit)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            said = process.communicate()[0] + f"\n(ended after {limit} seconds)".encode()
+        finally:
+            self.groups.discard(process.pid)
+        self.check()
+        return process.returncode, said.decode("utf-8", "replace")
+
+
+def tail(text: str) -> str:
+    """Return the last lines of what a program said."""
+    return "\n".join(text.strip().splitlines()[-25:])

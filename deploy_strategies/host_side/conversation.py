@@ -1,0 +1,77 @@
+"""Requests, one after the other, until the client is done or gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from . import PROTOCOL, environments, keeping, lock, programs, releases, survey, switching
+from .client import Client
+from .errors import GoneError, RefusedError
+from .host import Host
+from .journal import reload_quietly, undo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+#: What a client may ask for; each is given the host, and what the request says.
+REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "open": survey.survey,
+    "layout": releases.make_layout,
+    "write": releases.write_new,
+    "begin": releases.begin,
+    "run": programs.run_step,
+    "environment": environments.build_environment,
+    "verify": releases.verify,
+    "check": releases.check_definitions,
+    "wait": switching.await_runs,
+    "switch": switching.switch,
+    "keep": keeping.keep,
+    "back": keeping.go_back,
+    "daemon": programs.settle_daemon,
+    "remove": keeping.remove_module,
+    "log": survey.read_log,
+    "settings": survey.settings_of,
+    "contents": survey.contents_of,
+    "unlock": lock.unlock,
+}
+
+
+def serve(host: Host) -> None:
+    """Answer requests until the client is done, or gone; then undo what is half done."""
+    host.client.answer(hello=PROTOCOL, pid=os.getpid())
+    try:
+        for request in iter(host.client.inbox.get, None):
+            host.client.answer(**respond(host, request))
+    except GoneError:
+        pass
+    if host.switched:
+        undo(host)
+        reload_quietly(host)
+
+
+def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one request."""
+    work = REQUESTS[request.pop("do")]
+    try:
+        return {"ok": True, "result": work(host, **request)}
+    except RefusedError as error:
+        return {"ok": False, "code": error.code, "message": str(error), "details": error.details}
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}
+
+
+def main() -> None:
+    """Serve the client that started this process."""
+    answers = os.fdopen(os.dup(1), "wb")
+    # What a library prints must not end up between the answers.
+    os.dup2(2, 1)
+    client = Client(sys.stdin.buffer, answers)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda *_: client.leave())
+    serve(Host(client))
+    os._exit(0)

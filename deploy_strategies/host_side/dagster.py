@@ -1,0 +1,121 @@
+"""The host's Dagster, over GraphQL."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+from .client import tail
+from .errors import RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+IN_PROGRESS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+
+LOCATIONS = """{ workspaceOrError { __typename
+  ... on Workspace { locationEntries { name loadStatus displayMetadata { key value }
+    locationOrLoadError { __typename ... on PythonError { message } } } }
+  ... on PythonError { message } } }"""
+
+RELOAD = """mutation { reloadWorkspace { __typename
+  ... on PythonError { message } ... on UnauthorizedError { message } } }"""
+
+DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+RUNS = """query($statuses: [RunStatus!]) { runsOrError(filter: {statuses: $statuses}) { __typename
+  ... on Runs { results { runId status tags { key value }
+    repositoryOrigin { repositoryLocationName repositoryLocationMetadata { key value } } } } } }"""
+
+
+class Dagster:
+    """The Dagster of this host, over GraphQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def ask(self, query: str, variables: dict[str, Any] | None = None, limit: float = 60) -> dict[str, Any]:
+        """Return the data that answers a query.
+
+        Raises:
+            RefusedError: Dagster does not answer.
+        """
+        # Without urllib, whose import takes longer than the answer, and which might ask a proxy.
+        from http import client  # noqa: PLC0415
+
+        scheme, _, rest = self.url.partition("://")
+        place, _, path = rest.partition("/")
+        kind = client.HTTPSConnection if scheme == "https" else client.HTTPConnection
+        body = json.dumps({"query": query, "variables": variables or {}})
+        try:
+            with contextlib.closing(kind(place, timeout=limit)) as connection:
+                target = f"/{path}/graphql" if path else "/graphql"
+                connection.request("POST", target, body, {"Content-Type": "application/json"})
+                data = json.loads(connection.getresponse().read())
+        except (OSError, ValueError, client.HTTPException) as error:
+            raise RefusedError("dagster", f"Dagster does not answer at {self.url} on the host: {error}.") from None
+        if data.get("errors"):
+            raise RefusedError("dagster", f"Dagster at {self.url}: {data['errors'][0].get('message')}")
+        answered: dict[str, Any] = data["data"]
+        return answered
+
+    def locations(self, limit: float = 60) -> dict[str, Any]:
+        """Return each code location's state: whether it loaded, its error, and the metadata that names its code."""
+        found = self.ask(LOCATIONS, limit=limit)["workspaceOrError"]
+        if found["__typename"] != "Workspace":
+            raise RefusedError("dagster", f"Dagster cannot read its workspace: {found.get('message')}")
+        return {one["name"]: self.state(one) for one in found["locationEntries"]}
+
+    @staticmethod
+    def state(location: dict[str, Any]) -> dict[str, Any]:
+        """Return one code location's state."""
+        result = location["locationOrLoadError"] or {}
+        loaded = location["loadStatus"] == "LOADED" and result.get("__typename") == "RepositoryLocation"
+        metadata = {one["key"]: one["value"] for one in location["displayMetadata"]}
+        return {
+            "loaded": loaded,
+            "status": location["loadStatus"],
+            "error": result.get("message"),
+            "metadata": metadata,
+        }
+
+    def reload(self, limit: float = 180) -> None:
+        """Have the workspace file read again and every location loaded anew."""
+        found = self.ask(RELOAD, limit=limit)["reloadWorkspace"]
+        if found["__typename"] != "Workspace":
+            raise RefusedError("dagster", f"Dagster did not reload its workspace: {found.get('message')}")
+
+    def daemons(self) -> bool:
+        """Tell whether every daemon that has to be alive is."""
+        statuses = self.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return all(one["healthy"] for one in statuses if one["required"])
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs in progress: location, and everything that is said of where their code is."""
+        found = self.ask(RUNS, {"statuses": list(IN_PROGRESS)})["runsOrError"]
+        return [self.run_of(one) for one in found.get("results", [])]
+
+    @staticmethod
+    def run_of(run: dict[str, Any]) -> dict[str, Any]:
+        """Return one run in progress."""
+        origin = run["repositoryOrigin"] or {}
+        where = " ".join(str(one["value"]) for one in origin.get("repositoryLocationMetadata") or [])
+        return {
+            "id": run["runId"],
+            "status": run["status"],
+            "location": origin.get("repositoryLocationName"),
+            "code": where,
+        }
+
+
+def complaint(found: dict[str, Any], name: str, code: str) -> str | None:
+    """Say what is wrong with a location that has to be loaded from a folder; None when nothing is."""
+    state = found.get(name)
+    if state is None:
+        return f"{name}: not in Dagster"
+    if not state["loaded"]:
+        return f"{name}: {tail(state['error'] or state['status'])}"
+    if code and code not in state["metadata"].values():
+        return f"{name}: still loaded from {state['metadata'].get('working_directory')}"
+    return None

@@ -1,0 +1,124 @@
+"""Files that are put in place whole, and links that change in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import time
+
+from .errors import RefusedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def digest(text: bytes | None) -> str | None:
+    """Return the SHA-256 of bytes, or None where there are none."""
+    return None if text is None else hashlib.sha256(text).hexdigest()
+
+
+def read(path: str) -> bytes | None:
+    """Return a file's bytes, or None where there is no file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def read_json(path: str, otherwise: Any = None) -> Any:
+    """Return a JSON file's content."""
+    text = read(path)
+    try:
+        return otherwise if text is None else json.loads(text)
+    except ValueError:
+        raise RefusedError("damaged", f"{path} on the host is not JSON: mend or remove it.") from None
+
+
+def write(path: str, text: bytes, mode: int = 0o644) -> None:
+    """Put a file in place by a rename, after its bytes are on the disk."""
+    staged = f"{path}.deploy.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged)
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(handle, mode)
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        keep_owner(path, staged)
+        os.rename(staged, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(staged)
+        raise
+    sync(os.path.dirname(path))
+
+
+def keep_owner(path: str, staged: str) -> None:
+    """Give a file's owner to the one that replaces it."""
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        there = os.stat(path)
+        if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(staged, there.st_uid, there.st_gid)
+
+
+def sync(folder: str) -> None:
+    """Have a folder's entries on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a folder, read-only or not."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    for folder, _, _ in os.walk(path):
+        with contextlib.suppress(OSError):
+            os.chmod(folder, 0o700)
+    with contextlib.suppress(FileNotFoundError):  # Another one removes it too.
+        shutil.rmtree(path)
+
+
+def remove_later(path: str) -> None:
+    """Remove a folder without waiting for it; what is left of it after an early end is removed by the next command."""
+    command = ["/bin/sh", "-c", 'chmod -R u+w "$1"; rm -rf "$1"', "sh", path]
+    nowhere = subprocess.DEVNULL
+    subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
+
+
+def point(link: str, target: str | None) -> None:
+    """Let a symbolic link point to a target, in one step; None takes it away."""
+    if target is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(link)
+        return
+    staged = f"{link}.deploy.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(staged)
+    os.symlink(target, staged)
+    os.rename(staged, link)
+
+
+def target_of(link: str) -> str | None:
+    """Return where a link points, or None."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return None
+
+
+def now() -> str:
+    """Return the time, in UTC and for people."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,105 @@
+"""A new release: its folder, what arrives in it, and the proof that its definitions load."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import time
+
+from .client import tail
+from .errors import RefusedError
+from .files import digest, read_json, remove_tree, sync, write
+from .host import STATE
+from .manifest import make_read_only, manifest
+from .programs import run_where, seen_from
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Host
+
+
+def make_layout(host: Host, base: str) -> dict[str, Any]:
+    """Make the folders that deployments live in."""
+    host.base = os.path.expanduser(base)
+    made = not os.path.isdir(host.modules)
+    os.makedirs(host.modules, mode=0o755, exist_ok=True)
+    return {"base": host.base, "made": made}
+
+
+def write_new(host: Host, path: str, text: str, mode: int) -> dict[str, Any]:
+    """Write a file that is not there yet; say whether it was."""
+    path = os.path.join(host.base, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if os.path.lexists(path):
+        return {"made": False}
+    write(path, base64.b64decode(text), mode)
+    return {"made": True}
+
+
+def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, Any]:
+    """Make an empty folder for a release, where there is room for it."""
+    if host.lock is None:
+        raise RefusedError("locked", "The lock is not held.")
+    host.refuse_full(need)
+    for part in ("releases", "env", "shared", "venvs"):
+        os.makedirs(host.of(module, part), mode=0o755, exist_ok=True)
+    os.chmod(host.of(module, "env"), 0o700)
+    if any(os.path.exists(host.release(module, identity) + suffix) for suffix in ("", ".bad")):
+        raise RefusedError("exists", f"A release {identity} is on the host already: deploy again.")
+    folder = host.release(module, identity) + ".tmp"
+    os.mkdir(folder, 0o755)
+    state = read_json(host.of(module, STATE), {})
+    return {"folder": folder, "current": state.get("current"), "repository": host.of(module, "repo.git")}
+
+
+def verify(
+    host: Host, module: str, identity: str, wanted: str, record: dict[str, Any], check: dict[str, Any]
+) -> dict[str, Any]:
+    """Compare what arrived with what was sent, finish the release, and load its definitions."""
+    folder = host.release(module, identity) + ".tmp"
+    found = manifest(folder)
+    if digest(found.encode()) != wanted:
+        raise RefusedError("manifest", f"What arrived in {folder} is not what was sent.", manifest=found)
+    write(os.path.join(folder, "manifest.sha256"), found.encode())
+    write(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
+    make_read_only(folder)
+    sync(folder)
+    return check_definitions(host, module, folder=folder, **check)
+
+
+def check_definitions(
+    host: Host,
+    module: str,
+    folder: str | None,
+    python: str,
+    package: str,
+    environ: dict[str, str],
+    path: str = "src",
+    where: dict[str, Any] | None = None,
+    identity: str | None = None,
+) -> dict[str, Any]:
+    """Load a release's definitions with the settings that it is to have."""
+    started = time.monotonic()
+    code_folder = os.path.join(folder or host.release(module, str(identity)), path)
+    home = os.path.join(host.modules, f".temporary-{os.getpid()}")
+    os.mkdir(home, 0o700)
+    own = {
+        "DAGSTER_HOME": seen_from(host, where, home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [python, "-m", "dagster", "definitions", "validate", "-m", package]
+    command += ["-d", seen_from(host, where, code_folder)]
+    try:
+        write(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n")
+        code, said = run_where(host, where, command, home, 300, {**environ, **own})
+    except FileNotFoundError as error:
+        raise RefusedError("python", f"{python} does not run on the host: {error.strerror}.") from None
+    finally:
+        remove_tree(home)
+    if code:
+        raise RefusedError("definitions", f"The definitions of {module} do not load:\n{tail(said)}")
+    return {"seconds": round(time.monotonic() - started, 3)}

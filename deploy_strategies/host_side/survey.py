@@ -1,0 +1,133 @@
+"""What there is on this host."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pwd
+import shutil
+import sys
+
+from .dagster import Dagster
+from .errors import RefusedError
+from .files import read, read_json
+from .host import STATE
+from .lock import lock_holder, take_lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Host
+
+
+def survey(
+    host: Host,
+    base: str,
+    url: str,
+    modules: list[Any],
+    files: list[Any],
+    tools: list[str],
+    holder: dict[str, Any] | None = None,
+    wait: float = 0.0,
+) -> dict[str, Any]:
+    """Say what there is; with a holder, under the lock. Without one nothing is changed.
+
+    Args:
+        host: This one.
+        base: The base path.
+        url: Where Dagster's webserver answers on this host.
+        modules: The modules to tell of.
+        files: The shared files to send, below the base.
+        tools: The programs to look for.
+        holder: Who deploys, and what; None takes no lock.
+        wait: How many seconds to wait for another holder.
+    """
+    host.base = os.path.expanduser(base)
+    host.dagster = Dagster(url)
+    if not os.path.isdir(host.modules):
+        raise RefusedError("setup", f"{host.modules} is not there on the host: run 'deploy.setup' once.")
+    mended = take_lock(host, holder, wait) if holder else []
+    return {
+        "mended": mended,
+        "base": host.base,
+        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "uid": os.geteuid(),
+        "gid": os.getegid(),
+        "host": os.uname().nodename,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "writable": os.access(host.modules, os.W_OK),
+        "disk": host.disk(),
+        "tools": {name: shutil.which(name) for name in tools},
+        "docker": docker_refusal(host) if "docker" in tools else None,
+        "files": {name: shared_file(host, name) for name in files},
+        "modules": {name: known(host, name) for name in modules},
+        "dagster": dagster_seen(host),
+        "lock": lock_holder(host),
+        "journal": os.path.isdir(host.journal),
+    }
+
+
+def docker_refusal(host: Host) -> str | None:
+    """Say why Docker cannot be used here; None when it can."""
+    if shutil.which("docker") is None:
+        return "docker is not installed"
+    code, said = host.client.run(["docker", "version", "--format", "{{.Server.Version}}"], limit=20)
+    return said.strip().splitlines()[-1] if code else None
+
+
+def shared_file(host: Host, name: str) -> str | None:
+    """Return a shared file's bytes."""
+    text = read(os.path.join(host.base, name))
+    return None if text is None else base64.b64encode(text).decode()
+
+
+def known(host: Host, name: str) -> dict[str, Any]:
+    """Return what is known of a module here."""
+    folder = host.of(name, "releases")
+    entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    releases = {one: read_json(os.path.join(folder, one, "RELEASE.json"), {}) for one in entries if "." not in one}
+    return {
+        "state": read_json(host.of(name, STATE), {}),
+        "releases": releases,
+        "bad": [one for one in entries if one.endswith(".bad")],
+        "unfinished": [one for one in entries if one.endswith(".tmp")],
+        "environments": environments(host, name),
+    }
+
+
+def environments(host: Host, module: str) -> list[str]:
+    """Return the environments that are complete."""
+    folder = host.of(module, "venvs")
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    return [one for one in found if os.path.exists(os.path.join(folder, one, ".complete"))]
+
+
+def dagster_seen(host: Host) -> dict[str, Any]:
+    """Return what Dagster says of itself, or why it does not."""
+    try:
+        return {"locations": host.dagster.locations(limit=20), "daemons": host.dagster.daemons()}
+    except RefusedError as error:
+        return {"error": str(error)}
+
+
+def read_log(host: Host, module: str) -> dict[str, Any]:
+    """Return a module's log."""
+    text = read(host.of(module, "log.jsonl")) or b""
+    return {"log": [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]}
+
+
+def settings_of(host: Host, module: str, identity: str) -> dict[str, Any]:
+    """Return the settings of a release."""
+    text = read(host.of(module, "env", f"{identity}.env"))
+    if text is None:
+        raise RefusedError("release", f"The settings of release {identity} are not on the host any more.")
+    return {"env": base64.b64encode(text).decode()}
+
+
+def contents_of(host: Host, module: str, identity: str) -> dict[str, Any]:
+    """Return what a release consists of: the manifest of its files, and its settings."""
+    text = read(os.path.join(host.release(module, identity), "manifest.sha256")) or b""
+    env = read(host.of(module, "env", f"{identity}.env")) or b""
+    return {"manifest": text.decode(), "env": base64.b64encode(env).decode()}

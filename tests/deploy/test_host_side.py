@@ -1,0 +1,46 @@
+"""What is sent to a host: all of it, in an order that loads, in a Python that old hosts read."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+from deploy_strategies import conversation, host_side
+
+FOLDER = Path(host_side.__file__).parent
+
+
+def start() -> subprocess.Popen[bytes]:
+    program = conversation.program()
+    command = f"{conversation.START}{len(program)}".replace("python3", sys.executable, 1)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(["/bin/sh", "-c", command], **pipes)
+    process.stdin.write(program)
+    process.stdin.flush()
+    return process
+
+
+def test_every_module_is_sent() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} - {"__init__"} == set(host_side.MODULES)
+
+
+def test_hosts_with_python_3_8_can_read_it() -> None:
+    for path in FOLDER.glob("*.py"):
+        ast.parse(path.read_text(), feature_version=(3, 8))
+
+
+def test_a_traceback_names_the_module() -> None:
+    with start() as process:
+        _, said = process.communicate(b'{"do": "layout", "base": 7}\n', timeout=20)
+    assert b'File "host_side/conversation.py"' in said
+    assert b'File "host_side/releases.py"' in said
+
+
+def test_it_ends_with_its_client() -> None:
+    with start() as process:
+        assert b'"hello"' in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b""
