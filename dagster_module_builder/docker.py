@@ -36,12 +36,21 @@ _FOREIGN = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
 
 @dataclass(frozen=True)
 class Service:
-    """One service's container, as Compose sees it; ``health`` is empty where nothing checks it."""
+    """One service's container, as Compose sees it.
+
+    Attributes:
+        name: The service's name.
+        state: What the engine says of the container.
+        health: Empty where nothing checks it.
+        exit_code: What it ended with, or 0.
+        ports: The ports of this machine that it publishes.
+    """
 
     name: str
     state: str
     health: str
     exit_code: int
+    ports: tuple[int, ...] = ()
 
     @property
     def is_well(self) -> bool:
@@ -159,13 +168,13 @@ def logs(root: Path, *, follow: bool = False, service: str | None = None) -> Non
 
 
 def restart(root: Path, service: str) -> None:
-    """Restart one service and wait until all are well.
+    """Restart one service and wait until it is well.
 
     Raises:
         ToolError: Docker is not there, or it did not start again.
     """
     _pass_through(root, "restart", "--no-deps", service)
-    _wait(root)
+    _wait(root, only=service)
 
 
 def services(root: Path) -> list[Service]:
@@ -181,8 +190,13 @@ def services(root: Path) -> list[Service]:
 
 
 def _service(entry: Mapping[str, Any]) -> Service:
+    ports = {int(one.get("PublishedPort") or 0) for one in entry.get("Publishers") or ()} - {0}
     return Service(
-        str(entry["Service"]), str(entry["State"]), str(entry.get("Health", "")), int(entry.get("ExitCode", 0))
+        str(entry["Service"]),
+        str(entry["State"]),
+        str(entry.get("Health", "")),
+        int(entry.get("ExitCode", 0)),
+        tuple(sorted(ports)),
     )
 
 
@@ -203,11 +217,11 @@ def need_daemon(root: Path) -> None:
     raise ToolError(f"Docker does not answer: start it ('sudo systemctl start docker'). Docker says:\n{said}")
 
 
-def _wait(root: Path) -> None:
+def _wait(root: Path, only: str | None = None) -> None:
     end = time.monotonic() + PATIENCE
     shown: dict[str, str] = {}
     while True:
-        found = services(root)
+        found = [service for service in services(root) if only in {None, service.name}]
         for service in found:
             if shown.get(service.name) != str(service):
                 shown[service.name] = str(service)

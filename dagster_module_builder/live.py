@@ -7,15 +7,21 @@ otherwise.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import docker, graphql
+import yaml
+
+from dagster_module_builder import docker, graphql, native
 from dagster_module_builder.errors import ToolError
-from dagster_module_builder.formats import compose, dockerfile
+from dagster_module_builder.facts import location_names
+from dagster_module_builder.formats import compose, dockerfile, workspace_yaml
 from dagster_module_builder.integrate import Outcome
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.native_environment import dev_url
 from dagster_module_builder.workspace import Workspace, read_workspace
 
 #: How long a location may take to load, in seconds.
@@ -23,23 +29,74 @@ LOAD_WAIT = 120.0
 #: How often the daemon reads the workspace file by itself, in seconds; a little more than Dagster's minute.
 DAEMON_READS_EVERY = 65.0
 
-DAEMON = "dagster_daemon"
+
+@dataclass(frozen=True)
+class Running:
+    """A Dagster that seems to run a workspace.
+
+    Attributes:
+        url: Where its webserver answers.
+        daemons: The Compose services that are its daemon, and nothing else.
+        is_native: Whether it is 'workspace.dev'.
+    """
+
+    url: str
+    daemons: tuple[str, ...] = ()
+    is_native: bool = False
 
 
-def url_of(workspace: Workspace) -> str:
-    """Return where the workspace's webserver is."""
-    return f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT') or 3000}"
+def find_running(workspace: Workspace) -> Running | None:
+    """Find the Dagster that runs a workspace: natively, at the port in its ``.env``, or at a port of its containers.
+
+    Returns:
+        None where none answers.
+    """
+    own = dev_url(workspace.root)
+    if own and graphql.is_up(own):
+        return Running(own, is_native=True)
+    containers = [one for one in _containers(workspace.root) if one.state == "running"]
+    first = f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT') or 3000}"
+    published = [f"http://127.0.0.1:{port}" for one in containers for port in one.ports]
+    url = next((url for url in dict.fromkeys([first, *published]) if graphql.is_up(url)), None)
+    return Running(url, tuple(one.name for one in containers if _is_daemon(workspace, one.name))) if url else None
 
 
-def tell_dagster(root: Path, outcome: Outcome) -> Iterator[str]:
-    """Have a running Dagster take the change in; yield what came of it. Silent where none runs."""
-    url = url_of(read_workspace(root))
-    if not outcome.plan.effective or not graphql.is_up(url):
+def _containers(root: Path) -> list[docker.Service]:
+    if shutil.which("docker") is None and shutil.which("docker-compose") is None:
+        return []
+    try:
+        return docker.services(root)
+    except ToolError:
+        return []
+
+
+def _is_daemon(workspace: Workspace, name: str) -> bool:
+    service = workspace.stack.services.get(name)
+    return service is not None and service.is_daemon
+
+
+def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iterator[str]:
+    """Have a running Dagster take a change in; yield what came of it. Silent where none runs.
+
+    Args:
+        root: The workspace's root.
+        outcome: The change.
+        started: Whether the containers were built and started after the change.
+    """
+    workspace = read_workspace(root)
+    running = find_running(workspace) if outcome.plan.effective else None
+    if running is None:
         return
-    graphql.reload_workspace(url)
-    yield from _states(url, [ModuleNames(name).snake for name in outcome.modules])
-    yield from _daemon(root, url)
-    if needs_up(outcome):
+    try:
+        if running.is_native:
+            native.prepare(root)
+        graphql.reload_workspace(running.url)
+        yield from _states(running.url, [ModuleNames(name).snake for name in outcome.modules], _locations(workspace))
+        yield from _daemon(root, running)
+    except ToolError as error:
+        # The change is made; only Dagster does not know it.
+        yield f"Warning: {error}"
+    if needs_up(outcome) and not started:
         yield "The image or the containers changed: run 'workspace.up' to build and start them."
 
 
@@ -48,14 +105,22 @@ def needs_up(outcome: Outcome) -> bool:
     return any(change.path.name in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
 
 
-def _states(url: str, names: Sequence[str]) -> Iterator[str]:
+def _locations(workspace: Workspace) -> set[str]:
+    data = yaml.load(workspace.files[workspace_yaml.NAME] or b"", Loader=yaml.CSafeLoader)
+    return set(location_names(data.get("load_from") if isinstance(data, dict) else None))
+
+
+def _states(url: str, names: Sequence[str], wanted: set[str]) -> Iterator[str]:
     end = time.monotonic() + LOAD_WAIT
     states = graphql.location_states(url)
     while graphql.LOADING in (states.get(name) for name in names) and time.monotonic() < end:
         time.sleep(0.5)
         states = graphql.location_states(url)
     for name in names:
-        if name not in states:
+        if (name in states) != (name in wanted):
+            has = "still has" if name in states else "does not have"
+            yield f"Warning: the Dagster at {url} {has} the location {name}: does it run another workspace?"
+        elif name not in states:
             yield f"Dagster: the location {name} is gone."
         elif states[name] is None:
             yield f"Dagster: the location {name} is loaded."
@@ -63,23 +128,21 @@ def _states(url: str, names: Sequence[str]) -> Iterator[str]:
             yield f"Warning: Dagster does not load the location {name}: {states[name]}"
 
 
-def _daemon(root: Path, url: str) -> Iterator[str]:
-    if DAEMON not in _containers(root):
+def _daemon(root: Path, running: Running) -> Iterator[str]:
+    if not running.daemons:
         # 'workspace.dev', whose daemon is part of it and cannot be restarted alone.
         yield "Its daemon reads the change within a minute; a run that is started before fails."
         return
-    running = graphql.runs_in_progress(url)
-    if running:
-        yield f"{len(running)} runs are in progress: waiting until the daemon has read the change…"
-        time.sleep(DAEMON_READS_EVERY)
-        yield "The daemon knows the change."
-    else:
-        docker.restart(root, DAEMON)
-        yield "The daemon was restarted, and knows the change."
-
-
-def _containers(root: Path) -> set[str]:
-    try:
-        return {service.name for service in docker.services(root) if service.state == "running"}
-    except ToolError:
-        return set()
+    read_by = time.monotonic() + DAEMON_READS_EVERY
+    runs = graphql.runs_in_progress(running.url)
+    if runs:
+        yield f"Runs in progress: {len(runs)}. Waiting until they end, or the daemon has read the change by itself…"
+    while runs and time.monotonic() < read_by:
+        time.sleep(1)
+        runs = graphql.runs_in_progress(running.url)
+    if runs:
+        yield "The daemon has read the change by itself."
+        return
+    for daemon in running.daemons:
+        docker.restart(root, daemon)
+    yield "The daemon was restarted, and knows the change."

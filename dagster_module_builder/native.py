@@ -22,6 +22,7 @@ from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
     FOLDER,
     Location,
+    announced,
     has_own_server,
     locations,
     own_environment,
@@ -98,7 +99,8 @@ def _native_entry(root: Path, location: Location) -> Mapping[str, Any]:
     }
 
 
-def _prepared(root: Path) -> tuple[Path, Path]:
+def prepare(root: Path) -> tuple[Path, Path]:
+    """Make or update the environments; return the shared one's Python, and the workspace file for native processes."""
     python = shared_environment(root)
     for location in locations(root):
         if location.own_server and location.module is not None:
@@ -122,10 +124,10 @@ def databases_down(root: Path) -> list[Database]:
 
 def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
     """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``."""
-    python, workspace = _prepared(root)
+    python, workspace = prepare(root)
     command = [str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
     process = subprocess.Popen(command, cwd=root / settings.SERVICES, env=process_environment(root))
-    with _passing_signals_to(process):
+    with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
         return process.wait()
 
 
@@ -152,7 +154,7 @@ def validate_definitions(root: Path) -> None:
     """
     if not locations(root):
         return
-    python, workspace = _prepared(root)
+    python, workspace = prepare(root)
     _validate(root, python, ["-w", str(workspace)])
 
 

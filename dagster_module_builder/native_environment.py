@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,11 @@ from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError
 from dagster_module_builder.names import ModuleNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 FOLDER = Path(".native")
 HOME = FOLDER / "home"
+_URL = FOLDER / "url"
 
 _MARK = ".made-from"
 _PACKAGES = ("dagster", "dagster-webserver")
@@ -155,3 +157,19 @@ def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> 
         "DAGSTER_STORAGE_DIR": environ.get("DAGSTER_STORAGE_DIR") or str(root / settings.DATA / "storage"),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+@contextmanager
+def announced(root: Path, url: str) -> Iterator[None]:
+    """Let other commands know where Dagster's page is while it runs natively."""
+    file = root / _URL
+    file.write_text(url)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def dev_url(root: Path) -> str | None:
+    """Return where Dagster's page is, or was when it ended without notice; None where it does not run natively."""
+    return _read(root / _URL)

@@ -27,6 +27,7 @@ DEFAULT_NETWORK = "default"
 _LOADS_CODE = re.compile(r"dagster-webserver|\bdagit\b|dagster-daemon|\bdagster\s+dev\b|\bdg\s+dev\b")
 _SERVES_CODE = re.compile(r"\bcode-server\s+start\b|\bapi\s+grpc\b")
 _OTHER_TOOL = re.compile(r"\b(?:dagster|dg)\s+[a-z]")
+_OTHER_LOADER = re.compile(r"dagster-webserver|\bdagit\b|\b(dagster|dg)\s+dev\b")
 _NAMED_FOR_LOADING = re.compile(r"webserver|dagit|daemon")
 _PROGRAMS = {"dagster-webserver", "dagit", "dagster-daemon", "dagster", "dg"}
 _DAGSTER = re.compile(r"dagster|dagit", re.IGNORECASE)
@@ -127,6 +128,14 @@ class Service:
     def loads_code(self) -> bool:
         """Whether its command loads every code location: a webserver, a daemon, or both."""
         return bool(_LOADS_CODE.search(self.command))
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether it is Dagster's daemon, and nothing that a page or a run would miss during a restart."""
+        command = self.command
+        if not self.is_known:
+            return self.seems_to_load_code and "daemon" in self.name
+        return "dagster-daemon" in command and not _OTHER_LOADER.search(command)
 
     @property
     def is_known(self) -> bool:

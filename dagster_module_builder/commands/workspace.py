@@ -301,9 +301,10 @@ def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:
 
     if outcome.dry_run:
         return
-    if start and outcome.plan.effective and live.needs_up(outcome):
+    started = start and bool(outcome.plan.effective) and live.needs_up(outcome)
+    if started:
         docker.up(root)
-    for line in live.tell_dagster(root, outcome):
+    for line in live.tell_dagster(root, outcome, started=started):
         console.say(line)
 
 

@@ -18,16 +18,38 @@ DAEMON_S = 90
 def test_a_module_leaves_without_a_restart(stack: Stack) -> None:
     stack.dagster.await_locations(*LOCATIONS)
     before = _shared_files(stack)
-    webserver = stack.started_at("dagster_webserver")
-    stack.command("workspace.remove", "weather")
+    webserver, daemon = stack.started_at("dagster_webserver"), stack.started_at("dagster_daemon")
+    said = stack.command("workspace.remove", "weather")
+    assert "Dagster: the location weather is gone." in said
+    assert "The daemon was restarted, and knows the change." in said
     stack.dagster.await_locations(*OTHERS["weather"])
     assert stack.started_at("dagster_webserver") == webserver
-    stack.command("workspace.add", "weather")
+    assert stack.started_at("dagster_daemon") != daemon
+    said = stack.command("workspace.add", "weather")
+    assert "Dagster: the location weather is loaded." in said
+    assert "run 'workspace.up'" in said
     stack.dagster.await_locations(*LOCATIONS)
     assert stack.started_at("dagster_webserver") == webserver
     assert _shared_files(stack) == before
     await_that(lambda: stack.dagster.unwell_daemons() == [], DAEMON_S, "all daemons well")
     stack.dagster.materialize("weather", within_s=DAEMON_S + 120)
+
+
+def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
+    stack.dagster.materialize("sales_report")
+    held = "BEGIN; LOCK TABLE penguin_summary IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20)"
+    client = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "{held}"'
+    stack.inside("sales_report_db", "sh", "-c", f"{client} >/dev/null 2>&1 &")
+    run = stack.dagster.launch("sales_report")
+    await_that(lambda: stack.dagster.status(run) == "STARTED", 60, "the run started")
+    daemon = stack.started_at("dagster_daemon")
+    said = stack.command("workspace.remove", "weather")
+    assert "Runs in progress: 1. Waiting" in said
+    assert stack.dagster.status(run) == "SUCCESS"
+    assert "The daemon was restarted, and knows the change." in said
+    assert stack.started_at("dagster_daemon") != daemon
+    stack.command("workspace.add", "weather")
+    stack.dagster.await_locations(*LOCATIONS)
 
 
 def test_data_outlives_a_module_until_it_is_deleted(stack: Stack) -> None:
@@ -59,8 +81,9 @@ def test_deleting_data_needs_a_yes(stack: Stack) -> None:
 
 
 def _bring_back(stack: Stack, module: str) -> None:
-    stack.command("workspace.add", module)
-    stack.command("workspace.up")
+    said = stack.command("workspace.add", module, "--up")
+    assert f"Dagster: the location {module.replace('-', '_')} is loaded." in said
+    assert "run 'workspace.up'" not in said
     stack.dagster.await_locations(*LOCATIONS)
 
 

@@ -1,0 +1,74 @@
+"""A Dagster that runs natively learns of changes at once, and its answer is passed on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder import graphql
+from tests import needs
+from tests.cli.conftest import PROGRAM, Terminal
+from tests.e2e.stack import free_port
+
+pytestmark = [pytest.mark.dagster, pytest.mark.slow]
+
+SMALL = ("--starter", "empty", "--governance", "quick", "--database", "none")
+
+
+@contextmanager
+def dev(terminal: Terminal, port: int) -> Iterator[str]:
+    """Run ``workspace.dev``, and end it as Ctrl-C does."""
+    line = [str(PROGRAM), "workspace.dev", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(
+        line, env=terminal.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    ) as process:
+        try:
+            end = time.monotonic() + 240
+            while not graphql.is_up(url):
+                assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
+                assert time.monotonic() < end
+                time.sleep(0.3)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=120)
+
+
+def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path) -> None:
+    needs.registry()
+    workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    for name in ("first", "second", "broken"):
+        workspace.done("new", name, *SMALL)
+    workspace.done("workspace.add", "first", "--no-check")
+    code = workspace.root / "projects/broken/src/broken_dagster/definitions.py"
+    code.write_text(code.read_text() + "raise RuntimeError('broken on purpose')\n")
+    port = free_port()
+    with dev(workspace, port) as url:
+        said = workspace.done("workspace.add", "second", "--no-check")
+        assert "Dagster: the location second is loaded." in said
+        assert "Its daemon reads the change within a minute" in said
+        assert graphql.location_states(url) == {"first": None, "second": None}
+
+        said = workspace.done("workspace.add", "broken", "--no-check")
+        assert "Warning: Dagster does not load the location broken" in said
+        assert "broken on purpose" in said
+        said = workspace.done("workspace.remove", "broken")
+        assert "Dagster: the location broken is gone." in said
+
+        other = Terminal(
+            tmp_path / "other", {**workspace.environment, "DAGSTER_WORKSPACE": str(tmp_path / "other")}, tmp_path
+        )
+        other.done("workspace.init", "--port", str(port))
+        other.done("new", "stranger", *SMALL)
+        said = other.done("workspace.add", "stranger", "--no-check")
+        assert f"the Dagster at {url} does not have the location stranger: does it run another workspace?" in said
+        assert graphql.location_states(url) == {"first": None, "second": None}
+    assert "Dagster" not in workspace.done("workspace.remove", "second").partition("\n")[2]
