@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +17,19 @@ from dagster_module_builder.errors import BuilderError, UsageError
 from dagster_module_builder.settings import workspace_root
 
 INTERRUPTED = 130
+
+
+class EndedError(KeyboardInterrupt):
+    """The program was asked to end by a signal other than Ctrl-C: it cleans up in the same way."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    raise EndedError(number)
+
 
 ROOT_HELP = "The workspace's root folder (default: $DAGSTER_WORKSPACE, else ~/workspace)."
 JSON_HELP = "Print JSON on stdout."
@@ -39,10 +53,16 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
         def run(context: Any, *args: Any, **flags: Any) -> Any:
             if _HELP_FLAGS.intersection(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 show_help(name)
+            # A kill, and a terminal that is closed, take back what is half done, as Ctrl-C does.
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _end)
             try:
                 return body(context, *args, **flags)
             except BuilderError as error:
                 raise Exit(f"Error: {error}", error.exit_code) from None
+            except EndedError as error:
+                raise Exit("Interrupted.", 128 + error.number) from None
             except KeyboardInterrupt:
                 raise Exit("Interrupted.", INTERRUPTED) from None
             except BrokenPipeError:

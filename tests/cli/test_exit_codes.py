@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -63,18 +62,51 @@ def test_no_module_can_be_called_like_a_task() -> None:
     assert all(problem_with_name(name) for name in names)
 
 
-def test_an_interrupt_is_130_and_leaves_nothing(workspace: Terminal) -> None:
+#: Python runs a file of this name first: the hook that it is told says that it has begun, and goes no further.
+HOLD_A_HOOK = r"""
+import os, pathlib, time
+script = pathlib.Path("/proc/self/cmdline").read_text().split("\0")[1]
+# Cookiecutter renders some of them into files with names of its own.
+if os.path.isfile(script) and os.environ["HELD_HOOK"] in script + pathlib.Path(script).read_text():
+    pathlib.Path(os.environ["HELD_BY"]).write_text(str(os.getpid()))
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
+@pytest.mark.parametrize("hook", ["pre_prompt", "cookiecutter_run", "before_generation", "after_generation"])
+def test_an_interrupt_in_any_hook_leaves_nothing(
+    workspace: Terminal, tmp_path: Path, hook: str, stop: signal.Signals
+) -> None:
     before = sorted((workspace.root / "projects").iterdir())
+    for folder in ("tmp", "first"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "first/sitecustomize.py").write_text(HOLD_A_HOOK)
+    held = tmp_path / "held"
+    environment = {"PYTHONPATH": str(tmp_path / "first"), "HELD_HOOK": hook, "HELD_BY": str(held)}
     with subprocess.Popen(
-        [PROGRAM, "new", "sales"], env=workspace.environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        [PROGRAM, "new", "sales"],
+        env={**workspace.environment, **environment, "TMPDIR": str(tmp_path / "tmp")},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
-        while len(list((workspace.root / "projects").iterdir())) == len(before):
+        while not (held.is_file() and held.read_text()):
             assert process.poll() is None
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.01)
+        process.send_signal(stop)
         _, said = process.communicate(timeout=30)
-    assert (process.returncode, said.decode().splitlines()[-1]) == (130, "Interrupted.")
+    assert (process.returncode, said.decode().splitlines()[-1]) == (128 + stop, "Interrupted.")
     assert sorted((workspace.root / "projects").iterdir()) == before
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert not _works(int(held.read_text()))
+
+
+def _works(process: int) -> bool:
+    """Tell whether a process is there, and not only waits for whoever inherited it to notice its end."""
+    try:
+        return "State:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_listing_the_tasks_imports_nothing_heavy(terminal: Terminal) -> None:
