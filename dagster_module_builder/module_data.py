@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,8 @@ def data_of(root: Path, name: str) -> ModuleData:
     entry = workspace.registry.find(Path(name).name)
     if entry is None:
         raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
-    bodies = bodies_of(workspace, entry.marker)
-    services = yaml.safe_load(b"\n".join(bodies.get((compose.NAME, ("services",)), ()))) or {}
-    keys = list(yaml.safe_load(b"\n".join(bodies.get((compose.NAME, ("volumes",)), ()))) or {})
+    services = _services_of(workspace, entry.marker)
+    keys = list(yaml.safe_load(b"\n".join(_bodies(workspace, entry.marker, "volumes"))) or {})
     project = workspace.own_env.get("COMPOSE_PROJECT_NAME", "")
     in_docker = bool(project) and shutil.which("docker") is not None
     return ModuleData(
@@ -77,24 +76,49 @@ def data_of(root: Path, name: str) -> ModuleData:
     )
 
 
+def _bodies(workspace: Workspace, marker: str, section: str) -> Iterable[bytes]:
+    return bodies_of(workspace, marker).get((compose.NAME, (section,)), ())
+
+
+def _services_of(workspace: Workspace, marker: str) -> dict[str, dict[str, object]]:
+    return yaml.safe_load(b"\n".join(_bodies(workspace, marker, "services"))) or {}
+
+
 def _folders(workspace: Workspace, marker: str, services: dict[str, dict[str, object]]) -> Iterator[Path]:
-    """Yield the module's folders inside the workspace: its stored assets, and what its services bind."""
+    """Yield the module's folders inside the workspace: its stored assets, and what its services alone may write."""
     stored = workspace.root / settings.DATA / "storage" / marker
     if stored.is_dir():
         yield stored
-    data = (workspace.root / settings.DATA).resolve()
+    others = [one for entry in workspace.registry.entries if entry.marker != marker
+              for one in _bound(workspace, _services_of(workspace, entry.marker))]  # fmt: skip
+    own = {str(name): dict(service.data) for name, service in workspace.stack.services.items()}
+    kept = {*_structure(workspace.root), *others, *_bound(workspace, own)}
+    for path in dict.fromkeys(_bound(workspace, services)):
+        inside = path.is_dir() and path.is_relative_to(workspace.root.resolve()) and path != stored.resolve()
+        if inside and not any(path == one or one.is_relative_to(path) for one in kept):
+            yield path
+
+
+def _structure(root: Path) -> Iterator[Path]:
+    """Yield the workspace's own folders and those of its projects, which are nobody's data."""
+    for path in (settings.REGISTRY, settings.SERVICES, settings.DATA, settings.PROJECTS):
+        yield (root / path).resolve()
+    for project in (root / settings.PROJECTS).iterdir():
+        yield (project / settings.FRAGMENTS).resolve()
+
+
+def _bound(workspace: Workspace, services: Mapping[str, Mapping[str, object]]) -> Iterator[Path]:
+    """Yield the folders of this machine that services may write into."""
     for service in services.values():
-        for path in _bound(service, workspace.root / settings.SERVICES):
-            if path.is_dir() and path != data and path.is_relative_to(data):
-                yield path
-
-
-def _bound(service: dict[str, object], folder: Path) -> Iterator[Path]:
-    volumes = service.get("volumes")
-    for volume in volumes if isinstance(volumes, Sequence) else ():
-        source = volume.get("source") if isinstance(volume, dict) else str(volume).split(":")[0]
-        if isinstance(source, str) and source.startswith((".", "/")):
-            yield (folder / source).resolve()
+        volumes = service.get("volumes")
+        for volume in volumes if isinstance(volumes, list) else ():
+            source, _, rest = (
+                (volume.get("source"), "", "ro" if volume.get("read_only") else "")
+                if isinstance(volume, dict)
+                else str(volume).partition(":")
+            )
+            if isinstance(source, str) and source.startswith((".", "/")) and not rest.endswith("ro"):
+                yield (workspace.root / settings.SERVICES / source).resolve()
 
 
 def delete(data: ModuleData) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.cli.conftest import Terminal, everything_in
 
 
@@ -40,6 +41,48 @@ def test_add_and_remove_give_back_every_byte(sales: Terminal) -> None:
     removed = sales.done("workspace.remove", "sales-report")
     assert re.search(r"changed services/dagster/docker-compose.yml +-\d+", removed)
     assert sales.shared_files() == before
+
+
+@pytest.fixture
+def without_docker(sales: Terminal, tmp_path: Path) -> Terminal:
+    """The same, where no Docker was ever installed: there are no volumes to look for."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "git").symlink_to(needs.program("git"))
+    sales.environment["PATH"] = str(programs)
+    return sales
+
+
+def test_data_is_deleted_only_with_a_yes_and_only_the_modules_own(without_docker: Terminal) -> None:
+    sales = without_docker
+    fragment = sales.root / "projects/sales-report/workspace/local/docker-compose.yml"
+    volume = "      - sales_report_db_data:/var/lib/postgresql/data\n"
+    exports = volume + "      - ../../exports/sales:/exports\n      - ../../shared:/shared\n      - ../../in:/in:ro\n"
+    fragment.write_text(fragment.read_text().replace(volume, exports))
+    sales.done("new", "other", "--database", "postgresql", "--governance", "quick")
+    neighbour = sales.root / "projects/other/workspace/local/docker-compose.yml"
+    neighbour.write_text(
+        neighbour.read_text().replace("    volumes:\n", "    volumes:\n      - ../../shared:/shared\n")
+    )
+    for name in ("sales-report", "other"):
+        sales.done("workspace.add", name, "--no-check")
+    for folder in ("exports/sales", "shared", "in", "data/storage/sales_report", "data/storage/other"):
+        (sales.root / folder).mkdir(parents=True)
+        (sales.root / folder / "rows").write_text("precious")
+    before = everything_in(sales.root)
+    said = sales.refused("workspace.remove", "sales-report", "--delete-data")
+    doomed = {str(sales.root / "exports/sales"), str(sales.root / "data/storage/sales_report")}
+    assert set(re.findall(r"the folder (\S+)$", said, re.MULTILINE)) == doomed
+    assert "--yes" in said
+    assert everything_in(sales.root) == before
+    sales.done("workspace.remove", "sales-report", "--delete-data", "--yes", "--dry-run")
+    assert everything_in(sales.root) == before
+
+    said = sales.done("workspace.remove", "sales-report", "--delete-data", "--yes")
+    assert set(re.findall(r"deleted the folder (\S+)$", said, re.MULTILINE)) == doomed
+    kept = [folder for folder in ("exports/sales", "shared", "in", "data/storage/sales_report", "data/storage/other")
+            if (sales.root / folder / "rows").exists()]  # fmt: skip
+    assert kept == ["shared", "in", "data/storage/other"]
 
 
 def test_add_takes_a_path_too(sales: Terminal) -> None:
