@@ -1,4 +1,4 @@
-"""Changes of what runs that bring no new release: back to an old one, other settings, or none at all."""
+"""Changes of what runs that bring no new release: back to an old one, or other settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.host_files import Location
-from dagster_module_builder.host_run import HostRun, Progress, holder
-from dagster_module_builder.rollout import HostOutcome, Rollout, targets_of
+from dagster_module_builder.host_run import HostRun, holder
+from dagster_module_builder.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 
 #: Releases that stay, where a change is no reason to remove any.
 _ALL = 1 << 20
@@ -36,8 +36,7 @@ class Chosen:
 class Rechoosing(Rollout):
     """Another release, or other settings, of those that are on the hosts already."""
 
-    wait: float = 0.0
-    force: bool = False
+    manner: Manner = ALL_AT_ONCE
     taken: dict[str, list[Chosen]] = field(default_factory=dict)
 
     def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
@@ -47,11 +46,11 @@ class Rechoosing(Rollout):
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and find out what each module is to have."""
         modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(), self.wait)
+        run.look(modules, (), holder(), self.manner.wait)
         run.refuse_unready()
         run.begun += modules
         self.taken[str(run.target)] = [self.choose(run, one) for one in run.target.deployments]
-        run.plan(self.locations(run), force=self.force)
+        run.plan(self.locations(run), force=self.manner.force)
         run.tell("verified")
 
     def locations(self, run: HostRun) -> list[Location]:
@@ -62,7 +61,9 @@ class Rechoosing(Rollout):
     def switch(self, run: HostRun) -> None:
         """Switch a host."""
         put = self.locations(run)
-        run.switch(run.plan(put, force=self.force), [self.request(one) for one in self.taken[str(run.target)]], put)
+        run.switch(
+            run.plan(put, force=self.manner.force), [self.request(one) for one in self.taken[str(run.target)]], put
+        )
 
     def request(self, chosen: Chosen) -> dict[str, Any]:
         """Return what the host is told of one module."""
@@ -135,75 +136,21 @@ class NewSettings(Rechoosing):
         return {**super().request(chosen), "env": base64.b64encode(chosen.env).decode()}
 
 
-@dataclass
-class Removing(Rollout):
-    """Modules on their way off their hosts."""
-
-    wait: float = 0.0
-    force: bool = False
-
-    action = "remove"
-
-    def prepare(self, run: HostRun) -> None:
-        """Take the lock, and see whether the blocks can be taken out."""
-        modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(), self.wait)
-        run.refuse_unready()
-        run.begun += modules
-        run.plan([], [one.names for one in run.target.deployments], force=self.force)
-
-    def switch(self, run: HostRun) -> None:
-        """Have Dagster let the modules go."""
-        names = [one.names for one in run.target.deployments]
-        run.switch(run.plan([], names, force=self.force), [], [], [one.snake for one in names])
-
-    def keep(self, run: HostRun) -> HostOutcome:
-        """Remove what is left of them."""
-        for one in run.target.deployments:
-            run.conversation.ask("remove", module=one.names.name, log={**holder(), "action": self.action})
-        run.settle(is_new=False, wait=False)
-        return HostOutcome(str(run.target), {}, tuple(run.notes))
-
-
 def roll_back(
-    deployments: Sequence[Deployment],
-    release: str | None = None,
-    hosts: Sequence[str] = (),
-    *,
-    wait: float = 0.0,
-    force: bool = False,
-    progress: Progress = lambda *_: None,
+    deployments: Sequence[Deployment], release: str | None = None, manner: Manner = ALL_AT_ONCE
 ) -> list[HostOutcome]:
     """Go back to the release before, or to a certain one, with its environment and its settings.
 
     What a release did to a database is not undone.
     """
-    targets = targets_of(deployments, hosts)
-    return RollingBack(targets, progress, release=release, wait=wait, force=force).carry_out()
+    return RollingBack(
+        targets_of(deployments, manner.hosts), manner.progress, manner=manner, release=release
+    ).carry_out()
 
 
-def change_settings(
-    deployments: Sequence[Deployment],
-    hosts: Sequence[str] = (),
-    *,
-    wait: float = 0.0,
-    force: bool = False,
-    progress: Progress = lambda *_: None,
-) -> list[HostOutcome]:
+def change_settings(deployments: Sequence[Deployment], manner: Manner = ALL_AT_ONCE) -> list[HostOutcome]:
     """Give the releases that run the settings of ``.env.deploy``."""
-    return NewSettings(targets_of(deployments, hosts), progress, wait=wait, force=force).carry_out()
-
-
-def remove(
-    deployments: Sequence[Deployment],
-    hosts: Sequence[str] = (),
-    *,
-    wait: float = 0.0,
-    force: bool = False,
-    progress: Progress = lambda *_: None,
-) -> list[HostOutcome]:
-    """Take modules off their hosts: blocks, releases, environments and settings. What they stored stays."""
-    return Removing(targets_of(deployments, hosts), progress, wait=wait, force=force).carry_out()
+    return NewSettings(targets_of(deployments, manner.hosts), manner.progress, manner=manner).carry_out()
 
 
 def settings_differ(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, list[str]]:

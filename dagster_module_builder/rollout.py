@@ -16,6 +16,26 @@ from dagster_module_builder.host_run import HostRun, Progress, Target, holder
 AT_ONCE = 32
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How a change of what is on the hosts is made.
+
+    Attributes:
+        hosts: Only on these; on all of them when empty.
+        wait: How many seconds to wait for another deployer.
+        force: Replace blocks on the host that somebody edited.
+        progress: Told which step each host is in.
+    """
+
+    hosts: Sequence[str] = ()
+    wait: float = 0.0
+    force: bool = False
+    progress: Progress = lambda *_: None
+
+
+ALL_AT_ONCE = Manner()
+
+
 class DeployError(BuilderError):
     """A change failed on some host, and every host has what it had before."""
 

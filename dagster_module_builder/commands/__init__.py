@@ -5,9 +5,9 @@ from __future__ import annotations
 from invoke.collection import Collection
 
 from dagster_module_builder.commands.audit import audit
+from dagster_module_builder.commands.configure_deployment import configure_deployment
 from dagster_module_builder.commands.demo import demo
 from dagster_module_builder.commands.deploy import collection as deploy_collection
-from dagster_module_builder.commands.deploy import configure_deployment
 from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS

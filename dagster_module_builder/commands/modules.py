@@ -6,7 +6,7 @@ from invoke.context import Context
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
-from dagster_module_builder.commands.deploy import configure_deployment
+from dagster_module_builder.commands.configure_deployment import configure_deployment
 from dagster_module_builder.commands.workspace import add
 
 _LATER = ("yes", "no", "later")

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
-from invoke.collection import Collection
 from invoke.parser import Parser
 
-from dagster_module_builder.commands import deploy, namespace
+from dagster_module_builder.commands import namespace
 from tests.cli.conftest import Terminal
 
 SKILL = Path(__file__).parents[2] / "skills/dagster-module-builder/SKILL.md"
 PROGRAM = "dagster-module-builder"
-#: Runs the tasks of deployments, too.
-WITH_DEPLOY = """
-from dagster_module_builder.commands import deploy, namespace
-from dagster_module_builder.program import program
-
-if "deploy" not in namespace.collections:
-    namespace.add_task(deploy.configure_deployment)
-    namespace.add_collection(deploy.collection())
-program().run()
-"""
 #: These speak to hosts.
 REMOTE = {"deploy", "deploy.check", "deploy.status"}
 
@@ -40,23 +28,11 @@ def mentioned(text: str) -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(rf"`{PROGRAM} ([^`]*)`", text)]
 
 
-def all_tasks() -> Collection:
-    whole = Collection()
-    for name, task in namespace.tasks.items():
-        whole.add_task(task, name)
-    for name, collection in namespace.collections.items():
-        whole.add_collection(collection, name)
-    if "deploy" not in namespace.collections:
-        whole.add_task(deploy.configure_deployment)
-        whole.add_collection(deploy.collection())
-    return whole
-
-
 @pytest.mark.parametrize("line", [*commands(SKILL.read_text()), *mentioned(SKILL.read_text())], ids=" ".join)
 def test_the_program_takes_every_command_line(line: list[str]) -> None:
     if "--all" in line:  # What a task takes in place of a name is decided when the program starts.
         line = [line[0], "--name", "stock", *line[1:]]
-    contexts = all_tasks().to_contexts()
+    contexts = namespace.to_contexts()
     (parsed,) = Parser(contexts).parse_argv(line)
     assert line[0] in {parsed.name, *parsed.aliases}
 
@@ -74,6 +50,6 @@ def test_the_commands_work_one_after_the_other(terminal: Terminal) -> None:
     for line in commands(SKILL.read_text()):
         if line[0] in REMOTE:
             continue
-        done = terminal.run(*line, program=(sys.executable, "-c", WITH_DEPLOY))
+        done = terminal.run(*line)
         assert done.returncode == 0 or (done.returncode == 1 and " ".join(line) in FINDS), f"{line}\n{done.stderr}"
         assert "Traceback" not in done.stderr

@@ -11,22 +11,13 @@ from pathlib import Path
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_module, set_value
 
-REPOSITORY = Path(__file__).parents[2]
-#: The namespace's own tasks, whichever of them are registered with the program.
-PROGRAM = """
-from invoke.collection import Collection
-from dagster_module_builder.commands import deploy
-from dagster_module_builder.program import BuilderProgram
-namespace = Collection(deploy.configure_deployment)
-namespace.add_collection(deploy.collection())
-BuilderProgram(name="x", binary="x", namespace=namespace, version="0").run()
-"""
+PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
 
 
 def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200"}
+    environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "COLUMNS": "200"}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
+        [PROGRAM, *arguments],
         env=environ, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 

@@ -14,7 +14,8 @@ from dagster_module_builder.deploy import Options, deploy
 from dagster_module_builder.deploy_setup import set_up
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.rollback import remove, roll_back
+from dagster_module_builder.removal import remove
+from dagster_module_builder.rollback import roll_back
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module, set_value

@@ -10,7 +10,8 @@ import pytest
 from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
-from dagster_module_builder.rollback import change_settings, remove, roll_back
+from dagster_module_builder.removal import remove
+from dagster_module_builder.rollback import change_settings, roll_back
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 

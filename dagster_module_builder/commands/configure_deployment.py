@@ -1,0 +1,126 @@
+"""``configure-deployment``: how a module gets to a client's hosts."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from dagster_module_builder.commands import console
+from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
+from dagster_module_builder.errors import UsageError
+
+if TYPE_CHECKING:
+    from dagster_module_builder.templates import Answer, Question, Questionnaire
+
+
+@command(
+    "configure-deployment",
+    help={
+        "module": "The module's name, or the path of its folder.",
+        "root": ROOT_HELP,
+        "deployment": "The deployment's name.",
+        "client": "The client's name, as people write it.",
+        "hosts": "Its hosts, with commas between them: host or host:port.",
+        "user": "The user on the hosts (default: as SSH is configured).",
+        "base-path": "The folder on the hosts.",
+        "strategy": "How releases get there: a folder in deploy_strategies/.",
+        "set": "An answer to any question of the strategy: NAME=VALUE; may be given several times.",
+        "no-input": "Take the defaults instead of asking.",
+    },
+    iterable=["set"],
+    auto_shortflags=False,
+)
+def configure_deployment(
+    _context: Context,
+    module: str,
+    root: str | None = None,
+    deployment: str | None = None,
+    client: str | None = None,
+    hosts: str | None = None,
+    user: str | None = None,
+    base_path: str | None = None,
+    strategy: str | None = None,
+    set: Sequence[str] | None = None,  # noqa: A002 - the flag's name
+    no_input: bool = False,
+) -> None:
+    """Say how a module gets to a client's hosts."""
+    from dagster_module_builder import configure_deployment as use_case  # noqa: PLC0415
+    from dagster_module_builder.module import locate  # noqa: PLC0415
+
+    where = root_of(root)
+    folder = locate(where, module)
+    given = {"deployment": deployment, "client": client, "hosts": hosts, "user": user, "base_path": base_path}
+    answers: dict[str, Answer] = {
+        **{key: value for key, value in given.items() if value is not None},
+        **_settings(set or ()),
+    }
+    asks = console.interactive() and not no_input
+    chosen = strategy or _ask_strategy(use_case.strategies(), asks=asks)
+    questions = use_case.questionnaire(chosen)
+    _refuse_unknown(questions, answers)
+    detected = use_case.detected(where, folder, chosen)
+    if asks:
+        answers = _asked(questions, detected, answers)
+    missing = [name for name in ("deployment", "client", "hosts") if name not in answers]
+    if missing:
+        raise UsageError(f"Nobody is there to be asked: give {', '.join(f'--{name}' for name in missing)}.")
+    made = use_case.configure(where, folder, chosen, _typed(questions, answers))
+    console.say(f"Made {made.folder}")
+    for path in made.files:
+        console.say(f"  made    {path.relative_to(made.folder)}")
+    if made.empty:
+        console.tell(f"Fill in {', '.join(made.empty)} in {made.folder / '.env.deploy'}.")
+    name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
+    console.say_next(
+        [
+            (f"deploy.trust {name}{suffix}", "pin the hosts' keys"),
+            (f"deploy.setup {name}{suffix}", "prepare the hosts"),
+            (f"deploy {name}{suffix} --dry-run", "see what would happen"),
+        ]
+    )
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Answer]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(f"--set {pair}: write NAME=VALUE.")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _ask_strategy(names: Sequence[str], *, asks: bool) -> str:
+    if not asks:
+        raise UsageError(f"Nobody is there to be asked: give --strategy ({', '.join(names)}).")
+    from cookiecutter.prompt import read_user_choice  # noqa: PLC0415
+
+    prompts = {"strategy": {"__prompt__": "How releases get to the hosts"}}
+    return str(read_user_choice("strategy", list(names), prompts))
+
+
+def _refuse_unknown(questions: Questionnaire, answers: Mapping[str, Answer]) -> None:
+    known = {question.name for question in questions}
+    for name in answers:
+        if name not in known:
+            raise UsageError(
+                f"{name!r} is no question of {questions.folder.name}: there are {', '.join(sorted(known))}."
+            )
+
+
+def _asked(questions: Questionnaire, detected: Mapping[str, Answer], given: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Ask what neither a flag nor the module answers."""
+    answers: dict[str, Answer] = {**detected, **given}
+    for question in questions:
+        if question.name not in answers:
+            answers[question.name] = questions.ask(question, answers)
+    return answers
+
+
+def _typed(questions: Questionnaire, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Give yes-or-no questions a yes or a no."""
+    kinds: dict[str, Question] = {question.name: question for question in questions}
+    return {
+        name: str(answer).lower() in {"y", "yes", "true", "1"} if isinstance(kinds[name].default, bool) else answer
+        for name, answer in answers.items()
+    }

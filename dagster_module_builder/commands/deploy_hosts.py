@@ -1,0 +1,92 @@
+"""The tasks of ``deploy`` that are about the hosts themselves: keys, tools, locks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from invoke.exceptions import Exit
+
+from dagster_module_builder.commands import console
+from dagster_module_builder.commands.base import JSON_HELP, YES_HELP
+from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors, show
+from dagster_module_builder.commands.steps_table import StepsTable
+
+
+@deployment_task(
+    "deploy.trust",
+    {"fingerprint": "Pin the key with this fingerprint (SHA256:…) without asking; may be given several times."},
+    iterable=["fingerprint"],
+)
+def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
+    """Show the hosts' keys, and pin those that you confirm."""
+    from dagster_module_builder.trust import Shown, shown_keys  # noqa: PLC0415
+    from dagster_module_builder.trust import trust as pin  # noqa: PLC0415
+
+    def confirm(one: Shown) -> bool:
+        if one.has_changed:
+            console.tell(f"{one.host} shows OTHER keys than those pinned. Find out why before you go on.")
+        return console.confirmed(f"Pin these keys for {one.host}?", yes=False)
+
+    for deployment in chosen.deployments:
+        shown = shown_keys(deployment, chosen.hosts)
+        for one in shown:
+            for kind, value in one.fingerprints.items():
+                console.tell(f"{one.host}  {kind}  {value}{'  (pinned)' if one.is_pinned else ''}")
+        pinned = pin(deployment, shown, confirm, fingerprint or ())
+        for one in pinned:
+            console.say(f"pinned {len(one.keys)} keys of {one.host} in {deployment.known_hosts}")
+        if pinned and any(
+            host.address not in [one.host for one in shown] for host in deployment.hosts if not chosen.hosts
+        ):
+            console.tell("Now the hosts behind: run the same command again.")
+
+
+@deployment_task("deploy.setup", {"start": "Build and start Dagster's containers where there is no Dagster yet."})
+def setup(chosen: Chosen, start: bool = False) -> None:
+    """Prepare hosts for their first deployment; where that is done, change nothing."""
+    from dagster_module_builder.deploy_setup import set_up  # noqa: PLC0415
+
+    with StepsTable() as table:
+        found = set_up(chosen.deployments, chosen.hosts, start=start, progress=table.update)
+    show(found, _say_setup, as_json=False)
+
+
+def _say_setup(found: Mapping[str, Any]) -> None:
+    console.say(f"{found['host']}: {'prepared' if found['made'] else 'was prepared before'}")
+    for path in found["files"]:
+        console.say(f"  made    {path}")
+    for note in found["notes"]:
+        console.tell(f"  {note}")
+
+
+@deployment_task("deploy.check", {"json": JSON_HELP})
+def check(chosen: Chosen, json: bool = False) -> None:
+    """Find everything that would be in a deployment's way; change nothing."""
+    from dagster_module_builder.deploy_status import check as look  # noqa: PLC0415
+
+    found = look(chosen.deployments, chosen.hosts)
+    if json:
+        console.say_json(found)
+    for one in [] if json else found:
+        count = len(one["problems"])
+        console.say(f"{one['host']}: {f'{count} problems' if count else 'ready'}")
+        for problem in one["problems"]:
+            console.say(f"  {problem}")
+    if any(one["problems"] for one in found):
+        raise Exit(code=1)
+
+
+@deployment_task("deploy.unlock", {"yes": YES_HELP})
+def unlock(chosen: Chosen, yes: bool = False) -> None:
+    """End a deployment that hangs; what it had half done is undone."""
+    from dagster_module_builder.deploy_status import unlock as end  # noqa: PLC0415
+
+    if not console.confirmed(f"End whoever is deploying {chosen.name!r} now?", yes=yes):
+        raise Exit("Nothing was changed.", 1)
+    found = end(chosen.deployments, chosen.hosts)
+    for one in found:
+        held = one.get("held")
+        said = one.get("error") or (f"ended {held.get('who')}, since {held.get('since')}" if held else "nobody held it")
+        console.say(f"{one['host']}: {said}")
+    exit_on_errors(found)
