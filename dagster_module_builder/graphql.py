@@ -18,7 +18,7 @@ query {
       locationEntries {
         name
         loadStatus
-        locationOrLoadError { __typename ... on PythonError { message } }
+        locationOrLoadError { __typename ... on PythonError { message causes { message } } }
       }
     }
   }
@@ -43,7 +43,9 @@ mutation ($name: String!) {
     ... on ReloadNotSupported { message }
     ... on RepositoryLocationNotFound { message }
     ... on PythonError { message }
-    ... on WorkspaceLocationEntry { locationOrLoadError { __typename ... on PythonError { message } } }
+    ... on WorkspaceLocationEntry {
+      locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+    }
   }
 }
 """
@@ -85,7 +87,10 @@ def _state(entry: dict[str, Any]) -> str | None:
     found = entry["locationOrLoadError"]
     if entry["loadStatus"] == "LOADING" or found is None:
         return LOADING
-    return str(found["message"]) if found["__typename"] == "PythonError" else None
+    if found["__typename"] != "PythonError":
+        return None
+    # Dagster's own error says that code did not load; what it was caused by says why.
+    return " ".join(str(error["message"]).strip() for error in [found, *found["causes"][-1:]])
 
 
 def reload_workspace(url: str) -> None:

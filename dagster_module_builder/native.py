@@ -125,7 +125,11 @@ def databases_down(root: Path) -> list[Database]:
 def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
     """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``."""
     python, workspace = prepare(root)
-    command = [str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port)]
+    command = [
+        str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port),
+        # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
+        "--use-legacy-code-server-behavior",
+    ]  # fmt: skip
     process = subprocess.Popen(command, cwd=root / settings.SERVICES, env=process_environment(root))
     with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
         return process.wait()
