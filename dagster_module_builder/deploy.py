@@ -15,11 +15,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from dagster_module_builder import host_database, settings
 from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.formats import env_file
+from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.host_files import Location
 from dagster_module_builder.host_run import HostRun, Progress, Release, holder
+from dagster_module_builder.release import Staged
 from dagster_module_builder.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 
@@ -67,8 +69,8 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     lacking = [name for name in strategy.tools_here if shutil.which(name) is None]
     if lacking:
         raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
-    env = deployment.env_text()
-    if complete and (problems := lacking_settings(deployment, env_file.values(env))):
+    given = deployment.env_text()
+    if complete and (problems := lacking_settings(deployment, env_file.values(given))):
         raise RefusedError("\n".join(problems))
     staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)
     package = f"{deployment.source}/{deployment.names.package}/definitions.py"
@@ -76,7 +78,17 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
         raise RefusedError(f"{deployment.module}: there is no {package} to deploy.")
     requirements = _requirements(deployment, staged.read("pyproject.toml"))
     constraints = (staged.read("constraints.txt") or b"").decode()
-    return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints)
+    database = _database(deployment, staged, given)
+    env = host_database.settings(given, database, deployment.names)
+    return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints, database)
+
+
+def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, Any] | None:
+    """Return the module's database where it is to be a service beside the host's Dagster."""
+    if deployment.kind != "compose":
+        return None
+    fragment = staged.read(f"{settings.FRAGMENTS}/{compose.NAME}")
+    return host_database.database_of(fragment, deployment.names, deployment.dagster_folder, env)
 
 
 def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
@@ -117,7 +129,8 @@ class Deploying(Rollout):
 
     def locations(self, run: HostRun) -> list[Location]:
         """Return what a host's Dagster is to be told."""
-        return [run.location(one.deployment, one.identity, one.environment, one.env) for one in self.releases_of(run)]
+        releases = self.releases_of(run)
+        return [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in releases]
 
     def prepare(self, run: HostRun) -> None:
         """Bring the releases to a host, and verify them there."""

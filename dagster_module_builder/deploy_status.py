@@ -133,7 +133,7 @@ def preview(
         mine = [made[one.names.name] for one in run.target.deployments]
         run.look(_modules(run), sorted({tool for one in mine for tool in one.strategy.tools_there}))
         run.refuse_unready()
-        put = [run.location(one.deployment, one.identity, one.environment, one.env) for one in mine]
+        put = [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in mine]
         plan = run.plan(put, force=force)
         shown = host_files.without_secrets(plan)
         return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from dagster_module_builder import host_database
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
-from dagster_module_builder.formats import env_file, workspace_yaml
+from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.shared_file import Contribution, SharedFile
 from dagster_module_builder.merge import Merged, merge, open_layout
 from dagster_module_builder.names import ModuleNames
@@ -21,7 +23,7 @@ from dagster_module_builder.registry import Entry, Registry, parse_registry, slo
 
 REGISTRY = "modules/.registry"
 
-KINDS: dict[str, SharedFile] = {kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE)}
+KINDS: dict[str, SharedFile] = {kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE, compose.FILE)}
 _MODES = {env_file.NAME: SECRET_MODE}
 
 
@@ -34,12 +36,14 @@ class Location:
         code: The folder that its code is imported from, as Dagster sees it.
         python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
         env: Its settings.
+        database: Its database, where that is a service of the host's Compose project.
     """
 
     names: ModuleNames
     code: str
     python: str | None
     env: bytes
+    database: Mapping[str, Any] | None = None
 
     def contributions(self) -> dict[str, list[Contribution]]:
         """Return its blocks, by file."""
@@ -58,9 +62,20 @@ def _yaml(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def paths(folder: str) -> dict[str, str]:
-    """Return where each shared file is below the base path, given the folder that Dagster is started in."""
-    return {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
+def paths(folder: str, files: Iterable[str] = ()) -> dict[str, str]:
+    """Return where each shared file is below the base path.
+
+    Args:
+        folder: The folder that Dagster is started in.
+        files: The files that are there: a compose file may have one of several names.
+    """
+    found = {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
+    return {**found, compose.NAME: host_database.compose_path(folder, files)}
+
+
+def looked_at(folder: str) -> list[str]:
+    """Return every file that a plan may need to know."""
+    return sorted({*paths(folder).values(), *host_database.compose_paths(folder), REGISTRY})
 
 
 def plan_host(
@@ -85,10 +100,11 @@ def plan_host(
         ConflictError: The result would not work.
     """
     registry = parse_registry(Path(REGISTRY), files.get(REGISTRY))
-    where = paths(folder)
+    where = paths(folder, [path for path, text in files.items() if text is not None])
     if files.get(where[workspace_yaml.NAME]) is None:
         raise RefusedError(f"There is no {where[workspace_yaml.NAME]} below the base path: run 'deploy.setup' once.")
-    merged = {name: _merged(name, where[name], files, registry, put, take, force=force) for name in KINDS}
+    touched = [name for name in KINDS if name != compose.NAME or _needs_compose(registry, put, take)]
+    merged = {name: _merged(name, where, files, registry, put, take, force=force) for name in touched}
     _refuse_conflicts(merged)
     entries: dict[str, Entry | None] = {names.name: None for names in take}
     entries |= {one.names.name: _entry(one.names, merged) for one in put}
@@ -100,9 +116,15 @@ def plan_host(
     return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after)))
 
 
+def _needs_compose(registry: Registry, put: Sequence[Location], take: Sequence[ModuleNames]) -> bool:
+    """Tell whether the compose file has, or gets, anything of these modules."""
+    held = registry.known(compose.NAME).digests
+    return any(one.database for one in put) or any(one.snake in held for one in (*take, *(one.names for one in put)))
+
+
 def _merged(
     name: str,
-    path: str,
+    where: Mapping[str, str],
     files: Mapping[str, bytes | None],
     registry: Registry,
     put: Sequence[Location],
@@ -110,10 +132,14 @@ def _merged(
     *,
     force: bool,
 ) -> Merged:
-    known = registry.known(name)
+    path, known = where[name], registry.known(name)
     layout = open_layout(Path(path), KINDS[name], files.get(path) or b"", known)
     changes: dict[str, Sequence[Contribution]] = {names.snake: [] for names in take}
-    changes |= {one.names.snake: one.contributions()[name] for one in put}
+    if name == compose.NAME:
+        text, env = files.get(path) or b"", files.get(where[env_file.NAME]) or b""
+        changes |= {one.names.snake: host_database.contributions(one.database, text, env) for one in put}
+    else:
+        changes |= {one.names.snake: one.contributions()[name] for one in put}
     absent = files.get(path) is None
     return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
 
@@ -124,6 +150,8 @@ def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
     keys = env_file.keys(merged[env_file.NAME].text or b"")
     reasons = [f"the code location {name} would be there twice" for name in _twice(locations)]
     reasons += [f"the variable {name} would be set twice in .env" for name in _twice(keys)]
+    if compose.NAME in merged:
+        reasons += host_database.conflicts(merged[compose.NAME].text or b"", merged[env_file.NAME].text or b"")
     if reasons:
         raise ConflictError(reasons)
 
@@ -138,7 +166,14 @@ def _entry(names: ModuleNames, merged: Mapping[str, Merged]) -> Entry:
         for file, result in merged.items()
         for path, value in result.digests.get(names.snake, {}).items()
     }
-    return Entry({"name": names.name, "path": f"modules/{names.name}", "marker": names.snake, "blocks": blocks})
+    return Entry(
+        {
+            "name": names.name,
+            "path": f"modules/{names.name}",
+            "marker": names.snake,
+            "blocks": dict(sorted(blocks.items())),
+        }
+    )
 
 
 def without_secrets(plan: Plan) -> Plan:

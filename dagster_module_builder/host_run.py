@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagster_module_builder import host_files
+from dagster_module_builder import host_database, host_files
 from dagster_module_builder.deployment import Deployment, Host
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
@@ -43,6 +43,7 @@ class Release:
     env: bytes
     requirements: str = ""
     constraints: str = ""
+    database: Mapping[str, Any] | None = None
 
     @property
     def module(self) -> str:
@@ -72,6 +73,7 @@ class Release:
             "files": len(self.staged.paths),
             "bytes": self.staged.size,
             "environment": self.environment,
+            "database": self.database,
             "by": holder["who"],
         }
 
@@ -146,12 +148,11 @@ class HostRun:
         self, modules: Sequence[str], tools: Sequence[str], holder: Mapping[str, Any] | None, wait: float
     ) -> dict[str, Any]:
         """Return the first request."""
-        paths = [*host_files.paths(self.target.first.dagster_folder).values(), host_files.REGISTRY]
         return {
             "base": self.target.host.base_path,
             "url": self.target.host.url,
             "modules": list(modules),
-            "files": paths,
+            "files": host_files.looked_at(self.target.first.dagster_folder),
             "tools": list(tools),
             "holder": holder,
             "wait": wait,
@@ -215,6 +216,8 @@ class HostRun:
         there = self.found["modules"][release.module]["environments"]
         if release.environment is not None and release.environment not in there:
             self.build(release)
+        if release.database:
+            self.fetch_database(release, release.database)
         self.tell("transfer")
         self.transfer(release, begun)
         self.tell("verify")
@@ -233,6 +236,21 @@ class HostRun:
             need=ENVIRONMENT,
             where=self.where,
         )
+
+    def fetch_database(self, release: Release, database: Mapping[str, Any]) -> None:
+        """Have on the host what the module's database starts from: its image, and the files that it mounts."""
+        settings = self.files().get(host_files.paths(self.target.first.dagster_folder)[env_file.NAME])
+        image = host_database.image(database, settings, release.env)
+        if self.conversation.ask("run", command=["docker", "image", "inspect", "--format", "{{.Id}}", image])["code"]:
+            self.tell("database image")
+            answer = self.conversation.ask("run", command=["docker", "pull", "--quiet", image], limit=1800)
+            if answer["code"]:
+                raise RefusedError(
+                    f"{self.target}: the database of {release.module} needs {image}: {answer['said'].strip()}"
+                )
+        for place, source in database["files"].items():
+            text = base64.b64encode(release.staged.read(source) or b"").decode()
+            self.conversation.ask("write", path=place, text=text, mode=0o644)
 
     def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
         """Bring the files."""
@@ -311,12 +329,19 @@ class HostRun:
 
     # The switch
 
-    def location(self, deployment: Deployment, identity: str, environment: str | None, env: bytes) -> Location:
+    def location(
+        self,
+        deployment: Deployment,
+        identity: str,
+        environment: str | None,
+        env: bytes,
+        database: Mapping[str, Any] | None = None,
+    ) -> Location:
         """Return what Dagster is told of a release."""
         module = deployment.names.name
         code = self.inside("modules", module, "releases", identity, deployment.source)
         python = environment and self.inside("modules", module, "venvs", environment, "bin", "python")
-        return Location(deployment.names, code, python, env)
+        return Location(deployment.names, code, python, env, database)
 
     def plan(self, put: Sequence[Location], take: Sequence[ModuleNames] = (), *, force: bool = False) -> Plan:
         """Plan what the host's files become."""
@@ -333,12 +358,18 @@ class HostRun:
             modules=list(modules),
             expect={one.names.snake: one.code for one in put},
             absent=list(absent),
+            services=self.services([one.database for one in put if one.database]),
         )
         self.seconds["reload"] = answer["seconds"]
         if not answer["daemons"]:
             self.notes.append(
                 "Dagster's daemon was not alive before, and is not now: schedules and sensors stand still."
             )
+
+    def services(self, databases: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """Return the services of the host's Compose project that databases are; None where there are none."""
+        folder = self.on_host(self.target.first.dagster_folder)
+        return {"folder": folder, "names": [one["name"] for one in databases]} if databases else None
 
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
         """Let it stand, and remove what is too old."""

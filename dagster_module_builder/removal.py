@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.host_run import HostRun, holder
@@ -29,12 +30,23 @@ class Removing(Rollout):
     def switch(self, run: HostRun) -> None:
         """Have Dagster let the modules go."""
         names = [one.names for one in run.target.deployments]
+        # The containers of databases go last: until then everything can be put back.
         run.switch(run.plan([], names, force=self.manner.force), [], [], [one.snake for one in names])
+
+    @staticmethod
+    def database(run: HostRun, module: str) -> dict[str, Any] | None:
+        """Return the database that a module has as a service of the host's."""
+        found = run.found["modules"][module]
+        record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
+        return record.get("database")
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Remove what is left of them."""
         for one in run.target.deployments:
-            run.conversation.ask("remove", module=one.names.name, log={**holder(), "action": self.action})
+            database = self.database(run, one.names.name)
+            services = run.services([database] if database else [])
+            log = {**holder(), "action": self.action}
+            run.conversation.ask("remove", module=one.names.name, log=log, services=services)
         run.settle(is_new=False, wait=False)
         return HostOutcome(str(run.target), {}, tuple(run.notes))
 

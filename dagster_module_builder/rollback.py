@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dagster_module_builder import host_database
 from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.host_files import Location
@@ -25,6 +26,7 @@ class Chosen:
     identity: str
     environment: str | None
     env: bytes
+    database: Mapping[str, Any] | None = None
 
     @property
     def module(self) -> str:
@@ -56,7 +58,7 @@ class Rechoosing(Rollout):
     def locations(self, run: HostRun) -> list[Location]:
         """Return what a host's Dagster is to be told."""
         chosen = self.taken[str(run.target)]
-        return [run.location(one.deployment, one.identity, one.environment, one.env) for one in chosen]
+        return [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in chosen]
 
     def switch(self, run: HostRun) -> None:
         """Switch a host."""
@@ -108,7 +110,7 @@ class RollingBack(Rechoosing):
         if environment and environment not in found["environments"]:
             raise RefusedError(f"{run.target}: the environment of {identity} is gone: deploy its commit again.")
         answer = run.conversation.ask("settings", module=module, identity=identity)
-        return Chosen(deployment, identity, environment, base64.b64decode(answer["env"]))
+        return Chosen(deployment, identity, environment, base64.b64decode(answer["env"]), record.get("database"))
 
 
 @dataclass
@@ -124,12 +126,13 @@ class NewSettings(Rechoosing):
         identity = found["state"].get("current")
         if not identity:
             raise RefusedError(f"{run.target}: {module} is not deployed there.")
-        environment = found["releases"][identity].get("environment")
-        env = deployment.env_text()
+        record = found["releases"][identity]
+        environment, database = record.get("environment"), record.get("database")
+        env = host_database.settings(deployment.env_text(), database, deployment.names)
         run.tell("verify")
         check = run.check_of(deployment, environment, env)
         run.conversation.ask("check", module=module, folder=None, identity=identity, **check)
-        return Chosen(deployment, identity, environment, env)
+        return Chosen(deployment, identity, environment, env, database)
 
     def request(self, chosen: Chosen) -> dict[str, Any]:
         """Return what the host is told of one module, its settings among it."""

@@ -19,6 +19,7 @@ MODULES = (
     "client",
     "dagster",
     "host",
+    "compose",
     "journal",
     "lock",
     "survey",

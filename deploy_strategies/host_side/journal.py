@@ -7,6 +7,7 @@ import json
 import os
 
 from .client import UNDOING
+from .compose import drop_new, start_old
 from .errors import RefusedError
 from .files import digest, keep_owner, point, read, read_json, remove_tree, sync, target_of, write
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from .host import Host
 
 
-def write_journal(host: Host, changes: list[dict[str, Any]], modules: list[Any]) -> None:
+def write_journal(
+    host: Host, changes: list[dict[str, Any]], modules: list[Any], services: dict[str, Any] | None = None
+) -> None:
     """Have on the disk what is about to be done, and everything that undoing it takes."""
     staged = f"{host.journal}.tmp"
     remove_tree(staged)
@@ -32,7 +35,7 @@ def write_journal(host: Host, changes: list[dict[str, Any]], modules: list[Any])
     links = [(host.of(one["module"], name), target_of(host.of(one["module"], name)))
              for one in modules for name in ("current", "previous")]  # fmt: skip
     made = [host.release(one["module"], one["release"]) for one in modules if one.get("new")]
-    text = json.dumps({"files": files, "links": links, "made": made}).encode()
+    text = json.dumps({"files": files, "links": links, "made": made, "services": services}).encode()
     write(os.path.join(staged, "journal.json"), text, 0o600)
     os.rename(staged, host.journal)
     sync(host.modules)
@@ -53,6 +56,9 @@ def undo(host: Host) -> list[str]:
     """Put back what the journal says; a file that somebody changed since is left as it is, and named."""
     intent = read_json(os.path.join(host.journal, "journal.json"))
     problems = []
+    services = intent.get("services")
+    if services:
+        drop_new(services)
     for one in intent["files"]:
         there = digest(read(one["path"]))
         if there == one["after"] != one["before"]:
@@ -66,6 +72,8 @@ def undo(host: Host) -> list[str]:
         if os.path.isdir(folder):
             remove_tree(f"{folder}.bad")
             os.rename(folder, f"{folder}.bad")
+    if services:
+        problems += start_old(services)
     forget(host)
     return problems
 

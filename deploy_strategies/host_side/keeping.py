@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 
+from .compose import drop
 from .errors import RefusedError
 from .files import now, read_json, remove_later, remove_tree
 from .host import STATE
@@ -79,8 +80,12 @@ def note(host: Host, module: str, record: dict[str, Any]) -> None:
         file.write(json.dumps({"at": now(), **record}).encode() + b"\n")
 
 
-def remove_module(host: Host, module: str, log: dict[str, Any]) -> dict[str, Any]:
+def remove_module(
+    host: Host, module: str, log: dict[str, Any], services: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Remove what a module has here, after Dagster has let it go."""
+    if services:
+        drop(host, services)
     forget(host)
     note(host, module, {**log, "result": "removed"})
     with contextlib.suppress(OSError), open(os.path.join(host.modules, "removed.jsonl"), "ab") as file:

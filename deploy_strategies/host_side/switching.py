@@ -9,6 +9,7 @@ import os
 import stat
 import time
 
+from .compose import start, with_old
 from .dagster import complaint
 from .errors import RefusedError
 from .files import digest, now, point, read, read_json, write
@@ -45,6 +46,7 @@ def switch(
     expect: dict[str, str],
     absent: Sequence[str] = (),
     limit: float = 120,
+    services: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put the new release into Dagster's files, and prove that Dagster has loaded it.
 
@@ -55,15 +57,18 @@ def switch(
         expect: The code folder that Dagster has to name for each location.
         absent: The locations that Dagster must not know any more.
         limit: Seconds until Dagster has to have loaded them.
+        services: The services of Dagster's Compose project that have to run: its ``folder``, and their ``names``.
     """
     before = host.dagster.daemons()
     changes = [change(host, one) for one in files] + [one for each in modules for one in changes_of(host, each)]
     stale = [one["path"] for one in changes if one["found"] != one["before"]]
     if stale:
         raise RefusedError("changed", f"{', '.join(stale)} on the host was changed meanwhile: deploy again.")
-    write_journal(host, changes, modules)
+    write_journal(host, changes, modules, services and with_old(host, services))
     host.switched = True
     put_in_place(host, changes, modules)
+    if services:
+        start(host, services)
     started = time.monotonic()
     host.dagster.reload(limit)
     await_locations(host, expect, absent, started + limit)

@@ -1,0 +1,118 @@
+"""A module's database in the compose file of a host: put there beside what others wrote, and taken out again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import yaml
+
+from dagster_module_builder import host_database, templates
+from dagster_module_builder.errors import ConflictError
+from dagster_module_builder.host_files import REGISTRY, Location, plan_host
+from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.names import ModuleNames
+
+NAMES = ModuleNames("sales-report")
+ENV = b"SALES_REPORT_DB_PORT='5433'\nSALES_REPORT_DB_HOST='127.0.0.1'\nSALES_REPORT_DB_PASSWORD='of production'\n"
+FOREIGN = b"""\
+services:
+  web:
+    image: acme/dagster
+    command: dagster-webserver -w /opt/workspace.yaml
+    networks: [inner]
+    depends_on:
+      - pg
+  pg: {image: postgres}
+networks:
+  inner:
+"""
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mysql"])
+def fragment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    answers = {"name": "sales-report", "database": request.param, "code_server": "own"}
+    made = templates.render(templates.MODULE, answers, tmp_path_factory.mktemp("module"))
+    return (made / "workspace/local" / FRAGMENT_NAMES["docker-compose.yml"]).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes | None]:
+    """Give the files of a host on which 'deploy.setup' put our Dagster."""
+    made = templates.render(templates.WORKSPACE, {"name": "workspace"}, tmp_path_factory.mktemp("host"))
+    files = {f"services/dagster/{name}": (made / "services/dagster" / name).read_bytes()
+             for name in ("docker-compose.yml", ".env")}  # fmt: skip
+    return {**files, "services/dagster/workspace.yaml": b"load_from: []\n", REGISTRY: None}
+
+
+def database(fragment: bytes, folder: str = "services/dagster", env: bytes = ENV) -> dict[str, Any] | None:
+    return host_database.database_of(fragment, NAMES, folder, env)
+
+
+def location(found: Mapping[str, Any] | None) -> Location:
+    env = host_database.settings(ENV, found, NAMES)
+    return Location(NAMES, "/workspace/modules/sales-report/releases/1/src", None, env, found)
+
+
+def after(files: Mapping[str, bytes | None], plan: Any) -> dict[str, bytes | None]:
+    return {**files, **{str(change.path): change.after for change in plan.changes}}
+
+
+def test_only_the_database_comes_along(fragment: bytes, host: dict[str, bytes | None]) -> None:
+    found = database(fragment)
+    put = after(host, plan_host("services/dagster", host, [location(found)]))
+    data = yaml.safe_load(put["services/dagster/docker-compose.yml"])
+    service = data["services"]["sales_report_db"]
+    assert service["networks"] == ["workspace-net"]
+    assert "../../modules/sales-report/shared/workspace/local/schema.sql:" in " ".join(service["volumes"])
+    assert "sales_report_code" not in data["services"]
+    assert "sales_report_db_data" in data["volumes"]
+    assert found["files"] == {"modules/sales-report/shared/workspace/local/schema.sql": "workspace/local/schema.sql"}
+    waiting = {name for name, one in data["services"].items() if "sales_report_db" in (one.get("depends_on") or {})}
+    assert waiting == {"dagster_webserver", "dagster_daemon"}
+    # The code is told the service's name; the password stays in .env, which is 0600.
+    assert b"SALES_REPORT_DB_HOST='sales_report_db'" in put["services/dagster/.env"]
+    assert b"of production" not in put["services/dagster/docker-compose.yml"]
+
+
+def test_it_goes_without_a_trace(fragment: bytes, host: dict[str, bytes | None]) -> None:
+    put = after(host, plan_host("services/dagster", host, [location(database(fragment))]))
+    again = plan_host("services/dagster", put, [location(database(fragment))])
+    assert not again.effective
+    gone = after(put, plan_host("services/dagster", put, [], [NAMES]))
+    assert {path: gone[path] for path in host if path != REGISTRY} == {
+        path: text for path, text in host.items() if path != REGISTRY
+    }
+
+
+def test_a_compose_file_of_somebody_else(fragment: bytes) -> None:
+    files = {"compose.yaml": FOREIGN, ".env": b"", "workspace.yaml": b"load_from: []\n", REGISTRY: None}
+    put = after(files, plan_host(".", files, [location(database(fragment, "."))]))
+    data = yaml.safe_load(put["compose.yaml"])
+    assert data["services"]["web"]["depends_on"] == ["pg", "sales_report_db"]
+    assert data["services"]["sales_report_db"]["networks"] == ["inner"]
+    assert any(one.startswith("./modules/") for one in data["services"]["sales_report_db"]["volumes"])
+    gone = after(put, plan_host(".", put, [], [NAMES]))
+    assert gone["compose.yaml"] == FOREIGN
+
+
+def test_a_database_elsewhere_is_no_service(fragment: bytes) -> None:
+    assert database(fragment, env=b"SALES_REPORT_DB_HOST='db.client.example'\n") is None
+    assert database(b"services: {}\n") is None
+    assert database(b"") is None
+
+
+@pytest.mark.parametrize("line", [b"  sales_report_db: {image: redis}\n", b"  other:\n    ports: ['5433:1']\n"])
+def test_what_is_there_already_is_refused(fragment: bytes, line: bytes) -> None:
+    text = FOREIGN.replace(b"networks:\n  inner:", line + b"networks:\n  inner:")
+    files = {"compose.yaml": text, ".env": b"", "workspace.yaml": b"load_from: []\n", REGISTRY: None}
+    with pytest.raises(ConflictError, match=r"twice|two services"):
+        plan_host(".", files, [location(database(fragment, "."))])
+
+
+def test_the_image_is_the_hosts_choice(fragment: bytes) -> None:
+    found = database(fragment)
+    assert host_database.image(found, b"POSTGRES_IMAGE='mirror/pg:16'\nMYSQL_IMAGE='mirror/my:8'\n", ENV) in {
+        "mirror/pg:16", "mirror/my:8"
+    }  # fmt: skip
