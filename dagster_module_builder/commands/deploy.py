@@ -114,9 +114,17 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
     report(done, "has new settings for")
 
 
-@deployment_task("deploy.remove", {**_CHANGE_HELP, "yes": YES_HELP, "module": "The module to take off its hosts."})
-def remove(chosen: Chosen, yes: bool = False, wait: int = 0, force: bool = False) -> None:
-    """Take a module off its hosts; what it stored stays."""
+@deployment_task(
+    "deploy.remove",
+    {
+        **_CHANGE_HELP,
+        "yes": YES_HELP,
+        "module": "The module to take off its hosts.",
+        "delete-data": "Delete its database and its stored files there too, after a dump on the host.",
+    },
+)
+def remove(chosen: Chosen, yes: bool = False, delete_data: bool = False, wait: int = 0, force: bool = False) -> None:
+    """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
     from dagster_module_builder.removal import remove as take_off  # noqa: PLC0415
     from dagster_module_builder.rollout import targets_of  # noqa: PLC0415
 
@@ -124,10 +132,11 @@ def remove(chosen: Chosen, yes: bool = False, wait: int = 0, force: bool = False
         raise UsageError("Say which module with --module.")
     modules = ", ".join(chosen.modules)
     hosts = ", ".join(str(one) for one in targets_of(chosen.deployments, chosen.hosts))
-    if not console.confirmed(f"Take {modules} with all its releases off {hosts}?", yes=yes):
+    too = ", and delete its database and its stored files there after a dump" if delete_data else ""
+    if not console.confirmed(f"Take {modules} with all its releases off {hosts}{too}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
     with _manner(chosen, wait, force=force) as manner:
-        done = take_off(chosen.deployments, manner)
+        done = take_off(chosen.deployments, manner, delete_data=delete_data)
     report(done, f"no longer has {modules}")
 
 

@@ -24,6 +24,7 @@ MODULES = (
     "lock",
     "survey",
     "programs",
+    "stored",
     "environments",
     "releases",
     "switching",

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import PROTOCOL, environments, keeping, lock, programs, releases, survey, switching
+from . import PROTOCOL, environments, keeping, lock, programs, releases, stored, survey, switching
 from .client import Client
 from .errors import GoneError, RefusedError
 from .host import Host
@@ -32,6 +32,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "keep": keeping.keep,
     "back": keeping.go_back,
     "daemon": programs.settle_daemon,
+    "dump": stored.dump,
     "remove": keeping.remove_module,
     "log": survey.read_log,
     "settings": survey.settings_of,

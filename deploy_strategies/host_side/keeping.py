@@ -11,6 +11,7 @@ from .errors import RefusedError
 from .files import now, read_json, remove_later, remove_tree
 from .host import STATE
 from .journal import forget, reload_quietly, undo
+from .stored import delete
 from .survey import known
 
 TYPE_CHECKING = False
@@ -81,9 +82,21 @@ def note(host: Host, module: str, record: dict[str, Any]) -> None:
 
 
 def remove_module(
-    host: Host, module: str, log: dict[str, Any], services: dict[str, Any] | None = None
+    host: Host,
+    module: str,
+    log: dict[str, Any],
+    services: dict[str, Any] | None = None,
+    data: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Remove what a module has here, after Dagster has let it go."""
+    """Remove what a module has here, after Dagster has let it go.
+
+    Args:
+        host: This one.
+        module: Whose.
+        log: What is said of it in the logs.
+        services: The services that are its own.
+        data: What it has stored and is to be deleted; None lets it stay.
+    """
     if services:
         drop(host, services)
     forget(host)
@@ -95,4 +108,4 @@ def remove_module(
     if os.path.isdir(host.of(module)):
         os.rename(host.of(module), gone)
         remove_tree(gone)
-    return {}
+    return {"deleted": delete(host, **data) if data else []}
