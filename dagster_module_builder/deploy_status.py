@@ -205,6 +205,10 @@ def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
         run.plan([])
     except BuilderError as error:
         problems.append(str(error))
+    env = host_files.paths(run.target.first.dagster_folder)[env_file.NAME]
+    if (found["modes"].get(env) or 0) & 0o077:
+        path = run.on_host(env)
+        problems.append(f"{run.target}: {path} holds secrets and can be read by others: run 'chmod 600 {path}' there.")
     if found["dagster"].get("daemons") is False:
         problems.append(f"{run.target}: Dagster's daemon is not alive: schedules and sensors stand still.")
     if found["lock"]:

@@ -12,6 +12,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -216,7 +217,7 @@ class Remote:
             # It ends with our end of its input, so that nothing is left of it when this process is killed.
             command = [*self.address.ssh(), *control, "--", self.address.host, "exec cat >/dev/null"]
             self._master = subprocess.Popen(
-                command,
+                ["/bin/sh", "-c", '"$@"; rm -rf "$0"', self._folder.name, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -228,8 +229,9 @@ class Remote:
         self.prepare_bulk()
         folder = Path(self._folder.name) if self._folder else Path()
         for _ in range(CONNECT_TIMEOUT * 100):
-            if any(folder.iterdir()):
-                break
+            with contextlib.suppress(FileNotFoundError):  # It goes with the connection.
+                if any(folder.iterdir()):
+                    break
             if self._master is not None and self._master.poll() is not None:
                 said = self._master.stderr.read().decode("utf-8", "replace") if self._master.stderr else ""
                 raise ToolError(f"{self.address}: OpenSSH could not connect: {said.strip()}")
@@ -268,11 +270,13 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     """End a program that carries a connection."""
     if process is None:
         return
-    process.terminate()
+    # Each is the leader of a group of its own, with what it started.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
     if process.poll() is None:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     for pipe in (process.stdin, process.stderr):
         if pipe is not None:

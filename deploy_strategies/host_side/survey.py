@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import shutil
+import stat
 import sys
 
 from .dagster import Dagster
@@ -62,6 +63,7 @@ def survey(
         "tools": {name: shutil.which(name) for name in tools},
         "docker": docker_refusal(host) if "docker" in tools else None,
         "files": {name: shared_file(host, name) for name in files},
+        "modes": {name: mode_of(host, name) for name in files},
         "modules": {name: known(host, name) for name in modules},
         "dagster": dagster_seen(host),
         "lock": lock_holder(host),
@@ -81,6 +83,14 @@ def shared_file(host: Host, name: str) -> str | None:
     """Return a shared file's bytes."""
     text = read(os.path.join(host.base, name))
     return None if text is None else base64.b64encode(text).decode()
+
+
+def mode_of(host: Host, name: str) -> int | None:
+    """Return the rights to a shared file, None where there is none."""
+    try:
+        return stat.S_IMODE(os.stat(os.path.join(host.base, name)).st_mode)
+    except OSError:
+        return None
 
 
 def known(host: Host, name: str) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagster_module_builder.deploy import Options, deploy
 from dagster_module_builder.deploy_status import status
@@ -315,11 +317,59 @@ def test_edited_block_is_not_lost(quick: Site) -> None:
     quick.deploy(force=True)
 
 
-@pytest.mark.parametrize("tool", ["rsync", "python3"])
+def test_killed_client_leaves_no_folder_here(served: tuple[Site, str, dict[str, bytes]], tmp_path: Path) -> None:
+    site, _, _ = served
+    # A short path: those of sockets may have a hundred characters.
+    folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
+    seen = tmp_path / "seen"
+
+    def die() -> None:
+        seen.write_text(" ".join(path.name for path in folder.iterdir()))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def run() -> None:
+        os.setsid()
+        tempfile.tempdir = str(folder)
+        deploy(find(site.root, "yoda"), OPTIONS, at("verified", die))
+
+    client = multiprocessing.get_context("fork").Process(target=run)
+    client.start()
+    client.join(60)
+    assert "dmb-" in seen.read_text()
+    until = time.monotonic() + 20
+    while list(folder.iterdir()):
+        assert time.monotonic() < until, "the connection's folder is still there"
+        time.sleep(0.05)
+    folder.rmdir()
+
+
+def needs_git(site: Site) -> None:
+    change(site, strategy="git")
+    (site.root / ".gitignore").write_text("deploy/\n")
+    for command in ("init -q", "add -A", "-c user.name=x -c user.email=x@y commit -qm x"):
+        subprocess.run(["git", *command.split()], cwd=site.root, check=True)
+
+
+def needs_docker(site: Site) -> None:
+    change(site, dagster={"kind": "compose", "url": site.dagster.url})
+
+
+def change(site: Site, **settings: object) -> None:
+    path = site.module / "deploy/yoda/deployment.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **settings}))
+
+
+TOOLS: dict[str, Callable[[Site], None]] = {
+    "rsync": lambda _: None, "python3": lambda _: None, "git": needs_git, "docker": needs_docker,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", TOOLS)
 def test_tool_missing_on_the_host(quick: Site, tool: str, tmp_path: Path) -> None:
+    TOOLS[tool](quick)
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("sh", "python3", "git", "env"):
+    for name in ("sh", "python3", "git", "env", "tar", *(["rsync"] if tool == "docker" else [])):
         if name != tool:
             (programs / name).symlink_to(needs.program(name))
     quick.host.stop()

@@ -6,6 +6,7 @@ import json
 import subprocess
 
 import pytest
+import yaml
 
 from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
 from dagster_module_builder.deployment import find
@@ -232,3 +233,43 @@ def test_location_or_variable_of_somebody_else_is_not_taken(quick: Site) -> None
         quick.deploy()
     assert path.read_bytes() == before
     assert (quick.host.base / ".env").read_text() == "SALES_REPORT_TOKEN='theirs'\n"
+
+
+RUN = {"runId": "1", "status": "STARTED", "tags": [], "repositoryOrigin": {"repositoryLocationName": "sales_report"}}
+
+
+def test_drain_waits_for_runs(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    set_value(quick.module, 2)
+    seen: list[str] = []
+
+    def on_request(query: str) -> None:
+        if "runsOrError" in query:
+            seen.append(quick.running())
+            quick.dagster.runs = [RUN] if len(seen) == 1 else []
+
+    quick.dagster.on_request = on_request
+    second = release_of(quick.deploy(drain=True))
+    # The old release ran for as long as its run did.
+    assert seen[:2] == [first, first]
+    assert quick.running() == second
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_daemon_is_restarted_unless_runs_would_die(quick: Site, busy: bool) -> None:
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["dagster"]["restart_daemon"] = "touch restarted"
+    path.write_text(yaml.safe_dump(data))
+    quick.dagster.runs = [RUN] if busy else []
+    (outcome,) = quick.deploy()
+    assert (quick.host.base / "restarted").exists() is not busy
+    assert ("was restarted" in " ".join(outcome.notes)) is not busy
+
+
+def test_check_tells_of_secrets_that_others_can_read(quick: Site) -> None:
+    quick.deploy()
+    assert check(find(quick.root, "yoda"))[0]["problems"] == []
+    (quick.host.base / ".env").chmod(0o644)
+    (problem,) = check(find(quick.root, "yoda"))[0]["problems"]
+    assert "chmod 600" in problem
