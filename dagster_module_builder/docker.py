@@ -302,6 +302,30 @@ def volumes(project: str, keys: Sequence[str]) -> list[str]:
     ]
 
 
+def built_images(root: Path) -> list[str]:
+    """Return the names of the images that a workspace builds and has.
+
+    Raises:
+        ToolError: Docker does not answer.
+    """
+    data = json.loads(_captured(root, "config", "--format", "json"))
+    services = data.get("services", {}).values()
+    named = {str(service.get("image") or "") for service in services if "build" in service}
+    return sorted(name for name in named if name and _docker("image", "ls", "--quiet", name).strip())
+
+
+def image_size(image: str) -> int:
+    """Return an image's size in bytes."""
+    return int(_docker("image", "inspect", "--format", "{{.Size}}", image))
+
+
+def layers(image: str) -> list[tuple[str, int]]:
+    """Return the instruction and the size in bytes of an image's layers, from the lowest up."""
+    said = _docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
+    found = [json.loads(line) for line in said.splitlines()]
+    return [(str(one["CreatedBy"]), int(one["Size"])) for one in reversed(found)]
+
+
 def delete_containers(project: str, services: Sequence[str]) -> None:
     """Stop and remove the containers of these services of a project, whether its file still names them or not."""
     for service in services:

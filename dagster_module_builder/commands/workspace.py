@@ -431,11 +431,14 @@ def materialize(
 def up(_context: Context, root: str | None = None, no_build: bool = False) -> None:
     """Build and start the workspace's containers, and wait until they are healthy."""
     from dagster_module_builder import docker  # noqa: PLC0415
+    from dagster_module_builder.image_sizes import image_sizes  # noqa: PLC0415
     from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
 
     where = root_of(root)
     workspace = read_workspace(where)
     docker.up(where, build=not no_build)
+    for image in image_sizes(where):
+        console.say(f"Image {image}")
     console.say(f"Dagster is at http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT', '3000')}")
     console.say_next([("workspace.logs", "see what the containers say"), ("workspace.down", "stop them; data stays")])
 
