@@ -1,0 +1,77 @@
+"""The database service of a module, started, taken back, dumped and deleted by a real Compose."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy_strategies.host_side import compose, stored
+from deploy_strategies.host_side.client import Client
+from deploy_strategies.host_side.errors import RefusedError
+from deploy_strategies.host_side.host import Host
+from tests.deploy.sshd import free_port
+from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
+from tests.e2e.engine import Engine
+
+pytestmark = pytest.mark.docker
+FILE = """\
+name: dmb-{port}
+services:
+  shop_db:
+    image: {image}
+    environment: {{POSTGRES_USER: shop, POSTGRES_DB: orders, POSTGRES_PASSWORD: s3cret, PGPORT: "{port}"}}
+    volumes: ["shop_db_data:/var/lib/postgresql/data"]
+    healthcheck:
+      test: ["CMD-SHELL", "{check}"]
+      interval: 1s
+      retries: {retries}
+volumes:
+  shop_db_data:
+"""
+HEALTHY = "pg_isready --quiet --host 127.0.0.1 --username shop --dbname orders"
+
+
+@pytest.fixture
+def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:  # noqa: F811
+    for name, value in engine.environ.items():
+        monkeypatch.setenv(name, value)
+    # A client that never falls silent: its end would end this process.
+    requests, _ = os.pipe()
+    _, answers = os.pipe()
+    made = Host(Client(os.fdopen(requests, "rb"), os.fdopen(answers, "wb")))
+    made.client.heard = math.inf
+    made.base = str(tmp_path)
+    yield made
+    Engine(engine.environ).compose(tmp_path, "down", "--volumes", "--timeout", "2")
+
+
+def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+    text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check=HEALTHY, retries=60)
+    (tmp_path / "docker-compose.yml").write_text(text)
+    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"]})
+    assert services["old"] == []
+    compose.start(host, services)
+    assert compose.with_old(host, services)["old"] == ["shop_db"]
+    place = {"folder": str(tmp_path), "name": "shop_db"}
+    stored.dump_database(host, str(tmp_path / "database.sql"), {"type": "postgresql", "service": place})
+    assert "PostgreSQL database dump complete" in (tmp_path / "database.sql").read_text()
+    assert len(stored.volumes(host, str(tmp_path), ["shop_db_data"])) == 1
+    compose.drop(host, services)
+    assert compose.containers(host, str(tmp_path), ["shop_db"]) == []
+    gone = stored.delete(host, "shop", None, {"folder": str(tmp_path), "volumes": ["shop_db_data"]})
+    assert len(gone) == 1
+    assert stored.volumes(host, str(tmp_path), ["shop_db_data"]) == []
+
+
+def test_one_that_does_not_start_is_taken_back(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+    text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check="exit 1", retries=1)
+    (tmp_path / "docker-compose.yml").write_text(text)
+    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"]})
+    with pytest.raises(RefusedError, match="does not become healthy"):
+        compose.start(host, services)
+    compose.drop_new(services)
+    assert compose.containers(host, str(tmp_path), ["shop_db"]) == []
