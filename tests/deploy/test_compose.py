@@ -25,6 +25,24 @@ from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
 OPTIONS = Options(allow_dirty=True, settle=False)
+DATABASE = """\
+services:
+  sales_report_db:
+    image: ${POSTGRES_IMAGE:-postgres:16}
+    environment:
+      POSTGRES_USER: sales
+      POSTGRES_PASSWORD: ${SALES_REPORT_DB_PASSWORD}
+      POSTGRES_DB: sales
+      PGPORT: ${SALES_REPORT_DB_PORT}
+    volumes:
+      - sales_report_db_data:/var/lib/postgresql/data
+    healthcheck:
+      test: ["CMD-SHELL", "pg_isready --quiet --host 127.0.0.1 --username sales --dbname sales"]
+      interval: 1s
+      retries: 60
+volumes:
+  sales_report_db_data:
+"""
 
 
 @pytest.fixture
@@ -94,3 +112,25 @@ def test_setup_deploy_rollback_remove(site: tuple[Path, SshHost, str]) -> None:
     assert (host.base / "services/dagster/workspace.yaml").read_bytes() == before
     assert not list(Path(host.base / "modules").glob("sales*"))
     assert (host.base / "services/dagster/.env").stat().st_mode & 0o077 == 0
+
+
+def test_a_database_comes_and_goes_with_its_module(site: tuple[Path, SshHost, str]) -> None:
+    root, host, _ = site
+    (name,) = {path.name for path in root.glob("projects/*/deploy/*") if path.is_dir()}
+    module, port = root / "projects/sales-report", free_port()
+    (module / "workspace/local/docker-compose.yml").write_text(DATABASE)
+    deployment = module / "deploy" / name
+    data = yaml.safe_load((deployment / "deployment.yaml").read_text())
+    (deployment / "deployment.yaml").write_text(yaml.safe_dump({**data, "database": {"type": "postgresql"}}))
+    with (deployment / ".env.deploy").open("a") as file:
+        file.write(f"SALES_REPORT_DB_PORT='{port}'\nSALES_REPORT_DB_PASSWORD='of-production'\n")
+    set_up(find(root, name), start=True)
+    compose = host.base / "services/dagster/docker-compose.yml"
+    before = compose.read_bytes()
+    deploy(find(root, name), OPTIONS)
+    assert "sales_report_db" in yaml.safe_load(compose.read_bytes())["services"]["dagster_daemon"]["depends_on"]
+    (outcome,) = remove(find(root, name), delete_data=True)
+    assert compose.read_bytes() == before
+    (dump,) = (host.base / "dumps").iterdir()
+    assert "PostgreSQL database dump complete" in (dump / "database.sql").read_text()
+    assert "sales_report_db_data" in " ".join(outcome.notes)
