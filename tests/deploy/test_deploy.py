@@ -136,3 +136,13 @@ def test_environment_of_its_own(site: Site) -> None:
         site.deploy()
     assert site.running() == second.releases["sales-report"]
     assert list((site.there / "venvs").iterdir()) == [environment]
+
+
+def test_assets_that_do_not_fit_together_are_not_deployed(site: Site) -> None:
+    (first,) = site.deploy()
+    (path,) = site.module.glob("src/*/definitions.py")
+    whole = path.read_text()
+    path.write_text(whole.replace("assets=[number]", "assets=[number, dg.AssetSpec('number')]"))
+    with pytest.raises(BuilderError, match="do not load"):
+        site.deploy()
+    assert site.running() == site.current() == first.releases["sales-report"]
