@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from dagster_module_builder.baseline import Held, Tree
@@ -17,6 +18,8 @@ YOURS = b"<<<<<<< yours"
 _MARKER = re.compile(rb"^(<<<<<<< yours|\|\|\|\|\|\|\| template |>>>>>>> template )", re.MULTILINE)
 #: Beside a file that cannot be merged line by line.
 BESIDE = ".template-new"
+#: From which share of equal lines on two files are one that was renamed; git says half.
+SAME_FILE = 0.5
 #: Stands in the template's env files where a secret is put in.
 _PLACEHOLDER = re.compile(rb"^(\w+)='(@\w+@)'", re.MULTILINE)
 
@@ -55,10 +58,44 @@ def has_markers(text: bytes) -> bool:
 
 def merge(base: Tree, mine: Tree, today: Tree, versions: Versions) -> Iterator[Merged]:
     """Merge all files; yield those that change, or about which there is something to say."""
-    for path in sorted({*base, *today}):
+    moved = {source: path for source, path in renamed(base, today).items() if source in mine and path not in mine}
+    for path in sorted({*base, *today} - set(moved.values())):
         yours = mine.get(path)
-        old, new = (_like(side.get(path), yours, path) for side in (base, today))
-        yield from _one(path, old, yours, new, versions)
+        old, new = (_like(side.get(name), yours, path) for side, name in ((base, path), (today, moved.get(path, path))))
+        yield from (
+            _moved(path, moved[path], (old, yours, new), versions)
+            if path in moved
+            else _one(path, old, yours, new, versions)
+        )
+
+
+def renamed(base: Tree, today: Tree) -> dict[str, str]:
+    """Return the template's files that have another path today, recognised by what they contain."""
+    found: dict[str, str] = {}
+    for source in sorted(set(base) - set(today)):
+        others = [path for path in sorted(set(today) - set(base)) if path not in found.values()]
+        likeness = {path: _likeness(base[source].content, today[path].content) for path in others}
+        best = max(others, key=likeness.__getitem__, default=None)
+        if best and likeness[best] >= SAME_FILE:
+            found[source] = best
+    return found
+
+
+def _likeness(one: bytes, other: bytes) -> float:
+    return SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False).ratio() if one and other else 0.0
+
+
+def _moved(
+    source: str, path: str, sides: tuple[Held | None, Held | None, Held | None], versions: Versions
+) -> Iterator[Merged]:
+    """Let a person's file go where the template's went, with what both changed in it."""
+    old, yours, new = sides
+    found = list(_one(path, old, yours, new, versions))
+    beside = [one for one in found if one.path != path]
+    (merged,) = [one for one in found if one.path == path] or [Merged(path, yours, yours)]
+    yield Merged(source, yours, None, note=f"{source} is called {path} in the template now; yours went along.")
+    yield Merged(path, None, merged.after, merged.conflict)
+    yield from beside
 
 
 def _one(path: str, old: Held | None, yours: Held | None, new: Held | None, versions: Versions) -> Iterator[Merged]:

@@ -104,6 +104,43 @@ def test_what_the_template_dropped_but_a_person_changed_stays(root: Path, module
     assert "TROUBLESHOOTING.md" in "".join(outcome.notes)
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_file_that_the_template_renamed_takes_its_edits_along(
+    root: Path, module: Path, tomorrow: Tomorrow, edited: bool
+) -> None:
+    def change(template: Path) -> None:
+        (template / MODULE_FILES / "docs").mkdir()
+        moved = (template / MODULE_FILES / "TROUBLESHOOTING.md").rename(template / MODULE_FILES / "docs/HELP.md")
+        append(moved, "\nTheirs: größe.\n")
+
+    tomorrow(change)
+    old, new = module / "TROUBLESHOOTING.md", module / "docs/HELP.md"
+    if edited:
+        old.write_text(f"Mine.\n\n{old.read_text()}")
+    outcome = upgrade(root, "sales")
+    assert not outcome.conflicts
+    assert not old.exists()
+    assert new.read_text().startswith("Mine.\n\n") == edited
+    assert new.read_text().endswith("\nTheirs: größe.\n")
+    assert "TROUBLESHOOTING.md is called docs/HELP.md in the template now" in "".join(outcome.notes)
+    assert not upgrade(root, "sales", allow_dirty=True).changes
+
+
+def test_a_renamed_file_that_was_deleted_or_is_there_already_is_left_alone(
+    root: Path, module: Path, tomorrow: Tomorrow
+) -> None:
+    def change(template: Path) -> None:
+        (template / MODULE_FILES / "TROUBLESHOOTING.md").rename(template / MODULE_FILES / "HELP.md")
+
+    tomorrow(change)
+    append(module / "TROUBLESHOOTING.md", "Mine.\n")
+    (module / "HELP.md").write_text("My own help.\n")
+    outcome = upgrade(root, "sales")
+    assert (module / "TROUBLESHOOTING.md").read_text().endswith("Mine.\n")
+    assert "My own help.\n" in (module / "HELP.md").read_text()
+    assert outcome.conflicts == ("HELP.md",)
+
+
 def test_a_file_with_other_line_endings_is_merged_as_it_is(root: Path, module: Path, tomorrow: Tomorrow) -> None:
     tomorrow(lambda template: append(template / README, "\nTheirs.\n"))
     path = module / "README.md"
