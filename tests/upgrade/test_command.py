@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from dagster_module_builder.upgrade import unfinished
+from tests import needs
 from tests.audit.projects import SCAFFOLD, SINGLE_FILE, write
 from tests.cli.conftest import Terminal
 from tests.upgrade.conftest import files_of
@@ -56,3 +58,26 @@ def test_wrong_usage_is_exit_code_2(terminal: Terminal) -> None:
     terminal.refused("upgrade", code=2)
     assert "No upgrade" in terminal.refused("upgrade", "sales", "--continue")
     terminal.done("upgrade", "--all", "--abort")
+
+
+@pytest.mark.dagster
+@pytest.mark.slow
+def test_another_dagster_is_tried_and_nothing_is_changed(terminal: Terminal, root: Path) -> None:
+    needs.registry()
+    terminal.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    project = write(root / "projects/orders", SCAFFOLD)
+    before = files_of(project)
+    said = terminal.done("upgrade", "orders", "--test-dagster", "1.12.0")
+    assert "orders with Dagster 1.12.0" in said
+    assert said.count("PASS") == 2
+    (python,) = Path(terminal.environment["HOME"]).glob(".cache/*/environments/orders-*/bin/python")
+    version = subprocess.run(
+        [python, "-c", "import dagster; print(dagster.__version__)"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.strip() == "1.12.0"
+    (project / "orders_tests/test_assets.py").write_text("def test_broken():\n    assert 1 == 2\n")
+    failed = terminal.run("upgrade", "orders", "--test-dagster", "1.12.0")
+    assert (failed.returncode, "test_broken" in failed.stdout) == (1, True)
+    assert "dagster==0.0.1" in terminal.refused("upgrade", "orders", "--test-dagster", "0.0.1")
+    (project / "orders_tests/test_assets.py").write_bytes(before["orders_tests/test_assets.py"][0])
+    assert files_of(project) == before
