@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 if sys.version_info >= (3, 11):
@@ -66,6 +66,7 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
         RefusedError: There is something that cannot, or should not, be released.
     """
     strategy = load_strategy(deployment.strategy)
+    strategy.deployment = deployment
     lacking = [name for name in strategy.tools_here if shutil.which(name) is None]
     if lacking:
         raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
@@ -91,6 +92,11 @@ def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, A
     return host_database.database_of(fragment, deployment.names, deployment.dagster_folder, env)
 
 
+def built(release: Release, progress: Progress) -> Release:
+    """Return a release with what its strategy builds on this machine."""
+    return replace(release, made=release.strategy.build(release.staged, lambda step: progress("here", step)))
+
+
 def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
     if pyproject is None:
         return ""
@@ -110,7 +116,8 @@ def deploy(
         DeployError: A host failed; it says which, and why.
     """
     targets = targets_of(deployments, options.hosts)
-    releases = {one.names.name: release_of(one, allow_dirty=options.allow_dirty) for one in deployments}
+    taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
+    releases = {one.module: built(one, progress) for one in taken}
     return Deploying(targets, progress, releases=releases, options=options).carry_out()
 
 
@@ -129,8 +136,7 @@ class Deploying(Rollout):
 
     def locations(self, run: HostRun) -> list[Location]:
         """Return what a host's Dagster is to be told."""
-        releases = self.releases_of(run)
-        return [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in releases]
+        return [run.location_of(one) for one in self.releases_of(run)]
 
     def prepare(self, run: HostRun) -> None:
         """Bring the releases to a host, and verify them there."""
@@ -165,7 +171,7 @@ class Deploying(Rollout):
     def switch(self, run: HostRun) -> None:
         """Switch a host to the new releases."""
         put = self.locations(run)
-        modules = [switch_request(one) for one in self.releases_of(run)]
+        modules = [switch_request(one, run.servers.get(one.module)) for one in self.releases_of(run)]
         run.switch(run.plan(put, force=self.options.force), modules, put)
 
     def keep(self, run: HostRun) -> HostOutcome:
@@ -180,12 +186,13 @@ class Deploying(Rollout):
         return HostOutcome(str(run.target), made, tuple(run.notes), tuple(pruned), dict(run.seconds))
 
 
-def switch_request(release: Release) -> dict[str, Any]:
+def switch_request(release: Release, server: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what the host is told of one module that it switches to a new release."""
+    said = {"by": holder()["who"], "commit": release.staged.source.commit, "deployment": release.deployment.name}
     return {
         "module": release.module,
         "release": release.identity,
         "new": True,
         "env": base64.b64encode(release.env).decode(),
-        "state": {"by": holder()["who"], "commit": release.staged.source.commit, "deployment": release.deployment.name},
+        "state": {**said, "server": server},
     }

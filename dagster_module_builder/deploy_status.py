@@ -70,7 +70,7 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
     else:
         loaded = (
             "loaded"
-            if f"/releases/{current}/" in f"{location['metadata'].get('working_directory')}/"
+            if any(f"/releases/{current}/" in f"{value}/" for value in location["metadata"].values())
             else "loaded from elsewhere"
         )
     return {
@@ -82,6 +82,8 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
         "since": state.get("since"),
         "by": state.get("by"),
         "location": loaded,
+        "image": record.get("image"),
+        "servers": found["servers"],
     }
 
 
@@ -133,8 +135,7 @@ def preview(
         mine = [made[one.names.name] for one in run.target.deployments]
         run.look(_modules(run), sorted({tool for one in mine for tool in one.strategy.tools_there}))
         run.refuse_unready()
-        put = [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in mine]
-        plan = run.plan(put, force=force)
+        plan = run.plan([run.location_of(one) for one in mine], force=force)
         shown = host_files.without_secrets(plan)
         return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}
 

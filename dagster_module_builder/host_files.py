@@ -28,6 +28,21 @@ _MODES = {env_file.NAME: SECRET_MODE}
 
 
 @dataclass(frozen=True)
+class Server:
+    """A code server of a release's own.
+
+    Attributes:
+        name: Its container's; no two starts have the same.
+        host: Where Dagster reaches it.
+        port: The port there.
+    """
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Location:
     """What a host's Dagster is told of one module.
 
@@ -36,6 +51,7 @@ class Location:
         code: The folder that its code is imported from, as Dagster sees it.
         python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
         env: Its settings.
+        server: The server that has its code and its settings; None where Dagster loads the code itself.
         database: Its database, where that is a service of the host's Compose project.
     """
 
@@ -44,9 +60,19 @@ class Location:
     python: str | None
     env: bytes
     database: Mapping[str, Any] | None = None
+    server: Server | None = None
+
+    @property
+    def expected(self) -> str:
+        """What Dagster has to say of where it has the code from."""
+        return self.server.name if self.server else self.code
 
     def contributions(self) -> dict[str, list[Contribution]]:
         """Return its blocks, by file."""
+        if self.server:
+            # Compose fills the settings into the database's service; the server has a file of its own.
+            env = env_file.contributions(self.env) if self.database else []
+            return {workspace_yaml.NAME: [_entry_of_server(self, self.server)], env_file.NAME: env}
         lines = [
             "- python_package:",
             f"    package_name: {self.names.definitions}",
@@ -56,6 +82,20 @@ class Location:
         lines += [f"    executable_path: {_yaml(self.python)}"] if self.python else []
         entry = Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
         return {workspace_yaml.NAME: [entry], env_file.NAME: env_file.contributions(self.env)}
+
+
+def _entry_of_server(location: Location, server: Server) -> Contribution:
+    lines = [
+        "- grpc_server:",
+        f"    host: {_yaml(server.host)}",
+        f"    port: {server.port}",
+        f"    location_name: {location.names.snake}",
+        # Dagster shows it, and says it of each run: so everybody sees which release a run is of.
+        "    additional_metadata:",
+        f"      server: {_yaml(server.name)}",
+        f"      release: {_yaml(location.code)}",
+    ]
+    return Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
 
 
 def _yaml(text: str) -> str:

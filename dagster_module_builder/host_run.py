@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import getpass
 import hashlib
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,12 +17,13 @@ from dagster_module_builder import host_database, host_files
 from dagster_module_builder.deployment import Deployment, Host
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_files import Location
+from dagster_module_builder.host_files import Location, Server
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import Plan
 from dagster_module_builder.release import Staged, differences
 from deploy_strategies.base import Place, Strategy
 from deploy_strategies.conversation import Conversation, HostError
+from deploy_strategies.images import credentials
 from deploy_strategies.remote import Remote
 
 #: Free space that a release needs beside its own size, in bytes.
@@ -30,6 +32,12 @@ SPARE = 64 << 20
 ENVIRONMENT = 1 << 30
 #: Seconds until Dagster's daemon has read the workspace file anew by itself.
 DAEMON_READS = 65
+#: Seconds until the old code server may be stopped: nobody asks it any more, unless a run is in progress in it.
+RETIRE_AFTER = 75.0
+#: Where code servers in Dagster's own network listen.
+SERVER_PORT = 4000
+#: The Compose service of Dagster's webserver, unless a deployment names another.
+WEBSERVER = "dagster_webserver"
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Release:
     requirements: str = ""
     constraints: str = ""
     database: Mapping[str, Any] | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -52,9 +61,9 @@ class Release:
 
     @property
     def environment(self) -> str | None:
-        """The hash of what goes into its own environment; None where it runs in the host's."""
+        """The hash of what goes into its own environment; None where it runs in the host's, or in its image."""
         chosen = self.deployment.environment
-        if chosen["kind"] == "host":
+        if chosen["kind"] == "host" or self.strategy.serves:
             return None
         parts = (self.requirements, self.constraints, chosen["python"])
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -74,6 +83,7 @@ class Release:
             "bytes": self.staged.size,
             "environment": self.environment,
             "database": self.database,
+            **self.made,
             "by": holder["who"],
         }
 
@@ -109,6 +119,7 @@ class HostRun:
     begun: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    servers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)
@@ -263,6 +274,7 @@ class HostRun:
             begun["repository"],
             release.identity,
             again,
+            release.made,
         )
         release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
 
@@ -271,9 +283,9 @@ class HostRun:
         request = {
             "module": release.module,
             "identity": release.identity,
-            "wanted": release.staged.digest,
+            "wanted": hashlib.sha256(release.staged.files.encode()).hexdigest(),
             "record": release.record(holder),
-            "check": self.check_of(release.deployment, release.environment, release.env),
+            **self.proof_of(release),
         }
         try:
             answer = self.conversation.ask("verify", **request)
@@ -283,6 +295,15 @@ class HostRun:
             self.transfer(release, begun, again=True)
             answer = self.verified_again(request, release)
         self.seconds["validate"] = self.seconds.get("validate", 0.0) + answer["seconds"]
+        if "server" in answer:
+            self.servers[release.module] = answer["server"]
+
+    def proof_of(self, release: Release) -> dict[str, Any]:
+        """Return how the host is to prove that a release's definitions load."""
+        if not release.strategy.serves:
+            return {"check": self.check_of(release.deployment, release.environment, release.env)}
+        serving = self.serving(release.deployment, release.identity, str(release.made["image"]), release.env)
+        return {"serve": serving, "contents": release.staged.manifest}
 
     def verified_again(self, request: Mapping[str, Any], release: Release) -> dict[str, Any]:
         """Verify a second time, and name what still differs."""
@@ -291,7 +312,7 @@ class HostRun:
         except HostError as error:
             if error.code != "manifest":
                 raise
-            found = "; ".join(differences(release.staged.manifest, error.details["manifest"]))
+            found = "; ".join(differences(release.staged.files, error.details["manifest"]))
             raise BuilderError(f"{self.target}: what arrived is not what was sent: {found}.") from None
 
     def check_of(self, deployment: Deployment, environment: str | None, env: bytes) -> dict[str, Any]:
@@ -303,6 +324,54 @@ class HostRun:
             "path": deployment.source,
             "where": self.where,
         }
+
+    # A code server of a release's own
+
+    def fetch(self, image: str) -> None:
+        """Have a release's image on the host."""
+        self.tell("image")
+        self.conversation.ask("fetch", image=image, **credentials(image))
+
+    def serving(self, deployment: Deployment, identity: str, image: str, env: bytes) -> dict[str, Any]:
+        """Return how the host starts a release's code server."""
+        return {
+            "name": server_name(deployment.names.name, identity),
+            "image": image,
+            "env": base64.b64encode(env).decode(),
+            "package": deployment.names.definitions,
+            "surroundings": self.surroundings(deployment),
+        }
+
+    def surroundings(self, deployment: Deployment) -> dict[str, Any]:
+        """Return what a code server has around it on the host."""
+        own = deployment.data.get("docker") or {}
+        if deployment.kind == "compose":
+            return {
+                "network": deployment.data.get("network") or "workspace-net",
+                "service": deployment.data["dagster"].get("service") or WEBSERVER,
+                "folder": deployment.dagster_folder,
+            }
+        return {"storage": own.get("storage") or "/tmp/dagster_storage", "dagster_home": own.get("dagster_home")}  # noqa: S108 - where modules store by default
+
+    def serve(self, deployment: Deployment, identity: str, image: str, env: bytes) -> None:
+        """Start the code server of a release that is on the host already, with these settings."""
+        self.fetch(image)
+        self.tell("verify")
+        module = deployment.names.name
+        answer = self.conversation.ask(
+            "serve", module=module, identity=identity, **self.serving(deployment, identity, image, env)
+        )
+        self.servers[module] = answer["server"]
+
+    def server_of(self, deployment: Deployment, identity: str) -> Server:
+        """Return a release's code server: the one that runs, or the one that would be started."""
+        module = deployment.names.name
+        if found := self.servers.get(module):
+            return Server(found["name"], found["host"], found["port"])
+        name = server_name(module, identity)
+        if deployment.kind == "compose":
+            return Server(name, name, SERVER_PORT)
+        return Server(name, "127.0.0.1", self.conversation.ask("port")["port"])
 
     def python(self, deployment: Deployment, environment: str | None) -> str:
         """Return the interpreter of a release, where Dagster runs."""
@@ -323,11 +392,20 @@ class HostRun:
         folder = self.on_host(self.target.first.dagster_folder)
         return {
             "prefix": ["docker", "compose", "--project-directory", folder, "exec", "-T"],
-            "service": self.target.first.data["dagster"].get("service") or "dagster_webserver",
+            "service": self.target.first.data["dagster"].get("service") or WEBSERVER,
             "inside": self.inside(),
         }
 
     # The switch
+
+    def location_of(self, release: Release) -> Location:
+        """Return what Dagster is told of a new release."""
+        env, database = release.env, release.database
+        found = self.location(release.deployment, release.identity, release.environment, env, database)
+        if not release.strategy.serves:
+            return found
+        folder = self.inside("modules", release.module, "releases", release.identity)
+        return replace(found, code=folder, server=self.server_of(release.deployment, release.identity))
 
     def location(
         self,
@@ -339,9 +417,11 @@ class HostRun:
     ) -> Location:
         """Return what Dagster is told of a release."""
         module = deployment.names.name
-        code = self.inside("modules", module, "releases", identity, deployment.source)
+        folder = self.inside("modules", module, "releases", identity)
+        if module in self.servers:
+            return Location(deployment.names, folder, None, env, database, self.server_of(deployment, identity))
         python = environment and self.inside("modules", module, "venvs", environment, "bin", "python")
-        return Location(deployment.names, code, python, env, database)
+        return Location(deployment.names, str(PurePosixPath(folder, deployment.source)), python, env, database)
 
     def plan(self, put: Sequence[Location], take: Sequence[ModuleNames] = (), *, force: bool = False) -> Plan:
         """Plan what the host's files become."""
@@ -356,7 +436,7 @@ class HostRun:
             "switch",
             files=[_as_request(change.path, change.before, change.after, change.mode) for change in plan.effective],
             modules=list(modules),
-            expect={one.names.snake: one.code for one in put},
+            expect={one.names.snake: one.expected for one in put},
             absent=list(absent),
             services=self.services([one.database for one in put if one.database]),
         )
@@ -374,7 +454,8 @@ class HostRun:
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
         """Let it stand, and remove what is too old."""
         self.tell("keep")
-        pruned: list[str] = self.conversation.ask("keep", modules=list(modules), keep=keep, log=dict(log))["pruned"]
+        request = {"modules": list(modules), "keep": keep, "log": dict(log), "retire_after": RETIRE_AFTER}
+        pruned: list[str] = self.conversation.ask("keep", **request)["pruned"]
         self.tell("done")
         return pruned
 
@@ -397,6 +478,11 @@ class HostRun:
         answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace anew"
         self.notes.append(f"Dagster's daemon {how}.")
+
+
+def server_name(module: str, identity: str) -> str:
+    """Return a name for one start of a release's code server: short enough for a host, and never given before."""
+    return f"{module[:20].rstrip('-_')}-{identity.lower()}-{secrets.token_hex(2)}"
 
 
 def _beginning(release: Release) -> dict[str, Any]:

@@ -47,17 +47,24 @@ class Staged:
         size: Bytes of all files.
         source: Where they come from.
         read: Gives a file's bytes by its path.
+        sent: The manifest of what is sent as files, where the rest reaches the hosts in another way.
     """
 
     manifest: str
     size: int
     source: Source
     read: Callable[[str], bytes | None]
+    sent: str | None = None
 
     @property
     def digest(self) -> str:
         """The SHA-256 of the manifest, which stands for the whole content."""
         return hashlib.sha256(self.manifest.encode()).hexdigest()
+
+    @property
+    def files(self) -> str:
+        """The manifest of what the hosts get as files."""
+        return self.manifest if self.sent is None else self.sent
 
     @property
     def paths(self) -> list[str]:
@@ -117,13 +124,22 @@ def files_below(folder: Path, patterns: Sequence[str] = ()) -> Iterator[str]:
 
 
 def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Staged:
-    """Take in the files of a folder as they are.
+    """Take in the files of a folder as they are, without those that a pattern excludes.
+
+    Raises:
+        RefusedError: One of them cannot be part of a release.
+    """
+    return stage_files(folder, files_below(folder, patterns), source)
+
+
+def stage_files(folder: Path, paths: Iterable[str], source: Source) -> Staged:
+    """Take in these files and links below a folder.
 
     Raises:
         RefusedError: One of them cannot be part of a release.
     """
     lines, size = [], 0
-    for relative in files_below(folder, patterns):
+    for relative in paths:
         path = folder / relative
         if path.is_symlink():
             lines.append(manifest_line(relative, "l", _inner_target(folder, path)))

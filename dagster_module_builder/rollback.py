@@ -64,12 +64,13 @@ class Rechoosing(Rollout):
         """Switch a host."""
         put = self.locations(run)
         run.switch(
-            run.plan(put, force=self.manner.force), [self.request(one) for one in self.taken[str(run.target)]], put
+            run.plan(put, force=self.manner.force), [self.request(run, one) for one in self.taken[str(run.target)]], put
         )
 
-    def request(self, chosen: Chosen) -> dict[str, Any]:
+    def request(self, run: HostRun, chosen: Chosen) -> dict[str, Any]:
         """Return what the host is told of one module."""
-        return {"module": chosen.module, "release": chosen.identity, "state": {"by": holder()["who"]}}
+        state = {"by": holder()["who"], "server": run.servers.get(chosen.module)}
+        return {"module": chosen.module, "release": chosen.identity, "state": state}
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the change stand; no release is removed."""
@@ -109,8 +110,10 @@ class RollingBack(Rechoosing):
         environment = record.get("environment")
         if environment and environment not in found["environments"]:
             raise RefusedError(f"{run.target}: the environment of {identity} is gone: deploy its commit again.")
-        answer = run.conversation.ask("settings", module=module, identity=identity)
-        return Chosen(deployment, identity, environment, base64.b64decode(answer["env"]), record.get("database"))
+        env = base64.b64decode(run.conversation.ask("settings", module=module, identity=identity)["env"])
+        if image := record.get("image"):
+            run.serve(deployment, identity, image, env)
+        return Chosen(deployment, identity, environment, env, record.get("database"))
 
 
 @dataclass
@@ -129,14 +132,17 @@ class NewSettings(Rechoosing):
         record = found["releases"][identity]
         environment, database = record.get("environment"), record.get("database")
         env = host_database.settings(deployment.env_text(), database, deployment.names)
+        if image := record.get("image"):
+            run.serve(deployment, identity, image, env)
+            return Chosen(deployment, identity, environment, env, database)
         run.tell("verify")
         check = run.check_of(deployment, environment, env)
         run.conversation.ask("check", module=module, folder=None, identity=identity, **check)
         return Chosen(deployment, identity, environment, env, database)
 
-    def request(self, chosen: Chosen) -> dict[str, Any]:
+    def request(self, run: HostRun, chosen: Chosen) -> dict[str, Any]:
         """Return what the host is told of one module, its settings among it."""
-        return {**super().request(chosen), "env": base64.b64encode(chosen.env).decode()}
+        return {**super().request(run, chosen), "env": base64.b64encode(chosen.env).decode()}
 
 
 def roll_back(

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from dagster_module_builder.errors import ToolError
 from deploy_strategies.folders import strategy_folder
 
 if TYPE_CHECKING:
+    from dagster_module_builder.deployment import Deployment
     from dagster_module_builder.release import Staged
     from deploy_strategies.conversation import Conversation
     from deploy_strategies.remote import Remote
@@ -31,6 +32,7 @@ class Place:
         repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
         identity: The release's name.
         again: Whether what arrived the first time was not what was sent.
+        made: What the strategy built.
     """
 
     remote: Remote
@@ -40,6 +42,7 @@ class Place:
     repository: str
     identity: str
     again: bool = False
+    made: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
         """Run a command on the host and return what it said.
@@ -64,6 +67,10 @@ class Strategy(ABC):
     tools_there: tuple[str, ...] = ()
     #: Whether it uses the OpenSSH connection.
     bulk: bool = False
+    #: Whether a release has a code server of its own, which the host starts beside the old one.
+    serves: bool = False
+    #: Whose releases it makes; set before anything is asked of it.
+    deployment: Deployment
 
     @abstractmethod
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
@@ -74,6 +81,22 @@ class Strategy(ABC):
             own: The strategy's section of ``deployment.yaml``.
             allow_dirty: Take also what no commit has.
         """
+
+    def build(
+        self,
+        staged: Staged,  # noqa: ARG002 - a strategy may build something of it
+        tell: Callable[[str], None],  # noqa: ARG002
+    ) -> Mapping[str, Any]:
+        """Build, on this machine and once for all hosts, what is more than files.
+
+        Args:
+            staged: What was taken in.
+            tell: Told which step this machine is in.
+
+        Returns:
+            What ``RELEASE.json`` is to say of it; with ``image``, the code server starts from that.
+        """
+        return {}
 
     @abstractmethod
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:

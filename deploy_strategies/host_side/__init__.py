@@ -20,6 +20,8 @@ MODULES = (
     "dagster",
     "host",
     "compose",
+    "images",
+    "servers",
     "journal",
     "lock",
     "survey",

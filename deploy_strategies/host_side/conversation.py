@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import PROTOCOL, environments, keeping, lock, programs, releases, stored, survey, switching
+from . import PROTOCOL, environments, images, keeping, lock, programs, releases, servers, stored, survey, switching
 from .client import Client
 from .errors import GoneError, RefusedError
 from .host import Host
@@ -27,6 +27,10 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "environment": environments.build_environment,
     "verify": releases.verify,
     "check": releases.check_definitions,
+    "fetch": images.fetch,
+    "layers": images.layers_here,
+    "serve": servers.serve_release,
+    "port": servers.free_port,
     "wait": switching.await_runs,
     "switch": switching.switch,
     "keep": keeping.keep,
@@ -52,6 +56,7 @@ def serve(host: Host) -> None:
     if host.switched:
         undo(host)
         reload_quietly(host)
+    servers.drop_begun(host)
 
 
 def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:

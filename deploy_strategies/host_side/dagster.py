@@ -117,5 +117,6 @@ def complaint(found: dict[str, Any], name: str, code: str) -> str | None:
     if not state["loaded"]:
         return f"{name}: {tail(state['error'] or state['status'])}"
     if code and code not in state["metadata"].values():
-        return f"{name}: still loaded from {state['metadata'].get('working_directory')}"
+        metadata = state["metadata"]
+        return f"{name}: still loaded from {metadata.get('working_directory') or metadata.get('release')}"
     return None

@@ -25,6 +25,8 @@ class Host:
         self.lock: BinaryIO | None = None
         self.dagster = Dagster("http://127.0.0.1:3000")
         self.switched = False
+        #: The code servers that this conversation started: module and name.
+        self.begun_servers: list[tuple[str, str]] = []
 
     @property
     def modules(self) -> str:

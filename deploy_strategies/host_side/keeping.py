@@ -10,7 +10,9 @@ from .compose import drop
 from .errors import RefusedError
 from .files import now, read_json, remove_later, remove_tree
 from .host import STATE
+from .images import forget_image
 from .journal import forget, reload_quietly, undo
+from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
 from .stored import delete
 from .survey import known
 
@@ -21,14 +23,19 @@ if TYPE_CHECKING:
     from .host import Host
 
 
-def keep(host: Host, modules: list[str], keep: int, log: dict[str, Any]) -> dict[str, Any]:
+def keep(
+    host: Host, modules: list[str], keep: int, log: dict[str, Any], retire_after: float = DAEMON_READS
+) -> dict[str, Any]:
     """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
+    for one in modules:
+        let_serve(host, one)
     forget(host)
     busy = code_in_use(host)
     pruned = []
     for one in modules:
         note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
         pruned += prune(host, one, keep, busy)
+        retire_servers(host, one, retire_after)
     return {"pruned": pruned}
 
 
@@ -53,6 +60,8 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
         os.rename(folder, f"{folder}.gone")
         remove_later(f"{folder}.gone")
         remove_tree(host.of(module, "env", f"{one.split('.')[0]}.env"))
+    for one in gone:
+        forget_image(host, module, one, there["releases"][one].get("image"))
     kept = {record.get("environment") for one, record in there["releases"].items() if one not in gone}
     for one in there["environments"]:
         if one not in kept:
@@ -66,6 +75,7 @@ def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, An
     if os.path.isdir(host.journal):
         problems = undo(host)
         problems += reload_quietly(host)
+    drop_begun(host)
     for one in modules:
         note(host, one, {**log, "result": "bad"})
         folder = host.of(one, "releases")
@@ -103,6 +113,7 @@ def remove_module(
     note(host, module, {**log, "result": "removed"})
     with contextlib.suppress(OSError), open(os.path.join(host.modules, "removed.jsonl"), "ab") as file:
         file.write(json.dumps({"at": now(), "module": module, **log}).encode() + b"\n")
+    drop_all(host, module)
     gone = os.path.join(host.modules, f".journal.{module}.gone")
     remove_tree(gone)
     if os.path.isdir(host.of(module)):

@@ -13,6 +13,7 @@ from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
 from .files import now, read_json, remove_tree, write
 from .journal import reload_quietly, undo
+from .servers import mend_servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def mend(host: Host) -> list[str]:
     if os.path.isdir(host.journal):
         mended += ["An earlier deployment was cut off: the old release was put back.", *undo(host)]
         reload_quietly(host)
+    mend_servers(host)
     for name in os.listdir(host.modules):
         releases = host.of(name, "releases")
         for one in os.listdir(releases) if os.path.isdir(releases) else []:

@@ -13,6 +13,7 @@ from .files import digest, read_json, remove_tree, sync, write
 from .host import STATE
 from .manifest import make_read_only, manifest
 from .programs import run_where, seen_from
+from .servers import serve_release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,18 +57,38 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
 
 
 def verify(
-    host: Host, module: str, identity: str, wanted: str, record: dict[str, Any], check: dict[str, Any]
+    host: Host,
+    module: str,
+    identity: str,
+    wanted: str,
+    record: dict[str, Any],
+    check: dict[str, Any] | None = None,
+    serve: dict[str, Any] | None = None,
+    contents: str | None = None,
 ) -> dict[str, Any]:
-    """Compare what arrived with what was sent, finish the release, and load its definitions."""
+    """Compare what arrived with what was sent, finish the release, and load its definitions.
+
+    Args:
+        host: This one.
+        module: Whose release it is.
+        identity: The release.
+        wanted: The digest of the manifest of what was sent.
+        record: What ``RELEASE.json`` is to say.
+        check: How its definitions are loaded; None where it has a code server of its own.
+        serve: How that server is started.
+        contents: The manifest of what it consists of, where not all of that arrives as files.
+    """
     folder = host.release(module, identity) + ".tmp"
     found = manifest(folder)
     if digest(found.encode()) != wanted:
         raise RefusedError("manifest", f"What arrived in {folder} is not what was sent.", manifest=found)
-    write(os.path.join(folder, "manifest.sha256"), found.encode())
+    write(os.path.join(folder, "manifest.sha256"), (contents or found).encode())
     write(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
     make_read_only(folder)
     sync(folder)
-    return check_definitions(host, module, folder=folder, **check)
+    if serve is not None:
+        return serve_release(host, module, identity, folder=folder, **serve)
+    return check_definitions(host, module, folder=folder, **(check or {}))
 
 
 def check_definitions(

@@ -15,6 +15,7 @@ from .errors import RefusedError
 from .files import read, read_json
 from .host import STATE
 from .lock import lock_holder, take_lock
+from .servers import servers_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def survey(
         "python": ".".join(map(str, sys.version_info[:3])),
         "writable": os.access(host.modules, os.W_OK),
         "disk": host.disk(),
-        "tools": {name: shutil.which(name) for name in tools},
+        "tools": {name: program(host, name) for name in tools},
         "docker": docker_refusal(host) if "docker" in tools else None,
         "files": {name: shared_file(host, name) for name in files},
         "modes": {name: mode_of(host, name) for name in files},
@@ -69,6 +70,13 @@ def survey(
         "lock": lock_holder(host),
         "journal": os.path.isdir(host.journal),
     }
+
+
+def program(host: Host, name: str) -> str | None:
+    """Return where a program is, or one with a plugin (``docker compose``); None where it is not."""
+    first, *plugin = name.split()
+    where = shutil.which(first)
+    return where if where is None or not plugin or not host.client.run([*name.split(), "version"])[0] else None
 
 
 def docker_refusal(host: Host) -> str | None:
@@ -104,6 +112,7 @@ def known(host: Host, name: str) -> dict[str, Any]:
         "bad": [one for one in entries if one.endswith(".bad")],
         "unfinished": [one for one in entries if one.endswith(".tmp")],
         "environments": environments(host, name),
+        "servers": servers_of(host, name),
     }
 
 

@@ -1,0 +1,167 @@
+"""docker: an image, built once here, and a code server of its own on each host, started beside the old one."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dagster_module_builder.dockerignore import NAME as IGNORE
+from dagster_module_builder.dockerignore import is_ignored
+from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.release import Staged, files_below, manifest_line, stage_files
+from dagster_module_builder.version_control import source_of, top
+from deploy_strategies.base import Place, Strategy
+from deploy_strategies.images import Archive, build, context_of, credentials, name_of, push
+
+COMPOSE = "docker-compose.deploy.yml"
+DOCKERFILE = "Dockerfile"
+#: Never part of an image, whatever .dockerignore says: version control, environments, caches, settings with secrets.
+NEVER = (
+    ".git", ".hg", ".svn", ".venv", "venv", ".env", ".env.*", "__pycache__", "*.pyc", ".*_cache", ".nox", ".tox",
+    "node_modules", ".DS_Store",
+)  # fmt: skip
+_FOLDER = {"registry": "none", "context": ".", "platform": "linux/amd64", "python_image": "python:3.12-slim"}
+
+
+class Docker(Strategy):
+    """Builds an image, and has each host fetch it by its digest, or get the layers that it lacks."""
+
+    tools_here = ("docker",)
+    tools_there = ("docker", "docker compose")
+    serves = True
+
+    def __init__(self) -> None:
+        self.archive: Archive | None = None
+
+    def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
+        """Take in the build context, as its ``.dockerignore`` leaves it, and the compose file for the hosts."""
+        folder = self.deployment.folder
+        lacking = [name for name in (DOCKERFILE, IGNORE, COMPOSE) if not (folder / name).is_file()]
+        if lacking:
+            raise RefusedError(f"{', '.join(lacking)} is missing in {folder}: 'configure-deployment' makes new ones.")
+        context = context_folder(module, _with_defaults(own)["context"])
+        source = source_of(context, allow_dirty=allow_dirty)
+        staged = stage_files(context, sorted(context_files(context, folder)), source)
+        compose = (folder / COMPOSE).read_bytes()
+        sent = manifest_line(COMPOSE, "f", compose)
+        inner = module.relative_to(context).as_posix()
+        manifest = "".join(sorted([*staged.manifest.splitlines(keepends=True), sent]))
+        read = staged.read
+        return replace(staged, manifest=manifest, sent=sent, read=lambda name: read(f"{inner}/{name}"))
+
+    def build(self, staged: Staged, tell: Callable[[str], None]) -> Mapping[str, Any]:
+        """Build the image, and push it or keep its layers for the hosts."""
+        own, module = _with_defaults(self.deployment.own), self.deployment.module
+        context = context_folder(module, own["context"])
+        tag = f"{name_of(own['registry'], own['image'])}:{version_of(staged)}"
+        tell("build")
+        identity = self._build(context, tag, own, staged)
+        if own["registry"] == "none":
+            tell("save")
+            self.archive = Archive(identity)
+            made = {"image": identity}
+        else:
+            tell("push")
+            made = {"image": f"{name_of(own['registry'], own['image'])}@{push(tag)}"}
+        tell("done")
+        return {**made, "tag": tag, "platform": own["platform"]}
+
+    def _build(self, context: Path, tag: str, own: Mapping[str, Any], staged: Staged) -> str:
+        folder = self.deployment.folder
+        arguments = {
+            "MODULE": self.deployment.module.relative_to(context).as_posix(),
+            "PYTHON_IMAGE": own["python_image"],
+            "PACKAGES": " ".join(own.get("packages", ())),
+        }
+        labels = {
+            "org.opencontainers.image.revision": staged.source.commit or "",
+            "org.opencontainers.image.title": tag,
+        }
+        with tempfile.TemporaryFile() as packed:
+            files = {path: context / path for path in context_files(context, folder)}
+            context_of(files, cast("IO[bytes]", packed))
+            packed.seek(0)
+            dockerfile = (folder / DOCKERFILE).relative_to(context).as_posix()
+            return build(cast("IO[bytes]", packed), dockerfile, tag, own["platform"], arguments, labels)
+
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
+        """Have the compose file and the image on the host."""
+        text = base64.b64encode((self.deployment.folder / COMPOSE).read_bytes()).decode()
+        place.conversation.ask("write", path=f"{place.folder}/{COMPOSE}", text=text, mode=0o644)
+        image = str(place.made["image"])
+        if self.archive is not None:
+            send(self.archive, place)
+        place.conversation.ask("fetch", image=image, **credentials(image))
+
+
+def _with_defaults(own: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_FOLDER, **own}
+
+
+def context_folder(module: Path, context: str) -> Path:
+    """Return the folder that the build context is.
+
+    Raises:
+        RefusedError: It would take in what is neither in the repository nor in the workspace.
+    """
+    folder = module if context == "." else module.parents[context.count("..") - 1]
+    outermost = top(module) or module.parent.parent
+    if not folder.is_relative_to(outermost) and not outermost.samefile(folder):
+        raise RefusedError(
+            f"The build context {folder} is above {outermost}: see 'docker: context' in deployment.yaml."
+        )
+    return folder
+
+
+def context_files(context: Path, folder: Path) -> list[str]:
+    """Return the files of a build context: what ``.dockerignore`` leaves, and always the Dockerfile.
+
+    Args:
+        context: The context's folder.
+        folder: The deployment's, with its ``Dockerfile`` and ``.dockerignore``.
+    """
+    patterns = (folder / IGNORE).read_text("utf-8")
+    found = [path for path in files_below(context, NEVER) if not is_ignored(patterns, path)]
+    return list(dict.fromkeys([*found, (folder / DOCKERFILE).relative_to(context).as_posix()]))
+
+
+def version_of(staged: Staged) -> str:
+    """Return the tag of an image: its commit, or its content where no commit has that."""
+    commit, content = staged.source.commit, staged.digest[:12]
+    if commit is None:
+        return content
+    return f"{commit[:12]}-dirty-{content}" if staged.source.dirty else commit
+
+
+def send(archive: Archive, place: Place) -> None:
+    """Send the layers that a host lacks over the SSH connection.
+
+    Raises:
+        ToolError: They did not arrive.
+    """
+    there = place.conversation.ask("layers")["layers"]
+    failure = _sent(archive, place, there)
+    if failure and there:
+        # Somebody may have removed an image whose layers were counted on.
+        failure = _sent(archive, place, [])
+    if failure:
+        raise ToolError(f"{place.remote.address}: the image could not be sent: {failure}")
+
+
+def _sent(archive: Archive, place: Place, there: list[list[str]]) -> str | None:
+    command = [*place.remote.bulk(), "--", place.remote.address.host, "exec docker load --quiet"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        pipe, answer = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            archive.write(pipe, there)
+            pipe.close()
+        except OSError as error:
+            process.kill()
+            return answer.read().decode("utf-8", "replace").strip() or str(error)
+        said = answer.read().decode("utf-8", "replace").strip()
+    return (said.splitlines() or [str(process.returncode)])[-1] if process.returncode else None

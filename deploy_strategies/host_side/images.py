@@ -1,0 +1,125 @@
+"""Images that releases run from: fetched by digest, kept under a tag of the release's, removed with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+
+from .client import tail
+from .errors import RefusedError
+from .files import read_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Host
+
+#: Where what must not stay on a disk may lie for a moment.
+MEMORY = "/dev/shm"  # noqa: S108 - a folder that only its owner can enter is made in it
+#: Seconds that fetching an image may take.
+FETCHING = 3600.0
+#: Images whose layers are told; a command line has room for as many.
+MOST = 500
+
+
+def kept_as(module: str, identity: str) -> str:
+    """Return the tag that keeps a release's image from being taken for one that nobody needs."""
+    return f"dagster-module-builder/{module}:{identity}"
+
+
+def quietly(*command: str, limit: float = 60) -> tuple[int, str]:
+    """Run a program whether or not the client is still there; return its exit code and what it said."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=limit, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return done.returncode, done.stdout.decode("utf-8", "replace")
+
+
+def layers_here(host: Host) -> dict[str, Any]:
+    """Return the layers of each image that is here, for a client that sends only those that are missing."""
+    code, said = host.client.run(["docker", "image", "ls", "--all", "--quiet", "--no-trunc"], limit=60)
+    images = [] if code else list(dict.fromkeys(said.split()))
+    if not images:
+        return {"layers": []}
+    code, said = host.client.run(
+        ["docker", "image", "inspect", "--format", "{{range .RootFS.Layers}}{{.}} {{end}}", *images[:MOST]], limit=120
+    )
+    return {"layers": [line.split() for line in said.splitlines() if line.strip()] if not code else []}
+
+
+def fetch(
+    host: Host, image: str, registry: str = "", user: str | None = None, password: str | None = None
+) -> dict[str, Any]:
+    """Pull an image by its digest, unless it is here.
+
+    Args:
+        host: This one.
+        image: ``repository@sha256:…``; one without a digest came over the connection, and is here or nowhere.
+        registry: Where to log in with ``user`` and ``password``; both None takes what is configured here.
+        user: Whom to log in as.
+        password: Its password; it goes to the registry's login by standard input, and stays in memory.
+    """
+    if is_here(host, image):
+        return {"pulled": False}
+    if "@" not in image:
+        raise RefusedError("docker", f"The image {image} is gone from the host: deploy its commit again.")
+    folder = tempfile.mkdtemp(prefix="dmb-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) if user else None
+    environ = {**os.environ, **({"DOCKER_CONFIG": folder} if folder else {})}
+    try:
+        if user:
+            command = ["docker", "login", "--username", user, "--password-stdin", registry]
+            code, said = host.client.run(command, (password or "").encode(), 120, env=environ)
+            if code:
+                raise RefusedError("docker", f"{registry} does not let {user!r} in from the host: {last_line(said)}")
+        code, said = host.client.run(["docker", "pull", "--quiet", image], None, FETCHING, env=environ)
+    finally:
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+    if code:
+        raise RefusedError("docker", refusal(image, said))
+    return {"pulled": True}
+
+
+def refusal(image: str, said: str) -> str:
+    """Say why an image did not get here, and what to do."""
+    reason = last_line(said)
+    if "no space left" in said:
+        return f"There is no room for {image} on the host: {reason}. Make room where Docker keeps its images."
+    if "manifest unknown" in said or "not found" in said:
+        return f"The registry has no {image} any more: {reason}. Deploy its commit again."
+    if "unauthorized" in said or "denied" in said or "no basic auth" in said:
+        return (
+            f"The registry does not give {image} to the host: {reason}. Log in there ('docker login'), "
+            f"or set DEPLOY_REGISTRY_USER and DEPLOY_REGISTRY_PASSWORD for the deployment."
+        )
+    return f"{image} could not be fetched: {reason}. Does the host reach the registry?"
+
+
+def last_line(said: str) -> str:
+    """Return the last line of what a program said."""
+    lines = tail(said).splitlines()
+    return lines[-1].strip().rstrip(".") if lines else "it did not say why"
+
+
+def is_here(host: Host, image: str) -> bool:
+    """Tell whether an image is on this host."""
+    return host.client.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], limit=60)[0] == 0
+
+
+def forget_image(host: Host, module: str, identity: str, image: str | None) -> None:
+    """Remove a release's image, unless another release has the same."""
+    if not image:
+        return
+    quietly("docker", "image", "rm", kept_as(module, identity))
+    folder = host.of(module, "releases")
+    others = [one for one in os.listdir(folder) if "." not in one and one != identity] if os.path.isdir(folder) else []
+    records = [read_json(os.path.join(folder, one, "RELEASE.json"), {}) for one in others]
+    if image not in [record.get("image") for record in records]:
+        quietly("docker", "image", "rm", image)

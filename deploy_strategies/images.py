@@ -1,0 +1,258 @@
+"""Images on this machine: built and pushed by Docker's own command line, or saved for hosts without a registry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dagster_module_builder.errors import RefusedError, ToolError
+
+#: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
+#: and its credential helpers count, on each machine.
+USER, PASSWORD = "DEPLOY_REGISTRY_USER", "DEPLOY_REGISTRY_PASSWORD"
+
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+_LAST = 4000
+
+
+def credentials(image: str) -> dict[str, str]:
+    """Return how a host logs in at an image's registry; empty where the host's own configuration counts.
+
+    Raises:
+        RefusedError: There is a user without a password, or a password without a user.
+    """
+    user, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
+    if bool(user) != bool(password):
+        raise RefusedError(f"Set both {USER} and {PASSWORD}, or neither.")
+    if not user or "@" not in image:
+        return {}
+    return {"registry": registry_of(image), "user": user, "password": password}
+
+
+def registry_of(image: str) -> str:
+    """Return the registry that an image's name begins with."""
+    return image.partition("/")[0]
+
+
+@contextlib.contextmanager
+def logged_in(image: str) -> Iterator[Mapping[str, str]]:
+    """Give the variables with which ``docker`` may speak to an image's registry."""
+    chosen = credentials(f"{image}@")
+    if not chosen:
+        yield {}
+        return
+    # Docker writes what it was told into its configuration: into one that is gone afterwards.
+    memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        environ = {"DOCKER_CONFIG": folder}
+        command = ["login", "--username", chosen["user"], "--password-stdin", chosen["registry"]]
+        docker(command, given=chosen["password"].encode(), environ=environ)
+        yield environ
+
+
+def docker(
+    arguments: Sequence[str],
+    *,
+    given: bytes | IO[bytes] | None = None,
+    into: IO[bytes] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Run ``docker`` on this machine and return what it said.
+
+    Args:
+        arguments: Behind ``docker``.
+        given: What it reads: bytes, or a file.
+        into: The file that takes what it writes.
+        environ: Variables beside the process's own.
+
+    Raises:
+        ToolError: It failed; with its last words.
+    """
+    source: dict[str, object] = {"input": given} if isinstance(given, bytes) else {"stdin": given or subprocess.DEVNULL}
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(  # type: ignore[call-overload]
+        ["docker", *arguments],
+        stdout=into or subprocess.PIPE,
+        stderr=subprocess.PIPE if into else subprocess.STDOUT,
+        env={**os.environ, **(environ or {})},
+        check=False,
+        **source,
+    )
+    said = ((done.stderr if into else done.stdout) or b"").decode("utf-8", "replace")
+    if done.returncode:
+        raise ToolError(f"docker {arguments[0]} failed here: {said.strip()[-_LAST:] or done.returncode}")
+    return said
+
+
+def builder() -> Mapping[str, str]:
+    """Return the variables that choose BuildKit where it is there, and the classic builder elsewhere."""
+    if "DOCKER_BUILDKIT" in os.environ:
+        return {}
+    with contextlib.suppress(ToolError):
+        docker(["buildx", "version"])
+        return {"DOCKER_BUILDKIT": "1"}
+    client = docker(["--version"])
+    # Before 23 the engine has a BuildKit of its own, and the command line needs no plugin for it.
+    found = re.search(r"version (\d+)\.", client)
+    return {"DOCKER_BUILDKIT": "1" if found and int(found[1]) < 23 else "0"}
+
+
+def build(
+    context: IO[bytes],
+    dockerfile: str,
+    tag: str,
+    platform: str,
+    arguments: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> str:
+    """Build an image, tag it, and return its identity.
+
+    Args:
+        context: The build context, a tar archive.
+        dockerfile: The Dockerfile's path in it.
+        tag: The image's name and tag.
+        platform: What it is to run on.
+        arguments: Build arguments.
+        labels: What its configuration says of it.
+    """
+    command = ["build", "--platform", platform, "--file", dockerfile, "--tag", tag]
+    command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
+    command += [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+    docker([*command, "-"], given=context, environ=builder())
+    return docker(["image", "inspect", "--format", "{{.Id}}", tag]).strip()
+
+
+def push(tag: str) -> str:
+    """Push an image, and return the digest that the registry has it under.
+
+    Raises:
+        ToolError: The registry did not take all of it.
+    """
+    with logged_in(tag) as environ:
+        try:
+            said = docker(["push", tag], environ=environ)
+        except ToolError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ToolError(f"{tag} could not be pushed: {reason}. {_cure(str(error), tag)}") from None
+    found = _DIGEST.findall(said)
+    if not found:
+        raise ToolError(f"docker push told no digest of {tag}: {said.strip()[-_LAST:]}")
+    return str(found[-1])
+
+
+def _cure(said: str, tag: str) -> str:
+    if re.search("unauthorized|denied|no basic auth", said):
+        return f"Log in with 'docker login {registry_of(tag)}', or set {USER} and {PASSWORD}."
+    return f"Is the registry {registry_of(tag)} reachable, and has it room? Then deploy again."
+
+
+class Archive:
+    """An image as ``docker save`` writes it, of which each host gets what it lacks.
+
+    It lies in a file without a name, of which nothing is left when this process ends, however it ends.
+    """
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as hosts read from it
+        docker(["save", tag], into=self._file)
+        with tarfile.open(fileobj=cast("IO[bytes]", self._part(0, None))) as archive:
+            self._members = archive.getmembers()
+            (entry,) = _json_in(archive, "manifest.json")
+            config = _json_in(archive, entry["Config"])
+        #: Each layer's digest, and its file in the archive.
+        self.layers: list[tuple[str, str]] = list(zip(config["rootfs"]["diff_ids"], entry["Layers"], strict=True))
+
+    def _part(self, start: int, size: int | None) -> _Part:
+        return _Part(self._file.fileno(), start, os.fstat(self._file.fileno()).st_size if size is None else size)
+
+    def lacking(self, there: Sequence[Sequence[str]]) -> set[str]:
+        """Return the files of the layers that a host has not, given the layers of each image that it has.
+
+        A layer counts as there only on top of the same layers: that is how Docker finds it.
+        """
+        ours = [digest for digest, _ in self.layers]
+        known = max((_common(ours, theirs) for theirs in there), default=0)
+        present = {file for _, file in self.layers[:known]}
+        return {file for _, file in self.layers[known:]} - present
+
+    def write(self, target: IO[bytes], there: Sequence[Sequence[str]]) -> int:
+        """Write the archive without the layers that a host has; return the bytes of the layers that it gets."""
+        left_out = {file for _, file in self.layers} - self.lacking(there)
+        sent = 0
+        with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            for member in self._members:
+                if member.name in left_out:
+                    continue
+                content = self._part(member.offset_data, member.size) if member.isreg() else None
+                archive.addfile(member, cast("IO[bytes] | None", content))
+                sent += member.size if member.name in {file for _, file in self.layers} else 0
+        return sent
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._file.close()
+
+
+def _json_in(archive: tarfile.TarFile, name: str) -> Any:
+    file = archive.extractfile(name)
+    if file is None:
+        raise ToolError(f"docker save wrote no {name}.")
+    return json.load(file)
+
+
+def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """Return how many layers two images begin with alike."""
+    count = 0
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+class _Part:
+    """A part of a file, read by several at once: each knows where it is itself."""
+
+    def __init__(self, handle: int, start: int, size: int) -> None:
+        self._handle, self._start, self._size, self._at = handle, start, size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._at, 0)
+        text = os.pread(self._handle, left if size < 0 else min(size, left), self._start + self._at)
+        self._at += len(text)
+        return text
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._at = place if whence == 0 else self._at + place if whence == 1 else self._size + place
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+def name_of(registry: str, image: str) -> str:
+    """Return an image's name without a tag."""
+    return image if registry == "none" else f"{registry}/{image}"
+
+
+def context_of(files: Mapping[str, Path], folder: IO[bytes]) -> None:
+    """Write a build context: the same bytes for the same files, whoever builds and when."""
+    with tarfile.open(fileobj=folder, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, path in sorted(files.items()):
+            archive.add(path, name, recursive=False, filter=_plain)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member

@@ -1,0 +1,210 @@
+"""docker: an image by digest, and a code server of its own beside the old one; everything here is real."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder import host_run
+from dagster_module_builder.configure_deployment import configure
+from dagster_module_builder.deploy import Options, deploy
+from dagster_module_builder.deploy_status import status
+from dagster_module_builder.deployment import find
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.removal import remove
+from dagster_module_builder.rollback import change_settings, roll_back
+from tests import needs
+from tests.deploy import sshd
+from tests.deploy.dagster_host import CONSTRAINTS, DagsterHost
+from tests.deploy.modules import make_module, set_value
+from tests.deploy.registry import registry
+from tests.deploy.sshd import SshHost
+from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
+from tests.e2e.engine import Engine
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+OPTIONS = Options(allow_dirty=True, settle=False)
+MODULE = "sales-report"
+
+
+@dataclass
+class Place:
+    root: Path
+    module: Path
+    host: SshHost
+    dagster: DagsterHost
+    engine: Engine
+    registry: str
+
+    @property
+    def there(self) -> Path:
+        return self.host.base / "modules" / MODULE
+
+    def deploy(self) -> str:
+        (outcome,) = deploy(find(self.root, "yoda"), OPTIONS)
+        return outcome.releases[MODULE]
+
+    def metadata(self) -> dict[str, str]:
+        return self.dagster.locations()["sales_report"]
+
+    def running(self) -> str:
+        """Return the release that Dagster has its code from."""
+        found = self.metadata()
+        assert "error" not in found, found
+        return Path(found["release"]).name
+
+    def containers(self) -> set[str]:
+        """Return the names of the code servers that run."""
+        shown = self.engine.docker("ps", "--format", "{{.Names}}").split()
+        return {name for name in shown if name.startswith(f"{MODULE}-2")}
+
+    def change(self, **changes: object) -> None:
+        path = self.module / "deploy/yoda/deployment.yaml"
+        data = yaml.safe_load(path.read_text())
+        data["docker"] |= changes
+        path.write_text(yaml.safe_dump(data))
+
+
+@pytest.fixture(scope="module")
+def yard(
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: Engine,  # noqa: F811
+    dagster_python: str,
+) -> Iterator[tuple[SshHost, DagsterHost, str]]:
+    folder = tmp_path_factory.mktemp("docker")
+    needs.programs("docker", "docker-registry")
+    environ = {key: engine.environ[key] for key in ("DOCKER_HOST", "DOCKER_CONFIG") if key in engine.environ}
+    environ["PATH"] = f"{needs.program('docker').parent}:/usr/local/bin:/usr/bin:/bin"
+    with registry(folder / "registry") as address, sshd.hosts(folder / "hosts", environ=environ) as (host,):
+        dagster = DagsterHost(host.base)
+        # Two first looks at a fresh store at once would collide.
+        dagster.home.mkdir(parents=True)
+        migrate = [dagster_python, "-m", "dagster", "instance", "migrate"]
+        subprocess.run(migrate, check=True, capture_output=True, env={**os.environ, "DAGSTER_HOME": str(dagster.home)})
+        try:
+            dagster.start(daemon=False)
+            yield host, dagster, address
+        finally:
+            dagster.stop()
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    yard: tuple[SshHost, DagsterHost, str],
+    engine: Engine,  # noqa: F811
+    image_names: dict[str, str],  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Place]:
+    host, dagster, address = yard
+    for key in ("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_BUILDKIT"):
+        if key in engine.environ:
+            monkeypatch.setenv(key, engine.environ[key])
+    monkeypatch.setattr(host_run, "RETIRE_AFTER", 0.5)
+    root = tmp_path / "workspace"
+    module = make_module(root)
+    lock = CONSTRAINTS.read_text()
+    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
+    pyproject = module / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("[]", f'["dagster=={version}"]'))
+    (module / "constraints.txt").write_text(lock)
+    answers = {
+        "deployment": "yoda", "client": "Yoda", "hosts": f"{host.address}:{host.port}", "base_path": "~/srv",
+        "identity_file": str(host.client_key), "user": sshd.user(), "dagster_url": dagster.url,
+        "registry": address, "python_image": image_names["PYTHON_IMAGE"], "storage": str(tmp_path / "storage"),
+    }  # fmt: skip
+    made = configure(root, module, "docker", answers)
+    (made.folder / "known_hosts").write_text(host.known_hosts_line)
+    env = made.folder / ".env.deploy"
+    env.write_text(env.read_text().replace("TOKEN=''", "TOKEN='s3cret'"))
+    (host.base / "modules").mkdir(parents=True)
+    found = Place(root, module, host, dagster, engine, address)
+    yield found
+    for name in found.engine.docker("ps", "--all", "--format", "{{.Names}}").split():
+        if name.startswith(f"{MODULE}-2"):
+            engine.docker("rm", "--force", name)
+    host.empty()
+    dagster.reset()
+
+
+def test_deploy_rollback_settings_remove(place: Place) -> None:
+    before = (place.host.base / "workspace.yaml").read_bytes()
+    first = place.deploy()
+    assert place.running() == first
+    assert "@sha256:" in place.metadata()["image"]
+    (old,) = place.containers()
+    set_value(place.module, 2)
+    second = place.deploy()
+    assert place.running() == second != first
+    (found,) = status(find(place.root, "yoda"))
+    assert found["modules"][0]["location"] == "loaded"
+    roll_back(find(place.root, "yoda"))
+    assert place.running() == first
+    assert place.metadata()["server"] != old
+    env = place.module / "deploy/yoda/.env.deploy"
+    env.write_text(env.read_text().replace("s3cret", "another"))
+    change_settings(find(place.root, "yoda"))
+    name = place.metadata()["server"]
+    inside = place.engine.docker("exec", name, "printenv", "SALES_REPORT_TOKEN", "DAGSTER_CURRENT_IMAGE")
+    assert inside.splitlines()[0] == "another"
+    assert place.engine.docker("exec", name, "id", "-u").strip() != "0"
+    remove(find(place.root, "yoda"))
+    assert (place.host.base / "workspace.yaml").read_bytes() == before
+    assert not place.there.exists()
+    assert place.containers() == set()
+
+
+def test_what_does_not_start_or_load_leaves_the_old_one(place: Place) -> None:
+    first = place.deploy()
+    server = place.metadata()["server"]
+    (definitions,) = place.module.glob("src/*/definitions.py")
+    whole = definitions.read_text()
+    definitions.write_text("import nothing_of_that_name\n")
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*nothing_of_that_name"):
+        place.deploy()
+    definitions.write_text(whole)
+    dockerfile = place.module / "deploy/yoda/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + 'ENTRYPOINT ["python3", "-c", "raise SystemExit(7)"]\n')
+    with pytest.raises(BuilderError, match="does not start"):
+        place.deploy()
+    assert place.running() == first
+    assert place.containers() == {server}
+    (found,) = status(find(place.root, "yoda"))
+    assert found["lock"] is None
+    assert found["modules"][0]["servers"] == [server]
+
+
+def test_registry_away_and_digest_gone(place: Place) -> None:
+    first = place.deploy()
+    set_value(place.module, 2)
+    second = place.deploy()
+    good = place.registry
+    place.change(registry="127.0.0.1:9")
+    with pytest.raises(BuilderError, match=r"could not be pushed.*Is the registry 127.0.0.1:9 reachable"):
+        place.deploy()
+    place.change(registry=good)
+    image = yaml.safe_load((place.there / "releases" / first / "RELEASE.json").read_text())["image"]
+    place.engine.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
+    shutil.rmtree(place.host.folder.parent.parent / "registry/blobs")
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*Deploy its commit again"):
+        roll_back(find(place.root, "yoda"))
+    assert place.running() == second
+
+
+def test_without_a_registry(place: Place) -> None:
+    place.change(registry="none")
+    first = place.deploy()
+    assert place.running() == first
+    assert place.metadata()["image"].startswith("sha256:")
+    set_value(place.module, 3)
+    second = place.deploy()
+    assert place.running() == second
+    roll_back(find(place.root, "yoda"))
+    assert place.running() == first
