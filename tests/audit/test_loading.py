@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from dagster_module_builder import uv_program
 from dagster_module_builder.audit.results import Audit
 from dagster_module_builder.audit.run import Wanted, audit
 from dagster_module_builder.upgrade.run import upgrade
@@ -43,6 +46,34 @@ def test_a_project_of_another_tool_loads_with_the_io_manager_after_its_upgrade(
     assert statuses(loaded(root, project, python))["io-manager-loaded"] == "FAIL"
     upgrade(root, "orders")
     assert set(statuses(loaded(root, project, python)).values()) == {"PASS"}
+
+
+@pytest.mark.parametrize("tool", ["create-dagster", "dagster project scaffold"])
+def test_what_the_real_tools_make_passes_everything_after_its_upgrade(
+    root: Path, python: Path, monkeypatch: pytest.MonkeyPatch, tool: str
+) -> None:
+    lock = (root / "services/dagster/constraints.txt").read_text()
+    (version,) = re.findall(r"^dagster==(.+)$", lock, re.MULTILINE)
+    commands = {
+        "create-dagster": [
+            uv_program.program(),
+            "tool",
+            "run",
+            f"create-dagster@{version}",
+            "project",
+            "orders",
+            "--no-uv-sync",
+        ],
+        "dagster project scaffold": [python.with_name("dagster"), "project", "scaffold", "--name", "orders"],
+    }
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    subprocess.run(commands[tool], cwd=root / "projects", stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    project = root / "projects/orders"
+    assert audit(root, project).failed
+    upgrade(root, "orders")
+    found = audit(root, project, Wanted(load=True, python=python))
+    assert [(one.check, one.problems) for one in found.results if one.status == "FAIL"] == []
+    assert {"loads", "io-manager-loaded"} <= {one.check for one in found.results if one.status == "PASS"}
 
 
 def test_what_does_not_load_says_why(root: Path, module: Path, python: Path) -> None:
