@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from tests import needs
 from tests.e2e.engine import Engine, cache, running
 
@@ -74,6 +76,12 @@ def stack() -> dict[str, Image]:
 
 def provide(engine: Engine, image: Image) -> None:
     """Have ``image`` in the engine: it is there, or is loaded from the cache, or is made."""
+    # Several processes of tests want the same ones: one makes them, the others find them.
+    with FileLock(cache() / "images.lock"):
+        _provide(engine, image)
+
+
+def _provide(engine: Engine, image: Image) -> None:
     if not engine.has_image(image.exact) and image.archive.exists():
         engine.docker("load", "--input", image.archive)
     if not engine.has_image(image.exact):
@@ -86,7 +94,7 @@ def _make(engine: Engine, image: Image) -> None:
     if image.base is None:
         _bootstrap(engine, image)
         return
-    provide(engine, image.base)
+    _provide(engine, image.base)
     base = f"--build-arg=BASE={image.base.exact}"
     engine.docker("build", "--quiet", base, f"--tag={image.exact}", RECIPES / image.recipe)
 

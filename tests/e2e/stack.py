@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from tests import needs
 from tests.e2e.dagster_web import Dagster
-from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine
+from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine, cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,14 +128,17 @@ class Stack:
 
     def leave_layers(self) -> None:
         """Remove the images, but leave one of each kind: the next workspace's are built from its layers."""
-        for kind, image in self.own_images().items():
-            last = f"dagster-e2e/last:{kind}"
-            if not self.engine.has_image(image):
-                continue
-            if self.engine.has_image(last):
-                self.engine.docker("image", "rm", last)
-            self.engine.docker("tag", image, last)
-            self.engine.docker("image", "rm", image)
+        with FileLock(cache() / "layers.lock"):
+            for kind, image in self.own_images().items():
+                self._leave(image, f"dagster-e2e/last:{kind}")
+
+    def _leave(self, image: str, last: str) -> None:
+        if not self.engine.has_image(image):
+            return
+        if self.engine.has_image(last):
+            self.engine.docker("image", "rm", last)
+        self.engine.docker("tag", image, last)
+        self.engine.docker("image", "rm", image)
 
     def inside(self, service: str, *command: str) -> str:
         """Run a command in a service's container and return its standard output."""
