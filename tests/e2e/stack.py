@@ -104,7 +104,9 @@ class Stack:
             f"--python-image={self.images['PYTHON_IMAGE']}", f"--postgres-image={self.images['POSTGRES_IMAGE']}",
         )  # fmt: skip
         for name, answers in MODULES.items():
-            self.command("new", name, *(f"--{flag}={value}" for flag, value in answers.items()))
+            # Two stacks are made at once, and neither listens yet when the other looks for a free port.
+            port = [] if answers["database"] == "none" else [f"--port={free_port()}"]
+            self.command("new", name, *(f"--{flag}={value}" for flag, value in answers.items()), *port)
             self.command("workspace.add", name)
         self.hand_over()
 
