@@ -5,21 +5,36 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import settings, templates
-from dagster_module_builder.deployment import DEPLOYMENTS, ENV, EXAMPLE, FILE, FILL_IN, SCHEMA, problem_with, schema
+from dagster_module_builder import pipeline, settings, templates, transaction
+from dagster_module_builder.deployment import (
+    DEPLOYMENTS,
+    ENV,
+    EXAMPLE,
+    FILE,
+    FILL_IN,
+    SCHEMA,
+    problem_with,
+    read_deployment,
+    schema,
+)
 from dagster_module_builder.errors import RefusedError, UsageError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.module import FRAGMENT_NAMES, RECORD
 from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.templates import Answer, Questionnaire
+from dagster_module_builder.templates import Answer, Question, Questionnaire
 from deploy_strategies import folders, strategy_folder
-from deploy_strategies.base import load_strategy
+from deploy_strategies.base import load_steps
+
+#: The question of a strategy that is laid over another one: which one that is.
+CARRIES = "carries_out"
+GUIDE = "DEPLOYMENT.md"
 
 _GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
 _SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|WEBHOOK|CREDENTIAL|DSN", re.IGNORECASE)
@@ -31,7 +46,7 @@ class Configured:
 
     Attributes:
         folder: ``deploy/<name>`` in the module.
-        files: Its files.
+        files: Its files, and the pipeline's.
         empty: The settings that a person has to fill in.
     """
 
@@ -45,17 +60,48 @@ def strategies() -> list[str]:
     return folders.names()
 
 
-def questionnaire(strategy: str) -> Questionnaire:
-    """Return a strategy's questions.
+def carried_choice(strategy: str) -> Question | None:
+    """Return the question which other strategy this one carries out; None where it does the work itself.
 
     Raises:
         RefusedError: There is no such strategy.
     """
-    return templates.questions(strategy_folder(strategy))
+    asked = templates.questions(strategy_folder(strategy))
+    return next((question for question in asked if question.name == CARRIES), None)
 
 
-def detected(root: Path, module: Path, strategy: str) -> dict[str, Answer]:
+def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
+    """Return a strategy's questions, and those of the one that it carries out.
+
+    A question that both ask in different words has the carried strategy's name before its own: ``docker_platform``.
+
+    Raises:
+        RefusedError: There is no such strategy.
+    """
+    own = templates.questions(strategy_folder(strategy))
+    if carried is None:
+        return own
+    other = templates.questions(strategy_folder(carried))
+    renamed = {one: question_name for one, question_name in _renamed(strategy, carried).items() if one != question_name}
+    context = {**{renamed.get(name, name): raw for name, raw in other.context.items()}, **own.context}
+    more = [replace(one, name=renamed.get(one.name, one.name)) for one in other]
+    names = {one.name for one in own}
+    return Questionnaire(own.folder, context, (*own.questions, *(one for one in more if one.name not in names)))
+
+
+def _renamed(strategy: str, carried: str) -> dict[str, str]:
+    """Return, for each question of a carried strategy, what it is called beside the questions of the other one."""
+    own = {one.name: one for one in templates.questions(strategy_folder(strategy))}
+    return {
+        one.name: one.name if one.name not in own or own[one.name].choices == one.choices else f"{carried}_{one.name}"
+        for one in templates.questions(strategy_folder(carried))
+    }
+
+
+def detected(root: Path, module: Path, strategy: str, carried: str | None = None) -> dict[str, Answer]:
     """Return the answers that the module and the workspace give by themselves."""
+    if carried is not None:
+        return {**detected(root, module, carried), **load_steps(strategy).questions_from(module)}
     found: dict[str, Answer] = {"module": module.name, "database": "none"}
     env = _local_env(module)
     prefix = ModuleNames(module.name).env_prefix
@@ -65,7 +111,7 @@ def detected(root: Path, module: Path, strategy: str) -> dict[str, Answer]:
     network = _workspace_env(root).get("WORKSPACE_NETWORK")
     if network:
         found["network"] = network
-    return {**found, **load_strategy(strategy).questions_from(module)}
+    return {**found, **load_steps(strategy).questions_from(module)}
 
 
 def _local_env(module: Path) -> dict[str, str]:
@@ -106,7 +152,8 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     Raises:
         RefusedError: There is a deployment of that name, or an answer cannot be.
     """
-    given = {**detected(root, module, strategy), **answers}
+    carried = _carried(strategy, answers)
+    given = {**detected(root, module, strategy, carried), **answers}
     _refuse_unprintable(given)
     name = str(given.get("deployment", ""))
     folder = module / DEPLOYMENTS / name
@@ -115,14 +162,64 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
     with templates.staging(module / DEPLOYMENTS) as private:
-        made = templates.render(strategy_folder(strategy), given, private)
+        made = _rendered(strategy, carried, given, private)
         problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
         if problem:
             raise UsageError(f"That makes no deployment: {problem}.")
         empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
         (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
         made.rename(folder)
-    return Configured(folder, tuple(sorted(path for path in folder.rglob("*") if path.is_file())), empty)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return Configured(folder, (*files, *_write_pipeline(folder)), empty)
+
+
+def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:
+    choice = carried_choice(strategy)
+    return None if choice is None else str(answers.get(CARRIES, choice.default))
+
+
+def _write_pipeline(folder: Path) -> list[Path]:
+    """Write the pipeline of a new deployment; where it cannot be, there is to be no deployment either."""
+    try:
+        deployment = read_deployment(folder)
+        if deployment.pipeline is None:
+            return []
+        change = pipeline.planned(deployment)
+        transaction.commit_one(change)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return [change.path]
+
+
+def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], private: Path) -> Path:
+    """Render a strategy's files, over those of the one that it carries out."""
+    if carried is None:
+        return templates.render(strategy_folder(strategy), given, private)
+    folders_of = {name: private / name for name in ("below", "above")}
+    for path in folders_of.values():
+        path.mkdir()
+    names = _renamed(strategy, carried)
+    own = {one.name for one in templates.questions(strategy_folder(strategy))}
+    below = {name: given[asked] for name, asked in names.items() if asked in given}
+    above = {name: answer for name, answer in given.items() if name in own}
+    unknown = set(given) - own - set(names.values()) - {"database"}
+    if unknown:
+        raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
+    made = templates.render(strategy_folder(carried), below, folders_of["below"])
+    over = templates.render(strategy_folder(strategy), above, folders_of["above"])
+    return _laid_over(made, over, strategy)
+
+
+def _laid_over(made: Path, over: Path, strategy: str) -> Path:
+    """Put the section and the guide of a strategy into the files of the one that it carries out."""
+    whole, section = ((folder / FILE).read_text("utf-8") for folder in (made, over))
+    named = re.sub(r"(?m)^strategy: .*$", f"strategy: {json.dumps(strategy)}", whole)
+    (made / FILE).write_text(f"{named}\n{section}", "utf-8")
+    _, _, rest = (made / GUIDE).read_text("utf-8").partition("\n")
+    deeper = re.sub(r"(?m)^(#+ )", r"#\1", rest)
+    (made / GUIDE).write_text((over / GUIDE).read_text("utf-8") + deeper, "utf-8")
+    return made
 
 
 def _refuse_unprintable(answers: Mapping[str, Answer]) -> None:

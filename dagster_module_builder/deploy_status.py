@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dagster_module_builder import host_files
+from dagster_module_builder import host_files, pipeline
 from dagster_module_builder.deploy import release_of
 from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
@@ -82,6 +82,8 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
         "since": state.get("since"),
         "by": state.get("by"),
         "location": loaded,
+        "strategy": deployment.strategy,
+        "pipeline": None if deployment.pipeline is None else pipeline.summary(deployment),
         "image": record.get("image"),
         "servers": found["servers"],
     }
@@ -195,7 +197,14 @@ def problems_here(deployment: Deployment) -> list[str]:
         release_of(deployment, allow_dirty=True, complete=False)
     except BuilderError as error:
         problems.append(str(error))
-    return problems
+    return problems if deployment.pipeline is None else [*problems, *_problems_of_pipeline(deployment)]
+
+
+def _problems_of_pipeline(deployment: Deployment) -> list[str]:
+    try:
+        return [*filter(None, [pipeline.problem(deployment)]), *pipeline.uncommitted(deployment)]
+    except BuilderError as error:
+        return [str(error)]
 
 
 def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:

@@ -82,12 +82,17 @@ class Deployment:
 
     @property
     def strategy(self) -> str:
-        """The strategy's name."""
-        return str(self.data["strategy"])
+        """The strategy that makes releases: the one that is named, or the one that its pipeline carries out."""
+        return carried_out(self.data) or str(self.data["strategy"])
+
+    @property
+    def pipeline(self) -> Mapping[str, Any] | None:
+        """The section of the strategy whose pipeline starts deployments; None where people start them."""
+        return self.data[self.data["strategy"]] if carried_out(self.data) else None
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """The strategy's own section."""
+        """The own section of the strategy that makes releases."""
         found = self.data.get(self.strategy)
         return found if isinstance(found, dict) else {}
 
@@ -104,18 +109,27 @@ class Deployment:
     @property
     def hosts(self) -> list[Host]:
         """Every host with its address."""
-        ssh = self.data.get("ssh") or {}
-        user = self.data.get("user")
+        user, identity, config = self.data.get("user"), self._identity_file(), self._ssh_config()
         return [
             Host(
-                Address(
-                    one["host"], self.known_hosts, one.get("port"), user, ssh.get("identity_file"), ssh.get("config")
-                ),
+                Address(one["host"], self.known_hosts, one.get("port"), user, identity, config),
                 self.base_path,
                 str(one.get("url") or self.data["dagster"]["url"]),
             )
             for one in self.data["hosts"]
         ]
+
+    def _identity_file(self) -> str | None:
+        """Return the private key; a pipeline has its own in an agent, and not a person's file."""
+        named = (self.data.get("ssh") or {}).get("identity_file")
+        is_elsewhere = named and self.pipeline and not Path(named).expanduser().is_file()
+        return None if is_elsewhere else named
+
+    def _ssh_config(self) -> str | None:
+        """Return the SSH configuration; one that lies beside ``deployment.yaml`` travels with it."""
+        named = (self.data.get("ssh") or {}).get("config")
+        beside = self.folder / str(named)
+        return str(beside) if named and beside.is_file() else named
 
     @property
     def kind(self) -> str:
@@ -193,9 +207,18 @@ def problem_with(data: Any) -> str | None:
     try:
         _validator("")(data)
         _validator(data["strategy"])(data)
+        if carried := carried_out(data):
+            _validator(carried)(data)
     except fastjsonschema.JsonSchemaValueException as error:
         return str(error.message).replace("data.", "", 1)
     return None
+
+
+def carried_out(data: Mapping[str, Any]) -> str | None:
+    """Return the strategy that the one named in a ``deployment.yaml`` has a pipeline carry out; mostly None."""
+    section = data.get(str(data.get("strategy")))
+    carried = section.get("carries_out") if isinstance(section, dict) else None
+    return None if carried is None else str(carried)
 
 
 @functools.cache

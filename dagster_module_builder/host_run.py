@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import getpass
 import hashlib
+import os
 import secrets
 import socket
 import sys
@@ -19,6 +20,7 @@ from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.host_files import Location, Server
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.pipeline_run import who_runs
 from dagster_module_builder.plan import Plan
 from dagster_module_builder.release import Staged, differences
 from deploy_strategies.base import Place, Strategy
@@ -501,4 +503,5 @@ def _as_request(path: Path, before: bytes | None, after: bytes | None, mode: int
 def holder(command: str = "") -> dict[str, Any]:
     """Return who deploys, for the lock and the log."""
     typed = command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
-    return {"who": f"{getpass.getuser()}@{socket.gethostname()}", "command": typed}
+    who = who_runs(os.environ) or f"{getpass.getuser()}@{socket.gethostname()}"
+    return {"who": who, "command": typed}

@@ -163,6 +163,23 @@ def commit(root: Path, plan: Plan) -> str | None:
     return backup
 
 
+def commit_one(change: FileChange) -> None:
+    """Carry out the change of a single file that is no workspace's: one rename, which nothing can interrupt halfway.
+
+    Raises:
+        ChangedMeanwhileError: The file is no longer as the plan saw it; nothing was changed.
+        RefusedError: The file cannot be written; nothing was changed.
+    """
+    if not change.changes:
+        return
+    try:
+        change.path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_unwritable([change])
+        _replace(change)
+    except OSError as error:
+        raise RefusedError(f"{_what(error)}: nothing was changed.") from None
+
+
 def _replace_all(places: Places, targets: list[FileChange]) -> None:
     try:
         for change in targets:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from deploy_strategies.folders import strategy_folder
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployment import Deployment
+    from dagster_module_builder.formats.shared_file import SharedFile
     from dagster_module_builder.release import Staged
     from deploy_strategies.conversation import Conversation
     from deploy_strategies.remote import Remote
@@ -59,8 +60,16 @@ class Place:
         return str(answer["said"])
 
 
-class Strategy(ABC):
-    """How one strategy makes releases. A subclass in a folder's ``steps.py`` is found by itself."""
+class Steps:
+    """What a strategy does. A subclass of one of the kinds below in a folder's ``steps.py`` is found by itself."""
+
+    def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
+        """Return better defaults for the strategy's questions, found in the module."""
+        return {}
+
+
+class Strategy(Steps, ABC):
+    """How one strategy makes releases."""
 
     #: Programs that have to be here, and on the host.
     tools_here: tuple[str, ...] = ()
@@ -102,18 +111,65 @@ class Strategy(ABC):
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
         """Have exactly these files in the place's folder on the host."""
 
-    def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
-        """Return better defaults for the strategy's questions, found in the module."""
-        return {}
+
+class PipelineStrategy(Steps, ABC):
+    """How a platform is told to carry out another strategy, which ``deployment.yaml`` names under ``carries_out``."""
+
+    @abstractmethod
+    def file(self, deployment: Deployment, inside: str) -> PipelineFile:
+        """Return the file that the platform reads.
+
+        Args:
+            deployment: What is to be deployed.
+            inside: The module's folder in its repository; ``.`` where that is the repository.
+        """
+
+    @abstractmethod
+    def summary(self, deployment: Deployment) -> str:
+        """Say in a few words who deploys, and when."""
+
+
+@dataclass(frozen=True)
+class PipelineFile:
+    """A file in a repository that a platform finds a pipeline in.
+
+    Attributes:
+        places: Where it may be, below the repository's top, the best one first.
+        shares: Whether it can stand in the first place together with lines of others.
+        kind: Its format, where parts of it can be marked as ours; None where it has to be ours as a whole.
+        text: What goes into it, beside these lines of others.
+    """
+
+    places: tuple[str, ...]
+    shares: bool
+    kind: SharedFile | None
+    text: Callable[[Sequence[bytes]], str]
 
 
 def load_strategy(name: str) -> Strategy:
-    """Return a strategy by its folder's name.
+    """Return a strategy that makes releases by its folder's name.
 
     Raises:
         RefusedError: There is no such strategy.
         ToolError: Its folder has no steps.
     """
+    found: Strategy = _load(name, Strategy)
+    return found
+
+
+def load_pipeline(name: str) -> PipelineStrategy:
+    """Return a strategy that has a pipeline carry out another one; it raises as ``load_strategy`` does."""
+    found: PipelineStrategy = _load(name, PipelineStrategy)
+    return found
+
+
+def load_steps(name: str) -> Steps:
+    """Return a strategy of either kind; it raises as ``load_strategy`` does."""
+    found: Steps = _load(name, Steps)
+    return found
+
+
+def _load(name: str, kind: type[Steps]) -> Any:
     path = strategy_folder(name) / "steps.py"
     module_name = f"deploy_strategies.steps_of_{name.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -122,10 +178,10 @@ def load_strategy(name: str) -> Strategy:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
-    found: list[Callable[[], Strategy]] = [
+    found: list[Callable[[], Steps]] = [
         one
         for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, Strategy) and one.__module__ == module_name
+        if isinstance(one, type) and issubclass(one, kind) and one.__module__ == module_name
     ]
     if len(found) != 1:
         raise ToolError(f"{path} has {len(found)} classes of strategies, where there has to be one.")

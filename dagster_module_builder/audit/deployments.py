@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
+from dagster_module_builder import pipeline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import check
@@ -49,3 +51,17 @@ def deployments_env(subject: Subject) -> Iterator[Problem]:
         for name in sorted(wanted - known):
             where = subject.shown(folder / ENV)
             yield Problem(f"{name} is missing there", f"Add it, as {EXAMPLE} explains it", where, "WARN")
+
+
+@check(
+    "pipelines",
+    "Every pipeline is as its deployment says",
+    "A pipeline of yesterday deploys with yesterday's settings.",
+)
+def pipelines(subject: Subject) -> Iterator[Problem]:
+    """Compare the pipelines of ci-cd deployments with what would be written now."""
+    for folder in subject.deployments:
+        with contextlib.suppress(BuilderError):  # Another check says what cannot be read.
+            deployment = read_deployment(folder)
+            if deployment.pipeline is not None and (found := pipeline.problem(deployment)):
+                yield Problem(found, f"Run 'deploy.pipeline {folder.name}'", subject.shown(folder))

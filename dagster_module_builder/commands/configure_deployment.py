@@ -59,9 +59,10 @@ def configure_deployment(
     }
     asks = console.interactive() and not no_input
     chosen = strategy or _ask_strategy(use_case.strategies(), asks=asks)
-    questions = use_case.questionnaire(chosen)
+    carried = _carried(use_case.carried_choice(chosen), answers, chosen, asks=asks)
+    questions = use_case.questionnaire(chosen, carried)
     _refuse_unknown(questions, answers)
-    detected = use_case.detected(where, folder, chosen)
+    detected = use_case.detected(where, folder, chosen, carried)
     if asks:
         answers = _asked(questions, detected, answers)
     missing = [name for name in ("deployment", "client", "hosts") if name not in answers]
@@ -70,7 +71,7 @@ def configure_deployment(
     made = use_case.configure(where, folder, chosen, _typed(questions, answers))
     console.say(f"Made {made.folder}")
     for path in made.files:
-        console.say(f"  made    {path.relative_to(made.folder)}")
+        console.say(f"  made    {path.relative_to(made.folder) if path.is_relative_to(made.folder) else path}")
     if made.empty:
         console.tell(f"Fill in {', '.join(made.empty)} in {made.folder / '.env.deploy'}.")
     name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
@@ -97,6 +98,17 @@ def _ask_strategy(names: Sequence[str], *, asks: bool) -> str:
 
     prompts = {"strategy": {"__prompt__": "How releases get to the hosts"}}
     return str(read_user_choice("strategy", list(names), prompts))
+
+
+def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str, *, asks: bool) -> str | None:
+    """Find out, before anything else, which strategy this one carries out; that decides what else is asked."""
+    if choice is None:
+        return None
+    if choice.name not in answers:
+        from dagster_module_builder.configure_deployment import questionnaire  # noqa: PLC0415
+
+        answers[choice.name] = questionnaire(strategy).ask(choice, answers) if asks else choice.default
+    return str(answers[choice.name])
 
 
 def _refuse_unknown(questions: Questionnaire, answers: Mapping[str, Answer]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from invoke.exceptions import Exit
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
+from dagster_module_builder.commands.deploy_pipeline import pipeline
 from dagster_module_builder.commands.deploy_reports import list_, log, releases, status
 from dagster_module_builder.commands.deployment_task import (
     FORCE_HELP,
@@ -40,6 +42,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "keep": "How many good releases stay (default: as deployment.yaml says).",
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
+        "local": "Deploy from this machine what a pipeline tests and somebody approves otherwise.",
         "json": JSON_HELP,
     },
 )
@@ -53,15 +56,18 @@ def deploy(
     only_failed: bool = False,
     force: bool = False,
     no_settle: bool = False,
+    local: bool = False,
     json: bool = False,
 ) -> None:
     """Put modules on their client's hosts: verified, switched and healthy, or everything as before."""
     from dagster_module_builder.deploy import Options  # noqa: PLC0415
     from dagster_module_builder.deploy import deploy as carry_out  # noqa: PLC0415
+    from dagster_module_builder.pipeline import refuse_by_hand  # noqa: PLC0415
 
     if dry_run:
         _preview(chosen, allow_dirty=allow_dirty, force=force, as_json=json)
         return
+    refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)
@@ -150,7 +156,7 @@ def _manner(chosen: Chosen, wait: int, *, force: bool) -> Iterator[Manner]:
 
 
 #: The tasks of the collection ``deploy`` beside its default, which is ``deploy`` itself.
-TASKS = (trust, setup, check, rollback, env, remove, status, releases, log, unlock, list_)
+TASKS = (trust, setup, check, rollback, env, remove, status, releases, log, unlock, list_, pipeline)
 
 
 def collection() -> Collection:

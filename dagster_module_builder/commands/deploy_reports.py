@@ -33,6 +33,9 @@ def _say_status(found: Sequence[Mapping[str, Any]]) -> None:
     ]  # fmt: skip
     console.say_table(("host", "module", "release", "commit", "since", "by", "Dagster"), rows)
     for one in found:
+        for each in one.get("modules", []):
+            if each["pipeline"]:
+                console.tell(f"{one['host']}: {each['module']} is deployed by {each['pipeline']}.")
         if "error" in one:
             console.tell(str(one["error"]))
         elif one["lock"]:
@@ -106,7 +109,8 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
             "deployment": one.name,
             "module": one.names.name,
             "client": str(one.data["client"]),
-            "strategy": one.strategy,
+            "strategy": str(one.data["strategy"]),
+            "carries out": one.strategy,
             "hosts": [str(host) for host in one.hosts],
         }
         for one in found
@@ -115,4 +119,4 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
         console.say_json(rows)
         return
     cells = [[", ".join(value) if isinstance(value, list) else str(value) for value in row.values()] for row in rows]
-    console.say_table(("deployment", "module", "client", "strategy", "hosts"), cells)
+    console.say_table(("deployment", "module", "client", "strategy", "carries out", "hosts"), cells)

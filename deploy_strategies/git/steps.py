@@ -60,8 +60,10 @@ def _head(module: Path) -> str:
 
 
 def _commit(module: Path, branch: str | None) -> str:
-    name = f"refs/heads/{branch}" if branch else "HEAD"
-    commit = git(module, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fine=(0, 1))
+    # A pipeline's checkout has no branch of its own, only what it fetched.
+    names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"] if branch else ["HEAD"]
+    found = (git(module, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fine=(0, 1)) for name in names)
+    commit = next(filter(None, found), "")
     if not commit:
         raise RefusedError(f"{module}: there is no branch {branch!r} here any more: fetch it, or change 'git: branch'."
                            if branch else f"{module} has no commit yet.")  # fmt: skip

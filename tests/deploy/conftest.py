@@ -47,6 +47,10 @@ class Site:
         where = self.dagster.locations()[self.module.name.replace("-", "_")]["working_directory"]
         return Path(where).parent.name
 
+    def log(self) -> str:
+        """Return what the host wrote down of the module."""
+        return (self.there / "log.jsonl").read_text()
+
     def deploy(self, **options: object) -> list[HostOutcome]:
         return deploy(find(self.root, "yoda"), Options(**{"allow_dirty": True, "settle": False, **options}))
 

@@ -1,0 +1,121 @@
+[% import 'shell.jinja' as shell with context %]
+pipeline {
+    agent none
+    options {
+        // One at a time, and nothing that has begun is cancelled.
+        disableConcurrentBuilds()
+        skipDefaultCheckout()
+        timeout(time: 1, unit: 'DAYS')
+    }
+    parameters {
+        choice(name: 'ACTION', choices: ['deploy', 'rollback'], description: 'What to do')
+        string(name: 'RELEASE', defaultValue: '', description: 'The release to roll back to (empty for the one before)')
+    }
+    stages {
+        stage('Test') {
+            when {
+                beforeAgent true
+[% for line in conditions %]
+                [[ line ]]
+[% endfor %]
+                not { equals expected: 'rollback', actual: params.ACTION }
+            }
+            agent [[ agent ]]
+            options {
+                timeout(time: 30, unit: 'MINUTES')
+            }
+            steps {
+                deleteDir()
+                checkout scm
+                sh '''
+                    set +x -eu
+                    work="$(mktemp -d)"
+                    trap 'rm -rf "$work"' EXIT
+[% if below %]
+                    cd "[[ inside ]]"
+[% endif %]
+                    [[ shell.test() | groovy | indent(20) ]]
+                '''
+            }
+        }
+        stage('Deploy') {
+            when {
+                beforeInput true
+                beforeAgent true
+[% for line in conditions %]
+                [[ line ]]
+[% endfor %]
+                not { equals expected: 'rollback', actual: params.ACTION }
+            }
+            input {
+                message 'Deploy [[ module ]] to [[ deployment ]]?'
+                ok 'Deploy'
+[% if approvers %]
+                submitter '[[ approvers ]]'
+[% endif %]
+            }
+            agent [[ agent ]]
+            environment {
+                TOOL = '[[ tool ]]'
+                DEPLOY_SSH_KEY = credentials('[[ name ]]-ssh-key')
+                DEPLOY_ENV = credentials('[[ name ]]-env')
+[% if registry %]
+                REGISTRY = credentials('[[ name ]]-registry')
+[% endif %]
+            }
+            steps {
+                deleteDir()
+                checkout scm
+                sh '''
+                    set +x -eu
+                    work="$(mktemp -d)"
+                    trap 'rm -rf "$work"' EXIT
+[% if registry %]
+                    export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
+[% endif %]
+                    [[ shell.install() | groovy | indent(20) ]]
+                    [[ shell.agent(read('DEPLOY_SSH_KEY'), '"$work" "' + folder + '/.env.deploy"') | groovy | indent(20) ]]
+                    [[ shell.deploy(read('DEPLOY_ENV')) | groovy | indent(20) ]]
+                '''
+            }
+        }
+        stage('Roll back') {
+            when {
+                beforeInput true
+                beforeAgent true
+                [[ conditions[0] ]]
+                equals expected: 'rollback', actual: params.ACTION
+            }
+            input {
+                message 'Roll [[ module ]] back at [[ deployment ]]?'
+                ok 'Roll back'
+[% if approvers %]
+                submitter '[[ approvers ]]'
+[% endif %]
+            }
+            agent [[ agent ]]
+            environment {
+                TOOL = '[[ tool ]]'
+                DEPLOY_SSH_KEY = credentials('[[ name ]]-ssh-key')
+[% if registry %]
+                REGISTRY = credentials('[[ name ]]-registry')
+[% endif %]
+            }
+            steps {
+                deleteDir()
+                checkout scm
+                sh '''
+                    set +x -eu
+                    work="$(mktemp -d)"
+                    trap 'rm -rf "$work"' EXIT
+[% if registry %]
+                    export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
+[% endif %]
+                    [[ shell.install() | groovy | indent(20) ]]
+                    [[ shell.agent(read('DEPLOY_SSH_KEY'), '"$work"') | groovy | indent(20) ]]
+                    [[ shell.rollback() | groovy | indent(20) ]]
+                '''
+            }
+        }
+    }
+}

@@ -1,0 +1,225 @@
+"""What the platforms do with a pipeline, as far as shell lines go: its own steps, run in clean folders.
+
+No platform runs here without its server. These take each job's lines from the generated file, as YAML and Groovy have
+them, and run them with the variables that the platform sets and the secrets that the guide tells a person to make; what
+a job ``uses`` is done in their place (a checkout is ``git clone``).
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ENVIRONMENT = "sales-report-yoda"
+
+
+@dataclass
+class Done:
+    """One job that ran."""
+
+    job: str
+    code: int
+    said: str
+
+
+@dataclass
+class Runner:
+    """A machine that runs jobs, each in a folder of its own.
+
+    Attributes:
+        folder: Where its folders are.
+        repository: What it clones.
+        wheels: Where pip finds packages.
+        key: The pipeline's private key.
+        settings: The content of ``.env.deploy``.
+        registry: Who may push to the registry, with the password.
+    """
+
+    folder: Path
+    repository: Path
+    wheels: Path
+    key: str
+    settings: str
+    registry: tuple[str, str] = ("", "")
+    count: int = field(default=0)
+
+    def environ(self, workspace: Path) -> dict[str, str]:
+        """Return what every job has: nothing of this machine but programs."""
+        home = workspace.with_name(f"{workspace.name}-home")
+        home.mkdir(exist_ok=True)
+        path = [str(Path(sys.base_prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
+        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": os.devnull}
+        return {"PATH": ":".join(path), "HOME": str(home), "CI": "true", "LANG": "C.UTF-8", **pip}
+
+    def checkout(self, ref: str, *, depth: int = 0) -> Path:
+        """Clone the repository as platforms do: one commit, on no branch."""
+        self.count += 1
+        workspace = self.folder / f"job{self.count}"
+        shallow = ["--depth", str(depth), "--no-single-branch"] if depth else []
+        subprocess.run(["git", "clone", "-q", *shallow, f"file://{self.repository}", workspace], check=True)
+        subprocess.run(["git", "checkout", "-q", "--detach", ref], cwd=workspace, check=True)
+        return workspace
+
+    def shell(self, command: list[str], script: str, workspace: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+        """Run shell lines."""
+        path = workspace.with_name(f"{workspace.name}.sh")
+        path.write_text(script)
+        done = subprocess.run(
+            [*command, path], cwd=workspace, env=dict(environ), stdin=subprocess.DEVNULL, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout
+
+    def leftovers(self) -> list[str]:
+        """Return what jobs left behind of secrets: files with settings or the key, and agents that hold it."""
+        found = [str(path) for path in self.folder.glob("**/deploy/yoda/.env.deploy")]
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                ours = f"HOME={self.folder}/".encode() in (process / "environ").read_bytes()
+                name = (process / "comm").read_text().strip()
+            except OSError:
+                continue
+            found += [name] if ours and name == "ssh-agent" else []
+        return found
+
+
+class Github(Runner):
+    """GitHub Actions (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax)."""
+
+    def run(self, ref: str, event: str = "push", **inputs: str) -> list[Done]:
+        """Run the jobs of the workflow whose conditions hold, each after those that it needs."""
+        (path,) = self.checkout(ref).glob(".github/workflows/deploy-*.yml")
+        workflow = yaml.safe_load(path.read_text())
+        on = workflow[True]  # YAML 1.1 reads "on" as true.
+        assert event in on
+        given = {name: one["default"] for name, one in on["workflow_dispatch"]["inputs"].items()}
+        values: dict[str, Any] = {
+            **{
+                f"inputs.{name}": (inputs.get(name, default) if event != "push" else None)
+                for name, default in given.items()
+            },
+            "github.ref": ref,
+        }
+        ran: dict[str, Done] = {}
+        for name, job in workflow["jobs"].items():
+            needed = [job["needs"]] if "needs" in job else []
+            if _holds(job["if"], values) and all(one in ran and ran[one].code == 0 for one in needed):
+                ran[name] = self._job(name, job, ref, values)
+        return list(ran.values())
+
+    def _job(self, name: str, job: Mapping[str, Any], ref: str, values: Mapping[str, Any]) -> Done:
+        secrets = {"DEPLOY_SSH_KEY": self.key, "DEPLOY_ENV": self.settings}
+        secrets |= {"DEPLOY_REGISTRY_USER": self.registry[0], "DEPLOY_REGISTRY_PASSWORD": self.registry[1]}
+        known = {**values, **({f"secrets.{key}": value for key, value in secrets.items()}
+                              if job.get("environment") == ENVIRONMENT else {})}  # fmt: skip
+        checkout, *steps = job["steps"]
+        assert checkout["uses"].startswith("actions/checkout@")
+        assert checkout["with"]["persist-credentials"] is False
+        workspace = self.checkout(ref, depth=checkout["with"].get("fetch-depth", 1))
+        temporary = workspace.with_name(f"{workspace.name}-temp")
+        temporary.mkdir()
+        said = ""
+        for step in steps:
+            own = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
+            environ = {**self.environ(workspace), "GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(workspace),
+                       "RUNNER_TEMP": str(temporary), "GITHUB_ACTOR": "leia", "GITHUB_SERVER_URL": "https://github.example",
+                       "GITHUB_REPOSITORY": "yoda/sales", "GITHUB_RUN_ID": "7", **own}  # fmt: skip
+            assert "${{" not in step["run"]
+            script = f"cd {step.get('working-directory', '.')}\n{step['run']}"
+            code, more = self.shell(["bash", "-e"], script, workspace, environ)
+            said += more
+            if code:
+                return Done(name, code, said)
+        return Done(name, 0, said)
+
+
+def _filled(value: str, known: Mapping[str, Any]) -> str:
+    """Put the values of expressions into a text; a secret of an environment that a job is not in is empty."""
+    return re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda found: str(known.get(found[1], "")), value)
+
+
+def _holds(condition: str, values: Mapping[str, Any]) -> bool:
+    """Evaluate a job's condition, with the few operators that ours have."""
+    text = re.sub(r"startsWith\(([\w.]+), ('[^']*')\)", r"\1.startswith(\2)", condition)
+    text = re.sub(r"(github|inputs)\.\w+", lambda found: repr(values[found[0]]), text)
+    return bool(eval(text.replace("&&", "and")))
+
+
+class Gitlab(Runner):
+    """GitLab CI/CD with a shell executor (https://docs.gitlab.com/ci/yaml/)."""
+
+    def run(self, ref: str, job: str, **variables: str) -> Done:
+        """Run one job: what it extends below its own, and ``before_script`` and ``script`` in one shell."""
+        workspace = self.checkout(ref)
+        jobs = yaml.safe_load((workspace / ".gitlab-ci.yml").read_text())
+        name = f"{ENVIRONMENT} {job}"
+        whole = _extended(jobs, name)
+        scoped = whole.get("environment", {}).get("name") == ENVIRONMENT
+        environ = {
+            **self.environ(workspace), "GITLAB_CI": "true", "CI_PROJECT_DIR": str(workspace),
+            "GITLAB_USER_LOGIN": "leia", "CI_JOB_URL": "https://gitlab.example/-/jobs/7", **whole.get("variables", {}),
+            **(self.secrets() if scoped else {}), **variables,
+        }  # fmt: skip
+        lines = [*whole.get("before_script", []), *whole["script"]]
+        return Done(name, *self.shell(["bash"], "set -eo pipefail\n" + "\n".join(lines), workspace, environ))
+
+    def secrets(self) -> dict[str, str]:
+        user, password = self.registry
+        named = {"DEPLOY_SSH_KEY": self.key, "DEPLOY_ENV": self.settings}
+        return {
+            **{name: base64.b64encode(value.encode()).decode() for name, value in named.items()},
+            "DEPLOY_REGISTRY_USER": user,
+            "DEPLOY_REGISTRY_PASSWORD": password,
+        }
+
+
+def _extended(jobs: Mapping[str, Any], name: str) -> dict[str, Any]:
+    job = jobs[name]
+    below = _extended(jobs, job["extends"]) if "extends" in job else {}
+    return {**below, **job, "variables": {**below.get("variables", {}), **job.get("variables", {})}}
+
+
+class Jenkins(Runner):
+    """Jenkins: the ``sh`` steps of a declarative pipeline (https://www.jenkins.io/doc/book/pipeline/syntax/)."""
+
+    file = "Jenkinsfile"
+
+    def run(self, ref: str, stage: str, **parameters: str) -> Done:
+        """Run a stage, with its credentials as Jenkins binds them."""
+        workspace = self.checkout(ref)
+        text = dict(_stages((workspace / self.file).read_text()))[stage]
+        (script,) = re.findall(r"sh '''\n(.*?)'''", text, re.DOTALL)
+        (workspace.with_name(f"{workspace.name}-secrets")).mkdir()
+        environ = {**self.environ(workspace), "JENKINS_URL": "https://jenkins.example/", "WORKSPACE": str(workspace),
+                   "BUILD_URL": "https://jenkins.example/job/7/", **parameters}  # fmt: skip
+        environ |= dict(re.findall(r"^ *(\w+) = '([^']*)'$", text, re.MULTILINE))
+        for name, credentials in re.findall(r"^ *(\w+) = credentials\('([^']*)'\)$", text, re.MULTILINE):
+            environ |= self._bound(name, credentials, workspace)
+        unescaped = script.replace("\\\\", "\\")
+        done = Done(stage, *self.shell(["/bin/sh", "-xe"], unescaped, workspace, environ))
+        shutil.rmtree(workspace.with_name(f"{workspace.name}-secrets"))
+        return done
+
+    def _bound(self, name: str, credentials: str, workspace: Path) -> dict[str, str]:
+        if credentials == f"{ENVIRONMENT}-registry":
+            user, password = self.registry
+            return {name: f"{user}:{password}", f"{name}_USR": user, f"{name}_PSW": password}
+        files = {f"{ENVIRONMENT}-ssh-key": self.key, f"{ENVIRONMENT}-env": self.settings}
+        path = workspace.with_name(f"{workspace.name}-secrets") / name
+        path.write_text(files[credentials])
+        return {name: str(path)}
+
+
+def _stages(text: str) -> Iterator[tuple[str, str]]:
+    for part in text.split("stage('")[1:]:
+        yield part.partition("'")[0], part

