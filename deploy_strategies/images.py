@@ -9,6 +9,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -162,6 +163,7 @@ class Archive:
     def __init__(self, tag: str) -> None:
         self.tag = tag
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as hosts read from it
+        weakref.finalize(self, self._file.close)
         docker(["save", tag], into=self._file)
         with tarfile.open(fileobj=cast("IO[bytes]", self._part(0, None))) as archive:
             self._members = archive.getmembers()
@@ -195,10 +197,6 @@ class Archive:
                 archive.addfile(member, cast("IO[bytes] | None", content))
                 sent += member.size if member.name in {file for _, file in self.layers} else 0
         return sent
-
-    def close(self) -> None:
-        """Let the file go."""
-        self._file.close()
 
 
 def _json_in(archive: tarfile.TarFile, name: str) -> Any:
