@@ -4,19 +4,7 @@ from __future__ import annotations
 
 import signal
 
-import pytest
-
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that: the tests' programs have to
 # hear it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-# Before pytest-xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let two processes share the tests with Docker: one has those of the running stack, one what has its own."""
-    for item in items:
-        if item.get_closest_marker("docker"):
-            shares = "stack" in getattr(item, "fixturenames", ()) and "first_boot" not in item.nodeid
-            item.add_marker(pytest.mark.xdist_group("the stack" if shares else "own containers"))
