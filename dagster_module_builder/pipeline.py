@@ -90,9 +90,8 @@ def _is_mine(path: Path, file: PipelineFile, deployment: Deployment) -> bool:
 
 
 def _title(deployment: Deployment) -> str:
-    command = f"dagster-module-builder deploy.pipeline {deployment.name}"
     where = f"deploy/{deployment.name}/{FILE}"
-    return f"Written by '{command}' from {deployment.names.name}'s {where}: change it there."
+    return f"From {where} of {deployment.names.name}, by 'dagster-module-builder deploy.pipeline {deployment.name}'."
 
 
 def planned(deployment: Deployment, *, force: bool = False, remove: bool = False) -> FileChange:

@@ -158,6 +158,8 @@ def _common(deployment: Deployment, inside: str) -> dict[str, Any]:
         "tests": own.get("tests") or _test_lines(deployment.module),
         "linked": linked,
         "root": "$work/workspace" if linked else f"$PWD{below.removesuffix(standing)}",
+        # GitHub empties its folder itself.
+        "removes_work": own["platform"] != "github",
         "registry": registry not in {None, "none"},
     }
 

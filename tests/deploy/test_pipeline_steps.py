@@ -18,7 +18,7 @@ from dagster_module_builder.transaction import commit_one
 from tests import needs
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
-from tests.deploy.pipeline_steps import Github, Gitlab, Jenkins, Runner
+from tests.deploy.pipeline_steps import ENVIRONMENT, Github, Gitlab, Jenkins, Runner
 from tests.deploy.test_strategies import git
 
 pytestmark = pytest.mark.slow
@@ -126,19 +126,28 @@ def test_failed_tests_and_other_branches_deploy_nothing(site: Site, wheels: Path
 
 @pytest.mark.parametrize("site", ["rsync"], indirect=True)
 def test_gitlab(site: Site, wheels: Path, tmp_path: Path) -> None:
-    before = hand_over(site, wheels, site.root, platform="gitlab", trigger="tag")
-    git(site.root, "tag", "v1")
+    before = hand_over(site, wheels, site.root, platform="gitlab", trigger="push")
     lab = runner(Gitlab, site, site.root, wheels, tmp_path)
-    done = [lab.run("v1", "test"), lab.run("v1", "deploy")]
-    assert [one.code for one in done] == [0, 0], done
-    assert "VALUE = 2" in deployed_value(site)
-    back = lab.run("v1", "rollback", RELEASE=before)
-    assert back.code == 0, back.said
+    workspace = lab.prepare("main")
+    git(workspace, "checkout", "-qb", "feature")
+    assert lab.jobs(workspace) == {}
+    git(workspace, "checkout", "-q", "-B", "main")
+    assert lab.jobs(workspace) == {"test": "on_success", "deploy": "manual", "rollback": "manual"}
+    code, said = lab.ask(workspace)
+    assert code == 0, said
+    assert f"PASS  {ENVIRONMENT} test" in said
     assert site.running() == before
-    unset = lab.run("v1", "deploy", DEPLOY_ENV="", TOOL="pip")
+    unset = lab.run(workspace, "deploy", DEPLOY_ENV="", TOOL="pip")
     assert unset.code != 0
     assert "DEPLOY_ENV: has no value: see projects/sales-report/deploy/yoda/DEPLOYMENT.md" in unset.said
-    assert SECRET not in "".join(one.said for one in [*done, back, unset])
+    deployed = lab.run(workspace, "deploy")
+    assert deployed.code == 0, deployed.said
+    assert "VALUE = 2" in deployed_value(site)
+    back = lab.run(workspace, "rollback", RELEASE=before)
+    assert back.code == 0, back.said
+    assert site.running() == before
+    assert "https://gitlab.example/7" in site.log()
+    assert SECRET not in said + unset.said + deployed.said + back.said
     assert lab.leftovers() == []
 
 

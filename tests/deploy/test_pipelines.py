@@ -145,11 +145,30 @@ def test_stages_are_those_that_there_are(module: Path, stages: str, expected: tu
     assert (jobs["sales-report-yoda test"]["stage"], jobs[".sales-report-yoda on the hosts"]["stage"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("pattern", "tag", "fits"),
+    [
+        ("v*", "v1.2.3", True),
+        ("v*", "xv1", False),
+        ("v*", "v1/2", False),
+        ("v1.*", "v1x0", False),
+        ("sales/v*", "sales/v1", True),
+        ("*", "anything", True),
+    ],
+)
+def test_tags_that_fit(module: Path, pattern: str, tag: str, fits: bool) -> None:
+    made(module, trigger="tag", tag=pattern)
+    (rule,) = yaml.safe_load((module / ".gitlab-ci.yml").read_text())["sales-report-yoda test"]["rules"]
+    expression = re.fullmatch(r"\$CI_COMMIT_TAG =~ /(.*)/", rule["if"])
+    assert expression is not None
+    assert (re.search(expression[1], tag) is not None) is fits
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_edits_are_neither_lost_nor_overwritten(module: Path, platform: str) -> None:
     deployment = made(module, platform)
     path = module / FILES[platform]
-    edited = re.sub(r"yoda --module", "yoda --drain --module", path.read_text())
+    edited = path.read_text().replace(" --wait 900", " --wait 900 --drain")
     path.write_text(edited)
     for options in ({}, {"remove": True}):
         with pytest.raises(RefusedError, match="edited by hand"):

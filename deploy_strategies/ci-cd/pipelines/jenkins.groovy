@@ -74,7 +74,7 @@ pipeline {
                     export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
 [% endif %]
                     [[ shell.install() | groovy | indent(20) ]]
-                    [[ shell.agent(read('DEPLOY_SSH_KEY'), '"$work" "' + folder + '/.env.deploy"') | groovy | indent(20) ]]
+                    [[ shell.agent(read('DEPLOY_SSH_KEY'), settings=true) | groovy | indent(20) ]]
                     [[ shell.deploy(read('DEPLOY_ENV')) | groovy | indent(20) ]]
                 '''
             }
@@ -112,7 +112,7 @@ pipeline {
                     export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
 [% endif %]
                     [[ shell.install() | groovy | indent(20) ]]
-                    [[ shell.agent(read('DEPLOY_SSH_KEY'), '"$work"') | groovy | indent(20) ]]
+                    [[ shell.agent(read('DEPLOY_SSH_KEY')) | groovy | indent(20) ]]
                     [[ shell.rollback() | groovy | indent(20) ]]
                 '''
             }

