@@ -352,8 +352,11 @@ def test_case_15_what_is_written_after_ours_is_not_rolled_back(root: Path) -> No
     def save_over() -> None:
         while not stop.is_set():
             if first.read_bytes() == b"load_from: [a.py]\n":
-                first.write_bytes(b"load_from: [mine.py]\n")
+                # By a rename, as editors save: nobody sees half a file.
+                saved.write_bytes(b"load_from: [mine.py]\n")
+                saved.replace(first)
 
+    saved = first.with_name("workspace.yaml.saved")
     editor = threading.Thread(target=save_over)
     editor.start()
     try:
