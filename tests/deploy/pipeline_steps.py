@@ -46,6 +46,7 @@ class Runner:
         key: The pipeline's private key.
         settings: The content of ``.env.deploy``.
         registry: Who may push to the registry, with the password.
+        machine: Variables that the machine itself sets for all jobs.
     """
 
     folder: Path
@@ -54,6 +55,7 @@ class Runner:
     key: str
     settings: str
     registry: tuple[str, str] = ("", "")
+    machine: Mapping[str, str] = field(default_factory=dict)
     count: int = field(default=0)
 
     def environ(self, workspace: Path) -> dict[str, str]:
@@ -62,7 +64,7 @@ class Runner:
         home.mkdir(exist_ok=True)
         path = [str(Path(sys.base_prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": os.devnull}
-        return {"PATH": ":".join(path), "HOME": str(home), "CI": "true", "LANG": "C.UTF-8", **pip}
+        return {"PATH": ":".join(path), "HOME": str(home), "CI": "true", "LANG": "C.UTF-8", **pip, **self.machine}
 
     def checkout(self, ref: str, *, depth: int = 0) -> Path:
         """Clone the repository as platforms do: one commit, on no branch."""

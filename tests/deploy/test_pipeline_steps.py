@@ -59,17 +59,22 @@ def hand_over(site: Site, wheels: Path, repository: Path, **own: Any) -> str:
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "by hand")
     site.deploy(allow_dirty=False)
-    path = site.module / "deploy/yoda/deployment.yaml"
-    data = yaml.safe_load(path.read_text())
-    (wheel,) = wheels.glob("dagster_module_builder-*.whl")
-    section = {"carries_out": data["strategy"], "tool": str(wheel), "tests": QUICK, **own}
-    data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-somebodys-laptop"}}
-    path.write_text(yaml.safe_dump(data))
-    set_value(site.module, 2)
-    commit_one(pipeline.planned(read_deployment(path.parent)))
+    as_pipeline(site.module, wheels, **{"tests": QUICK, **own})
     git(repository, "add", "-A")
     git(repository, "commit", "-qm", "a pipeline, and another value")
     return site.running()
+
+
+def as_pipeline(module: Path, wheels: Path, **own: Any) -> None:
+    """Let a pipeline carry out the strategy of a deployment from now on; give the module another value."""
+    path = module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    (wheel,) = wheels.glob("dagster_module_builder-*.whl")
+    section = {"carries_out": data["strategy"], "tool": str(wheel), **own}
+    data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-somebodys-laptop"}}
+    path.write_text(yaml.safe_dump(data))
+    set_value(module, 2)
+    commit_one(pipeline.planned(read_deployment(path.parent)))
 
 
 def runner(kind: type[Any], site: Site, repository: Path, wheels: Path, folder: Path) -> Any:
