@@ -33,7 +33,7 @@ def tests(session: nox.Session) -> None:
     """All tests that need neither Docker nor a long time."""
     _install(session)
     arguments = session.posargs or ["-n", "auto", "--dist", "loadgroup"]
-    session.run("pytest", "-m", "not docker and not matrix", *arguments)
+    session.run("pytest", "-m", "not docker and not matrix", "--durations=25", *arguments)
 
 
 @nox.session
@@ -48,7 +48,7 @@ def e2e(session: nox.Session) -> None:
     """The real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
     _install(session)
     session.install("--quiet", "-c", LOCK, "-e", ".[dev,e2e]")
-    session.run("pytest", "-m", "docker", *session.posargs)
+    session.run("pytest", "-m", "docker", "--durations=25", *session.posargs)
 
 
 @nox.session

@@ -119,6 +119,13 @@ def _dockerd() -> Iterator[str]:
             yield socket
         finally:
             _stop(daemon)
+            _release_network(Path(folder))
+
+
+def _release_network(folder: Path) -> None:
+    """Take the engine's network namespace off ``folder``: one that ends leaves it mounted now and then."""
+    for place in (folder / "exec" / "netns").glob("*"):
+        subprocess.run(["umount", "--lazy", place], capture_output=True, check=False)
 
 
 def _daemon_environ() -> dict[str, str]:
