@@ -93,7 +93,8 @@ def remove_tree(path: str) -> None:
 
 def remove_later(path: str) -> None:
     """Remove a folder without waiting for it; what is left of it after an early end is removed by the next command."""
-    command = ["/bin/sh", "-c", 'chmod -R u+w "$1"; rm -rf "$1"', "sh", path]
+    # Only folders need the right: files share it, by hard links, with the releases that stay.
+    command = ["/bin/sh", "-c", 'find "$1" -type d -exec chmod u+w {} +; rm -rf "$1"', "sh", path]
     nowhere = subprocess.DEVNULL
     subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 
 import pytest
 import yaml
@@ -102,6 +103,12 @@ def test_old_releases_go_but_never_current_previous_or_running(quick: Site) -> N
     kept = [name for name in quick.releases() if not name.endswith(".gone")]
     assert kept == sorted([made[0], made[3], outcome.releases["sales-report"]])
     assert set(outcome.pruned) == {made[1], made[2]}
+    until = time.monotonic() + 20
+    while len(quick.releases()) > len(kept):
+        assert time.monotonic() < until, "what was pruned is still there"
+        time.sleep(0.05)
+    # They shared their files with those that stay.
+    assert not [path for path in quick.there.glob("releases/*/**/*") if path.stat().st_mode & 0o222]
 
 
 def test_status_releases_log_and_check(quick: Site) -> None:
