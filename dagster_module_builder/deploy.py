@@ -116,9 +116,22 @@ def deploy(
         DeployError: A host failed; it says which, and why.
     """
     targets = targets_of(deployments, options.hosts)
-    taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
-    releases = {one.module: built(one, progress) for one in taken}
-    return Deploying(targets, progress, releases=releases, options=options).carry_out()
+    runs = [HostRun(target, progress) for target in targets]
+    try:
+        for run in runs:
+            reach(run)
+        taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
+        releases = {one.module: built(one, progress) for one in taken}
+        return Deploying(targets, progress, runs, releases=releases, options=options).carry_out()
+    finally:
+        in_parallel(runs, HostRun.close)
+
+
+def reach(run: HostRun) -> None:
+    """Begin to connect to a host, unless what goes there is built first, for minutes perhaps."""
+    strategies = [load_strategy(one.strategy) for one in run.target.deployments]
+    if not any(one.serves for one in strategies):
+        run.reach(bulk=any(one.bulk for one in strategies))
 
 
 @dataclass

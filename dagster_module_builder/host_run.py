@@ -136,6 +136,13 @@ class HostRun:
         self.conversation.close()
         self.remote.close()
 
+    def reach(self, *, bulk: bool) -> None:
+        """Begin to open the connections: it takes a dozen round trips in which this machine has something to do."""
+        self.tell("connect")
+        if bulk:
+            self.remote.prepare_bulk()
+        self.conversation.begin()
+
     # What is there
 
     def look(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -48,6 +50,7 @@ class Staged:
         source: Where they come from.
         read: Gives a file's bytes by its path.
         sent: The manifest of what is sent as files, where the rest reaches the hosts in another way.
+        left_out: What is beside these files in the folder that they were taken from; None where nobody noted it.
     """
 
     manifest: str
@@ -55,8 +58,9 @@ class Staged:
     source: Source
     read: Callable[[str], bytes | None]
     sent: str | None = None
+    left_out: tuple[str, ...] | None = None
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The SHA-256 of the manifest, which stands for the whole content."""
         return hashlib.sha256(self.manifest.encode()).hexdigest()
@@ -66,7 +70,7 @@ class Staged:
         """The manifest of what the hosts get as files."""
         return self.manifest if self.sent is None else self.sent
 
-    @property
+    @functools.cached_property
     def paths(self) -> list[str]:
         """The paths of all files."""
         return [path_of(line) for line in self.manifest.splitlines()]
@@ -112,15 +116,24 @@ def exclusion(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join([*rooted, *named]) or r"(?!)", re.DOTALL)
 
 
-def files_below(folder: Path, patterns: Sequence[str] = ()) -> Iterator[str]:
-    """Yield the files and links below a folder that no pattern excludes, as relative paths."""
+def files_below(folder: Path, patterns: Sequence[str] = (), left_out: list[str] | None = None) -> Iterator[str]:
+    """Yield the files and links below a folder that no pattern excludes, as relative paths.
+
+    Args:
+        folder: The folder.
+        patterns: What is excluded.
+        left_out: Takes in what was: files, links, and folders as a whole.
+    """
     excluded = exclusion(patterns)
     start = len(str(folder)) + 1
     for where, folders, files in os.walk(folder):
         inside = f"{where[start:]}/" if where[start:] else ""
-        links = [name for name in folders if Path(where, name).is_symlink()]
-        folders[:] = sorted(name for name in folders if name not in links and not excluded.match(inside + name))
-        yield from (inside + name for name in sorted([*files, *links]) if not excluded.match(inside + name))
+        out = {name for name in [*folders, *files] if excluded.match(inside + name)}
+        links = {name for name in folders if Path(where, name).is_symlink()}
+        folders[:] = sorted({*folders} - links - out)
+        if left_out is not None:
+            left_out += [inside + name for name in out]
+        yield from (inside + name for name in sorted({*files, *links} - out))
 
 
 def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Staged:
@@ -129,7 +142,8 @@ def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Stage
     Raises:
         RefusedError: One of them cannot be part of a release.
     """
-    return stage_files(folder, files_below(folder, patterns), source)
+    left_out: list[str] = []
+    return replace(stage_files(folder, files_below(folder, patterns, left_out), source), left_out=tuple(left_out))
 
 
 def stage_files(folder: Path, paths: Iterable[str], source: Source) -> Staged:
@@ -140,17 +154,23 @@ def stage_files(folder: Path, paths: Iterable[str], source: Source) -> Staged:
     """
     lines, size = [], 0
     for relative in paths:
-        path = folder / relative
-        if path.is_symlink():
-            lines.append(manifest_line(relative, "l", _inner_target(folder, path)))
+        path = os.path.join(folder, relative)  # noqa: PTH118 - there may be thousands, and a Path takes as long as its file
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            lines.append(manifest_line(relative, "l", _inner_target(folder, Path(path))))
             continue
-        if not path.is_file():
+        if not stat.S_ISREG(mode):
             raise RefusedError(f"{path} is neither a file nor a link: exclude it, or remove it.")
-        content = path.read_bytes()
+        content = _bytes(path)
         refuse_content(relative, content)
-        lines.append(manifest_line(relative, "x" if path.stat().st_mode & 0o100 else "f", content))
+        lines.append(manifest_line(relative, "x" if mode & 0o100 else "f", content))
         size += len(content)
     return Staged("".join(sorted(lines)), size, source, lambda name: _content(folder / name))
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - see above
+        return file.readall()
 
 
 def _content(path: Path) -> bytes | None:

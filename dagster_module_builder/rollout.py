@@ -96,7 +96,13 @@ def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> 
 
 @dataclass
 class Rollout(ABC):
-    """One change of one or more modules on several hosts."""
+    """One change of one or more modules on several hosts.
+
+    Attributes:
+        targets: The hosts.
+        progress: Told which step each is in.
+        runs: The conversations with them, where they have begun already.
+    """
 
     targets: Sequence[Target]
     progress: Progress
@@ -127,7 +133,7 @@ class Rollout(ABC):
         Raises:
             DeployError: A host failed; it says which, and why. Every host has what it had before.
         """
-        self.runs = [HostRun(target, self.progress) for target in self.targets]
+        self.runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
         every = list(self.runs)
         try:
             self.step("prepare", self.prepare)

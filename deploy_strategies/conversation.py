@@ -65,10 +65,38 @@ class Conversation:
         self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
         self._channel: paramiko.Channel | None = None
         self._answers: Any = None
-        self._greeted = False
+        self._opening: threading.Thread | None = None
+        self._failure: Exception | None = None
+
+    def begin(self) -> None:
+        """Begin to open the channel, while something else is done; ``open`` waits for it."""
+        self._opening = threading.Thread(target=self._open_alone, daemon=True)
+        self._opening.start()
+
+    def _open_alone(self) -> None:
+        try:
+            self._open()
+        except Exception as failure:  # noqa: BLE001 - raised where it is waited for
+            self._failure = failure
+        if self._closed.is_set():
+            self.remote.close()
 
     def open(self) -> Conversation:
-        """Open the channel and send the host its side of the conversation; nothing is waited for."""
+        """Open the channel and send the host its side of the conversation; no answer is waited for.
+
+        Raises:
+            RefusedError: The host's key is not pinned, or is another than the one pinned.
+            ToolError: The host cannot be reached, or does not let us in.
+        """
+        if self._opening is None:
+            self._open()
+            return self
+        self._opening.join()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def _open(self) -> None:
         sent = program()
         channel = self.remote.connection().transport.open_session(timeout=SILENCE)
         channel.settimeout(SILENCE)
@@ -77,7 +105,6 @@ class Conversation:
         for work in (self._breathe, self._drain):
             threading.Thread(target=work, daemon=True).start()
         self._send(sent)
-        return self
 
     def _breathe(self) -> None:
         while not self._closed.wait(SIGN_OF_LIFE):
@@ -165,6 +192,9 @@ class Conversation:
     def close(self) -> None:
         """End the conversation; the host lets its lock go."""
         self._closed.set()
+        if self._opening is not None:
+            # One that hangs ends by itself, and then closes what it opened.
+            self._opening.join(1)
         if self._channel is not None:
             self._channel.close()
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from .client import Client
+    from .manifest import Hashes
 
 STATE = "state.json"
 
@@ -25,6 +26,8 @@ class Host:
         self.lock: BinaryIO | None = None
         self.dagster = Dagster("http://127.0.0.1:3000")
         self.switched = False
+        #: The hashes of each module's current release.
+        self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.
         self.begun_servers: list[tuple[str, str]] = []
 

@@ -11,7 +11,7 @@ from .client import tail
 from .errors import RefusedError
 from .files import digest, read_json, remove_tree, sync, write
 from .host import STATE
-from .manifest import make_read_only, manifest
+from .manifest import Hashes, make_read_only, manifest
 from .programs import run_where, seen_from
 from .servers import serve_release
 
@@ -53,6 +53,8 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
     folder = host.release(module, identity) + ".tmp"
     os.mkdir(folder, 0o755)
     state = read_json(host.of(module, STATE), {})
+    if state.get("current"):
+        host.hashes[module] = Hashes(host.release(module, state["current"]))
     return {"folder": folder, "current": state.get("current"), "repository": host.of(module, "repo.git")}
 
 
@@ -79,7 +81,9 @@ def verify(
         contents: The manifest of what it consists of, where not all of that arrives as files.
     """
     folder = host.release(module, identity) + ".tmp"
-    found = manifest(folder)
+    hashes = host.hashes.get(module) or Hashes()
+    hashes.stop()
+    found = manifest(folder, hashes)
     if digest(found.encode()) != wanted:
         raise RefusedError("manifest", f"What arrived in {folder} is not what was sent.", manifest=found)
     write(os.path.join(folder, "manifest.sha256"), (contents or found).encode())

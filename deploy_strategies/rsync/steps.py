@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,25 +44,45 @@ class Rsync(Strategy):
         place: Place,
     ) -> None:
         """Send what the current release has not."""
+        names, chosen = _named(staged) if place.again or staged.left_out is None else _all_but(staged.left_out)
         command = [
             "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
-            "--chmod=D755,Fa+r,Fa-w", "--no-implied-dirs", "--from0", "--files-from=-",
-            "--rsh", shlex.join(place.remote.bulk()),
+            "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, "--rsh", shlex.join(place.remote.bulk()),
         ]  # fmt: skip
         if place.current:
             command.append(f"--link-dest={place.current}")
         if place.again:
-            # A file may have changed without another size or time.
+            # A file may have changed without another size or time, or have been made just then.
+            place.run("find", place.folder, "-mindepth", "1", "-delete")
             command.append("--checksum")
         host = place.remote.address.host
         target = f"[{host}]" if ":" in host else host
-        names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in staged.paths)
         answer = subprocess.run(
             [*command, "--", f"{module}/", f"{target}:{place.folder}/"], input=names, capture_output=True, check=False
         )
         if answer.returncode:
             said = answer.stderr.decode("utf-8", "replace").strip()
             raise ToolError(f"{place.remote.address}: rsync failed: {said or answer.returncode}")
+
+
+def _named(staged: Staged) -> tuple[bytes, list[str]]:
+    """Have exactly these files sent, whatever else is there by now."""
+    return _listed(staged.paths), ["--no-implied-dirs", "--files-from=-"]
+
+
+def _all_but(left_out: Iterable[str]) -> tuple[bytes, list[str]]:
+    """Have everything sent but what was left out: rsync takes half the time of that for a list of files."""
+    chosen = ["--recursive", "--prune-empty-dirs", "--omit-dir-times", "--exclude-from=-"]
+    return _listed(map(_exactly, left_out)), chosen
+
+
+def _exactly(path: str) -> str:
+    """Return the pattern that only this path matches (rsync(1): a backslash escapes only where there is a wildcard)."""
+    return "/" + (re.sub(r"[\\*?[]", r"\\\g<0>", path) if re.search(r"[*?[]", path) else path)
+
+
+def _listed(names: Iterable[str]) -> bytes:
+    return b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in names)
 
 
 def _excluded(own: Mapping[str, Any]) -> list[str]:

@@ -94,6 +94,10 @@ class SshHost:
         """Return how many connections were accepted so far."""
         return (self.folder / "sshd.log").read_text().count("Accepted publickey")
 
+    def commands(self) -> int:
+        """Return how many commands were started over all connections so far."""
+        return (self.folder / "sshd.log").read_text().count("Starting session: command")
+
     def sessions(self) -> list[int]:
         """Return the processes that serve connections now."""
         assert self.process is not None

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dagster_module_builder.deploy import Options, deploy
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
+
+OPTIONS = Options(allow_dirty=True, settle=False)
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -35,10 +38,10 @@ def by_git(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def settings(site: Site, **changes: object) -> None:
+def settings(site: Site, strategy: str = "git", **changes: object) -> None:
     path = site.module / "deploy/yoda/deployment.yaml"
     data = yaml.safe_load(path.read_text())
-    data.setdefault("git", {}).update(changes)
+    data.setdefault(strategy, {}).update(changes)
     path.write_text(yaml.safe_dump(data))
 
 
@@ -55,7 +58,9 @@ def test_pushed_commit_is_exported(by_git: Site) -> None:
     git(by_git.root, "commit", "-qam", "second")
     by_git.deploy(allow_dirty=False)
     assert "VALUE = 2" in (by_git.there / "current/src/sales_report_dagster/value.py").read_text()
-    assert by_git.host.connections() == 6
+    before = by_git.host.connections()
+    by_git.deploy()
+    assert by_git.host.connections() - before == 2
 
 
 def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
@@ -130,6 +135,29 @@ def test_file_that_changed_without_another_size_or_time(quick: Site) -> None:
     assert path.stat().st_size == before.st_size
     quick.deploy()
     assert "VALUE = 7" in (quick.there / "current/src/sales_report_dagster/value.py").read_text()
+
+
+def test_exactly_what_is_excluded_stays(quick: Site) -> None:
+    """Names that are patterns to rsync are only names."""
+    left_out = ["x*.skip", "w\\[1].skip", "back\\slash.skip", "a?", "new\nline.skip"]
+    taken = ["xy.skip", "w1.skip", "w\\1.skip", "backslash.skip", "ab", "deep/a?"]
+    for name in [*left_out, *taken]:
+        (quick.module / name).parent.mkdir(exist_ok=True)
+        (quick.module / name).write_text(name)
+    settings(quick, "rsync", exclude=["/x[*].skip", "/w\\[[]1].skip", "back?slash.skip", "/a[?]", "new*"])
+    quick.deploy()
+    there = {path.name for path in (quick.there / "current").resolve().iterdir()}
+    assert not there & {*left_out}
+    assert {path for path in taken if not (quick.there / "current" / path).is_file()} == set()
+    # The conversation, the connection for files, and one transfer: nothing had to be sent again.
+    assert quick.host.commands() == 3
+
+
+def test_file_made_while_the_others_travel_is_no_part(quick: Site) -> None:
+    new = quick.module / "src/new.py"
+    deploy(find(quick.root, "yoda"), OPTIONS, lambda _, step: new.touch() if step == "transfer" else None)
+    assert (quick.there / "current/src/sales_report_dagster/value.py").is_file()
+    assert not (quick.there / "current/src/new.py").exists()
 
 
 def test_base_path_with_blanks_and_quotes(quick: Site) -> None:
