@@ -1,10 +1,12 @@
 """A deployment against raw rsync, Ansible and pyinfra: the same files over the same SSH, near and far.
 
-    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers] [--hosts 8] [--json FILE]
+    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers] [--hosts 8] [--git] [--json FILE]
 
-Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands in a column of
-its own; the host's Dagster is the stand-in of the tests, so that the rest is what is measured. ``--far MS`` needs root,
-gcc and iproute2; ``--peers`` needs ``ansible`` and ``pyinfra`` on PATH.
+Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
+delay, are the round trips. ``--git`` deploys the same files with that strategy too. Interpreter starts are taken off
+everybody's times. What Dagster itself takes (validate, reload) stands in a column of its own; the host's Dagster is the
+stand-in of the tests, so that the rest is what is measured. ``--far MS`` needs root, gcc and iproute2; ``--peers``
+needs ``ansible`` and ``pyinfra`` on PATH.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -22,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
@@ -44,12 +48,40 @@ class Bench:
     module: Path
     hosts: list[SshHost]
 
+    def change(self, value: object) -> None:
+        """Change one file, and commit it."""
+        set_value(self.module, value)
+        commit(self.root)
+
+    def use(self, strategy: str) -> None:
+        """Deploy with another strategy."""
+        path = self.module / "deploy/yoda/deployment.yaml"
+        path.write_text(re.sub("^strategy: .*$", f"strategy: {strategy}", path.read_text(), flags=re.MULTILINE))
+
+    def three_cases(self, strategy: str, turn: int) -> Iterator[tuple[str, str, float]]:
+        """Deploy to empty hosts, once more, and with a change; yield what took how long."""
+        self.use(strategy)
+        for host in self.hosts:
+            fresh(host)
+        for case in CASES:
+            if case == "one file":
+                self.change(f"{1000 + turn}, {strategy!r}")
+            for what, seconds in self.ours().items():
+                yield case, what, seconds
+
     def ours(self) -> dict[str, float]:
         started = time.perf_counter()
         outcomes = deploy(find(self.root, "yoda"), Options(allow_dirty=True, settle=False, keep=2))
         whole = time.perf_counter() - started
         dagster = max(one.seconds["validate"] + one.seconds["reload"] for one in outcomes)
         return {"transport": whole - dagster, "dagster": dagster}
+
+
+def commit(root: Path) -> None:
+    """Commit everything below a folder."""
+    settings = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "gc.auto=0"]
+    for arguments in (["add", "-A"], ["commit", "-qm", "x"]):
+        subprocess.run(["git", *settings, *arguments], cwd=root, check=True)
 
 
 @contextlib.contextmanager
@@ -88,6 +120,9 @@ def bench(
         python.write_text(PYTHON)
         python.chmod(0o755)
         make_deployment(module, hosts, urls, str(python))
+        (root / ".gitignore").write_text("deploy/\n__pycache__/\n")
+        subprocess.run(["git", "init", "-q", root], check=True)
+        commit(root)
         yield Bench(root, module, hosts)
     finally:
         for process in dagsters:
@@ -100,6 +135,8 @@ def bench(
 
 def fresh(host: SshHost) -> None:
     """Take everything off a host."""
+    while list(host.base.glob("modules/*/releases/*.gone")):
+        time.sleep(0.05)
     subprocess.run(["chmod", "-R", "u+w", host.base], check=True)
     shutil.rmtree(host.base / "modules")
     (host.base / "modules").mkdir()
@@ -219,7 +256,7 @@ def start_of(program: str, folder: Path) -> float:
     return timed([program, "--version"], folder, {})
 
 
-def measure(made: Bench, folder: Path, repeat: int, *, peers: bool) -> dict[str, dict[str, list[float]]]:
+def measure(made: Bench, folder: Path, repeat: int, *, peers: bool, git: bool) -> dict[str, dict[str, list[float]]]:
     """Return, for each case, the seconds of everybody, as often as asked for."""
     found: dict[str, dict[str, list[float]]] = {case: {} for case in CASES}
     chosen = ["rsync", *(["ansible", "pyinfra"] if peers else [])]
@@ -227,26 +264,24 @@ def measure(made: Bench, folder: Path, repeat: int, *, peers: bool) -> dict[str,
     def note(case: str, who: str, seconds: float) -> None:
         found[case].setdefault(who, []).append(round(seconds, 3))
 
+    strategies = {"ours": "rsync", **({"ours by git": "git"} if git else {})}
     for turn in range(repeat):
-        for host in made.hosts:
-            fresh(host)
-        for case in CASES:
-            if case == "one file":
-                set_value(made.module, 1000 + turn)
-            for who, seconds in made.ours().items():
-                note(case, f"ours: {who}", seconds)
+        for name, strategy in strategies.items():
+            for case, what, seconds in made.three_cases(strategy, turn):
+                note(case, f"{name}: {what}", seconds)
         for who in chosen:
             peer = Peers(made, folder)
             without_peers(made.hosts[0])
             for case in CASES:
                 if case == "one file":
-                    set_value(made.module, 2000 + turn)
+                    made.change(f"{2000 + turn}, {who!r}")
                 note(case, who, getattr(peer, who)())
+    made.use("rsync")
     return found
 
 
 def run(
-    files: list[int], repeat: int, *, peers: bool, hosts: int, place: str, inside: str | None
+    files: list[int], repeat: int, *, peers: bool, git: bool, hosts: int, place: str, inside: str | None
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     address = (lambda _: FAR) if inside else (lambda number: f"127.0.0.{number + 2}")
@@ -255,9 +290,10 @@ def run(
             made.ours()  # imports
             work = Path(folder) / "peers"
             work.mkdir()
-            for case, times in measure(made, work, repeat, peers=peers).items():
+            for case, times in measure(made, work, repeat, peers=peers, git=git).items():
                 medians = {who: statistics.median(values) for who, values in times.items()}
-                rows.append({"place": place, "files": count, "case": case, **medians})
+                least = {who: min(values) for who, values in times.items()}
+                rows.append({"place": place, "files": count, "case": case, **medians, "least": least})
                 print(json.dumps(rows[-1]), flush=True)
     if hosts:
         with tempfile.TemporaryDirectory() as folder, bench(Path(folder), files[0], address, inside, hosts) as made:
@@ -278,11 +314,35 @@ def run(
 
 
 def _seconds(made: Bench, count: int) -> float:
-    set_value(made.module, time.time())
+    made.change(time.time())
     chosen = [f"{host.address}:{host.port}" for host in made.hosts[:count]]
     started = time.perf_counter()
     deploy(find(made.root, "yoda"), Options(hosts=chosen, allow_dirty=True, settle=False, keep=2))
     return time.perf_counter() - started
+
+
+def far_away(delay: float) -> list[dict[str, object]]:
+    """Measure on a wire with a delay and on the same one without; return the rows of the first, with round trips."""
+    slow, fast = (_on_a_wire(one) for one in (delay, 0.0))
+    for far, near in zip(slow, fast, strict=True):
+        if "least" in far:
+            least, without = far["least"], near["least"]
+            # Time that differs by other things than the wire is no round trip: the fastest turn has least of it.
+            far["round trips"] = {
+                who: round((least[who] - without[who]) * 1000 / delay, 1)
+                for who in least
+                if who not in {"ansible", "pyinfra"} and not who.endswith("dagster")
+            }
+            print(json.dumps({key: far[key] for key in ("files", "case", "round trips")}), flush=True)
+    return [*fast, *slow]
+
+
+def _on_a_wire(delay: float) -> list[dict[str, Any]]:
+    with wire(f"dmb{os.getpid()}", delay) as made, tempfile.NamedTemporaryFile() as rows:
+        arguments = [*sys.argv[1:], "--inside", made.far, "--delay", str(delay), "--json", rows.name]
+        subprocess.run(["ip", "netns", "exec", made.near, sys.executable, __file__, *arguments], check=True)
+        found: list[dict[str, Any]] = json.loads(Path(rows.name).read_text())
+    return found
 
 
 def main() -> None:
@@ -291,18 +351,18 @@ def main() -> None:
     parser.add_argument("--far", type=float, default=0, help="round trip in milliseconds")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--git", action="store_true")
     parser.add_argument("--hosts", type=int, default=0)
     parser.add_argument("--inside", help=argparse.SUPPRESS)
+    parser.add_argument("--delay", type=float, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    rows = []
     if given.far and not given.inside:
-        with wire("dmb", given.far) as made:
-            arguments = [*sys.argv[1:], "--inside", made.far]
-            subprocess.run(["ip", "netns", "exec", made.near, sys.executable, __file__, *arguments], check=True)
-        return
-    place = f"far, {given.far:g} ms" if given.inside else "loopback"
-    rows = run(given.files, given.repeat, peers=given.peers, hosts=given.hosts, place=place, inside=given.inside)
+        rows = far_away(given.far)
+    else:
+        place = f"far, {given.delay:g} ms" if given.inside else "loopback"
+        chosen = {"peers": given.peers, "git": given.git, "hosts": given.hosts}
+        rows = run(given.files, given.repeat, **chosen, place=place, inside=given.inside)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=2))
 

@@ -34,6 +34,7 @@ class Place:
         identity: The release's name.
         again: Whether what arrived the first time was not what was sent.
         made: What the strategy built.
+        record: What ``RELEASE.json`` says of the release that runs now.
     """
 
     remote: Remote
@@ -44,6 +45,7 @@ class Place:
     identity: str
     again: bool = False
     made: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
         """Run a command on the host and return what it said.

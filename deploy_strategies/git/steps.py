@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +20,25 @@ from deploy_strategies.base import Place, Strategy
 #: Where the host's own copy of the repository keeps the commit; the next deployment sends only what is new.
 KEPT = "refs/heads/deployed"
 
-_EXPORT = 'git -C "$1" archive --format=tar "$2" | tar -x -C "$3"'
+_EXPORT = 'find "$3" -mindepth 1 -delete; git -C "$1" archive --format=tar "$2" | tar -x -C "$3"'
+
+#: Links the files that two commits have alike, which takes a fifth of the time of exporting them, and exports the rest.
+#: Files whose attributes alone changed (export-ignore) escape it; the manifest tells, and everything is exported.
+_EXPORT_CHANGES = """set -e
+cp -al "$4/." "$3/"
+find "$3" -type d -exec chmod u+w {} +
+cd "$3"
+rm -f RELEASE.json manifest.sha256
+repository=$1
+changes() { git -C "$repository" diff-tree -r -z --no-renames --name-only "$@"; }
+changes "$5" "$2" | xargs -0 -r rm -f --
+find . -mindepth 1 -depth -type d -empty -delete
+changes --diff-filter=d "$5" "$2" | xargs -0 -r sh -c '
+repository=$1 tree=$2
+shift 2
+git -C "$repository" --literal-pathspecs archive --format=tar "$tree" -- "$@" | tar -x
+' sh "$1" "$2"
+"""
 _INIT = 'test -d "$1" || git init --quiet --bare "$1"'
 
 
@@ -52,7 +72,17 @@ class Git(Strategy):
             _fetch(own, commit, place)
         else:
             _push(module, commit, place)
-        place.run("sh", "-c", _EXPORT, "sh", place.repository, _tree(module, own, commit), place.folder)
+        _export(place, partial(_tree, module, own), commit)
+
+
+def _export(place: Place, tree: Callable[[str], str], commit: str) -> None:
+    where = ("sh", place.repository, tree(commit), place.folder)
+    old = place.record.get("commit")
+    if place.current and old and place.record.get("strategy") == "git" and not place.again:
+        with contextlib.suppress(ToolError):  # The old commit may be gone, or a folder be a file now.
+            place.run("sh", "-c", _EXPORT_CHANGES, *where, place.current, tree(old))
+            return
+    place.run("sh", "-c", _EXPORT, *where)
 
 
 def _head(module: Path) -> str:

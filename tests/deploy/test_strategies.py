@@ -63,6 +63,45 @@ def test_pushed_commit_is_exported(by_git: Site) -> None:
     assert by_git.host.connections() - before == 2
 
 
+def test_commits_share_what_they_have_alike(by_git: Site) -> None:
+    """Added, changed, removed, a folder that becomes a file, and a file that is to be exported no more."""
+    package = by_git.module / "src/sales_report_dagster"
+    (package / "old").mkdir()
+    (package / "old/gone.py").touch()
+    (by_git.module / "becomes").mkdir()
+    (by_git.module / "becomes/file").touch()
+    (package / "plain [x].py").write_text("1")
+    git(by_git.root, "add", "-A")
+    git(by_git.root, "commit", "-qm", "first")
+    by_git.deploy()
+    first = (by_git.there / "current").resolve()
+    (package / "old/gone.py").unlink()
+    (package / "plain [x].py").write_text("2")
+    (package / "new").mkdir()
+    (package / "new/one.py").touch()
+    git(by_git.root, "add", "-A")
+    git(by_git.root, "commit", "-qm", "second")
+    by_git.deploy()
+    second = (by_git.there / "current").resolve()
+    assert (first / "pyproject.toml").stat().st_ino == (second / "pyproject.toml").stat().st_ino
+    there = second / "src/sales_report_dagster"
+    assert (there / "plain [x].py").read_text() == "2"
+    assert (first / "src/sales_report_dagster/plain [x].py").read_text() == "1"
+    assert (there / "new/one.py").is_file()
+    assert not (there / "old").exists()
+    (by_git.module / "becomes/file").unlink()
+    (by_git.module / "becomes").rmdir()
+    (by_git.module / "becomes").touch()
+    (by_git.module / ".gitattributes").write_text("plain* export-ignore\n")
+    git(by_git.root, "add", "-A")
+    git(by_git.root, "commit", "-qm", "third")
+    by_git.deploy()
+    current = (by_git.there / "current").resolve()
+    assert (current / "becomes").is_file()
+    assert not (current / "src/sales_report_dagster/plain [x].py").exists()
+    assert not [path for path in current.rglob("*") if path.stat().st_mode & 0o222]
+
+
 def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
     origin = tmp_path / "origin.git"
     git(tmp_path, "init", "-q", "--bare", str(origin))
