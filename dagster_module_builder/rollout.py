@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -192,8 +192,9 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
         return [f"{run.target} did not confirm that it was put back; it does that by itself: see 'deploy.status'."]
 
 
-def _said(step: str, failures: Mapping[str, BuilderError], notes: Iterable[str], count: int) -> DeployError:
-    before = "Nothing was switched" if step == "prepare" else "The old release was put back everywhere"
+def _said(step: str, failures: Mapping[str, BuilderError], notes: Sequence[str], count: int) -> DeployError:
+    back = "as far as the hosts tell" if notes else "everywhere"
+    before = "Nothing was switched" if step == "prepare" else f"The old release was put back {back}"
     whole = f"{before}: {len(failures)} of {count} hosts failed." if count > 1 else f"{before}."
     error = DeployError("\n".join([whole, *(str(failure) for failure in failures.values()), *notes]))
     error.exit_code = next(iter(failures.values())).exit_code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import json
+import queue
 import threading
 import time
 import zlib
@@ -65,6 +66,8 @@ class Conversation:
         self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
         self._channel: paramiko.Channel | None = None
         self._answers: Any = None
+        #: What the host said and nobody has asked for yet; None where it will say nothing more.
+        self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._opening: threading.Thread | None = None
         self._failure: Exception | None = None
 
@@ -102,7 +105,7 @@ class Conversation:
         channel.settimeout(SILENCE)
         channel.exec_command(f"{START}{len(sent)}")
         self._channel, self._answers = channel, channel.makefile("rb")
-        for work in (self._breathe, self._drain):
+        for work in (self._breathe, self._listen, self._drain):
             threading.Thread(target=work, daemon=True).start()
         self._send(sent)
 
@@ -112,6 +115,14 @@ class Conversation:
                 self._send(b"\n")
             except ToolError:
                 return
+
+    def _listen(self) -> None:
+        """Take in answers until the host is gone, or silent: a partition is noticed while files travel, too."""
+        with contextlib.suppress(OSError, EOFError):
+            for line in iter(self._answers.readline, b""):
+                if line.strip():
+                    self._inbox.put(line)
+        self._inbox.put(None)
 
     def _drain(self) -> None:
         """Take in what the host complains of: a full pipe would stop it."""
@@ -156,9 +167,10 @@ class Conversation:
 
     def _answer(self) -> dict[str, Any]:
         while True:
-            line = self._line()
-            if not line.strip():
-                continue
+            line = self._inbox.get()
+            if line is None:
+                self._inbox.put(None)
+                raise self._lost()
             try:
                 data: dict[str, Any] = json.loads(line)
             except ValueError:
@@ -167,15 +179,6 @@ class Conversation:
                 return data
             if "progress" in data:
                 self.progress(data["progress"])
-
-    def _line(self) -> bytes:
-        try:
-            line: bytes = self._answers.readline()
-        except (OSError, EOFError):
-            raise self._lost() from None
-        if not line:
-            raise self._lost()
-        return line
 
     def _lost(self, said: str = "") -> BuilderError:
         time.sleep(0.05)

@@ -165,35 +165,6 @@ def test_host_side_killed_between_files(served: tuple[Site, str, dict[str, bytes
     assert (site.host.base / ".env").read_bytes() == files[".env"]
 
 
-@pytest.mark.slow
-def test_partition_frees_the_lock_within_a_minute(served: tuple[Site, str, dict[str, bytes]]) -> None:
-    site, release, files = served
-    stopped: list[int] = []
-
-    def part() -> None:
-        for pid in site.host.sessions():
-            os.kill(pid, signal.SIGSTOP)
-            stopped.append(pid)
-
-    client = threading.Thread(target=lambda: _quietly(site, at("verified", part)))
-    client.start()
-    while not stopped:
-        time.sleep(0.05)
-    assert await_free(site, 60) < 60
-    for pid in stopped:
-        os.kill(pid, signal.SIGKILL)
-    client.join(60)
-    assert not client.is_alive()
-    assert_as_before(site, release, files)
-
-
-def _quietly(site: Site, listen: Callable[[str, str], None]) -> None:
-    try:
-        deploy(find(site.root, "yoda"), OPTIONS, listen)
-    except BuilderError:
-        return
-
-
 @pytest.fixture
 def small_disk(quick: Site) -> Iterator[Site]:
     """Give a host whose base path is on a file system of 80 MiB."""
