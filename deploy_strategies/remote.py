@@ -334,7 +334,7 @@ def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
             f"The key of {address} is not pinned: run 'deploy.trust' and compare its fingerprint. "
             f"(It is not in {address.known_hosts}.)"
         )
-    if isinstance(error, paramiko.AuthenticationException):
+    if isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
         user = address.settings.get("user")
         return ToolError(f"{address} does not let {user!r} in: offer a key that is in its authorized_keys ({error}).")
     return ToolError(f"{address} cannot be reached: {error or type(error).__name__}.")

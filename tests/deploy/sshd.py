@@ -103,13 +103,24 @@ class SshHost:
         assert self.process is not None
         return _children(self.process.pid)
 
+    def serving(self) -> list[int]:
+        """Return the processes of sshd that serve connections now."""
+        found = [one for pid in self.sessions() for one in [*_children(pid), pid]]
+        return [one for one in found if _name(one).startswith("sshd")]
+
     def cut(self) -> None:
-        """Kill the processes of sshd that serve connections; what they started stays, without a connection."""
-        for pid in self.sessions():
-            for one in [*_children(pid), pid]:
-                with contextlib.suppress(OSError):
-                    if Path(f"/proc/{one}/comm").read_text().startswith("sshd"):
-                        os.kill(one, signal.SIGKILL)
+        """Kill what serves connections; what was started for them stays, without a connection."""
+        _kill(self.serving())
+
+    def kill(self) -> None:
+        """Kill sshd as a whole: from now on nobody can connect."""
+        assert self.process is not None
+        serving = self.serving()
+        self.process.kill()
+        self.process.wait(10)
+        _kill(serving)
+        self.process = None
+        (self.folder / "sshd.log").unlink()
 
     def empty(self) -> None:
         """Remove what deployments left, read-only folders included."""
@@ -123,6 +134,19 @@ class SshHost:
                 os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait(10)
             self.process = None
+
+
+def _kill(processes: list[int]) -> None:
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return ""
 
 
 def _children(pid: int) -> list[int]:

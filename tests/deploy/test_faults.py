@@ -24,8 +24,8 @@ from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 
-#: Every step before the new release counts; from "keep" on it does.
-STEPS = ["connect", "prepare", "transfer", "verify", "verified", "switch"]
+#: Every step before the new release counts; it does when the host has been told to keep it.
+STEPS = ["connect", "prepare", "transfer", "verify", "verified", "switch", "keep"]
 OPTIONS = Options(allow_dirty=True, settle=False)
 
 
@@ -93,8 +93,24 @@ def test_client_killed(served: tuple[Site, str, dict[str, bytes]], step: str) ->
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_connection_cut(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
     site, release, files = served
-    with pytest.raises(BuilderError):
+    with pytest.raises(BuilderError, match=r"see 'deploy\.status'"):
         deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.cut))
+    assert_as_before(site, release, files)
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_sshd_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
+    """The host puts itself back while nobody can reach it."""
+    site, release, files = served
+    with pytest.raises(BuilderError, match=r"see 'deploy\.status'"):
+        deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.kill))
+    until = time.monotonic() + 30
+    while host_scripts(site):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert {name: (site.host.base / name).read_bytes() for name in files} == files
+    assert site.running() == site.current() == release
+    site.host.start()
     assert_as_before(site, release, files)
 
 
@@ -203,8 +219,20 @@ def test_full_disk_is_refused_before_anything_moves(small_disk: Site) -> None:
     with pytest.raises(BuilderError, match="MiB free"):
         small_disk.deploy()
     assert small_disk.running() == first.releases["sales-report"]
+    fill(small_disk)
+    with pytest.raises(BuilderError, match="No space left"):
+        small_disk.deploy()
     filler.unlink()
     small_disk.deploy()
+
+
+def test_full_disk_after_the_switch(small_disk: Site) -> None:
+    """The new release stands already."""
+    small_disk.deploy()
+    set_value(small_disk.module, 2)
+    (second,) = deploy(find(small_disk.root, "yoda"), OPTIONS, at("keep", lambda: fill(small_disk)))
+    assert small_disk.running() == small_disk.current() == second.releases["sales-report"]
+    assert not (small_disk.host.base / "modules/.journal").exists()
 
 
 @pytest.mark.parametrize("step", ["transfer", "verify", "verified", "switch"])
@@ -351,4 +379,16 @@ def test_tool_missing_on_the_host(quick: Site, tool: str, tmp_path: Path) -> Non
     quick.host.start()
     (quick.module / "deploy/yoda/known_hosts").write_text(quick.host.known_hosts_line)
     with pytest.raises(BuilderError, match=f"{tool} is not installed on the host"):
+        quick.deploy()
+
+
+@pytest.mark.parametrize("tool", ["rsync", "git", "ssh"])
+def test_tool_missing_here(quick: Site, tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TOOLS.get(tool, lambda _: None)(quick)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in {"sh", "rsync", "git", "ssh"} - {tool}:
+        (programs / name).symlink_to(needs.program(name))
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(BuilderError, match=f"{tool} is not installed"):
         quick.deploy()

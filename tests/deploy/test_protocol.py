@@ -146,10 +146,11 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert "secret" not in json.dumps(found)
 
 
-def test_definitions_that_do_not_load_are_refused(quick: Site) -> None:
+@pytest.mark.parametrize("line", ["import nothing_of_that_name", "import os; os.environ['nothing_of_that_name']"])
+def test_definitions_that_do_not_load_are_refused(quick: Site, line: str) -> None:
     first = release_of(quick.deploy())
     (path,) = quick.module.glob("src/*/definitions.py")
-    path.write_text("import nothing_of_that_name\n")
+    path.write_text(f"{line}\n")
     before = (quick.host.base / "workspace.yaml").read_bytes()
     with pytest.raises(BuilderError, match="nothing_of_that_name"):
         quick.deploy()

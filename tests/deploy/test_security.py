@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from dagster_module_builder.deployment import find, read_deployment
+from dagster_module_builder.deployment import find, read_deployment, schema
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.trust import shown_keys, trust
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
-from tests.deploy.sshd import make_key
+from tests.deploy.sshd import make_key, user
 
 SECRET = "s3cret-of-production"
 
@@ -96,6 +100,31 @@ def test_ssh_configuration_is_followed_alike(quick: Site, tmp_path: Path) -> Non
     assert host.connections() - before == 4
 
 
+def test_agent_is_asked_by_both(quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key is in no file that anything names, the user and the port are in the configuration."""
+    host = quick.host
+    config = f"Host {host.address}\n  User {user()}\n  Port {host.port}\n  IdentityFile {tmp_path}/none\n"
+    (tmp_path / "config").write_text(config)
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    data |= {"user": None, "ssh": {"config": str(tmp_path / "config")}}
+    del data["hosts"][0]["port"]
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(BuilderError, match="does not let"):
+        quick.deploy()
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
+    try:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        while subprocess.run(["ssh-add", "-q", host.client_key], capture_output=True, check=False).returncode:
+            time.sleep(0.02)
+        before = host.connections()
+        quick.deploy()
+        assert host.connections() - before == 2
+    finally:
+        agent.terminate()
+        agent.wait()
+
+
 HOSTILE = [
     ("hosts", [{"host": "-oProxyCommand=touch oops"}]),
     ("hosts", [{"host": "a b"}]),
@@ -142,6 +171,90 @@ def test_paths_with_commands_in_them_are_only_paths(quick: Site, tmp_path: Path)
     path.write_text(yaml.safe_dump(data))
     with pytest.raises(BuilderError, match=r"run 'deploy\.setup' once"):
         quick.deploy()
+    assert not list(quick.host.folder.rglob("oops"))
+
+
+COMMANDS = ("$(touch oops)`touch oops`;touch oops;'touch oops;\"touch oops #", "-oProxyCommand=touch oops")
+#: A shell command by its meaning, which the person who deploys writes; and what the others are tried with.
+KEPT = {"restart_daemon", "tests", "host", "strategy"}
+
+
+def texts(schema: dict[str, Any], *path: str) -> Iterator[tuple[str, ...]]:
+    """Yield where a schema takes a text."""
+    if "items" in schema:
+        yield from texts(schema["items"], *path)
+    for name, one in schema.get("properties", {}).items():
+        if name not in KEPT:
+            yield from texts(one, *path, name)
+    if "string" in schema.get("type", "") or "$ref" in schema:
+        yield path
+
+
+def with_text(data: dict[str, Any], path: tuple[str, ...], text: str) -> dict[str, Any]:
+    """Return a deployment's data with a text somewhere in it."""
+    changed = copy.deepcopy(data)
+    at = changed
+    for name in path[:-1]:
+        at = at.setdefault(name, {})
+        at = at[0] if isinstance(at, list) else at
+    at[path[-1]] = [text] if path[-1] in {"exclude", "packages"} else text
+    return changed
+
+
+def text_at(data: dict[str, Any], path: tuple[str, ...]) -> str:
+    at: Any = data
+    for name in path:
+        at = at[name]
+        at = at[0] if isinstance(at, list) else at
+    return str(at)
+
+
+def is_accepted(folder: Path) -> Callable[[dict[str, Any]], bool]:
+    """Return what tells whether a deployment's data is read without a refusal."""
+
+    def accepted(data: dict[str, Any]) -> bool:
+        (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
+        try:
+            read_deployment(folder)
+        except RefusedError:
+            return False
+        return True
+
+    return accepted
+
+
+def test_commands_in_every_field_are_refused_or_only_text(
+    quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = quick.module / "deploy/yoda"
+    data = yaml.safe_load((folder / "deployment.yaml").read_text())
+    fields = [*texts(schema())]
+    assert {("base_path",), ("hosts", "url"), ("environment", "python"), ("git", "branch")} <= {*fields}
+    for command in ("init -q", "add -A", "-c user.name=x -c user.email=x@y commit -qm x"):
+        subprocess.run(["git", *command.split()], cwd=quick.root, check=True)
+    harmless, taken = data, []
+    for path, command in ((path, command) for path in fields for command in COMMANDS):
+        # Where a path has to be absolute, it is one.
+        changed = next(
+            filter(is_accepted(folder), (with_text(data, path, start + command) for start in ("", "/"))), None
+        )
+        if changed is None:
+            continue
+        taken.append(path)
+        # What the others do not depend on is tried at once with the rest.
+        if path[0] in {"base_path", "ssh", "environment", "git", "source"}:
+            strategy = "git" if path[0] == "git" else "rsync"
+            (folder / "deployment.yaml").write_text(yaml.safe_dump({**changed, "strategy": strategy}))
+            with contextlib.suppress(BuilderError):
+                quick.deploy()
+        else:
+            harmless = with_text(harmless, path, text_at(changed, path))
+    (folder / "deployment.yaml").write_text(yaml.safe_dump(harmless))
+    quick.deploy()
+    assert {("base_path",), ("ssh", "config"), ("git", "path"), ("rsync", "exclude"), ("client",)} <= {*taken}
+    assert not list(tmp_path.rglob("oops"))
     assert not list(quick.host.folder.rglob("oops"))
 
 

@@ -117,6 +117,13 @@ def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
     with pytest.raises(BuilderError, match=r"Is commit .* pushed"):
         by_git.deploy(allow_dirty=True)
     assert by_git.running() == first.releases["sales-report"]
+    git(by_git.root, "push", "-q", "origin", "main")
+    # Somebody removes the branch there, which this machine does not know yet.
+    git(origin, "update-ref", "-d", "refs/heads/main")
+    with pytest.raises(BuilderError, match=r"Is commit .* pushed"):
+        by_git.deploy(allow_dirty=False)
+    assert by_git.running() == by_git.current() == first.releases["sales-report"]
+    assert by_git.releases() == [first.releases["sales-report"]]
 
 
 def test_vanished_branch(by_git: Site) -> None:
@@ -199,12 +206,15 @@ def test_file_made_while_the_others_travel_is_no_part(quick: Site) -> None:
     assert not (quick.there / "current/src/new.py").exists()
 
 
-def test_base_path_with_blanks_and_quotes(quick: Site) -> None:
+@pytest.mark.parametrize("strategy", ["rsync", "git"])
+def test_base_path_with_blanks_and_quotes(by_git: Site, strategy: str) -> None:
+    quick = by_git
     base = quick.host.folder / "a 'b' \"c\" $(touch oops) ü"
     quick.host.base.rename(base)
     path = quick.module / "deploy/yoda/deployment.yaml"
     data = yaml.safe_load(path.read_text())
     data["base_path"] = f"~/{base.name}"
+    data["strategy"] = strategy
     path.write_text(yaml.safe_dump(data))
     quick.dagster.base = base
     (outcome,) = quick.deploy()
