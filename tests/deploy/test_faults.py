@@ -219,6 +219,7 @@ def test_full_disk_is_refused_before_anything_moves(small_disk: Site) -> None:
     with pytest.raises(BuilderError, match="MiB free"):
         small_disk.deploy()
     assert small_disk.running() == first.releases["sales-report"]
+    filler.unlink()
     fill(small_disk)
     with pytest.raises(BuilderError, match="No space left"):
         small_disk.deploy()
