@@ -440,7 +440,7 @@ class HostRun:
             modules=list(modules),
             expect={one.names.snake: one.expected for one in put},
             absent=list(absent),
-            services=self.services([one.database for one in put if one.database]),
+            services=self.services(put),
         )
         self.seconds["reload"] = answer["seconds"]
         if not answer["daemons"]:
@@ -448,16 +448,28 @@ class HostRun:
                 "Dagster's daemon was not alive before, and is not now: schedules and sensors stand still."
             )
 
-    def services(self, databases: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Return the services of the host's Compose project that databases are; None where there are none."""
+    def services(self, put: Sequence[Location]) -> dict[str, Any] | None:
+        """Return which services of the host's Compose project a switch starts, and which it makes superfluous."""
+        names = [one.database["name"] for one in put if one.database]
+        before = [found["name"] for one in put if (found := self.database(one.names.name))]
+        gone = [name for name in before if name not in names]
         folder = self.on_host(self.target.first.dagster_folder)
-        return {"folder": folder, "names": [one["name"] for one in databases]} if databases else None
+        return {"folder": folder, "names": names, "gone": gone} if names or gone else None
+
+    def database(self, module: str) -> dict[str, Any] | None:
+        """Return the database that a module's current release has as a service of the host's."""
+        found = self.found["modules"][module]
+        record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
+        return record.get("database")
 
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
         """Let it stand, and remove what is too old."""
         self.tell("keep")
         request = {"modules": list(modules), "keep": keep, "log": dict(log), "retire_after": RETIRE_AFTER}
-        pruned: list[str] = self.conversation.ask("keep", **request)["pruned"]
+        answer = self.conversation.ask("keep", **request)
+        pruned: list[str] = answer["pruned"]
+        if stopped := ", ".join(answer["stopped"]):
+            self.notes.append(f"{stopped} belongs to no release that runs, and was taken away; its volume stays.")
         self.tell("done")
         return pruned
 
