@@ -32,8 +32,8 @@ from deploy_strategies.remote import Remote
 SPARE = 64 << 20
 #: Free space that a new environment needs, in bytes.
 ENVIRONMENT = 1 << 30
-#: Seconds until Dagster's daemon has read the workspace file anew by itself.
-DAEMON_READS = 65
+#: Seconds until Dagster's daemon begins to read the workspace file anew by itself: it looks at the clock every five.
+DAEMON_READS = 65.0
 #: Seconds until the old code server may be stopped: nobody asks it any more, unless a run is in progress in it.
 RETIRE_AFTER = 75.0
 #: Where code servers in Dagster's own network listen.
@@ -489,7 +489,9 @@ class HostRun:
             )
             return
         self.tell("daemon")
-        answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)
+        # It may have begun to read just before the switch; that minute begins when all locations are loaded.
+        until_it_knows = DAEMON_READS + 2 * self.seconds.get("reload", 0.0)
+        answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace anew"
         self.notes.append(f"Dagster's daemon {how}.")
 
