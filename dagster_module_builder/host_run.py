@@ -166,7 +166,7 @@ class HostRun:
             "url": self.target.host.url,
             "modules": list(modules),
             "files": host_files.looked_at(self.target.first.dagster_folder),
-            "tools": list(tools),
+            "tools": sorted({*tools, *self.own_tools}),
             "holder": holder,
             "wait": wait,
         }
@@ -201,7 +201,7 @@ class HostRun:
         """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
         if any(release.strategy.bulk for release in releases):
             self.remote.prepare_bulk()
-        tools = sorted({tool for release in releases for tool in release.strategy.tools_there} | self.own_tools)
+        tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
         modules = [release.module for release in releases]
         begin = [("begin", _beginning(release)) for release in releases]
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
@@ -397,6 +397,29 @@ class HostRun:
             "service": self.target.first.data["dagster"].get("service") or WEBSERVER,
             "inside": self.inside(),
         }
+
+    def problems_inside(self) -> list[str]:
+        """Return why the containers of the host's Dagster would not find releases, or their settings."""
+        if (where := self.where) is None:
+            return []
+        service, base, folder = where["service"], self.inside(), self.inside(self.target.first.dagster_folder)
+        look = 'test -d "$0/modules" || exit 3; test /proc/1/cwd -ef "$1" || exit 4'
+        answer = self.conversation.ask("run", command=[*where["prefix"], service, "sh", "-c", look, base, folder])
+        said = {
+            3: f"{service} does not have {self.base} at {base}: mount it there, or set 'base_inside' for deployments.",
+            4: f"{service} does not run in {folder}, where the modules' settings are: set 'working_dir: {folder}'.",
+        }
+        return [f"{self.target}: {said.get(answer['code'], answer['said'].strip())}"] if answer["code"] else []
+
+    def room_lacking(self, need: int = SPARE) -> str | None:
+        """Say that the host has too little room; None where it has enough.
+
+        Args:
+            need: What is needed, in bytes.
+        """
+        free = int(self.found["disk"]["bytes"])
+        lacking = f"{self.target}: {self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed there."
+        return lacking if free < need else None
 
     # The switch
 
