@@ -42,6 +42,7 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--dry-run")
     assert said.returncode == 0, said
     assert "+" in said.stdout
+    assert "definitions validate -m sales_report_dagster.definitions" in said.stdout
     assert not quick.there.exists()
 
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--no-settle")
@@ -54,6 +55,12 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
 
     assert run(quick.root, "deploy.rollback", "yoda").returncode == 0
     assert quick.running() == first
+    second = json.loads(said.stdout)[0]["releases"]["sales-report"]
+    assert run(quick.root, "deploy.rollback", "yoda", second, "--wait", "1").returncode == 0
+    assert quick.running() == second
+    said = run(quick.root, "deploy.rollback", "yoda", "no-release")
+    assert (said.returncode, first in said.stderr) == (1, True), said
+    assert run(quick.root, "deploy.rollback", "yoda", "--release", first).returncode == 0
     found = json.loads(run(quick.root, "deploy.status", "yoda", "--json").stdout)
     assert found[0]["modules"][0]["release"] == first
     assert first in run(quick.root, "deploy.releases", "yoda").stdout

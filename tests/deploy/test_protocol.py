@@ -8,13 +8,14 @@ import subprocess
 import pytest
 import yaml
 
+from dagster_module_builder import deploy_status
 from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import change_settings, roll_back
 from tests.deploy.conftest import Site
-from tests.deploy.modules import set_value
+from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 
 
 def release_of(outcomes: list) -> str:
@@ -41,6 +42,26 @@ def test_two_connections_a_host(quick: Site) -> None:
     before = quick.host.connections()
     quick.deploy()
     assert quick.host.connections() - before == 2
+
+
+def test_several_modules_of_one_deployment(quick: Site) -> None:
+    """They go to a host together, and none of them is switched if one of them cannot be."""
+    other = simplify(make_module(quick.root, "stock"))
+    python = str(quick.host.folder / "python")
+    make_deployment(other, [quick.host], [quick.dagster.url], python)
+    before = quick.host.connections()
+    (outcome,) = quick.deploy()
+    assert set(outcome.releases) == {"sales-report", "stock"}
+    assert set(quick.dagster.locations()) == {"sales_report", "stock"}
+    assert quick.host.connections() - before == 2
+    set_value(quick.module, 2)
+    (path,) = other.glob("src/*/definitions.py")
+    path.write_text("import nothing_of_that_name\n")
+    with pytest.raises(BuilderError, match="nothing_of_that_name"):
+        quick.deploy()
+    assert quick.running() == outcome.releases["sales-report"]
+    remove(find(quick.root, "yoda", ["stock"]))
+    assert set(quick.dagster.locations()) == {"sales_report"}
 
 
 def test_rollback_brings_back_code_and_settings(quick: Site) -> None:
@@ -104,7 +125,7 @@ def test_old_releases_go_but_never_current_previous_or_running(quick: Site) -> N
     assert set(outcome.pruned) == {made[1], made[2]}
 
 
-def test_status_releases_log_and_check(quick: Site) -> None:
+def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = check(find(quick.root, "yoda"))
     assert found["problems"] == []
     release = release_of(quick.deploy())
@@ -118,6 +139,13 @@ def test_status_releases_log_and_check(quick: Site) -> None:
     assert [one["result"] for one in found["modules"]["sales-report"]] == ["good"]
     (found,) = unlock(find(quick.root, "yoda"))
     assert found["held"] is None
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("kind: host", "kind: venv"))
+    monkeypatch.setattr(deploy_status, "ENVIRONMENT", 1 << 60)
+    (found,) = check(find(quick.root, "yoda"))
+    assert "MiB free, and" in " ".join(found["problems"])
+    path.write_text(whole)
     quick.dagster.alive = False
     (found,) = check(find(quick.root, "yoda"))
     assert "daemon is not alive" in found["problems"][0]
@@ -136,6 +164,7 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert change["files"] == {"added": [], "removed": [], "changed": ["src/sales_report_dagster/value.py"]}
     assert change["settings"] == {"added": ["SALES_REPORT_MODE"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
     assert "working_directory" in found["diff"]
+    assert any("definitions validate -m sales_report_dagster.definitions -d" in one for one in change["commands"])
     assert "secret" not in json.dumps(found)
 
 
