@@ -15,6 +15,7 @@ from dagster_module_builder.rollback import roll_back
 from dagster_module_builder.templates import MODULE, render
 from tests.deploy import their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
+from tests.deploy.modules import require_dagster
 from tests.deploy.sshd import free_port
 from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
 from tests.e2e.dagster_web import await_that
@@ -172,7 +173,10 @@ def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> It
     image = f"dagster-{yard.network.removesuffix('-net')}-dagster"
     their_stack.write(there.folder, f"analysts-{port}", port, image, image_names["POSTGRES_IMAGE"])
     try:
-        yield make_site(tmp_path / "workspace", there, database={"type": "postgresql"})
+        own = {"kind": "venv", "python": "python3"}
+        site = make_site(tmp_path / "workspace", there, database={"type": "postgresql"}, environment=own)
+        require_dagster(site.module)
+        yield site
     finally:
         their_stack.stop(there)
 
@@ -194,6 +198,8 @@ def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, im
     assert theirs.running() == first
     data = yaml.safe_load((there.folder / "compose.yaml").read_bytes())
     assert data["services"]["scheduler"]["depends_on"] == ["store", "sales_report_db"]
+    # The environment of the release is its own, and reaches the store that their Dagster has.
+    assert list((theirs.modules / "sales-report/venvs").glob("*/lib/*/site-packages/dagster_postgres"))
     assert containers.items() <= there.started().items()
     assert there.dagster.status(run) == "STARTED"
     (there.folder / "home/go").touch()

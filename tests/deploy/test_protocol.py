@@ -98,6 +98,26 @@ def test_new_settings_without_a_new_release(quick: Site) -> None:
     assert (quick.host.base / ".env").stat().st_mode & 0o777 == 0o600
 
 
+def test_settings_that_dagster_does_not_take_go_back(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    before = (quick.host.base / ".env").read_bytes()
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    original = quick.dagster.reload
+
+    def fails() -> None:
+        original()
+        if b"second" in (quick.host.base / ".env").read_bytes():
+            quick.dagster.known["sales_report"]["error"] = "no such token"
+
+    quick.dagster.reload = fails
+    with pytest.raises(BuilderError, match="no such token"):
+        change_settings(find(quick.root, "yoda"))
+    assert (quick.host.base / ".env").read_bytes() == before
+    assert quick.running() == first
+    assert "error" not in quick.dagster.locations()["sales_report"]
+    assert (quick.there / f"env/{first}.env").read_text() == "SALES_REPORT_TOKEN='s3cret-of-production'\n"
+
+
 def test_remove_gives_back_the_files(quick: Site) -> None:
     before = (quick.host.base / "workspace.yaml").read_bytes()
     quick.deploy()
