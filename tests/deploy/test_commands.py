@@ -68,7 +68,10 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert (said.returncode, first in said.stderr) == (1, True), said
     assert run(quick.root, "deploy.rollback", "yoda", "--release", first).returncode == 0
     found = json.loads(run(quick.root, "deploy.status", "yoda", "--json").stdout)
-    assert found[0]["modules"][0]["release"] == first
+    (module,) = found[0]["modules"]
+    assert (module["release"], module["location"], found[0]["lock"]) == (first, "loaded", None)
+    assert all(module[key] for key in ("by", "since", "strategy"))
+    assert "commit" in module
     assert first in run(quick.root, "deploy.releases", "yoda").stdout
     assert "rollback" in run(quick.root, "deploy.log", "yoda").stdout
     assert run(quick.root, "deploy.env", "yoda").returncode == 0

@@ -14,6 +14,7 @@ from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import change_settings, roll_back
+from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 
@@ -243,6 +244,9 @@ def test_dirty_and_unpushed_trees_are_refused(quick: Site) -> None:
     with pytest.raises(RefusedError, match=r"not committed \(src/sales_report_dagster/value.py\)"):
         quick.deploy(allow_dirty=False)
     git("commit", "-qam", "second")
+    (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
+    (line,) = found["modules"]["sales-report"]["commits"]
+    assert line.endswith("second")
     git("remote", "add", "origin", str(quick.root / "nowhere"))
     with pytest.raises(RefusedError, match="on no remote"):
         quick.deploy(allow_dirty=False)
@@ -314,6 +318,20 @@ def test_daemon_is_restarted_unless_runs_would_die(quick: Site, busy: bool) -> N
     (outcome,) = quick.deploy()
     assert (quick.host.base / "restarted").exists() is not busy
     assert ("was restarted" in " ".join(outcome.notes)) is not busy
+
+
+def test_check_tells_of_docker_that_cannot_be_used(quick: Site) -> None:
+    needs.programs("docker")
+    config = quick.host.folder / "sshd_config"
+    config.write_text(config.read_text().replace("SetEnv ", 'SetEnv DOCKER_HOST="unix:///nowhere" '))
+    quick.host.stop()
+    (quick.host.folder / "sshd.log").unlink()
+    quick.host.start()
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace("kind: native", "kind: compose"))
+    (problem, *_) = check(find(quick.root, "yoda"))[0]["problems"]
+    assert "Docker cannot be used by" in problem
+    assert "unix:///nowhere" in problem
 
 
 def test_check_tells_of_secrets_that_others_can_read(quick: Site) -> None:
