@@ -14,13 +14,14 @@ from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import workspace_yaml
 from dagster_module_builder.host_run import HostRun, Progress
-from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.rollout import in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 
 #: Where the workspace template has Dagster's folder, and where its containers have the whole.
 SERVICES = "services/dagster"
 INSIDE = "/workspace"
+#: The launcher that makes a container for each run, as deployment.yaml and the workspace template call it.
+DOCKER = "docker"
 
 _EMPTY = b"# The code locations of this host; each deployed module has its marked lines here.\nload_from: []\n"
 
@@ -57,15 +58,13 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     run.conversation.open()
     made = run.conversation.ask("layout", base=run.target.host.base_path)["made"]
     strategies = [load_strategy(one.strategy) for one in run.target.deployments]
-    tools = {tool for one in strategies for tool in one.tools_there}
+    tools = sorted({tool for one in strategies for tool in one.tools_there})
     is_compose = run.target.first.kind == "compose"
-    found = run.conversation.ask(
-        "open", **run.opening([], sorted(tools | ({"docker"} if is_compose else set())), None, 0.0)
-    )
+    found = run.conversation.ask("open", **run.opening([], tools, None, 0.0))
     run.found = found
     _refuse_lacking(run, found)
     files = _put_dagster(run, found)
-    notes = [] if "error" not in found["dagster"] else [_what_next(run, found)]
+    notes = [_what_next(run, found)] if "error" in found["dagster"] else run.problems_inside()
     if is_compose and start and files:
         _start(run)
         notes = []
@@ -81,6 +80,8 @@ def _refuse_lacking(run: HostRun, found: dict[str, Any]) -> None:
         raise RefusedError(f"{run.target}: Docker cannot be used by {found['user']!r}: {found['docker']}")
     if not found["writable"]:
         raise RefusedError(f"{run.target}: {found['user']!r} may not write to {found['base']}.")
+    if lacking_room := run.room_lacking():
+        raise RefusedError(lacking_room)
 
 
 def _what_next(run: HostRun, found: dict[str, Any]) -> str:
@@ -122,21 +123,35 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
         "port": port[1] if port else "80",
         **{name: str(chosen[name]) for name in ("python_image", "postgres_image") if chosen.get(name)},
     }
+    surroundings = {"WORKSPACE_OWNER": f"{found['uid']}:{found['gid']}", "WORKSPACE_ROOT": run.base}
+    if chosen.get("run_launcher") == DOCKER:
+        answers["run_launcher"] = DOCKER
+        surroundings |= _engine_of(run)
     with tempfile.TemporaryDirectory() as folder:
-        made = templates.render(templates.WORKSPACE, answers, Path(folder))
-        owner = f"{found['uid']}:{found['gid']}"
-        return {
-            str(path.relative_to(made)): _for_host(path, owner) for path in sorted(made.rglob("*")) if path.is_file()
-        }
+        made = templates.render(templates.WORKSPACE, answers, Path(folder), surroundings)
+        files = [path for path in sorted(made.rglob("*")) if path.is_file()]
+        return {str(path.relative_to(made)): (path.read_bytes(), path.stat().st_mode & 0o777) for path in files}
 
 
-def _for_host(path: Path, owner: str) -> tuple[bytes, int]:
-    text = path.read_bytes()
-    if path.name != ".env":
-        return text, path.stat().st_mode & 0o777
-    uid, _, gid = owner.partition(":")
-    text = re.sub(rb"(?m)^WORKSPACE_UID=.*$", f"WORKSPACE_UID='{uid}'".encode(), text)
-    return re.sub(rb"(?m)^WORKSPACE_GID=.*$", f"WORKSPACE_GID='{gid}'".encode(), text), SECRET_MODE
+def _engine_of(run: HostRun) -> dict[str, str]:
+    """Return the socket of the host's engine, and its group, for the containers that start those of runs.
+
+    Raises:
+        RefusedError: A release would bring a code server, which has its runs beside it; or there is no such socket.
+    """
+    serving = [one.names.name for one in run.target.deployments if load_strategy(one.strategy).serves]
+    if serving:
+        raise RefusedError(
+            f"{run.target}: {', '.join(serving)} has a code server with its own image and settings, and its runs "
+            f"beside it: 'run_launcher: {DOCKER}' in deployment.yaml does not go together with that."
+        )
+    command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    endpoint = run.conversation.ask("run", command=command)["said"].strip().splitlines()[-1]
+    socket = endpoint.removeprefix("unix://")
+    answer = run.conversation.ask("run", command=["stat", "--dereference", "--format", "%g", socket])
+    if not socket.startswith("/") or answer["code"]:
+        raise RefusedError(f"{run.target}: runs in containers take an engine with a socket, and it is at {endpoint}.")
+    return {"DOCKER_SOCKET": socket, "DOCKER_GROUP": answer["said"].strip()}
 
 
 def _start(run: HostRun) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 from dagster_module_builder import host_files, pipeline
@@ -11,12 +13,14 @@ from dagster_module_builder.deploy import release_of
 from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_run import HostRun, Progress, Release
+from dagster_module_builder.host_run import ENVIRONMENT, SPARE, HostRun, Progress, Release
 from dagster_module_builder.release import path_of
 from dagster_module_builder.rollback import settings_differ
 from dagster_module_builder.rollout import in_parallel, targets_of
 from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
+from deploy_strategies.host_side.compose import starting
+from deploy_strategies.host_side.environments import building
 
 
 def _on_hosts(
@@ -162,7 +166,27 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
         "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
         "settings": settings_differ(old_env, env_file.values(release.env)),
         "builds_environment": builds,
+        "commands": _commands(run, release, builds=builds),
     }
+
+
+def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
+    """Return what is run where Dagster runs, behind the transfer, as a person would type it."""
+    deployment, identity = release.deployment, release.identity
+    folder = PurePosixPath(run.inside("modules", release.module, "releases", identity), deployment.source)
+    python = run.python(deployment, release.environment)
+    commands = [["dagster", "definitions", "validate", "-m", deployment.names.definitions, "-d", str(folder)]]
+    if not release.strategy.serves:
+        commands[0][:1] = [python, "-m", "dagster"]
+    if builds:
+        commands[:0] = building(str(PurePosixPath(python).parent.parent), deployment.environment["python"])
+    if there := run.where:
+        commands = [[*there["prefix"], there["service"], *one] for one in commands]
+    if release.database:
+        commands.append(starting(run.on_host(deployment.dagster_folder), [release.database["name"]]))
+    restart = deployment.data["dagster"].get("restart_daemon")
+    reload = f"reloadWorkspace, asked of {run.target.host.url}"
+    return [*map(shlex.join, commands), reload, *filter(None, [restart])]
 
 
 def file_changes(old: str, new: str) -> dict[str, list[str]]:
@@ -207,14 +231,23 @@ def _problems_of_pipeline(deployment: Deployment) -> list[str]:
         return [str(error)]
 
 
+def _needs_environment(deployment: Deployment, known: Mapping[str, Any]) -> bool:
+    """Tell whether the next release of a module has its environment built, as far as is known without that release."""
+    own = deployment.environment["kind"] == "venv" and not load_strategy(deployment.strategy).serves
+    return own and not known["environments"]
+
+
 def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
     """Return what is in the way on a host."""
     problems = []
     try:
         run.refuse_unready()
         run.plan([])
+        problems += run.problems_inside()
     except BuilderError as error:
         problems.append(str(error))
+    builds = any(_needs_environment(one, found["modules"][one.names.name]) for one in run.target.deployments)
+    problems += filter(None, [run.room_lacking(ENVIRONMENT if builds else SPARE)])
     env = host_files.paths(run.target.first.dagster_folder)[env_file.NAME]
     if (found["modes"].get(env) or 0) & 0o077:
         path = run.on_host(env)

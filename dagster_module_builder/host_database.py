@@ -48,8 +48,7 @@ def database_of(fragment: bytes | None, names: ModuleNames, folder: str, env: by
     data = yaml.safe_load(fragment or b"")
     services = data.get("services") if isinstance(data, dict) else None
     service = services.get(service_name(names)) if isinstance(services, dict) else None
-    there = env_file.values(env).get(f"{names.env_prefix}_DB_HOST", "")
-    if not isinstance(service, dict) or "build" in service or there not in {*_HERE, service_name(names)}:
+    if not isinstance(service, dict) or "build" in service or is_elsewhere(env, names):
         return None
     mounts = [_mount(str(volume), names, folder) for volume in service.get("volumes") or ()]
     named = {text.partition(":")[0] for text, _ in mounts}
@@ -61,6 +60,12 @@ def database_of(fragment: bytes | None, names: ModuleNames, folder: str, env: by
         "volumes": volumes,
         "files": dict(file for _, file in mounts if file),
     }
+
+
+def is_elsewhere(env: bytes, names: ModuleNames) -> bool:
+    """Tell whether settings name another server than the service beside Dagster."""
+    there = env_file.values(env).get(f"{names.env_prefix}_DB_HOST", "")
+    return there not in {*_HERE, service_name(names)}
 
 
 def _mount(volume: str, names: ModuleNames, folder: str) -> tuple[str, tuple[str, str] | None]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import host_database
+from dagster_module_builder import host_database, host_launcher
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
-from dagster_module_builder.formats import compose, env_file, workspace_yaml
+from dagster_module_builder.formats import compose, dagster_yaml, env_file, workspace_yaml
 from dagster_module_builder.formats.shared_file import Contribution, SharedFile
 from dagster_module_builder.merge import Merged, merge, open_layout
 from dagster_module_builder.names import ModuleNames
@@ -115,7 +115,12 @@ def paths(folder: str, files: Iterable[str] = ()) -> dict[str, str]:
 
 def looked_at(folder: str) -> list[str]:
     """Return every file that a plan may need to know."""
-    return sorted({*paths(folder).values(), *host_database.compose_paths(folder), REGISTRY})
+    return sorted({*paths(folder).values(), *host_database.compose_paths(folder), instance_path(folder), REGISTRY})
+
+
+def instance_path(folder: str) -> str:
+    """Return where the configuration of the host's Dagster is, if it lies beside the other files."""
+    return dagster_yaml.NAME if folder in {"", "."} else f"{folder}/{dagster_yaml.NAME}"
 
 
 def plan_host(
@@ -146,6 +151,7 @@ def plan_host(
     touched = [name for name in KINDS if name != compose.NAME or _needs_compose(registry, put, take)]
     merged = {name: _merged(name, where, files, registry, put, take, force=force) for name in touched}
     _refuse_conflicts(merged)
+    _refuse_launcher(files.get(instance_path(folder)), folder, merged[env_file.NAME].text, put)
     entries: dict[str, Entry | None] = {names.name: None for names in take}
     entries |= {one.names.name: _entry(one.names, merged) for one in put}
     changes = [
@@ -194,6 +200,13 @@ def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
         reasons += host_database.conflicts(merged[compose.NAME].text or b"", merged[env_file.NAME].text or b"")
     if reasons:
         raise ConflictError(reasons)
+
+
+def _refuse_launcher(text: bytes | None, folder: str, env: bytes | None, put: Sequence[Location]) -> None:
+    known = env_file.values(env or b"")
+    found = [one for location in put for one in host_launcher.reasons(location, folder, text or b"", known)]
+    if found:
+        raise ConflictError(found)
 
 
 def _twice(names: Iterable[str]) -> list[str]:

@@ -32,8 +32,8 @@ from deploy_strategies.remote import Remote
 SPARE = 64 << 20
 #: Free space that a new environment needs, in bytes.
 ENVIRONMENT = 1 << 30
-#: Seconds until Dagster's daemon has read the workspace file anew by itself.
-DAEMON_READS = 65
+#: Seconds until Dagster's daemon begins to read the workspace file anew by itself: it looks at the clock every five.
+DAEMON_READS = 65.0
 #: Seconds until the old code server may be stopped: nobody asks it any more, unless a run is in progress in it.
 RETIRE_AFTER = 75.0
 #: Where code servers in Dagster's own network listen.
@@ -173,7 +173,7 @@ class HostRun:
             "url": self.target.host.url,
             "modules": list(modules),
             "files": host_files.looked_at(self.target.first.dagster_folder),
-            "tools": list(tools),
+            "tools": sorted({*tools, *self.own_tools}),
             "holder": holder,
             "wait": wait,
         }
@@ -208,7 +208,7 @@ class HostRun:
         """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
         if any(release.strategy.bulk for release in releases):
             self.remote.prepare_bulk()
-        tools = sorted({tool for release in releases for tool in release.strategy.tools_there} | self.own_tools)
+        tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
         modules = [release.module for release in releases]
         begin = [("begin", _beginning(release)) for release in releases]
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
@@ -406,6 +406,29 @@ class HostRun:
             "inside": self.inside(),
         }
 
+    def problems_inside(self) -> list[str]:
+        """Return why the containers of the host's Dagster would not find releases, or their settings."""
+        if (where := self.where) is None:
+            return []
+        service, base, folder = where["service"], self.inside(), self.inside(self.target.first.dagster_folder)
+        look = 'test -d "$0/modules" || exit 3; test /proc/1/cwd -ef "$1" || exit 4'
+        answer = self.conversation.ask("run", command=[*where["prefix"], service, "sh", "-c", look, base, folder])
+        said = {
+            3: f"{service} does not have {self.base} at {base}: mount it there, or set 'base_inside' for deployments.",
+            4: f"{service} does not run in {folder}, where the modules' settings are: set 'working_dir: {folder}'.",
+        }
+        return [f"{self.target}: {said.get(answer['code'], answer['said'].strip())}"] if answer["code"] else []
+
+    def room_lacking(self, need: int = SPARE) -> str | None:
+        """Say that the host has too little room; None where it has enough.
+
+        Args:
+            need: What is needed, in bytes.
+        """
+        free = int(self.found["disk"]["bytes"])
+        lacking = f"{self.target}: {self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed there."
+        return lacking if free < need else None
+
     # The switch
 
     def location_of(self, release: Release) -> Location:
@@ -448,7 +471,7 @@ class HostRun:
             modules=list(modules),
             expect={one.names.snake: one.expected for one in put},
             absent=list(absent),
-            services=self.services([one.database for one in put if one.database]),
+            services=self.services(put),
         )
         self.seconds["reload"] = answer["seconds"]
         if not answer["daemons"]:
@@ -456,16 +479,28 @@ class HostRun:
                 "Dagster's daemon was not alive before, and is not now: schedules and sensors stand still."
             )
 
-    def services(self, databases: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-        """Return the services of the host's Compose project that databases are; None where there are none."""
+    def services(self, put: Sequence[Location]) -> dict[str, Any] | None:
+        """Return which services of the host's Compose project a switch starts, and which it makes superfluous."""
+        names = [one.database["name"] for one in put if one.database]
+        before = [found["name"] for one in put if (found := self.database(one.names.name))]
+        gone = [name for name in before if name not in names]
         folder = self.on_host(self.target.first.dagster_folder)
-        return {"folder": folder, "names": [one["name"] for one in databases]} if databases else None
+        return {"folder": folder, "names": names, "gone": gone} if names or gone else None
+
+    def database(self, module: str) -> dict[str, Any] | None:
+        """Return the database that a module's current release has as a service of the host's."""
+        found = self.found["modules"][module]
+        record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
+        return record.get("database")
 
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
         """Let it stand, and remove what is too old."""
         self.tell("keep")
         request = {"modules": list(modules), "keep": keep, "log": dict(log), "retire_after": RETIRE_AFTER}
-        pruned: list[str] = self.conversation.ask("keep", **request)["pruned"]
+        answer = self.conversation.ask("keep", **request)
+        pruned: list[str] = answer["pruned"]
+        if stopped := ", ".join(answer["stopped"]):
+            self.notes.append(f"{stopped} belongs to no release that runs, and was taken away; its volume stays.")
         self.tell("done")
         return pruned
 
@@ -485,7 +520,9 @@ class HostRun:
             )
             return
         self.tell("daemon")
-        answer = self.conversation.ask("daemon", command=command, limit=DAEMON_READS if wait else 0)
+        # It may have begun to read just before the switch; that minute begins when all locations are loaded.
+        until_it_knows = DAEMON_READS + 2 * self.seconds.get("reload", 0.0)
+        answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace anew"
         self.notes.append(f"Dagster's daemon {how}.")
 

@@ -47,7 +47,8 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initiali
 
     Args:
         root: May be missing, empty, or hold other files; none of them is changed.
-        answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``.
+        answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``,
+            ``run_launcher``.
 
     Raises:
         RefusedError: ``root`` is no folder, has a ``services/dagster`` that is no workspace, or an answer is refused.
@@ -57,7 +58,8 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initiali
     _refuse_what_is_in_the_way(root)
     given = {"project": project_name(root), **(answers or {}), "name": "workspace"}
     with templates.staging(_nearest_folder(root)) as folder:
-        rendered = templates.render(templates.WORKSPACE, given, folder)
+        place = {"WORKSPACE_ROOT": str(root.absolute())}
+        rendered = templates.render(templates.WORKSPACE, given, folder, place)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
         kept = _move(rendered, root)
     made = tuple(root / file for file in files if not any(entry in (file, *file.parents) for entry in kept))

@@ -22,8 +22,6 @@ OWN_FILES = ("RELEASE.json", "manifest.sha256")
 #: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
-_IDENTITY = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -80,11 +78,6 @@ class Staged:
         moment = now or datetime.now(timezone.utc)
         made = f"{moment:%Y%m%dT%H%M%S%f}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
-
-
-def is_identity(text: str) -> bool:
-    """Tell whether a text is a release's name."""
-    return _IDENTITY.fullmatch(text) is not None
 
 
 def path_of(line: str) -> str:

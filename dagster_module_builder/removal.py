@@ -88,7 +88,7 @@ class Removing(Rollout):
     def dump(self, run: HostRun, deployment: Deployment) -> None:
         """Have what a module has stored in files on the host."""
         run.tell("dump")
-        module, service = deployment.names.name, database_service(run, deployment.names.name)
+        module, service = deployment.names.name, run.database(deployment.names.name)
         data = stored(deployment, _settings(run, module), service)
         place = service and {"folder": run.on_host(deployment.dagster_folder), "name": service["name"]}
         answer = run.conversation.ask(
@@ -107,12 +107,12 @@ class Removing(Rollout):
         """Remove what is left of them."""
         for one in run.target.deployments:
             module = one.names.name
-            service = database_service(run, module)
+            service, folder = run.database(module), run.on_host(one.dagster_folder)
             answer = run.conversation.ask(
                 "remove",
                 module=module,
                 log={**holder(), "action": self.action},
-                services=run.services([service] if service else []),
+                services=service and {"folder": folder, "names": [service["name"]]},
                 data=self.deletion(run, one),
             )
             if answer["deleted"]:
@@ -128,13 +128,6 @@ class Removing(Rollout):
         folder = run.on_host(deployment.dagster_folder)
         service = {"folder": folder, "volumes": list(data.volumes)} if data.volumes else None
         return {"location": deployment.names.snake, "storage": data.storage, "service": service, "where": run.where}
-
-
-def database_service(run: HostRun, module: str) -> dict[str, Any] | None:
-    """Return the database that a module has as a service of the host's."""
-    found = run.found["modules"][module]
-    record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
-    return record.get("database")
 
 
 def _settings(run: HostRun, module: str) -> dict[str, str]:

@@ -131,7 +131,13 @@ class NewSettings(Rechoosing):
             raise RefusedError(f"{run.target}: {module} is not deployed there.")
         record = found["releases"][identity]
         environment, database = record.get("environment"), record.get("database")
-        env = host_database.settings(deployment.env_text(), database, deployment.names)
+        given = deployment.env_text()
+        if database and host_database.is_elsewhere(given, deployment.names):
+            raise RefusedError(
+                f"{run.target}: {module} has its database in {database['name']} there, and .env.deploy names another "
+                f"server: that takes a new release, so run 'deploy'."
+            )
+        env = host_database.settings(given, database, deployment.names)
         if image := record.get("image"):
             run.serve(deployment, identity, image, env)
             return Chosen(deployment, identity, environment, env, database)

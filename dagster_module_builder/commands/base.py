@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import signal
 import sys
@@ -95,6 +96,16 @@ def name_unless(*flags: str) -> list[str]:
     Invoke demands every such argument, and knows none that may be left out: what was typed decides.
     """
     return [] if set(flags) & set(sys.argv) else ["name"]
+
+
+def typed_of(task_name: str, *names: str) -> list[str]:
+    """Return the arguments of a task that stand without a flag right behind it; the first one always does.
+
+    Invoke demands every such argument, and knows none that may be left out: what was typed decides.
+    """
+    behind = sys.argv[sys.argv.index(task_name) + 1 :] if task_name in sys.argv else []
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), behind))
+    return list(names[: max(1, len(words))])
 
 
 def root_of(given: str | None) -> Path:

@@ -11,7 +11,7 @@ from invoke.collection import Collection
 from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP
+from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP, typed_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
 from dagster_module_builder.commands.deploy_pipeline import pipeline
 from dagster_module_builder.commands.deploy_reports import list_, log, releases, status
@@ -97,10 +97,16 @@ def _say_preview(found: Mapping[str, Any]) -> None:
                 console.say(f"  settings {verb}: {', '.join(names)}")
         if change["builds_environment"]:
             console.say("  builds a new environment")
+        for line in change["commands"]:
+            console.say(f"  runs {line}")
     console.say_diff(found["diff"])
 
 
-@deployment_task("deploy.rollback", {**_CHANGE_HELP, "release": "The release to go back to (default: the one before)."})
+@deployment_task(
+    "deploy.rollback",
+    {**_CHANGE_HELP, "release": "The release to go back to (default: the one before)."},
+    positional=typed_of("deploy.rollback", "name", "release"),
+)
 def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False) -> None:
     """Go back to the release before, with its environment and settings; databases stay as they are."""
     from dagster_module_builder.rollback import roll_back  # noqa: PLC0415

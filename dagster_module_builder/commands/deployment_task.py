@@ -51,6 +51,7 @@ def deployment_task(
     name: str,
     help: Mapping[str, str] | None = None,  # noqa: A002 - Invoke's own word
     iterable: Sequence[str] = (),
+    positional: Sequence[str] = ("name",),
 ) -> Callable[[Callable[..., None]], Task[Any]]:
     """Make a task of ``deploy``: its body is given what was chosen, and the flags of its own.
 
@@ -58,6 +59,7 @@ def deployment_task(
         name: The task's name with its collection's.
         help: What each flag of its own means.
         iterable: The flags of its own that may be given several times.
+        positional: The arguments that are given without a flag, in their order.
     """
 
     def decorate(body: Callable[..., None]) -> Task[Any]:
@@ -77,7 +79,9 @@ def deployment_task(
         run.__signature__ = inspect.Signature([*shared, *added])  # type: ignore[attr-defined]
         run.__doc__ = body.__doc__
         # No short flags: -h is for help everywhere, not for --host.
-        options: dict[str, Any] = {"iterable": ["module", "host", *iterable], "auto_shortflags": False}
+        options: dict[str, Any] = {
+            "iterable": ["module", "host", *iterable], "positional": list(positional), "auto_shortflags": False,
+        }  # fmt: skip
         return command(name, help={**_SHARED, **(help or {})}, **options)(run)
 
     return decorate

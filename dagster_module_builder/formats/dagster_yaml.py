@@ -36,6 +36,7 @@ class Launcher:
         networks: The networks that they join, by the engine's names.
         env_vars: The variables that they get.
         volumes: What is mounted into them: source, target, mode.
+        working_dir: The folder that they start in, where it is set; Dagster reads the settings of ``.env`` there.
     """
 
     kind: str = LOCAL
@@ -43,6 +44,7 @@ class Launcher:
     networks: tuple[str, ...] = ()
     env_vars: tuple[str, ...] = ()
     volumes: tuple[tuple[str, str, str], ...] = ()
+    working_dir: str | None = None
 
 
 def launcher(data: Any, env: Mapping[str, str]) -> Launcher:
@@ -54,13 +56,15 @@ def launcher(data: Any, env: Mapping[str, str]) -> Launcher:
     """
     entry = _mapping(_mapping(data).get("run_launcher"))
     config = _mapping(entry.get("config"))
+    kwargs = _mapping(config.get("container_kwargs"))
     networks = [config["network"]] if config.get("network") else config.get("networks") or ()
     return Launcher(
         kind=str(entry.get("class") or entry.get("custom") or LOCAL),
         image=_text(config.get("image"), env),
         networks=tuple(filter(None, (_text(network, env) for network in networks))),
         env_vars=tuple(str(entry).partition("=")[0] for entry in config.get("env_vars") or ()),
-        volumes=tuple(_volumes(_mapping(config.get("container_kwargs")).get("volumes"))),
+        volumes=tuple(_volumes(kwargs.get("volumes"))),
+        working_dir=_text(kwargs.get("working_dir"), env),
     )
 
 

@@ -30,14 +30,20 @@ def with_old(host: Host, services: dict[str, Any]) -> dict[str, Any]:
     """Note which of these services have a container already."""
     code, said = host.client.run(project(services["folder"], "ps", "--all", "--services"), limit=60, cwd=host.base)
     there = said.split() if not code else []
-    return {**services, "old": [one for one in services["names"] if one in there]}
+    return {**services, "old": [one for one in [*services["names"], *services["gone"]] if one in there]}
+
+
+def starting(folder: str, names: Sequence[str]) -> list[str]:
+    """Return the command that starts services and waits until they are healthy."""
+    return project(folder, "up", "--detach", "--wait", "--no-deps", "--no-build", *names)
 
 
 def start(host: Host, services: dict[str, Any]) -> None:
     """Start services, or have those that changed started anew, and wait until they are healthy."""
     names = services["names"]
-    command = project(services["folder"], "up", "--detach", "--wait", "--no-deps", "--no-build", *names)
-    code, said = host.client.run(command, limit=STARTING, cwd=services["folder"])
+    if not names:
+        return
+    code, said = host.client.run(starting(services["folder"], names), limit=STARTING, cwd=services["folder"])
     if code:
         log = host.client.run(project(services["folder"], "logs", "--no-color", "--tail", "15", *names), limit=60)[1]
         raise RefusedError("docker", f"{', '.join(names)} does not become healthy: {tail(said)}\n{tail(log)}")
@@ -60,9 +66,9 @@ def start_old(services: dict[str, Any]) -> list[str]:
     return [f"{', '.join(services['old'])} could not be started as before: {tail(said)}"] if code else []
 
 
-def drop(host: Host, services: dict[str, Any]) -> None:
+def drop(host: Host, folder: str, names: Sequence[str]) -> None:
     """Take away the containers of services that the compose file has no more; their volumes stay."""
-    for container in containers(host, services["folder"], services["names"]):
+    for container in containers(host, folder, names):
         host.client.run(["docker", "rm", "--force", container], limit=60)
 
 

@@ -10,9 +10,17 @@ from .programs import run_where, seen_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from .host import Host
+
+
+#: Says which storages the Dagster of this Python has.
+STORAGE_PACKAGES = (
+    "from importlib.util import find_spec\n"
+    "print(*(name for name in ('dagster-postgres', 'dagster-mysql') if find_spec(name.replace('-', '_'))))"
+)
 
 
 def build_environment(
@@ -45,8 +53,8 @@ def build_environment(
     os.makedirs(folder)
     for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):
         write(os.path.join(folder, name), text.encode())
-    uv = has_uv(host, where, folder)
-    for command in building(seen_from(host, where, folder), python, has_uv=uv):
+    uv, more = has_uv(host, where, folder), storage_packages(host, where, folder, python)
+    for command in building(seen_from(host, where, folder), python, more, has_uv=uv):
         code, said = run_where(host, where, command, folder, 1800, {})
         if code:
             remove_tree(folder)
@@ -63,10 +71,16 @@ def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:
         return False
 
 
-def building(folder: str, python: str, *, has_uv: bool) -> list[list[str]]:
+def storage_packages(host: Host, where: dict[str, Any] | None, folder: str, python: str) -> list[str]:
+    """Return what Dagster's own storage takes here: code of a release tells Dagster itself how its runs go."""
+    code, said = run_where(host, where, [python, "-c", STORAGE_PACKAGES], folder, 60, {})
+    return said.split() if not code else []
+
+
+def building(folder: str, python: str, more: Sequence[str] = (), *, has_uv: bool = False) -> list[list[str]]:
     """Return the commands that fill an environment."""
     own = os.path.join(folder, "bin", "python")
-    files = ["-r", "requirements.txt", "-c", "constraints.txt"]
+    files = ["-r", "requirements.txt", "-c", "constraints.txt", *more]
     if has_uv:
         return [
             ["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],

@@ -52,23 +52,29 @@ def forget(host: Host) -> None:
     host.switched = False
 
 
+def intent(host: Host) -> dict[str, Any]:
+    """Return what is being switched; empty where nothing is."""
+    found: dict[str, Any] = read_json(os.path.join(host.journal, "journal.json"), {})
+    return found
+
+
 def undo(host: Host) -> list[str]:
     """Put back what the journal says; a file that somebody changed since is left as it is, and named."""
-    intent = read_json(os.path.join(host.journal, "journal.json"))
+    found = intent(host)
     problems = []
-    services = intent.get("services")
+    services = found.get("services")
     if services:
         drop_new(services)
-    for one in intent["files"]:
+    for one in found["files"]:
         there = digest(read(one["path"]))
         if there == one["after"] != one["before"]:
             put_back(host, one)
         elif there != one["before"]:
             problems.append(f"{one['path']} was changed by somebody since, and is left as it is.")
-    for link, target in intent["links"]:
+    for link, target in found["links"]:
         if os.path.isdir(os.path.dirname(link)):
             point(link, target)
-    for folder in intent["made"]:
+    for folder in found["made"]:
         if os.path.isdir(folder):
             remove_tree(f"{folder}.bad")
             os.rename(folder, f"{folder}.bad")

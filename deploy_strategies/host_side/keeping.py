@@ -11,7 +11,7 @@ from .errors import RefusedError
 from .files import now, read_json, remove_later, remove_tree
 from .host import STATE
 from .images import forget_image
-from .journal import forget, reload_quietly, undo
+from .journal import forget, intent, reload_quietly, undo
 from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
 from .stored import delete
 from .survey import known
@@ -29,6 +29,10 @@ def keep(
     """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
     for one in modules:
         let_serve(host, one)
+    # Before the journal goes: whoever is cut off here has the old release back, with its services.
+    services = intent(host).get("services") or {"gone": []}
+    if services["gone"]:
+        drop(host, services["folder"], services["gone"])
     forget(host)
     busy = code_in_use(host)
     pruned = []
@@ -36,7 +40,7 @@ def keep(
         note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
         pruned += prune(host, one, keep, busy)
         retire_servers(host, one, retire_after)
-    return {"pruned": pruned}
+    return {"pruned": pruned, "stopped": services["gone"]}
 
 
 def code_in_use(host: Host) -> str | None:
@@ -108,7 +112,7 @@ def remove_module(
         data: What it has stored and is to be deleted; None lets it stay.
     """
     if services:
-        drop(host, services)
+        drop(host, services["folder"], services["names"])
     forget(host)
     note(host, module, {**log, "result": "removed"})
     with contextlib.suppress(OSError), open(os.path.join(host.modules, "removed.jsonl"), "ab") as file:

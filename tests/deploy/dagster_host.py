@@ -30,6 +30,26 @@ run_coordinator:
   module: dagster.core.run_coordinator
   class: DefaultRunCoordinator
 """
+#: Runs wait in a queue, as they do in production; the daemon looks into it often.
+QUEUE = """\
+telemetry:
+  enabled: false
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
+"""
+#: Starts the daemon, which looks at the workspace after other times than a minute, and more often at itself.
+DAEMON = """\
+import sys
+from dagster._daemon.cli import main
+from dagster._daemon import controller
+controller.RELOAD_WORKSPACE_INTERVAL = float(sys.argv.pop(1))
+controller.THREAD_CHECK_INTERVAL = 1
+sys.argv[0] = "dagster-daemon"
+main()
+"""
 #: A Python with dagster and dagster-webserver, instead of one that is made.
 VARIABLE = "DAGSTER_TEST_PYTHON"
 
@@ -64,6 +84,9 @@ class DagsterHost:
     port: int = field(default_factory=free_port)
     environ: dict[str, str] = field(default_factory=dict)
     namespace: str | None = None
+    settings: str = SETTINGS
+    #: Seconds after which its daemon reads the workspace anew.
+    daemon_reads: float = 60.0
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -79,14 +102,26 @@ class DagsterHost:
         if not (self.base / "workspace.yaml").exists():
             (self.base / "workspace.yaml").write_text(EMPTY)
         self.home.mkdir(exist_ok=True)
-        (self.home / "dagster.yaml").write_text(SETTINGS)
+        (self.home / "dagster.yaml").write_text(self.settings)
         self._spawn(
             "webserver", "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(self.port), "-w", "workspace.yaml"
         )
         self._await_answer()
         if daemon:
-            self._spawn("daemon", "-m", "dagster", "daemon", "run", "-w", "workspace.yaml")
+            self._spawn("daemon", "-c", DAEMON, str(self.daemon_reads), "run", "-w", "workspace.yaml")
+            self._await_daemon()
         return self
+
+    def _await_daemon(self) -> None:
+        """Wait until it has read the workspace, which it then keeps for a while."""
+        query = "{ instance { daemonHealth { allDaemonStatuses { healthy required } } } }"
+        for _ in range(600):
+            statuses = self.ask(query)["instance"]["daemonHealth"]["allDaemonStatuses"]
+            if all(one["healthy"] for one in statuses if one["required"]):
+                return
+            assert self.processes[-1].poll() is None, (self.home / "daemon.log").read_text()
+            time.sleep(0.1)
+        raise AssertionError((self.home / "daemon.log").read_text())
 
     def _spawn(self, name: str, *arguments: str) -> None:
         environ = {**os.environ, **self.environ, "DAGSTER_HOME": str(self.home), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tests.deploy.dagster_host import CONSTRAINTS
 from tests.deploy.sshd import SshHost, user
 
 DEFINITIONS = """\
@@ -83,6 +84,15 @@ def make_deployment(
         file.write(f"{snake.upper()}_TOKEN='s3cret-of-production'\n")
     (folder / "known_hosts").write_text("".join(host.known_hosts_line for host in hosts))
     return folder
+
+
+def require_dagster(module: Path) -> None:
+    """Let the module require Dagster, in the locked release."""
+    lock = CONSTRAINTS.read_text()
+    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
+    pyproject = module / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("[]", f'["dagster=={version}"]'))
+    (module / "constraints.txt").write_text(lock)
 
 
 def set_value(module: Path, value: object) -> None:

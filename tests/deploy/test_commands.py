@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from tests.deploy.conftest import Site
+import yaml
+
+from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import make_module, set_value
 
 PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
@@ -42,6 +48,7 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--dry-run")
     assert said.returncode == 0, said
     assert "+" in said.stdout
+    assert "definitions validate -m sales_report_dagster.definitions" in said.stdout
     assert not quick.there.exists()
 
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--no-settle")
@@ -54,8 +61,17 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
 
     assert run(quick.root, "deploy.rollback", "yoda").returncode == 0
     assert quick.running() == first
+    second = json.loads(said.stdout)[0]["releases"]["sales-report"]
+    assert run(quick.root, "deploy.rollback", "yoda", second, "--wait", "1").returncode == 0
+    assert quick.running() == second
+    said = run(quick.root, "deploy.rollback", "yoda", "no-release")
+    assert (said.returncode, first in said.stderr) == (1, True), said
+    assert run(quick.root, "deploy.rollback", "yoda", "--release", first).returncode == 0
     found = json.loads(run(quick.root, "deploy.status", "yoda", "--json").stdout)
-    assert found[0]["modules"][0]["release"] == first
+    (module,) = found[0]["modules"]
+    assert (module["release"], module["location"], found[0]["lock"]) == (first, "loaded", None)
+    assert all(module[key] for key in ("by", "since", "strategy"))
+    assert "commit" in module
     assert first in run(quick.root, "deploy.releases", "yoda").stdout
     assert "rollback" in run(quick.root, "deploy.log", "yoda").stdout
     assert run(quick.root, "deploy.env", "yoda").returncode == 0
@@ -67,6 +83,48 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert "--yes" in said.stderr
     assert run(quick.root, "deploy.remove", "yoda", "--module", "sales-report", "--yes").returncode == 0
     assert not quick.there.exists()
+
+
+def on_a_terminal(root: Path, *arguments: str, typed: bytes = b"") -> tuple[int, str]:
+    """Run the program on a terminal; return its exit code, and all that was shown."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "COLUMNS": "100", "TERM": "xterm"}
+    process = subprocess.Popen([PROGRAM, *arguments], env=environ, cwd=root, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.write(ours, typed)
+    shown = b""
+    with contextlib.suppress(OSError):  # Linux says so when the last one has left the terminal.
+        while text := os.read(ours, 4096):
+            shown += text
+    os.close(ours)
+    return process.wait(), shown.decode(errors="replace")
+
+
+def test_a_table_of_hosts_and_steps_on_a_terminal(tmp_path: Path) -> None:
+    for sites in quick_sites(tmp_path, 2):
+        for site in sites.sites:
+            site.dagster.on_request = lambda query: time.sleep(0.6) if "reloadWorkspace" in query else None
+        code, shown = on_a_terminal(sites.root, "deploy", "yoda", "--allow-dirty", "--no-settle")
+        assert code == 0, shown
+        for site in sites.sites:
+            host = re.escape(f"{site.host.address}:{site.host.port}")
+            assert re.search(rf"{host} +switch", shown)
+            assert re.search(rf"{host} +done", shown)
+        # It changes in place: the cursor goes up and the line is written anew.
+        assert "\x1b[1A" in shown
+
+
+def test_configure_asks_on_a_terminal(tmp_path: Path) -> None:
+    make_module(tmp_path)
+    flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "rsync"]
+    typed = b"carrie\n/data/dagster\n" + b"\n" * 30
+    code, shown = on_a_terminal(tmp_path, "configure-deployment", "sales-report", *flags, typed=typed)
+    assert code == 0, shown
+    said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
+    assert "Folder on the hosts (/srv/dagster)" in said
+    assert "Name of the deployment" not in said
+    data = yaml.safe_load((tmp_path / "projects/sales-report/deploy/yoda/deployment.yaml").read_text())
+    assert (data["user"], data["base_path"]) == ("carrie", "/data/dagster")
 
 
 def test_configure_without_a_terminal(tmp_path: Path) -> None:

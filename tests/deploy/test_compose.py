@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dagster_module_builder.deploy import Options, deploy
 from dagster_module_builder.deploy_setup import set_up
-from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import roll_back
-from tests import needs
-from tests.deploy import sshd
-from tests.deploy.modules import make_deployment, make_module, set_value
-from tests.deploy.sshd import SshHost, free_port
+from dagster_module_builder.templates import MODULE, render
+from tests.deploy import their_stack
+from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
+from tests.deploy.modules import require_dagster
+from tests.deploy.sshd import free_port
 from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
+from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
-OPTIONS = Options(allow_dirty=True, settle=False)
+RESTART = "docker compose --project-directory services/dagster restart --timeout 2 dagster_daemon"
 DATABASE = """\
 services:
   sales_report_db:
@@ -45,92 +43,168 @@ volumes:
 """
 
 
-@pytest.fixture
-def site(
-    tmp_path: Path,
+@pytest.fixture(scope="module")
+def yard(
+    tmp_path_factory: pytest.TempPathFactory,
     engine: Engine,  # noqa: F811
     image_names: dict[str, str],  # noqa: F811
-) -> Iterator[tuple[Path, SshHost, str]]:
-    needs.programs("rsync", "git")
-    root = tmp_path / "workspace"
-    module = make_module(root)
-    docker_folder = needs.program("docker").parent
-    environ = {**engine.environ, "PATH": f"{docker_folder}:/usr/local/bin:/usr/bin:/bin"}
-    environ = {key: value for key, value in environ.items() if key in {"PATH", "DOCKER_HOST", "DOCKER_CONFIG"}}
-    with sshd.hosts(tmp_path / "hosts", 1, environ) as (host,):
-        url = f"http://127.0.0.1:{free_port()}"
-        folder = make_deployment(module, [host], [url], "python3", name=f"yoda-{free_port()}")
-        data = yaml.safe_load((folder / "deployment.yaml").read_text())
-        data["dagster"] |= {
-            "kind": "compose", "folder": "services/dagster", "base_inside": "/workspace",
-            "python_image": image_names["PYTHON_IMAGE"], "postgres_image": image_names["POSTGRES_IMAGE"],
-        }  # fmt: skip
-        data["network"] = f"{folder.name}-net"
-        (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
+) -> Iterator[ComposeHost]:
+    """Give a host on which 'deploy.setup --start' has put our Dagster, with a container for each run."""
+    folder, port = tmp_path_factory.mktemp("compose"), free_port()
+    settings = {
+        "folder": "services/dagster", "base_inside": "/workspace", "run_launcher": "docker", "restart_daemon": RESTART,
+        "python_image": image_names["PYTHON_IMAGE"], "postgres_image": image_names["POSTGRES_IMAGE"],
+    }  # fmt: skip
+    with host_with_engine(folder / "hosts", engine) as host:
+        there = ComposeHost(host, engine, f"http://127.0.0.1:{port}", settings, f"yoda-{port}-net")
+        site = make_site(folder / "workspace", there, name=f"yoda-{port}")
         try:
-            yield root, host, url
+            (found,) = set_up(site.found, start=True)
+            assert found.get("made"), found
+            assert set_up(site.found)[0]["files"] == []
+            yield there
         finally:
-            services = host.base / "services/dagster"
-            if services.is_dir():
-                Engine(engine.environ).compose(services, "down", "--volumes", "--timeout", "5")
+            if there.folder.is_dir():
+                there.compose("down", "--volumes", "--remove-orphans", "--timeout", "2")
 
 
-def working_directory(url: str) -> str:
-    query = "{ workspaceOrError { ... on Workspace { locationEntries { displayMetadata { key value } } } } }"
-    body = json.dumps({"query": query}).encode()
-    request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        (entry,) = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
-    return {one["key"]: one["value"] for one in entry["displayMetadata"]}["working_directory"]
+@pytest.fixture
+def site(tmp_path: Path, yard: ComposeHost) -> Iterator[ComposeSite]:
+    found = make_site(tmp_path / "workspace", yard)
+    yield found
+    if (found.modules / "sales-report").exists():
+        remove(found.found)
 
 
-def test_setup_deploy_rollback_remove(site: tuple[Path, SshHost, str]) -> None:
-    root, host, url = site
-    (name,) = {path.name for path in root.glob("projects/*/deploy/*") if path.is_dir()}
-    (found,) = set_up(find(root, name), start=True)
-    assert found.get("made"), found
-    assert set_up(find(root, name))[0]["files"] == []
-    before = (host.base / "services/dagster/workspace.yaml").read_bytes()
-    (outcome,) = deploy(find(root, name), OPTIONS)
+@pytest.fixture(scope="module")
+def mysql(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the fragments of a module with MySQL, as the template makes them."""
+    made = render(MODULE, {"name": "sales-report", "database": "mysql"}, tmp_path_factory.mktemp("module"))
+    return made / "workspace/local"
+
+
+def shared_files(site: ComposeSite) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in site.there.folder.iterdir() if path.is_file()}
+
+
+def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+    before = shared_files(site)
+    outcome = site.outcome(settle=True)
     first = outcome.releases["sales-report"]
-    assert working_directory(url) == f"/workspace/modules/sales-report/releases/{first}/src"
-    module = root / "projects/sales-report"
-    set_value(module, 2)
-    (outcome,) = deploy(find(root, name), OPTIONS)
-    second = outcome.releases["sales-report"]
-    assert f"/{second}/" in working_directory(url)
-    (path,) = module.glob("src/*/definitions.py")
+    assert site.running() == first
+    assert "Dagster's daemon was restarted." in outcome.notes
+    # Queued by the webserver, and taken from the queue by the daemon, which knows the module from the first moment.
+    assert_is_apart(site, site.there.dagster.materialize("sales_report"))
+
+    (path,) = site.module.glob("src/*/definitions.py")
     whole = path.read_text()
     path.write_text("import nothing_of_that_name\n")
     with pytest.raises(BuilderError, match="nothing_of_that_name"):
-        deploy(find(root, name), OPTIONS)
-    assert f"/{second}/" in working_directory(url)
+        site.deploy()
+    assert site.running() == first
     path.write_text(whole)
-    roll_back(find(root, name))
-    assert f"/{first}/" in working_directory(url)
-    remove(find(root, name))
-    assert (host.base / "services/dagster/workspace.yaml").read_bytes() == before
-    assert not list(Path(host.base / "modules").glob("sales*"))
-    assert (host.base / "services/dagster/.env").stat().st_mode & 0o077 == 0
 
+    give_mysql(site, mysql, image_names["MYSQL_IMAGE"])
+    second = site.deploy()
+    assert "sales_report_db" in depends_on(site, "dagster_daemon")
+    ask_mysql(site, "insert into orders values (7)")
 
-def test_a_database_comes_and_goes_with_its_module(site: tuple[Path, SshHost, str]) -> None:
-    root, host, _ = site
-    (name,) = {path.name for path in root.glob("projects/*/deploy/*") if path.is_dir()}
-    module, port = root / "projects/sales-report", free_port()
-    (module / "workspace/local/docker-compose.yml").write_text(DATABASE)
-    deployment = module / "deploy" / name
-    data = yaml.safe_load((deployment / "deployment.yaml").read_text())
-    (deployment / "deployment.yaml").write_text(yaml.safe_dump({**data, "database": {"type": "postgresql"}}))
-    with (deployment / ".env.deploy").open("a") as file:
-        file.write(f"SALES_REPORT_DB_PORT='{port}'\nSALES_REPORT_DB_PASSWORD='of-production'\n")
-    set_up(find(root, name), start=True)
-    compose = host.base / "services/dagster/docker-compose.yml"
-    before = compose.read_bytes()
-    deploy(find(root, name), OPTIONS)
-    assert "sales_report_db" in yaml.safe_load(compose.read_bytes())["services"]["dagster_daemon"]["depends_on"]
-    (outcome,) = remove(find(root, name), delete_data=True)
-    assert compose.read_bytes() == before
-    (dump,) = (host.base / "dumps").iterdir()
-    assert "PostgreSQL database dump complete" in (dump / "database.sql").read_text()
+    (outcome,) = roll_back(site.found)
+    assert site.running() == first
+    assert "sales_report_db belongs to no release that runs" in " ".join(outcome.notes)
+    assert site.there.containers("sales_report_db") == []
+    assert "sales_report_db" not in depends_on(site, "dagster_daemon")
+    # Forth again: the volume had stayed.
+    roll_back(site.found)
+    assert site.running() == second
+    assert ask_mysql(site, "select number from orders") == "7"
+
+    (outcome,) = remove(site.found, delete_data=True)
     assert "sales_report_db_data" in " ".join(outcome.notes)
+    (dump,) = (site.modules.parent / "dumps").iterdir()
+    assert "INSERT INTO `orders` VALUES" in (dump / "database.sql").read_text()
+    assert (dump / "storage.tar.gz").stat().st_size
+    assert shared_files(site) == before
+    assert not list(site.modules.glob("sales*"))
+    assert (site.there.folder / ".env").stat().st_mode & 0o077 == 0
+
+
+def assert_is_apart(site: ComposeSite, run: str) -> None:
+    """See that a run had a container of its own, with the module's settings and everybody's storage."""
+    stored = "cat /tmp/dagster_storage/sales_report/number; echo; hostname"
+    value, token, where, webserver = site.there.compose("exec", "-T", "dagster_webserver", "sh", "-c", stored).split()
+    assert (value, token) == ("1", "s3cret-of-production")
+    (container,) = (one.tags["docker/container_id"] for one in site.there.dagster.runs() if one.id == run)
+    assert container.startswith(where)
+    assert where != webserver
+    # It has gone with its run.
+    names = ["ps", "--all", "--quiet", "--no-trunc"]
+    await_that(lambda: container not in site.there.engine.docker(*names), 30, "the run's container is removed")
+
+
+def depends_on(site: ComposeSite, service: str) -> list[str]:
+    data = yaml.safe_load((site.there.folder / "docker-compose.yml").read_bytes())
+    return list(data["services"][service]["depends_on"])
+
+
+def give_mysql(site: ComposeSite, fragments: Path, image: str) -> None:
+    change(site, database={"type": "mysql"})
+    (site.module / "workspace/local/schema.sql").write_text("CREATE TABLE orders (number INT);\n")
+    site.set(
+        (fragments / "docker-compose.yml").read_text(), MYSQL_IMAGE=image,
+        SALES_REPORT_DB_PORT=str(free_port()), SALES_REPORT_DB_NAME="sales", SALES_REPORT_DB_USER="seller",
+        SALES_REPORT_DB_PASSWORD="of-production", SALES_REPORT_DB_ROOT_PASSWORD="of-nobody",
+    )  # fmt: skip
+
+
+def ask_mysql(site: ComposeSite, statement: str) -> str:
+    """Have the module's database carry out a statement, as the module's user."""
+    client = 'MYSQL_PWD="$MYSQL_PASSWORD" mariadb -h 127.0.0.1 -P "$MYSQL_TCP_PORT" -u "$MYSQL_USER" "$MYSQL_DATABASE"'
+    (container,) = site.there.containers("sales_report_db")
+    return site.there.engine.docker("exec", container, "sh", "-c", f"{client} -Ne '{statement}'").strip()
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> Iterator[ComposeSite]:  # noqa: F811
+    """Give a Dagster in containers that this program did not make, on the same host."""
+    port = free_port()
+    settings = {"folder": "stack", "base_inside": "/srv/all", "service": "page"}
+    there = ComposeHost(yard.host, yard.engine, f"http://127.0.0.1:{port}", settings, base="~/theirs")
+    image = f"dagster-{yard.network.removesuffix('-net')}-dagster"
+    their_stack.write(there.folder, f"analysts-{port}", port, image, image_names["POSTGRES_IMAGE"])
+    try:
+        own = {"kind": "venv", "python": "python3"}
+        site = make_site(tmp_path / "workspace", there, database={"type": "postgresql"}, environment=own)
+        require_dagster(site.module)
+        yield site
+    finally:
+        their_stack.stop(there)
+
+
+def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:  # noqa: F811
+    there, before = theirs.there, shared_files(theirs)
+    run = their_stack.start(there)
+    containers = there.started()
+    (found,) = set_up(theirs.found)
+    assert (found["files"], found["notes"]) == ([], [])
+    assert shared_files(theirs) == before
+    settings = {"PORT": str(free_port()), "PASSWORD": "of-production"}
+    theirs.set(
+        DATABASE,
+        POSTGRES_IMAGE=image_names["POSTGRES_IMAGE"],
+        **{f"SALES_REPORT_DB_{name}": value for name, value in settings.items()},
+    )
+    first = theirs.deploy()
+    assert theirs.running() == first
+    data = yaml.safe_load((there.folder / "compose.yaml").read_bytes())
+    assert data["services"]["scheduler"]["depends_on"] == ["store", "sales_report_db"]
+    # The environment of the release is its own, and reaches the store that their Dagster has.
+    assert list((theirs.modules / "sales-report/venvs").glob("*/lib/*/site-packages/dagster_postgres"))
+    assert containers.items() <= there.started().items()
+    assert there.dagster.status(run) == "STARTED"
+    (there.folder / "home/go").touch()
+    assert there.dagster.await_end(run) == "SUCCESS"
+    remove(theirs.found)
+    assert there.containers("sales_report_db") == []
+    assert there.started() == containers
+    assert shared_files(theirs) == before

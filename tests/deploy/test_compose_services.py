@@ -52,7 +52,7 @@ def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
     text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check=HEALTHY, retries=60)
     (tmp_path / "docker-compose.yml").write_text(text)
-    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"]})
+    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"], "gone": []})
     assert services["old"] == []
     compose.start(host, services)
     assert compose.with_old(host, services)["old"] == ["shop_db"]
@@ -60,7 +60,7 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
     stored.dump_database(host, str(tmp_path / "database.sql"), {"type": "postgresql", "service": place})
     assert "PostgreSQL database dump complete" in (tmp_path / "database.sql").read_text()
     assert len(stored.volumes(host, str(tmp_path), ["shop_db_data"])) == 1
-    compose.drop(host, services)
+    compose.drop(host, str(tmp_path), ["shop_db"])
     assert compose.containers(host, str(tmp_path), ["shop_db"]) == []
     gone = stored.delete(host, "shop", None, {"folder": str(tmp_path), "volumes": ["shop_db_data"]})
     assert len(gone) == 1
@@ -70,7 +70,7 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
 def test_one_that_does_not_start_is_taken_back(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
     text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check="exit 1", retries=1)
     (tmp_path / "docker-compose.yml").write_text(text)
-    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"]})
+    services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"], "gone": []})
     with pytest.raises(RefusedError, match="does not become healthy"):
         compose.start(host, services)
     compose.drop_new(services)

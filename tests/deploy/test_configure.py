@@ -55,6 +55,15 @@ def test_files_are_complete_and_valid(tmp_path: Path, module: Path, strategy: st
     assert json.loads(schema.read_text())["properties"][strategy]
 
 
+def test_a_dagster_in_containers(tmp_path: Path, module: Path) -> None:
+    answers = {"dagster_kind": "compose", "dagster_folder": "services/dagster", "run_launcher": "docker"}
+    made = configure(tmp_path, module, "git", {**ANSWERS, **answers})
+    dagster = read_deployment(made.folder).data["dagster"]
+    assert (dagster["kind"], dagster["base_inside"], dagster["run_launcher"]) == ("compose", "/workspace", "docker")
+    with pytest.raises(UsageError, match="run_launcher"):
+        configure(tmp_path, module, "git", {**ANSWERS, **answers, "deployment": "leia", "run_launcher": "kubernetes"})
+
+
 def test_secrets_are_new_and_private(tmp_path: Path, module: Path) -> None:
     made = configure(tmp_path, module, "rsync", ANSWERS)
     text = (made.folder / ".env.deploy").read_text()

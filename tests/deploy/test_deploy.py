@@ -12,8 +12,7 @@ import yaml
 
 from dagster_module_builder.errors import BuilderError
 from tests.deploy.conftest import Site
-from tests.deploy.dagster_host import CONSTRAINTS
-from tests.deploy.modules import set_value
+from tests.deploy.modules import require_dagster, set_value
 
 
 def test_first_and_second_release(site: Site) -> None:
@@ -112,11 +111,7 @@ def await_file(path: Path) -> None:
 @pytest.mark.slow
 def test_environment_of_its_own(site: Site) -> None:
     """Built once for each set of requirements, and what the code then runs in."""
-    lock = CONSTRAINTS.read_text()
-    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
-    pyproject = site.module / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("[]", f'["dagster=={version}"]'))
-    (site.module / "constraints.txt").write_text(lock)
+    require_dagster(site.module)
     path = site.module / "deploy/yoda/deployment.yaml"
     data = yaml.safe_load(path.read_text())
     data["environment"] = {"kind": "venv", "python": sys.executable}
@@ -131,7 +126,8 @@ def test_environment_of_its_own(site: Site) -> None:
     (second,) = site.deploy()
     assert site.running() == second.releases["sales-report"]
     assert [one.stat().st_mtime_ns for one in (site.there / "venvs").iterdir()] == [before]
-    pyproject.write_text(pyproject.read_text().replace(version, "999"))
+    pyproject = site.module / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("dagster==", "dagster==999."))
     with pytest.raises(BuilderError, match="could not be built"):
         site.deploy()
     assert site.running() == second.releases["sales-report"]

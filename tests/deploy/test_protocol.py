@@ -9,13 +9,15 @@ import time
 import pytest
 import yaml
 
+from dagster_module_builder import deploy_status
 from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import change_settings, roll_back
+from tests import needs
 from tests.deploy.conftest import Site
-from tests.deploy.modules import set_value
+from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 
 
 def release_of(outcomes: list) -> str:
@@ -42,6 +44,26 @@ def test_two_connections_a_host(quick: Site) -> None:
     before = quick.host.connections()
     quick.deploy()
     assert quick.host.connections() - before == 2
+
+
+def test_several_modules_of_one_deployment(quick: Site) -> None:
+    """They go to a host together, and none of them is switched if one of them cannot be."""
+    other = simplify(make_module(quick.root, "stock"))
+    python = str(quick.host.folder / "python")
+    make_deployment(other, [quick.host], [quick.dagster.url], python)
+    before = quick.host.connections()
+    (outcome,) = quick.deploy()
+    assert set(outcome.releases) == {"sales-report", "stock"}
+    assert set(quick.dagster.locations()) == {"sales_report", "stock"}
+    assert quick.host.connections() - before == 2
+    set_value(quick.module, 2)
+    (path,) = other.glob("src/*/definitions.py")
+    path.write_text("import nothing_of_that_name\n")
+    with pytest.raises(BuilderError, match="nothing_of_that_name"):
+        quick.deploy()
+    assert quick.running() == outcome.releases["sales-report"]
+    remove(find(quick.root, "yoda", ["stock"]))
+    assert set(quick.dagster.locations()) == {"sales_report"}
 
 
 def test_rollback_brings_back_code_and_settings(quick: Site) -> None:
@@ -78,6 +100,26 @@ def test_new_settings_without_a_new_release(quick: Site) -> None:
     assert (quick.host.base / ".env").stat().st_mode & 0o777 == 0o600
 
 
+def test_settings_that_dagster_does_not_take_go_back(quick: Site) -> None:
+    first = release_of(quick.deploy())
+    before = (quick.host.base / ".env").read_bytes()
+    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
+    original = quick.dagster.reload
+
+    def fails() -> None:
+        original()
+        if b"second" in (quick.host.base / ".env").read_bytes():
+            quick.dagster.known["sales_report"]["error"] = "no such token"
+
+    quick.dagster.reload = fails
+    with pytest.raises(BuilderError, match="no such token"):
+        change_settings(find(quick.root, "yoda"))
+    assert (quick.host.base / ".env").read_bytes() == before
+    assert quick.running() == first
+    assert "error" not in quick.dagster.locations()["sales_report"]
+    assert (quick.there / f"env/{first}.env").read_text() == "SALES_REPORT_TOKEN='s3cret-of-production'\n"
+
+
 def test_remove_gives_back_the_files(quick: Site) -> None:
     before = (quick.host.base / "workspace.yaml").read_bytes()
     quick.deploy()
@@ -111,7 +153,7 @@ def test_old_releases_go_but_never_current_previous_or_running(quick: Site) -> N
     assert not [path for path in quick.there.glob("releases/*/**/*") if path.stat().st_mode & 0o222]
 
 
-def test_status_releases_log_and_check(quick: Site) -> None:
+def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     (found,) = check(find(quick.root, "yoda"))
     assert found["problems"] == []
     release = release_of(quick.deploy())
@@ -125,6 +167,13 @@ def test_status_releases_log_and_check(quick: Site) -> None:
     assert [one["result"] for one in found["modules"]["sales-report"]] == ["good"]
     (found,) = unlock(find(quick.root, "yoda"))
     assert found["held"] is None
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    whole = path.read_text()
+    path.write_text(whole.replace("kind: host", "kind: venv"))
+    monkeypatch.setattr(deploy_status, "ENVIRONMENT", 1 << 60)
+    (found,) = check(find(quick.root, "yoda"))
+    assert "MiB free, and" in " ".join(found["problems"])
+    path.write_text(whole)
     quick.dagster.alive = False
     (found,) = check(find(quick.root, "yoda"))
     assert "daemon is not alive" in found["problems"][0]
@@ -143,6 +192,7 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert change["files"] == {"added": [], "removed": [], "changed": ["src/sales_report_dagster/value.py"]}
     assert change["settings"] == {"added": ["SALES_REPORT_MODE"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
     assert "working_directory" in found["diff"]
+    assert any("definitions validate -m sales_report_dagster.definitions -d" in one for one in change["commands"])
     assert "secret" not in json.dumps(found)
 
 
@@ -202,6 +252,9 @@ def test_dirty_and_unpushed_trees_are_refused(quick: Site) -> None:
     with pytest.raises(RefusedError, match=r"not committed \(src/sales_report_dagster/value.py\)"):
         quick.deploy(allow_dirty=False)
     git("commit", "-qam", "second")
+    (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
+    (line,) = found["modules"]["sales-report"]["commits"]
+    assert line.endswith("second")
     git("remote", "add", "origin", str(quick.root / "nowhere"))
     with pytest.raises(RefusedError, match="on no remote"):
         quick.deploy(allow_dirty=False)
@@ -273,6 +326,20 @@ def test_daemon_is_restarted_unless_runs_would_die(quick: Site, busy: bool) -> N
     (outcome,) = quick.deploy()
     assert (quick.host.base / "restarted").exists() is not busy
     assert ("was restarted" in " ".join(outcome.notes)) is not busy
+
+
+def test_check_tells_of_docker_that_cannot_be_used(quick: Site) -> None:
+    needs.programs("docker")
+    config = quick.host.folder / "sshd_config"
+    config.write_text(config.read_text().replace("SetEnv ", 'SetEnv DOCKER_HOST="unix:///nowhere" '))
+    quick.host.stop()
+    (quick.host.folder / "sshd.log").unlink()
+    quick.host.start()
+    path = quick.module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace("kind: native", "kind: compose"))
+    (problem, *_) = check(find(quick.root, "yoda"))[0]["problems"]
+    assert "Docker cannot be used by" in problem
+    assert "unix:///nowhere" in problem
 
 
 def test_check_tells_of_secrets_that_others_can_read(quick: Site) -> None:
