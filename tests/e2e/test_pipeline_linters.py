@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dagster_module_builder import pipeline
 from dagster_module_builder.deployment import read_deployment
 from dagster_module_builder.transaction import commit_one
 from tests import needs
+from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.test_strategies import git
 from tests.node_programs import installed
@@ -37,8 +39,8 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    """Give, for each platform, the pipelines of every trigger, strategy and kind of repository."""
-    files: dict[str, list[Path]] = {}
+    """Give, for each platform, the pipelines of every trigger, strategy and kind of repository; equal ones once."""
+    files: dict[str, dict[bytes, Path]] = {}
     for platform, trigger, carried, repository in itertools.product(SETTINGS, TRIGGERS, CARRIED, REPOSITORIES):
         name = f"{trigger}-{carried}-{repository}"
         root = tmp_path_factory.mktemp(name)
@@ -50,8 +52,10 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]
         end = {"github": ".yml", "gitlab": ".gitlab-ci.yml", "jenkins": "/Jenkinsfile"}[platform]
         path = folder / f"{name}{end}"
         path.parent.mkdir(exist_ok=True)
-        files.setdefault(platform, []).append(made.rename(path))
-    return files
+        text = made.read_bytes()
+        if text not in files.setdefault(platform, {}):
+            files[platform][text] = made.rename(path)
+    return {platform: list(found.values()) for platform, found in files.items()}
 
 
 def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
@@ -71,7 +75,9 @@ def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
 
 
 def _run(*command: str | Path, folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    # Java compiles for a long life, which a linter has not.
+    environ = {**os.environ, "JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -115,6 +121,41 @@ def test_jenkins_by_groovys_own_parser_and_its_linter(generated: dict[str, list[
     said = _run("node", program, *flags, "--path", folder, "--files", "**/Jenkinsfile", folder=folder)
     found = json.loads(said[said.index("{") :])["summary"]
     assert (found["totalFilesLinted"], found["totalFoundNumber"]) == (len(files), 0)
+
+
+#: What Jenkins refuses, as something to replace in a good file, and what is said of it.
+NOT_DECLARATIVE = [
+    ("pipeline {\n", "println 'x'\npipeline {\n", "one pipeline and nothing beside"),
+    ("    agent none\n", "", "pipeline: no agent"),
+    ("    agent none\n", "    agent none\n    agent any\n", "'agent' stands there 2 times"),
+    ("disableConcurrentBuilds()", "disableConcurrentBuild()", "'disableConcurrentBuild' may not stand there"),
+    ("timeout(time: 30", "disableConcurrentBuilds(time: 30", "options of stage: 'disableConcurrentBuilds'"),
+    ("stage('Deploy')", "stage('Test')", "two stages ['Test']"),
+    ("stage('Deploy')", "stage()", "no stage with a name"),
+    ("beforeInput true", "beforeInput 'yes'", "takes true or false"),
+    ("            agent { label 'linux' }\n            env", "            env", "no agent, and the pipeline has none"),
+    ("input {", "inputs {", "'inputs' may not stand there"),
+    ("message 'Deploy", "text 'Deploy", "input: no message"),
+    ("TOOL = ", "TOOL.x = ", "no variable with a text or credentials"),
+    ("steps {", "step {", "one of ['matrix', 'parallel', 'stages', 'steps'] is needed"),
+    ("deleteDir()", "if (true) { deleteDir() }", "IfStatement is not declarative"),
+    ("deleteDir()", "new File('x').delete()", "is not declarative"),
+    ("not {", "not { buildingTag()\n", "not takes one condition"),
+    ("string(name: ", "string(", "a parameter without a name"),
+    ("stages {", "stages", "startup failed"),
+]
+
+
+def test_jenkins_as_declarative_pipelines_are_documented(generated: dict[str, list[Path]], tmp_path: Path) -> None:
+    files = generated["jenkins"]
+    broken = [tmp_path / f"Jenkinsfile{number}" for number in range(len(NOT_DECLARATIVE))]
+    for path, (old, new, _) in zip(broken, NOT_DECLARATIVE, strict=True):
+        assert old in files[0].read_text()
+        path.write_text(files[0].read_text().replace(old, new, 1))
+    said = [jenkinsfiles.problems(words) for words in jenkinsfiles.read([*files, *broken])]
+    assert said[: len(files)] == [[]] * len(files)
+    for found, (_, new, expected) in zip(said[len(files) :], NOT_DECLARATIVE, strict=True):
+        assert expected in "\n".join(found), (new, found)
 
 
 def test_linters_do_find_something(generated: dict[str, list[Path]], tmp_path: Path) -> None:
