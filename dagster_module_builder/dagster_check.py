@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dotenv import dotenv_values
 
@@ -74,15 +74,14 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
     Returns:
         None where they do.
     """
-    named = {_project_name(module): module for module in modules if pyproject_of(module).is_file()}
-    if not named:
-        return None
+    there = [module for module in modules if pyproject_of(module).is_file()]
     version = python_version(root)
-    remembered = _remembered(root, named, version)
-    if remembered.is_file():
+    remembered = _remembered(root, there, version)
+    if not there or remembered.is_file():
         return None
-    found = _resolve(root, named, version)
-    if found is None:
+    projects = {module: _project(module) for module in there}
+    found = _resolve(root, {_normalized(project["name"]): module for module, project in projects.items()}, version)
+    if found is None and all(map(_says_all, projects.values())):
         _remember(remembered)
     return found
 
@@ -117,22 +116,32 @@ def python_version(root: Path) -> str:
     return found[1] if found else "{}.{}".format(*sys.version_info)
 
 
-def _project_name(module: Path) -> str:
+def _project(module: Path) -> Mapping[str, Any]:
+    """Return the table ``project`` of a module, and ``tool.uv`` as its ``uv``."""
     try:
-        name = tomllib.loads(pyproject_of(module).read_text("utf-8"))["project"]["name"]
+        data = tomllib.loads(pyproject_of(module).read_text("utf-8"))
+        return {**data["project"], "name": data["project"]["name"], "uv": data.get("tool", {}).get("uv")}
     except (KeyError, TypeError, ValueError) as error:
         raise ToolError(f"{pyproject_of(module)} does not name its project: {error}") from error
+
+
+def _normalized(name: object) -> str:
     return re.sub(r"[-_.]+", "-", str(name)).lower()
 
 
-def _remembered(root: Path, named: Mapping[str, Path], version: str) -> Path:
-    lock = root / CONSTRAINTS
-    digest = hashlib.sha256(
-        f"{version} {_WORKSPACE_PACKAGES}".encode() + (lock.read_bytes() if lock.is_file() else b"")
-    )
-    for _, module in sorted(named.items()):
-        digest.update(b"\0" + pyproject_of(module).read_bytes())
+def _says_all(project: Mapping[str, Any]) -> bool:
+    """Tell whether a project's requirements stand in its ``pyproject.toml`` alone: no other file has a say."""
+    return not project.get("dynamic") and not project["uv"]
 
+
+def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
+    """Return the file that is there when these requirements resolved: its name is made of all that they depend on."""
+    indexes = sorted(item for item in os.environ.items() if item[0].startswith("UV_"))
+    digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
+    for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
+        digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))
+    for text in sorted(pyproject_of(module).read_bytes() for module in modules):
+        digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
 
 
