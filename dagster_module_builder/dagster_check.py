@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,8 @@ from dotenv import dotenv_values
 
 from dagster_module_builder import settings, uv_program
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, is_old, old_requirements_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -74,16 +78,38 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
     Returns:
         None where they do.
     """
-    there = [module for module in modules if pyproject_of(module).is_file()]
+    there = [module for module in modules if _stating(module)]
     version = python_version(root)
     remembered = _remembered(root, there, version)
     if not there or remembered.is_file():
         return None
-    projects = {module: _project(module) for module in there}
-    found = _resolve(root, {_normalized(project["name"]): module for module, project in projects.items()}, version)
+    with tempfile.TemporaryDirectory() as folder:
+        rewritten = {_rewritten(module, Path(folder)): module for module in there}
+        projects = {module: _project(module) for module in rewritten}
+        named = {_normalized(project["name"]): module for module, project in projects.items()}
+        found = _resolve(root, named, version)
     if found is None and all(map(_says_all, projects.values())):
         _remember(remembered)
     return found
+
+
+def _rewritten(module: Path, folder: Path) -> Path:
+    """Return a module, or, where it is an older project, one in ``folder`` that states the same without being built."""
+    if not is_old(module):
+        return module
+    listed = old_requirements_of(module)
+    if listed is None:
+        raise ToolError(f"{module / SETUP_PY} works its requirements out: list them in install_requires=[…].")
+    made = folder / module.name
+    made.mkdir()
+    project = f"name = {json.dumps(ModuleNames(module.name).snake)}\nversion = '0'\ndependencies = {json.dumps(listed)}"
+    pyproject_of(made).write_text(f"[project]\n{project}\n")
+    return made
+
+
+def _stating(module: Path) -> list[Path]:
+    """Return the files of a module that its requirements stand in."""
+    return [path for name in ("pyproject.toml", SETUP_PY, SETUP_CFG) if (path := module / name).is_file()]
 
 
 def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | Unknown | None:
@@ -140,7 +166,7 @@ def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
     digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
     for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
         digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))
-    for text in sorted(pyproject_of(module).read_bytes() for module in modules):
+    for text in sorted(b"\0".join(path.read_bytes() for path in _stating(module)) for module in modules):
         digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
 
