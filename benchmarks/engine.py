@@ -3,15 +3,19 @@
     python benchmarks/engine.py --modules 1000 --json engine.json
 
 Each of our commands runs in a process of its own and is timed without the interpreter's start; its peak memory is the
-whole process's. Ansible's blockinfile is given one task for each file and module, on fewer modules, and its time is
-multiplied: it starts a process for each task, so its cost is the same for each. ruamel.yaml reads, edits and writes the
-Compose file with all modules in it, once for one more module.
+whole process's, and its processor seconds are those of other programs that it asked, too. "with uv and Compose" is what
+a person waits for: uv resolves all requirements (for the first time, or once more, when it is remembered), and Compose
+reads the file; their memory stands beside ours.
+Ansible's blockinfile is given one task for each file and module, on fewer modules, and its time is multiplied: it
+starts a process for each task, so its cost is the same for each. ruamel.yaml reads, edits and writes the Compose file
+with all modules in it, once for one more module.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,26 +31,38 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder  # noqa: E402
+from tests.e2e.engine import compose_program  # noqa: E402
 from tests.engine.folders import fragments, make_module, make_workspace, services  # noqa: E402
 
+#: The Dagster side's lock, as a new workspace gets it.
+LOCK = next(ROOT.glob("cookiecutter-dagster-workspace/**/constraints.txt"))
+REQUIREMENTS = ["dagster>=1.13,<1.14", "fsspec>=2024.6", "pandas>=2.2", "pyarrow>=18", "universal-pathlib>=0.2.6"]
+DATABASE_REQUIREMENTS = ["psycopg[binary]>=3.2", "sqlalchemy>=2,<3"]
+
 COMMAND = """
-import json, pathlib, resource, sys, time
-from dagster_module_builder import integrate, sync, validate
-root, name = pathlib.Path(sys.argv[1]), sys.argv[3]
+import json, os, pathlib, resource, sys, time
+from dagster_module_builder import checks, integrate, sync, validate
+root, name, asking = pathlib.Path(sys.argv[1]), sys.argv[3], sys.argv[4:] == ["asking"]
+looks = checks.ALL if asking else ()
 commands = {
-    "sync": lambda: sync.sync(root),
-    "add": lambda: integrate.add(root, name),
+    "sync": lambda: sync.sync(root, checks=looks),
+    "add": lambda: integrate.add(root, name, checks=looks),
     "remove": lambda: integrate.remove(root, name),
-    "validate": lambda: validate.validate(root, check=False),
+    "validate": lambda: validate.validate(root, check=asking),
 }
-begun = time.perf_counter()
-commands[sys.argv[2]]()
-seconds = time.perf_counter() - begun
-print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+begun, before = time.perf_counter(), os.times()
+found = commands[sys.argv[2]]()
+seconds, after = time.perf_counter() - begun, os.times()
+errors = [str(one) for one in (found if sys.argv[2] == "validate" else ()) if one.severity == "error"]
+assert not errors, errors
+peak, theirs = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+cpu = sum(after[:4]) - sum(before[:4])
+print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak, "others_mb": theirs}))
 """
 
 #: Measured with the same interpreter: what it costs to start it and to import the engine.
-START = "from dagster_module_builder import integrate, sync, validate"
+START = "from dagster_module_builder import checks, integrate, sync, validate"
 
 RUAMEL = """
 import json, resource, sys, time
@@ -76,11 +92,22 @@ def best(runs: Sequence[dict[str, float]]) -> dict[str, float]:
     return min(runs, key=lambda run: run["seconds"])
 
 
-def workspace(folder: Path, count: int) -> Path:
-    """Make a workspace with ``count`` modules and one more under ``projects/``, none of them integrated."""
+def module(root: Path, name: str, port: int, *, database: bool = True) -> None:
+    """Make a module with the requirements that the module template states."""
+    without = {} if database else {"compose": None, "env": None}
+    requirements = REQUIREMENTS + (DATABASE_REQUIREMENTS if database else [])
+    project = f'[project]\nname = "{name}"\nversion = "0"\nrequires-python = ">=3.10"\n'
+    (make_module(root, name, port, **without) / "pyproject.toml").write_text(
+        f"{project}dependencies = {requirements}\n"
+    )
+
+
+def workspace(folder: Path, count: int, *, database: bool = True) -> Path:
+    """Make a workspace with ``count`` modules under ``projects/``, none of them integrated."""
     root = make_workspace(folder / f"ws-{count}")
+    shutil.copy(LOCK, root / CONSTRAINTS)
     for number in range(count):
-        make_module(root, f"module-{number:04}", 10_000 + number)
+        module(root, f"module-{number:04}", 10_000 + number, database=database)
     return root
 
 
@@ -90,14 +117,47 @@ def ours(folder: Path, count: int, runs: int) -> dict[str, dict[str, float]]:
     found = {"sync": best([measured(sys.executable, COMMAND, root, "sync", "") for root in fresh])}
     root = fresh[0]
     found["sync again"] = best([measured(sys.executable, COMMAND, root, "sync", "") for _ in range(runs)])
-    make_module(root, "one-more", 9_999)
+    module(root, "one-more", 9_999)
     adds, removals = [], []
     for _ in range(runs):
         adds.append(measured(sys.executable, COMMAND, root, "add", "one-more"))
         removals.append(measured(sys.executable, COMMAND, root, "remove", "one-more"))
     found |= {"add": best(adds), "remove": best(removals)}
     found["validate"] = best([measured(sys.executable, COMMAND, root, "validate", "") for _ in range(runs)])
+    bare = workspace(folder / "bare", count, database=False)
+    measured(sys.executable, COMMAND, bare, "sync", "")
+    return {**found, **asking(root, bare, runs)}
+
+
+def asking(root: Path, bare: Path, runs: int) -> dict[str, dict[str, float]]:
+    """Time what asks uv and Compose, too; ``bare`` has modules without databases."""
+    found: dict[str, dict[str, float]] = {}
+    for name, where in (("", root), (", no databases", bare)):
+        first, again, adds = [], [], []
+        for _ in range(runs):
+            shutil.rmtree(forget(), ignore_errors=True)
+            first.append(measured(sys.executable, COMMAND, where, "validate", "", "asking"))
+            again.append(measured(sys.executable, COMMAND, where, "validate", "", "asking"))
+            module(where, "one-more", 9_999, database=where is root)
+            adds.append(measured(sys.executable, COMMAND, where, "add", "one-more", "asking"))
+            measured(sys.executable, COMMAND, where, "remove", "one-more")
+        found[f"validate with uv and Compose{name}"] = best(first)
+        found[f"  once more{name}"] = best(again)
+        found[f"add with uv and Compose{name}"] = best(adds)
     return found
+
+
+def forget() -> Path:
+    """Return the folder of what was resolved before."""
+    return cache_folder() / "resolved"
+
+
+def use_compose(folder: Path) -> None:
+    """Have our commands find Compose, and remember in a folder of their own what resolved; uv keeps its cache."""
+    said = subprocess.run([uv.find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True)
+    os.environ["UV_CACHE_DIR"] = said.stdout.strip()
+    os.environ["PATH"] = f"{compose_program().parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
 
 
 def started(runs: int) -> float:
@@ -183,11 +243,14 @@ def shown(result: dict[str, Any], count: int) -> str:
     lines = [
         f"start-up and imports: {result['start_s']} s",
         "",
-        f"{'':12}{count // 10:>10}{count:>10}{'factor':>8}{'MB':>8}",
+        f"{'':44}{count // 10:>10}{count:>10}{'factor':>8}{'CPU':>9}{'MB':>8}{'others':>8}",
     ]
     for name, run in large.items():
         factor = run["seconds"] / small[name]["seconds"]
-        lines.append(f"{name:12}{small[name]['seconds']:>9}s{run['seconds']:>9}s{factor:>8.1f}{run['peak_mb']:>8.0f}")
+        lines.append(
+            f"{name:44}{small[name]['seconds']:>9}s{run['seconds']:>9}s{factor:>8.1f}"
+            f"{run['cpu_s']:>8}s{run['peak_mb']:>8.0f}{run['others_mb']:>8.0f}"
+        )
     ansible, ruamel = result["peers"]["ansible"], result["peers"]["ruamel.yaml"]
     scaled, each = ansible["scaled_to"][str(count)], ansible["seconds_a_module"]
     lines.append("")
@@ -208,6 +271,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        use_compose(folder)
         small, large = given.modules // 10, given.modules
         result: dict[str, Any] = {"modules": large, "start_s": started(given.runs)}
         result["ours"] = {str(count): ours(folder / str(count), count, given.runs) for count in (small, large)}

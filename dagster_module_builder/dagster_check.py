@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dotenv import dotenv_values
 
 from dagster_module_builder import settings, uv_program
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, is_old, old_requirements_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -74,17 +78,38 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
     Returns:
         None where they do.
     """
-    named = {_project_name(module): module for module in modules if pyproject_of(module).is_file()}
-    if not named:
-        return None
+    there = [module for module in modules if _stating(module)]
     version = python_version(root)
-    remembered = _remembered(root, named, version)
-    if remembered.is_file():
+    remembered = _remembered(root, there, version)
+    if not there or remembered.is_file():
         return None
-    found = _resolve(root, named, version)
-    if found is None:
+    with tempfile.TemporaryDirectory() as folder:
+        rewritten = {_rewritten(module, Path(folder)): module for module in there}
+        projects = {module: _project(module) for module in rewritten}
+        named = {_normalized(project["name"]): module for module, project in projects.items()}
+        found = _resolve(root, named, version)
+    if found is None and all(map(_says_all, projects.values())):
         _remember(remembered)
     return found
+
+
+def _rewritten(module: Path, folder: Path) -> Path:
+    """Return a module, or, where it is an older project, one in ``folder`` that states the same without being built."""
+    if not is_old(module):
+        return module
+    listed = old_requirements_of(module)
+    if listed is None:
+        raise ToolError(f"{module / SETUP_PY} works its requirements out: list them in install_requires=[…].")
+    made = folder / module.name
+    made.mkdir()
+    project = f"name = {json.dumps(ModuleNames(module.name).snake)}\nversion = '0'\ndependencies = {json.dumps(listed)}"
+    pyproject_of(made).write_text(f"[project]\n{project}\n")
+    return made
+
+
+def _stating(module: Path) -> list[Path]:
+    """Return the files of a module that its requirements stand in."""
+    return [path for name in ("pyproject.toml", SETUP_PY, SETUP_CFG) if (path := module / name).is_file()]
 
 
 def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | Unknown | None:
@@ -117,22 +142,32 @@ def python_version(root: Path) -> str:
     return found[1] if found else "{}.{}".format(*sys.version_info)
 
 
-def _project_name(module: Path) -> str:
+def _project(module: Path) -> Mapping[str, Any]:
+    """Return the table ``project`` of a module, and ``tool.uv`` as its ``uv``."""
     try:
-        name = tomllib.loads(pyproject_of(module).read_text("utf-8"))["project"]["name"]
+        data = tomllib.loads(pyproject_of(module).read_text("utf-8"))
+        return {**data["project"], "name": data["project"]["name"], "uv": data.get("tool", {}).get("uv")}
     except (KeyError, TypeError, ValueError) as error:
         raise ToolError(f"{pyproject_of(module)} does not name its project: {error}") from error
+
+
+def _normalized(name: object) -> str:
     return re.sub(r"[-_.]+", "-", str(name)).lower()
 
 
-def _remembered(root: Path, named: Mapping[str, Path], version: str) -> Path:
-    lock = root / CONSTRAINTS
-    digest = hashlib.sha256(
-        f"{version} {_WORKSPACE_PACKAGES}".encode() + (lock.read_bytes() if lock.is_file() else b"")
-    )
-    for _, module in sorted(named.items()):
-        digest.update(b"\0" + pyproject_of(module).read_bytes())
+def _says_all(project: Mapping[str, Any]) -> bool:
+    """Tell whether a project's requirements stand in its ``pyproject.toml`` alone: no other file has a say."""
+    return not project.get("dynamic") and not project["uv"]
 
+
+def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
+    """Return the file that is there when these requirements resolved: its name is made of all that they depend on."""
+    indexes = sorted(item for item in os.environ.items() if item[0].startswith("UV_"))
+    digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
+    for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
+        digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))
+    for text in sorted(b"\0".join(path.read_bytes() for path in _stating(module)) for module in modules):
+        digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
 
 

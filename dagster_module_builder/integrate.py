@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -150,8 +151,9 @@ def carry_out(
     dry_run: bool,
     checks: Sequence[Check] = (),
 ) -> Outcome:
-    """Let the checks look at a plan, then commit it, unless it is a dry run."""
-    notes = [note for check in checks for note in check(workspace, plan)]
+    """Let the checks look at a plan, all at once, then commit it, unless it is a dry run."""
+    with ThreadPoolExecutor(max(len(checks), 1)) as threads:
+        notes = [note for noted in threads.map(lambda check: list(check(workspace, plan)), checks) for note in noted]
     backup = None if dry_run else commit(workspace.root, plan)
     return Outcome(plan, modules, dry_run, backup, (*recovered, *notes))
 

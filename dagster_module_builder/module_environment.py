@@ -12,6 +12,7 @@ from filelock import FileLock
 from dagster_module_builder import uv_program
 from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder, pyproject_of
 from dagster_module_builder.layout import pyproject, table
+from dagster_module_builder.stated import SETUP_CFG, SETUP_PY
 
 _MARK = ".made-from"
 
@@ -37,14 +38,18 @@ def environment_of(root: Path, module: Path, *, tests: bool = False, dagster: st
 def _requirements(module: Path, *, tests: bool) -> Sequence[str]:
     file = pyproject_of(module)
     if not table(pyproject(module), "project"):
-        setup = module / "setup.py"
-        return ["--requirement", str(setup)] if setup.is_file() else []
+        setup = next((one for name in (SETUP_PY, SETUP_CFG) if (one := module / name).is_file()), None)
+        return ["--requirement", str(setup)] if setup else []
     has_dev = tests and "dev" in table(pyproject(module), "project", "optional-dependencies")
     return ["--requirement", str(file), *(["--extra", "dev"] if has_dev else [])]
 
 
+def _stating(module: Path) -> Sequence[Path]:
+    return [pyproject_of(module), module / SETUP_PY, module / SETUP_CFG]
+
+
 def _made(module: Path, arguments: Sequence[str], dagster: str | None) -> Path:
-    content = b"".join(path.read_bytes() for path in (pyproject_of(module), module / "setup.py") if path.is_file())
+    content = b"".join(path.read_bytes() for path in _stating(module) if path.is_file())
     identity = hashlib.sha256(f"{sys.executable} {module} {list(arguments)}".encode() + content).hexdigest()
     folder = cache_folder() / "environments" / f"{module.name}-{identity[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import re
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from dagster_module_builder.conflicts import Finding, duplicates, undefined
 from dagster_module_builder.errors import BuilderError, ConflictError, DamagedFileError, ToolError
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
-from dagster_module_builder.integrate import all_facts, is_current, plan_changes, read_given
+from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes, read_given
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.plan import SECRET_MODE
@@ -41,18 +42,28 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
     with locked(root):
         workspace = read_workspace(root)
         damaged = list(_unreadable(workspace))
-        findings = damaged or [
+        findings = damaged or _looked_over(workspace, _ASKING if check else ())
+    if load and not damaged:
+        findings += _loaded(root)
+    return findings
+
+
+#: What asks other programs.
+_ASKING: tuple[Check, ...] = (requirements, compose_accepts)
+
+
+def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]:
+    # The other programs take as long as all that is looked at here.
+    with ThreadPoolExecutor() as threads:
+        answers = [threads.submit(_asked, look, workspace) for look in asking]
+        seen = [
             *_blocks(workspace),
             *_fragments(workspace),
             *_claims(workspace),
             *_repeated_keys(workspace),
             *_modes(workspace),
         ]
-        if check and not damaged:
-            findings += _checks(workspace)
-    if load and not damaged:
-        findings += _loaded(root)
-    return findings
+        return [*seen, *(finding for answer in answers for finding in answer.result())]
 
 
 def _unreadable(workspace: Workspace) -> Iterator[Finding]:
@@ -172,15 +183,14 @@ def _modes(workspace: Workspace) -> Iterator[Finding]:
         )
 
 
-def _checks(workspace: Workspace) -> Iterator[Finding]:
-    nothing = plan_changes(workspace, [], [])
-    for look in (requirements, compose_accepts):
-        try:
-            yield from (Finding("warning", note.removeprefix("Warning: ")) for note in look(workspace, nothing))
-        except ConflictError as error:
-            yield from (Finding("error", reason) for reason in error.reasons)
-        except (ToolError, yaml.YAMLError) as error:
-            yield Finding("error", str(error))
+def _asked(look: Check, workspace: Workspace) -> list[Finding]:
+    try:
+        notes = list(look(workspace, plan_changes(workspace, [], [])))
+    except ConflictError as error:
+        return [Finding("error", reason) for reason in error.reasons]
+    except (ToolError, yaml.YAMLError) as error:
+        return [Finding("error", str(error))]
+    return [Finding("warning", note.removeprefix("Warning: ")) for note in notes]
 
 
 def _loaded(root: Path) -> Iterator[Finding]:

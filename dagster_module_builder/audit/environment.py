@@ -13,7 +13,7 @@ from dagster_module_builder.audit import loaded
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import check
-from dagster_module_builder.dagster_check import Conflict, pyproject_of, resolve_together
+from dagster_module_builder.dagster_check import Conflict, resolve_together
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.native_environment import process_environment
 
@@ -92,8 +92,6 @@ def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
 )
 def requirements(subject: Subject) -> Iterator[Problem]:
     """Ask uv whether the requirements fit the workspace's lock."""
-    if not pyproject_of(subject.path).is_file():
-        return
     try:
         found = resolve_together(subject.root, [subject.path])
     except ToolError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -15,6 +16,7 @@ from dagster_module_builder.audit.table import check
 from dagster_module_builder.dagster_check import CONSTRAINTS
 from dagster_module_builder.layout import table
 from dagster_module_builder.module import record_of
+from dagster_module_builder.stated import SETUP_PY, old_requirements_of
 from dagster_module_builder.upgrade import unfinished
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
@@ -24,9 +26,13 @@ def requirements_of(subject: Subject) -> Sequence[Requirement]:
     """Return the module's requirements, from ``pyproject.toml``, else as ``setup.py`` lists them."""
     listed = table(subject.pyproject, "project").get("dependencies")
     if not isinstance(listed, list):
-        setup = subject.path / "setup.py"
-        listed = _STRING.findall(setup.read_text("utf-8", "replace")) if setup.is_file() else []
+        listed = old_requirements_of(subject.path) or _likely(subject.path / SETUP_PY)
     return [found for text in listed if (found := _requirement(str(text)))]
+
+
+def _likely(setup: Path) -> Sequence[str]:
+    """Return what looks like a requirement, where a ``setup.py`` works them out."""
+    return _STRING.findall(setup.read_text("utf-8", "replace")) if setup.is_file() else []
 
 
 def _requirement(text: str) -> Requirement | None:

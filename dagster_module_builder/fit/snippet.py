@@ -13,6 +13,7 @@ from dagster_module_builder.dockerignore import path_in_context
 from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.image import Image
 from dagster_module_builder.stack import Reader, Service
+from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, old_requirements
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,7 +32,10 @@ _INSTALL_UV = (
 )
 _COPY = re.compile(r"COPY\s+(\S+)\s+(\S+)\s*$")
 _PROJECT = "pyproject.toml"
+_OLD_PROJECTS = (SETUP_PY, SETUP_CFG)
 _REQUIREMENTS = "requirements.txt"
+#: What the snippet installs, where the requirements were written out.
+_INLINED = re.compile(r"(/\*/|/opt/dagster/modules/[\w.-]+/)(?:pyproject\.toml|setup\.py|setup\.cfg)\b")
 
 
 def fitted_snippet(
@@ -82,7 +86,7 @@ def _run(line: str, image: Image, slot: KeyPath, replaced: Mapping[str, str], *,
     if _CONSTRAINT in line and not image.mentions(CONSTRAINTS, slot):
         # No constraints: an image of somebody else, whose environment may be a virtual one.
         line = line.replace(_CONSTRAINT, "").replace(_INSTALL, _INSTALL_ANYWHERE)
-    return line.replace(f"/*/{_PROJECT}", f"/*/{_REQUIREMENTS}") if inlined else line
+    return _INLINED.sub(lambda found: f"{found[1]}{_REQUIREMENTS}", line) if inlined else line
 
 
 def _copy(
@@ -94,6 +98,9 @@ def _copy(
         reasons.append(f"its snippet copies {source}, which is not the module's")
         return [f"COPY {source} {target}"]
     file = module / source.removeprefix(inside)
+    if file.name in _OLD_PROJECTS:
+        # It lists its requirements in two files, and needs building to say them.
+        return _written_out(file, target.removesuffix(file.name), read, reasons)
     paths = {
         path_in_context(service.context, service.dockerfile, file, read)
         for service in services
@@ -110,12 +117,22 @@ def _copy(
 
 
 def _written_out(file: Path, folder: str, read: Reader, reasons: list[str]) -> list[str]:
-    try:
-        requirements = tomllib.loads((read(file) or b"").decode())["project"]["dependencies"]
-    except (ValueError, KeyError, TypeError):
-        reasons.append(
-            f"{file} has no [project] dependencies, and is not in the build context, so it cannot be installed"
-        )
+    requirements = _requirements(file, read)
+    if requirements is None:
+        what = "list of install_requires" if file.name in _OLD_PROJECTS else "[project] dependencies"
+        reasons.append(f"{file} has no {what}, and is not in the build context, so it cannot be installed")
         return [f"RUN mkdir -p {folder}"]
     quoted = " ".join(shlex.quote(str(one)) for one in requirements)
     return [f"RUN mkdir -p {folder} \\", f"    && printf '%s\\n' {quoted} > {folder}{_REQUIREMENTS}"]
+
+
+def _requirements(file: Path, read: Reader) -> Sequence[object] | None:
+    """Return what a project's file requires, or None where it does not list it."""
+    if file.name in _OLD_PROJECTS:
+        setup_py, setup_cfg = (read(file.with_name(name)) or b"" for name in _OLD_PROJECTS)
+        return old_requirements(setup_py, setup_cfg)
+    try:
+        found: Sequence[object] = tomllib.loads((read(file) or b"").decode())["project"]["dependencies"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return found

@@ -9,17 +9,18 @@ from pathlib import Path, PurePosixPath
 
 from dotenv import dotenv_values
 
-from dagster_module_builder import settings
+from dagster_module_builder import settings, stated
 from dagster_module_builder.audit.code import io_manager_registered
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.syntax import SourceFile
 from dagster_module_builder.baseline import Held, Tree, held
 from dagster_module_builder.formats import dockerfile, env_file, workspace_yaml
-from dagster_module_builder.layout import pyproject, table
+from dagster_module_builder.layout import table
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.upgrade.register import Registration, registered
 from dagster_module_builder.upgrade.rendering import rendering
-from dagster_module_builder.upgrade.requirements_table import lacking, with_requirements
+from dagster_module_builder.upgrade.requirements_table import lacking, not_among, with_requirements
+from dagster_module_builder.upgrade.setup_files import with_configured_requires, with_install_requires
 from dagster_module_builder.upgrade.three_way import Merged
 
 #: What the template's storage imports.
@@ -162,19 +163,40 @@ class _Gathered:
         """State what the storage imports, and Dagster."""
         wanted = STORAGE_REQUIREMENTS if any(name.endswith("storage.py") for name in self.files) else ()
         path = self.subject.path / "pyproject.toml"
-        if not path.is_file() and not (self.subject.path / "setup.py").is_file():
+        if stated.is_old(self.subject.path):
+            self._old_requirements(wanted)
+        elif not path.is_file():
             text = _PYPROJECT.format(name=self.subject.names.snake.replace("_", "-"))
             self.files["pyproject.toml"] = (with_requirements(text, wanted) or text).encode()
         elif not table(self.subject.pyproject, "project"):
-            if wanted:
-                self.notes.append(f"Add these requirements to setup.py: {', '.join(wanted)}.")
+            self._ask_for(wanted, "the dependencies in [project] of pyproject.toml")
         elif more := lacking(path.read_text("utf-8"), wanted):
             with path.open(encoding="utf-8", newline="") as file:
                 changed = with_requirements(file.read(), more)
             if changed is None:
-                self.notes.append(f"Add these requirements to pyproject.toml: {', '.join(more)}.")
+                self._ask_for(more, "pyproject.toml")
             else:
                 self.files["pyproject.toml"] = changed.encode()
+
+    def _old_requirements(self, wanted: Sequence[str]) -> None:
+        """State them in ``setup.py``, or in ``setup.cfg`` where the others stand there."""
+        module = self.subject.path
+        texts = {name: _bytes(module / name) for name in (stated.SETUP_PY, stated.SETUP_CFG)}
+        more = not_among(stated.old_requirements(*texts.values()) or [], wanted)
+        if not more:
+            return
+        configured = bool(stated.config_requirements(texts[stated.SETUP_CFG])) or not texts[stated.SETUP_PY]
+        name = stated.SETUP_CFG if configured else stated.SETUP_PY
+        changed = (with_configured_requires if configured else with_install_requires)(texts[name], more)
+        if changed is None:
+            self._ask_for(more, f"install_requires in {name}, whose shape is not understood")
+        else:
+            self.files[name] = changed
+
+    def _ask_for(self, wanted: Sequence[str], where: str) -> None:
+        if wanted:
+            lines = "\n".join(f'    "{one}",' for one in wanted)
+            self.notes.append(f"Add these requirements to {where}:\n{lines}")
 
     def _fragments(self) -> None:
         """Make the fragments that are missing."""
@@ -207,11 +229,11 @@ class _Gathered:
         source = self.subject.layout.source.relative_to(self.subject.path).as_posix()
         folder = PurePosixPath("/workspace", settings.PROJECTS.as_posix(), name)
         text = text.replace(f'"{folder}/src:'.encode(), f'"{folder / source}:'.encode())
-        stated = "pyproject.toml" in self.files or table(pyproject(self.subject.path), "project")
-        if not stated:
-            text = text.replace(f"{name}/pyproject.toml".encode(), f"{name}/setup.py".encode())
+        if stated.is_old(self.subject.path):
+            file = next(one for one in (stated.SETUP_PY, stated.SETUP_CFG) if (self.subject.path / one).is_file())
+            text = text.replace(f"{name}/pyproject.toml".encode(), f"{name}/{file}".encode())
             text = text.replace(b"$(printf -- '-r %s ' /opt/dagster/modules/*/pyproject.toml)",
-                                f"-r /opt/dagster/modules/{name}/setup.py".encode())  # fmt: skip
+                                f"-r /opt/dagster/modules/{name}/{file}".encode())  # fmt: skip
         return text
 
     def _variables(self) -> None:
@@ -241,6 +263,10 @@ class _Gathered:
             self.files[".gitignore"] = self.template[".gitignore"].content
         elif not _ignores_env(text := ignored.read_bytes()):
             self.files[".gitignore"] = text + (b"" if text.endswith(b"\n") or not text else b"\n") + _SECRETS_IGNORED
+
+
+def _bytes(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
 
 
 def _ignores_env(text: bytes) -> bool:

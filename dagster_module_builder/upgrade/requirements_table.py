@@ -21,8 +21,13 @@ _LIST = re.compile(r"^dependencies[ \t]*=[ \t]*\[", re.MULTILINE)
 
 def lacking(text: str, wanted: Sequence[str]) -> list[str]:
     """Return those of the requirements that a ``pyproject.toml`` does not state."""
-    stated = {_name(str(one)) for one in table(_parsed(text), "project").get("dependencies") or []}
-    return [one for one in wanted if _name(one) not in stated]
+    return not_among(table(_parsed(text), "project").get("dependencies") or [], wanted)
+
+
+def not_among(stated: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return those of the requirements whose names are not among the stated ones."""
+    names = {_name(str(one)) for one in stated}
+    return [one for one in wanted if _name(one) not in names]
 
 
 def _name(requirement: str) -> str:
@@ -50,14 +55,14 @@ def with_requirements(text: str, wanted: Sequence[str]) -> str | None:
     for closing in re.finditer(r"\]", text[opening.end() :]):
         end = opening.end() + closing.start()
         for comma in ("", ","):
-            changed = text[: opening.end()] + _longer(text[opening.end() : end], wanted, comma) + text[end:]
+            changed = text[: opening.end()] + longer(text[opening.end() : end], wanted, comma) + text[end:]
             # What is found by its look is believed only when the parser sees the very same.
             if _is_only_added(before, _parsed(changed), wanted):
                 return changed
     return None
 
 
-def _longer(inside: str, wanted: Sequence[str], comma: str) -> str:
+def longer(inside: str, wanted: Sequence[str], comma: str) -> str:
     """Write a list's inside with more items, the last one before them followed by ``comma``."""
     ends = "\r\n" if "\r\n" in inside else "\n"
     body = inside.rstrip()

@@ -113,6 +113,46 @@ defs = Definitions(
     "orders_tests/test_assets.py": "from orders.assets import numbers\n\n\ndef test_numbers():\n    assert numbers()\n",
 }
 
+#: As ``dagster project scaffold`` wrote it up to Dagster 1.7, with one asset.
+OLD_SCAFFOLD = {
+    "setup.py": """\
+from setuptools import find_packages, setup
+
+setup(
+    name="orders",
+    packages=find_packages(exclude=["orders_tests"]),
+    install_requires=[
+        "dagster",
+        "dagster-cloud"
+    ],
+    extras_require={"dev": ["dagster-webserver", "pytest"]},
+)
+""",
+    "setup.cfg": "[metadata]\nname = orders\n",
+    "pyproject.toml": """\
+[build-system]
+requires = ["setuptools"]
+build-backend = "setuptools.build_meta"
+
+[tool.dagster]
+module_name = "orders\"""",
+    "README.md": "# orders\n",
+    "orders/__init__.py": """\
+from dagster import Definitions, load_assets_from_modules
+
+from . import assets
+
+all_assets = load_assets_from_modules([assets])
+
+defs = Definitions(
+    assets=all_assets,
+)
+""",
+    "orders/assets.py": SCAFFOLD["orders/assets.py"],
+    "orders_tests/__init__.py": "",
+    "orders_tests/test_assets.py": SCAFFOLD["orders_tests/test_assets.py"],
+}
+
 #: What somebody wrote on one afternoon.
 SINGLE_FILE = {
     "definitions.py": """\
@@ -130,7 +170,12 @@ defs = dg.Definitions(assets=[numbers])
 """,
 }
 
-OTHERS = {"create-dagster": CREATE_DAGSTER, "scaffold": SCAFFOLD, "single file": SINGLE_FILE}
+OTHERS = {
+    "create-dagster": CREATE_DAGSTER,
+    "scaffold": SCAFFOLD,
+    "older scaffold": OLD_SCAFFOLD,
+    "single file": SINGLE_FILE,
+}
 
 
 def write(folder: Path, files: dict[str, str]) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -32,13 +33,24 @@ def test_without_a_terminal_the_marks_are_words(terminal: Terminal) -> None:
 
 
 def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
+    flags = ["--deployment=production", "--client=A", "--hosts=a.example.org", "--user=a", "--base-path=/srv/a"]
+    terminal.done("configure-deployment", "sales-report", *flags, "--strategy=rsync", "--no-input")
     ours, theirs = pty.openpty()
     environment = {**terminal.environment, "PYTHONIOENCODING": "utf-8", "TERM": "xterm"}
     subprocess.run([PROGRAM, "audit", "sales-report"], env=environment, stdout=theirs, check=True)
     os.close(theirs)
-    said = os.read(ours, 65536).decode()
+    said = os.read(ours, 65536).decode().splitlines()
+    assert said[:2] == ["Audit Results for: sales-report", "====================================="]
     assert "✅ PASS: Has resources.py" in said
-    assert "⚠️  WARN: No deployment configured yet" in said
+    assert "⚠️  WARN: Only 1 deployment configured (consider staging)" in said
+    assert [line for line in said if line.startswith("❌ FAIL: ")] == []
+    end = said.index("Recommendations:")
+    assert said[end - 1] == ""
+    assert "- Add deployment config for staging environment" in said[end + 1 : -3]
+    assert all(line.startswith("- ") for line in said[end + 1 : -3])
+    assert said[-3] == ""
+    assert re.fullmatch(r"Overall Status: GOOD \(\d+/\d+ checks passed\)", said[-2])
+    assert said[-1] == "To fix issues, run: dagster-module-builder upgrade sales-report"
 
 
 def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:

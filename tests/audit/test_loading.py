@@ -76,6 +76,16 @@ def test_what_the_real_tools_make_passes_everything_after_its_upgrade(
     assert {"loads", "io-manager-loaded"} <= {one.check for one in found.results if one.status == "PASS"}
 
 
+@pytest.mark.parametrize("kind", ["scaffold", "older scaffold"])
+def test_requirements_that_do_not_fit_the_workspace_are_found(root: Path, python: Path, kind: str) -> None:
+    project = write(root / "projects/orders", OTHERS[kind])
+    file = project / ("pyproject.toml" if kind == "scaffold" else "setup.py")
+    file.write_text(file.read_text().replace('"dagster",', '"dagster<1.5",'))
+    found = loaded(root, project, python, ("requirements",))
+    assert found.failed
+    assert "dagster<1.5" in found.results[0].problems[0].message
+
+
 def test_what_does_not_load_says_why(root: Path, module: Path, python: Path) -> None:
     (module / "src/sales_report_dagster/checks.py").write_text("import nothing_of_that_name\n")
     found = loaded(root, module, python)

@@ -1,17 +1,20 @@
-"""An upgrade that is killed at any change of the disk: afterwards the module is all old or all new."""
+"""An upgrade that is killed, or fails, at any change of the disk: afterwards the module is all old or all new."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import run, unfinished
 from dagster_module_builder.upgrade.rendering import Rendering
@@ -22,8 +25,27 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil
 MANY = 400
 
 
-def killed_at(number: int, act: Callable[[], object]) -> bool:
-    """Carry something out in a process of its own, killed before its N-th change of the disk; tell whether it was."""
+#: Killed at each change, and at every second one the disk is full, or broken, in turn.
+AT_EACH: tuple[tuple[int | None, ...], ...] = ((None,), (errno.ENOSPC, None), (None,), (errno.EIO, None))
+#: How a process ends that was refused by this program, or met an error that nobody expected.
+REFUSED, CRASHED = 10, 11
+#: What the module has to be afterwards, by how the process ended: as before, as after, or either.
+WHOLE: dict[int, Callable[..., tuple[object, ...]]] = {
+    0: lambda _, after: (after,),
+    REFUSED: lambda before, _: (before,),
+    -signal.SIGKILL: lambda before, after: (before, after),
+    CRASHED: lambda *_: (),
+}
+
+
+def injured_at(number: int, act: Callable[[], object], error: int | None) -> int:
+    """Carry something out in a process of its own, and return how it ended.
+
+    Args:
+        number: The change of the disk that it is killed before.
+        act: What is carried out.
+        error: The number of an error that this change ends with instead.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         process = os.fork()
@@ -35,15 +57,26 @@ def killed_at(number: int, act: Callable[[], object]) -> bool:
             writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
             if event in CHANGES or writes:
                 seen += 1
-                if seen == number:
+                if seen == number and error is None:
                     os.kill(os.getpid(), signal.SIGKILL)
+                # The folder's own entries are hit one by one.
+                if seen == number and error and event != "shutil.rmtree":
+                    raise OSError(error, os.strerror(error), str(arguments[0]))
 
         sys.addaudithook(count)
+        os._exit(ended(act))
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def ended(act: Callable[[], object]) -> int:
+    try:
         act()
-        os._exit(0)
-    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-    assert status in {0, -signal.SIGKILL}
-    return status != 0
+    except BuilderError:
+        return REFUSED
+    except BaseException:  # noqa: BLE001 - whatever it was, the test shows it
+        traceback.print_exc()
+        return CRASHED
+    return 0
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -62,15 +95,16 @@ def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
     assert after != before
     states = set()
     for number in range(1, MANY):
-        shutil.rmtree(root)
-        shutil.copytree(spare, root, symlinks=True)
-        killed = killed_at(number, act)
-        with locked(root):
-            pass
-        found = contents(root)
-        assert found in (before, after), f"at the change number {number}"
-        states.add(found == after)
-        if not killed:
+        for error in AT_EACH[number % 4]:
+            shutil.rmtree(root)
+            shutil.copytree(spare, root, symlinks=True)
+            status = injured_at(number, act, error)
+            with locked(root):
+                pass
+            found = contents(root)
+            assert found in WHOLE[status](before, after), f"{status} at the change number {number}"
+            states.add(found == after)
+        if status == 0:
             break
     assert states == {True, False}
     return number

@@ -48,11 +48,18 @@ def test_a_module_of_an_earlier_state_is_brought_up_to_date(root: Path, tmp_path
     assets = made / "src/stock_dagster/assets.py"
     assets.write_bytes(assets.read_bytes().replace(b"\n", b"\r\n") + b"# mine\r\n")
     (made / "TROUBLESHOOTING.md").unlink(missing_ok=True)
+    (made / "größe.md").write_text("added\n")
+    (made / "deploy/README.md").rename(made / "deploy/NOTES.md")
+    (made / "src/stock_dagster/definitions.py").chmod(0o755)
     outcome = upgrade(root, "stock", from_template=old)
     assert outcome.changes
     assert "\nMine: größe 日本.\n" in (made / "README.md").read_text()
     assert assets.read_bytes().endswith(b"# mine\r\n")
     assert not (made / "TROUBLESHOOTING.md").exists()
+    assert (made / "größe.md").read_text() == "added\n"
+    assert not (made / "deploy/README.md").exists()
+    assert (made / "deploy/NOTES.md").is_file()
+    assert (made / "src/stock_dagster/definitions.py").stat().st_mode & 0o777 == 0o755
     if not outcome.conflicts:
         assert (made / FILE).is_file()
         assert not upgrade(root, "stock").changes

@@ -9,10 +9,17 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.run import audit
+from dagster_module_builder.checks import requirements
+from dagster_module_builder.dagster_check import Conflict, resolve_together
+from dagster_module_builder.integrate import add
 from dagster_module_builder.layout import code_files
+from dagster_module_builder.stated import old_requirements_of
+from dagster_module_builder.upgrade.pieces import STORAGE_REQUIREMENTS
 from dagster_module_builder.upgrade.requirements_table import with_requirements
 from dagster_module_builder.upgrade.run import upgrade
-from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write
+from dagster_module_builder.upgrade.setup_files import with_configured_requires, with_install_requires
+from tests import needs
+from tests.audit.projects import OLD_SCAFFOLD, OTHERS, SCAFFOLD, SINGLE_FILE, write
 from tests.upgrade.conftest import files_of
 
 if sys.version_info >= (3, 11):
@@ -34,7 +41,7 @@ def test_a_project_of_another_tool_passes_the_audit_after_its_upgrade(root: Path
     assert [one.check for one in found.results if one.status == "FAIL"] == []
     after = files_of(project)
     changed = {name for name in before if before[name] != after[name]}
-    assert changed <= {"pyproject.toml", "orders/definitions.py", "definitions.py"}
+    assert changed <= {"pyproject.toml", "setup.py", "orders/definitions.py", "orders/__init__.py", "definitions.py"}
     for path in code_files(project):
         compile(path.read_bytes(), path, "exec")
 
@@ -86,6 +93,76 @@ def test_secrets_that_are_there_move_to_the_fragment_and_out_of_git(root: Path) 
     assert fragment.stat().st_mode & 0o777 == 0o600
     subprocess.run(["git", "init", "-q"], cwd=project, check=True)
     subprocess.run(["git", "check-ignore", "-q", "workspace/local/.env"], cwd=project, check=True)
+
+
+def test_an_older_project_states_its_requirements_where_the_others_stand(root: Path) -> None:
+    project = write(root / "projects/orders", OLD_SCAFFOLD)
+    upgrade(root, "orders")
+    before, after = OLD_SCAFFOLD["setup.py"], (project / "setup.py").read_text()
+    added = [f'        "{one}",\n' for one in STORAGE_REQUIREMENTS]
+    assert after == before.replace('"dagster-cloud"\n', '"dagster-cloud",\n' + "".join(added))
+    assert old_requirements_of(project) == ["dagster", "dagster-cloud", *STORAGE_REQUIREMENTS]
+    assert (project / "setup.cfg").read_text() == OLD_SCAFFOLD["setup.cfg"]
+    assert not upgrade(root, "orders", allow_dirty=True).changes
+
+
+def test_an_older_project_goes_into_the_workspace_with_its_requirements(root: Path) -> None:
+    needs.registry()
+    project = write(root / "projects/orders", OLD_SCAFFOLD)
+    upgrade(root, "orders")
+    add(root, "orders", checks=(requirements,))
+    assert "'pandas>=2.2' 'pyarrow>=18'" in (root / "services/dagster/Dockerfile").read_text()
+    (project / "setup.py").write_text((project / "setup.py").read_text().replace('"dagster"', '"dagster<1.5"'))
+    found = resolve_together(root, [project])
+    assert isinstance(found, Conflict)
+    assert found.modules == ("orders",)
+
+
+SETUPS = {
+    "setup(name='x', install_requires=[])\n": "setup(name='x', install_requires=[\"pandas>=2.2\"])\n",
+    "setup(install_requires=['a[x]>=1',],)\n": "setup(install_requires=['a[x]>=1', \"pandas>=2.2\"],)\n",
+    "setup(install_requires=('a', 'b'))\n": "setup(install_requires=('a', 'b', \"pandas>=2.2\"))\n",
+    "setup(\n    name='ä',\n)\n": "setup(\n    name='ä',\n    install_requires=[\"pandas>=2.2\"],\n)\n",
+    "setup(\r\n  name='x'\r\n)\r\n": "setup(\r\n  name='x',\r\n  install_requires=[\"pandas>=2.2\"]\r\n)\r\n",
+    "setuptools.setup(name='x')": "setuptools.setup(name='x', install_requires=[\"pandas>=2.2\"])",
+    "setup(install_requires=['ä', # ]\n  'b'\n])": "setup(install_requires=['ä', # ]\n  'b',\n  \"pandas>=2.2\",\n])",
+    "setup(install_requires=LIST)\n": None,
+    "setup(install_requires=LIST + ['a'])\n": None,
+    "setup(install_requires=open('requirements.txt').readlines())\n": None,
+    "setup(**OPTIONS)\n": None,
+    "setup()\n": None,
+    "setup(name='x')\nsetup(name='y')\n": None,
+    "setup(name='x'\n": None,
+}
+
+
+@pytest.mark.parametrize("text", SETUPS)
+def test_a_plain_setup_is_given_more_requirements_and_another_is_left(text: str) -> None:
+    found = with_install_requires(text.encode(), ["pandas>=2.2"])
+    assert (found and found.decode()) == SETUPS[text]
+
+
+CONFIGURED = {
+    "[options]\ninstall_requires =\n  a\n  b[x]>=1\n": "[options]\ninstall_requires =\n  a\n  b[x]>=1\n  pandas>=2.2\n",
+    "[options]\r\ninstall_requires=\r\n\ta": "[options]\r\ninstall_requires=\r\n\ta\r\n\tpandas>=2.2",
+    "[options]\ninstall_requires = a\n": None,
+    "[options]\ninstall_requires = file: requirements.txt\n": None,
+    "[other]\ninstall_requires =\n    a\n": None,
+}
+
+
+@pytest.mark.parametrize("text", CONFIGURED)
+def test_a_plain_setup_cfg_is_given_more_requirements_and_another_is_left(text: str) -> None:
+    found = with_configured_requires(text.encode(), ["pandas>=2.2"])
+    assert (found and found.decode()) == CONFIGURED[text]
+
+
+def test_a_setup_that_is_not_understood_is_said_with_the_lines_to_add(root: Path) -> None:
+    text = "from setuptools import setup\n\nLIST = ['dagster']\nsetup(install_requires=LIST)\n"
+    project = write(root / "projects/orders", {**OLD_SCAFFOLD, "setup.py": text})
+    notes = "\n".join(upgrade(root, "orders").notes)
+    assert 'install_requires in setup.py, whose shape is not understood:\n    "fsspec' in notes
+    assert (project / "setup.py").read_text() == text
 
 
 LISTS = [

@@ -1,0 +1,64 @@
+"""The skill's command lines that speak to hosts, carried out on one, as it is told to: look first, then deploy."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.cli.test_skill import REMOTE, SKILL, commands, mentioned
+from tests.deploy.conftest import Site
+from tests.deploy.modules import set_value
+from tests.deploy.test_commands import run
+
+
+def named_staging(site: Site) -> None:
+    """Let the site's deployment have the name that the skill's examples use."""
+    folder = (site.module / "deploy/yoda").rename(site.module / "deploy/staging")
+    text = (folder / "deployment.yaml").read_text()
+    (folder / "deployment.yaml").write_text(text.replace("deployment: yoda", "deployment: staging"))
+
+
+def git(module: Path, *arguments: object) -> None:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *identity, *map(str, arguments)], cwd=module, check=True, capture_output=True)
+
+
+def published(module: Path, remote: Path) -> None:
+    """Commit a module but for its secrets, and push it."""
+    (module / ".gitignore").write_text(".env\n.env.deploy\n")
+    for command in (
+        ("init", "-q", "--bare", remote),
+        ("init", "-q"),
+        ("remote", "add", "origin", remote),
+        ("add", "."),
+        ("commit", "-qm", "first"),
+        ("push", "-qu", "origin", "HEAD"),
+    ):
+        git(module, *command)
+
+
+def test_the_commands_that_speak_to_hosts_work_one_after_the_other(quick: Site, tmp_path: Path) -> None:
+    text = SKILL.read_text()
+    named_staging(quick)
+    published(quick.module, tmp_path / "remote.git")
+    # A module's very first deployment waits a minute for the daemon.
+    assert run(quick.root, "deploy", "staging", "--no-settle").returncode == 0
+    first = quick.running()
+    set_value(quick.module, 2)
+    git(quick.module, "commit", "-qam", "second")
+    git(quick.module, "push", "-q")
+    lines = [line for line in commands(text) if line[0] in REMOTE]
+    assert {line[0] for line in lines} == REMOTE
+    said = mentioned(text)
+    for line in [*lines, *(line for line in said if line == ["deploy", "staging"]), ["deploy.rollback", "staging"]]:
+        assert line in lines + said
+        if line[0] == "deploy.rollback":
+            assert quick.running() == quick.current() != first
+        done = run(quick.root, *line)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert quick.running() == first
+    # A key is shown, and pinned only by a person who compared it.
+    (quick.module / "deploy/staging/known_hosts").write_text("")
+    assert ["deploy.trust", "staging"] in said
+    shown = run(quick.root, "deploy.trust", "staging")
+    assert (shown.returncode, "SHA256:" in shown.stderr) == (1, True)
