@@ -50,13 +50,27 @@ def logged_in(image: str) -> Iterator[Mapping[str, str]]:
     if not chosen:
         yield {}
         return
-    # Docker writes what it was told into its configuration: into one that is gone afterwards.
-    memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        environ = {"DOCKER_CONFIG": folder}
+    with _configuration() as environ:
         command = ["login", "--username", chosen["user"], "--password-stdin", chosen["registry"]]
         docker(command, given=chosen["password"].encode(), environ=environ)
         yield environ
+
+
+@contextlib.contextmanager
+def _configuration() -> Iterator[Mapping[str, str]]:
+    """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
+    theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
+    with tempfile.TemporaryDirectory(prefix="dmb-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        # It ends with our end of its input, so that the folder goes too when this process is killed.
+        command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+            # The engine that is spoken to stays the same one.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                current = json.loads((theirs / "config.json").read_text("utf-8"))["currentContext"]
+                Path(folder, "config.json").write_text(json.dumps({"currentContext": current}), "utf-8")
+                Path(folder, "contexts").symlink_to(theirs / "contexts")
+            yield {"DOCKER_CONFIG": folder}
 
 
 def docker(

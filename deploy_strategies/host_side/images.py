@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import shutil
 import subprocess
 import tempfile
 
 from .client import tail
 from .errors import RefusedError
-from .files import read_json
+from .files import read_json, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from .host import Host
@@ -70,21 +72,33 @@ def fetch(
         return {"pulled": False}
     if "@" not in image:
         raise RefusedError("docker", f"The image {image} is gone from the host: deploy its commit again.")
-    folder = tempfile.mkdtemp(prefix="dmb-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) if user else None
-    environ = {**os.environ, **({"DOCKER_CONFIG": folder} if folder else {})}
-    try:
+    own: contextlib.AbstractContextManager[dict[str, str]] = configuration() if user else contextlib.nullcontext({})
+    with own as chosen:
+        environ = {**os.environ, **chosen}
         if user:
             command = ["docker", "login", "--username", user, "--password-stdin", registry]
             code, said = host.client.run(command, (password or "").encode(), 120, env=environ)
             if code:
                 raise RefusedError("docker", f"{registry} does not let {user!r} in from the host: {last_line(said)}")
         code, said = host.client.run(["docker", "pull", "--quiet", image], None, FETCHING, env=environ)
-    finally:
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
     if code:
         raise RefusedError("docker", refusal(image, said))
     return {"pulled": True}
+
+
+@contextlib.contextmanager
+def configuration() -> Iterator[dict[str, str]]:
+    """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
+    theirs = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    with tempfile.TemporaryDirectory(prefix="dmb-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+        # It ends with our end of its input, so that the folder goes too when this process is killed.
+        command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+            # The engine that is spoken to stays the same one.
+            if current := read_json(os.path.join(theirs, "config.json"), {}).get("currentContext"):
+                write(os.path.join(folder, "config.json"), json.dumps({"currentContext": current}).encode(), 0o600)
+                os.symlink(os.path.join(theirs, "contexts"), os.path.join(folder, "contexts"))
+            yield {"DOCKER_CONFIG": folder}
 
 
 def refusal(image: str, said: str) -> str:

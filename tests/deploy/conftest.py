@@ -17,9 +17,11 @@ from dagster_module_builder.deployment import find
 from tests import needs
 from tests.deploy import dagster_host, sshd
 from tests.deploy.dagster_host import DagsterHost
+from tests.deploy.host_engine import HostEngine, host_engine
 from tests.deploy.modules import make_deployment, make_module, simplify
 from tests.deploy.quick_dagster import QuickDagster
 from tests.deploy.sshd import SshHost
+from tests.e2e.engine import Engine
 
 
 @dataclass
@@ -58,6 +60,13 @@ class Site:
 @pytest.fixture(scope="session")
 def dagster_python() -> str:
     return dagster_host.python()
+
+
+@pytest.fixture(scope="session")
+def engine_of_host(engine: Engine) -> Iterator[HostEngine]:
+    """Give a host an engine of its own: whatever is built here has to travel, and other runs of tests are elsewhere."""
+    with host_engine(engine) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

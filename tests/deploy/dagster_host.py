@@ -76,6 +76,16 @@ def python() -> str:
     return str(folder / "bin/python")
 
 
+def lock_dagster(module: Path) -> None:
+    """Have a module bring the Dagster that the tests know, in an image that one build makes for all of them."""
+    lock = CONSTRAINTS.read_text()
+    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
+    (module / "constraints.txt").write_text(lock)
+    (module / "pyproject.toml").write_text(
+        f'[project]\nname = "it"\nversion = "0.1.0"\ndependencies = ["dagster=={version}"]\n'
+    )
+
+
 @dataclass
 class DagsterHost:
     """A Dagster in the folder ``base``."""
@@ -87,6 +97,7 @@ class DagsterHost:
     settings: str = SETTINGS
     #: Seconds after which its daemon reads the workspace anew.
     daemon_reads: float = 60.0
+    umask: int = -1
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -129,7 +140,7 @@ class DagsterHost:
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*inside, python(), *arguments], cwd=self.base, env=environ, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=self.umask,
             )  # fmt: skip
         self.processes.append(process)
 
@@ -158,6 +169,25 @@ class DagsterHost:
             | ({"error": one["locationOrLoadError"]["message"]} if one["locationOrLoadError"] else {})
             for one in found
         }
+
+    def launch(self, location: str, job: str) -> str:
+        """Launch a run and return its identity."""
+        mutation = """mutation($given: ExecutionParams!) { launchPipelineExecution(executionParams: $given) {
+            __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+        selector = {"repositoryLocationName": location, "repositoryName": "__repository__", "pipelineName": job}
+        given = {"selector": selector, "mode": "default"}
+        found = self.ask(mutation, {"given": given})["launchPipelineExecution"]
+        assert found["__typename"] == "LaunchRunSuccess", found
+        return str(found["run"]["runId"])
+
+    def await_run(self, run: str, status: str, limit: float = 60) -> None:
+        """Wait until a run has a status."""
+        query = """query($run: ID!) { runOrError(runId: $run) { ... on Run { status
+            eventConnection { events { ... on MessageEvent { message } } } } } }"""
+        until = time.monotonic() + limit
+        while (found := self.ask(query, {"run": run})["runOrError"])["status"] != status:
+            assert time.monotonic() < until, found
+            time.sleep(0.2)
 
     def reset(self) -> None:
         """Let it know no location."""

@@ -68,7 +68,8 @@ class QuickDagster:
     def reload(self) -> None:
         self.reloads += 1
         entries = yaml.safe_load((self.base / "workspace.yaml").read_text())["load_from"] or []
-        self.known = {one["python_package"]["location_name"]: _loaded(one["python_package"]) for one in entries}
+        targets = [next(iter(one.values())) for one in entries]
+        self.known = {target["location_name"]: _loaded(target) for target in targets}
 
     def answer(self, query: str) -> dict[str, Any]:
         self.on_request(query)
@@ -102,7 +103,9 @@ class QuickDagster:
         return Handler
 
 
-def _loaded(target: dict[str, str]) -> dict[str, Any]:
+def _loaded(target: dict[str, Any]) -> dict[str, Any]:
+    if "port" in target:
+        return dict(target["additional_metadata"])
     folder = Path(target["working_directory"])
     package = folder / target["package_name"].replace(".", "/")
     state: dict[str, Any] = {"working_directory": str(folder)}
@@ -116,7 +119,7 @@ def _loaded(target: dict[str, str]) -> dict[str, Any]:
 def _entry(name: str, state: dict[str, Any]) -> dict[str, Any]:
     error = state.get("error")
     result = {"__typename": "PythonError", "message": error} if error else {"__typename": "RepositoryLocation"}
-    metadata = [{"key": "working_directory", "value": state["working_directory"]}]
+    metadata = [{"key": key, "value": value} for key, value in state.items() if key != "error"]
     return {"name": name, "loadStatus": "LOADED", "displayMetadata": metadata, "locationOrLoadError": result}
 
 

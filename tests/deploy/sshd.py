@@ -54,7 +54,8 @@ class SshHost:
 
     def configure(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        make_key(self.folder / "host_key")
+        if not (self.folder / "host_key").exists():
+            make_key(self.folder / "host_key")
         (self.folder / "authorized_keys").write_text(Path(f"{self.client_key}.pub").read_text())
         settings = {
             "ListenAddress": f"{self.address}:{self.port}",
@@ -89,6 +90,13 @@ class SshHost:
                 return self
             time.sleep(0.02)
         raise AssertionError((self.folder / "sshd.log").read_text())
+
+    def restart(self) -> None:
+        """Start again with other variables for its sessions."""
+        self.stop()
+        (self.folder / "sshd_config").unlink()
+        (self.folder / "sshd.log").unlink()
+        self.start()
 
     def connections(self) -> int:
         """Return how many connections were accepted so far."""

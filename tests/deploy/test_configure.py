@@ -39,7 +39,7 @@ def module(tmp_path: Path) -> Path:
     return module
 
 
-@pytest.mark.parametrize("strategy", ["rsync", "git"])
+@pytest.mark.parametrize("strategy", ["rsync", "git", "docker"])
 def test_files_are_complete_and_valid(tmp_path: Path, module: Path, strategy: str) -> None:
     made = configure(tmp_path, module, strategy, ANSWERS)
     names = {path.name for path in made.folder.iterdir()}
@@ -136,7 +136,7 @@ def test_jinja_in_an_answer_stays_text(tmp_path: Path, module: Path) -> None:
 def test_template_works_by_hand(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(f"replay_dir: {tmp_path / 'replay'}\ncookiecutters_dir: {tmp_path / 'cookiecutters'}\n")
-    for strategy in ("git", "rsync"):
+    for strategy in ("git", "rsync", "docker"):
         made = Path(
             cookiecutter(
                 str(strategy_folder(strategy)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import change_settings, roll_back
 from tests import needs
 from tests.deploy import sshd
-from tests.deploy.dagster_host import CONSTRAINTS, DagsterHost
+from tests.deploy.dagster_host import DagsterHost, lock_dagster
+from tests.deploy.host_engine import HostEngine, environ_of
 from tests.deploy.modules import make_module, set_value
 from tests.deploy.registry import registry
 from tests.deploy.sshd import SshHost
@@ -32,6 +34,16 @@ from tests.e2e.engine import Engine
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 OPTIONS = Options(allow_dirty=True, settle=False)
 MODULE = "sales-report"
+#: What an asset does that begins in one release and ends when another one serves.
+WAITING = """\
+import pathlib, time
+    storage = pathlib.Path("/tmp/dagster_storage")
+    (storage / "begun").touch()
+    while not (storage / "go").exists():
+        time.sleep(0.1)
+    from .value import VALUE
+    (storage / "value").write_text(str(VALUE))
+    return VALUE"""
 
 
 @dataclass
@@ -41,6 +53,7 @@ class Place:
     host: SshHost
     dagster: DagsterHost
     engine: Engine
+    there_runs: HostEngine
     registry: str
 
     @property
@@ -60,11 +73,6 @@ class Place:
         assert "error" not in found, found
         return Path(found["release"]).name
 
-    def containers(self) -> set[str]:
-        """Return the names of the code servers that run."""
-        shown = self.engine.docker("ps", "--format", "{{.Names}}").split()
-        return {name for name in shown if name.startswith(f"{MODULE}-2")}
-
     def change(self, **changes: object) -> None:
         path = self.module / "deploy/yoda/deployment.yaml"
         data = yaml.safe_load(path.read_text())
@@ -75,19 +83,21 @@ class Place:
 @pytest.fixture(scope="module")
 def yard(
     tmp_path_factory: pytest.TempPathFactory,
-    engine: Engine,  # noqa: F811
+    engine_of_host: HostEngine,
     dagster_python: str,
 ) -> Iterator[tuple[SshHost, DagsterHost, str]]:
     folder = tmp_path_factory.mktemp("docker")
     needs.programs("docker", "docker-registry")
-    environ = {key: engine.environ[key] for key in ("DOCKER_HOST", "DOCKER_CONFIG") if key in engine.environ}
-    environ["PATH"] = f"{needs.program('docker').parent}:/usr/local/bin:/usr/bin:/bin"
+    environ = environ_of(engine_of_host)
     with registry(folder / "registry") as address, sshd.hosts(folder / "hosts", environ=environ) as (host,):
-        dagster = DagsterHost(host.base)
+        # Dagster is root here, which containers never are; both write to its storage.
+        dagster = DagsterHost(host.base, umask=0)
         # Two first looks at a fresh store at once would collide.
         dagster.home.mkdir(parents=True)
         migrate = [dagster_python, "-m", "dagster", "instance", "migrate"]
-        subprocess.run(migrate, check=True, capture_output=True, env={**os.environ, "DAGSTER_HOME": str(dagster.home)})
+        environ = {**os.environ, "DAGSTER_HOME": str(dagster.home)}
+        subprocess.run(migrate, check=True, capture_output=True, env=environ, umask=0)
+        os.chown(dagster.home, 1000, 1000)
         try:
             dagster.start(daemon=False)
             yield host, dagster, address
@@ -100,6 +110,7 @@ def place(
     tmp_path: Path,
     yard: tuple[SshHost, DagsterHost, str],
     engine: Engine,  # noqa: F811
+    engine_of_host: HostEngine,
     image_names: dict[str, str],  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Place]:
@@ -110,26 +121,21 @@ def place(
     monkeypatch.setattr(host_run, "RETIRE_AFTER", 0.5)
     root = tmp_path / "workspace"
     module = make_module(root)
-    lock = CONSTRAINTS.read_text()
-    (version,) = [line.split("==")[1].split()[0] for line in lock.splitlines() if line.startswith("dagster==")]
-    pyproject = module / "pyproject.toml"
-    pyproject.write_text(pyproject.read_text().replace("[]", f'["dagster=={version}"]'))
-    (module / "constraints.txt").write_text(lock)
+    lock_dagster(module)
     answers = {
         "deployment": "yoda", "client": "Yoda", "hosts": f"{host.address}:{host.port}", "base_path": "~/srv",
         "identity_file": str(host.client_key), "user": sshd.user(), "dagster_url": dagster.url,
         "registry": address, "python_image": image_names["PYTHON_IMAGE"], "storage": str(tmp_path / "storage"),
+        "dagster_home": str(dagster.home), "image": f"sales-report-{dagster.port}",
     }  # fmt: skip
     made = configure(root, module, "docker", answers)
     (made.folder / "known_hosts").write_text(host.known_hosts_line)
     env = made.folder / ".env.deploy"
     env.write_text(env.read_text().replace("TOKEN=''", "TOKEN='s3cret'"))
     (host.base / "modules").mkdir(parents=True)
-    found = Place(root, module, host, dagster, engine, address)
-    yield found
-    for name in found.engine.docker("ps", "--all", "--format", "{{.Names}}").split():
-        if name.startswith(f"{MODULE}-2"):
-            engine.docker("rm", "--force", name)
+    yield Place(root, module, host, dagster, engine, engine_of_host, address)
+    if left := engine_of_host.docker("ps", "--all", "--quiet").split():
+        engine_of_host.docker("rm", "--force", *left)
     host.empty()
     dagster.reset()
 
@@ -139,7 +145,7 @@ def test_deploy_rollback_settings_remove(place: Place) -> None:
     first = place.deploy()
     assert place.running() == first
     assert "@sha256:" in place.metadata()["image"]
-    (old,) = place.containers()
+    (old,) = place.there_runs.containers()
     set_value(place.module, 2)
     second = place.deploy()
     assert place.running() == second != first
@@ -152,13 +158,13 @@ def test_deploy_rollback_settings_remove(place: Place) -> None:
     env.write_text(env.read_text().replace("s3cret", "another"))
     change_settings(find(place.root, "yoda"))
     name = place.metadata()["server"]
-    inside = place.engine.docker("exec", name, "printenv", "SALES_REPORT_TOKEN", "DAGSTER_CURRENT_IMAGE")
+    inside = place.there_runs.docker("exec", name, "printenv", "SALES_REPORT_TOKEN", "DAGSTER_CURRENT_IMAGE")
     assert inside.splitlines()[0] == "another"
-    assert place.engine.docker("exec", name, "id", "-u").strip() != "0"
+    assert place.there_runs.docker("exec", name, "id", "-u").strip() != "0"
     remove(find(place.root, "yoda"))
     assert (place.host.base / "workspace.yaml").read_bytes() == before
     assert not place.there.exists()
-    assert place.containers() == set()
+    assert place.there_runs.containers() == set()
 
 
 def test_what_does_not_start_or_load_leaves_the_old_one(place: Place) -> None:
@@ -175,7 +181,7 @@ def test_what_does_not_start_or_load_leaves_the_old_one(place: Place) -> None:
     with pytest.raises(BuilderError, match="does not start"):
         place.deploy()
     assert place.running() == first
-    assert place.containers() == {server}
+    assert place.there_runs.containers() == {server}
     (found,) = status(find(place.root, "yoda"))
     assert found["lock"] is None
     assert found["modules"][0]["servers"] == [server]
@@ -191,7 +197,7 @@ def test_registry_away_and_digest_gone(place: Place) -> None:
         place.deploy()
     place.change(registry=good)
     image = yaml.safe_load((place.there / "releases" / first / "RELEASE.json").read_text())["image"]
-    place.engine.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
+    place.there_runs.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
     shutil.rmtree(place.host.folder.parent.parent / "registry/blobs")
     with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*Deploy its commit again"):
         roll_back(find(place.root, "yoda"))
@@ -206,5 +212,32 @@ def test_without_a_registry(place: Place) -> None:
     set_value(place.module, 3)
     second = place.deploy()
     assert place.running() == second
-    roll_back(find(place.root, "yoda"))
-    assert place.running() == first
+
+
+def test_a_run_in_progress_keeps_its_server(place: Place, tmp_path: Path) -> None:
+    (path,) = place.module.glob("src/*/definitions.py")
+    job = 'dg.define_asset_job("numbers", executor_def=dg.in_process_executor)'
+    path.write_text(path.read_text().replace("return VALUE", WAITING).replace('dg.define_asset_job("numbers")', job))
+    place.deploy()
+    (old,) = place.there_runs.containers()
+    run = place.dagster.launch("sales_report", "numbers")
+    storage = tmp_path / "storage"
+    place.dagster.await_run(run, "STARTED")
+    await_true((storage / "begun").exists)
+    set_value(place.module, 2)
+    second = place.deploy()
+    assert place.running() == second
+    # Whatever nobody needs is stopped after half a second here.
+    time.sleep(4)
+    assert old in place.there_runs.containers()
+    (storage / "go").touch()
+    place.dagster.await_run(run, "SUCCESS")
+    assert (storage / "value").read_text() == "1"
+    await_true(lambda: place.there_runs.containers() == {place.metadata()["server"]})
+
+
+def await_true(found: Callable[[], bool], limit: float = 60) -> None:
+    until = time.monotonic() + limit
+    while not found():
+        assert time.monotonic() < until
+        time.sleep(0.2)

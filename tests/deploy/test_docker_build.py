@@ -1,0 +1,84 @@
+"""An image is built by BuildKit where it is there, and by the classic builder elsewhere; nothing in it differs."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy_strategies.images import build, context_of
+from tests.deploy import docker_clients
+from tests.deploy.sshd import free_port
+from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
+from tests.e2e.engine import Engine
+
+pytestmark = pytest.mark.docker
+DOCKERFILE = b"""\
+ARG PYTHON_IMAGE
+FROM ${PYTHON_IMAGE} AS made
+RUN echo made >/made
+FROM ${PYTHON_IMAGE}
+ARG MODULE=.
+COPY --from=made /made /made
+COPY ${MODULE}/src ${MODULE}/constraints.tx[t] /opt/dagster/
+HEALTHCHECK --interval=1s CMD true
+USER 1000:1000
+"""
+#: What BuildKit says of each layer that it makes.
+BUILDKIT = "buildkit.dockerfile"
+
+
+@pytest.fixture
+def tag(engine: Engine) -> Iterator[str]:  # noqa: F811
+    name = f"dmb-build-{free_port()}:it"
+    yield name
+    engine.docker("image", "rm", "--force", name)
+
+
+@pytest.mark.parametrize(
+    ("client", "with_plugin", "chosen"),
+    [
+        (docker_clients.old, False, True),
+        (docker_clients.new, False, False),
+        (docker_clients.new, True, True),
+    ],
+    ids=["BuildKit in the command line", "no BuildKit", "BuildKit as a plugin"],
+)
+def test_built_by_what_is_there(
+    client: Callable[[], Path],
+    with_plugin: bool,
+    chosen: bool,
+    engine: Engine,  # noqa: F811
+    image_names: dict[str, str],  # noqa: F811
+    tag: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    programs, config = tmp_path / "bin", tmp_path / "config"
+    programs.mkdir()
+    (programs / "docker").symlink_to(client())
+    (config / "cli-plugins").mkdir(parents=True)
+    if with_plugin:
+        (config / "cli-plugins/docker-buildx").symlink_to(docker_clients.plugin())
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
+    if "DOCKER_HOST" in engine.environ:
+        monkeypatch.setenv("DOCKER_HOST", engine.environ["DOCKER_HOST"])
+    (tmp_path / "Dockerfile").write_bytes(DOCKERFILE)
+    with tempfile.TemporaryFile() as packed:
+        context_of({"here/Dockerfile": tmp_path / "Dockerfile", "here/src/code.py": Path(__file__)}, packed)
+        packed.seek(0)
+        arguments = {"MODULE": "here", "PYTHON_IMAGE": image_names["PYTHON_IMAGE"]}
+        found = build(packed, "here/Dockerfile", tag, "linux/amd64", arguments, {"it": "is"})
+    history = engine.docker("history", "--no-trunc", "--format", "{{.Comment}}", tag)
+    assert (BUILDKIT in history) is chosen
+    (image,) = json.loads(engine.docker("image", "inspect", tag))
+    assert image["Id"] == found
+    assert image["Config"]["User"] == "1000:1000"
+    assert image["Config"]["Labels"] == {"it": "is"}
+    assert image["Config"]["Healthcheck"]["Test"] == ["CMD-SHELL", "true"]

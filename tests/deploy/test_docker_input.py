@@ -1,0 +1,149 @@
+"""What strategy docker is given before it builds: answers, files, and whatever else a person has in the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_module_builder.configure_deployment import configure
+from dagster_module_builder.deploy import Options, deploy
+from dagster_module_builder.deploy_status import check
+from dagster_module_builder.deployment import Deployment, read_deployment
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
+from dagster_module_builder.release import Staged
+from deploy_strategies.base import load_strategy
+from tests.deploy.modules import make_module
+from tests.deploy.test_strategies import git
+
+ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "127.0.0.1:9"}
+GENERATED = ["Dockerfile", ".dockerignore", "docker-compose.deploy.yml", "health.py"]
+
+
+@pytest.fixture
+def module(tmp_path: Path) -> Path:
+    return make_module(tmp_path)
+
+
+def staged(module: Path) -> Staged:
+    deployment = read_deployment(module / "deploy/yoda")
+    strategy = load_strategy("docker")
+    strategy.deployment = deployment
+    return strategy.stage(module, deployment.own, allow_dirty=True)
+
+
+def as_deployed(module: Path) -> Deployment:
+    return read_deployment(module / "deploy/yoda")
+
+
+def test_generated_files(tmp_path: Path, module: Path) -> None:
+    made = configure(tmp_path, module, "docker", {**ANSWERS, "registry": "registry.example:5000"})
+    assert {"deployment.yaml", "DEPLOYMENT.md", *GENERATED} <= {path.name for path in made.folder.iterdir()}
+    compose = yaml.safe_load((made.folder / "docker-compose.deploy.yml").read_text())
+    assert list(compose["services"]) == ["code-server"]
+    assert "docker push registry.example:5000/sales-report:COMMIT" in (made.folder / "DEPLOYMENT.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"registry": "https://registry.example"},
+        {"registry": "user:password@registry.example"},
+        {"registry": "-x"},
+        {"registry": "nowhere"},
+        {"image": "UPPER"},
+        {"image": "../other"},
+        {"image": "with:tag"},
+        {"image": "$(x)"},
+        {"context": "/"},
+        {"context": "../../../../.."},
+        {"context": "elsewhere"},
+        {"platform": "windows/amd64"},
+        {"python_image": "x --privileged"},
+        {"packages": "curl; rm -rf /"},
+        {"packages": "--allow-downgrades"},
+        {"storage": "relative"},
+        {"storage": "/a:/etc"},
+        {"dagster_home": "relative"},
+    ],
+    ids=lambda one: "=".join(*one.items()),
+)
+def test_bad_answer_leaves_nothing(tmp_path: Path, module: Path, answers: dict[str, str]) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises((UsageError, RefusedError)):
+        configure(tmp_path, module, "docker", {**ANSWERS, **answers})
+    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.name != "deploy"] == []
+
+
+def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -> None:
+    made = configure(tmp_path, module, "docker", ANSWERS)
+    for name in (".env", "src/.env.production", "src/sales_report_dagster/.env", "secret.txt", ".git/config"):
+        path = module / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("PASSWORD='s3cret'\n")
+    # Not even where somebody lets everything in.
+    (made.folder / ".dockerignore").write_text("secret.txt\ntests\nworkspace\n")
+    found = staged(module)
+    sources = [f"src/sales_report_dagster/{name}.py" for name in ("__init__", "definitions", "value")]
+    own = [path for path in found.paths if not path.startswith("deploy/")]
+    assert sorted(own) == sorted(["docker-compose.deploy.yml", "pyproject.toml", *sources])
+    assert not [path for path in found.paths if ".env" in path]
+
+
+@pytest.mark.parametrize("name", GENERATED[:3])
+def test_a_file_that_is_gone_is_named(tmp_path: Path, module: Path, name: str) -> None:
+    made = configure(tmp_path, module, "docker", ANSWERS)
+    (made.folder / name).unlink()
+    with pytest.raises(RefusedError, match=f"{name} is missing"):
+        staged(module)
+    # The host is not there either, and what is wrong here is told all the same.
+    (found,) = check([as_deployed(module)])
+    assert f"{name} is missing" in "".join(found["problems"])
+
+
+def test_pointers_of_lfs_and_links_outside_are_refused(tmp_path: Path, module: Path) -> None:
+    configure(tmp_path, module, "docker", ANSWERS)
+    big = module / "src/big.bin"
+    big.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(RefusedError, match=r"big\.bin is a pointer of Git LFS"):
+        staged(module)
+    big.unlink()
+    big.symlink_to("/etc/passwd")
+    with pytest.raises(RefusedError, match="outside the module"):
+        staged(module)
+
+
+def test_the_context_may_be_above_the_module_but_not_above_the_workspace(tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    module = make_module(root)
+    git(root, "init", "-q")
+    configure(root, module, "docker", {**ANSWERS, "context": "../.."})
+    (root / "secret.txt").write_text("x")
+    (root / "projects/other").mkdir()
+    (root / "projects/other/pyproject.toml").write_text("")
+    paths = staged(module).paths
+    assert "projects/sales-report/src/sales_report_dagster/value.py" in paths
+    assert "secret.txt" not in paths
+    assert "projects/other/pyproject.toml" not in paths
+    path = module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace('"../.."', '"../../.."'))
+    with pytest.raises(RefusedError, match="is above"):
+        staged(module)
+
+
+def test_docker_is_missing_here(tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(tmp_path, module, "docker", ANSWERS)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError, match="docker is not installed on this machine"):
+        deploy([as_deployed(module)], Options(allow_dirty=True))
+
+
+def test_a_password_without_a_user(tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deploy_strategies.images import credentials  # noqa: PLC0415
+
+    monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", "s3cret")
+    monkeypatch.delenv("DEPLOY_REGISTRY_USER", raising=False)
+    with pytest.raises(BuilderError, match="or neither") as error:
+        credentials("registry.example/x@sha256:0")
+    assert "s3cret" not in str(error.value)
