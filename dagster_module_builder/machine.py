@@ -28,13 +28,22 @@ class Finding:
     found: bool
     cost: str
 
-    def __str__(self) -> str:
-        return f"{self.name}: found" if self.found else f"{self.name}: not found ({self.cost})"
 
-
-def preflight(programs: dict[str, str] = PROGRAMS) -> list[Finding]:
-    """Look for Python and ``programs`` (name to cost) on this machine."""
+def preflight() -> list[Finding]:
+    """Look for Python and the programs that modules and their deployments need."""
     version = ".".join(map(str, sys.version_info[:3]))
     wanted = ".".join(map(str, OLDEST_PYTHON))
     python = Finding(f"Python {version}", sys.version_info >= OLDEST_PYTHON, f"{wanted} or newer is needed")
-    return [python, *(Finding(name, shutil.which(name) is not None, cost) for name, cost in programs.items())]
+    return [python, *programs(PROGRAMS)]
+
+
+def programs(costs: dict[str, str]) -> list[Finding]:
+    """Look for programs, each given with what a lack of it costs."""
+    return [Finding(name, shutil.which(name) is not None, cost) for name, cost in costs.items()]
+
+
+def report(findings: list[Finding]) -> str:
+    """Say in one line what this machine has, and in one each what it lacks and what that costs."""
+    found = ", ".join(finding.name for finding in findings if finding.found)
+    lines = [f"Found here: {found}"] if found else []
+    return "\n".join([*lines, *(f"Not found here: {one.name} ({one.cost})" for one in findings if not one.found)])

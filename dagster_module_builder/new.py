@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from dagster_module_builder.names import colliding, problem_with_name
 from dagster_module_builder.templates import Answer, Question, Questionnaire
 from dagster_module_builder.transaction import locked
 
-#: Tells the template's hooks that their caller moves the module and integrates it.
-CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
+CALLER_VARIABLE = settings.CALLER_VARIABLE
+
+#: What the questions about system requirements begin with.
+REQUIRES = "requires_"
 
 #: Asks one question, given the answers so far.
 Ask = Callable[[Questionnaire, Question, Mapping[str, Answer]], Answer]
@@ -55,7 +57,10 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         caller = "port given" if "database_port" in given else "port detected"
         environment = {CALLER_VARIABLE: caller, settings.ROOT_VARIABLE: str(root)}
         questionnaire = templates.questions(templates.MODULE, environment)
-        answers = _answered(questionnaire, {"name": name, **given}, ask)
+        # A person is asked only when nothing that was given is refused anyway.
+        answers = _answered(questionnaire, {"name": name, **given}, None)
+        if ask:
+            answers = _answered(questionnaire, {"name": name, **given}, ask)
         with templates.staging(projects) as staged:
             made = templates.render(templates.MODULE, answers, staged, environment)
             path = made.rename(projects / name)
@@ -79,7 +84,8 @@ def _remove_leftovers(projects: Path) -> None:
 def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer], ask: Ask | None) -> dict[str, Answer]:
     unknown = set(given) - {question.name for question in questionnaire}
     if unknown:
-        raise UsageError(f"The template asks no question {', '.join(sorted(unknown))}.")
+        raise UsageError(_no_such_question(unknown, questionnaire))
+    questionnaire.refuse_unoffered(given)
     answers: dict[str, Answer] = {}
     for question in questionnaire:
         if question.name in given:
@@ -89,6 +95,14 @@ def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer], ask: As
         else:
             answers[question.name] = questionnaire.default(question, answers)
     return answers
+
+
+def _no_such_question(unknown: Collection[str], questionnaire: Questionnaire) -> str:
+    wrong = sorted(name.removeprefix(REQUIRES) for name in unknown if name.startswith(REQUIRES))
+    if not wrong:
+        return f"The template asks no question {', '.join(sorted(unknown))}."
+    offered = [question.name.removeprefix(REQUIRES) for question in questionnaire if question.name.startswith(REQUIRES)]
+    return f"There is no system requirement {', '.join(map(repr, wrong))}: choose from {', '.join(offered)}."
 
 
 def _matters(question: Question, answers: Mapping[str, Answer]) -> bool:

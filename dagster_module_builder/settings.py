@@ -18,6 +18,12 @@ FRAGMENTS = Path("workspace/local")
 
 ROOT_VARIABLE = "DAGSTER_WORKSPACE"
 
+#: Tells the module template's hooks that their caller moves the module and integrates it.
+CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
+
+#: Gives a module's database a password of the person's own.
+PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105 - the variable's name
+
 
 def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the workspace's root folder: the one given, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""

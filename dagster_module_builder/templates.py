@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from dagster_module_builder import cookiecutter_run
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 MODULE = "cookiecutter-dagster-module"
 WORKSPACE = "cookiecutter-dagster-workspace"
@@ -68,6 +70,16 @@ class Questionnaire:
         """Go through the questions in the order in which they are asked."""
         return iter(self.questions)
 
+    def refuse_unoffered(self, answers: Mapping[str, Answer]) -> None:
+        """Look at answers to questions that offer a choice.
+
+        Raises:
+            UsageError: One is none of its question's choices.
+        """
+        for question in self.questions:
+            if question.choices and question.name in answers:
+                _refuse_unless_offered(question.name, answers[question.name], question.choices)
+
     def default(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
         """Return the answer to ``question`` if nobody is asked, given the answers so far.
 
@@ -79,29 +91,49 @@ class Questionnaire:
         from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
 
         try:
-            return self._rendered_default(question, answers)
-        except CookiecutterException as error:
             # The template's own filters say on stderr what is wrong with an earlier answer.
-            raise RefusedError(str(error)) from None
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                return self._rendered_default(question, answers)
+        except CookiecutterException as error:
+            raise RefusedError(said.getvalue().strip() or str(error)) from None
 
-    def _rendered_default(self, question: Question, answers: Mapping[str, Answer]) -> str:
-        from cookiecutter.prompt import render_variable  # noqa: PLC0415  # a tenth of a second
+    @cached_property
+    def _environment(self) -> Any:
         from cookiecutter.utils import create_env_with_context  # noqa: PLC0415
 
         with _importable(self.folder):
-            environment = create_env_with_context({"cookiecutter": dict(self.context)})
+            return create_env_with_context({"cookiecutter": dict(self.context)})
+
+    def _rendered_default(self, question: Question, answers: Mapping[str, Answer]) -> str:
+        from cookiecutter.prompt import render_variable  # noqa: PLC0415  # a tenth of a second
+
         known: dict[str, Any] = {}
         for name, raw in self.context.items():
             if name == question.name:
                 break
             first = raw[0] if isinstance(raw, list) and not name.startswith("_") else raw
             known[name] = (
-                answers[name] if name in answers else _rendered(name, first, render_variable, environment, known)
+                answers[name] if name in answers else _rendered(name, first, render_variable, self._environment, known)
             )
-        return str(render_variable(environment, question.default, known))
+        return str(render_variable(self._environment, question.default, known))
 
     def ask(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
-        """Ask on the terminal, as Cookiecutter asks."""
+        """Ask on the terminal, as Cookiecutter asks, until the template takes the answer."""
+        while True:
+            answer = self._read(question, answers)
+            try:
+                self._try(question, {**answers, question.name: answer})
+            except RefusedError as error:
+                print(error, file=sys.stderr)  # noqa: T201 - the person is asked again
+            else:
+                return answer
+
+    def _try(self, question: Question, answers: Mapping[str, Answer]) -> None:
+        """Let the template look at an answer, which it does before the next question's default is there."""
+        for following in self.questions[self.questions.index(question) + 1 :][:1]:
+            self.default(following, answers)
+
+    def _read(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
         from cookiecutter import prompt  # noqa: PLC0415
 
         number = self.questions.index(question) + 1
@@ -215,9 +247,14 @@ def _checked(folder: Path, answers: Mapping[str, Answer]) -> dict[str, Answer]:
     for name, answer in answers.items():
         if name.startswith("_") or (fixed and name not in context):
             raise UsageError(f"{folder.name} asks no question {name!r}.")
-        if isinstance(context.get(name), list) and answer not in context[name]:
-            raise UsageError(f"{name}: {answer!r} is none of {', '.join(context[name])}.")
+        if isinstance(context.get(name), list):
+            _refuse_unless_offered(name, answer, context[name])
     return {name: _as_literal(answer, context.get(name)) for name, answer in answers.items()}
+
+
+def _refuse_unless_offered(name: str, answer: Answer, choices: Sequence[str]) -> None:
+    if answer not in choices:
+        raise UsageError(f"{name}: {answer!r} is none of {', '.join(choices)}.")
 
 
 def _as_literal(answer: Answer, default: Any) -> Answer:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROGRAM = "dagster-module-builder"
-CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
-PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
 SECRETS_FILE = settings.FRAGMENTS / ".env"
 
 #: Files that only some answers need: path below the module, or below its package (``@``), and the answers that want it.
@@ -53,7 +51,7 @@ def main(answers: Mapping[str, Any]) -> None:
     remove_unneeded(module, answers)
     baseline.write(module)
     write_secrets(module / SECRETS_FILE)
-    if CALLER_VARIABLE not in os.environ:
+    if settings.CALLER_VARIABLE not in os.environ:
         go_on(module, answers)
 
 
@@ -79,7 +77,7 @@ def write_secrets(file: Path) -> None:
     """
     text = file.read_text(encoding="utf-8")
     file.chmod(0o600)
-    password = os.environ.get(PASSWORD_VARIABLE) or secrets.token_urlsafe(24)
+    password = os.environ.get(settings.PASSWORD_VARIABLE) or secrets.token_urlsafe(24)
     text = text.replace("@PASSWORD@", password).replace("@ROOT_PASSWORD@", secrets.token_urlsafe(24))
     file.write_text(text, encoding="utf-8")
 
@@ -94,6 +92,10 @@ def go_on(module: Path, answers: Mapping[str, Any]) -> None:
     remaining = [command for wish, command in steps if wish == "later" or (wish == "yes" and not _run(command))]
     if remaining:
         print("Next:", *(f"  {shlex.join(command)}" for command in remaining), sep="\n", file=sys.stderr)
+        if shutil.which(PROGRAM) is None:
+            print(
+                f"({PROGRAM} is not on PATH: 'pipx install' the clone, or type 'invoke' for it there.)", file=sys.stderr
+            )
 
 
 def adding(module: Path) -> list[str]:
@@ -104,7 +106,4 @@ def adding(module: Path) -> list[str]:
 
 def _run(command: list[str]) -> bool:
     # Whatever comes of it, the module stays: Cookiecutter removes it when a hook fails.
-    if shutil.which(command[0]) is None:
-        print(f"{command[0]} is not on PATH.", file=sys.stderr)
-        return False
-    return subprocess.run(command, check=False).returncode == 0
+    return shutil.which(command[0]) is not None and subprocess.run(command, check=False).returncode == 0

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import answers as rules
+import machine
 import names
 import ports
 import requirements
@@ -20,9 +20,6 @@ import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105  # the variable's name
-CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
 
 #: An upgrade renders the answers of a module that has its port already, and ``new`` has just looked for a free one.
 PORT_IS_SETTLED = frozenset({"upgrade", "port detected"})
@@ -45,7 +42,8 @@ def problems(template: Path, answers: Mapping[str, Any], raw_answers: Mapping[st
     found += _read_as_templates(template, raw_answers)
     if database in rules.SERVERS:
         found += [_problem_with_taken_port(int(answers["database_port"]))] if not any(found) else []
-        found += [rules.problem_with_password(os.environ[PASSWORD_VARIABLE])] if PASSWORD_VARIABLE in os.environ else []
+        password = os.environ.get(settings.PASSWORD_VARIABLE)
+        found += [rules.problem_with_password(password)] if password is not None else []
     yield from filter(None, found)
 
 
@@ -57,7 +55,7 @@ def _problem_with_folder(project: Path) -> str | None:
 
 
 def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[str | None]:
-    if CALLER_VARIABLE in os.environ:
+    if settings.CALLER_VARIABLE in os.environ:
         return []
     defaults = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
     return [
@@ -67,7 +65,7 @@ def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[s
 
 
 def _problem_with_taken_port(port: int) -> str | None:
-    if os.environ.get(CALLER_VARIABLE) in PORT_IS_SETTLED:
+    if os.environ.get(settings.CALLER_VARIABLE) in PORT_IS_SETTLED:
         return None
     root = settings.workspace_root()
     taken = ports.known_ports(root)
@@ -82,9 +80,10 @@ def _problem_with_taken_port(port: int) -> str | None:
 
 def report_requirements(chosen: list[requirements.Requirement]) -> None:
     """Print which of the required programs this machine has, and a warning when they are large."""
-    for program in dict.fromkeys(program for row in chosen for program in row.programs):
-        found = "found" if shutil.which(program) else "not found (needed to run the module outside a container)"
-        print(f"  {program}: {found}", file=sys.stderr)
+    cost = "needed to run the module outside a container"
+    programs = {program: cost for row in chosen for program in row.programs}
+    if programs:
+        print(machine.report(machine.programs(programs)), file=sys.stderr)
     warning = requirements.size_warning(chosen)
     if warning:
         print(warning, file=sys.stderr)

@@ -6,6 +6,7 @@ Runs in Cookiecutter's own copy of the template, which it may change; standard i
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,9 @@ QUESTIONS = TEMPLATE / "cookiecutter.json"
 
 
 def main() -> None:
-    """Print what the machine has, then write the questions with the next free port and the system requirements."""
-    for finding in machine.preflight():
-        print(f"  {finding}", file=sys.stderr)
+    """Print what the machine has, unless the caller did, then complete the questions: the free port, requirements."""
+    if settings.CALLER_VARIABLE not in os.environ:
+        print(machine.report(machine.preflight()), file=sys.stderr)
     questions = json.loads(QUESTIONS.read_text(encoding="utf-8"))
     questions["database_port"] = str(ports.next_free_port(ports.known_ports(settings.workspace_root())))
     table = requirements.read_table(TEMPLATE / "requirements.json")

@@ -50,17 +50,37 @@ def confirmed(question: str, *, yes: bool) -> bool:
 
 def say_plan(plan: Plan, root: Path) -> None:
     """Print each file that was made or changed, with the lines added and removed."""
-    width = max((len(_shown(change, root)) for change in plan.effective), default=0)
-    for change in plan.effective:
-        verb = "made   " if change.before is None else "removed" if change.after is None else "changed"
-        counts = [f"+{change.added}"] * bool(change.added) + [f"-{change.removed}"] * bool(change.removed)
-        say(f"  {verb} {_shown(change, root):<{width}}  {' '.join(counts)}".rstrip())
+    _say_files([(_verb(change), _shown(change.path, root), _counts(change)) for change in plan.effective])
     if not plan.effective:
         say("  nothing to change")
 
 
-def _shown(change: FileChange, root: Path) -> str:
-    path = change.path
+def say_made(files: Sequence[Path], root: Path) -> None:
+    """Print new files with their lines, where they are made of lines."""
+    contents = {file: file.read_bytes() for file in files}
+    _say_files(
+        [
+            ("made", _shown(file, root), "" if b"\0" in content else f"+{len(content.splitlines())}")
+            for file, content in contents.items()
+        ]
+    )
+
+
+def _say_files(rows: Sequence[tuple[str, str, str]]) -> None:
+    width = max((len(path) for _, path, _ in rows), default=0)
+    for verb, path, counts in rows:
+        say(f"  {verb:<7} {path:<{width}}  {counts}".rstrip())
+
+
+def _verb(change: FileChange) -> str:
+    return "made" if change.before is None else "removed" if change.after is None else "changed"
+
+
+def _counts(change: FileChange) -> str:
+    return " ".join([f"+{change.added}"] * bool(change.added) + [f"-{change.removed}"] * bool(change.removed))
+
+
+def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
+from dagster_module_builder import machine
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 from dagster_module_builder.commands.configure_deployment import configure_deployment
@@ -72,18 +73,19 @@ def new(
     }
     answers = {key: value for key, value in given.items() if value is not None} | _required(requires)
     where = root_of(root)
+    console.tell(machine.report(machine.preflight()))
     ask = Questionnaire.ask if console.interactive() and not no_input else None
     made = make(where, name, answers, ask)
     console.say(f"Made {made.path}")
-    for file in made.files:
-        lines = len(file.read_bytes().splitlines())
-        console.say(f"  made    {file.relative_to(made.path)}  +{lines}")
+    console.say_made(made.files, made.path)
     _go_on(context, name, root, str(made.answers.get("workspace")), str(made.answers.get("deployment")))
 
 
 def _required(requires: str | None) -> dict[str, str | bool]:
     names = [part.strip() for part in (requires or "").split(",")]
-    return {f"requires_{name}": True for name in names if name}
+    from dagster_module_builder.new import REQUIRES  # noqa: PLC0415
+
+    return {f"{REQUIRES}{name}": True for name in names if name}
 
 
 def _go_on(context: Context, name: str, root: str | None, workspace: str, deployment: str) -> None:

@@ -62,9 +62,7 @@ def init(
         console.say(f"{done.root} is a workspace already; nothing was changed.")
         return
     console.say(f"Made a workspace in {done.root}")
-    for path in done.made:
-        lines = len(path.read_bytes().splitlines())
-        console.say(f"  made    {path.relative_to(done.root)}  +{lines}")
+    console.say_made(done.made, done.root)
     for path in done.kept:
         console.tell(f"  kept    {path.relative_to(done.root)}, which was there before")
     console.say_next([("new NAME", "make a module"), ("workspace.dev", "run Dagster here, without Docker")])

@@ -58,8 +58,12 @@ def everything_in(folder: Path) -> dict[str, bytes | None]:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    root = tmp_path / "workspace"
-    (home := tmp_path / "home").mkdir()
+    return terminal_in(tmp_path)
+
+
+def terminal_in(folder: Path) -> Terminal:
+    root = folder / "workspace"
+    (home := folder / "home").mkdir()
     environment = {**os.environ, "HOME": str(home), "DAGSTER_WORKSPACE": str(root), "NO_COLOR": "1"}
     environment.pop("MODULE_DATABASE_PASSWORD", None)
     return Terminal(root, environment, home)

@@ -18,6 +18,7 @@ from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from tests.template.rendering import TEMPLATE, checkout
 
 MODULE_FILES = "{{cookiecutter.name}}"
+TODAY = (TEMPLATE / "VERSION").read_text("utf-8").strip()
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +52,7 @@ def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
     tree["new/folder/file.md"] = Held(b"new\n", executable=True)
     tree["pyproject.toml"] = Held(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
     del tree["TROUBLESHOOTING.md"]
-    found = Rendering(tree, today.record.replace(b"1.0.0", b"1.1.0"))
+    found = Rendering(tree, today.record.replace(TODAY.encode(), b"1.1.0"))
     monkeypatch.setattr(run, "rendering", lambda *_: found)
     return found
 

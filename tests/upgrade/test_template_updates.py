@@ -17,11 +17,11 @@ from dagster_module_builder.baseline import FILE, Held, packed, unpacked
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.upgrade.run import abort, finish, upgrade
 from dagster_module_builder.upgrade.three_way import Versions, has_markers, merge
-from tests.upgrade.conftest import MODULE_FILES, Change, files_of
+from tests.upgrade.conftest import MODULE_FILES, TODAY, Change, files_of
 
 Tomorrow = Callable[[Change], Path]
 README = f"{MODULE_FILES}/README.md"
-VERSIONS = Versions("1.0.0", "1.1.0")
+VERSIONS = Versions(TODAY, "1.1.0")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -215,11 +215,11 @@ def conflict(root: Path, module: Path, tomorrow: Tomorrow) -> dict[str, tuple[by
 def test_a_conflict_is_marked_and_the_version_stays(root: Path, module: Path, conflict: object) -> None:
     text = (module / "README.md").read_text()
     assert (
-        "<<<<<<< yours\n## How I run it\n||||||| template 1.0.0\n## Run it\n=======\n## Run it, as of tomorrow\n"
+        f"<<<<<<< yours\n## How I run it\n||||||| template {TODAY}\n## Run it\n=======\n## Run it, as of tomorrow\n"
         in text
     )
     assert ">>>>>>> template 1.1.0" in text
-    assert version(module) == "1.0.0"
+    assert version(module) == TODAY
     assert audit(root, module, only=("upgrade-unfinished",)).failed
     with pytest.raises(RefusedError, match="--continue"):
         upgrade(root, "sales")

@@ -19,8 +19,8 @@ from .storage import STORAGE_VARIABLE, storage_root
 PATH_VARIABLE = "{{ cookiecutter.__env }}_DB_PATH"
 
 
-class DatabaseError(dg.DagsterError):
-    """The database cannot be opened, and the message says what to do."""
+class DatabaseError(dg.Failure):
+    """The database cannot be opened, and the message says what to do; a wrong path is not tried again."""
 
 
 class Database(dg.ConfigurableResource["Database"]):
@@ -56,7 +56,7 @@ class Database(dg.ConfigurableResource["Database"]):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DatabaseError(f"Cannot make {file.parent}: {error}. Set {PATH_VARIABLE} to another file.") from error
+            raise _unusable(f"make {file.parent}: {error}") from error
         return file
 
     @contextmanager
@@ -70,15 +70,20 @@ class Database(dg.ConfigurableResource["Database"]):
                 "wait for the other run to end, or give the resource a longer timeout."
             ) from error
         except OSError as error:
-            raise DatabaseError(f"Cannot write {file}: {error}. Set {PATH_VARIABLE} to another file.") from error
+            raise _unusable(f"write {file}: {error}") from error
         try:
             yield
         finally:
             lock.release()
 
 
+def _unusable(what: str) -> DatabaseError:
+    return DatabaseError(f"Cannot {what}. Set {PATH_VARIABLE} to another file.", allow_retries=False)
+
+
 def _default_path() -> str:
     root = storage_root()
     if "://" in root:
-        raise DatabaseError(f"DuckDB needs a disk, and {STORAGE_VARIABLE} is {root}: set {PATH_VARIABLE} to a file.")
+        message = f"DuckDB needs a disk, and {STORAGE_VARIABLE} is {root}: set {PATH_VARIABLE} to a file."
+        raise DatabaseError(message, allow_retries=False)
     return f"{root}/{NAME}/{NAME}.duckdb"

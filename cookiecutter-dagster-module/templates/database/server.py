@@ -18,8 +18,8 @@ SERVICE = "{{ cookiecutter.__snake }}_db"
 CONNECT_TIMEOUT = 10  # seconds
 
 
-class DatabaseError(dg.DagsterError):
-    """The database cannot be reached, and the message says what to do."""
+class DatabaseError(dg.Failure):
+    """The database cannot be reached, and the message says what to do; a wrong setting is not tried again."""
 
 
 class Database(dg.ConfigurableResource["Database"]):
@@ -42,7 +42,7 @@ class Database(dg.ConfigurableResource["Database"]):
         try:
             connection = self._engine.connect()
         except OperationalError as error:
-            raise DatabaseError(_explained(error, self._engine.url)) from error
+            raise _explained(error, self._engine.url) from error
         with connection:
             yield connection
 
@@ -84,7 +84,7 @@ def url_from_environment() -> URL:
 def _port() -> int:
     value = _required("PORT")
     if not value.isdecimal():
-        raise DatabaseError(f"{PREFIX}PORT is {value!r}, and must be a number.")
+        raise DatabaseError(f"{PREFIX}PORT is {value!r}, and must be a number.", allow_retries=False)
     return int(value)
 
 
@@ -93,15 +93,17 @@ def _required(name: str) -> str:
     if not value:
         raise DatabaseError(
             f"{PREFIX}{name} is not set: it belongs in the .env of the workspace, where adding the module puts it, "
-            "or in that of the folder that Dagster is started in (see .env.example)."
+            "or in that of the folder that Dagster is started in (see .env.example).",
+            allow_retries=False,
         )
     return value
 
 
-def _explained(error: OperationalError, url: URL) -> str:
+def _explained(error: OperationalError, url: URL) -> DatabaseError:
     reason = " ".join(str(error.orig).split())
-    if "authentication failed" in reason or "Access denied" in reason:
+    if refused := "authentication failed" in reason or "Access denied" in reason:
         cure = f"{PREFIX}PASSWORD is not the password that the server was first started with; its volume keeps that one"
     else:
         cure = f"is it up (docker compose up -d {SERVICE}), and do {PREFIX}HOST and {PREFIX}PORT name it?"
-    return f"Cannot connect to {url.render_as_string(hide_password=True)}: {cure} ({reason})"
+    message = f"Cannot connect to {url.render_as_string(hide_password=True)}: {cure} ({reason})"
+    return DatabaseError(message, allow_retries=not refused)

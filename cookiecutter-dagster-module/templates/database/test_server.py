@@ -1,5 +1,6 @@
 import socket
 
+import dagster as dg
 import pandas as pd
 import pytest
 from sqlalchemy import text
@@ -39,6 +40,26 @@ def test_a_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str)
 
     with pytest.raises(DatabaseError, match=f"{PREFIX}{name} is not set"), Database().begin():
         pass
+
+
+def times_tried_again() -> int:
+    @dg.asset(retry_policy=dg.RetryPolicy(max_retries=2))
+    def used(database: Database) -> None:
+        with database.begin():
+            pass
+
+    result = dg.materialize([used], resources={"database": Database()}, raise_on_error=False)
+    assert not result.success
+    return sum(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events)
+
+
+def test_a_server_that_is_away_is_tried_again_and_a_missing_variable_is_not(monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv(f"{PREFIX}PORT", str(bound.getsockname()[1]))
+        assert times_tried_again() == 2
+    monkeypatch.delenv(f"{PREFIX}PASSWORD")
+    assert times_tried_again() == 0
 
 
 def test_a_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch):

@@ -1,3 +1,5 @@
+import errno
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -147,6 +149,21 @@ def test_a_missing_value_names_the_asset_to_materialize():
 
     with pytest.raises(storage.OutputMissingError, match="materialize here/made first"):
         run(made, used, selection=[used])
+
+
+@pytest.mark.parametrize(("number", "retries"), [(errno.ECONNRESET, 1), (errno.ENOSPC, 0)])
+def test_a_write_is_tried_again_unless_a_person_has_to_mend_it(
+    monkeypatch: pytest.MonkeyPatch, number: int, retries: int
+):
+    def fails(obj: Any, file: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(storage, "_write", fails)
+    made = dg.asset(name="made", retry_policy=dg.RetryPolicy(max_retries=1))(lambda: 1)
+
+    result = run(made, raise_on_error=False)
+
+    assert [event.event_type_value for event in result.all_events].count("STEP_UP_FOR_RETRY") == retries
 
 
 def test_a_failed_write_leaves_the_old_value_alone(storage_dir: Path):

@@ -4,6 +4,7 @@ Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, 
 The file's first bytes record which, so a value of another type simply takes the place of the old one.
 """
 
+import errno
 import os
 import pickle
 import sys
@@ -30,13 +31,16 @@ DEFAULT_STORAGE = "/tmp/dagster_storage"
 #: What a Parquet file begins with; a pickle never does.
 PARQUET_MARK = b"PAR1"
 
+#: What a person has to mend: trying again does not help. Object storage has a bad moment without one of these.
+LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
-class StorageError(dg.DagsterError):
+
+class StorageError(dg.Failure):
     """The storage cannot be written."""
 
 
-class OutputMissingError(FileNotFoundError):
-    """Nothing is stored for an asset that is needed."""
+class OutputMissingError(dg.Failure, FileNotFoundError):
+    """Nothing is stored for an asset that is needed, however often a step is tried."""
 
 
 def storage_root() -> str:
@@ -74,7 +78,7 @@ class Storage(dg.UPathIOManager):
             with path.open("rb") as file:
                 return _read(file, _libraries(context.dagster_type.typing_type))
         except FileNotFoundError as error:
-            raise OutputMissingError(_missing(context, path)) from error
+            raise OutputMissingError(_missing(context, path), allow_retries=False) from error
 
     def make_directory(self, path: UPath) -> None:
         """Make the folder of an asset."""
@@ -140,7 +144,8 @@ def _explained(path: UPath) -> Iterator[None]:
         yield
     except OSError as error:
         cure = f"make room there, give the run write access, or set {STORAGE_VARIABLE} to another place"
-        raise StorageError(f"Cannot write {path}: {error.strerror or error}. {cure[0].upper()}{cure[1:]}.") from error
+        message = f"Cannot write {path}: {error.strerror or error}. {cure[0].upper()}{cure[1:]}."
+        raise StorageError(message, allow_retries=error.errno not in LASTING) from error
 
 
 def _write(obj: Any, file: Path) -> None:
