@@ -1,6 +1,7 @@
 """A Docker Engine with Compose 2 for the tests: the one that runs here, else one of our own, stopped afterwards.
 
-``python -m tests.e2e.engine`` starts it and keeps it until Ctrl-C; tests that run meanwhile use it.
+``python -m tests.e2e.engine`` starts it and keeps it until Ctrl-C; tests that run meanwhile use it. Followed by a
+command, it keeps it until that has ended: several processes of tests need one engine, which outlives the first of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from filelock import FileLock
 from tests import needs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CACHE_VARIABLE = "DAGSTER_E2E_CACHE"
 
@@ -183,16 +184,19 @@ def compose_program() -> Path:
     return program
 
 
-def main() -> None:
-    """Keep an engine running until Ctrl-C or SIGTERM."""
+def main(command: Sequence[str]) -> int:
+    """Keep an engine running until Ctrl-C or SIGTERM, or until a command has ended; return its exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with running() as engine:
+        if command:
+            return subprocess.run(command, check=False).returncode
         variables = ("DOCKER_HOST", "DOCKER_CONFIG")
         sys.stdout.write(f"export {' '.join(f'{name}={engine.environ.get(name, str())}' for name in variables)}\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
             signal.pause()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))
