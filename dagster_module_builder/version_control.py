@@ -48,14 +48,17 @@ def source_of(folder: Path, *, allow_dirty: bool) -> Source:
     Raises:
         RefusedError: There is something that no commit, or no remote, has, and ``allow_dirty`` is not given.
     """
-    if top(folder) is None or not git(folder, "rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1)):
+    repository = top(folder)
+    commit = repository and git(folder, "rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1))
+    if not repository or not commit:
         return Source()
-    commit = git(folder, "rev-parse", "HEAD")
     branch = git(folder, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1)) or None
     changed = git(folder, "status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none", "--", ".")
     refuse_uncommitted(folder, changed, allow_dirty=allow_dirty)
     refuse_unpushed(folder, commit, allow_dirty=allow_dirty)
-    refuse_missing_submodules(folder)
+    # Git asks a shell script, which takes longer than everything above.
+    if (repository / ".gitmodules").is_file():
+        refuse_missing_submodules(folder)
     return Source(commit, branch, dirty=bool(changed))
 
 

@@ -41,7 +41,13 @@ def read_json(path: str, otherwise: Any = None) -> Any:
 
 
 def write(path: str, text: bytes, mode: int = 0o644) -> None:
-    """Put a file in place by a rename, after its bytes are on the disk."""
+    """Put a file in place by a rename, after its bytes are on the disk, and have the rename there too."""
+    put(path, text, mode)
+    sync(os.path.dirname(path))
+
+
+def put(path: str, text: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
+    """Put a file in place by a rename; where it is to last, after its bytes are on the disk."""
     staged = f"{path}.deploy.tmp"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
@@ -51,14 +57,14 @@ def write(path: str, text: bytes, mode: int = 0o644) -> None:
             os.fchmod(handle, mode)
             file.write(text)
             file.flush()
-            os.fsync(handle)
+            if lasting:
+                os.fsync(handle)
         keep_owner(path, staged)
         os.rename(staged, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(staged)
         raise
-    sync(os.path.dirname(path))
 
 
 def keep_owner(path: str, staged: str) -> None:

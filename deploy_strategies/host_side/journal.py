@@ -9,7 +9,7 @@ import os
 from .client import UNDOING
 from .compose import drop_new, start_old
 from .errors import RefusedError
-from .files import digest, keep_owner, point, read, read_json, remove_tree, sync, target_of, write
+from .files import digest, keep_owner, point, put, read, read_json, remove_tree, sync, target_of, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_journal(
     files = []
     for number, one in enumerate(changes):
         if one["old"] is not None:
-            write(os.path.join(staged, f"{number}.old"), one["old"], 0o600)
+            put(os.path.join(staged, f"{number}.old"), one["old"], 0o600)
         held = None if one["old"] is None else f"{number}.old"
         after = digest(one["text"])
         files.append({"path": one["path"], "before": one["before"], "after": after, "mode": one["mode"], "held": held})

@@ -11,7 +11,7 @@ import time
 
 from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
-from .files import now, read_json, remove_tree, write
+from .files import now, put, read_json, remove_tree
 from .journal import reload_quietly, undo
 from .servers import mend_servers
 
@@ -53,7 +53,8 @@ def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
         host.client.check()
         time.sleep(0.05)
     mine = {**holder, "pid": os.getpid(), "since": now()}
-    write(os.path.join(host.modules, ".holder"), json.dumps(mine).encode())
+    # It means something only as long as this process holds the lock.
+    put(os.path.join(host.modules, ".holder"), json.dumps(mine).encode(), lasting=False)
     return mend(host)
 
 

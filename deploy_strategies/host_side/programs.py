@@ -9,7 +9,7 @@ import time
 
 from .client import tail
 from .errors import RefusedError
-from .files import write
+from .files import put
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_where(
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return host.client.run(command, None, limit, cwd=cwd, env={**clean, **settings})
     path = os.path.join(cwd, ".settings.json")
-    write(path, json.dumps(settings).encode(), 0o600)
+    put(path, json.dumps(settings).encode(), 0o600, lasting=False)
     there = [*where["prefix"], "-w", seen_from(host, where, cwd), where["service"]]
     start = ["python3", "-c", START_WITH, seen_from(host, where, path)]
     try:

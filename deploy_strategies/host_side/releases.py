@@ -9,7 +9,7 @@ import time
 
 from .client import tail
 from .errors import RefusedError
-from .files import digest, read_json, remove_tree, sync, write
+from .files import digest, put, read_json, remove_tree, sync, write
 from .host import STATE
 from .manifest import Hashes, make_read_only, manifest
 from .programs import run_where, seen_from
@@ -86,8 +86,8 @@ def verify(
     found = manifest(folder, hashes)
     if digest(found.encode()) != wanted:
         raise RefusedError("manifest", f"What arrived in {folder} is not what was sent.", manifest=found)
-    write(os.path.join(folder, "manifest.sha256"), (contents or found).encode())
-    write(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
+    put(os.path.join(folder, "manifest.sha256"), (contents or found).encode())
+    put(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
     make_read_only(folder)
     sync(folder)
     if serve is not None:
@@ -119,7 +119,7 @@ def check_definitions(
     command = [python, "-m", "dagster", "definitions", "validate", "-m", package]
     command += ["-d", seen_from(host, where, code_folder)]
     try:
-        write(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n")
+        put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)
         code, said = run_where(host, where, command, home, 300, {**environ, **own})
     except FileNotFoundError as error:
         raise RefusedError("python", f"{python} does not run on the host: {error.strerror}.") from None

@@ -141,6 +141,11 @@ def test_submodules_are_refused(by_git: Site, tmp_path: Path) -> None:
     git(by_git.root, "commit", "-qm", "with a submodule")
     with pytest.raises(RefusedError, match="is a submodule"):
         by_git.deploy()
+    git(by_git.root, "submodule", "--quiet", "deinit", "--force", "--all")
+    path = by_git.module / "deploy/yoda/deployment.yaml"
+    path.write_text(path.read_text().replace("strategy: git", "strategy: rsync"))
+    with pytest.raises(RefusedError, match="is empty here"):
+        by_git.deploy()
 
 
 @pytest.mark.parametrize("strategy", ["git", "rsync"])
