@@ -411,7 +411,7 @@ class HostRun:
         }
         return [f"{self.target}: {said.get(answer['code'], answer['said'].strip())}"] if answer["code"] else []
 
-    def room_lacking(self, need: int = SPARE) -> str | None:
+    def room_lacking(self, need: int) -> str | None:
         """Say that the host has too little room; None where it has enough.
 
         Args:
