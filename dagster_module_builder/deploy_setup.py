@@ -13,6 +13,7 @@ from dagster_module_builder import host_files, templates
 from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import workspace_yaml
+from dagster_module_builder.host_containers import problems_inside
 from dagster_module_builder.host_run import SPARE, HostRun, Progress
 from dagster_module_builder.rollout import in_parallel, targets_of
 from deploy_strategies.base import load_strategy
@@ -64,7 +65,7 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     run.found = found
     _refuse_lacking(run, found)
     files = _put_dagster(run, found)
-    notes = [_what_next(run, found)] if "error" in found["dagster"] else run.problems_inside()
+    notes = [_what_next(run, found)] if "error" in found["dagster"] else problems_inside(run)
     if is_compose and start and files:
         _start(run)
         notes = []

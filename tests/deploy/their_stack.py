@@ -40,7 +40,6 @@ services:
     scheduler:
         image: {project}-analytics
         command: dagster-daemon run -w /srv/all/stack/workspace.yaml
-        working_dir: /srv/all/stack
         volumes:
             - ..:/srv/all
             - outputs:/tmp/dagster_storage
