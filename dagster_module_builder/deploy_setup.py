@@ -13,7 +13,8 @@ from dagster_module_builder import host_files, templates
 from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import workspace_yaml
-from dagster_module_builder.host_run import HostRun, Progress
+from dagster_module_builder.host_containers import problems_inside
+from dagster_module_builder.host_run import SPARE, HostRun, Progress
 from dagster_module_builder.rollout import in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 
@@ -64,7 +65,7 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     run.found = found
     _refuse_lacking(run, found)
     files = _put_dagster(run, found)
-    notes = [_what_next(run, found)] if "error" in found["dagster"] else run.problems_inside()
+    notes = [_what_next(run, found)] if "error" in found["dagster"] else problems_inside(run)
     if is_compose and start and files:
         _start(run)
         notes = []
@@ -80,7 +81,7 @@ def _refuse_lacking(run: HostRun, found: dict[str, Any]) -> None:
         raise RefusedError(f"{run.target}: Docker cannot be used by {found['user']!r}: {found['docker']}")
     if not found["writable"]:
         raise RefusedError(f"{run.target}: {found['user']!r} may not write to {found['base']}.")
-    if lacking_room := run.room_lacking():
+    if lacking_room := run.room_lacking(SPARE):
         raise RefusedError(lacking_room)
 
 

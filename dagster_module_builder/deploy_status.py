@@ -13,6 +13,7 @@ from dagster_module_builder.deploy import release_of
 from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
+from dagster_module_builder.host_containers import problems_inside
 from dagster_module_builder.host_run import ENVIRONMENT, SPARE, HostRun, Progress, Release
 from dagster_module_builder.release import path_of
 from dagster_module_builder.rollback import settings_differ
@@ -243,7 +244,7 @@ def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
     try:
         run.refuse_unready()
         run.plan([])
-        problems += run.problems_inside()
+        problems += problems_inside(run)
     except BuilderError as error:
         problems.append(str(error))
     builds = any(_needs_environment(one, found["modules"][one.names.name]) for one in run.target.deployments)

@@ -107,7 +107,7 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
     """
     if database is None:
         return []
-    code = [one for one in _services(text, env) if one.loads_code or one.seems_to_load_code]
+    code = services_with_code(text, env)
     networks = list(dict.fromkeys(network for one in code for network in one.data.get("networks") or ()))
     service = {**database["service"], **({"networks": networks} if networks else {})}
     healthy = {database["name"]: {"condition": "service_healthy" if "healthcheck" in service else "service_started"}}
@@ -118,10 +118,11 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
     return given + [Contribution(("services", one.name, "depends_on"), _lines(healthy), items) for one in code]
 
 
-def _services(text: bytes, env: bytes) -> Iterable[Service]:
+def services_with_code(text: bytes, env: bytes) -> list[Service]:
+    """Return the services of a host's compose file that load modules' code."""
     data = yaml.safe_load(text)
     stack = Stack(Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None)
-    return stack.services.values()
+    return [one for one in stack.services.values() if one.loads_code or one.seems_to_load_code]
 
 
 def _lines(data: Mapping[str, Any]) -> tuple[bytes, ...]:

@@ -406,20 +406,7 @@ class HostRun:
             "inside": self.inside(),
         }
 
-    def problems_inside(self) -> list[str]:
-        """Return why the containers of the host's Dagster would not find releases, or their settings."""
-        if (where := self.where) is None:
-            return []
-        service, base, folder = where["service"], self.inside(), self.inside(self.target.first.dagster_folder)
-        look = 'test -d "$0/modules" || exit 3; test /proc/1/cwd -ef "$1" || exit 4'
-        answer = self.conversation.ask("run", command=[*where["prefix"], service, "sh", "-c", look, base, folder])
-        said = {
-            3: f"{service} does not have {self.base} at {base}: mount it there, or set 'base_inside' for deployments.",
-            4: f"{service} does not run in {folder}, where the modules' settings are: set 'working_dir: {folder}'.",
-        }
-        return [f"{self.target}: {said.get(answer['code'], answer['said'].strip())}"] if answer["code"] else []
-
-    def room_lacking(self, need: int = SPARE) -> str | None:
+    def room_lacking(self, need: int) -> str | None:
         """Say that the host has too little room; None where it has enough.
 
         Args:

@@ -29,6 +29,8 @@ def place(tmp_path: Path, dagster_python: str) -> Iterator[Site]:
     needs.programs("rsync")
     root = tmp_path / "workspace"
     module = make_module(root)
+    (definitions,) = module.glob("src/*/definitions.py")
+    definitions.write_text(definitions.read_text().replace("jobs=", "executor=dg.in_process_executor, jobs="))
     with sshd.hosts(tmp_path / "hosts") as (host,):
         dagster = DagsterHost(host.base, settings=QUEUE, daemon_reads=READS)
         try:

@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from dagster_module_builder import deploy_status
+from dagster_module_builder import deploy_setup, deploy_status
 from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
 from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
@@ -174,6 +174,8 @@ def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPa
     (found,) = check(find(quick.root, "yoda"))
     assert "MiB free, and" in " ".join(found["problems"])
     path.write_text(whole)
+    monkeypatch.setattr(deploy_setup, "SPARE", 1 << 60)
+    assert "MiB free, and" in deploy_setup.set_up(find(quick.root, "yoda"))[0]["error"]
     quick.dagster.alive = False
     (found,) = check(find(quick.root, "yoda"))
     assert "daemon is not alive" in found["problems"][0]

@@ -40,7 +40,6 @@ services:
     scheduler:
         image: {project}-analytics
         command: dagster-daemon run -w /srv/all/stack/workspace.yaml
-        working_dir: /srv/all/stack
         volumes:
             - ..:/srv/all
             - outputs:/tmp/dagster_storage
@@ -111,10 +110,10 @@ def start(there: ComposeHost) -> str:
     there.compose("up", "--detach", "--wait", "store")
     # One after the other: two first looks at a fresh store at once would collide.
     there.compose("up", "--detach", "page")
-    await_that(there.dagster.answers, 60, "their page")
+    await_that(there.dagster.answers, 180, "their page")
     there.compose("up", "--detach", "scheduler")
     run = there.dagster.launch("theirs")
-    await_that((there.folder / "home/begun").exists, 60, "their run has begun")
+    await_that((there.folder / "home/begun").exists, 180, "their run has begun")
     return run
 
 
