@@ -2,10 +2,11 @@
 pipeline {
     agent none
     options {
-        // One at a time, and nothing that has begun is cancelled.
+        // One at a time, and nothing that has begun is cancelled: only a question that nobody answers for a day is, since
+        // then nothing is said.
         disableConcurrentBuilds()
         skipDefaultCheckout()
-        timeout(time: 1, unit: 'DAYS')
+        timeout(time: 1, unit: 'DAYS', activity: true)
     }
     parameters {
         choice(name: 'ACTION', choices: ['deploy', 'rollback'], description: 'What to do')
