@@ -2,8 +2,8 @@
 pipeline {
     agent none
     options {
-        // One at a time, and nothing that has begun is cancelled: only a question that nobody answers for a day is, since
-        // then nothing is said.
+        // One at a time, and nothing that has begun is cancelled: only where nothing is said for a day, as when nobody
+        // answers, the build ends.
         disableConcurrentBuilds()
         skipDefaultCheckout()
         timeout(time: 1, unit: 'DAYS', activity: true)
