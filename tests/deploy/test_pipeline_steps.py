@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from dagster_module_builder import pipeline
-from dagster_module_builder.deployment import read_deployment
+from dagster_module_builder.deploy_status import status
+from dagster_module_builder.deployment import find, read_deployment
 from dagster_module_builder.transaction import commit_one
 from tests.deploy import pipeline_tool
 from tests.deploy.conftest import Site, quick_sites
@@ -167,3 +168,15 @@ def test_gitlab_waits_for_a_person_and_names_a_secret_that_is_unset(
     assert lab.jobs(workspace) == {}
     assert site.running() == before
     assert lab.leftovers() == []
+
+
+@pytest.mark.parametrize("handed_over", [RSYNC], indirect=True)
+def test_a_person_sees_who_deploys(handed_over: tuple[Site, Pipelined]) -> None:
+    site, pipelined = handed_over
+    pipelined.write(platform="gitlab", trigger="push")
+    path = site.module / "deploy/yoda/deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**data, "ssh": {"identity_file": str(site.host.client_key)}}))
+    ((module,),) = (one["modules"] for one in status(find(site.root, "yoda")))
+    assert module["release"] == site.running()
+    assert (module["strategy"], module["pipeline"]) == ("rsync", f"GitLab CI/CD on a push to {BRANCH}")
