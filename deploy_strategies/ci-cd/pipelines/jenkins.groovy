@@ -2,10 +2,11 @@
 pipeline {
     agent none
     options {
-        // One at a time, and nothing that has begun is cancelled.
+        // One at a time, and nothing that has begun is cancelled: only where nothing is said for a day, as when nobody
+        // answers, the build ends.
         disableConcurrentBuilds()
         skipDefaultCheckout()
-        timeout(time: 1, unit: 'DAYS')
+        timeout(time: 1, unit: 'DAYS', activity: true)
     }
     parameters {
         choice(name: 'ACTION', choices: ['deploy', 'rollback'], description: 'What to do')
