@@ -78,7 +78,7 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
     Returns:
         None where they do.
     """
-    there = [module for module in modules if _stating(module)]
+    there = [module for module in modules if stating_files(module)]
     version = python_version(root)
     remembered = _remembered(root, there, version)
     if not there or remembered.is_file():
@@ -107,7 +107,7 @@ def _rewritten(module: Path, folder: Path) -> Path:
     return made
 
 
-def _stating(module: Path) -> list[Path]:
+def stating_files(module: Path) -> list[Path]:
     """Return the files of a module that its requirements stand in."""
     return [path for name in ("pyproject.toml", SETUP_PY, SETUP_CFG) if (path := module / name).is_file()]
 
@@ -166,7 +166,7 @@ def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
     digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
     for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
         digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))
-    for text in sorted(b"\0".join(path.read_bytes() for path in _stating(module)) for module in modules):
+    for text in sorted(b"\0".join(path.read_bytes() for path in stating_files(module)) for module in modules):
         digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
 

@@ -52,6 +52,9 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
 _ASKING: tuple[Check, ...] = (requirements, compose_accepts)
 
 
+_AGAIN = "Look again with 'workspace.validate' when this is mended"
+
+
 def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]:
     # The other programs take as long as all that is looked at here.
     with ThreadPoolExecutor() as threads:
@@ -70,13 +73,15 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
     try:
         _ = workspace.registry, workspace.layouts, workspace.facts
     except BuilderError as error:
-        yield _as_finding(error)
+        yield _as_finding(error, workspace.path(compose.NAME), "Do what it says, and look again with this command")
 
 
-def _as_finding(error: BuilderError) -> Finding:
+def _as_finding(error: BuilderError, where: Path, mend: str) -> Finding:
+    """Turn a refusal into a finding: with its own place and cure, where it has them."""
     if isinstance(error, DamagedFileError):
         return Finding("error", error.found, error.place, error.way_out)
-    return Finding("error", str(error))
+    reasons = "; ".join(error.reasons) if isinstance(error, ConflictError) else str(error)
+    return Finding("error", reasons, str(where), mend)
 
 
 def _blocks(workspace: Workspace) -> Iterator[Finding]:
@@ -88,7 +93,7 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
         try:
             located = blocks_by_slot(workspace.path(file), kind, layout, markers)
         except BuilderError as error:
-            yield _as_finding(error)
+            yield _as_finding(error, workspace.path(file), "Mend it there, or run 'workspace.sync --repair'")
             continue
         for marker, slots in located.items():
             yield from _blocks_of(workspace, file, marker, entries.get(marker), slots)
@@ -127,7 +132,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
         try:
             given = read_given(workspace, path)
         except BuilderError as error:
-            yield _as_finding(error)
+            yield _as_finding(error, path / settings.FRAGMENTS, "Mend it there, and run 'workspace.sync'")
             continue
         if not is_current(given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
@@ -187,17 +192,18 @@ def _asked(look: Check, workspace: Workspace) -> list[Finding]:
     try:
         notes = list(look(workspace, plan_changes(workspace, [], [])))
     except ConflictError as error:
-        return [Finding("error", reason) for reason in error.reasons]
+        return [Finding("error", reason, error.where, error.mend) for reason in error.reasons]
     except (ToolError, yaml.YAMLError) as error:
-        return [Finding("error", str(error))]
-    return [Finding("warning", note.removeprefix("Warning: ")) for note in notes]
+        return [Finding("error", str(error), str(workspace.root), _AGAIN)]
+    return [Finding("warning", note.removeprefix("Warning: "), str(workspace.root), _AGAIN) for note in notes]
 
 
 def _loaded(root: Path) -> Iterator[Finding]:
     try:
         native.validate_definitions(root)
     except ToolError as error:
-        yield Finding("error", str(error), mend="Mend the module's code, and see with 'workspace.validate --load'")
+        where = str(root / settings.SERVICES / workspace_yaml.NAME)
+        yield Finding("error", str(error), where, "Mend the module's code, and see with 'workspace.validate --load'")
     yield from _shared_asset_keys(native.asset_keys(root))
 
 

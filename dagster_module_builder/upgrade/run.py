@@ -229,11 +229,16 @@ def _state(proposal: _Proposal) -> Unfinished:
 
 
 def _carry_out(root: Path, module: Path, plan: Plan, merged: Sequence[Merged]) -> str | None:
-    # Modes and folders come first: both are harmless if nothing follows, and the next upgrade finds them done.
-    _set_modes(module, {one.path: one.after.executable for one in merged if one.before and one.after})
-    made = _make_folders(plan)
+    # Modes and folders come first: both are harmless if a crash follows, and the next upgrade finds them done.
+    had = {one.path: one.before.executable for one in merged if one.before and one.after}
+    made: list[Path] = []
     try:
+        _set_modes(module, {one.path: one.after.executable for one in merged if one.before and one.after})
+        made = _make_folders(plan)
         return commit(root, plan)
+    except BaseException:
+        _set_modes(module, had)
+        raise
     finally:
         _remove_empty(module, [*made, *(change.path.parent for change in plan.effective if change.after is None)])
 
@@ -310,17 +315,30 @@ def abort(root: Path, name: str) -> Outcome:
         module = locate(root, name)
         data, state = _needed(root, module)
         changes = [
-            FileChange(module / path, _read(module / path), old, _mode(path, state)) for path, old in state.old.items()
+            FileChange(module / path, _read(module / path), old, _mode(module / path, path in state.executable))
+            for path, old in state.old.items()
         ]
+        there = [path for path in state.old if (module / path).is_file()]
+        had = {path: _is_executable(module / path) for path in there}
         plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
         made = _make_folders(plan)
-        _set_modes(module, {path: path in state.executable for path in state.old if (module / path).is_file()})
-        backup = commit(root, plan)
-        _remove_empty(module, [*made, *(change.path.parent for change in changes if change.after is None)])
+        kept = [path for path in there if state.old[path] is not None]
+        try:
+            _set_modes(module, {path: path in state.executable for path in kept})
+            backup = commit(root, plan)
+        except BaseException:
+            _set_modes(module, had)
+            raise
+        finally:
+            _remove_empty(module, [*made, *(change.path.parent for change in changes if change.after is None)])
         return Outcome(module, plan, notes=tuple(recovered), backup=backup)
 
 
-def _mode(path: str, state: Unfinished) -> int:
-    if Path(path).name == ".env":
+def _is_executable(path: Path) -> bool:
+    return bool(path.stat().st_mode & stat.S_IXUSR)
+
+
+def _mode(path: Path, executable: bool) -> int:
+    if path.name == ".env":
         return SECRET_MODE
-    return 0o755 if path in state.executable else 0o644
+    return 0o755 if executable else 0o644

@@ -8,7 +8,10 @@ import pytest
 
 from tests.corpus.workspaces import Modules
 from tests.e2e.engine import compose_program
+from tests.in_memory import tmp_path
 from tests.template.rendering import Desk
+
+__all__ = ["compose", "modules", "tmp_path"]
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from tests.engine.refusals import refused
 
 #: Mutations tried of each file; ENGINE_FUZZ=5000 tries more of them.
 TRIES = int(os.environ.get("ENGINE_FUZZ", "100"))
+#: Seconds of this process alone: other tests run beside it.
 LONGEST_S = 5.0
 
 TOKENS = (
@@ -52,14 +53,14 @@ def mutated(text: bytes, chance: random.Random) -> bytes:
 def tried(root: Path) -> bool:
     """Add and remove the module ``seo``; return whether it was accepted. Anything but success and refusal fails."""
     before, old = shared(root), stamps(root)
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         integrate.add(root, "seo")
     except BuilderError:
         assert stamps(root) == old
         return False
     finally:
-        assert time.monotonic() - begun < LONGEST_S
+        assert time.process_time() - begun < LONGEST_S
     integrate.remove(root, "seo")
     assert shared(root) == before
     return True
@@ -147,9 +148,9 @@ def test_a_huge_fragment_is_soon_refused_with_its_path(file: str, tmp_path: Path
     root = make_workspace(tmp_path / "ws")
     path = make_module(root, "seo") / settings.FRAGMENTS / file
     path.write_bytes(b"# a: b\n" * (SIZES["50 MB"] // 7))
-    begun = time.monotonic()
+    begun = time.process_time()
     assert str(path) in refused(root, lambda: integrate.add(root, "seo"))
-    assert time.monotonic() - begun < LONGEST_S
+    assert time.process_time() - begun < LONGEST_S
 
 
 @pytest.mark.parametrize("what", DEEP)

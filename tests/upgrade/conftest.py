@@ -15,7 +15,10 @@ from dagster_module_builder.module import record_of
 from dagster_module_builder.new import new
 from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
+from tests.in_memory import tmp_path
 from tests.template.rendering import TEMPLATE, checkout
+
+__all__ = ["tmp_path"]
 
 MODULE_FILES = "{{cookiecutter.name}}"
 TODAY = (TEMPLATE / "VERSION").read_text("utf-8").strip()

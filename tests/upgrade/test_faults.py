@@ -86,10 +86,14 @@ def contents(root: Path) -> dict[str, bytes]:
     return found | ({"state": state.read_bytes()} if state.is_file() else {})
 
 
+def executables(root: Path) -> set[Path]:
+    return {path for path in (root / "projects/sales").rglob("*") if path.is_file() and os.access(path, os.X_OK)}
+
+
 def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
     """Kill an action at each of its changes of the disk, from the same beginning; return how many there are."""
     shutil.copytree(root, spare, symlinks=True)
-    before = contents(root)
+    before, executable = contents(root), executables(root)
     act()
     after = contents(root)
     assert after != before
@@ -103,6 +107,7 @@ def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
                 pass
             found = contents(root)
             assert found in WHOLE[status](before, after), f"{status} at the change number {number}"
+            assert status != REFUSED or executables(root) == executable, f"at the change number {number}"
             states.add(found == after)
         if status == 0:
             break

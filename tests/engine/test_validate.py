@@ -1,0 +1,186 @@
+"""Everything that ``workspace.validate`` finds: how bad it is, where it stands, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder import dagster_check, docker, integrate, settings
+from dagster_module_builder.conflicts import Finding
+from dagster_module_builder.validate import validate
+from tests import needs
+from tests.e2e.engine import compose_program
+from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
+from tests.upgrade.conftest import files_of
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A workspace with the modules ``seo`` and ``stock``."""
+    made = make_workspace(tmp_path / "ws")
+    (services(made) / ".env").chmod(0o600)
+    for number, name in enumerate(("seo", "stock")):
+        make_module(made, name, FIRST_PORT + number)
+        integrate.add(made, name)
+    return made
+
+
+def edit(path: Path, old: str, new: str, count: int = -1) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def fragment(root: Path, name: str, file: str) -> Path:
+    return root / settings.PROJECTS / name / settings.FRAGMENTS / file
+
+
+def shared(file: str) -> Callable[[Path], Path]:
+    return lambda root: services(root) / file
+
+
+def forget(root: Path) -> None:
+    """Take a module out of the registry alone."""
+    path = root / settings.REGISTRY
+    data = json.loads(path.read_text())
+    data["integrated_modules"] = [one for one in data["integrated_modules"] if one["name"] != "stock"]
+    path.write_text(json.dumps(data))
+
+
+def claimed_twice(root: Path, file: str, old: str, new: str) -> None:
+    """Let ``stock`` claim what ``seo`` has, as an older version of this program let it in."""
+    path = root / settings.REGISTRY
+    data = json.loads(path.read_text())
+    for one in data["integrated_modules"]:
+        one.pop("provides")
+    path.write_text(json.dumps(data))
+    for place in (services(root) / file, fragment(root, "stock", file)):
+        edit(place, old, new)
+
+
+#: What is done, and what is found then: severity, words, file and cure.
+FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
+    "a block that the registry does not know": (
+        forget, "error", "a block of 'stock', which the registry does not know", "workspace.yaml:", "workspace.add"
+    ),
+    "a block that is gone": (
+        lambda root: (services(root) / ".env").write_text("DAGSTER_PORT='3000'\n"),
+        "error", "the block of 'seo' is missing in .env", ".env", "workspace.sync",
+    ),
+    "a block that was edited": (
+        lambda root: edit(services(root) / ".env", "SEO_DB_PORT='", "SEO_DB_PORT='1"),
+        "error", "the block of 'seo' was edited by hand", ".env:", "workspace.sync --force",
+    ),
+    "a marker without its partner": (
+        lambda root: edit(services(root) / ".env", "# END: seo\n", ""), "error", "BEGIN: seo", ".env:", "--repair"
+    ),
+    "a block that was moved": (
+        lambda root: edit(services(root) / "docker-compose.yml", "    # BEGIN: seo", "    # BEGIN: seo2", 1),
+        "error", "BEGIN: seo2", "docker-compose.yml:", "--repair",
+    ),
+    "a registry that cannot be read": (
+        lambda root: (root / settings.REGISTRY).write_text("{"),
+        "error", "this is not a registry of modules", ".registry:", "workspace.restore",
+    ),
+    "a folder that is gone": (
+        lambda root: shutil.rmtree(root / "projects/seo"),
+        "error", "the folder of 'seo' is gone", "projects/seo", "workspace.sync --prune",
+    ),
+    "a fragment that changed": (
+        lambda root: edit(fragment(root, "seo", ".env"), "s3cret", "other"),
+        "warning", "'seo' gives something else", "workspace/local", "workspace.sync",
+    ),
+    "a fragment that cannot be read": (
+        lambda root: fragment(root, "seo", "docker-compose.yml").write_text("services: {"),
+        "error", "no valid YAML", "seo/workspace/local/docker-compose.yml:", "",
+    ),
+    "a fragment that is gone": (
+        lambda root: fragment(root, "seo", "workspace.yaml").unlink(),
+        "error", "workspace.yaml is missing", "seo/workspace/local", "workspace.sync",
+    ),
+    "a port that two have": (
+        lambda root: claimed_twice(root, ".env", str(FIRST_PORT + 1), str(FIRST_PORT)),
+        "error", f"host port {FIRST_PORT} is claimed by seo and stock", ".env", "PORT",
+    ),
+    "a service that two have": (
+        lambda root: edit(services(root) / "docker-compose.yml", "  store:\n    image", "  seo_db:\n    image"),
+        "error", "service seo_db is claimed by", "docker-compose.yml:", "another name",
+    ),
+    "a location that two have": (
+        lambda root: edit(
+            services(root) / "workspace.yaml", "load_from:", "load_from:\n  - python_file: {relative_path: seo}"
+        ),
+        "error", "code location seo is claimed by", "workspace.yaml:", "another name",
+    ),
+    "a variable that two have": (
+        lambda root: edit(services(root) / ".env", "DAGSTER_PORT='3000'", "SEO_DB_PORT='1'"),
+        "error", "variable SEO_DB_PORT is claimed by", ".env:", "another name",
+    ),
+    "a variable that nobody sets": (
+        lambda root: claimed_twice(root, "docker-compose.yml", "STOCK_DB_PASSWORD}", "STOCK_DB_PASS}"),
+        "error", "stock uses the variable STOCK_DB_PASS, which nobody sets", "docker-compose.yml:", "Set it",
+    ),
+    "a key that stands there twice": (
+        lambda root: edit(services(root) / "docker-compose.yml", "  store:", "  web:\n    image: x\n  store:"),
+        "error", "the key 'web' stands there twice", "docker-compose.yml:", "Delete one",
+    ),
+    "secrets that others can read": (
+        lambda root: (services(root) / ".env").chmod(0o644), "warning", "others can read", ".env", "chmod 600"
+    ),
+}  # fmt: skip
+
+
+def found(root: Path, words: str, *, check: bool = False) -> Finding:
+    findings = validate(root, check=check)
+    (one,) = [finding for finding in findings if words in f"{finding.where} {finding.message}"][:1] or [None]
+    assert one, findings
+    return one
+
+
+def test_a_workspace_in_order_has_nothing_to_find(root: Path) -> None:
+    assert validate(root, check=False) == []
+
+
+@pytest.mark.parametrize("what", FINDS)
+def test_what_is_wrong_is_found_with_its_place_and_its_cure(root: Path, what: str) -> None:
+    act, severity, words, where, mend = FINDS[what]
+    act(root)
+    before = files_of(root)
+    one = found(root, words)
+    assert one.severity == severity
+    assert where in one.where
+    assert one.mend
+    assert mend in one.mend
+    after = files_of(root)
+    assert {name: held for name, held in after.items() if not name.endswith(".lock")} == {
+        name: held for name, held in before.items() if not name.endswith(".lock")
+    }
+
+
+def test_requirements_that_do_not_go_together_are_found_with_both_modules(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs.registry()
+    monkeypatch.setattr(dagster_check, "cache_folder", lambda: root / "cache")
+    for name, wanted in (("seo", "attrs<22"), ("stock", "attrs>=23")):
+        text = f'[project]\nname = "{name}"\nversion = "0"\ndependencies = ["{wanted}"]\n'
+        (root / settings.PROJECTS / name / "pyproject.toml").write_text(text)
+    one = found(root, "do not resolve together", check=True)
+    assert (one.severity, one.where) == ("error", f"{root}/projects/stock/pyproject.toml:4")
+    assert "requirements of seo and stock" in one.message
+    assert {"attrs<22", "attrs>=23"} <= set(one.message.replace("==0", " ").replace(",", " ").split())
+    assert "workspace.validate" in one.mend
+
+
+def test_what_compose_rejects_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(compose_program().parent), prepend=":")
+    docker._program.cache_clear()
+    edit(services(root) / "docker-compose.yml", "    image: postgres:16", "    image: postgres:16\n    replicas: x")
+    one = found(root, "Docker Compose does not accept", check=True)
+    assert (one.severity, one.where) == ("error", f"{services(root)}/docker-compose.yml")
+    assert "replicas" in one.message
+    assert "workspace.validate" in one.mend
