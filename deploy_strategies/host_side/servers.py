@@ -318,6 +318,20 @@ def mend_servers(host: Host) -> None:
                 stop_later(host, module, name, DAEMON_READS)
             elif name != current:
                 drop_server(host, module, name, patience=0)
+    drop_strays(host)
+
+
+def drop_strays(host: Host) -> None:
+    """Remove containers whose folder is gone: Docker may still have been making one when its client was killed."""
+    if not any(os.path.isdir(folder_of(host, module)) for module in os.listdir(host.modules)):
+        return
+    shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'
+    label = f"label=com.docker.compose.service={SERVICE}"
+    code, said = quietly("docker", "ps", "--all", "--filter", label, "--format", shape)
+    for line in said.splitlines() if not code else []:
+        name, _, folder = line.partition("\t")
+        if folder.startswith(host.modules + os.sep) and not os.path.isdir(folder):
+            quietly("docker", "rm", "--force", name)
 
 
 def stop_later(host: Host, module: str, name: str, after: float) -> None:
