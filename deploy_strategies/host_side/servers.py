@@ -131,6 +131,11 @@ def surroundings_of(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, di
             os.makedirs(storage)
             os.chmod(storage, 0o1777)  # noqa: S103 - as /tmp: whoever runs code stores in it
     owner = os.stat(home) if home and os.path.isdir(home) else None
+    if owner and not owner.st_uid:
+        found = f"{home} is root's, and a code server never runs as root: its runs could not report to that storage."
+        raise RefusedError(
+            "docker", f"{found} Have Dagster run as a user of its own, or keep its storage in a database."
+        )
     user, group = (owner.st_uid, owner.st_gid) if owner else (os.geteuid(), os.getegid())
     return b"", {
         "RUN_AS": f"{user}:{group}" if user else "1000:1000",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +72,13 @@ class Place:
         assert "error" not in found, found
         return Path(found["release"]).name
 
+    def layers(self) -> list[str]:
+        """Return the layers of the image that serves."""
+        shown = self.there_runs.docker(
+            "image", "inspect", "--format", "{{json .RootFS.Layers}}", self.metadata()["image"]
+        )
+        return list(json.loads(shown))
+
     def change(self, **changes: object) -> None:
         path = self.module / "deploy/yoda/deployment.yaml"
         data = yaml.safe_load(path.read_text())
@@ -90,14 +96,8 @@ def yard(
     needs.programs("docker", "docker-registry")
     environ = environ_of(engine_of_host)
     with registry(folder / "registry") as address, sshd.hosts(folder / "hosts", environ=environ) as (host,):
-        # Dagster is root here, which containers never are; both write to its storage.
-        dagster = DagsterHost(host.base, umask=0)
-        # Two first looks at a fresh store at once would collide.
-        dagster.home.mkdir(parents=True)
-        migrate = [dagster_python, "-m", "dagster", "instance", "migrate"]
-        environ = {**os.environ, "DAGSTER_HOME": str(dagster.home)}
-        subprocess.run(migrate, check=True, capture_output=True, env=environ, umask=0)
-        os.chown(dagster.home, 1000, 1000)
+        dagster = DagsterHost(host.base)
+        dagster.share(1000)
         try:
             dagster.start(daemon=False)
             yield host, dagster, address
@@ -209,9 +209,14 @@ def test_without_a_registry(place: Place) -> None:
     first = place.deploy()
     assert place.running() == first
     assert place.metadata()["image"].startswith("sha256:")
+    before = place.layers()
     set_value(place.module, 3)
     second = place.deploy()
     assert place.running() == second
+    # A change of code makes the last layer anew, and nothing else.
+    after = place.layers()
+    assert after[:-1] == before[:-1]
+    assert after[-1] != before[-1]
 
 
 def test_a_run_in_progress_keeps_its_server(place: Place, tmp_path: Path) -> None:

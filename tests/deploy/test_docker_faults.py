@@ -113,6 +113,17 @@ def _interrupt() -> None:
     raise KeyboardInterrupt
 
 
+def test_storage_that_is_root_s_is_refused(place: tuple[QuickPlace, str]) -> None:
+    """A run in the container could not report to it, and would hang for good."""
+    made, _ = place
+    made.change(dagster_home=str(made.host.folder))
+    try:
+        with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.* is root's"):
+            made.deploy()
+    finally:
+        made.change(dagster_home=None)
+
+
 @pytest.mark.parametrize("way", ["registry", "none"])
 def test_disk_full_while_the_image_comes(place: tuple[QuickPlace, str], way: str, address: str) -> None:
     made, server = place
