@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -185,23 +184,6 @@ def test_what_does_not_start_or_load_leaves_the_old_one(place: Place) -> None:
     (found,) = status(find(place.root, "yoda"))
     assert found["lock"] is None
     assert found["modules"][0]["servers"] == [server]
-
-
-def test_registry_away_and_digest_gone(place: Place) -> None:
-    first = place.deploy()
-    set_value(place.module, 2)
-    second = place.deploy()
-    good = place.registry
-    place.change(registry="127.0.0.1:9")
-    with pytest.raises(BuilderError, match=r"could not be pushed.*Is the registry 127.0.0.1:9 reachable"):
-        place.deploy()
-    place.change(registry=good)
-    image = yaml.safe_load((place.there / "releases" / first / "RELEASE.json").read_text())["image"]
-    place.there_runs.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
-    shutil.rmtree(place.host.folder.parent.parent / "registry/blobs")
-    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*Deploy its commit again"):
-        roll_back(find(place.root, "yoda"))
-    assert place.running() == second
 
 
 def test_without_a_registry(place: Place) -> None:

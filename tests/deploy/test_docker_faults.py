@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.rollback import roll_back
 from tests import needs
 from tests.deploy.host_engine import HostEngine
-from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
+from tests.deploy.quick_images import MODULE, QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import CutWire, registry
 from tests.deploy.sshd import SshHost
 from tests.e2e.conftest import engine  # noqa: F401 - fixtures
@@ -26,8 +30,13 @@ STEPS = ["transfer", "verify", "verified", "switch", "keep"]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry(tmp_path_factory.mktemp("registry")) as made:
+def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(scope="module")
+def address(registry_folder: Path) -> Iterator[str]:
+    with registry(registry_folder) as made:
         yield made
 
 
@@ -140,6 +149,27 @@ def test_disk_full_while_the_image_comes(place: tuple[QuickPlace, str], way: str
         ballast.unlink()
         made.change(registry=address)
     assert made.server == server
+
+
+def test_registry_away_and_digest_gone(made: QuickPlace, registry_folder: Path, address: str) -> None:
+    first = (made.there / "current").readlink().name
+    made.deploy()
+    server = made.server
+    made.change(registry="127.0.0.1:9")
+    with pytest.raises(BuilderError, match=r"could not be pushed.*Is the registry 127.0.0.1:9 reachable"):
+        made.deploy()
+    made.change(registry=address)
+    image = json.loads((made.there / "releases" / first / "RELEASE.json").read_text())["image"]
+    until = time.monotonic() + 60
+    while made.there_runs.containers() != {server}:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    made.there_runs.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
+    shutil.rmtree(registry_folder / "blobs")
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*Deploy its commit again"):
+        roll_back(find(made.root, "yoda"))
+    assert made.server == server
+    assert made.there_runs.containers() == {server}
 
 
 @pytest.fixture(scope="module", autouse=True)
