@@ -11,7 +11,8 @@ from dagster_module_builder.deploy import release_of
 from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_run import HostRun, Progress, Release
+from dagster_module_builder.host_release import Release
+from dagster_module_builder.host_run import HostRun, Progress
 from dagster_module_builder.release import path_of
 from dagster_module_builder.rollback import settings_differ
 from dagster_module_builder.rollout import in_parallel, targets_of
