@@ -22,7 +22,7 @@ from dagster_module_builder.rollback import change_settings, roll_back
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost, lock_dagster
-from tests.deploy.host_engine import HostEngine, environ_of
+from tests.deploy.host_engine import HostEngine, environ_of, forget_images
 from tests.deploy.modules import make_module, set_value
 from tests.deploy.registry import registry
 from tests.deploy.sshd import SshHost
@@ -135,6 +135,7 @@ def place(
     yield Place(root, module, host, dagster, engine, engine_of_host, address)
     if left := engine_of_host.docker("ps", "--all", "--quiet").split():
         engine_of_host.docker("rm", "--force", *left)
+    forget_images(engine, f"sales-report-{dagster.port}")
     host.empty()
     dagster.reset()
 
