@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import re
 import socket
 import time
@@ -180,7 +181,9 @@ def free_port(host: Host) -> dict[str, Any]:
     for module in os.listdir(host.modules):
         for name in servers_of(host, module):
             taken.add(read_json(folder_of(host, module, name, "server.json"), {}).get("port"))
-    for port in PORTS:
+    # A server listens seconds after this, and gRPC lets two have one port: whoever else looks now, under another base
+    # path, is not to find the same one.
+    for port in random.sample(PORTS, len(PORTS)):
         if port not in taken and not answers(port):
             return {"port": port}
     raise RefusedError("docker", f"No port from {PORTS[0]} to {PORTS[-1]} is free on the host.")
