@@ -20,7 +20,8 @@ from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.host_files import Location
-from dagster_module_builder.host_run import HostRun, Progress, Release, holder
+from dagster_module_builder.host_release import Release
+from dagster_module_builder.host_run import HostRun, Progress, holder
 from dagster_module_builder.release import Staged
 from dagster_module_builder.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from deploy_strategies.base import load_strategy

@@ -14,7 +14,8 @@ from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import workspace_yaml
 from dagster_module_builder.host_containers import problems_inside
-from dagster_module_builder.host_run import SPARE, HostRun, Progress
+from dagster_module_builder.host_requests import SPARE
+from dagster_module_builder.host_run import HostRun, Progress
 from dagster_module_builder.rollout import in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 

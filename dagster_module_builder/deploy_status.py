@@ -14,7 +14,9 @@ from dagster_module_builder.deployment import Deployment, lacking_settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.host_containers import problems_inside
-from dagster_module_builder.host_run import ENVIRONMENT, SPARE, HostRun, Progress, Release
+from dagster_module_builder.host_release import Release
+from dagster_module_builder.host_requests import SPARE
+from dagster_module_builder.host_run import ENVIRONMENT, HostRun, Progress
 from dagster_module_builder.release import path_of
 from dagster_module_builder.rollback import settings_differ
 from dagster_module_builder.rollout import in_parallel, targets_of

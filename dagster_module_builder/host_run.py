@@ -6,7 +6,6 @@ import base64
 import getpass
 import hashlib
 import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,95 +14,27 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dagster_module_builder import host_database, host_files
-from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.deployment import Deployment
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.host_files import Location, Server
+from dagster_module_builder.host_release import Release, Target
+from dagster_module_builder.host_requests import SERVER_PORT, WEBSERVER, as_request, beginning, server_name, serving
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.pipeline_run import who_runs
 from dagster_module_builder.plan import Plan
-from dagster_module_builder.release import Staged, differences
-from deploy_strategies.base import Place, Strategy
+from dagster_module_builder.release import differences
+from deploy_strategies.base import Place
 from deploy_strategies.conversation import Conversation, HostError
 from deploy_strategies.images import credentials
 from deploy_strategies.remote import Remote
 
-#: Free space that a release needs beside its own size, in bytes.
-SPARE = 64 << 20
 #: Free space that a new environment needs, in bytes.
 ENVIRONMENT = 1 << 30
 #: Seconds until Dagster's daemon begins to read the workspace file anew by itself: it looks at the clock every five.
 DAEMON_READS = 65.0
 #: Seconds until the old code server may be stopped: nobody asks it any more, unless a run is in progress in it.
 RETIRE_AFTER = 75.0
-#: Where code servers in Dagster's own network listen.
-SERVER_PORT = 4000
-#: The Compose service of Dagster's webserver, unless a deployment names another.
-WEBSERVER = "dagster_webserver"
-
-
-@dataclass(frozen=True)
-class Release:
-    """A release that is to come to be on every host of a deployment."""
-
-    deployment: Deployment
-    strategy: Strategy
-    staged: Staged
-    identity: str
-    env: bytes
-    requirements: str = ""
-    constraints: str = ""
-    database: Mapping[str, Any] | None = None
-    made: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def module(self) -> str:
-        """The module's name."""
-        return self.deployment.names.name
-
-    @property
-    def environment(self) -> str | None:
-        """The hash of what goes into its own environment; None where it runs in the host's, or in its image."""
-        chosen = self.deployment.environment
-        if chosen["kind"] == "host" or self.strategy.serves:
-            return None
-        parts = (self.requirements, self.constraints, chosen["python"])
-        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-    def record(self, holder: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the host keeps with it."""
-        return {
-            "release": self.identity,
-            "module": self.module,
-            "deployment": self.deployment.name,
-            "strategy": self.deployment.strategy,
-            "commit": self.staged.source.commit,
-            "branch": self.staged.source.branch,
-            "dirty": self.staged.source.dirty,
-            "digest": self.staged.digest,
-            "files": len(self.staged.paths),
-            "bytes": self.staged.size,
-            "environment": self.environment,
-            "database": self.database,
-            **self.made,
-            "by": holder["who"],
-        }
-
-
-@dataclass(frozen=True)
-class Target:
-    """One Dagster on one host, and the deployments that go there in one conversation."""
-
-    host: Host
-    deployments: tuple[Deployment, ...]
-
-    def __str__(self) -> str:
-        return str(self.host)
-
-    @property
-    def first(self) -> Deployment:
-        """A deployment that says how the host's Dagster runs, as all of them do."""
-        return self.deployments[0]
 
 
 Progress = Callable[[str, str], None]
@@ -210,7 +141,7 @@ class HostRun:
             self.remote.prepare_bulk()
         tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
         modules = [release.module for release in releases]
-        begin = [("begin", _beginning(release)) for release in releases]
+        begin = [("begin", beginning(release.module, release.identity, release.staged.size)) for release in releases]
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
         self.begun += modules
         self.refuse_unready()
@@ -312,8 +243,8 @@ class HostRun:
         """Return how the host is to prove that a release's definitions load."""
         if not release.strategy.serves:
             return {"check": self.check_of(release.deployment, release.environment, release.env)}
-        serving = self.serving(release.deployment, release.identity, str(release.made["image"]), release.env)
-        return {"serve": serving, "contents": release.staged.manifest}
+        server = serving(release.deployment, release.identity, str(release.made["image"]), release.env)
+        return {"serve": server, "contents": release.staged.manifest}
 
     def verified_again(self, request: Mapping[str, Any], release: Release) -> dict[str, Any]:
         """Verify a second time, and name what still differs."""
@@ -342,34 +273,13 @@ class HostRun:
         self.tell("image")
         self.conversation.ask("fetch", image=image, **credentials(image))
 
-    def serving(self, deployment: Deployment, identity: str, image: str, env: bytes) -> dict[str, Any]:
-        """Return how the host starts a release's code server."""
-        return {
-            "name": server_name(deployment.names.name, identity),
-            "image": image,
-            "env": base64.b64encode(env).decode(),
-            "package": deployment.names.definitions,
-            "surroundings": self.surroundings(deployment),
-        }
-
-    def surroundings(self, deployment: Deployment) -> dict[str, Any]:
-        """Return what a code server has around it on the host."""
-        own = deployment.data.get("docker") or {}
-        if deployment.kind == "compose":
-            return {
-                "network": deployment.data.get("network") or "workspace-net",
-                "service": deployment.data["dagster"].get("service") or WEBSERVER,
-                "folder": deployment.dagster_folder,
-            }
-        return {"storage": own.get("storage") or "/tmp/dagster_storage", "dagster_home": own.get("dagster_home")}  # noqa: S108 - where modules store by default
-
     def serve(self, deployment: Deployment, identity: str, image: str, env: bytes) -> None:
         """Start the code server of a release that is on the host already, with these settings."""
         self.fetch(image)
         self.tell("verify")
         module = deployment.names.name
         answer = self.conversation.ask(
-            "serve", module=module, identity=identity, **self.serving(deployment, identity, image, env)
+            "serve", module=module, identity=identity, **serving(deployment, identity, image, env)
         )
         self.servers[module] = answer["server"]
 
@@ -454,7 +364,7 @@ class HostRun:
         self.tell("switch")
         answer = self.conversation.ask(
             "switch",
-            files=[_as_request(change.path, change.before, change.after, change.mode) for change in plan.effective],
+            files=[as_request(change) for change in plan.effective],
             modules=list(modules),
             expect={one.names.snake: one.expected for one in put},
             absent=list(absent),
@@ -512,24 +422,6 @@ class HostRun:
         answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace anew"
         self.notes.append(f"Dagster's daemon {how}.")
-
-
-def server_name(module: str, identity: str) -> str:
-    """Return a name for one start of a release's code server: short enough for a host, and never given before."""
-    return f"{module[:20].rstrip('-_')}-{identity.lower()}-{secrets.token_hex(2)}"
-
-
-def _beginning(release: Release) -> dict[str, Any]:
-    return {"module": release.module, "identity": release.identity, "need": release.staged.size + SPARE}
-
-
-def _as_request(path: Path, before: bytes | None, after: bytes | None, mode: int) -> dict[str, Any]:
-    return {
-        "path": str(path),
-        "before": None if before is None else hashlib.sha256(before).hexdigest(),
-        "text": None if after is None else base64.b64encode(after).decode(),
-        "mode": mode,
-    }
 
 
 def holder(command: str = "") -> dict[str, Any]:

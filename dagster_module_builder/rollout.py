@@ -10,7 +10,8 @@ from typing import Any
 
 from dagster_module_builder.deployment import Deployment, Host
 from dagster_module_builder.errors import BuilderError, RefusedError
-from dagster_module_builder.host_run import HostRun, Progress, Target, holder
+from dagster_module_builder.host_release import Target
+from dagster_module_builder.host_run import HostRun, Progress, holder
 
 #: How many hosts are spoken to at once.
 AT_ONCE = 32

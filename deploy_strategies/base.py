@@ -65,6 +65,9 @@ class Place:
 class Steps:
     """What a strategy does. A subclass of one of the kinds below in a folder's ``steps.py`` is found by itself."""
 
+    #: What it reads in a deployment's folder, beside the files that all strategies have.
+    files: tuple[str, ...] = ()
+
     def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
         """Return better defaults for the strategy's questions, found in the module."""
         return {}

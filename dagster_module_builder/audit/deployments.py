@@ -13,6 +13,7 @@ from dagster_module_builder.deployment import DEPLOYMENTS, ENV, read_deployment
 from dagster_module_builder.deployment import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
+from deploy_strategies.base import load_steps
 
 
 @check("deployments", "Has deployments, staging among them", "What runs at a client's was tried elsewhere first.")
@@ -33,9 +34,13 @@ def deployments_read(subject: Subject) -> Iterator[Problem]:
     """Read each deployment as ``deploy`` reads it."""
     for folder in subject.deployments:
         try:
-            read_deployment(folder)
+            files = load_steps(read_deployment(folder).strategy).files
         except BuilderError as error:
             yield Problem(str(error).partition("\n")[0], "Mend that file", subject.shown(folder))
+            continue
+        for name in files:
+            if not (folder / name).is_file():
+                yield Problem(f"{name} is missing there", "Have 'configure-deployment' make one", subject.shown(folder))
 
 
 @check(

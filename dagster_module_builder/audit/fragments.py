@@ -120,9 +120,11 @@ def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
 def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
     # Continued lines are one instruction, which begins at the first of them.
     joined = re.sub(r"\\\r?\n", lambda found: " " * len(found[0]) + "\0", text)
+    stages = {name.lower() for name in re.findall(r"(?im)^\s*FROM\s.*\sAS\s+(\S+)\s*$", text)}
     line = 1
     for instruction in joined.splitlines():
-        if not instruction.lstrip().startswith("#"):
+        stage = re.match(r"\s*FROM\s+(\S+)", instruction, re.IGNORECASE)
+        if not instruction.lstrip().startswith("#") and not (stage and stage[1].lower() in stages):
             for message, mend in _in_instruction(instruction):
                 yield line, message, mend
         line += 1 + instruction.count("\0")

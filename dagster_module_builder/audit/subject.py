@@ -119,8 +119,10 @@ class Subject:
 
     @cached_property
     def dockerfiles(self) -> Sequence[Path]:
-        """Its Dockerfile, and its fragment of the shared one."""
-        return [path for path in (self.fragment(dockerfile.NAME), self.path / "Dockerfile") if path.is_file()]
+        """Its Dockerfile, its fragment of the shared one, and those of its deployments."""
+        folders = (self.path, *self.deployments)
+        places = (self.fragment(dockerfile.NAME), *(folder / "Dockerfile" for folder in folders))
+        return [path for path in places if path.is_file()]
 
     @cached_property
     def workspace(self) -> Workspace | None:

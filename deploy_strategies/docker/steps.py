@@ -34,6 +34,7 @@ class Docker(Strategy):
     tools_here = ("docker",)
     tools_there = ("docker", "docker compose")
     serves = True
+    files = (DOCKERFILE, IGNORE, COMPOSE)
 
     def __init__(self) -> None:
         self.archive: Archive | None = None
@@ -41,7 +42,7 @@ class Docker(Strategy):
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the build context, as its ``.dockerignore`` leaves it, and the compose file for the hosts."""
         folder = self.deployment.folder
-        lacking = [name for name in (DOCKERFILE, IGNORE, COMPOSE) if not (folder / name).is_file()]
+        lacking = [name for name in self.files if not (folder / name).is_file()]
         if lacking:
             raise RefusedError(f"{', '.join(lacking)} is missing in {folder}: 'configure-deployment' makes new ones.")
         context = context_folder(module, _with_defaults(own)["context"])

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import re
 import socket
 import time
@@ -131,6 +132,11 @@ def surroundings_of(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, di
             os.makedirs(storage)
             os.chmod(storage, 0o1777)  # noqa: S103 - as /tmp: whoever runs code stores in it
     owner = os.stat(home) if home and os.path.isdir(home) else None
+    if owner and not owner.st_uid:
+        found = f"{home} is root's, and a code server never runs as root: its runs could not report to that storage."
+        raise RefusedError(
+            "docker", f"{found} Have Dagster run as a user of its own, or keep its storage in a database."
+        )
     user, group = (owner.st_uid, owner.st_gid) if owner else (os.geteuid(), os.getegid())
     return b"", {
         "RUN_AS": f"{user}:{group}" if user else "1000:1000",
@@ -175,7 +181,9 @@ def free_port(host: Host) -> dict[str, Any]:
     for module in os.listdir(host.modules):
         for name in servers_of(host, module):
             taken.add(read_json(folder_of(host, module, name, "server.json"), {}).get("port"))
-    for port in PORTS:
+    # A server listens seconds after this, and gRPC lets two have one port: whoever else looks now, under another base
+    # path, is not to find the same one.
+    for port in random.sample(PORTS, len(PORTS)):
         if port not in taken and not answers(port):
             return {"port": port}
     raise RefusedError("docker", f"No port from {PORTS[0]} to {PORTS[-1]} is free on the host.")
@@ -318,6 +326,20 @@ def mend_servers(host: Host) -> None:
                 stop_later(host, module, name, DAEMON_READS)
             elif name != current:
                 drop_server(host, module, name, patience=0)
+    drop_strays(host)
+
+
+def drop_strays(host: Host) -> None:
+    """Remove containers whose folder is gone: Docker may still have been making one when its client was killed."""
+    if not any(os.path.isdir(folder_of(host, module)) for module in os.listdir(host.modules)):
+        return
+    shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'
+    label = f"label=com.docker.compose.service={SERVICE}"
+    code, said = quietly("docker", "ps", "--all", "--filter", label, "--format", shape)
+    for line in said.splitlines() if not code else []:
+        name, _, folder = line.partition("\t")
+        if folder.startswith(host.modules + os.sep) and not os.path.isdir(folder):
+            quietly("docker", "rm", "--force", name)
 
 
 def stop_later(host: Host, module: str, name: str, after: float) -> None:

@@ -108,6 +108,22 @@ class DagsterHost:
     def home(self) -> Path:
         return self.base.parent / f"{self.base.name}-dagster-home"
 
+    def share(self, user: int) -> None:
+        """Have a storage that a user may write to too; by default there is a new file for each run, which is root's."""
+        self.home.mkdir(parents=True)
+        events = {"module": "dagster.core.storage.event_log", "class": "ConsolidatedSqliteEventLogStorage"}
+        config = {"base_dir": str(self.home / "events")}
+        self.settings = SETTINGS + json.dumps({"event_log_storage": {**events, "config": config}})[1:-1] + "\n"
+        (self.home / "dagster.yaml").write_text(self.settings)
+        # Before anybody else: two first looks at a fresh store at once would collide.
+        migrate = [python(), "-m", "dagster", "instance", "migrate"]
+        environ = {**os.environ, "DAGSTER_HOME": str(self.home)}
+        subprocess.run(migrate, check=True, capture_output=True, env=environ)
+        for folder in ("events", "storage", "history/runs", "logs", "schedules"):
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        for path in [self.home, *self.home.rglob("*")]:
+            os.chown(path, user, user)
+
     def start(self, *, daemon: bool = True) -> DagsterHost:
         self.base.mkdir(parents=True, exist_ok=True)
         if not (self.base / "workspace.yaml").exists():
@@ -140,7 +156,7 @@ class DagsterHost:
         with (self.home / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [*inside, python(), *arguments], cwd=self.base, env=environ, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, umask=self.umask,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.processes.append(process)
 

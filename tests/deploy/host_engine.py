@@ -53,6 +53,13 @@ def environ_of(made: Engine) -> dict[str, str]:
     return {"PATH": path, **{key: made.environ[key] for key in ("DOCKER_HOST", "DOCKER_CONFIG") if key in made.environ}}
 
 
+def forget_images(builder: Engine, name: str) -> None:
+    """Remove what was built under a name, in whichever registry; the layers stay for the next build."""
+    tags = builder.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}").split()
+    if ours := [tag for tag in tags if tag.rpartition(":")[0].rpartition("/")[2] == name]:
+        builder.docker("image", "rm", "--no-prune", *ours)
+
+
 @contextlib.contextmanager
 def host_engine(like: Engine, size: str = "3g", namespace: str | None = None) -> Iterator[HostEngine]:
     """Give an engine whose images have so much room.

@@ -29,7 +29,7 @@ from dagster_module_builder.deploy_status import status
 from dagster_module_builder.deployment import find
 from tests import needs
 from tests.deploy import sshd
-from tests.deploy.host_engine import HostEngine, environ_of
+from tests.deploy.host_engine import HostEngine, environ_of, forget_images
 from tests.deploy.modules import make_module, set_value, simplify
 from tests.deploy.quick_dagster import QuickDagster
 from tests.deploy.sshd import SshHost
@@ -175,6 +175,7 @@ def quick_place(
         dagster.stop()
         if left := there_runs.docker("ps", "--all", "--quiet").split():
             there_runs.docker("rm", "--force", *left)
+        forget_images(engine, f"quick-{host.port}")
 
 
 @contextlib.contextmanager

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.deployment import find
 from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.rollback import roll_back
 from tests import needs
 from tests.deploy.host_engine import HostEngine
-from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
+from tests.deploy.quick_images import MODULE, QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import CutWire, registry
 from tests.deploy.sshd import SshHost
 from tests.e2e.conftest import engine  # noqa: F401 - fixtures
@@ -25,8 +30,13 @@ STEPS = ["transfer", "verify", "verified", "switch", "keep"]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registry(tmp_path_factory.mktemp("registry")) as made:
+def registry_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registry")
+
+
+@pytest.fixture(scope="module")
+def address(registry_folder: Path) -> Iterator[str]:
+    with registry(registry_folder) as made:
         yield made
 
 
@@ -95,19 +105,32 @@ def test_client_killed_while_a_container_starts(place: tuple[QuickPlace, str]) -
     assert client.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("step", ["verified", "keep"])
-def test_host_side_killed(place: tuple[QuickPlace, str], step: str) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["written down", "still being made when its client died"])
+def test_host_side_killed(place: tuple[QuickPlace, str], known: bool) -> None:
     """Nothing on the host can remove the new container then; the next command does."""
     made, server = place
     with pytest.raises(BuilderError):
-        made.deploy(dying_at(step, made.kill_host_side))
-    assert len(made.there_runs.containers() - {server}) == 1
+        made.deploy(dying_at("keep" if known else "verified", made.kill_host_side))
+    (new,) = made.there_runs.containers() - {server}
+    if not known:
+        shutil.rmtree(made.there / "servers" / new)
     with pytest.raises(KeyboardInterrupt):
         made.deploy(dying_at("transfer", _interrupt))
 
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+def test_storage_that_is_root_s_is_refused(place: tuple[QuickPlace, str]) -> None:
+    """A run in the container could not report to it, and would hang for good."""
+    made, _ = place
+    made.change(dagster_home=str(made.host.folder))
+    try:
+        with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.* is root's"):
+            made.deploy()
+    finally:
+        made.change(dagster_home=None)
 
 
 @pytest.mark.parametrize("way", ["registry", "none"])
@@ -126,6 +149,27 @@ def test_disk_full_while_the_image_comes(place: tuple[QuickPlace, str], way: str
         ballast.unlink()
         made.change(registry=address)
     assert made.server == server
+
+
+def test_registry_away_and_digest_gone(made: QuickPlace, registry_folder: Path, address: str) -> None:
+    first = (made.there / "current").readlink().name
+    made.deploy()
+    server = made.server
+    made.change(registry="127.0.0.1:9")
+    with pytest.raises(BuilderError, match=r"could not be pushed.*Is the registry 127.0.0.1:9 reachable"):
+        made.deploy()
+    made.change(registry=address)
+    image = json.loads((made.there / "releases" / first / "RELEASE.json").read_text())["image"]
+    until = time.monotonic() + 60
+    while made.there_runs.containers() != {server}:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    made.there_runs.docker("image", "rm", "--force", image, f"dagster-module-builder/{MODULE}:{first}")
+    shutil.rmtree(registry_folder / "blobs")
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*Deploy its commit again"):
+        roll_back(find(made.root, "yoda"))
+    assert made.server == server
+    assert made.there_runs.containers() == {server}
 
 
 @pytest.fixture(scope="module", autouse=True)

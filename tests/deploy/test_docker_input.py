@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dagster_module_builder.audit.run import audit
 from dagster_module_builder.configure_deployment import configure
 from dagster_module_builder.deploy import Options, deploy
 from dagster_module_builder.deploy_status import check
@@ -147,3 +148,20 @@ def test_a_password_without_a_user(tmp_path: Path, module: Path, monkeypatch: py
     with pytest.raises(BuilderError, match="or neither") as error:
         credentials("registry.example/x@sha256:0")
     assert "s3cret" not in str(error.value)
+
+
+def test_audit_knows_its_files(tmp_path: Path, module: Path) -> None:
+    made = configure(tmp_path, module, "docker", ANSWERS)
+    assert audited(tmp_path, module, "deployments-read") == ""
+    assert audited(tmp_path, module, "dockerfile-lint") == ""
+    (made.folder / "docker-compose.deploy.yml").unlink()
+    dockerfile = made.folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("FROM base\n", "FROM other\n"))
+    assert "docker-compose.deploy.yml is missing there" in audited(tmp_path, module, "deployments-read")
+    assert "has no version" in audited(tmp_path, module, "dockerfile-lint")
+
+
+def audited(root: Path, module: Path, check: str) -> str:
+    """Return what one check of the audit finds."""
+    (result,) = audit(root, module, only=[check]).results
+    return "\n".join(problem.message for problem in result.problems)

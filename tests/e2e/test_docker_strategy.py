@@ -17,7 +17,7 @@ from dagster_module_builder.removal import remove
 from dagster_module_builder.rollback import change_settings
 from tests.deploy import sshd
 from tests.deploy.dagster_host import lock_dagster
-from tests.deploy.host_engine import environ_of
+from tests.deploy.host_engine import environ_of, forget_images
 from tests.deploy.modules import make_module
 from tests.deploy.quick_images import building
 from tests.e2e.dagster_web import await_that
@@ -66,6 +66,7 @@ def client(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         finally:
             for name in found.servers():
                 stack.engine.docker("rm", "--force", name)
+            forget_images(stack.engine, f"billing-{host.port}")
 
 
 def test_a_code_server_in_the_network_of_dagster(client: Client) -> None:

@@ -1,0 +1,76 @@
+"""What is to come to be on hosts, and on which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.release import Staged
+from deploy_strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that is to come to be on every host of a deployment."""
+
+    deployment: Deployment
+    strategy: Strategy
+    staged: Staged
+    identity: str
+    env: bytes
+    requirements: str = ""
+    constraints: str = ""
+    database: Mapping[str, Any] | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.deployment.names.name
+
+    @property
+    def environment(self) -> str | None:
+        """The hash of what goes into its own environment; None where it runs in the host's, or in its image."""
+        chosen = self.deployment.environment
+        if chosen["kind"] == "host" or self.strategy.serves:
+            return None
+        parts = (self.requirements, self.constraints, chosen["python"])
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def record(self, holder: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the host keeps with it."""
+        return {
+            "release": self.identity,
+            "module": self.module,
+            "deployment": self.deployment.name,
+            "strategy": self.deployment.strategy,
+            "commit": self.staged.source.commit,
+            "branch": self.staged.source.branch,
+            "dirty": self.staged.source.dirty,
+            "digest": self.staged.digest,
+            "files": len(self.staged.paths),
+            "bytes": self.staged.size,
+            "environment": self.environment,
+            "database": self.database,
+            **self.made,
+            "by": holder["who"],
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Dagster on one host, and the deployments that go there in one conversation."""
+
+    host: Host
+    deployments: tuple[Deployment, ...]
+
+    def __str__(self) -> str:
+        return str(self.host)
+
+    @property
+    def first(self) -> Deployment:
+        """A deployment that says how the host's Dagster runs, as all of them do."""
+        return self.deployments[0]
