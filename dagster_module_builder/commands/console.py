@@ -108,7 +108,7 @@ def say_diff(diff: str) -> None:
     if not (sys.stdout.isatty() and "NO_COLOR" not in os.environ):
         say(diff)
         return
-    from rich.console import Console  # noqa: PLC0415 - only where colours are wanted
-    from rich.syntax import Syntax  # noqa: PLC0415
+    from rich.console import Console  # only where colours are wanted
+    from rich.syntax import Syntax
 
     Console().print(Syntax(diff, "diff", background_color="default"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @command("demo", help={"keep": "Keep the workspace that it makes."})
 def demo(_context: Context, keep: bool = False) -> None:
     """Make a module in a throw-away workspace, run it in Dagster, and take it out again."""
-    from dagster_module_builder.demo import demo as show  # noqa: PLC0415
+    from dagster_module_builder.demo import demo as show
 
     folder = Path(tempfile.mkdtemp(prefix="dagster-demo-"))
     started = time.monotonic()
