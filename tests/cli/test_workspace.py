@@ -85,6 +85,16 @@ def test_data_is_deleted_only_with_a_yes_and_only_the_modules_own(without_docker
     assert kept == ["shared", "in", "data/storage/other"]
 
 
+def test_data_is_not_deleted_where_no_engine_answers(sales: Terminal) -> None:
+    needs.programs("docker")
+    sales.done("workspace.add", "sales-report", "--no-check")
+    before = everything_in(sales.root)
+    sales.environment["DOCKER_HOST"] = f"unix://{sales.root}/no.sock"
+    said = sales.refused("workspace.remove", "sales-report", "--delete-data", "--yes")
+    assert "Docker does not answer: start it" in said
+    assert everything_in(sales.root) == before
+
+
 def test_add_takes_a_path_too(sales: Terminal) -> None:
     sales.done("workspace.add", str(sales.root / "projects/sales-report"), "--no-check")
     assert '"integrated": true' in sales.done("workspace.list", "--json")
