@@ -171,11 +171,12 @@ def test_missing_templates_are_a_clear_error(terminal: Terminal) -> None:
 
 
 def test_list_tells_integrated_from_others(sales: Terminal) -> None:
-    sales.done("new", "other", "--starter", "empty")
+    sales.done("new", "other", "--starter", "empty", "--database", "duckdb")
     sales.done("workspace.add", "sales-report", "--no-check")
     modules = {one["name"]: one for one in json.loads(sales.done("workspace.list", "--json"))["modules"]}
     assert (modules["other"]["integrated"], modules["sales-report"]["integrated"]) == (False, True)
-    assert modules["sales-report"]["database"] == "postgresql"
+    assert (modules["other"]["database"], modules["sales-report"]["database"]) == ("duckdb", "postgresql")
+    assert modules["other"]["template_version"] == modules["sales-report"]["template_version"]
     assert "sales-report  integrated" in sales.done("workspace.list")
 
 
