@@ -22,8 +22,8 @@ def main() -> int:
     logging.getLogger("cookiecutter").addHandler(logging.NullHandler())
     logging.getLogger("cookiecutter").propagate = False
 
-    from cookiecutter import exceptions  # noqa: PLC0415  # not before the import path is mended
-    from cookiecutter.main import cookiecutter  # noqa: PLC0415
+    from cookiecutter import exceptions  # not before the import path is mended
+    from cookiecutter.main import cookiecutter
 
     try:
         cookiecutter(**json.load(sys.stdin))

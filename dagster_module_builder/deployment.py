@@ -202,7 +202,7 @@ def read_deployment(folder: Path) -> Deployment:
 
 def problem_with(data: Any) -> str | None:
     """Say what is wrong with the content of a ``deployment.yaml``; None when nothing is."""
-    import fastjsonschema  # noqa: PLC0415 - only commands that read one wait for it
+    import fastjsonschema  # only commands that read one wait for it
 
     try:
         _validator("")(data)
@@ -223,7 +223,7 @@ def carried_out(data: Mapping[str, Any]) -> str | None:
 
 @functools.cache
 def _validator(strategy: str) -> Any:
-    import fastjsonschema  # noqa: PLC0415
+    import fastjsonschema
 
     return fastjsonschema.compile(json.loads(_schema_text(strategy)), use_default=False)
 

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotenv import dotenv_values
 
-from dagster_module_builder import settings
+from dagster_module_builder import engine, settings
 from dagster_module_builder.errors import ToolError
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ PATIENCE = 300.0
 _PAUSE = 1.0
 _LOG_LINES = "20"
 _STDERR = 2
-
-#: What somebody's shell may set for another project; a workspace's own stand in its env file.
-_FOREIGN = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def check_config(services: Path, compose: bytes, env: bytes) -> None:
         [*_program(), "--project-directory", str(services), "-f", "-", "config", "--quiet"],
         input=compose,
         cwd=services,
-        env=_environment({name: value for name, value in variables.items() if value is not None}),
+        env=engine.environment({name: value for name, value in variables.items() if value is not None}),
         capture_output=True,
         check=False,
     )
@@ -207,14 +203,11 @@ def need_daemon(root: Path) -> None:
         ToolError: It does not; says what to do.
     """
     done = subprocess.run(
-        [*_program(), "ls", "--quiet"], cwd=root, env=_environment(), capture_output=True, text=True, check=False
+        [*_program(), "ls", "--quiet"], cwd=root, env=engine.environment(), capture_output=True, text=True, check=False
     )
     if done.returncode == 0:
         return
-    said = done.stderr.strip()
-    if "permission denied" in said.lower():
-        raise ToolError(f"You may not use Docker: join the group 'docker' and log in again. Docker says:\n{said}")
-    raise ToolError(f"Docker does not answer: start it ('sudo systemctl start docker'). Docker says:\n{said}")
+    raise engine.not_answering(done.stderr)
 
 
 def _wait(root: Path, only: str | None = None) -> None:
@@ -257,7 +250,7 @@ def _captured(root: Path, *arguments: str) -> str:
     done = subprocess.run(
         [*_program(), *arguments],
         cwd=root / settings.SERVICES,
-        env=_environment(),
+        env=engine.environment(),
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -271,35 +264,14 @@ def _captured(root: Path, *arguments: str) -> str:
 def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> None:
     """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
     done = subprocess.run(
-        [*_program(), *arguments], cwd=root / settings.SERVICES, env=_environment(), stdout=stdout, check=False
+        [*_program(), *arguments], cwd=root / settings.SERVICES, env=engine.environment(), stdout=stdout, check=False
     )
     if done.returncode:
         raise ToolError(f"{' '.join(_program())} {arguments[0]} failed; it says why above.")
 
 
-def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **(more or {})}
-
-
 def _without_warnings(said: str) -> str:
     return "\n".join(line for line in said.strip().splitlines() if "level=warning" not in line)
-
-
-def volumes(project: str, keys: Sequence[str]) -> list[str]:
-    """Return the names of the volumes that Compose made for these keys of a project's file; needs a Docker Engine.
-
-    Raises:
-        ToolError: Docker does not answer.
-    """
-    return [
-        name
-        for key in keys
-        for name in _docker(
-            *("volume", "ls", "--quiet"),
-            *("--filter", f"label=com.docker.compose.project={project}"),
-            *("--filter", f"label=com.docker.compose.volume={key}"),
-        ).split()
-    ]
 
 
 def built_images(root: Path) -> list[str]:
@@ -311,63 +283,4 @@ def built_images(root: Path) -> list[str]:
     data = json.loads(_captured(root, "config", "--format", "json"))
     services = data.get("services", {}).values()
     named = {str(service.get("image") or "") for service in services if "build" in service}
-    return sorted(name for name in named if name and _docker("image", "ls", "--quiet", name).strip())
-
-
-def image_size(image: str) -> int:
-    """Return an image's size in bytes."""
-    return int(_docker("image", "inspect", "--format", "{{.Size}}", image))
-
-
-def layers(image: str) -> list[tuple[str, int]]:
-    """Return the instruction and the size in bytes of an image's layers, from the lowest up."""
-    said = _docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
-    found = [json.loads(line) for line in said.splitlines()]
-    return [(str(one["CreatedBy"]), int(one["Size"])) for one in reversed(found)]
-
-
-def delete_containers(project: str, services: Sequence[str]) -> None:
-    """Stop and remove the containers of these services of a project, whether its file still names them or not."""
-    for service in services:
-        found = _docker(
-            *("ps", "--all", "--quiet"),
-            *("--filter", f"label=com.docker.compose.project={project}"),
-            *("--filter", f"label=com.docker.compose.service={service}"),
-        ).split()
-        if found:
-            _docker("rm", "--force", *found)
-
-
-def delete_volumes(names: Sequence[str]) -> None:
-    """Remove volumes with all that is in them.
-
-    Raises:
-        ToolError: One is in use.
-    """
-    if names:
-        _docker("volume", "rm", *names)
-
-
-def delete_folder(project: str, volume: str, folder: str) -> None:
-    """Remove a folder within a volume, by a short-lived container of the project's own image."""
-    image = f"{project}-dagster"
-    _docker(
-        "run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}"
-    )
-
-
-def _docker(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["docker", *arguments],
-            env=_environment(),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-    except FileNotFoundError:
-        raise ToolError("The program 'docker' was not found: install Docker's command line.") from None
-    if done.returncode:
-        raise ToolError(f"docker {arguments[0]} failed:\n{done.stderr.strip()}")
-    return done.stdout
+    return sorted(name for name in named if name and engine.has_image(name))

@@ -17,7 +17,8 @@ from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.formats.outline import Outline
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.stack import Service, Stack
+from dagster_module_builder.service import Service
+from dagster_module_builder.stack import Stack
 
 #: Where a fragment sees its module's folder.
 _MODULE = "../../projects/{name}/"

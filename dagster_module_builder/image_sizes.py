@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster_module_builder import docker
+from dagster_module_builder import docker, engine
 
 #: The last instruction of a module's block in the shared Dockerfile, as either of Docker's builders records it.
 _END_OF_MODULE = re.compile(r"PYTHONPATH=\"?/workspace/projects/([^/:\"]+)/src:")
@@ -42,7 +42,7 @@ def image_sizes(root: Path) -> list[ImageSize]:
         ToolError: Docker does not answer.
     """
     return [
-        ImageSize(image, docker.image_size(image), shares(docker.layers(image))) for image in docker.built_images(root)
+        ImageSize(image, engine.image_size(image), shares(engine.layers(image))) for image in docker.built_images(root)
     ]
 
 

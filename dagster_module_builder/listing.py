@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.module import modules_in
+from dagster_module_builder.module import modules_in, record_of
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.workspace import read_workspace
@@ -35,8 +35,21 @@ def listing(root: Path) -> list[Listed]:
     with locked(root):
         workspace = read_workspace(root)
     integrated = {entry.name: _integrated(root, entry) for entry in workspace.registry.entries}
-    others = {path.name: Listed(path.name, str(path.relative_to(root)), integrated=False) for path in modules_in(root)}
+    others = {path.name: _only_there(root, path) for path in modules_in(root)}
     return [one for _, one in sorted({**others, **integrated}.items())]
+
+
+def _only_there(root: Path, path: Path) -> Listed:
+    record = record_of(path)
+    answers = record.get("answers")
+    database = answers.get("database") if isinstance(answers, dict) else None
+    return Listed(
+        path.name,
+        str(path.relative_to(root)),
+        integrated=False,
+        database=None if database == "none" else database,
+        template_version=record.get("template_version"),
+    )
 
 
 def _integrated(root: Path, entry: Entry) -> Listed:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import docker, settings
+from dagster_module_builder import engine, settings
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats import compose
 from dagster_module_builder.integrate import bodies_of
@@ -69,8 +69,8 @@ def data_of(root: Path, name: str) -> ModuleData:
     return ModuleData(
         project,
         tuple(services),
-        tuple(docker.volumes(project, keys)) if in_docker and keys else (),
-        tuple(docker.volumes(project, [STORAGE_VOLUME])) if in_docker else (),
+        tuple(engine.volumes(project, keys)) if in_docker and keys else (),
+        tuple(engine.volumes(project, [STORAGE_VOLUME])) if in_docker else (),
         entry.marker,
         tuple(_folders(workspace, entry.marker, services)),
     )
@@ -128,10 +128,10 @@ def delete(data: ModuleData) -> list[str]:
         ToolError: Docker did not delete a volume.
     """
     if data.volumes:
-        docker.delete_containers(data.project, data.services)
-        docker.delete_volumes(data.volumes)
+        engine.delete_containers(data.project, data.services)
+        engine.delete_volumes(data.volumes)
     for volume in data.assets:
-        docker.delete_folder(data.project, volume, data.marker)
+        engine.delete_folder(data.project, volume, data.marker)
     for folder in data.folders:
         shutil.rmtree(folder)
     return [

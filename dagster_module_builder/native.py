@@ -295,7 +295,10 @@ def _outcome(lines: list[dict[str, Any]]) -> Outcome:
 
 
 def _failure(name: str, lines: list[dict[str, Any]], log: str) -> str:
-    problems = [f"{line['failed']}: {line['problem']}" if "failed" in line else line["problem"]
-                for line in lines if "problem" in line]  # fmt: skip
+    told = [(line.get("failed"), line["problem"]) for line in lines if "problem" in line]
+    of_steps = {problem for failed, problem in told if failed != native_materialize.RUN}
+    # A run fails with its step's reason, which is said already.
+    new = [(failed, problem) for failed, problem in told if failed != native_materialize.RUN or problem not in of_steps]
+    problems = [f"{failed}: {problem}" if failed else problem for failed, problem in new]
     last = log.strip().splitlines()[-1:] or ["no reason was given"]
     return "\n".join([f"{name} was not materialized.", *(problems or last), "(--verbose shows Dagster's log.)"])

@@ -16,6 +16,12 @@ from typing import IO, Any
 #: Exit codes beyond Python's own.
 FAILED = 3
 
+#: What has failed, where it is no single step.
+RUN = "the run"
+
+#: What the classes of errors begin with that Dagster puts around a module's own, and that it has only for that.
+WRAPPERS = ("DagsterExecution", "DagsterUserCode", "RetryRequested")
+
 
 def main() -> int:
     """Carry out the request, and return an exit code; every line on stdout is one JSON object."""
@@ -50,13 +56,13 @@ def _say(results: IO[str], **line: Any) -> None:
 
 def _load_env_file() -> None:
     """Take the variables of the working directory's ``.env`` over those there are, as Dagster's own commands do."""
-    from dotenv import dotenv_values  # noqa: PLC0415  # not before the import path is mended
+    from dotenv import dotenv_values  # not before the import path is mended
 
     os.environ.update({name: value for name, value in dotenv_values(".env").items() if value is not None})
 
 
 def _materialize(request: dict[str, Any], results: IO[str]) -> int:
-    from dagster import DagsterInstance  # noqa: PLC0415
+    from dagster import DagsterInstance
 
     _load_env_file()
     with DagsterInstance.get() as instance:
@@ -75,7 +81,7 @@ def _materialize(request: dict[str, Any], results: IO[str]) -> int:
 
 
 def _definitions(name: str) -> Any:
-    from dagster import Definitions  # noqa: PLC0415
+    from dagster import Definitions
 
     # What the decorator `definitions` makes is of a class that Dagster does not export.
     values = vars(importlib.import_module(name)).values()
@@ -86,7 +92,7 @@ def _definitions(name: str) -> Any:
 
 
 def _selected(graph: Any, select: str | None) -> Any:
-    from dagster import AssetSelection  # noqa: PLC0415
+    from dagster import AssetSelection
 
     every = graph.materializable_asset_keys
     if not every:
@@ -133,7 +139,7 @@ def _report(event: Any, results: IO[str]) -> None:
     elif event.event_type_value == "STEP_FAILURE":
         _say(results, failed=event.step_key, problem=_root_cause(event.step_failure_data.error))
     elif event.event_type_value in {"RUN_FAILURE", "PIPELINE_FAILURE"} and event.job_failure_data.error:
-        _say(results, failed="the run", problem=_root_cause(event.job_failure_data.error))
+        _say(results, failed=RUN, problem=_root_cause(event.job_failure_data.error))
 
 
 def _value(metadata: Any, *names: str) -> Any:
@@ -142,10 +148,10 @@ def _value(metadata: Any, *names: str) -> Any:
 
 
 def _root_cause(error: Any) -> str:
-    """Return the innermost error's own words: what Dagster wraps around it says only where it came from."""
+    """Return the module's own words: what Dagster wraps around them says only where they came from."""
     if error is None:
         return "no error was recorded"
-    while error.cause is not None:
+    while error.cause is not None and (error.cls_name or "").startswith(WRAPPERS):
         error = error.cause
     return str(error.message).strip()
 

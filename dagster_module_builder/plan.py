@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_module_builder import settings
+
 _SHOWN = re.compile(r"(PORT|HOST|NAME|USER|DB|IMAGE|NETWORK|UID|GID)$")
 _ASSIGNMENT = re.compile(r"^([ +-]?\s*(?:export\s+)?)([A-Za-z_]\w*)(\s*=\s*)(\S.*)$")
 _SECRET_KEY = re.compile(r"""^([ +-]?\s*(?:-\s*)?["']?\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|PRIVATE_KEY)\w*["']?\s*[:=]\s*)(?!["']?\$\{)(\S.*)$""", re.IGNORECASE)  # fmt: skip  # noqa: E501
@@ -72,8 +74,17 @@ class Plan:
         return tuple(change for change in self.changes if change.changes)
 
     def diff(self) -> str:
-        """Return all changes as one unified diff in which no secret can be read."""
-        return "\n".join(change.diff() for change in self.effective)
+        """Return all changes as one unified diff in which no secret can be read; of the registry, how much changes."""
+        return "\n".join(_count(change) if _is_registry(change) else change.diff() for change in self.effective)
+
+
+def _is_registry(change: FileChange) -> bool:
+    return change.path.parts[-len(settings.REGISTRY.parts) :] == settings.REGISTRY.parts
+
+
+def _count(change: FileChange) -> str:
+    # Hashes in long lines tell a person nothing; a comment between its files is nothing to who applies the diff.
+    return f"# {change.path}: +{change.added} -{change.removed}, this program's own record"
 
 
 def masked(line: str, *, is_env: bool) -> str:

@@ -88,7 +88,7 @@ class Questionnaire:
         """
         if isinstance(question.default, bool):
             return question.default
-        from cookiecutter.exceptions import CookiecutterException  # noqa: PLC0415
+        from cookiecutter.exceptions import CookiecutterException
 
         try:
             # The template's own filters say on stderr what is wrong with an earlier answer.
@@ -99,13 +99,13 @@ class Questionnaire:
 
     @cached_property
     def _environment(self) -> Any:
-        from cookiecutter.utils import create_env_with_context  # noqa: PLC0415
+        from cookiecutter.utils import create_env_with_context
 
         with _importable(self.folder):
             return create_env_with_context({"cookiecutter": dict(self.context)})
 
     def _rendered_default(self, question: Question, answers: Mapping[str, Answer]) -> str:
-        from cookiecutter.prompt import render_variable  # noqa: PLC0415  # a tenth of a second
+        from cookiecutter.prompt import render_variable  # a tenth of a second
 
         known: dict[str, Any] = {}
         for name, raw in self.context.items():
@@ -134,7 +134,7 @@ class Questionnaire:
             self.default(following, answers)
 
     def _read(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
-        from cookiecutter import prompt  # noqa: PLC0415
+        from cookiecutter import prompt
 
         number = self.questions.index(question) + 1
         prefix = f"  [dim][{number}/{len(self.questions)}][/] "

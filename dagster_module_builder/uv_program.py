@@ -35,7 +35,7 @@ def program() -> str:
         ToolError: It is nowhere.
     """
     try:
-        from uv import find_uv_bin  # noqa: PLC0415  # only where it is used
+        from uv import find_uv_bin  # only where it is used
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):

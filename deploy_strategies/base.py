@@ -53,7 +53,7 @@ class Place:
         Raises:
             ToolError: It failed.
         """
-        import base64  # noqa: PLC0415
+        import base64
 
         text = None if given is None else base64.b64encode(given).decode()
         answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))

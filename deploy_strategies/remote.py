@@ -284,8 +284,8 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
 
 
 def _connected(address: Address, wire: socket.socket) -> Connection:
-    import paramiko  # noqa: PLC0415 - half a second, which commands that speak to nobody need not wait
-    from fabric import Config, Connection  # noqa: PLC0415
+    import paramiko  # half a second, which commands that speak to nobody need not wait
+    from fabric import Config, Connection
 
     # Without a handler Python prints Paramiko's tracebacks; what failed is said by the error.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -321,7 +321,7 @@ def _connected(address: Address, wire: socket.socket) -> Connection:
 
 
 def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
-    import paramiko  # noqa: PLC0415
+    import paramiko
 
     if isinstance(error, paramiko.BadHostKeyException):
         return RefusedError(

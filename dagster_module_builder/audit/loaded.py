@@ -43,10 +43,10 @@ def _looked_at(dotted: str) -> dict[str, Any]:
 
 
 def _definitions(module: Any) -> Any:
-    from dagster import Definitions  # noqa: PLC0415 - not before the import path is mended
+    from dagster import Definitions  # not before the import path is mended
 
     try:
-        from dagster.components.definitions import LazyDefinitions  # noqa: PLC0415 - not in older versions
+        from dagster.components.definitions import LazyDefinitions  # not in older versions
     except ImportError:
         LazyDefinitions = ()  # noqa: N806
     for value in vars(module).values():
@@ -61,7 +61,7 @@ def _lazy(value: Any) -> Any:
     try:
         return value()
     except TypeError:
-        from dagster.components.core.context import ComponentLoadContext  # noqa: PLC0415
+        from dagster.components.core.context import ComponentLoadContext
 
         return value(ComponentLoadContext.for_test())
 

@@ -44,8 +44,8 @@ def secret_files(subject: Subject) -> list[Path]:
 @check("secrets", "No secrets in files that git tracks", "Whoever can read the repository could read them, for ever.")
 def secrets(subject: Subject) -> Iterator[Problem]:
     """Let detect-secrets look through the files; what was found is named, never shown."""
-    from detect_secrets.core.scan import scan_file  # noqa: PLC0415 - a quarter of a second
-    from detect_secrets.settings import transient_settings  # noqa: PLC0415
+    from detect_secrets.core.scan import scan_file  # a quarter of a second
+    from detect_secrets.settings import transient_settings
 
     unread = {*subject.tests, *secret_files(subject), *_as_made(subject)}
     rules = {

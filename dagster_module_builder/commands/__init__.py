@@ -11,6 +11,7 @@ from dagster_module_builder.commands.deploy import collection as deploy_collecti
 from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
+from dagster_module_builder.commands.workspace_dagster import TASKS as DAGSTER_TASKS
 
 namespace = Collection()
 namespace.add_task(new)
@@ -19,7 +20,7 @@ namespace.add_task(audit)
 namespace.add_task(upgrade)
 
 _workspace = Collection("workspace")
-for _task in WORKSPACE_TASKS:
+for _task in (*WORKSPACE_TASKS, *DAGSTER_TASKS):
     _workspace.add_task(_task)
 namespace.add_collection(_workspace)
 namespace.add_task(configure_deployment)

@@ -40,7 +40,7 @@ def audit(
     markdown: bool = False,
 ) -> None:
     """Measure a module against today's pattern; exit 1 when a check fails."""
-    from dagster_module_builder.audit import report, run  # noqa: PLC0415 - they load what only audits need
+    from dagster_module_builder.audit import report, run  # they load what only audits need
 
     if bool(name) == all or (json and markdown):
         raise UsageError("Give a module's name, or --all; and one of --json and --markdown at most.")

@@ -47,8 +47,8 @@ def configure_deployment(
     no_input: bool = False,
 ) -> None:
     """Say how a module gets to a client's hosts."""
-    from dagster_module_builder import configure_deployment as use_case  # noqa: PLC0415
-    from dagster_module_builder.module import locate  # noqa: PLC0415
+    from dagster_module_builder import configure_deployment as use_case
+    from dagster_module_builder.module import locate
 
     where = root_of(root)
     folder = locate(where, module)
@@ -94,7 +94,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, Answer]:
 def _ask_strategy(names: Sequence[str], *, asks: bool) -> str:
     if not asks:
         raise UsageError(f"Nobody is there to be asked: give --strategy ({', '.join(names)}).")
-    from cookiecutter.prompt import read_user_choice  # noqa: PLC0415
+    from cookiecutter.prompt import read_user_choice
 
     prompts = {"strategy": {"__prompt__": "How releases get to the hosts"}}
     return str(read_user_choice("strategy", list(names), prompts))
@@ -105,7 +105,7 @@ def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str,
     if choice is None:
         return None
     if choice.name not in answers:
-        from dagster_module_builder.configure_deployment import questionnaire  # noqa: PLC0415
+        from dagster_module_builder.configure_deployment import questionnaire
 
         answers[choice.name] = questionnaire(strategy).ask(choice, answers) if asks else choice.default
     return str(answers[choice.name])

@@ -7,11 +7,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.commands.base import program_name
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
+
+if TYPE_CHECKING:
+    from dagster_module_builder.native import Outcome
 
 
 def say(text: str = "") -> None:
@@ -103,12 +106,20 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
+def say_materialized(outcome: Outcome) -> None:
+    """Print what a materialization stored, and how its checks came out."""
+    rows = [(one.asset, "-" if one.rows is None else str(one.rows), one.path or "-") for one in outcome.assets]
+    say_table(("ASSET", "ROWS", "STORED AT"), rows)
+    for check in outcome.checks:
+        say(f"check {check.check} of {check.asset}: {'passed' if check.passed else 'failed'}")
+
+
 def say_diff(diff: str) -> None:
     """Print a unified diff, in colours on a terminal."""
     if not (sys.stdout.isatty() and "NO_COLOR" not in os.environ):
         say(diff)
         return
-    from rich.console import Console  # noqa: PLC0415 - only where colours are wanted
-    from rich.syntax import Syntax  # noqa: PLC0415
+    from rich.console import Console  # only where colours are wanted
+    from rich.syntax import Syntax
 
     Console().print(Syntax(diff, "diff", background_color="default"))

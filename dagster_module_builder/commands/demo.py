@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @command("demo", help={"keep": "Keep the workspace that it makes."})
 def demo(_context: Context, keep: bool = False) -> None:
     """Make a module in a throw-away workspace, run it in Dagster, and take it out again."""
-    from dagster_module_builder.demo import demo as show  # noqa: PLC0415
+    from dagster_module_builder.demo import demo as show
 
     folder = Path(tempfile.mkdtemp(prefix="dagster-demo-"))
     started = time.monotonic()
@@ -52,13 +52,7 @@ class _Steps:
 def _sum_up(shown: Shown, seconds: float, *, keep: bool) -> None:
     console.say(f"\nDone in {seconds:.0f} s: {shown.files_made} files made, {shown.files_changed} shared files changed "
                 "by add and restored by remove.\n")  # fmt: skip
-    rows = [
-        (asset.asset, str(asset.rows if asset.rows is not None else "-"), asset.path or "-")
-        for asset in shown.materialized.assets
-    ]
-    console.say_table(("ASSET", "ROWS", "STORED AT"), rows)
-    for check in shown.materialized.checks:
-        console.say(f"check {check.check} of {check.asset}: {'passed' if check.passed else 'failed'}")
+    console.say_materialized(shown.materialized)
     console.say(f"\nThe workspace is kept in {shown.root}." if keep else "\nThe throw-away workspace is gone again.")
     console.say_next(
         [

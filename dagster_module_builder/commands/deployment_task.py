@@ -42,7 +42,7 @@ class Chosen:
     @functools.cached_property
     def deployments(self) -> list[Deployment]:
         """The deployments of that name."""
-        from dagster_module_builder.deployment import find  # noqa: PLC0415 - its YAML is not waited for by others
+        from dagster_module_builder.deployment import find  # its YAML is not waited for by others
 
         return find(root_of(self.root), self.name, self.modules)
 

@@ -54,8 +54,8 @@ def new(
     no_input: bool = False,
 ) -> None:
     """Make a module: its code, tests, database, fragments for the workspace, documentation."""
-    from dagster_module_builder.new import new as make  # noqa: PLC0415
-    from dagster_module_builder.templates import Questionnaire  # noqa: PLC0415
+    from dagster_module_builder.new import new as make
+    from dagster_module_builder.templates import Questionnaire
 
     given = {
         "title": title,
@@ -83,7 +83,7 @@ def new(
 
 def _required(requires: str | None) -> dict[str, str | bool]:
     names = [part.strip() for part in (requires or "").split(",")]
-    from dagster_module_builder.new import REQUIRES  # noqa: PLC0415
+    from dagster_module_builder.new import REQUIRES
 
     return {f"{REQUIRES}{name}": True for name in names if name}
 

@@ -30,7 +30,7 @@ class StepsTable:
                 self._live.update(self._table())
 
     def _table(self) -> Any:
-        from rich.table import Table  # noqa: PLC0415
+        from rich.table import Table
 
         table = Table("host", "step", box=None, pad_edge=False)
         for host, step in self._steps.items():
@@ -40,8 +40,8 @@ class StepsTable:
 
     def __enter__(self) -> StepsTable:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         if sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415 - only on a terminal
-            from rich.live import Live  # noqa: PLC0415
+            from rich.console import Console  # only on a terminal
+            from rich.live import Live
 
             self._live = Live(self._table(), console=Console(stderr=True), refresh_per_second=8)
             self._live.start()

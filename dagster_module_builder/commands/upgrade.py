@@ -48,7 +48,7 @@ def upgrade(
     test_dagster: str | None = None,
 ) -> None:
     """Bring a module up to date; exit 1 where a person has to resolve conflicts."""
-    from dagster_module_builder.upgrade import run  # noqa: PLC0415 - it loads what only upgrades need
+    from dagster_module_builder.upgrade import run  # it loads what only upgrades need
 
     if bool(name) == all or (continue_ + abort + check + dry_run + bool(test_dagster)) > 1:
         raise UsageError("Give a module's name, or --all; and one of --check, --continue, --abort, --dry-run at most.")
@@ -77,7 +77,7 @@ def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Seque
         if not act(name):
             raise Exit(code=1)
         return
-    from dagster_module_builder.audit.run import projects_in  # noqa: PLC0415
+    from dagster_module_builder.audit.run import projects_in
 
     ended = []
     for one in every if every is not None else [path.name for path in projects_in(root)]:
@@ -127,8 +127,8 @@ def _said(outcome: Outcome, root: Path, verb: str) -> bool:
 
 def _try_dagster(root: Path, name: str, version: str) -> bool:
     """Load and test a module with another version of Dagster, beside its present environment."""
-    from dagster_module_builder.audit import report, run  # noqa: PLC0415
-    from dagster_module_builder.module_environment import environment_of  # noqa: PLC0415
+    from dagster_module_builder.audit import report, run
+    from dagster_module_builder.module_environment import environment_of
 
     path = run.find(root, name)
     python = environment_of(root, path, tests=True, dagster=version)

@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_HELP, YES_HELP, command, root_of
 
-_NAME_HELP = "The module's name, or the path of its folder."
+NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
 _UP_HELP = "Build and start what changed, as 'workspace.up' does."
 _ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
@@ -22,7 +22,7 @@ _FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 def _checks(*, no_check: bool) -> Sequence[Any]:
     if no_check:
         return ()
-    from dagster_module_builder.checks import ALL  # noqa: PLC0415 - it loads what only checks need
+    from dagster_module_builder.checks import ALL  # it loads what only checks need
 
     return ALL
 
@@ -48,7 +48,7 @@ def init(
     postgres_image: str | None = None,
 ) -> None:
     """Make an empty workspace; where one is, change nothing."""
-    from dagster_module_builder.initialize import initialize  # noqa: PLC0415
+    from dagster_module_builder.initialize import initialize
 
     given = {
         "port": port,
@@ -71,7 +71,7 @@ def init(
 @command(
     "workspace.add",
     help={
-        "name": _NAME_HELP,
+        "name": NAME_HELP,
         "root": ROOT_HELP,
         "dry-run": DRY_RUN_HELP,
         "no-check": _NO_CHECK_HELP,
@@ -96,7 +96,7 @@ def add(
     code_service: Sequence[str] | None = None,
 ) -> None:
     """Bring a module into the workspace."""
-    from dagster_module_builder import integrate  # noqa: PLC0415
+    from dagster_module_builder import integrate
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
@@ -124,7 +124,7 @@ def add(
 
 
 def _wants_move(root: Path, name: str) -> bool:
-    from dagster_module_builder import module  # noqa: PLC0415
+    from dagster_module_builder import module
 
     outside = module.lies_outside(root, name)
     if outside is None or not console.interactive():
@@ -157,7 +157,7 @@ def remove(
     up: bool = False,
 ) -> None:
     """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
-    from dagster_module_builder import integrate, module_data  # noqa: PLC0415
+    from dagster_module_builder import integrate, module_data
 
     where = root_of(root)
     doomed = module_data.data_of(where, name) if delete_data else None
@@ -179,7 +179,7 @@ def remove(
 @command("workspace.list", help={"root": ROOT_HELP, "json": JSON_HELP})
 def list_(_context: Context, root: str | None = None, json: bool = False) -> None:
     """List the modules: those in the workspace, and those that only lie in its projects."""
-    from dagster_module_builder.listing import listing  # noqa: PLC0415
+    from dagster_module_builder.listing import listing
 
     modules = listing(root_of(root))
     if json:
@@ -216,9 +216,9 @@ def validate(
     _context: Context, root: str | None = None, json: bool = False, load: bool = False, no_check: bool = False
 ) -> None:
     """Compare registry, blocks, fragments and shared files; exit with 1 when an error is found."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
-    from dagster_module_builder.validate import validate as look  # noqa: PLC0415
+    from dagster_module_builder.validate import validate as look
 
     findings = look(root_of(root), check=not no_check, load=load)
     errors = sum(finding.severity == "error" for finding in findings)
@@ -259,7 +259,7 @@ def sync(
     up: bool = False,
 ) -> None:
     """Bring all modules under projects/ into the workspace, as their fragments are now."""
-    from dagster_module_builder.sync import sync as bring  # noqa: PLC0415
+    from dagster_module_builder.sync import sync as bring
 
     where = root_of(root)
     if repair and not _repaired(where, dry_run=dry_run or check, yes=yes):
@@ -279,7 +279,7 @@ def sync(
 
 def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
     """Mend markers after a shown diff; tell whether to go on."""
-    from dagster_module_builder.repair import repair  # noqa: PLC0415
+    from dagster_module_builder.repair import repair
 
     plan = repair(root, dry_run=True)
     if not plan.effective:
@@ -295,7 +295,7 @@ def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
 
 def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:
     """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
-    from dagster_module_builder import docker, live  # noqa: PLC0415
+    from dagster_module_builder import docker, live
 
     if outcome.dry_run:
         return
@@ -321,7 +321,7 @@ def _say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
 @command("workspace.backups", help={"root": ROOT_HELP, "json": JSON_HELP})
 def backups(_context: Context, root: str | None = None, json: bool = False) -> None:
     """List the backups that every change leaves; those older than a week are removed by the next change."""
-    from dagster_module_builder.restore import backups as found  # noqa: PLC0415
+    from dagster_module_builder.restore import backups as found
 
     kept = found(root_of(root))
     if json:
@@ -346,7 +346,7 @@ def restore(
     _context: Context, identity: str, root: str | None = None, dry_run: bool = False, yes: bool = False
 ) -> None:
     """Put the files of a backup back; what they are now is backed up first."""
-    from dagster_module_builder.restore import restore as put_back  # noqa: PLC0415
+    from dagster_module_builder.restore import restore as put_back
 
     where = root_of(root)
     plan, _ = put_back(where, identity, dry_run=True)
@@ -359,112 +359,4 @@ def restore(
         console.say(f"The files as they were are in the backup {backup}.")
 
 
-@command(
-    "workspace.dev", help={"root": ROOT_HELP, "port": "The port of Dagster's page (default: DAGSTER_PORT of .env)."}
-)
-def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
-    """Run Dagster here, without Docker, until it is interrupted."""
-    from dagster_module_builder import native  # noqa: PLC0415
-    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
-
-    where = root_of(root)
-    chosen = port or int(read_workspace(where).own_env.get("DAGSTER_PORT") or 3000)
-    for database in native.databases_down(where):
-        console.tell(
-            f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}"
-        )
-    console.tell("Preparing the environment…")
-    console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
-    code = native.dev(where, chosen)
-    if code not in {0, -2, 130}:
-        raise Exit(code=1)
-
-
-@command(
-    "workspace.materialize",
-    help={
-        "name": _NAME_HELP,
-        "root": ROOT_HELP,
-        "select": "Which assets, as Dagster's selections are written (default: all).",
-        "partition": "The key of one partition, where assets are partitioned.",
-        "verbose": "Show Dagster's log.",
-        "json": JSON_HELP,
-    },
-)
-def materialize(
-    _context: Context,
-    name: str,
-    root: str | None = None,
-    select: str | None = None,
-    partition: str | None = None,
-    verbose: bool = False,
-    json: bool = False,
-) -> None:
-    """Materialize a module's assets here, without Docker, and print what was stored."""
-    from dataclasses import asdict  # noqa: PLC0415
-
-    from dagster_module_builder import module, native  # noqa: PLC0415
-    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
-
-    where = root_of(root)
-    read_workspace(where)
-    path = module.locate(where, name)
-    if not json:
-        console.tell("Preparing the environment…")
-    done = native.materialize(where, path, select, partition, verbose=verbose)
-    if json:
-        console.say_json(asdict(done))
-        return
-    rows = [(asset.asset, "-" if asset.rows is None else str(asset.rows), asset.path or "-") for asset in done.assets]
-    console.say_table(("ASSET", "ROWS", "STORED AT"), rows)
-    for check in done.checks:
-        console.say(f"check {check.check} of {check.asset}: {'passed' if check.passed else 'failed'}")
-    console.say_next([("workspace.dev", "see the run in Dagster's page")])
-
-
-@command(
-    "workspace.up",
-    help={"root": ROOT_HELP, "no-build": "Start the image that was built before."},
-)
-def up(_context: Context, root: str | None = None, no_build: bool = False) -> None:
-    """Build and start the workspace's containers, and wait until they are healthy."""
-    from dagster_module_builder import docker  # noqa: PLC0415
-    from dagster_module_builder.image_sizes import image_sizes  # noqa: PLC0415
-    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
-
-    where = root_of(root)
-    workspace = read_workspace(where)
-    docker.up(where, build=not no_build)
-    for image in image_sizes(where):
-        console.say(f"Image {image}")
-    console.say(f"Dagster is at http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT', '3000')}")
-    console.say_next([("workspace.logs", "see what the containers say"), ("workspace.down", "stop them; data stays")])
-
-
-@command("workspace.down", help={"root": ROOT_HELP})
-def down(_context: Context, root: str | None = None) -> None:
-    """Stop and remove the workspace's containers; volumes stay."""
-    from dagster_module_builder import docker  # noqa: PLC0415
-    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
-
-    where = root_of(root)
-    read_workspace(where)
-    docker.down(where)
-    console.say("The containers are gone; their data stays in the volumes.")
-
-
-@command(
-    "workspace.logs",
-    help={"root": ROOT_HELP, "follow": "Go on until interrupted.", "service": "Only this service's."},
-)
-def logs(_context: Context, root: str | None = None, follow: bool = False, service: str | None = None) -> None:
-    """Print what the workspace's containers say."""
-    from dagster_module_builder import docker  # noqa: PLC0415
-    from dagster_module_builder.workspace import read_workspace  # noqa: PLC0415
-
-    where = root_of(root)
-    read_workspace(where)
-    docker.logs(where, follow=follow, service=service)
-
-
-TASKS = (init, add, remove, list_, validate, sync, backups, restore, dev, materialize, up, down, logs)
+TASKS = (init, add, remove, list_, validate, sync, backups, restore)

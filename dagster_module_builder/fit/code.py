@@ -11,7 +11,7 @@ from typing import Any
 
 from dagster_module_builder.fit.surroundings import Findings, Surroundings, load, refuse_read_only
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import Mount, Service, innermost
+from dagster_module_builder.service import Mount, Service, innermost
 
 #: Where a module's folder is mounted in containers that do not see it yet.
 _PLACES = ("/workspace", "/opt/dagster/modules_code")

@@ -11,7 +11,7 @@ from dagster_module_builder.fit.snippet import fitted_snippet
 from dagster_module_builder.fit.surroundings import Findings, Surroundings
 from dagster_module_builder.formats import dockerfile
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import Service
+from dagster_module_builder.service import Service
 
 
 def fit_image(

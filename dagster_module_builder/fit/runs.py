@@ -12,7 +12,7 @@ from dagster_module_builder.fit.surroundings import (
 )
 from dagster_module_builder.formats import compose, dagster_yaml, env_file
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import Service
+from dagster_module_builder.service import Service
 
 
 def run_image_findings(around: Surroundings) -> Findings:

@@ -13,7 +13,7 @@ from dagster_module_builder.fit.surroundings import Findings, Surroundings, load
 from dagster_module_builder.formats import dagster_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import DEFAULT_NETWORK, well_formed
+from dagster_module_builder.service import DEFAULT_NETWORK, well_formed
 
 
 def with_additions(around: Surroundings, findings: Findings, given: Sequence[Contribution]) -> list[Contribution]:

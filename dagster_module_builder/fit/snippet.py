@@ -12,7 +12,8 @@ from dagster_module_builder import settings
 from dagster_module_builder.dockerignore import path_in_context
 from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.image import Image
-from dagster_module_builder.stack import Reader, Service
+from dagster_module_builder.service import Service
+from dagster_module_builder.stack import Reader
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, old_requirements
 
 if sys.version_info >= (3, 11):

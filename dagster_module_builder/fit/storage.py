@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dagster_module_builder.fit.surroundings import STORAGE_VARIABLE, Findings, Surroundings, refuse_read_only
 from dagster_module_builder.formats import dagster_yaml
-from dagster_module_builder.stack import Mount, innermost
+from dagster_module_builder.service import Mount, innermost
 
 DEFAULT_STORAGE = "/tmp/dagster_storage"  # noqa: S108 - a path in containers, where a volume is mounted
 

@@ -14,7 +14,8 @@ from dagster_module_builder.facts import load_lines
 from dagster_module_builder.formats import dagster_yaml
 from dagster_module_builder.formats.dagster_yaml import Launcher
 from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.stack import Mount, Service, Stack, innermost
+from dagster_module_builder.service import Mount, Service, innermost
+from dagster_module_builder.stack import Stack
 
 STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
 

@@ -7,7 +7,7 @@ import posixpath
 
 from dagster_module_builder.fit.surroundings import Findings, Surroundings
 from dagster_module_builder.formats import workspace_yaml
-from dagster_module_builder.stack import Service, innermost
+from dagster_module_builder.service import Service, innermost
 
 _CODE_OPTIONS = ("-m", "--module-name", "-f", "--python-file", "--package-name", "-a", "--attribute")
 

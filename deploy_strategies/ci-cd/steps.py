@@ -180,7 +180,7 @@ def _rendered(values: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    import jinja2  # noqa: PLC0415 - only who writes a pipeline waits for it
+    import jinja2  # only who writes a pipeline waits for it
 
     made = jinja2.Environment(  # noqa: S701 - shell, YAML and Groovy are not HTML
         loader=jinja2.FileSystemLoader(TEMPLATES),

@@ -42,7 +42,7 @@ class Dagster:
             RefusedError: Dagster does not answer.
         """
         # Without urllib, whose import takes longer than the answer, and which might ask a proxy.
-        from http import client  # noqa: PLC0415
+        from http import client
 
         scheme, _, rest = self.url.partition("://")
         place, _, path = rest.partition("/")

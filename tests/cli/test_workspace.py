@@ -85,6 +85,16 @@ def test_data_is_deleted_only_with_a_yes_and_only_the_modules_own(without_docker
     assert kept == ["shared", "in", "data/storage/other"]
 
 
+def test_data_is_not_deleted_where_no_engine_answers(sales: Terminal) -> None:
+    needs.programs("docker")
+    sales.done("workspace.add", "sales-report", "--no-check")
+    before = everything_in(sales.root)
+    sales.environment["DOCKER_HOST"] = f"unix://{sales.root}/no.sock"
+    said = sales.refused("workspace.remove", "sales-report", "--delete-data", "--yes")
+    assert "Docker does not answer: start it" in said
+    assert everything_in(sales.root) == before
+
+
 def test_add_takes_a_path_too(sales: Terminal) -> None:
     sales.done("workspace.add", str(sales.root / "projects/sales-report"), "--no-check")
     assert '"integrated": true' in sales.done("workspace.list", "--json")
@@ -112,6 +122,8 @@ def test_a_refused_module_is_moved_back(sales: Terminal, tmp_path: Path) -> None
 def test_a_dry_run_shows_the_diff_without_secrets_and_changes_nothing(sales: Terminal) -> None:
     before = everything_in(sales.root)
     shown = sales.done("workspace.add", "sales-report", "--dry-run", "--no-check")
+    assert re.search(r"^# \S+/\.registry: \+7 -0, ", shown, re.MULTILINE)
+    assert "integrated_modules" not in shown
     assert "+SALES_REPORT_DB_PASSWORD=********" in shown
     assert "+SALES_REPORT_DB_PORT='54" in shown
     assert secrets_of(sales)
@@ -159,11 +171,12 @@ def test_missing_templates_are_a_clear_error(terminal: Terminal) -> None:
 
 
 def test_list_tells_integrated_from_others(sales: Terminal) -> None:
-    sales.done("new", "other", "--starter", "empty")
+    sales.done("new", "other", "--starter", "empty", "--database", "duckdb")
     sales.done("workspace.add", "sales-report", "--no-check")
     modules = {one["name"]: one for one in json.loads(sales.done("workspace.list", "--json"))["modules"]}
     assert (modules["other"]["integrated"], modules["sales-report"]["integrated"]) == (False, True)
-    assert modules["sales-report"]["database"] == "postgresql"
+    assert (modules["other"]["database"], modules["sales-report"]["database"]) == ("duckdb", "postgresql")
+    assert modules["other"]["template_version"] == modules["sales-report"]["template_version"]
     assert "sales-report  integrated" in sales.done("workspace.list")
 
 

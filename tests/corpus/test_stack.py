@@ -10,7 +10,8 @@ import yaml
 from dagster_module_builder.dockerignore import is_ignored, path_in_context
 from dagster_module_builder.formats.dockerfile import position, stages
 from dagster_module_builder.image import read_image
-from dagster_module_builder.stack import Stack, innermost, services_with_code
+from dagster_module_builder.service import innermost
+from dagster_module_builder.stack import Stack, services_with_code
 
 FOLDER = Path("/ws/services/dagster")
 

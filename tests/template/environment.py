@@ -16,8 +16,12 @@ from tests.template.rendering import LOCK, REPOSITORY
 #: Where the environments are kept; any folder will do.
 FOLDER_VARIABLE = "MODULE_TEST_ENVIRONMENTS"
 
-#: The lock has what a module may need; moto stands in for S3 and is no module's business.
-PACKAGES = {"modules": ["-r", str(LOCK)], "s3": ["moto[server]"]}
+#: The lock has what a module may need; the stand-ins for S3 and Google Cloud Storage are no module's business.
+PACKAGES = {
+    "modules": ["-r", str(LOCK)],
+    "s3": ["moto[server]"],
+    "gcs": ["gcp-storage-emulator"],
+}
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,8 @@ def test_a_module_in_its_place_is_added_by_name(desk: Desk):
 
     said = desk.rendered(deployment="no").stderr
 
-    assert said.endswith("Next:\n  dagster-module-builder workspace.add sales-report\n")
+    assert "Next:\n  dagster-module-builder workspace.add sales-report\n" in said
+    assert "is not on PATH: 'pipx install' the clone, or type 'invoke' for it there." in said
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])

@@ -38,10 +38,13 @@ DEFINITIONS = """
         return os.environ["NAME_TEXT"]
 
 
-    @dg.asset(key_prefix="NAME", group_name="NAME", ins={"raw": dg.AssetIn(key=["NAME", "raw"])})
+    RETRIES = dg.RetryPolicy(max_retries=1)
+
+
+    @dg.asset(key_prefix="NAME", group_name="NAME", ins={"raw": dg.AssetIn(key=["NAME", "raw"])}, retry_policy=RETRIES)
     def cleaned(raw):
         if raw == "broken":
-            raise ValueError("the text is broken")
+            raise ValueError("the text is broken") from KeyError("what the module found first")
         return raw.strip()
 
 

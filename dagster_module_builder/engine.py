@@ -1,0 +1,113 @@
+"""The Docker Engine, by its command line: images, volumes and containers, whatever project made them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from dagster_module_builder.errors import ToolError
+
+#: What somebody's shell may set for another project; a workspace's own stand in its env file.
+_FOREIGN = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+
+#: What Docker's command line says where no engine lets it in.
+_UNREACHABLE = ("connect to the docker daemon", "connect to the docker api")
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables that Docker gets: ours without those of another project, and some more."""
+    return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **(more or {})}
+
+
+def not_answering(said: str) -> ToolError:
+    """Say why no engine answers, and what to do, from Docker's own words."""
+    if "permission denied" in said.lower():
+        cure = "You may not use Docker: join the group 'docker' and log in again."
+    else:
+        cure = "Docker does not answer: start it ('sudo systemctl start docker')."
+    return ToolError(f"{cure} Docker says:\n{said.strip()}")
+
+
+def volumes(project: str, keys: Sequence[str]) -> list[str]:
+    """Return the names of the volumes that Compose made for these keys of a project's file; needs a Docker Engine.
+
+    Raises:
+        ToolError: Docker does not answer.
+    """
+    return [
+        name
+        for key in keys
+        for name in _docker(
+            *("volume", "ls", "--quiet"),
+            *("--filter", f"label=com.docker.compose.project={project}"),
+            *("--filter", f"label=com.docker.compose.volume={key}"),
+        ).split()
+    ]
+
+
+def image_size(image: str) -> int:
+    """Return an image's size in bytes."""
+    return int(_docker("image", "inspect", "--format", "{{.Size}}", image))
+
+
+def has_image(name: str) -> bool:
+    """Tell whether there is an image of this name."""
+    return bool(_docker("image", "ls", "--quiet", name).strip())
+
+
+def layers(image: str) -> list[tuple[str, int]]:
+    """Return the instruction and the size in bytes of an image's layers, from the lowest up."""
+    said = _docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
+    found = [json.loads(line) for line in said.splitlines()]
+    return [(str(one["CreatedBy"]), int(one["Size"])) for one in reversed(found)]
+
+
+def delete_containers(project: str, services: Sequence[str]) -> None:
+    """Stop and remove the containers of these services of a project, whether its file still names them or not."""
+    for service in services:
+        found = _docker(
+            *("ps", "--all", "--quiet"),
+            *("--filter", f"label=com.docker.compose.project={project}"),
+            *("--filter", f"label=com.docker.compose.service={service}"),
+        ).split()
+        if found:
+            _docker("rm", "--force", *found)
+
+
+def delete_volumes(names: Sequence[str]) -> None:
+    """Remove volumes with all that is in them.
+
+    Raises:
+        ToolError: One is in use.
+    """
+    if names:
+        _docker("volume", "rm", *names)
+
+
+def delete_folder(project: str, volume: str, folder: str) -> None:
+    """Remove a folder within a volume, by a short-lived container of the project's own image."""
+    image = f"{project}-dagster"
+    _docker(
+        "run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}"
+    )
+
+
+def _docker(*arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            ["docker", *arguments],
+            env=environment(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ToolError("The program 'docker' was not found: install Docker's command line.") from None
+    if done.returncode and any(words in done.stderr.lower() for words in _UNREACHABLE):
+        raise not_answering(done.stderr)
+    if done.returncode:
+        raise ToolError(f"docker {arguments[0]} failed:\n{done.stderr.strip()}")
+    return done.stdout
