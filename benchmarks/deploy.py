@@ -1,6 +1,6 @@
 """A deployment against raw rsync, Ansible and pyinfra: the same files over the same SSH, near and far.
 
-    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers] [--hosts 8] [--git] [--json FILE]
+    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers [NAME …]] [--hosts 8] [--git] [--json FILE]
 
 Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
 delay, are the round trips. ``--git`` deploys the same files with that strategy too. Interpreter starts are taken off
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from tests.deploy.quick_dagster import PYTHON  # noqa: E402
 from tests.deploy.sshd import SshHost, free_port, make_key  # noqa: E402
 
 CASES = ("first", "no change", "one file")
+PEERS = ("ansible", "pyinfra")
 
 
 @dataclass
@@ -256,10 +257,12 @@ def start_of(program: str, folder: Path) -> float:
     return timed([program, "--version"], folder, {})
 
 
-def measure(made: Bench, folder: Path, repeat: int, *, peers: bool, git: bool) -> dict[str, dict[str, list[float]]]:
+def measure(
+    made: Bench, folder: Path, repeat: int, *, peers: Sequence[str], git: bool
+) -> dict[str, dict[str, list[float]]]:
     """Return, for each case, the seconds of everybody, as often as asked for."""
     found: dict[str, dict[str, list[float]]] = {case: {} for case in CASES}
-    chosen = ["rsync", *(["ansible", "pyinfra"] if peers else [])]
+    chosen = ["rsync", *peers]
 
     def note(case: str, who: str, seconds: float) -> None:
         found[case].setdefault(who, []).append(round(seconds, 3))
@@ -281,7 +284,7 @@ def measure(made: Bench, folder: Path, repeat: int, *, peers: bool, git: bool) -
 
 
 def run(
-    files: list[int], repeat: int, *, peers: bool, git: bool, hosts: int, place: str, inside: str | None
+    files: list[int], repeat: int, *, peers: Sequence[str], git: bool, hosts: int, place: str, inside: str | None
 ) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     address = (lambda _: FAR) if inside else (lambda number: f"127.0.0.{number + 2}")
@@ -331,7 +334,7 @@ def far_away(delay: float) -> list[dict[str, object]]:
             far["round trips"] = {
                 who: round((least[who] - without[who]) * 1000 / delay, 1)
                 for who in least
-                if who not in {"ansible", "pyinfra"} and not who.endswith("dagster")
+                if who not in PEERS and not who.endswith("dagster")
             }
             print(json.dumps({key: far[key] for key in ("files", "case", "round trips")}), flush=True)
     return [*fast, *slow]
@@ -350,7 +353,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, nargs="+", default=[60, 5000])
     parser.add_argument("--far", type=float, default=0, help="round trip in milliseconds")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, help="those named, or all of them")
     parser.add_argument("--git", action="store_true")
     parser.add_argument("--hosts", type=int, default=0)
     parser.add_argument("--inside", help=argparse.SUPPRESS)
@@ -361,7 +364,8 @@ def main() -> None:
         rows = far_away(given.far)
     else:
         place = f"far, {given.delay:g} ms" if given.inside else "loopback"
-        chosen = {"peers": given.peers, "git": given.git, "hosts": given.hosts}
+        peers = () if given.peers is None else given.peers or PEERS
+        chosen = {"peers": peers, "git": given.git, "hosts": given.hosts}
         rows = run(given.files, given.repeat, **chosen, place=place, inside=given.inside)
     if given.json:
         given.json.write_text(json.dumps(rows, indent=2))
