@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from dagster_module_builder.formats import dagster_yaml, env_file
-from dagster_module_builder.stack import Mount
+from dagster_module_builder.service import Mount
 
 if TYPE_CHECKING:
     from dagster_module_builder.host_files import Location
