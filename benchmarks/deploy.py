@@ -1,6 +1,7 @@
 """A deployment against raw rsync, Ansible and pyinfra: the same files over the same SSH, near and far.
 
-    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers [NAME …]] [--hosts 8] [--git] [--json FILE]
+    python benchmarks/deploy.py [--files 60 5000] [--far 50] [--repeat 3] [--peers [NAME …]] [--git] [--hosts 8]
+        [--json FILE]
 
 Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
 delay, are the round trips. ``--git`` deploys the same files with that strategy too. Interpreter starts are taken off
