@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
@@ -16,9 +17,6 @@ from dotenv import dotenv_values
 from dagster_module_builder import names, ports
 from tests import needs
 from tests.template.rendering import LOCK, REPOSITORY, TEMPLATE, Desk, checkout, tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PASSWORD = "given, $ecret # and 'not' said".replace("'", "")
 
@@ -143,7 +141,10 @@ def test_the_next_steps_are_printed_exactly(desk: Desk):
     assert "  dagster-module-builder configure-deployment sales-report\n" in rendering.stderr
 
 
-def test_a_module_in_its_place_is_added_by_name(desk: Desk):
+def test_a_module_in_its_place_is_added_by_name(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    places = os.environ["PATH"].split(os.pathsep)
+    without = [place for place in places if not Path(place, "dagster-module-builder").exists()]
+    monkeypatch.setenv("PATH", os.pathsep.join(without))
     here = desk.workspace / "projects"
     here.mkdir()
     (desk.root / "here").rmdir()
