@@ -66,10 +66,6 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
                 raise Exit("Interrupted.", 128 + error.number) from None
             except KeyboardInterrupt:
                 raise Exit("Interrupted.", INTERRUPTED) from None
-            except BrokenPipeError:
-                # Whoever read our output has seen enough; Python would complain once more at its end.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise Exit(code=0) from None
 
         made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), **options)(run)
         return made

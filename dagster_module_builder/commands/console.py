@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """Print a line of the result."""
-    print(text)  # noqa: T201 - this is where results are printed
+    """Print a line of the result at once, also into a pipe. Who stops reading it does not stop the work."""
+    try:
+        print(text, flush=True)  # noqa: T201 - this is where results are printed
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(text: str) -> None:

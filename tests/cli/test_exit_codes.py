@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -99,6 +100,18 @@ def test_an_interrupt_in_any_hook_leaves_nothing(
     assert sorted((workspace.root / "projects").iterdir()) == before
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not _works(int(held.read_text()))
+
+
+def test_who_stops_reading_does_not_stop_the_work(workspace: Terminal) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [PROGRAM, "new", "sales", "--governance=quick"],
+        env=workspace.environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, "Error" in done.stderr) == (0, False), done.stderr
+    assert (workspace.root / "projects/sales/pyproject.toml").is_file()
 
 
 def _works(process: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -14,11 +15,11 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from tests import needs
-from tests.e2e.dagster_web import Dagster
+from tests.e2e.dagster_web import Dagster, await_that
 from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine, cache
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 #: The modules and their answers: each kind of database, and one with an image and code server of its own.
 MODULES: Mapping[str, Mapping[str, str]] = {
@@ -38,6 +39,9 @@ SERVICES = frozenset(
 
 #: Who the containers run as: an ordinary user, as on most machines, also where the tests run as root.
 OWNER = 1000
+
+#: In the shell of a module's PostgreSQL container.
+POSTGRES_CLIENT = 'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB"'
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -84,9 +88,8 @@ class Stack:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``dagster-module-builder`` with ``arguments`` for this workspace."""
         program = needs.program("dagster-module-builder")
-        environ = {**os.environ, **self.engine.environ, **self.images, "DAGSTER_WORKSPACE": str(self.root)}
         return subprocess.run(
-            [program, *arguments], cwd=self.root.parent, env=environ, stdin=subprocess.DEVNULL,
+            [program, *arguments], cwd=self.root.parent, env=self._environ(), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
 
@@ -96,6 +99,20 @@ class Stack:
         said = f"{shlex.join(arguments)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert done.returncode == 0, f"{said}\n{self._what_containers_said()}"
         return done.stdout
+
+    def lines(self, *arguments: str) -> Iterator[str]:
+        """Run ``dagster-module-builder``, give each line as it is printed, and assert that it succeeded."""
+        program = needs.program("dagster-module-builder")
+        with subprocess.Popen(
+            [program, *arguments], cwd=self.root.parent, env=self._environ(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, text=True,
+        ) as running:  # fmt: skip
+            assert running.stdout
+            yield from (line.rstrip() for line in running.stdout)
+        assert running.returncode == 0, arguments
+
+    def _environ(self) -> dict[str, str]:
+        return {**os.environ, **self.engine.environ, **self.images, "DAGSTER_WORKSPACE": str(self.root)}
 
     def make(self) -> None:
         """Make the workspace and its modules, and hand all of it to an ordinary user."""
@@ -183,10 +200,29 @@ class Stack:
         """Return how many rows the sample's table has in a module's database."""
         count = "select count(*) from penguin_summary"
         if MODULES[module]["database"] == "postgresql":
-            client = 'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB"'
-            return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Atc '{count}'"))
+            return int(self.shell(f"{module.replace('-', '_')}_db", f'{POSTGRES_CLIENT} -Atc "{count}"'))
         client = 'MYSQL_PWD=$MYSQL_PASSWORD mariadb -h 127.0.0.1 -u "$MYSQL_USER" "$MYSQL_DATABASE"'
         return int(self.shell(f"{module.replace('-', '_')}_db", f"{client} -Ne '{count}'"))
+
+    @contextlib.contextmanager
+    def locked_table(self, module: str) -> Iterator[Callable[[], object]]:
+        """Keep the sample's table of a PostgreSQL module from every other client; give what ends it before."""
+        database = f"{module.replace('-', '_')}_db"
+        lock = "BEGIN; LOCK TABLE penguin_summary IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
+        held = "FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+
+        def ask(query: str) -> str:
+            return self.shell(database, f'{POSTGRES_CLIENT} -Atc "{query}"')
+
+        def unlock() -> None:
+            ask(f"SELECT pg_terminate_backend(pid) {held}")
+
+        self.shell(database, f'{POSTGRES_CLIENT} -c "{lock}" >/dev/null 2>&1 &')
+        await_that(lambda: ask(f"SELECT 1 {held}"), 30, "the table is locked")
+        try:
+            yield unlock
+        finally:
+            unlock()
 
     def stored_rows(self, service: str, location: str, asset: str) -> int:
         """Return how many rows of an asset's stored output a service's container reads."""

@@ -37,16 +37,17 @@ def test_a_module_leaves_without_a_restart(stack: Stack) -> None:
 
 def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
     stack.dagster.materialize("sales_report")
-    held = "BEGIN; LOCK TABLE penguin_summary IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20)"
-    client = f'PGPASSWORD=$POSTGRES_PASSWORD psql -h 127.0.0.1 -U "$POSTGRES_USER" -d "$POSTGRES_DB" -c "{held}"'
-    stack.inside("sales_report_db", "sh", "-c", f"{client} >/dev/null 2>&1 &")
-    run = stack.dagster.launch("sales_report")
-    await_that(lambda: stack.dagster.status(run) == "STARTED", 60, "the run started")
-    daemon = stack.started_at("dagster_daemon")
-    said = stack.command("workspace.remove", "weather")
-    assert "Runs in progress: 1. Waiting" in said
+    with stack.locked_table("sales-report") as unlock:
+        run = stack.dagster.launch("sales_report")
+        await_that(lambda: stack.dagster.status(run) == "STARTED", 120, "the run started")
+        daemon = stack.started_at("dagster_daemon")
+        said = []
+        for line in stack.lines("workspace.remove", "weather"):
+            said.append(line)
+            if line.startswith("Runs in progress: 1. Waiting"):
+                unlock()
     assert stack.dagster.status(run) == "SUCCESS"
-    assert "The daemon was restarted, and knows the change." in said
+    assert "The daemon was restarted, and knows the change." in said, said
     assert stack.started_at("dagster_daemon") != daemon
     stack.command("workspace.add", "weather")
     stack.dagster.await_locations(*LOCATIONS)
