@@ -20,17 +20,26 @@ SECRET_MODE = 0o600
 
 @dataclass(frozen=True)
 class FileChange:
-    """One file's bytes before and after; None where it does not exist. ``mode`` is for a file that is made."""
+    """What becomes of one file.
+
+    Attributes:
+        path: The file.
+        before: Its bytes before; None where it does not exist.
+        after: Its bytes afterwards; None where it is deleted.
+        mode: The permission bits of a file that is made.
+        chmod: The permission bits of a file that stays, before and after, where they change.
+    """
 
     path: Path
     before: bytes | None
     after: bytes | None
     mode: int = 0o644
+    chmod: tuple[int, int] | None = None
 
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return self.before != self.after
+        return self.before != self.after or self.chmod is not None
 
     @property
     def added(self) -> int:
@@ -59,7 +68,8 @@ class FileChange:
     def diff(self) -> str:
         """Return the change as a unified diff in which no secret can be read."""
         is_env = self.path.name.startswith(".env")
-        return "\n".join(masked(line, is_env=is_env) for line in self._diff(context=3))
+        modes = [f"# {self.path}: mode {self.chmod[0]:o} becomes {self.chmod[1]:o}"] if self.chmod else []
+        return "\n".join([*modes, *(masked(line, is_env=is_env) for line in self._diff(context=3))])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import socket
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -213,7 +213,7 @@ def _target(root: Path, change: FileChange) -> FileChange:
         raise RefusedError(f"{change.path} is a link that leads nowhere: nothing was changed.") from None
     if not real.is_relative_to(root.resolve()):
         raise RefusedError(f"{change.path} leads out of the workspace, to {real}: nothing was changed.")
-    return FileChange(real, change.before, change.after, change.mode)
+    return replace(change, path=real)
 
 
 def _refuse_unwritable(targets: list[FileChange]) -> None:
@@ -265,7 +265,12 @@ def _relative(places: Places, change: FileChange) -> str:
 
 def _write_journal(places: Places, backup: str, targets: list[FileChange]) -> None:
     files = [
-        {"path": _relative(places, change), "before": _digest(change.before), "after": _digest(change.after)}
+        {
+            "path": _relative(places, change),
+            "before": _digest(change.before),
+            "after": _digest(change.after),
+            "mode": change.chmod and change.chmod[1],
+        }
         for change in targets
     ]
     staged = places.journal.with_name(places.journal.name + _TEMPORARY)
@@ -298,7 +303,8 @@ def _stage(staged: Path, change: FileChange) -> None:
     if change.after is None:
         return
     there = change.path.stat() if change.path.exists() else None
-    _write_synced(staged, change.after, stat.S_IMODE(there.st_mode) if there else change.mode)
+    kept = stat.S_IMODE(there.st_mode) if there else change.mode
+    _write_synced(staged, change.after, change.chmod[1] if change.chmod else kept)
     if there and (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(staged, there.st_uid, there.st_gid)
 
@@ -334,10 +340,17 @@ def recover(root: Path) -> list[str]:
     if intent is None:
         return []
     *_, last = intent["files"]
-    if _digest(_read(_there(places, last))) == last["after"]:
+    if _is_as_wanted(_there(places, last), last):
         _clear_away(places, intent)
         return []
     return ["An earlier command was cut off: workspace restored from backup.", *_take_back(places)]
+
+
+def _is_as_wanted(path: Path, file: dict[str, Any]) -> bool:
+    if _digest(_read(path)) != file["after"]:
+        return False
+    mode = file.get("mode")
+    return mode is None or stat.S_IMODE(path.stat().st_mode) == mode
 
 
 def _intent(places: Places) -> dict[str, Any] | None:
@@ -390,7 +403,9 @@ def _put_back(path: Path, held: Path | None) -> None:
         path.unlink(missing_ok=True)
         _sync_folder(path.parent)
     else:
-        _replace(FileChange(path, now, held.read_bytes(), stat.S_IMODE(held.stat().st_mode)))
+        mode = stat.S_IMODE(held.stat().st_mode)
+        modes = (stat.S_IMODE(path.stat().st_mode), mode) if now is not None else None
+        _replace(FileChange(path, now, held.read_bytes(), mode, modes))
 
 
 def backup_ids(root: Path) -> list[str]:

@@ -122,7 +122,7 @@ def upgrade(
         proposal = _proposal(root, module, from_template)
         plan = _plan(root, module, proposal)
         notes = (*recovered, *proposal.notes, *(one.note for one in proposal.merged if one.note))
-        backup = None if dry_run else _carry_out(root, module, plan, proposal.merged)
+        backup = None if dry_run else _carry_out(root, module, plan)
         return Outcome(module, plan, proposal.conflicts, notes, backup, dry_run)
 
 
@@ -203,9 +203,21 @@ def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:
 def _change(module: Path, one: Merged) -> FileChange:
     before = one.before.content if one.before else None
     after = one.after.content if one.after else None
-    is_env = Path(one.path).name == ".env"
-    mode = SECRET_MODE if is_env else 0o755 if one.after and one.after.executable else 0o644
-    return FileChange(module / one.path, before, after, mode)
+    return _file_change(module / one.path, before, after, executable=bool(one.after and one.after.executable))
+
+
+def _file_change(path: Path, before: bytes | None, after: bytes | None, *, executable: bool) -> FileChange:
+    """Return a change after which a file can be executed or not, whether it is made or stays."""
+    made = SECRET_MODE if path.name == ".env" else 0o755 if executable else 0o644
+    stays = before is not None and after is not None
+    return FileChange(path, before, after, made, _chmod(path, executable=executable) if stays else None)
+
+
+def _chmod(path: Path, *, executable: bool) -> tuple[int, int] | None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if bool(mode & stat.S_IXUSR) == executable:
+        return None
+    return mode, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
 
 
 def _recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:
@@ -228,27 +240,14 @@ def _state(proposal: _Proposal) -> Unfinished:
     )
 
 
-def _carry_out(root: Path, module: Path, plan: Plan, merged: Sequence[Merged]) -> str | None:
-    # Modes and folders come first: both are harmless if a crash follows, and the next upgrade finds them done.
-    had = {one.path: one.before.executable for one in merged if one.before and one.after}
+def _carry_out(root: Path, module: Path, plan: Plan) -> str | None:
+    # Folders come first: they are harmless if a crash follows, and the next upgrade finds them there.
     made: list[Path] = []
     try:
-        _set_modes(module, {one.path: one.after.executable for one in merged if one.before and one.after})
         made = _make_folders(plan)
         return commit(root, plan)
-    except BaseException:
-        _set_modes(module, had)
-        raise
     finally:
         _remove_empty(module, [*made, *(change.path.parent for change in plan.effective if change.after is None)])
-
-
-def _set_modes(module: Path, executable: Mapping[str, bool]) -> None:
-    for name, wanted in executable.items():
-        path = module / name
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if bool(mode & stat.S_IXUSR) != wanted:
-            path.chmod(mode | (mode & 0o444) >> 2 if wanted else mode & ~0o111)
 
 
 def _make_folders(plan: Plan) -> list[Path]:
@@ -284,10 +283,7 @@ def finish(root: Path, name: str) -> Outcome:
             raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
         ended = FileChange(unfinished.place(root, module.name), data, None)
         plan = Plan((*_recorded(module, state.record, state.baseline), ended))
-        made = _make_folders(plan)
-        backup = commit(root, plan)
-        _remove_empty(module, made)
-        return Outcome(module, plan, notes=tuple(recovered), backup=backup)
+        return Outcome(module, plan, notes=tuple(recovered), backup=_carry_out(root, module, plan))
 
 
 def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
@@ -315,30 +311,8 @@ def abort(root: Path, name: str) -> Outcome:
         module = locate(root, name)
         data, state = _needed(root, module)
         changes = [
-            FileChange(module / path, _read(module / path), old, _mode(module / path, path in state.executable))
+            _file_change(module / path, _read(module / path), old, executable=path in state.executable)
             for path, old in state.old.items()
         ]
-        there = [path for path in state.old if (module / path).is_file()]
-        had = {path: _is_executable(module / path) for path in there}
         plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
-        made = _make_folders(plan)
-        kept = [path for path in there if state.old[path] is not None]
-        try:
-            _set_modes(module, {path: path in state.executable for path in kept})
-            backup = commit(root, plan)
-        except BaseException:
-            _set_modes(module, had)
-            raise
-        finally:
-            _remove_empty(module, [*made, *(change.path.parent for change in changes if change.after is None)])
-        return Outcome(module, plan, notes=tuple(recovered), backup=backup)
-
-
-def _is_executable(path: Path) -> bool:
-    return bool(path.stat().st_mode & stat.S_IXUSR)
-
-
-def _mode(path: Path, executable: bool) -> int:
-    if path.name == ".env":
-        return SECRET_MODE
-    return 0o755 if executable else 0o644
+        return Outcome(module, plan, notes=tuple(recovered), backup=_carry_out(root, module, plan))
