@@ -25,7 +25,7 @@ def requirements(workspace: Workspace, plan: Plan) -> Iterator[str]:
     found = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
     if isinstance(found, Conflict):
         paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in found.modules]
-        raise ConflictError([str(found)], where=_stated_at(paths[-1]), mend=_CHANGE)
+        raise ConflictError([str(found)], where=_stated_at(paths[-1]), mend=_CHANGE, owner=paths[-1].name)
     if found is not None:
         yield f"Warning: {found}"
 

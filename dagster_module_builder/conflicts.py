@@ -30,17 +30,26 @@ class Finding:
         severity: An error breaks the workspace, a warning may.
         message: What was found.
         where: The ``path:line``, or the path, that it was found in.
-        mend: The command, or the edit, that mends it.
+        mend: What mends it, in words.
+        owner: The module that it is about, where it is about one.
+        command: The task with its arguments that mends it; empty where only an edit of lines that are nobody's block
+            does.
     """
 
     severity: Literal["error", "warning"]
     message: str
     where: str = ""
     mend: str = ""
+    owner: str = ""
+    command: str = ""
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         return f"{place}{self.message}{'. ' + self.mend if self.mend else ''}"
+
+    def with_command(self) -> str:
+        """Say all of it, and the command."""
+        return str(self) if self.command in self.mend else f"{self}. Or run '{self.command}'"
 
 
 #: Says where an owner claims something: owner, attribute of its facts, name.
@@ -70,6 +79,7 @@ def duplicates(
                 f"{kind} {name} is claimed by {_owners(owners)}",
                 where(owners[-1], attribute, name),
                 _MENDS.get(attribute, _RENAME),
+                owners[-1],
             )
             for name, owners in claims.items()
             if len(owners) > 1 and wanted.intersection(owners)
@@ -97,6 +107,7 @@ def undefined(
             f"{owner} uses the variable {name}, which nobody sets",
             where(owner, "uses", name),
             "Set it in its workspace/local/.env, and run 'workspace.sync'",
+            owner,
         )
         for owner in of
         for name in facts[owner].uses

@@ -61,10 +61,11 @@ class EditedBlockError(RefusedError):
 
 
 class ConflictError(RefusedError):
-    """The result would not work; names every reason, and the place and the cure where they are known."""
+    """The result would not work; names every reason, and the place, the cure and the module where they are known."""
 
-    def __init__(self, reasons: list[str], *, where: str = "", mend: str = "") -> None:
+    def __init__(self, reasons: list[str], *, where: str = "", mend: str = "", owner: str = "") -> None:
         self.reasons = reasons
         self.where = where
         self.mend = mend
+        self.owner = owner
         super().__init__("Nothing was changed, because it would not work:\n" + "\n".join(f"- {one}" for one in reasons))

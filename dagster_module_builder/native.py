@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shlex
 import signal
 import subprocess
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_keys, native_materialize, ports, settings
+from dagster_module_builder import native_materialize, ports, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
@@ -28,11 +26,10 @@ from dagster_module_builder.native_environment import (
     own_environment,
     process_environment,
     shared_environment,
-    shared_modules,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
@@ -150,96 +147,10 @@ def _passing_signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def validate_definitions(root: Path) -> None:
-    """Load every code location natively, as ``dagster definitions validate`` does.
-
-    Raises:
-        ToolError: A location does not load; with Dagster's own words.
-    """
-    if not locations(root):
-        return
-    python, workspace = prepare(root)
-    _validate(root, python, ["-w", str(workspace)])
-
-
-def validate_module(root: Path, module: Path) -> None:
-    """Load one module natively, integrated or not.
-
-    Raises:
-        ToolError: It does not load; with Dagster's own words.
-    """
-    python = _python_for(root, module)
-    _validate(root, python, ["-m", ModuleNames(module.name).definitions, "-d", str(module / "src")])
-
-
-def _validate(root: Path, python: Path, target: list[str]) -> None:
-    done = subprocess.run(
-        [str(python.parent / "dagster"), "definitions", "validate", "--log-level", "error", *target],
-        cwd=root / settings.SERVICES,
-        # Its warnings say only that a newer command does the same.
-        env={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise ToolError(f"Dagster does not load it:\n{_condensed(done.stdout)}")
-
-
-def _condensed(log: str) -> str:
-    """Return a line for each location that does not load: the innermost error, and where it came up."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", log).strip()
-    _, *failures = re.split(r"^.*Validation failed for code location ", text, flags=re.MULTILINE)
-    return "\n".join(map(_condensed_failure, failures)) or text
-
-
-def _condensed_failure(failure: str) -> str:
-    name, _, body = failure.partition(":\n")
-    error = body.rpartition("was caused by the following exception:")[2].strip().splitlines()[:1]
-    frames = re.findall(r'^  File "(.+)", line (\d+)', body, flags=re.MULTILINE)
-    where = [f"({os.path.normpath(frames[-1][0])}:{frames[-1][1]})"] if frames else []
-    return " ".join([f"{name}:", *error, *where])
-
-
 def _python_for(root: Path, module: Path) -> Path:
     if has_own_server(root, module):
         return own_environment(root, module)
     return shared_environment(root, also=module)
-
-
-def asset_keys(root: Path) -> dict[Path, list[str]]:
-    """Return the keys of the assets that each integrated module makes; modules that do not load are left out."""
-    keys: dict[Path, list[str]] = {}
-    own = [found.module for found in locations(root) if found.own_server and found.module is not None]
-    for python, modules in [
-        (shared_environment(root), shared_modules(root)),
-        *((own_environment(root, module), [module]) for module in own),
-    ]:
-        keys |= _asset_keys(root, python, modules)
-    return keys
-
-
-def _asset_keys(root: Path, python: Path, modules: Sequence[Path]) -> dict[Path, list[str]]:
-    request = {
-        str(module): {"definitions": ModuleNames(module.name).definitions, "source": str(module / "src")}
-        for module in modules
-    }
-    env_file = dotenv_values(root / settings.SERVICES / ".env", interpolate=False)
-    done = subprocess.run(
-        [str(python), native_keys.__file__],
-        input=json.dumps(request),
-        cwd=root / settings.SERVICES,
-        env={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise ToolError(f"The modules' assets could not be listed:\n{done.stderr.strip()}")
-    return {Path(module): keys for module, keys in json.loads(done.stdout).items() if keys is not None}
 
 
 def materialize(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import native, settings
+from dagster_module_builder import settings
 from dagster_module_builder.blocks import Block
 from dagster_module_builder.checks import compose_accepts, requirements
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
@@ -22,9 +25,10 @@ from dagster_module_builder.formats.outline import KeyPath, Outline
 from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes, read_given
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.native_definitions import NotLoaded, NotLoadingError, asset_keys, validate_definitions
 from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.registry import Entry, slot_name
-from dagster_module_builder.transaction import locked
+from dagster_module_builder.transaction import backup_ids, locked
 from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
 
 
@@ -45,7 +49,15 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
         findings = damaged or _looked_over(workspace, _ASKING if check else ())
     if load and not damaged:
         findings += _loaded(root)
-    return findings
+    integrated = set() if damaged else {entry.name for entry in workspace.registry.entries}
+    return [_with_a_way_out(finding, integrated) for finding in findings]
+
+
+def _with_a_way_out(finding: Finding, integrated: AbstractSet[str]) -> Finding:
+    """Give what only an edit of a module mends the command that takes this module out."""
+    if finding.command or finding.owner not in integrated:
+        return finding
+    return replace(finding, command=f"workspace.remove {finding.owner}")
 
 
 #: What asks other programs.
@@ -53,6 +65,10 @@ _ASKING: tuple[Check, ...] = (requirements, compose_accepts)
 
 
 _AGAIN = "Look again with 'workspace.validate' when this is mended"
+_SYNC = "workspace.sync"
+_ANEW = "workspace.sync --force"
+_PRUNE = "workspace.sync --prune"
+_REPAIR = "workspace.sync --repair"
 
 
 def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]:
@@ -73,15 +89,20 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
     try:
         _ = workspace.registry, workspace.layouts, workspace.facts
     except BuilderError as error:
-        yield _as_finding(error, workspace.path(compose.NAME), "Do what it says, and look again with this command")
+        found = _as_finding(error, workspace.path(compose.NAME), "Do what it says, and look again with this command")
+        yield replace(found, command=_REPAIR if _REPAIR in found.mend else _last_backup(workspace.root))
 
 
-def _as_finding(error: BuilderError, where: Path, mend: str) -> Finding:
+def _last_backup(root: Path) -> str:
+    return next((f"workspace.restore {identity}" for identity in reversed(backup_ids(root))), "")
+
+
+def _as_finding(error: BuilderError, where: Path, mend: str, owner: str = "") -> Finding:
     """Turn a refusal into a finding: with its own place and cure, where it has them."""
     if isinstance(error, DamagedFileError):
-        return Finding("error", error.found, error.place, error.way_out)
+        return Finding("error", error.found, error.place, error.way_out, owner)
     reasons = "; ".join(error.reasons) if isinstance(error, ConflictError) else str(error)
-    return Finding("error", reasons, str(where), mend)
+    return Finding("error", reasons, str(where), mend, owner)
 
 
 def _blocks(workspace: Workspace) -> Iterator[Finding]:
@@ -93,7 +114,8 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
         try:
             located = blocks_by_slot(workspace.path(file), kind, layout, markers)
         except BuilderError as error:
-            yield _as_finding(error, workspace.path(file), "Mend it there, or run 'workspace.sync --repair'")
+            found = _as_finding(error, workspace.path(file), f"Mend it there, or run '{_REPAIR}'")
+            yield replace(found, command=_REPAIR)
             continue
         for marker, slots in located.items():
             yield from _blocks_of(workspace, file, marker, entries.get(marker), slots)
@@ -108,18 +130,20 @@ def _blocks_of(
             continue
         where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
+            message = f"a block of {marker!r}, which the registry does not know"
             mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
-            yield Finding("error", f"a block of {marker!r}, which the registry does not know", where, mend)
+            is_there = (workspace.root / settings.PROJECTS / marker).is_dir()
+            yield Finding("error", message, where, mend, marker, f"workspace.add {marker} --force" if is_there else "")
         elif slot not in known:
-            yield Finding(
-                "error", f"a block of {marker!r} in a place that the registry does not know", where, "Move it back"
-            )
+            message = f"a block of {marker!r} in a place that the registry does not know"
+            yield Finding("error", message, where, "Move it back", entry.name, _ANEW)
         else:
-            mend = "Move your lines out of the block, or give them up with 'workspace.sync --force'"
-            yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend)
+            mend = f"Move your lines out of the block, or give them up with '{_ANEW}'"
+            yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend, entry.name, _ANEW)
     for slot in known.keys() - slots.keys():
         message = f"the block of {marker!r} is missing in {slot_name(file, slot)}"
-        yield Finding("error", message, str(workspace.path(file)), "Put it back with 'workspace.sync'")
+        mend = f"Put it back with '{_SYNC}'"
+        yield Finding("error", message, str(workspace.path(file)), mend, entry.name if entry else "", _SYNC)
 
 
 def _fragments(workspace: Workspace) -> Iterator[Finding]:
@@ -127,16 +151,17 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
     for entry in workspace.registry.entries:
         path = workspace.root / entry.path
         if not path.is_dir():
-            yield Finding("error", f"the folder of {entry.name!r} is gone", str(path), "Run 'workspace.sync --prune'")
+            message = f"the folder of {entry.name!r} is gone"
+            yield Finding("error", message, str(path), f"Run '{_PRUNE}'", entry.name, _PRUNE)
             continue
         try:
             given = read_given(workspace, path)
         except BuilderError as error:
-            yield _as_finding(error, path / settings.FRAGMENTS, "Mend it there, and run 'workspace.sync'")
+            yield _as_finding(error, path / settings.FRAGMENTS, f"Mend it there, and run '{_SYNC}'", entry.name)
             continue
         if not is_current(given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
-            yield Finding("warning", message, str(path / settings.FRAGMENTS), "Run 'workspace.sync'")
+            yield Finding("warning", message, str(path / settings.FRAGMENTS), f"Run '{_SYNC}'", entry.name, _SYNC)
 
 
 def _claims(workspace: Workspace) -> Iterator[Finding]:
@@ -183,16 +208,15 @@ def _twice(outline: Outline) -> Iterator[tuple[int, str]]:
 def _modes(workspace: Workspace) -> Iterator[Finding]:
     path = workspace.path(env_file.NAME)
     if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        yield Finding(
-            "warning", "others can read the secrets in this file", str(path), f"Run 'chmod {SECRET_MODE:o} {path}'"
-        )
+        command = f"chmod {SECRET_MODE:o} {shlex.quote(str(path))}"
+        yield Finding("warning", "others can read the secrets in this file", str(path), f"Run '{command}'", "", command)
 
 
 def _asked(look: Check, workspace: Workspace) -> list[Finding]:
     try:
         notes = list(look(workspace, plan_changes(workspace, [], [])))
     except ConflictError as error:
-        return [Finding("error", reason, error.where, error.mend) for reason in error.reasons]
+        return [Finding("error", reason, error.where, error.mend, error.owner) for reason in error.reasons]
     except (ToolError, yaml.YAMLError) as error:
         return [Finding("error", str(error), str(workspace.root), _AGAIN)]
     return [Finding("warning", note.removeprefix("Warning: "), str(workspace.root), _AGAIN) for note in notes]
@@ -200,11 +224,17 @@ def _asked(look: Check, workspace: Workspace) -> list[Finding]:
 
 def _loaded(root: Path) -> Iterator[Finding]:
     try:
-        native.validate_definitions(root)
-    except ToolError as error:
-        where = str(root / settings.SERVICES / workspace_yaml.NAME)
-        yield Finding("error", str(error), where, "Mend the module's code, and see with 'workspace.validate --load'")
-    yield from _shared_asset_keys(native.asset_keys(root))
+        validate_definitions(root)
+    except NotLoadingError as error:
+        yield from (_not_loading(root, one) for one in error.failures)
+    yield from _shared_asset_keys(asset_keys(root))
+
+
+def _not_loading(root: Path, failure: NotLoaded) -> Finding:
+    mend = "Mend the module's code, and look again with 'workspace.validate --load'"
+    where = failure.place or str(root / settings.SERVICES / workspace_yaml.NAME)
+    message = f"the location {failure.location} does not load: {failure.error}"
+    return Finding("error", message, where, mend, failure.module.name if failure.module else "")
 
 
 def _shared_asset_keys(keys: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:
@@ -217,4 +247,5 @@ def _shared_asset_keys(keys: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:
         if len(modules) > 1:
             names = " and ".join(module.name for module in modules)
             message = f"the asset {key} is made by {names}, which overwrite each other's output"
-            yield Finding("error", message, str(modules[-1] / "src"), "Prefix its key with the module's name")
+            where, last = str(modules[-1] / "src"), modules[-1].name
+            yield Finding("error", message, where, "Prefix its key with the module's name", last)

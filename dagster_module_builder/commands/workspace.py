@@ -226,7 +226,7 @@ def validate(
         console.say_json({"ok": not errors, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            console.say(f"{finding.severity}: {finding}")
+            console.say(f"{finding.severity}: {finding.with_command()}")
         console.say(f"{errors} errors, {len(findings) - errors} warnings" if findings else "Everything is in order.")
     if errors:
         raise Exit(code=1)

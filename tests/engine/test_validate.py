@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +14,12 @@ import pytest
 
 from dagster_module_builder import dagster_check, docker, integrate, settings
 from dagster_module_builder.conflicts import Finding
+from dagster_module_builder.merge import blocks_by_slot
+from dagster_module_builder.registry import slot_name
 from dagster_module_builder.validate import validate
+from dagster_module_builder.workspace import SHARED_FILES, read_workspace
 from tests import needs
+from tests.cli.conftest import PROGRAM
 from tests.e2e.engine import compose_program
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
 from tests.upgrade.conftest import files_of
@@ -53,13 +60,23 @@ def forget(root: Path) -> None:
 
 def claimed_twice(root: Path, file: str, old: str, new: str) -> None:
     """Let ``stock`` claim what ``seo`` has, as an older version of this program let it in."""
+    for place in (services(root) / file, fragment(root, "stock", file)):
+        edit(place, old, new)
     path = root / settings.REGISTRY
     data = json.loads(path.read_text())
     for one in data["integrated_modules"]:
         one.pop("provides")
+        if one["name"] == "stock":
+            one["blocks"] |= digests(root, file, "stock")
     path.write_text(json.dumps(data))
-    for place in (services(root) / file, fragment(root, "stock", file)):
-        edit(place, old, new)
+
+
+def digests(root: Path, file: str, marker: str) -> dict[str, str]:
+    """Return the digests of a marker's blocks as they stand in a shared file, by slot."""
+    workspace = read_workspace(root)
+    kind, layout = SHARED_FILES[file], workspace.layouts[file]
+    blocks = blocks_by_slot(workspace.path(file), kind, layout, [marker])[marker]
+    return {slot_name(file, slot): block.digest for slot, (_, block) in blocks.items()}
 
 
 #: What is done, and what is found then: severity, words, file and cure.
@@ -134,11 +151,34 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
 }  # fmt: skip
 
 
+#: The tasks that ask before they begin.
+YES = {"workspace.sync": ["--yes"], "workspace.restore": ["--yes"]}
+
+
 def found(root: Path, words: str, *, check: bool = False) -> Finding:
     findings = validate(root, check=check)
     (one,) = [finding for finding in findings if words in f"{finding.where} {finding.message}"][:1] or [None]
     assert one, findings
     return one
+
+
+#: Lines that are nobody's block: only who wrote them can say which of two is wanted.
+BY_HAND = {"a key that stands there twice"}
+
+
+@pytest.mark.parametrize("what", FINDS)
+def test_the_command_that_is_named_mends_it(root: Path, what: str) -> None:
+    FINDS[what][0](root)
+    one = found(root, FINDS[what][2])
+    assert bool(one.command) == (what not in BY_HAND)
+    if one.command:
+        task, *arguments = shlex.split(one.command)
+        line = [task, *arguments] if task == "chmod" else [PROGRAM, task, *arguments, *YES.get(task, ())]
+        done = subprocess.run(
+            line, env={**os.environ, "DAGSTER_WORKSPACE": str(root)}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        assert one not in validate(root, check=False)
 
 
 def test_a_workspace_in_order_has_nothing_to_find(root: Path) -> None:
@@ -174,6 +214,7 @@ def test_requirements_that_do_not_go_together_are_found_with_both_modules(
     assert "requirements of seo and stock" in one.message
     assert {"attrs<22", "attrs>=23"} <= set(one.message.replace("==0", " ").replace(",", " ").split())
     assert "workspace.validate" in one.mend
+    assert one.command == "workspace.remove stock"
 
 
 def test_what_compose_rejects_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ import yaml
 from dagster_module_builder import graphql, native, native_environment
 from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, ToolError
 from dagster_module_builder.initialize import initialize
+from dagster_module_builder.native_definitions import validate_definitions
+from dagster_module_builder.validate import validate
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
 
@@ -161,20 +163,21 @@ def test_code_that_does_not_load_is_named(workspace: Path) -> None:
         line = len(before.splitlines()) + 2
         words = rf"weather\S*: ModuleNotFoundError: No module named 'no_such_module' \({re.escape(str(file))}:{line}\)$"
         with pytest.raises(ToolError, match=words):
-            native.validate_module(workspace, workspace / "projects/weather")
-        with pytest.raises(ToolError, match=words):
-            native.validate_definitions(workspace)
+            validate_definitions(workspace)
+        (found,) = validate(workspace, check=False, load=True)
+        assert (found.where, found.command) == (f"{file}:{line}", "workspace.remove weather")
+        assert "does not load: ModuleNotFoundError" in found.message
     finally:
         file.write_text(before)
 
 
 def test_all_locations_validate(workspace: Path) -> None:
-    native.validate_definitions(workspace)
-    native.validate_module(workspace, workspace / "projects/weather")
+    validate_definitions(workspace)
+    assert validate(workspace, check=False, load=True) == []
 
 
 def test_an_empty_workspace_validates(root: Path) -> None:
-    native.validate_definitions(root)
+    validate_definitions(root)
     assert not (root / ".native").exists()
 
 
