@@ -70,8 +70,9 @@ def python() -> str:
         program = uv.find_uv_bin()
         subprocess.run([program, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
         wanted = ["dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib"]
-        command = [program, "pip", "install", "-q", "--python", folder / "bin/python", "-c", CONSTRAINTS, *wanted]
-        subprocess.run(command, check=True)
+        # Dozens of processes start from it, none of which writes its bytecode down.
+        install = [program, "pip", "install", "-q", "--compile-bytecode", "--python", folder / "bin/python"]
+        subprocess.run([*install, "-c", CONSTRAINTS, *wanted], check=True)
         (folder / ".complete").touch()
     return str(folder / "bin/python")
 

@@ -53,5 +53,7 @@ def made(kind: str = "modules") -> Environment:
 def _make(environment: Path, packages: list[str]) -> None:
     uv = [sys.executable, "-m", "uv", "-q"]
     subprocess.run([*uv, "venv", "--clear", "--python", sys.executable, environment], check=True)
-    subprocess.run([*uv, "pip", "install", "--python", environment / "bin" / "python", *packages], check=True)
+    # Dozens of processes start from it, none of which writes its bytecode down.
+    install = [*uv, "pip", "install", "--compile-bytecode", "--python", environment / "bin" / "python"]
+    subprocess.run([*install, *packages], check=True)
     (environment / "complete").touch()
