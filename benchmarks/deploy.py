@@ -32,8 +32,8 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from benchmarks.far_wire import FAR, wire  # noqa: E402
-from dagster_module_builder.deploy import Options, deploy  # noqa: E402
-from dagster_module_builder.deployment import find  # noqa: E402
+from dagster_module_builder.deployments.deploy import Options, deploy  # noqa: E402
+from dagster_module_builder.deployments.deployment import find  # noqa: E402
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify  # noqa: E402
 from tests.deploy.quick_dagster import PYTHON  # noqa: E402
 from tests.deploy.sshd import SshHost, free_port, make_key  # noqa: E402

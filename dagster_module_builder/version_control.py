@@ -6,8 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from dagster_module_builder.deployments.release import Source
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.release import Source
 
 
 def git(folder: Path, *arguments: str, fine: tuple[int, ...] = (0,)) -> str:

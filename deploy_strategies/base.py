@@ -14,9 +14,9 @@ from dagster_module_builder.errors import ToolError
 from deploy_strategies.folders import strategy_folder
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployment import Deployment
+    from dagster_module_builder.deployments.deployment import Deployment
+    from dagster_module_builder.deployments.release import Staged
     from dagster_module_builder.formats.shared_file import SharedFile
-    from dagster_module_builder.release import Staged
     from deploy_strategies.conversation import Conversation
     from deploy_strategies.remote import Remote
 

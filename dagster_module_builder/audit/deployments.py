@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from dagster_module_builder import pipeline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import check
-from dagster_module_builder.deployment import DEPLOYMENTS, ENV, read_deployment
-from dagster_module_builder.deployment import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, read_deployment
+from dagster_module_builder.deployments.deployment import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from deploy_strategies.base import load_steps

@@ -11,7 +11,7 @@ from dagster_module_builder import baseline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import check
-from dagster_module_builder.deployment import ENV
+from dagster_module_builder.deployments.deployment import ENV
 from dagster_module_builder.plan import SECRET_MODE
 
 _NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})

@@ -13,7 +13,7 @@ import yaml
 
 from dagster_module_builder import settings
 from dagster_module_builder.audit.syntax import Sources, Variable, parsed
-from dagster_module_builder.deployment import deployments_of
+from dagster_module_builder.deployments.deployment import deployments_of
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.facts import Facts
 from dagster_module_builder.formats import compose, dockerfile, env_file

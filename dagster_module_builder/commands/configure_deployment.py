@@ -47,7 +47,7 @@ def configure_deployment(
     no_input: bool = False,
 ) -> None:
     """Say how a module gets to a client's hosts."""
-    from dagster_module_builder import configure_deployment as use_case
+    from dagster_module_builder.deployments import configure as use_case
     from dagster_module_builder.module import locate
 
     where = root_of(root)
@@ -105,7 +105,7 @@ def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str,
     if choice is None:
         return None
     if choice.name not in answers:
-        from dagster_module_builder.configure_deployment import questionnaire
+        from dagster_module_builder.deployments.configure import questionnaire
 
         answers[choice.name] = questionnaire(strategy).ask(choice, answers) if asks else choice.default
     return str(answers[choice.name])

@@ -27,7 +27,7 @@ from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from dagster_module_builder.rollout import Manner
+    from dagster_module_builder.deployments.rollout import Manner
 
 _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
 
@@ -60,9 +60,9 @@ def deploy(
     json: bool = False,
 ) -> None:
     """Put modules on their client's hosts: verified, switched and healthy, or everything as before."""
-    from dagster_module_builder.deploy import Options
-    from dagster_module_builder.deploy import deploy as carry_out
-    from dagster_module_builder.pipeline import refuse_by_hand
+    from dagster_module_builder.deployments.deploy import Options
+    from dagster_module_builder.deployments.deploy import deploy as carry_out
+    from dagster_module_builder.deployments.pipeline import refuse_by_hand
 
     if dry_run:
         _preview(chosen, allow_dirty=allow_dirty, force=force, as_json=json)
@@ -78,7 +78,7 @@ def deploy(
 
 
 def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:
-    from dagster_module_builder.deploy_status import preview
+    from dagster_module_builder.deployments.status import preview
 
     found = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
     show(found, _say_preview, as_json=as_json)
@@ -109,7 +109,7 @@ def _say_preview(found: Mapping[str, Any]) -> None:
 )
 def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False) -> None:
     """Go back to the release before, with its environment and settings; databases stay as they are."""
-    from dagster_module_builder.rollback import roll_back
+    from dagster_module_builder.deployments.rollback import roll_back
 
     with _manner(chosen, wait, force=force) as manner:
         done = roll_back(chosen.deployments, release, manner)
@@ -119,7 +119,7 @@ def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: b
 @deployment_task("deploy.env", _CHANGE_HELP)
 def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
     """Give what runs the settings of .env.deploy, without a new release."""
-    from dagster_module_builder.rollback import change_settings
+    from dagster_module_builder.deployments.rollback import change_settings
 
     with _manner(chosen, wait, force=force) as manner:
         done = change_settings(chosen.deployments, manner)
@@ -137,8 +137,8 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
 )
 def remove(chosen: Chosen, yes: bool = False, delete_data: bool = False, wait: int = 0, force: bool = False) -> None:
     """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
-    from dagster_module_builder.removal import remove as take_off
-    from dagster_module_builder.rollout import targets_of
+    from dagster_module_builder.deployments.removal import remove as take_off
+    from dagster_module_builder.deployments.rollout import targets_of
 
     if not chosen.modules:
         raise UsageError("Say which module with --module.")
@@ -155,7 +155,7 @@ def remove(chosen: Chosen, yes: bool = False, delete_data: bool = False, wait: i
 @contextlib.contextmanager
 def _manner(chosen: Chosen, wait: int, *, force: bool) -> Iterator[Manner]:
     """Give the manner of a change, whose steps are shown."""
-    from dagster_module_builder.rollout import Manner
+    from dagster_module_builder.deployments.rollout import Manner
 
     with StepsTable() as table:
         yield Manner(chosen.hosts, float(wait), force, table.update)

@@ -20,8 +20,8 @@ from dagster_module_builder.commands.steps_table import StepsTable
 )
 def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
     """Show the hosts' keys, and pin those that you confirm."""
-    from dagster_module_builder.trust import Shown, shown_keys
-    from dagster_module_builder.trust import trust as pin
+    from dagster_module_builder.deployments.trust import Shown, shown_keys
+    from dagster_module_builder.deployments.trust import trust as pin
 
     def confirm(one: Shown) -> bool:
         if one.has_changed:
@@ -45,7 +45,7 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
 @deployment_task("deploy.setup", {"start": "Build and start Dagster's containers where there is no Dagster yet."})
 def setup(chosen: Chosen, start: bool = False) -> None:
     """Prepare hosts for their first deployment; where that is done, change nothing."""
-    from dagster_module_builder.deploy_setup import set_up
+    from dagster_module_builder.deployments.setup import set_up
 
     with StepsTable() as table:
         found = set_up(chosen.deployments, chosen.hosts, start=start, progress=table.update)
@@ -63,7 +63,7 @@ def _say_setup(found: Mapping[str, Any]) -> None:
 @deployment_task("deploy.check", {"json": JSON_HELP})
 def check(chosen: Chosen, json: bool = False) -> None:
     """Find everything that would be in a deployment's way; change nothing."""
-    from dagster_module_builder.deploy_status import check as look
+    from dagster_module_builder.deployments.status import check as look
 
     found = look(chosen.deployments, chosen.hosts)
     if json:
@@ -80,7 +80,7 @@ def check(chosen: Chosen, json: bool = False) -> None:
 @deployment_task("deploy.unlock", {"yes": YES_HELP})
 def unlock(chosen: Chosen, yes: bool = False) -> None:
     """End a deployment that hangs; what it had half done is undone."""
-    from dagster_module_builder.deploy_status import unlock as end
+    from dagster_module_builder.deployments.status import unlock as end
 
     if not console.confirmed(f"End whoever is deploying {chosen.name!r} now?", yes=yes):
         raise Exit("Nothing was changed.", 1)

@@ -17,7 +17,7 @@ from dagster_module_builder.commands.deployment_task import Chosen, deployment_t
 )
 def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force: bool = False) -> None:
     """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
-    from dagster_module_builder.pipeline import planned
+    from dagster_module_builder.deployments.pipeline import planned
     from dagster_module_builder.transaction import commit_one
 
     for deployment in chosen.deployments:

@@ -16,8 +16,8 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployment import Deployment
-    from dagster_module_builder.rollout import HostOutcome
+    from dagster_module_builder.deployments.deployment import Deployment
+    from dagster_module_builder.deployments.rollout import HostOutcome
 
 WAIT_HELP = "Seconds to wait for somebody else's deployment (default: 0)."
 FORCE_HELP = "Replace what somebody edited inside our blocks on the host."
@@ -42,7 +42,7 @@ class Chosen:
     @functools.cached_property
     def deployments(self) -> list[Deployment]:
         """The deployments of that name."""
-        from dagster_module_builder.deployment import find  # its YAML is not waited for by others
+        from dagster_module_builder.deployments.deployment import find  # its YAML is not waited for by others
 
         return find(root_of(self.root), self.name, self.modules)
 

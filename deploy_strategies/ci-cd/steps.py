@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import jinja2
     import yaml
 
-    from dagster_module_builder.deployment import Deployment
+    from dagster_module_builder.deployments.deployment import Deployment
 
 TEMPLATES = Path(__file__).parent / "pipelines"
 PACKAGE = "dagster-module-builder"

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
+from dagster_module_builder.deployments.release import Staged, files_below, manifest_line, stage_files
 from dagster_module_builder.dockerignore import NAME as IGNORE
 from dagster_module_builder.dockerignore import is_ignored
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.release import Staged, files_below, manifest_line, stage_files
 from dagster_module_builder.version_control import source_of, top
 from deploy_strategies.base import Place, Strategy
 from deploy_strategies.images import Archive, build, context_of, credentials, name_of, push

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from dagster_module_builder.deployments.release import Source, Staged, manifest_line, refuse_content, refuse_link
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.release import Source, Staged, manifest_line, refuse_content, refuse_link
 from dagster_module_builder.version_control import git, git_bytes, refuse_uncommitted, refuse_unpushed, top
 from deploy_strategies.base import Place, Strategy
 

@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_module_builder.deployments.release import stage_folder
 from dagster_module_builder.errors import ToolError
-from dagster_module_builder.release import stage_folder
 from dagster_module_builder.version_control import source_of
 from deploy_strategies.base import Place, Strategy
 
 if TYPE_CHECKING:
-    from dagster_module_builder.release import Staged
+    from dagster_module_builder.deployments.release import Staged
 
 #: Never part of a release: version control, environments, caches, settings with secrets, and deployments.
 EXCLUDED = (

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder.deploy import HostOutcome, Options, deploy
-from dagster_module_builder.deployment import Deployment, find
+from dagster_module_builder.deployments.deploy import HostOutcome, Options, deploy
+from dagster_module_builder.deployments.deployment import Deployment, find
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deploy_setup import set_up
-from dagster_module_builder.deploy_status import check
+from dagster_module_builder.deployments.removal import remove
+from dagster_module_builder.deployments.rollback import roll_back
+from dagster_module_builder.deployments.setup import set_up
+from dagster_module_builder.deployments.status import check
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.removal import remove
-from dagster_module_builder.rollback import roll_back
 from dagster_module_builder.templates import MODULE, render
 from tests.deploy import their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from cookiecutter.main import cookiecutter
 
-from dagster_module_builder.configure_deployment import configure, detected
-from dagster_module_builder.deployment import find, problem_with, read_deployment
+from dagster_module_builder.deployments.configure import configure, detected
+from dagster_module_builder.deployments.deployment import find, problem_with, read_deployment
 from dagster_module_builder.errors import RefusedError, UsageError
 from deploy_strategies import strategy_folder
 from tests.deploy.modules import make_module

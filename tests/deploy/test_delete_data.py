@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.removal import remove
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.removal import remove
 from tests.deploy.conftest import Site
 from tests.deploy.test_commands import run
 from tests.template import database_servers

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder import host_run
-from dagster_module_builder.configure_deployment import configure
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deploy_status import status
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments import host_run
+from dagster_module_builder.deployments.configure import configure
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.removal import remove
+from dagster_module_builder.deployments.rollback import change_settings, roll_back
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.removal import remove
-from dagster_module_builder.rollback import change_settings, roll_back
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost, lock_dagster

@@ -8,12 +8,12 @@ import pytest
 import yaml
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.configure_deployment import configure
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deploy_status import check
-from dagster_module_builder.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments.configure import configure
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments.release import Staged
+from dagster_module_builder.deployments.status import check
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
-from dagster_module_builder.release import Staged
 from deploy_strategies.base import load_strategy
 from tests.deploy.modules import make_module
 from tests.deploy.test_strategies import git

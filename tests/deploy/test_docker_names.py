@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.errors import RefusedError
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.modules import set_value

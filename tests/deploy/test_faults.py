@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deploy_status import status
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.rollback import roll_back
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.rollback import roll_back
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.configure_deployment import configure
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deploy_status import status
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.configure import configure
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
 from tests.deploy import sshd
 from tests.deploy.conftest import Site

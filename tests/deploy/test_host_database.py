@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import host_database, templates
+from dagster_module_builder import templates
+from dagster_module_builder.deployments import host_database
+from dagster_module_builder.deployments.host_files import REGISTRY, Location, plan_host
 from dagster_module_builder.errors import ConflictError
-from dagster_module_builder.host_files import REGISTRY, Location, plan_host
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.names import ModuleNames
 

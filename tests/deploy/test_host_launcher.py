@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder import templates
+from dagster_module_builder.deployments.host_files import REGISTRY, Location, Server, plan_host
 from dagster_module_builder.errors import ConflictError
-from dagster_module_builder.host_files import REGISTRY, Location, Server, plan_host
 from dagster_module_builder.initialize import initialize
 from dagster_module_builder.names import ModuleNames
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Sites, quick_sites
 from tests.deploy.modules import set_value

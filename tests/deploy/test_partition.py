@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from benchmarks.far_wire import FAR, Wire, wire
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deploy_status import status
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
 from tests import needs
 from tests.deploy.conftest import Site

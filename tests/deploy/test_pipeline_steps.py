@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import pipeline
-from dagster_module_builder.deploy_status import status
-from dagster_module_builder.deployment import find, read_deployment
+from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments.deployment import find, read_deployment
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.transaction import commit_one
 from tests.deploy import pipeline_tool
 from tests.deploy.conftest import Site, quick_sites

@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import pipeline
 from dagster_module_builder.audit.deployments import pipelines
 from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.configure_deployment import configure, questionnaire
-from dagster_module_builder.deploy_status import problems_here
-from dagster_module_builder.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments.configure import configure, questionnaire
+from dagster_module_builder.deployments.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments.status import problems_here
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.transaction import commit_one
 from deploy_strategies.base import load_steps

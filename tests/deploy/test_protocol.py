@@ -9,12 +9,13 @@ import time
 import pytest
 import yaml
 
-from dagster_module_builder import deploy_setup, deploy_status
-from dagster_module_builder.deploy_status import check, log, preview, releases, status, unlock
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments import setup
+from dagster_module_builder.deployments import status as states
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.removal import remove
+from dagster_module_builder.deployments.rollback import change_settings, roll_back
+from dagster_module_builder.deployments.status import check, log, preview, releases, status, unlock
 from dagster_module_builder.errors import BuilderError, RefusedError
-from dagster_module_builder.removal import remove
-from dagster_module_builder.rollback import change_settings, roll_back
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
@@ -170,12 +171,12 @@ def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPa
     path = quick.module / "deploy/yoda/deployment.yaml"
     whole = path.read_text()
     path.write_text(whole.replace("kind: host", "kind: venv"))
-    monkeypatch.setattr(deploy_status, "ENVIRONMENT", 1 << 60)
+    monkeypatch.setattr(states, "ENVIRONMENT", 1 << 60)
     (found,) = check(find(quick.root, "yoda"))
     assert "MiB free, and" in " ".join(found["problems"])
     path.write_text(whole)
-    monkeypatch.setattr(deploy_setup, "SPARE", 1 << 60)
-    assert "MiB free, and" in deploy_setup.set_up(find(quick.root, "yoda"))[0]["error"]
+    monkeypatch.setattr(setup, "SPARE", 1 << 60)
+    assert "MiB free, and" in setup.set_up(find(quick.root, "yoda"))[0]["error"]
     quick.dagster.alive = False
     (found,) = check(find(quick.root, "yoda"))
     assert "daemon is not alive" in found["problems"][0]

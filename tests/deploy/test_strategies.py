@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deploy import Options, deploy
-from dagster_module_builder.deployment import find
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
@@ -230,7 +230,7 @@ def test_base_path_with_blanks_and_quotes(by_git: Site, strategy: str) -> None:
 
 STEPS = """
 import io, tarfile
-from dagster_module_builder.release import Source, stage_folder
+from dagster_module_builder.deployments.release import Source, stage_folder
 from deploy_strategies.base import Strategy
 
 class Tar(Strategy):

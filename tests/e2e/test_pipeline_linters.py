@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder import pipeline
-from dagster_module_builder.deployment import read_deployment
+from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments.deployment import read_deployment
 from dagster_module_builder.transaction import commit_one
 from tests import needs
 from tests.deploy import jenkinsfiles

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deployment import Deployment, Host
-from dagster_module_builder.release import Staged
+from dagster_module_builder.deployments.deployment import Deployment, Host
+from dagster_module_builder.deployments.release import Staged
 from deploy_strategies.base import Strategy
 
 

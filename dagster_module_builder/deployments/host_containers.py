@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dagster_module_builder import host_database, host_files
+from dagster_module_builder.deployments import host_database, host_files
+from dagster_module_builder.deployments.host_run import HostRun
 from dagster_module_builder.formats import compose, env_file
-from dagster_module_builder.host_run import HostRun
 
 #: Dagster reads the modules' settings from ``.env`` in the folder that its process was started in.
 _LOOK = 'test -d "$0/modules" || exit 3; test /proc/1/cwd -ef "$1" || exit 4'

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.host_run import HostRun, holder
+from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_run import HostRun, holder
-from dagster_module_builder.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 
 #: Where modules store their assets unless they are told otherwise.
 STORAGE = "/tmp/dagster_storage"  # noqa: S108 - the template's default, which a container has a volume at

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
 from deploy_strategies.remote import Address, fingerprint, host_keys
 

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from dagster_module_builder import host_files, pipeline
-from dagster_module_builder.deploy import release_of
-from dagster_module_builder.deployment import Deployment, lacking_settings
+from dagster_module_builder.deployments import host_files, pipeline
+from dagster_module_builder.deployments.deploy import release_of
+from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
+from dagster_module_builder.deployments.host_containers import problems_inside
+from dagster_module_builder.deployments.host_release import Release
+from dagster_module_builder.deployments.host_requests import SPARE
+from dagster_module_builder.deployments.host_run import ENVIRONMENT, HostRun, Progress
+from dagster_module_builder.deployments.release import path_of
+from dagster_module_builder.deployments.rollback import settings_differ
+from dagster_module_builder.deployments.rollout import in_parallel, targets_of
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_containers import problems_inside
-from dagster_module_builder.host_release import Release
-from dagster_module_builder.host_requests import SPARE
-from dagster_module_builder.host_run import ENVIRONMENT, HostRun, Progress
-from dagster_module_builder.release import path_of
-from dagster_module_builder.rollback import settings_differ
-from dagster_module_builder.rollout import in_parallel, targets_of
 from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
 from deploy_strategies.host_side.compose import starting

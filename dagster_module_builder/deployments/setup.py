@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import host_files, templates
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder import templates
+from dagster_module_builder.deployments import host_files
+from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.host_containers import problems_inside
+from dagster_module_builder.deployments.host_requests import SPARE
+from dagster_module_builder.deployments.host_run import HostRun, Progress
+from dagster_module_builder.deployments.rollout import in_parallel, targets_of
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import workspace_yaml
-from dagster_module_builder.host_containers import problems_inside
-from dagster_module_builder.host_requests import SPARE
-from dagster_module_builder.host_run import HostRun, Progress
-from dagster_module_builder.rollout import in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 
 #: Where the workspace template has Dagster's folder, and where its containers have the whole.

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import host_database, host_launcher
+from dagster_module_builder.deployments import host_database, host_launcher
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dagster_yaml, env_file, workspace_yaml

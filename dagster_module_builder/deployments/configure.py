@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import pipeline, settings, templates, transaction
-from dagster_module_builder.deployment import (
+from dagster_module_builder import settings, templates, transaction
+from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments.deployment import (
     DEPLOYMENTS,
     ENV,
     EXAMPLE,

@@ -7,7 +7,7 @@ import hashlib
 import secrets
 from typing import Any
 
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.plan import FileChange
 
 #: Free space that a release needs beside its own size, in bytes.

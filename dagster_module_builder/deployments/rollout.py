@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deployment import Deployment, Host
+from dagster_module_builder.deployments.deployment import Deployment, Host
+from dagster_module_builder.deployments.host_release import Target
+from dagster_module_builder.deployments.host_run import HostRun, Progress, holder
 from dagster_module_builder.errors import BuilderError, RefusedError
-from dagster_module_builder.host_release import Target
-from dagster_module_builder.host_run import HostRun, Progress, holder
 
 #: How many hosts are spoken to at once.
 AT_ONCE = 32

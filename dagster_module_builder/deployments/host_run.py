@@ -13,17 +13,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagster_module_builder import host_database, host_files
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployments import host_database, host_files
+from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.host_files import Location, Server
+from dagster_module_builder.deployments.host_release import Release, Target
+from dagster_module_builder.deployments.host_requests import (
+    SERVER_PORT,
+    WEBSERVER,
+    as_request,
+    beginning,
+    server_name,
+    serving,
+)
+from dagster_module_builder.deployments.pipeline_run import who_runs
+from dagster_module_builder.deployments.release import differences
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.host_files import Location, Server
-from dagster_module_builder.host_release import Release, Target
-from dagster_module_builder.host_requests import SERVER_PORT, WEBSERVER, as_request, beginning, server_name, serving
 from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.pipeline_run import who_runs
 from dagster_module_builder.plan import Plan
-from dagster_module_builder.release import differences
 from deploy_strategies.base import Place
 from deploy_strategies.conversation import Conversation, HostError
 from deploy_strategies.images import credentials

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder import host_database
-from dagster_module_builder.deployment import Deployment
+from dagster_module_builder.deployments import host_database
+from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.host_files import Location
+from dagster_module_builder.deployments.host_run import HostRun, holder
+from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.host_files import Location
-from dagster_module_builder.host_run import HostRun, holder
-from dagster_module_builder.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 
 #: Releases that stay, where a change is no reason to remove any.
 _ALL = 1 << 20

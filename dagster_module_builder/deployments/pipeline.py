@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder.blocks import Block, Layout, bare, digest, split_lines
-from dagster_module_builder.deployment import FILE, Deployment
+from dagster_module_builder.deployments.deployment import FILE, Deployment
+from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import Contribution, Scaffold, SharedFile
 from dagster_module_builder.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout, unsafe
-from dagster_module_builder.pipeline_run import is_in_pipeline
 from dagster_module_builder.plan import FileChange
 from dagster_module_builder.version_control import git, top
 from deploy_strategies.base import PipelineFile, load_pipeline

@@ -15,15 +15,16 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from dagster_module_builder import host_database, settings
-from dagster_module_builder.deployment import Deployment, lacking_settings
+from dagster_module_builder import settings
+from dagster_module_builder.deployments import host_database
+from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
+from dagster_module_builder.deployments.host_files import Location
+from dagster_module_builder.deployments.host_release import Release
+from dagster_module_builder.deployments.host_run import HostRun, Progress, holder
+from dagster_module_builder.deployments.release import Staged
+from dagster_module_builder.deployments.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.formats import compose, env_file
-from dagster_module_builder.host_files import Location
-from dagster_module_builder.host_release import Release
-from dagster_module_builder.host_run import HostRun, Progress, holder
-from dagster_module_builder.release import Staged
-from dagster_module_builder.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from deploy_strategies.base import load_strategy
 
 #: How long to wait for runs in progress, in seconds.

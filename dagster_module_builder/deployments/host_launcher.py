@@ -12,7 +12,7 @@ from dagster_module_builder.formats import dagster_yaml, env_file
 from dagster_module_builder.service import Mount
 
 if TYPE_CHECKING:
-    from dagster_module_builder.host_files import Location
+    from dagster_module_builder.deployments.host_files import Location
 
 
 def reasons(location: Location, folder: str, text: bytes, env: Mapping[str, str]) -> list[str]:

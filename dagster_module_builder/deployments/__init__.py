@@ -1,0 +1,1 @@
+"""Deployments: what they are, how they are configured, and how they are carried out on hosts."""
