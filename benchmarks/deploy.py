@@ -31,12 +31,12 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks.far_wire import FAR, wire  # noqa: E402
-from dagster_module_builder.deployments.deploy import Options, deploy  # noqa: E402
-from dagster_module_builder.deployments.deployment import find  # noqa: E402
-from tests.deploy.modules import make_deployment, make_module, set_value, simplify  # noqa: E402
-from tests.deploy.quick_dagster import PYTHON  # noqa: E402
-from tests.deploy.sshd import SshHost, free_port, make_key  # noqa: E402
+from benchmarks.far_wire import FAR, wire
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from tests.deploy.modules import make_deployment, make_module, set_value, simplify
+from tests.deploy.quick_dagster import PYTHON
+from tests.deploy.sshd import SshHost, free_port, make_key
 
 CASES = ("first", "no change", "one file")
 PEERS = ("ansible", "pyinfra")

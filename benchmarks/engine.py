@@ -31,9 +31,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder  # noqa: E402
-from tests.e2e.engine import compose_program  # noqa: E402
-from tests.engine.folders import fragments, make_module, make_workspace, services  # noqa: E402
+from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder
+from tests.e2e.engine import compose_program
+from tests.engine.folders import fragments, make_module, make_workspace, services
 
 #: The Dagster side's lock, as a new workspace gets it.
 LOCK = next(ROOT.glob("cookiecutter-dagster-workspace/**/constraints.txt"))

@@ -27,15 +27,15 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from benchmarks.far_wire import FAR, wire  # noqa: E402
-from deploy_strategies.images import Archive  # noqa: E402
-from tests import needs  # noqa: E402
-from tests.deploy import dagster_host  # noqa: E402
-from tests.deploy.host_engine import HostEngine, host_engine  # noqa: E402
-from tests.deploy.registry import registry  # noqa: E402
-from tests.deploy.sshd import SshHost, free_port, make_key  # noqa: E402
-from tests.e2e import images  # noqa: E402
-from tests.e2e.engine import Engine, running  # noqa: E402
+from benchmarks.far_wire import FAR, wire
+from deploy_strategies.images import Archive
+from tests import needs
+from tests.deploy import dagster_host
+from tests.deploy.host_engine import HostEngine, host_engine
+from tests.deploy.registry import registry
+from tests.deploy.sshd import SshHost, free_port, make_key
+from tests.e2e import images
+from tests.e2e.engine import Engine, running
 
 DOCKERFILE = """\
 FROM {base}

@@ -28,14 +28,14 @@ def main() -> int:
     try:
         cookiecutter(**json.load(sys.stdin))
     except exceptions.FailedHookException as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
         return HOOK_REFUSED
     except exceptions.OutputDirExistsException:
         return FOLDER_EXISTS
     except exceptions.UndefinedVariableInTemplate as error:
-        print(f"{error.message}: {error.error.message}", file=sys.stderr)  # noqa: T201
+        print(f"{error.message}: {error.error.message}", file=sys.stderr)
     except (exceptions.CookiecutterException, OSError, ValueError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(error, file=sys.stderr)
     else:
         return 0
     return 1

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
+
+from tests.e2e import engine as engines
+from tests.e2e import images
+from tests.e2e.engine import Engine
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that: the tests' programs have to
 # hear it.
@@ -20,3 +25,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
             of_stack = "made_stack" in getattr(item, "fixturenames", ())
             item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.path.name))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """Give a Docker Engine with Compose 2."""
+    with engines.running() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def image_names(engine: Engine) -> dict[str, str]:
+    """Give the images of the stack by the variable that names each."""
+    stack_images = images.stack()
+    for image in stack_images.values():
+        images.provide(engine, image)
+    return {variable: image.name for variable, image in stack_images.items()}

@@ -18,7 +18,6 @@ from tests.deploy import their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.modules import require_dagster
 from tests.deploy.sshd import free_port
-from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
 
@@ -47,8 +46,8 @@ volumes:
 @pytest.fixture(scope="module")
 def yard(
     tmp_path_factory: pytest.TempPathFactory,
-    engine: Engine,  # noqa: F811
-    image_names: dict[str, str],  # noqa: F811
+    engine: Engine,
+    image_names: dict[str, str],
 ) -> Iterator[ComposeHost]:
     """Give a host on which 'deploy.setup --start' has put our Dagster, with a container for each run."""
     folder, port = tmp_path_factory.mktemp("compose"), free_port()
@@ -88,7 +87,7 @@ def shared_files(site: ComposeSite) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in site.there.folder.iterdir() if path.is_file()}
 
 
-def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict[str, str]) -> None:
     before = shared_files(site)
     outcome = site.outcome(settle=True)
     first = outcome.releases["sales-report"]
@@ -167,7 +166,7 @@ def ask_mysql(site: ComposeSite, statement: str) -> str:
 
 
 @pytest.fixture
-def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> Iterator[ComposeSite]:  # noqa: F811
+def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> Iterator[ComposeSite]:
     """Give a Dagster in containers that this program did not make, on the same host."""
     port = free_port()
     settings = {"folder": "stack", "base_inside": "/srv/all", "service": "page"}
@@ -183,7 +182,7 @@ def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> It
         their_stack.stop(there)
 
 
-def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:  # noqa: F811
+def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:
     there, before = theirs.there, shared_files(theirs)
     run = their_stack.start(there)
     containers = there.started()

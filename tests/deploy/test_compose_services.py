@@ -14,7 +14,6 @@ from deploy_strategies.host_side.client import Client
 from deploy_strategies.host_side.errors import RefusedError
 from deploy_strategies.host_side.host import Host
 from tests.deploy.sshd import free_port
-from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
@@ -36,7 +35,7 @@ HEALTHY = "pg_isready --quiet --host 127.0.0.1 --username shop --dbname orders"
 
 
 @pytest.fixture
-def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:  # noqa: F811
+def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     for name, value in engine.environ.items():
         monkeypatch.setenv(name, value)
     # A client that never falls silent: its end would end this process.
@@ -49,7 +48,7 @@ def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Ite
     Engine(engine.environ).compose(tmp_path, "down", "--volumes", "--timeout", "2")
 
 
-def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:
     text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check=HEALTHY, retries=60)
     (tmp_path / "docker-compose.yml").write_text(text)
     services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"], "gone": []})
@@ -67,7 +66,7 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
     assert stored.volumes(host, str(tmp_path), ["shop_db_data"]) == []
 
 
-def test_one_that_does_not_start_is_taken_back(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:  # noqa: F811
+def test_one_that_does_not_start_is_taken_back(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:
     text = FILE.format(port=free_port(), image=image_names["POSTGRES_IMAGE"], check="exit 1", retries=1)
     (tmp_path / "docker-compose.yml").write_text(text)
     services = compose.with_old(host, {"folder": str(tmp_path), "names": ["shop_db"], "gone": []})

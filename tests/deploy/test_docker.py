@@ -26,7 +26,6 @@ from tests.deploy.host_engine import HostEngine, environ_of, forget_images
 from tests.deploy.modules import make_module, set_value
 from tests.deploy.registry import registry
 from tests.deploy.sshd import SshHost
-from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
 from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -108,9 +107,9 @@ def yard(
 def place(
     tmp_path: Path,
     yard: tuple[SshHost, DagsterHost, str],
-    engine: Engine,  # noqa: F811
+    engine: Engine,
     engine_of_host: HostEngine,
-    image_names: dict[str, str],  # noqa: F811
+    image_names: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Place]:
     host, dagster, address = yard

@@ -13,7 +13,6 @@ import pytest
 from deploy_strategies.images import build, context_of
 from tests.deploy import docker_clients
 from tests.deploy.sshd import free_port
-from tests.e2e.conftest import engine, image_names  # noqa: F401 - fixtures
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
@@ -33,7 +32,7 @@ BUILDKIT = "buildkit.dockerfile"
 
 
 @pytest.fixture
-def tag(engine: Engine) -> Iterator[str]:  # noqa: F811
+def tag(engine: Engine) -> Iterator[str]:
     name = f"dmb-build-{free_port()}:it"
     yield name
     engine.docker("image", "rm", "--force", name)
@@ -52,8 +51,8 @@ def test_built_by_what_is_there(
     client: Callable[[], Path],
     with_plugin: bool,
     chosen: bool,
-    engine: Engine,  # noqa: F811
-    image_names: dict[str, str],  # noqa: F811
+    engine: Engine,
+    image_names: dict[str, str],
     tag: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

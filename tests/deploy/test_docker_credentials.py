@@ -21,7 +21,6 @@ from deploy_strategies.images import logged_in
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import registry
-from tests.e2e.conftest import engine  # noqa: F401 - fixtures
 from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -56,7 +55,7 @@ print(json.dumps(sorted(seen)))
 @pytest.fixture(scope="module")
 def place(
     tmp_path_factory: pytest.TempPathFactory,
-    engine: Engine,  # noqa: F811
+    engine: Engine,
     engine_of_host: HostEngine,
 ) -> Iterator[QuickPlace]:
     folder = tmp_path_factory.mktemp("credentials")

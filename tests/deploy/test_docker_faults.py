@@ -21,7 +21,6 @@ from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import MODULE, QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import CutWire, registry
 from tests.deploy.sshd import SshHost
-from tests.e2e.conftest import engine  # noqa: F401 - fixtures
 from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -41,7 +40,7 @@ def address(registry_folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def builder(engine: Engine) -> Iterator[None]:  # noqa: F811
+def builder(engine: Engine) -> Iterator[None]:
     with building(engine):
         yield
 
@@ -56,7 +55,7 @@ def made(
     tmp_path_factory: pytest.TempPathFactory,
     builder: None,
     ssh_host: SshHost,
-    engine: Engine,  # noqa: F811
+    engine: Engine,
     engine_of_host: HostEngine,
     address: str,
 ) -> Iterator[QuickPlace]:
@@ -176,7 +175,7 @@ def test_registry_away_and_digest_gone(made: QuickPlace, registry_folder: Path, 
 def cut_off(
     tmp_path_factory: pytest.TempPathFactory,
     builder: None,
-    engine: Engine,  # noqa: F811
+    engine: Engine,
     engine_of_host: HostEngine,
 ) -> Iterator[tuple[QuickPlace, threading.Thread, list[str], CutWire]]:
     """Begin to push over a wire that breaks for good; Docker takes a minute to give up, and the other tests go on."""

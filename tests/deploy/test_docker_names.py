@@ -16,7 +16,6 @@ from tests.deploy.host_engine import HostEngine
 from tests.deploy.modules import set_value
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
 from tests.deploy.test_strategies import git
-from tests.e2e.conftest import engine  # noqa: F401 - fixture
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
@@ -25,7 +24,7 @@ pytestmark = pytest.mark.docker
 @pytest.fixture
 def place(
     tmp_path: Path,
-    engine: Engine,  # noqa: F811
+    engine: Engine,
     engine_of_host: HostEngine,
 ) -> Iterator[QuickPlace]:
     with building(engine):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.deploy import pipeline_tool
 from tests.deploy.pipeline_steps import BRANCH, Runner
-from tests.deploy.test_docker import Place, engine, image_names, place, yard  # noqa: F401 - fixtures
+from tests.deploy.test_docker import Place, place, yard  # noqa: F401 - fixtures
 from tests.deploy.test_pipeline_steps import PLATFORMS, Pipelined, tool  # noqa: F401 - fixtures
 from tests.deploy.test_strategies import git
 

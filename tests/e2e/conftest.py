@@ -1,4 +1,4 @@
-"""The engine, its images and one running stack, shared by all tests of a session: each leaves it as it found it."""
+"""One running stack, shared by all tests of a session: each leaves it as it found it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e import engine as engines
-from tests.e2e import images
 from tests.e2e.stack import Stack, free_port
 
 if TYPE_CHECKING:
@@ -17,22 +15,6 @@ if TYPE_CHECKING:
     from tests.e2e.engine import Engine
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
-
-
-@pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    """Give a Docker Engine with Compose 2."""
-    with engines.running() as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def image_names(engine: Engine) -> dict[str, str]:
-    """Give the images of the stack by the variable that names each."""
-    stack_images = images.stack()
-    for image in stack_images.values():
-        images.provide(engine, image)
-    return {variable: image.name for variable, image in stack_images.items()}
 
 
 @pytest.fixture(scope="session")

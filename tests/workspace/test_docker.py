@@ -14,15 +14,12 @@ import pytest
 from dagster_module_builder import docker, graphql
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.initialize import initialize
-from tests.e2e.conftest import engine, image_names
 from tests.e2e.stack import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.engine import Engine
-
-__all__ = ["engine", "image_names"]
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
