@@ -72,8 +72,8 @@ _REPAIR = "workspace.sync --repair"
 
 
 def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]:
-    # The other programs take as long as all that is looked at here.
-    with ThreadPoolExecutor() as threads:
+    # The other programs take as long as all that is looked at here; one after the other, they need memory once.
+    with ThreadPoolExecutor(max_workers=1) as threads:
         answers = [threads.submit(_asked, look, workspace) for look in asking]
         seen = [
             *_blocks(workspace),

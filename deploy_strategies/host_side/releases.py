@@ -9,7 +9,7 @@ import time
 
 from .client import tail
 from .errors import RefusedError
-from .files import digest, put, read_json, remove_tree, sync, write
+from .files import digest, lasting, put, read_json, remove_tree, write
 from .host import STATE
 from .manifest import Hashes, make_read_only, manifest
 from .programs import run_where, seen_from
@@ -89,10 +89,10 @@ def verify(
     put(os.path.join(folder, "manifest.sha256"), (contents or found).encode())
     put(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
     make_read_only(folder)
-    sync(folder)
-    if serve is not None:
-        return serve_release(host, module, identity, folder=folder, **serve)
-    return check_definitions(host, module, folder=folder, **(check or {}))
+    with lasting(folder):
+        if serve is not None:
+            return serve_release(host, module, identity, folder=folder, **serve)
+        return check_definitions(host, module, folder=folder, **(check or {}))
 
 
 def check_definitions(

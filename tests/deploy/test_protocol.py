@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -99,6 +101,22 @@ def test_new_settings_without_a_new_release(quick: Site) -> None:
     assert (quick.there / f"env/{only}.env").read_text() == "SALES_REPORT_TOKEN='other'\n"
     assert (quick.there / f"env/{only}.env").stat().st_mode & 0o777 == 0o600
     assert (quick.host.base / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_all_of_a_release_is_on_the_disk_before_it_counts(quick: Site, tmp_path: Path) -> None:
+    assert quick.host.process
+    log = tmp_path / "calls"
+    calls = "trace=syncfs,rename,renameat,renameat2"
+    trace = [needs.program("strace"), "-f", "-e", calls, "-o", log, "-p", str(quick.host.process.pid)]
+    with subprocess.Popen(trace, stderr=subprocess.PIPE) as tracing:
+        assert tracing.stderr
+        assert b"attached" in tracing.stderr.readline()
+        release = release_of(quick.deploy())
+        tracing.terminate()
+    order = [number for number, line in enumerate(log.read_text().splitlines()) if re.search(r"syncfs.* = 0$", line)]
+    counts = next(n for n, line in enumerate(log.read_text().splitlines()) if f'releases/{release}.tmp", ' in line)
+    assert order
+    assert order[-1] < counts
 
 
 def test_settings_that_dagster_does_not_take_go_back(quick: Site) -> None:
