@@ -16,7 +16,7 @@ from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.templates import MODULE, render
 from tests.deploy import their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
-from tests.deploy.modules import require_dagster
+from tests.deploy.modules import require_dagster, set_value
 from tests.deploy.sshd import free_port
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
@@ -204,6 +204,13 @@ def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, im
     assert data["services"]["scheduler"]["depends_on"] == ["store", "sales_report_db"]
     # The environment of the release is its own, and reaches the store that their Dagster has.
     assert list((theirs.modules / "sales-report/venvs").glob("*/lib/*/site-packages/dagster_postgres"))
+    assert containers.items() <= there.started().items()
+    of_first = shared_files(theirs)
+    set_value(theirs.module, 2)
+    assert theirs.deploy() != first
+    roll_back(theirs.found)
+    assert theirs.running() == first
+    assert shared_files(theirs) == of_first
     assert containers.items() <= there.started().items()
     assert there.dagster.status(run) == "STARTED"
     (there.folder / "home/go").touch()
