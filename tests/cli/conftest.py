@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,7 +70,20 @@ def terminal_in(folder: Path) -> Terminal:
     return Terminal(root, environment, home)
 
 
-@pytest.fixture
-def workspace(terminal: Terminal) -> Terminal:
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    """A workspace of which each test gets a copy: the program takes a second to start, and some to make a module."""
+    terminal = terminal_in(tmp_path_factory.mktemp("made"))
     terminal.done("workspace.init")
+    return terminal
+
+
+@pytest.fixture
+def workspace(terminal: Terminal, made: Terminal) -> Terminal:
+    return copied(made, terminal)
+
+
+def copied(made: Terminal, terminal: Terminal) -> Terminal:
+    """Give a terminal a workspace that was made for others."""
+    shutil.copytree(made.root, terminal.root, symlinks=True)
     return terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ def test_an_integrated_workspace_loads_in_dagster(workspace: Terminal) -> None:
     assert workspace.done("workspace.validate", "--load").strip() == "Everything is in order."
     broken = workspace.root / "projects/sales/src/sales_dagster/assets.py"
     broken.write_text(broken.read_text() + "\nraise RuntimeError('broken on purpose')\n")
-    assert "broken on purpose" in workspace.run("workspace.validate", "--load").stdout
+    (found,) = json.loads(workspace.run("workspace.validate", "--load", "--json").stdout)["findings"]
+    assert found["where"] == f"{broken}:{len(broken.read_text().splitlines())}"
+    assert "the location sales does not load: RuntimeError: broken on purpose" in found["message"]
+    assert found["command"] == "workspace.remove sales"
 
 
 @pytest.mark.dagster

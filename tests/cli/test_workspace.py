@@ -11,14 +11,20 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.cli.conftest import Terminal, everything_in
+from tests.cli.conftest import Terminal, copied, everything_in, terminal_in
+
+
+@pytest.fixture(scope="module")
+def with_sales(made: Terminal, tmp_path_factory: pytest.TempPathFactory) -> Terminal:
+    terminal = copied(made, terminal_in(tmp_path_factory.mktemp("sales")))
+    terminal.done("new", "sales-report", "--database", "postgresql", "--governance", "quick")
+    return terminal
 
 
 @pytest.fixture
-def sales(workspace: Terminal) -> Terminal:
+def sales(terminal: Terminal, with_sales: Terminal) -> Terminal:
     """A workspace with a module on PostgreSQL under its projects."""
-    workspace.done("new", "sales-report", "--database", "postgresql", "--governance", "quick")
-    return workspace
+    return copied(with_sales, terminal)
 
 
 def secrets_of(terminal: Terminal) -> list[str]:

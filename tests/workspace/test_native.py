@@ -20,7 +20,7 @@ import yaml
 from dagster_module_builder import graphql, native, native_environment
 from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, ToolError
 from dagster_module_builder.initialize import initialize
-from dagster_module_builder.native_definitions import validate_definitions
+from dagster_module_builder.native_definitions import NotLoadingError, validate_definitions
 from dagster_module_builder.validate import validate
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
@@ -162,17 +162,15 @@ def test_code_that_does_not_load_is_named(workspace: Path) -> None:
             native.materialize(workspace, workspace / "projects/weather")
         line = len(before.splitlines()) + 2
         words = rf"weather\S*: ModuleNotFoundError: No module named 'no_such_module' \({re.escape(str(file))}:{line}\)$"
-        with pytest.raises(ToolError, match=words):
+        with pytest.raises(NotLoadingError, match=words) as caught:
             validate_definitions(workspace)
-        (found,) = validate(workspace, check=False, load=True)
-        assert (found.where, found.command) == (f"{file}:{line}", "workspace.remove weather")
-        assert "does not load: ModuleNotFoundError" in found.message
+        (failure,) = caught.value.failures
+        assert (failure.place, failure.module) == (f"{file}:{line}", workspace / "projects/weather")
     finally:
         file.write_text(before)
 
 
 def test_all_locations_validate(workspace: Path) -> None:
-    validate_definitions(workspace)
     assert validate(workspace, check=False, load=True) == []
 
 
