@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -78,13 +79,14 @@ def workspace_file(root: Path) -> Path:
         return root / settings.SERVICES / "workspace.yaml"
     derived = root / DERIVED_WORKSPACE
     derived.parent.mkdir(exist_ok=True)
-    derived.write_text(yaml.safe_dump({"load_from": [_native_entry(root, location) for location in found]}))
+    derived.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in found]}))
     return derived
 
 
-def _native_entry(root: Path, location: Location) -> Mapping[str, Any]:
+def native_entry(root: Path, location: Location) -> Mapping[str, Any]:
+    """Return a location's entry in the workspace file for native processes."""
     if not location.own_server or location.module is None:
-        return location.entry
+        return _where_it_is(root, location.entry)
     names = ModuleNames(location.module.name)
     return {
         "python_package": {
@@ -94,6 +96,20 @@ def _native_entry(root: Path, location: Location) -> Mapping[str, Any]:
             "executable_path": str(root / FOLDER / location.module.name / "venv" / "bin" / "python"),
         }
     }
+
+
+def _where_it_is(root: Path, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an entry for a workspace file in another folder.
+
+    Of a Python file and its folder, Dagster takes the paths from the file that names them; of packages, from where it
+    is started (``dagster._core.workspace.load``).
+    """
+    if "python_file" not in entry:
+        return entry
+    folder, given = root / settings.SERVICES, entry["python_file"]
+    stated = {"relative_path": given} if isinstance(given, str) else given
+    paths = {key: stated.get(key, ".") for key in ("relative_path", "working_directory")}
+    return {"python_file": {**stated, **{key: os.path.normpath(folder / path) for key, path in paths.items()}}}
 
 
 def prepare(root: Path) -> tuple[Path, Path]:

@@ -6,26 +6,27 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
+import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_keys, settings
+from dagster_module_builder import native_load, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.native import prepare
+from dagster_module_builder.native import native_entry
 from dagster_module_builder.native_environment import (
+    FOLDER,
+    Location,
     locations,
     own_environment,
     process_environment,
     shared_environment,
-    shared_modules,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -44,35 +45,105 @@ class NotLoaded:
     place: str = ""
     module: Path | None = None
 
-    def __str__(self) -> str:
-        words = f"{self.location}: {self.error}" if self.location else self.error
-        return f"{words} ({self.place})" if self.place else words
+
+@dataclass
+class Loaded:
+    """What came of loading all code locations.
+
+    Attributes:
+        keys: The keys of the assets that each integrated module makes.
+        failures: The locations that do not load.
+    """
+
+    keys: dict[Path, list[str]] = field(default_factory=dict)
+    failures: list[NotLoaded] = field(default_factory=list)
 
 
-class NotLoadingError(ToolError):
-    """Code locations that do not load."""
+def load_locations(root: Path) -> Loaded:
+    """Load every code location natively.
 
-    def __init__(self, failures: Sequence[NotLoaded]) -> None:
-        self.failures = failures
-        super().__init__("Dagster does not load it:\n" + "\n".join(map(str, failures)))
-
-
-def validate_definitions(root: Path) -> None:
-    """Load every code location natively, as ``dagster definitions validate`` does.
+    Modules of ours are loaded by a process for each environment; whatever else the workspace file names is left to
+    ``dagster definitions validate``, which starts a code server for each, one after the other.
 
     Raises:
-        NotLoadingError: A location does not load; with Dagster's own words.
+        ToolError: An environment cannot be made, or its Python does not run.
     """
-    if not (there := locations(root)):
-        return
-    python, workspace = prepare(root)
-    modules = {ModuleNames(one.module.name).snake: one.module for one in there if one.module}
-    _validate(root, python, workspace, modules)
+    loaded, there = Loaded(), locations(root)
+    ours = {found.module: target for found in there if found.module and (target := _target(root, found))}
+    others = [found for found in there if found.module not in ours]
+    for module, answer in _answers(root, ours).items():
+        if "keys" in answer:
+            loaded.keys[module] = answer["keys"]
+        elif "error" in answer:
+            loaded.failures.append(NotLoaded(ours[module].name, answer["error"], answer["place"], module))
+        else:
+            others += [found for found in there if found.module == module]
+    loaded.failures += _validated(root, others)
+    return loaded
 
 
-def _validate(root: Path, python: Path, workspace: Path, modules: Mapping[str, Path]) -> None:
+@dataclass(frozen=True)
+class _Target:
+    """A module's code as a location names it: its dotted name below the folder ``source``."""
+
+    name: str
+    definitions: str
+    source: str
+    own_server: bool = False
+
+
+def _target(root: Path, found: Location) -> _Target | None:
+    """Return the code of a location, or None where something about it is not as in modules of ours."""
+    if found.own_server and found.module:
+        names = ModuleNames(found.module.name)
+        return _Target(names.snake, names.definitions, str(found.module / "src"), own_server=True)
+    kind, details = next(iter(found.entry.items()))
+    dotted = details.get({"python_package": "package_name", "python_module": "module_name"}.get(kind, ""))
+    if not dotted or set(details) - {"package_name", "module_name", "working_directory", "location_name"}:
+        return None
+    source = os.path.normpath(root / settings.SERVICES / details.get("working_directory", "."))
+    return _Target(str(details.get("location_name", dotted)), dotted, source)
+
+
+def _answers(root: Path, ours: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
+    """Load modules of ours; return what each one's loading said."""
+    shared = [module for module, target in ours.items() if not target.own_server]
+    environments = [(shared_environment(root), shared)] if shared else []
+    environments += [(own_environment(root, module), [module]) for module in ours if module not in shared]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        answers = threads.map(lambda one: _asked(root, one[0], {key: ours[key] for key in one[1]}), environments)
+        return {module: answer for one in answers for module, answer in one.items()}
+
+
+def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
+    request = {
+        str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
+    }
+    env_file = dotenv_values(root / settings.SERVICES / ".env", interpolate=False)
     done = subprocess.run(
-        [str(python.parent / "dagster"), "definitions", "validate", "--log-level", "error", "-w", str(workspace)],
+        [str(python), native_load.__file__],
+        input=json.dumps(request),
+        cwd=root / settings.SERVICES,
+        env={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(f"The modules could not be loaded:\n{done.stderr.strip()}")
+    return {Path(module): answer for module, answer in json.loads(done.stdout).items()}
+
+
+def _validated(root: Path, others: Sequence[Location]) -> list[NotLoaded]:
+    """Have Dagster's own command load locations; return those that do not load."""
+    if not others:
+        return []
+    file = root / FOLDER / "others.yaml"
+    python = shared_environment(root)
+    file.write_text(yaml.safe_dump({"load_from": [native_entry(root, found) for found in others]}))
+    done = subprocess.run(
+        [str(python.parent / "dagster"), "definitions", "validate", "--log-level", "error", "-w", str(file)],
         cwd=root / settings.SERVICES,
         # Its warnings say only that a newer command does the same.
         env={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
@@ -82,8 +153,8 @@ def _validate(root: Path, python: Path, workspace: Path, modules: Mapping[str, P
         errors="replace",
         check=False,
     )
-    if done.returncode:
-        raise NotLoadingError(_failures(done.stdout, modules))
+    modules = {ModuleNames(found.module.name).snake: found.module for found in others if found.module}
+    return _failures(done.stdout, modules) if done.returncode else []
 
 
 def _failures(log: str, modules: Mapping[str, Path]) -> list[NotLoaded]:
@@ -99,36 +170,3 @@ def _not_loaded(failure: str, modules: Mapping[str, Path]) -> NotLoaded:
     frames = re.findall(r'^  File "(.+)", line (\d+)', body, flags=re.MULTILINE)
     place = f"{os.path.normpath(frames[-1][0])}:{frames[-1][1]}" if frames else ""
     return NotLoaded(name, error, place, modules.get(name))
-
-
-def asset_keys(root: Path) -> dict[Path, list[str]]:
-    """Return the keys of the assets that each integrated module makes; modules that do not load are left out."""
-    keys: dict[Path, list[str]] = {}
-    own = [found.module for found in locations(root) if found.own_server and found.module is not None]
-    for python, modules in [
-        (shared_environment(root), shared_modules(root)),
-        *((own_environment(root, module), [module]) for module in own),
-    ]:
-        keys |= _asset_keys(root, python, modules)
-    return keys
-
-
-def _asset_keys(root: Path, python: Path, modules: Sequence[Path]) -> dict[Path, list[str]]:
-    request = {
-        str(module): {"definitions": ModuleNames(module.name).definitions, "source": str(module / "src")}
-        for module in modules
-    }
-    env_file = dotenv_values(root / settings.SERVICES / ".env", interpolate=False)
-    done = subprocess.run(
-        [str(python), native_keys.__file__],
-        input=json.dumps(request),
-        cwd=root / settings.SERVICES,
-        env={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise ToolError(f"The modules' assets could not be listed:\n{done.stderr.strip()}")
-    return {Path(module): keys for module, keys in json.loads(done.stdout).items() if keys is not None}

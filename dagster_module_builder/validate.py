@@ -25,7 +25,7 @@ from dagster_module_builder.formats.outline import KeyPath, Outline
 from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes, read_given
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
-from dagster_module_builder.native_definitions import NotLoaded, NotLoadingError, asset_keys, validate_definitions
+from dagster_module_builder.native_definitions import NotLoaded, load_locations
 from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.registry import Entry, slot_name
 from dagster_module_builder.transaction import backup_ids, locked
@@ -223,17 +223,16 @@ def _asked(look: Check, workspace: Workspace) -> list[Finding]:
 
 
 def _loaded(root: Path) -> Iterator[Finding]:
-    try:
-        validate_definitions(root)
-    except NotLoadingError as error:
-        yield from (_not_loading(root, one) for one in error.failures)
-    yield from _shared_asset_keys(asset_keys(root))
+    loaded = load_locations(root)
+    yield from (_not_loading(root, one) for one in loaded.failures)
+    yield from _shared_asset_keys(loaded.keys)
 
 
 def _not_loading(root: Path, failure: NotLoaded) -> Finding:
     mend = "Mend the module's code, and look again with 'workspace.validate --load'"
     where = failure.place or str(root / settings.SERVICES / workspace_yaml.NAME)
-    message = f"the location {failure.location} does not load: {failure.error}"
+    subject = f"the location {failure.location}" if failure.location else "the workspace"
+    message = f"{subject} does not load: {failure.error}"
     return Finding("error", message, where, mend, failure.module.name if failure.module else "")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -20,7 +19,8 @@ import yaml
 from dagster_module_builder import graphql, native, native_environment
 from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, ToolError
 from dagster_module_builder.initialize import initialize
-from dagster_module_builder.native_definitions import NotLoadingError, validate_definitions
+from dagster_module_builder.native_definitions import Loaded, load_locations
+from dagster_module_builder.native_environment import Location
 from dagster_module_builder.validate import validate
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
@@ -160,22 +160,68 @@ def test_code_that_does_not_load_is_named(workspace: Path) -> None:
             ToolError, match=r"weather_dagster\.definitions does not load: ModuleNotFoundError.*no_such_module"
         ):
             native.materialize(workspace, workspace / "projects/weather")
-        line = len(before.splitlines()) + 2
-        words = rf"weather\S*: ModuleNotFoundError: No module named 'no_such_module' \({re.escape(str(file))}:{line}\)$"
-        with pytest.raises(NotLoadingError, match=words) as caught:
-            validate_definitions(workspace)
-        (failure,) = caught.value.failures
-        assert (failure.place, failure.module) == (f"{file}:{line}", workspace / "projects/weather")
     finally:
         file.write_text(before)
 
 
-def test_all_locations_validate(workspace: Path) -> None:
+def test_locations_are_loaded_each_by_itself(workspace: Path) -> None:
+    loaded = load_locations(workspace)
+    assert loaded.failures == []
+    keys = {module.name: keys for module, keys in loaded.keys.items()}
+    assert keys == {
+        "weather": ["weather/cleaned", "weather/raw", "weather/summary"],
+        "sales-report": ["sales_report/daily"],
+        "lonely": ["lonely/cleaned", "lonely/raw", "lonely/summary"],
+    }
     assert validate(workspace, check=False, load=True) == []
 
 
+@pytest.mark.parametrize(
+    ("lines", "words", "line"),
+    [
+        (["import no_such_module"], "ModuleNotFoundError: No module named 'no_such_module'", 1),
+        (["x = = 1"], "SyntaxError: invalid syntax", 1),
+        (["try:", "    {}['a']", "except KeyError as error:", "    raise RuntimeError from error"], "KeyError: 'a'", 2),
+        (['defs = dg.Definitions(jobs=[dg.define_asset_job("all", selection=["gone"])])'], "gone", None),
+        (["import os", "os._exit(3)"], "its process ended with the exit code 3", None),
+        (["import os, signal", "os.kill(os.getpid(), signal.SIGSEGV)"], "its process ended with the signal 11", None),
+    ],
+)
+def test_a_location_that_does_not_load_is_named_with_its_line(
+    workspace: Path, lines: list[str], words: str, line: int | None
+) -> None:
+    file = workspace / "projects/weather/src/weather_dagster/definitions.py"
+    before = file.read_text()
+    try:
+        file.write_text("\n".join([before, *lines, ""]))
+        loaded = load_locations(workspace)
+    finally:
+        file.write_text(before)
+    (failure,) = loaded.failures
+    assert (failure.location, failure.module) == ("weather", workspace / "projects/weather")
+    assert words in failure.error
+    assert failure.place == (f"{file}:{len(before.splitlines()) + 1 + line}" if line else "")
+    assert {module.name for module in loaded.keys} == {"sales-report", "lonely"}
+
+
+def test_locations_of_others_are_left_to_dagsters_own_command(root: Path) -> None:
+    module = add_module(root, "weather")
+    (module / "src/weather_dagster").rename(module / "src/sky")
+    file = root / "services/dagster/workspace.yaml"
+    text = file.read_text().replace("weather_dagster.definitions", "sky.definitions")
+    entry = "  - python_file: {{relative_path: {0}.py, location_name: {0}}}\n"
+    file.write_text(text + entry.format("whole") + entry.format("broken"))
+    (file.parent / "whole.py").write_text("import dagster as dg\n\nnothing = dg.Definitions()\n")
+    (file.parent / "broken.py").write_text("import no_such_module\n")
+    loaded = load_locations(root)
+    assert list(loaded.keys) == [module]
+    (failure,) = loaded.failures
+    assert (failure.location, failure.module, failure.place) == ("broken", None, f"{file.parent}/broken.py:1")
+    assert failure.error == "ModuleNotFoundError: No module named 'no_such_module'"
+
+
 def test_an_empty_workspace_validates(root: Path) -> None:
-    validate_definitions(root)
+    assert load_locations(root) == Loaded()
     assert not (root / ".native").exists()
 
 
@@ -193,6 +239,10 @@ def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root:
     shared, partitioned, own = yaml.safe_load(derived.read_text())["load_from"]
     assert shared["python_package"]["working_directory"] == "../../projects/weather/src"
     assert partitioned["python_package"]["location_name"] == "sales_report"
+    folder = str(workspace / "services/dagster")
+    beside = {"relative_path": f"{folder}/more.py", "working_directory": folder}
+    for given in ("more.py", {"relative_path": "more.py"}):
+        assert native.native_entry(workspace, Location({"python_file": given})) == {"python_file": beside}
     assert own["python_package"]["executable_path"] == str(workspace / ".native/lonely/venv/bin/python")
 
 
