@@ -197,7 +197,7 @@ class DagsterHost:
         assert found["__typename"] == "LaunchRunSuccess", found
         return str(found["run"]["runId"])
 
-    def await_run(self, run: str, status: str, limit: float = 60) -> None:
+    def await_run(self, run: str, status: str, limit: float = 180) -> None:
         """Wait until a run has a status."""
         query = """query($run: ID!) { runOrError(runId: $run) { ... on Run { status
             eventConnection { events { ... on MessageEvent { message } } } } } }"""

@@ -120,7 +120,7 @@ class QuickPlace:
         client.start()
         return client
 
-    def await_free(self, limit: float = 60) -> None:
+    def await_free(self, limit: float = 120) -> None:
         """Wait until nobody deploys, and nothing is half done."""
         until = time.monotonic() + limit
         while True:

@@ -223,7 +223,7 @@ def test_a_run_in_progress_keeps_its_server(place: Place, tmp_path: Path) -> Non
     await_true(lambda: place.there_runs.containers() == {place.metadata()["server"]})
 
 
-def await_true(found: Callable[[], bool], limit: float = 60) -> None:
+def await_true(found: Callable[[], bool], limit: float = 180) -> None:
     until = time.monotonic() + limit
     while not found():
         assert time.monotonic() < until

@@ -152,7 +152,7 @@ class Dagster:
         entries = self.query(LOCATIONS)["workspaceOrError"]["locationEntries"]
         return {entry["name"]: _load_error(entry) for entry in entries}
 
-    def await_locations(self, *names: str, within_s: float = 60) -> None:
+    def await_locations(self, *names: str, within_s: float = 180) -> None:
         """Wait until exactly these locations are loaded without an error."""
         wanted = dict.fromkeys(names)
         await_that(lambda: self.locations() == wanted or None, within_s, f"locations {names}, not {self.locations()}")
@@ -175,7 +175,7 @@ class Dagster:
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
 
-    def materialize(self, location: str, within_s: float = 120) -> str:
+    def materialize(self, location: str, within_s: float = 300) -> str:
         """Materialize all assets of a location, assert that it succeeded, and return the run's id."""
         run = self.launch(location)
         assert self.await_end(run, within_s) == "SUCCESS", self.log(run)
@@ -190,7 +190,7 @@ class Dagster:
         """Return the state of a run."""
         return next(run.status for run in self.runs() if run.id == run_id)
 
-    def await_end(self, run_id: str, within_s: float = 120) -> str:
+    def await_end(self, run_id: str, within_s: float = 300) -> str:
         """Wait for a run's end and return how it ended."""
         ended = await_that(lambda: self.status(run_id) in FINISHED, within_s, f"run {run_id} ended")
         assert ended
