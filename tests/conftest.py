@@ -17,14 +17,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Before pytest-xdist looks at the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let several processes share the tests with Docker: one has the running stack's, each other file is a group."""
-    for item in items:
-        if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
-            of_stack = "made_stack" in getattr(item, "fixturenames", ())
-            item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.path.name))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let several processes share the tests with Docker: one has the running stack's, each other file is a group.
+
+    As soon as a test is found: pytest-xdist reads the groups before any other plugin may modify what was collected.
+    """
+    if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
+        of_stack = "made_stack" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.path.name))
 
 
 @pytest.fixture(scope="session")
