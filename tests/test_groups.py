@@ -1,4 +1,4 @@
-"""Tests that share something expensive stay together: where the runner lets them fall apart, nothing else would fail."""
+"""Tests that share something expensive stay together: where a runner lets them fall apart, nothing else would fail."""
 
 from __future__ import annotations
 

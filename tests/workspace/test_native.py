@@ -25,7 +25,8 @@ from dagster_module_builder.validate import validate
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
 
-pytestmark = [pytest.mark.dagster, pytest.mark.slow]
+# Its environments are made once, by one process.
+pytestmark = [pytest.mark.dagster, pytest.mark.slow, pytest.mark.xdist_group("native")]
 
 
 @pytest.fixture(scope="module")
