@@ -5,7 +5,7 @@
 Each of our commands runs in a process of its own and is timed without the interpreter's start; its peak memory is the
 whole process's, and its processor seconds are those of other programs that it asked, too. "with uv and Compose" is what
 a person waits for: uv resolves all requirements (for the first time, or once more, when it is remembered), and Compose
-reads the file; their memory stands beside ours.
+reads the file; "all" is the peak of our memory and theirs together.
 Ansible's blockinfile is given one task for each file and module, on fewer modules, and its time is multiplied: it
 starts a process for each task, so its cost is the same for each. ruamel.yaml reads, edits and writes the Compose file
 with all modules in it, once for one more module.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -56,9 +57,9 @@ found = commands[sys.argv[2]]()
 seconds, after = time.perf_counter() - begun, os.times()
 errors = [str(one) for one in (found if sys.argv[2] == "validate" else ()) if one.severity == "error"]
 assert not errors, errors
-peak, theirs = (resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 cpu = sum(after[:4]) - sum(before[:4])
-print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak, "others_mb": theirs}))
+print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak}))
 """
 
 #: Measured with the same interpreter: what it costs to start it and to import the engine.
@@ -81,10 +82,28 @@ print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUS
 
 
 def measured(python: Path | str, code: str, *arguments: object) -> dict[str, float]:
-    """Run code in a process of its own; return what it prints."""
+    """Run code in a process of its own; return what it prints, and the peak memory of it and all that it started."""
     command = [str(python), "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return {key: round(value, 3) for key, value in json.loads(done.stdout).items()}
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        all_mb = 0.0
+        while process.poll() is None:
+            all_mb = max(all_mb, resident_mb(process.pid))
+            time.sleep(0.01)
+        said = process.stdout.read() if process.stdout else ""
+    assert process.returncode == 0, command
+    return {key: round(value, 3) for key, value in {**json.loads(said), "all_mb": all_mb}.items()}
+
+
+def resident_mb(process: int) -> float:
+    """Return the memory of a process and of those below it; pages that several of them share count several times."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        children = [
+            int(one) for file in Path(f"/proc/{process}/task").glob("*/children") for one in file.read_text().split()
+        ]
+    except (OSError, IndexError):
+        return 0.0
+    return pages * resource.getpagesize() / 1024**2 + sum(map(resident_mb, children))
 
 
 def best(runs: Sequence[dict[str, float]]) -> dict[str, float]:
@@ -243,13 +262,13 @@ def shown(result: dict[str, Any], count: int) -> str:
     lines = [
         f"start-up and imports: {result['start_s']} s",
         "",
-        f"{'':44}{count // 10:>10}{count:>10}{'factor':>8}{'CPU':>9}{'MB':>8}{'others':>8}",
+        f"{'':44}{count // 10:>10}{count:>10}{'factor':>8}{'CPU':>9}{'MB':>8}{'all MB':>8}",
     ]
     for name, run in large.items():
         factor = run["seconds"] / small[name]["seconds"]
         lines.append(
             f"{name:44}{small[name]['seconds']:>9}s{run['seconds']:>9}s{factor:>8.1f}"
-            f"{run['cpu_s']:>8}s{run['peak_mb']:>8.0f}{run['others_mb']:>8.0f}"
+            f"{run['cpu_s']:>8}s{run['peak_mb']:>8.0f}{run['all_mb']:>8.0f}"
         )
     ansible, ruamel = result["peers"]["ansible"], result["peers"]["ruamel.yaml"]
     scaled, each = ansible["scaled_to"][str(count)], ansible["seconds_a_module"]

@@ -32,8 +32,8 @@ class Finding:
         where: The ``path:line``, or the path, that it was found in.
         mend: What mends it, in words.
         owner: The module that it is about, where it is about one.
-        command: The task with its arguments that mends it; empty where only an edit of lines that are nobody's block
-            does.
+        command: The task with its arguments that mends it; the editor where only an edit of lines that are nobody's
+            block does.
     """
 
     severity: Literal["error", "warning"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import stat
@@ -54,17 +55,26 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
 
 
 def _with_a_way_out(finding: Finding, integrated: AbstractSet[str]) -> Finding:
-    """Give what only an edit of a module mends the command that takes this module out."""
-    if finding.command or finding.owner not in integrated:
+    """Give what only an edit mends a command: the one that takes the module out, else the editor at the line."""
+    if finding.command:
         return finding
-    return replace(finding, command=f"workspace.remove {finding.owner}")
+    if finding.owner in integrated:
+        return replace(finding, command=f"workspace.remove {finding.owner}")
+    return replace(finding, command=_editor(finding.where))
+
+
+def _editor(where: str) -> str:
+    program = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    path, _, line = where.rpartition(":")
+    return f"{program} +{line} {shlex.quote(path)}" if path and line.isdigit() else f"{program} {shlex.quote(where)}"
 
 
 #: What asks other programs.
 _ASKING: tuple[Check, ...] = (requirements, compose_accepts)
 
 
-_AGAIN = "Look again with 'workspace.validate' when this is mended"
+_LOOK = "workspace.validate"
+_AGAIN = f"Look again with '{_LOOK}' when this is mended"
 _SYNC = "workspace.sync"
 _ANEW = "workspace.sync --force"
 _PRUNE = "workspace.sync --prune"
@@ -90,7 +100,9 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
         _ = workspace.registry, workspace.layouts, workspace.facts
     except BuilderError as error:
         found = _as_finding(error, workspace.path(compose.NAME), "Do what it says, and look again with this command")
-        yield replace(found, command=_REPAIR if _REPAIR in found.mend else _last_backup(workspace.root))
+        of_registry = found.where.startswith(str(workspace.root / settings.REGISTRY))
+        way_back = _last_backup(workspace.root) if of_registry else ""
+        yield replace(found, command=_REPAIR if _REPAIR in found.mend else way_back)
 
 
 def _last_backup(root: Path) -> str:
@@ -218,8 +230,9 @@ def _asked(look: Check, workspace: Workspace) -> list[Finding]:
     except ConflictError as error:
         return [Finding("error", reason, error.where, error.mend, error.owner) for reason in error.reasons]
     except (ToolError, yaml.YAMLError) as error:
-        return [Finding("error", str(error), str(workspace.root), _AGAIN)]
-    return [Finding("warning", note.removeprefix("Warning: "), str(workspace.root), _AGAIN) for note in notes]
+        return [Finding("error", str(error), str(workspace.root), _AGAIN, command=_LOOK)]
+    words = [note.removeprefix("Warning: ") for note in notes]
+    return [Finding("warning", one, str(workspace.root), _AGAIN, command=_LOOK) for one in words]
 
 
 def _loaded(root: Path) -> Iterator[Finding]:

@@ -167,11 +167,16 @@ BY_HAND = {"a key that stands there twice"}
 
 
 @pytest.mark.parametrize("what", FINDS)
-def test_the_command_that_is_named_mends_it(root: Path, what: str) -> None:
+def test_the_command_that_is_named_mends_it(root: Path, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
     FINDS[what][0](root)
     one = found(root, FINDS[what][2])
-    assert bool(one.command) == (what not in BY_HAND)
-    if one.command:
+    assert one.command
+    if what in BY_HAND:
+        place, _, line = one.where.rpartition(":")
+        assert one.command == f"vi +{line} {place}"
+    else:
         task, *arguments = shlex.split(one.command)
         line = [task, *arguments] if task == "chmod" else [PROGRAM, task, *arguments, *YES.get(task, ())]
         done = subprocess.run(
