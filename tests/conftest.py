@@ -24,7 +24,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """
     if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
         of_stack = "made_stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session")

@@ -117,10 +117,18 @@ def _dockerd() -> Iterator[str]:
         daemon = subprocess.Popen(command, stdout=log, stderr=log, env=_daemon_environ(), start_new_session=True)
         try:
             _await(daemon, socket, Path(log.name))
+            _forget_containers(socket)
             yield socket
         finally:
             _stop(daemon)
             _release_network(Path(folder))
+
+
+def _forget_containers(socket: str) -> None:
+    """Remove what an earlier run left that was killed: its containers start again with the engine."""
+    docker = Engine({**os.environ, "DOCKER_HOST": socket}).docker
+    if left := docker("ps", "--all", "--quiet").split():
+        docker("rm", "--force", "--volumes", *left)
 
 
 def _release_network(folder: Path) -> None:
