@@ -218,16 +218,19 @@ class Stack:
         """Keep the sample's table of a PostgreSQL module from every other client; give what ends it before."""
         database = f"{module.replace('-', '_')}_db"
         lock = "BEGIN; LOCK TABLE penguin_summary IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)"
-        held = "FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted"
+        # Others may hold such locks too, on tables that they are making.
+        holder = "FROM pg_stat_activity NATURAL JOIN pg_locks WHERE application_name = 'holder'"
 
         def ask(query: str) -> str:
             return self.shell(database, f'{POSTGRES_CLIENT} -Atc "{query}"')
 
         def unlock() -> None:
-            ask(f"SELECT pg_terminate_backend(pid) {held}")
+            ask(f"SELECT pg_terminate_backend(pid) {holder}")
 
-        self.shell(database, f'{POSTGRES_CLIENT} -c "{lock}" >/dev/null 2>&1 &')
-        await_that(lambda: ask(f"SELECT 1 {held}"), 30, "the table is locked")
+        self.shell(database, f'PGAPPNAME=holder {POSTGRES_CLIENT} -c "{lock}" >/dev/null 2>&1 &')
+        await_that(
+            lambda: ask(f"SELECT 1 {holder} AND mode = 'AccessExclusiveLock' AND granted"), 30, "the table is locked"
+        )
         try:
             yield unlock
         finally:
