@@ -227,8 +227,8 @@ class Stack:
         def unlock() -> None:
             ask(f"SELECT pg_terminate_backend(pid) {holder}")
 
-        # It ends well however its client ends: the server, as the container's first process, inherits it, and would take
-        # an exit code for a crash of its own.
+        # It ends well however its client ends: the server, as the container's first process, inherits it, and would
+        # take an exit code for a crash of its own.
         self.shell(database, f'(PGAPPNAME=holder {POSTGRES_CLIENT} -c "{lock}" || true) >/dev/null 2>&1 &')
         await_that(
             lambda: ask(f"SELECT 1 {holder} AND mode = 'AccessExclusiveLock' AND granted"), 30, "the table is locked"
