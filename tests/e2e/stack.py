@@ -186,15 +186,6 @@ class Stack:
         named = f"label=com.docker.compose.project={self.project}"
         return set(self.engine.docker("volume", "ls", "--quiet", "--filter", named).split())
 
-    def forget_dagster(self) -> None:
-        """Remove Dagster's own containers and storage, as if none had ever run here."""
-        own = [name for name in self.containers() if name.startswith("dagster_")]
-        self.compose("stop", "--timeout", "5", *own)
-        self.compose("rm", "--force", *own)
-        self.engine.docker(
-            "volume", "rm", *(f"{self.project}_{name}" for name in ("dagster_postgres_data", "dagster_home"))
-        )
-
     def logs(self, *services: str) -> str:
         """Return what containers said."""
         return self.compose("logs", "--no-color", *services)
