@@ -39,10 +39,12 @@ def _child(definitions: str, source: str) -> tuple[int, IO[str]]:
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
-        with os.fdopen(writer, "w", encoding="utf-8") as answer:
-            json.dump(_loaded(definitions, source), answer)
-        # Nothing of the parent's is cleaned up twice.
-        os._exit(0)
+        try:
+            with os.fdopen(writer, "w", encoding="utf-8") as answer:
+                json.dump(_loaded(definitions, source), answer)
+        finally:
+            # Nothing of the parent's is gone on with, or cleaned up twice.
+            os._exit(0)
     os.close(writer)
     return process, os.fdopen(reader, encoding="utf-8")
 
@@ -78,8 +80,12 @@ def _loaded(definitions: str, source: str) -> dict[str, Any]:
 
 def _innermost(error: BaseException) -> BaseException:
     """Return what was raised first: Dagster puts errors of its own around a module's."""
+    # One may name itself, or two each other, as what it came from.
+    chain = [error]
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        error = inner
+        if any(inner is one for one in chain):
+            break
+        chain.append(error := inner)
     return error
 
 

@@ -183,6 +183,7 @@ def test_locations_are_loaded_each_by_itself(workspace: Path) -> None:
         (["import no_such_module"], "ModuleNotFoundError: No module named 'no_such_module'", 1),
         (["x = = 1"], "SyntaxError: invalid syntax", 1),
         (["try:", "    {}['a']", "except KeyError as error:", "    raise RuntimeError from error"], "KeyError: 'a'", 2),
+        (["error = ValueError('itself')", "raise error from error"], "ValueError: itself", 2),
         (['defs = dg.Definitions(jobs=[dg.define_asset_job("all", selection=["gone"])])'], "gone", None),
         (["import os", "os._exit(3)"], "its process ended with the exit code 3", None),
         (["import os, signal", "os.kill(os.getpid(), signal.SIGSEGV)"], "its process ended with the signal 11", None),
