@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dotenv import dotenv_values
-
 from dagster_module_builder import settings, uv_program
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.formats import env_file
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, is_old, old_requirements_of
 
@@ -137,7 +136,8 @@ def _judged(said: str, named: Mapping[str, Path]) -> Conflict | Unknown:
 
 def python_version(root: Path) -> str:
     """Return the Python version of the workspace's image, by its tag; this process's where the tag does not say."""
-    image = dotenv_values(root / settings.SERVICES / ".env", interpolate=False).get("PYTHON_IMAGE") or ""
+    file = root / settings.SERVICES / env_file.NAME
+    image = env_file.values(file.read_bytes() if file.is_file() else b"").get("PYTHON_IMAGE", "")
     found = re.search(r"python:(3\.\d+)", image)
     return found[1] if found else "{}.{}".format(*sys.version_info)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import json
 import re
 import shutil
@@ -14,10 +13,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dotenv import dotenv_values
-
 from dagster_module_builder import engine, settings
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.formats import env_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,7 +107,7 @@ def check_config(services: Path, compose: bytes, env: bytes) -> None:
     Raises:
         ToolError: Compose does not accept it; with its own words.
     """
-    variables = dotenv_values(stream=io.StringIO(env.decode("utf-8", "surrogateescape")), interpolate=False)
+    variables = env_file.named_values(env, "surrogateescape")
     done = subprocess.run(
         [*_program(), "--project-directory", str(services), "-f", "-", "config", "--quiet"],
         input=compose,

@@ -69,8 +69,8 @@ def _editor(where: str) -> str:
     return f"{program} +{line} {shlex.quote(path)}" if path and line.isdigit() else f"{program} {shlex.quote(where)}"
 
 
-#: What asks other programs.
-_ASKING: tuple[Check, ...] = (requirements, compose_accepts)
+#: What asks other programs: first the one that leaves the interpreter to our own look at once.
+_ASKING: tuple[Check, ...] = (compose_accepts, requirements)
 
 
 _LOOK = "workspace.validate"

@@ -143,3 +143,28 @@ def test_requirements_that_stand_in_another_file_are_looked_at_each_time(
     # uv itself looks at a project anew when its pyproject.toml is newer.
     (one / "pyproject.toml").touch()
     assert isinstance(resolve_together(root, [one]), Conflict)
+
+
+def test_requirements_that_uv_takes_from_elsewhere_are_looked_at_each_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = modules(root, one="helper")
+    helper = add_module(root, "helper", requirements=("dagster",))
+    monkeypatch.setattr(dagster_check, "cache_folder", lambda: root / "cache")
+    with (one / "pyproject.toml").open("a") as file:
+        file.write('[tool.uv.sources]\nhelper = { path = "../helper" }\n')
+    assert resolve_together(root, [one]) is None
+    stated = (helper / "pyproject.toml").read_text()
+    (helper / "pyproject.toml").write_text(stated.replace('"dagster"', '"dagster<1.5"'))
+    assert isinstance(resolve_together(root, [one]), Conflict)
+
+
+def test_what_the_user_tells_uv_otherwise_is_looked_at_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (one,) = modules(root, one="dagster")
+    monkeypatch.setattr(dagster_check, "cache_folder", lambda: root / "cache")
+    assert resolve_together(root, [one]) is None
+    (tmp_path / "older.txt").write_text("dagster<1.5\n")
+    monkeypatch.setenv("UV_OVERRIDE", str(tmp_path / "older.txt"))
+    assert resolve_together(root, [one]) is not None
