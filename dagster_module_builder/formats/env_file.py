@@ -19,9 +19,7 @@ _ASSIGNMENT = re.compile(rb"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*=\s*(.*)", re.D
 _KEY = re.compile(rb"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=", re.MULTILINE)
 _READ_ALIKE = re.compile(rb"""'[^'\\\r\n]*'|[\w./:@%+,-]*""")
 #: Lines that every reader understands alike, as nearly all are.
-_PLAIN = re.compile(
-    r"(?:(?P<key>[A-Za-z_]\w*)=(?:'(?P<quoted>[^'\\\r]*)'|(?P<bare>[\w./:@%+,-]*))|#[^\r]*)?", re.ASCII
-)
+_PLAIN = re.compile(r"(?:(?P<key>[A-Za-z_]\w*)=(?:'(?P<quoted>[^'\\\r]*)'|(?P<bare>[\w./:@%+,-]*))|#[^\r]*)?", re.ASCII)
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
