@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import sys
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +36,6 @@ class Place:
         identity: The release's name.
         again: Whether what arrived the first time was not what was sent.
         made: What the strategy built.
-        record: What ``RELEASE.json`` says of the release that runs now.
     """
 
     remote: Remote
@@ -45,7 +46,15 @@ class Place:
     identity: str
     again: bool = False
     made: Mapping[str, Any] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def share(self, staged: Staged) -> list[str]:
+        """Have in the folder what the current release has alike, by hard links; return the paths of everything else."""
+        paths = staged.paths
+        if self.current is None or self.again:
+            return paths
+        contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
+        answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
+        return [paths[number] for number in answer["lacking"]]
 
     def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
         """Run a command on the host and return what it said.
@@ -53,8 +62,6 @@ class Place:
         Raises:
             ToolError: It failed.
         """
-        import base64
-
         text = None if given is None else base64.b64encode(given).decode()
         answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))
         if answer["code"]:

@@ -222,7 +222,6 @@ class HostRun:
             release.identity,
             again,
             release.made,
-            self.found["modules"][release.module]["releases"].get(current, {}),
         )
         release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
 

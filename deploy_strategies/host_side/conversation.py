@@ -23,6 +23,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "layout": releases.make_layout,
     "write": releases.write_new,
     "begin": releases.begin,
+    "share": releases.share,
     "run": programs.run_step,
     "environment": environments.build_environment,
     "verify": releases.verify,

@@ -98,6 +98,12 @@ def entry(path: str, relative: str, found: os.stat_result, hashes: Hashes) -> st
     return f"{hashes.of(path, found)} {kind} {json.dumps(relative)}\n"
 
 
+def path_of(line: str) -> str:
+    """Return the path in a manifest's line."""
+    found: str = json.loads(line.split(" ", 2)[2])
+    return found
+
+
 def make_read_only(folder: str) -> None:
     """Take the right to write from everything below a folder, and let everybody read it."""
     for path, _, found in below(folder):

@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import time
+import zlib
 
 from .client import tail
 from .errors import RefusedError
-from .files import digest, lasting, put, read_json, remove_tree, write
+from .files import digest, lasting, put, read, read_json, remove_tree, write
 from .host import STATE
-from .manifest import Hashes, make_read_only, manifest
+from .manifest import Hashes, make_read_only, manifest, path_of
 from .programs import run_where, seen_from
 from .servers import serve_release
 
@@ -56,6 +57,43 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
     if state.get("current"):
         host.hashes[module] = Hashes(host.release(module, state["current"]))
     return {"folder": folder, "current": state.get("current"), "repository": host.of(module, "repo.git")}
+
+
+def share(_: Host, folder: str, current: str, contents: str) -> dict[str, Any]:
+    """Link into a new release's folder what the current release has alike, as their manifests tell.
+
+    Args:
+        folder: The new release's folder.
+        current: The current release's folder.
+        contents: The new release's manifest, compressed, in base64.
+
+    Returns:
+        Under ``lacking``, the numbers of the manifest's lines that nothing was linked for.
+    """
+    there = set((read(os.path.join(current, "manifest.sha256")) or b"").decode().splitlines())
+    wanted = zlib.decompress(base64.b64decode(contents)).decode().splitlines()
+    made: set[str] = set()
+    return {
+        "lacking": [
+            number
+            for number, line in enumerate(wanted)
+            if line not in there or not linked(current, folder, path_of(line), made)
+        ]
+    }
+
+
+def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
+    """Link one file; tell whether that could be done: it may be gone, or be somebody else's."""
+    target = os.path.join(folder, path)
+    parent = os.path.dirname(target)
+    try:
+        if parent not in made:
+            os.makedirs(parent, 0o755, exist_ok=True)
+            made.add(parent)
+        os.link(os.path.join(current, path), target, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def verify(

@@ -43,18 +43,22 @@ class Rsync(Strategy):
         staged: Staged,
         place: Place,
     ) -> None:
-        """Send what the current release has not."""
-        names, chosen = _named(staged) if place.again or staged.left_out is None else _all_but(staged.left_out)
+        """Send what the current release has not: files are told apart by their content, whatever their times are."""
+        lacking = place.share(staged)
+        if not lacking:
+            return
+        everything = len(lacking) == len(staged.paths) and not place.again and staged.left_out is not None
+        names, chosen = _all_but(staged.left_out or ()) if everything else _named(lacking)
         command = [
             "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
             "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, "--rsh", shlex.join(place.remote.bulk()),
         ]  # fmt: skip
         if place.current:
-            command.append(f"--link-dest={place.current}")
+            # A changed file begins as the one before; one that looks alike by size and time is known not to be.
+            command += [f"--link-dest={place.current}", "--ignore-times"]
         if place.again:
             # A file may have changed without another size or time, or have been made just then.
             place.run("find", place.folder, "-mindepth", "1", "-delete")
-            command.append("--checksum")
         host = place.remote.address.host
         target = f"[{host}]" if ":" in host else host
         answer = subprocess.run(
@@ -65,9 +69,9 @@ class Rsync(Strategy):
             raise ToolError(f"{place.remote.address}: rsync failed: {said or answer.returncode}")
 
 
-def _named(staged: Staged) -> tuple[bytes, list[str]]:
+def _named(paths: Iterable[str]) -> tuple[bytes, list[str]]:
     """Have exactly these files sent, whatever else is there by now."""
-    return _listed(staged.paths), ["--no-implied-dirs", "--files-from=-"]
+    return _listed(paths), ["--no-implied-dirs", "--files-from=-"]
 
 
 def _all_but(left_out: Iterable[str]) -> tuple[bytes, list[str]]:

@@ -13,6 +13,7 @@ import yaml
 
 from dagster_module_builder.deployments.deploy import Options, deploy
 from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.release import OWN_FILES
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
@@ -186,6 +187,33 @@ def test_file_that_changed_without_another_size_or_time(quick: Site) -> None:
     assert path.stat().st_size == before.st_size
     quick.deploy()
     assert "VALUE = 7" in (quick.there / "current/src/sales_report_dagster/value.py").read_text()
+
+
+def test_what_is_alike_is_shared_whatever_its_times_say(quick: Site) -> None:
+    """As after a fresh checkout, in which every file is new."""
+    quick.deploy()
+    first = (quick.there / "current").resolve()
+    before = quick.host.commands()
+    for path in quick.module.rglob("*"):
+        os.utime(path)
+    quick.deploy()
+    second = (quick.there / "current").resolve()
+    inside = {path.relative_to(first) for path in first.rglob("*") if path.is_file()} - {*map(Path, OWN_FILES)}
+    assert {path for path in inside if (first / path).stat().st_ino != (second / path).stat().st_ino} == set()
+    # The conversation, and the connection for files, which nothing went over.
+    assert quick.host.commands() - before == 2
+
+
+def test_what_somebody_changed_on_the_host_is_not_shared(quick: Site) -> None:
+    quick.deploy()
+    there = quick.there / "current/src/sales_report_dagster/value.py"
+    content = there.read_bytes()
+    there.chmod(0o644)
+    there.write_bytes(b"VALUE = 'another'\n")
+    (quick.there / "current/pyproject.toml").unlink()
+    quick.deploy()
+    assert there.read_bytes() == content
+    assert (quick.there / "current/pyproject.toml").is_file()
 
 
 def test_exactly_what_is_excluded_stays(quick: Site) -> None:
