@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import shlex
 import sys
 import zlib
 from abc import ABC, abstractmethod
@@ -29,7 +30,7 @@ class Place:
 
     Attributes:
         remote: The host.
-        ask: Has the host run a command: ``ask(["git", …], …)`` gives its exit code and what it said.
+        conversation: What the host is asked over.
         folder: The empty folder for the release, on the host.
         current: The folder of the release that runs now, or None.
         repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
@@ -55,6 +56,10 @@ class Place:
         contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
         answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
         return [paths[number] for number in answer["lacking"]]
+
+    def typed(self, command: str) -> str:
+        """Return a shell command for the host as a person would type it here."""
+        return shlex.join([*self.remote.address.typed(), command])
 
     def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
         """Run a command on the host and return what it said.
@@ -118,6 +123,23 @@ class Strategy(Steps, ABC):
             What ``RELEASE.json`` is to say of it; with ``image``, the code server starts from that.
         """
         return {}
+
+    def commands(
+        self,
+        own: Mapping[str, Any],  # noqa: ARG002 - a strategy may run something
+        staged: Staged,  # noqa: ARG002
+        place: Place,  # noqa: ARG002
+        lacking: Sequence[str],  # noqa: ARG002
+    ) -> list[str]:
+        """Return what would be run to build a release and to bring it to a host, as a person would type it here.
+
+        Args:
+            own: The strategy's section of ``deployment.yaml``.
+            staged: What was taken in.
+            place: Where it would come to be; nothing is asked of it.
+            lacking: The paths of the files that the current release has not alike.
+        """
+        return []
 
     @abstractmethod
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:

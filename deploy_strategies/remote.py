@@ -110,6 +110,10 @@ class Address:
             chosen["ProxyCommand"] = jump
         return ["ssh", *self._options(), *(part for key, value in chosen.items() for part in ("-o", f"{key}={value}"))]
 
+    def typed(self) -> list[str]:
+        """Return how a person reaches this host."""
+        return ["ssh", *self._options(), self.host]
+
     @property
     def through(self) -> Address | None:
         """The last host before this one, where the SSH configuration names any (``ProxyJump``)."""

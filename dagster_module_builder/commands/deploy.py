@@ -97,8 +97,10 @@ def _say_preview(found: Mapping[str, Any]) -> None:
                 console.say(f"  settings {verb}: {', '.join(names)}")
         if change["builds_environment"]:
             console.say("  builds a new environment")
+        for line in change["transfer"]:
+            console.say(f"  runs here: {line}")
         for line in change["commands"]:
-            console.say(f"  runs {line}")
+            console.say(f"  runs on the host: {line}")
     console.say_diff(found["diff"])
 
 

@@ -212,18 +212,21 @@ class HostRun:
 
     def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
         """Bring the files."""
-        current = begun["current"]
-        place = Place(
+        place = self.place(release, begun["folder"], begun["current"], again=again)
+        release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
+
+    def place(self, release: Release, folder: str, current: str | None, *, again: bool = False) -> Place:
+        """Return where a release comes to be."""
+        return Place(
             self.remote,
             self.conversation,
-            begun["folder"],
+            folder,
             current and self.on_host("modules", release.module, "releases", current),
-            begun["repository"],
+            self.on_host("modules", release.module, "repo.git"),
             release.identity,
             again,
             release.made,
         )
-        release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
 
     def verify(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
         """Compare what arrived with what was sent, once more if a file hid its change, and load the definitions."""

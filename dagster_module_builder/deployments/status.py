@@ -162,13 +162,17 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
     )
     old_env = env_file.values(base64.b64decode(old["env"]))
     builds = release.environment is not None and release.environment not in found["environments"]
+    files = file_changes(old["manifest"], release.staged.manifest)
+    place = run.place(release, run.on_host("modules", release.module, "releases", release.identity), current)
+    lacking = sorted([*files["added"], *files["changed"]])
     return {
         "release": release.identity,
         "from": current,
-        "files": file_changes(old["manifest"], release.staged.manifest),
+        "files": files,
         "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
         "settings": settings_differ(old_env, env_file.values(release.env)),
         "builds_environment": builds,
+        "transfer": release.strategy.commands(release.deployment.own, release.staged, place, lacking),
         "commands": _commands(run, release, builds=builds),
     }
 

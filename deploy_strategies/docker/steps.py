@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
@@ -71,6 +72,23 @@ class Docker(Strategy):
             made = {"image": f"{name_of(own['registry'], own['image'])}@{push(tag)}"}
         tell("done")
         return {**made, "tag": tag, "platform": own["platform"]}
+
+    def commands(
+        self,
+        own: Mapping[str, Any],
+        staged: Staged,
+        place: Place,
+        lacking: Sequence[str],  # noqa: ARG002 - an image is always built, from the builder's cache
+    ) -> list[str]:
+        """Name how the image is built, and how it gets to the host."""
+        chosen = _with_defaults(own)
+        tag = f"{name_of(chosen['registry'], chosen['image'])}:{version_of(staged)}"
+        context = context_folder(self.deployment.module, chosen["context"])
+        dockerfile = self.deployment.folder / DOCKERFILE
+        build = ["docker", "build", "--platform", chosen["platform"], "-f", str(dockerfile), "-t", tag, str(context)]
+        if chosen["registry"] == "none":
+            return [shlex.join(build), f"docker save {tag} | {place.typed('docker load')}"]
+        return [shlex.join(build), f"docker push {tag}", place.typed(f"docker pull {tag}")]
 
     def _build(self, context: Path, tag: str, own: Mapping[str, Any], staged: Staged) -> str:
         folder = self.deployment.folder

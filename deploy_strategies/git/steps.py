@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,6 +61,20 @@ class Git(Strategy):
         else:
             _push(module, commit, place)
         _export(place, _tree(module, own, commit), staged)
+
+    def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
+        """Name what brings the commit there, and what exports it."""
+        commit = str(staged.source.commit)
+        repository = shlex.quote(place.repository)
+        brought = (
+            place.typed(f"git -C {repository} {shlex.join(_fetching(own, commit))}")
+            if own.get("repository")
+            else shlex.join(["git", *_pushing(commit, place)])
+        )
+        tree = shlex.quote(_tree(self.deployment.module, own, commit))
+        some = "" if len(lacking) == len(staged.paths) else f" -- {shlex.join(lacking)}"
+        export = f"git -C {repository} archive {tree}{some} | tar -x -C {shlex.quote(place.folder)}"
+        return [brought, place.typed(export)] if lacking else [brought]
 
 
 def _export(place: Place, tree: str, staged: Staged) -> None:
@@ -129,36 +143,35 @@ def _leaves(name: str, target: str) -> bool:
 
 def _push(module: Path, commit: str, place: Place) -> None:
     place.run("sh", "-c", _INIT, "sh", place.repository)
-    host = place.remote.address.host
-    where = f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
-        git_bytes(
-            module,
-            "push",
-            "--quiet",
-            "--no-verify",
-            "--no-recurse-submodules",
-            where,
-            f"+{commit}:{KEPT}",
-            environ=settings,
-        )
+        git_bytes(module, *_pushing(commit, place), environ=settings)
     except ToolError as error:
         raise ToolError(f"{place.remote.address}: {error}") from None
+
+
+def _pushing(commit: str, place: Place) -> list[str]:
+    host = place.remote.address.host
+    where = f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
+    return ["push", "--quiet", "--no-verify", "--no-recurse-submodules", where, f"+{commit}:{KEPT}"]
 
 
 def _fetch(own: Mapping[str, Any], commit: str, place: Place) -> None:
     place.run("sh", "-c", _INIT, "sh", place.repository)
     settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"}
-    wanted = f"+refs/heads/{own['branch']}:{KEPT}" if own.get("branch") else f"+{commit}:{KEPT}"
-    command = ["git", "-C", place.repository, "-c", "fetch.recurseSubmodules=no", "fetch", "--quiet", "--no-tags", "--"]
     try:
-        place.run(*command, own["repository"], wanted, environ=settings)
+        place.run("git", "-C", place.repository, *_fetching(own, commit), environ=settings)
         place.run("git", "-C", place.repository, "cat-file", "-e", f"{commit}^{{commit}}")
     except ToolError as error:
         raise ToolError(
             f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?"
         ) from None
+
+
+def _fetching(own: Mapping[str, Any], commit: str) -> list[str]:
+    wanted = f"+refs/heads/{own['branch']}:{KEPT}" if own.get("branch") else f"+{commit}:{KEPT}"
+    options = ["-c", "fetch.recurseSubmodules=no", "fetch", "--quiet", "--no-tags", "--"]
+    return [*options, own["repository"], wanted]
 
 
 def _without_password(url: str) -> str:

@@ -56,7 +56,7 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
     state = read_json(host.of(module, STATE), {})
     if state.get("current"):
         host.hashes[module] = Hashes(host.release(module, state["current"]))
-    return {"folder": folder, "current": state.get("current"), "repository": host.of(module, "repo.git")}
+    return {"folder": folder, "current": state.get("current")}
 
 
 def share(_: Host, folder: str, current: str, contents: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,24 +49,38 @@ class Rsync(Strategy):
             return
         everything = len(lacking) == len(staged.paths) and not place.again and staged.left_out is not None
         names, chosen = _all_but(staged.left_out or ()) if everything else _named(lacking)
-        command = [
-            "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
-            "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, "--rsh", shlex.join(place.remote.bulk()),
-        ]  # fmt: skip
-        if place.current:
-            # A changed file begins as the one before; one that looks alike by size and time is known not to be.
-            command += [f"--link-dest={place.current}", "--ignore-times"]
         if place.again:
             # A file may have changed without another size or time, or have been made just then.
             place.run("find", place.folder, "-mindepth", "1", "-delete")
-        host = place.remote.address.host
-        target = f"[{host}]" if ":" in host else host
-        answer = subprocess.run(
-            [*command, "--", f"{module}/", f"{target}:{place.folder}/"], input=names, capture_output=True, check=False
-        )
+        command = _command(module, chosen, place, place.remote.bulk())
+        answer = subprocess.run(command, input=names, capture_output=True, check=False)
         if answer.returncode:
             said = answer.stderr.decode("utf-8", "replace").strip()
             raise ToolError(f"{place.remote.address}: rsync failed: {said or answer.returncode}")
+
+    def commands(
+        self,
+        own: Mapping[str, Any],  # noqa: ARG002 - what was staged says it all
+        staged: Staged,  # noqa: ARG002
+        place: Place,
+        lacking: Sequence[str],
+    ) -> list[str]:
+        """Name the transfer."""
+        _, chosen = _named(lacking)
+        command = _command(self.deployment.module, chosen, place, place.remote.address.ssh())
+        return [shlex.join(command)] if lacking else []
+
+
+def _command(module: Path, chosen: Sequence[str], place: Place, ssh: Sequence[str]) -> list[str]:
+    host = place.remote.address.host
+    target = f"[{host}]" if ":" in host else host
+    # A changed file begins as the one before; one that looks alike by size and time is known not to be.
+    before = [f"--link-dest={place.current}", "--ignore-times"] if place.current else []
+    return [
+        "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
+        "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, *before, "--rsh", shlex.join(ssh),
+        "--", f"{module}/", f"{target}:{place.folder}/",
+    ]  # fmt: skip
 
 
 def _named(paths: Iterable[str]) -> tuple[bytes, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -214,6 +215,11 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert change["settings"] == {"added": ["SALES_REPORT_MODE"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
     assert "working_directory" in found["diff"]
     assert any("definitions validate -m sales_report_dagster.definitions -d" in one for one in change["commands"])
+    (transfer,) = change["transfer"]
+    *_, source, target = shlex.split(transfer)
+    assert transfer.startswith("rsync ")
+    assert source == f"{quick.module}/"
+    assert target == f"{quick.host.address}:{quick.there}/releases/{change['release']}/"
     assert "secret" not in json.dumps(found)
 
 
