@@ -70,9 +70,15 @@ class Conversation:
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._opening: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._hints: list[tuple[str, Mapping[str, Any]]] = []
 
-    def begin(self) -> None:
-        """Begin to open the channel, while something else is done; ``open`` waits for it."""
+    def begin(self, *hints: tuple[str, Mapping[str, Any]]) -> None:
+        """Begin to open the channel, while something else is done; ``open`` waits for it.
+
+        Args:
+            hints: Requests that the host may begin with meanwhile; whether they succeed is nobody's concern.
+        """
+        self._hints = [*hints]
         self._opening = threading.Thread(target=self._open_alone, daemon=True)
         self._opening.start()
 
@@ -107,7 +113,7 @@ class Conversation:
         self._channel, self._answers = channel, channel.makefile("rb")
         for work in (self._breathe, self._listen, self._drain):
             threading.Thread(target=work, daemon=True).start()
-        self._send(sent)
+        self._send(sent + b"".join(map(_line, self._hints)))
 
     def _breathe(self) -> None:
         while not self._closed.wait(SIGN_OF_LIFE):
@@ -157,8 +163,11 @@ class Conversation:
 
     def ask_all(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
         """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
-        for what, arguments in requests:
-            self._send(json.dumps({"do": what, **arguments}).encode() + b"\n")
+        for request in requests:
+            self._send(_line(request))
+        while self._hints:
+            self._answer()
+            self._hints.pop()
         answers = [self._answer() for _ in requests]
         failures = [answer for answer in answers if not answer["ok"]]
         if failures:
@@ -206,6 +215,12 @@ class Conversation:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _line(request: tuple[str, Mapping[str, Any]]) -> bytes:
+    """Write a request as the host reads it."""
+    what, arguments = request
+    return json.dumps({"do": what, **arguments}).encode() + b"\n"
 
 
 def _failure(host: str, answer: Mapping[str, Any]) -> BuilderError:

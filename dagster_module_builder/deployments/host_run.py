@@ -75,11 +75,15 @@ class HostRun:
         self.remote.close()
 
     def reach(self, *, bulk: bool) -> None:
-        """Begin to open the connections: it takes a dozen round trips in which this machine has something to do."""
+        """Begin to open the connections: it takes a dozen round trips in which this machine has something to do.
+
+        The host hashes its current releases meanwhile.
+        """
         self.tell("connect")
         if bulk:
             self.remote.prepare_bulk()
-        self.conversation.begin()
+        modules = [one.names.name for one in self.target.deployments]
+        self.conversation.begin(("expect", {"base": self.target.host.base_path, "modules": modules}))
 
     # What is there
 

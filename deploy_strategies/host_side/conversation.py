@@ -22,6 +22,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "open": survey.survey,
     "layout": releases.make_layout,
     "write": releases.write_new,
+    "expect": releases.expect,
     "begin": releases.begin,
     "share": releases.share,
     "run": programs.run_step,

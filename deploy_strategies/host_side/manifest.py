@@ -26,6 +26,7 @@ class Hashes:
     """
 
     def __init__(self, folder: str | None = None) -> None:
+        self.folder = folder
         self.found: dict[tuple[int, int, int, int], str] = {}
         self.over = threading.Event()
         self.taking = threading.Thread(target=self.take, args=(folder,), daemon=True)

@@ -41,6 +41,21 @@ def write_new(host: Host, path: str, text: str, mode: int) -> dict[str, Any]:
     return {"made": True}
 
 
+def expect(host: Host, base: str, modules: list[str]) -> dict[str, Any]:
+    """Begin to hash the current releases of modules that new ones will come of; nothing is changed."""
+    host.base = os.path.expanduser(base)
+    for module in modules:
+        hash_current(host, module, read_json(host.of(module, STATE), {}).get("current"))
+    return {}
+
+
+def hash_current(host: Host, module: str, current: str | None) -> None:
+    """Begin to hash a module's current release, unless that is done already."""
+    folder = current and host.release(module, current)
+    if folder and (module not in host.hashes or host.hashes[module].folder != folder):
+        host.hashes[module] = Hashes(folder)
+
+
 def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, Any]:
     """Make an empty folder for a release, where there is room for it."""
     if host.lock is None:
@@ -53,10 +68,9 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
         raise RefusedError("exists", f"A release {identity} is on the host already: deploy again.")
     folder = host.release(module, identity) + ".tmp"
     os.mkdir(folder, 0o755)
-    state = read_json(host.of(module, STATE), {})
-    if state.get("current"):
-        host.hashes[module] = Hashes(host.release(module, state["current"]))
-    return {"folder": folder, "current": state.get("current")}
+    current = read_json(host.of(module, STATE), {}).get("current")
+    hash_current(host, module, current)
+    return {"folder": folder, "current": current}
 
 
 def share(_: Host, folder: str, current: str, contents: str) -> dict[str, Any]:
