@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import importlib.util
+import json
 import shlex
 import sys
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     from dagster_module_builder.formats.shared_file import SharedFile
     from deploy_strategies.conversation import Conversation
     from deploy_strategies.remote import Remote
+
+
+#: Files of so many bytes together reach a host in the conversation: a program of their own takes seven round trips.
+FEW = 128 << 10
+
+
+def few(staged: Staged, lines: Iterable[str]) -> list[tuple[str, str, bytes]] | None:
+    """Return the kind, path and content of the files in some lines of a manifest; None for too much, and for links."""
+    found, size = [], 0
+    for line in lines:
+        _, kind, path = line.split(" ", 2)
+        content = None if kind == "l" else staged.read(json.loads(path))
+        if content is None or size + len(content) > FEW:
+            return None
+        size += len(content)
+        found.append((kind, json.loads(path), content))
+    return found
 
 
 @dataclass(frozen=True)
@@ -49,13 +67,21 @@ class Place:
     made: Mapping[str, Any] = field(default_factory=dict)
 
     def share(self, staged: Staged) -> list[str]:
-        """Have in the folder what the current release has alike, by hard links; return the paths of everything else."""
-        paths = staged.paths
+        """Have in the folder what the current release has alike, by hard links; return the manifest's other lines."""
+        lines = staged.manifest.splitlines()
         if self.current is None or self.again:
-            return paths
+            return lines
         contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
         answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
-        return [paths[number] for number in answer["lacking"]]
+        return [lines[number] for number in answer["lacking"]]
+
+    def put(self, files: Sequence[tuple[str, str, bytes]]) -> None:
+        """Have files in the folder: the kind, the path and the content of each."""
+        if not files:
+            return
+        listed = [[kind, path, len(content)] for kind, path, content in files]
+        packed = base64.b64encode(zlib.compress(b"".join(content for *_, content in files))).decode()
+        self.conversation.ask("put", folder=self.folder, files=listed, contents=packed)
 
     def typed(self, command: str) -> str:
         """Return a shell command for the host as a person would type it here."""
@@ -137,7 +163,7 @@ class Strategy(Steps, ABC):
             own: The strategy's section of ``deployment.yaml``.
             staged: What was taken in.
             place: Where it would come to be; nothing is asked of it.
-            lacking: The paths of the files that the current release has not alike.
+            lacking: The manifest's lines that the current release has not.
         """
         return []
 

@@ -164,7 +164,8 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
     builds = release.environment is not None and release.environment not in found["environments"]
     files = file_changes(old["manifest"], release.staged.manifest)
     place = run.place(release, run.on_host("modules", release.module, "releases", release.identity), current)
-    lacking = sorted([*files["added"], *files["changed"]])
+    known = set(old["manifest"].splitlines())
+    lacking = [line for line in release.staged.manifest.splitlines() if line not in known]
     return {
         "release": release.identity,
         "from": current,

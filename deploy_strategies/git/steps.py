@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dagster_module_builder.deployments.release import Source, Staged, manifest_line, refuse_content, refuse_link
+from dagster_module_builder.deployments.release import (
+    Source,
+    Staged,
+    manifest_line,
+    path_of,
+    refuse_content,
+    refuse_link,
+)
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.version_control import git, git_bytes, refuse_uncommitted, refuse_unpushed, top
 from deploy_strategies.base import Place, Strategy
@@ -72,7 +79,7 @@ class Git(Strategy):
             else shlex.join(["git", *_pushing(commit, place)])
         )
         tree = shlex.quote(_tree(self.deployment.module, own, commit))
-        some = "" if len(lacking) == len(staged.paths) else f" -- {shlex.join(lacking)}"
+        some = "" if len(lacking) == len(staged.paths) else f" -- {shlex.join(map(path_of, lacking))}"
         export = f"git -C {repository} archive {tree}{some} | tar -x -C {shlex.quote(place.folder)}"
         return [brought, place.typed(export)] if lacking else [brought]
 
@@ -83,7 +90,7 @@ def _export(place: Place, tree: str, staged: Staged) -> None:
     if len(lacking) == len(staged.paths):
         place.run("sh", "-c", _EXPORT, *where)
     elif lacking:
-        names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in lacking)
+        names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in map(path_of, lacking))
         place.run("sh", "-c", _EXPORT_SOME, *where, given=names)
 
 

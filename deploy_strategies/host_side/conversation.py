@@ -25,6 +25,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "expect": releases.expect,
     "begin": releases.begin,
     "share": releases.share,
+    "put": releases.receive,
     "run": programs.run_step,
     "environment": environments.build_environment,
     "verify": releases.verify,

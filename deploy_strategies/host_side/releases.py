@@ -110,6 +110,25 @@ def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
     return True
 
 
+def receive(_: Host, folder: str, files: list[tuple[str, str, int]], contents: str) -> dict[str, Any]:
+    """Write files that are sent in the conversation.
+
+    Args:
+        folder: The new release's folder.
+        files: The kind, the path and the size of each.
+        contents: What is in them, one behind the other, compressed, in base64.
+    """
+    left = zlib.decompress(base64.b64decode(contents))
+    for kind, path, size in files:
+        target = os.path.join(folder, path)
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if kind == "x" else 0o644)
+        with os.fdopen(handle, "wb") as file:
+            file.write(left[:size])
+        left = left[size:]
+    return {}
+
+
 def verify(
     host: Host,
     module: str,

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder.deployments.release import stage_folder
+from dagster_module_builder.deployments.release import path_of, stage_folder
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.version_control import source_of
-from deploy_strategies.base import Place, Strategy
+from deploy_strategies.base import Place, Strategy, few
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.release import Staged
@@ -45,10 +45,12 @@ class Rsync(Strategy):
     ) -> None:
         """Send what the current release has not: files are told apart by their content, whatever their times are."""
         lacking = place.share(staged)
-        if not lacking:
+        little = None if place.again else few(staged, lacking)
+        if little is not None:
+            place.put(little)
             return
-        everything = len(lacking) == len(staged.paths) and not place.again and staged.left_out is not None
-        names, chosen = _all_but(staged.left_out or ()) if everything else _named(lacking)
+        everything = len(lacking) == staged.manifest.count("\n") and not place.again and staged.left_out is not None
+        names, chosen = _all_but(staged.left_out or ()) if everything else _named(map(path_of, lacking))
         if place.again:
             # A file may have changed without another size or time, or have been made just then.
             place.run("find", place.folder, "-mindepth", "1", "-delete")
@@ -61,14 +63,15 @@ class Rsync(Strategy):
     def commands(
         self,
         own: Mapping[str, Any],  # noqa: ARG002 - what was staged says it all
-        staged: Staged,  # noqa: ARG002
+        staged: Staged,
         place: Place,
         lacking: Sequence[str],
     ) -> list[str]:
-        """Name the transfer."""
-        _, chosen = _named(lacking)
-        command = _command(self.deployment.module, chosen, place, place.remote.address.ssh())
-        return [shlex.join(command)] if lacking else []
+        """Name the transfer; a few files need no program."""
+        if few(staged, lacking) is not None:
+            return []
+        _, chosen = _named(())
+        return [shlex.join(_command(self.deployment.module, chosen, place, place.remote.address.ssh()))]
 
 
 def _command(module: Path, chosen: Sequence[str], place: Place, ssh: Sequence[str]) -> list[str]:

@@ -25,15 +25,23 @@ from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 
 #: Every step before the new release counts; it does when the host has been told to keep it.
-STEPS = ["connect", "prepare", "transfer", "verify", "verified", "switch", "keep"]
+STEPS = ["connect", "prepare", "transfer", "transfer, in the conversation", "verify", "verified", "switch", "keep"]
 OPTIONS = Options(allow_dirty=True, settle=False)
+
+
+@pytest.fixture(autouse=True)
+def _by_rsync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rsync carry the few small files of these modules, too."""
+    parameters = getattr(request.node, "callspec", None)
+    if parameters is None or "conversation" not in parameters.params.get("step", ""):
+        monkeypatch.setattr("deploy_strategies.base.FEW", -1)
 
 
 def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:
     """Return a listener to the progress that does something at one step."""
 
     def listen(_: str, now: str) -> None:
-        if now == step:
+        if now == step.partition(",")[0]:
             work()
 
     return listen
@@ -236,7 +244,7 @@ def test_full_disk_after_the_switch(small_disk: Site) -> None:
     assert not (small_disk.host.base / "modules/.journal").exists()
 
 
-@pytest.mark.parametrize("step", ["transfer", "verify", "verified", "switch"])
+@pytest.mark.parametrize("step", ["transfer", "transfer, in the conversation", "verify", "verified", "switch"])
 def test_full_disk_later(small_disk: Site, step: str) -> None:
     (first,) = small_disk.deploy()
     before = (small_disk.host.base / "workspace.yaml").read_bytes()

@@ -43,12 +43,14 @@ def test_deploy_and_again(quick: Site) -> None:
     assert not [path for path in new.rglob("*") if path.stat().st_mode & 0o222]
 
 
-def test_two_connections_a_host(quick: Site) -> None:
+def test_two_connections_a_host_and_one_for_a_few_files(quick: Site) -> None:
+    (quick.module / "much").write_text("x" * 200_000)
     quick.deploy()
     assert quick.host.connections() == 2
     set_value(quick.module, 2)
     quick.deploy()
-    assert quick.host.connections() == 4
+    # The second one, for much, may not have been opened yet.
+    assert 3 <= quick.host.connections() <= 4
 
 
 def test_several_modules_of_one_deployment(quick: Site) -> None:
@@ -60,7 +62,7 @@ def test_several_modules_of_one_deployment(quick: Site) -> None:
     (outcome,) = quick.deploy()
     assert set(outcome.releases) == {"sales-report", "stock"}
     assert set(quick.dagster.locations()) == {"sales_report", "stock"}
-    assert quick.host.connections() - before == 2
+    assert 1 <= quick.host.connections() - before <= 2
     set_value(quick.module, 2)
     (path,) = other.glob("src/*/definitions.py")
     path.write_text("import nothing_of_that_name\n")
@@ -216,6 +218,10 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert change["settings"] == {"added": ["SALES_REPORT_MODE"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
     assert "working_directory" in found["diff"]
     assert any("definitions validate -m sales_report_dagster.definitions -d" in one for one in change["commands"])
+    assert change["transfer"] == []
+    (quick.module / "much").write_text("x" * 200_000)
+    (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
+    change = found["modules"]["sales-report"]
     (transfer,) = change["transfer"]
     *_, source, target = shlex.split(transfer)
     assert transfer.startswith("rsync ")

@@ -183,8 +183,14 @@ def test_links_that_lead_outside_are_refused(quick: Site) -> None:
         quick.deploy()
 
 
-def test_links_programs_and_odd_names_arrive(quick: Site) -> None:
+@pytest.mark.parametrize("by_rsync", [True, False])
+def test_links_programs_and_odd_names_arrive(quick: Site, by_rsync: bool) -> None:
+    """A link is what only rsync brings, the first time."""
+    if not by_rsync:
+        quick.deploy()
     (quick.module / "inside").symlink_to("src/sales_report_dagster/value.py")
+    if not by_rsync:
+        quick.deploy()
     (quick.module / "a name with 'quotes' $(x) ü\nand more").write_text("x")
     (quick.module / "run.sh").write_text("#!/bin/sh\n")
     (quick.module / "run.sh").chmod(0o755)
@@ -233,8 +239,9 @@ def test_what_somebody_changed_on_the_host_is_not_shared(quick: Site) -> None:
     assert (quick.there / "current/pyproject.toml").is_file()
 
 
-def test_exactly_what_is_excluded_stays(quick: Site) -> None:
+def test_exactly_what_is_excluded_stays(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that are patterns to rsync are only names."""
+    monkeypatch.setattr("deploy_strategies.base.FEW", -1)
     left_out = ["x*.skip", "w\\[1].skip", "back\\slash.skip", "a?", "new\nline.skip"]
     taken = ["xy.skip", "w1.skip", "w\\1.skip", "backslash.skip", "ab", "deep/a?"]
     for name in [*left_out, *taken]:
@@ -249,7 +256,12 @@ def test_exactly_what_is_excluded_stays(quick: Site) -> None:
     assert quick.host.commands() == 3
 
 
-def test_file_made_while_the_others_travel_is_no_part(quick: Site) -> None:
+@pytest.mark.parametrize("by_rsync", [True, False])
+def test_file_made_while_the_others_travel_is_no_part(
+    quick: Site, monkeypatch: pytest.MonkeyPatch, by_rsync: bool
+) -> None:
+    if by_rsync:
+        monkeypatch.setattr("deploy_strategies.base.FEW", -1)
     new = quick.module / "src/new.py"
     deploy(find(quick.root, "yoda"), OPTIONS, lambda _, step: new.touch() if step == "transfer" else None)
     assert (quick.there / "current/src/sales_report_dagster/value.py").is_file()
