@@ -6,6 +6,7 @@ import io
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -65,9 +66,15 @@ class Git(Strategy):
         commit = str(staged.source.commit)
         if own.get("repository"):
             _fetch(own, commit, place)
+            lacking = place.share(staged)
         else:
-            _push(module, commit, place)
-        _export(place, _tree(module, own, commit), staged)
+            place.run("sh", "-c", _INIT, "sh", place.repository)
+            # The host shares what it has while the commit travels over the other connection.
+            with ThreadPoolExecutor(1) as threads:
+                sharing = threads.submit(place.share, staged)
+                _push(module, commit, place)
+                lacking = sharing.result()
+        _export(place, _tree(module, own, commit), staged, lacking)
 
     def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
         """Name what brings the commit there, and what exports it."""
@@ -84,9 +91,8 @@ class Git(Strategy):
         return [brought, place.typed(export)] if lacking else [brought]
 
 
-def _export(place: Place, tree: str, staged: Staged) -> None:
+def _export(place: Place, tree: str, staged: Staged, lacking: Sequence[str]) -> None:
     where = ("sh", place.repository, tree, place.folder)
-    lacking = place.share(staged)
     if len(lacking) == len(staged.paths):
         place.run("sh", "-c", _EXPORT, *where)
     elif lacking:
@@ -149,7 +155,6 @@ def _leaves(name: str, target: str) -> bool:
 
 
 def _push(module: Path, commit: str, place: Place) -> None:
-    place.run("sh", "-c", _INIT, "sh", place.repository)
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
         git_bytes(module, *_pushing(commit, place), environ=settings)

@@ -118,7 +118,7 @@ def receive(_: Host, folder: str, files: list[tuple[str, str, int]], contents: s
         files: The kind, the path and the size of each.
         contents: What is in them, one behind the other, compressed, in base64.
     """
-    left = zlib.decompress(base64.b64decode(contents))
+    left = memoryview(zlib.decompress(base64.b64decode(contents)))
     for kind, path, size in files:
         target = os.path.join(folder, path)
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
