@@ -1,7 +1,8 @@
 """The pipelines' own steps, from the generated files: they test, deploy to a real sshd, and roll back.
 
-All platforms carry out both strategies here, and docker in ``test_pipeline_docker.py``. One host serves all platforms,
-one after the other: what a pipeline deployed, it rolls back.
+Every platform carries out one of the strategies here, and all of them docker in ``test_pipeline_docker.py``; every pair
+of them goes through the linters of ``tests/e2e``. One host serves all platforms, one after the other: what a pipeline
+deployed, it rolls back.
 """
 
 from __future__ import annotations
@@ -102,7 +103,15 @@ def deployed_value(site: Site) -> str:
     return (site.there / "current/src/sales_report_dagster/value.py").read_text()
 
 
-@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(
+    ("handed_over", "platform"),
+    [
+        pytest.param("git", "gitlab", marks=pytest.mark.xdist_group("pipelines-git")),
+        pytest.param("rsync", "github", marks=pytest.mark.xdist_group("pipelines-rsync")),
+        pytest.param("rsync", "jenkins", marks=pytest.mark.xdist_group("pipelines-rsync")),
+    ],
+    indirect=["handed_over"],
+)
 def test_deploys_and_rolls_back(handed_over: tuple[Site, Pipelined], platform: str, tmp_path: Path) -> None:
     site, pipelined = handed_over
     before = site.running()
