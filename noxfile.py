@@ -13,6 +13,8 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 LOCK = "constraints.txt"
+#: Tests wait for other programs, for a third of their time.
+PROCESSES = str(max(2, (os.cpu_count() or 1) * 3 // 2))
 
 
 def _install(session: nox.Session, extras: str = "dev") -> None:
@@ -33,7 +35,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests that need neither Docker nor a long time."""
     _install(session)
-    arguments = session.posargs or ["-n", "auto", "--dist", "loadgroup"]
+    arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
     session.run("pytest", "-m", "not docker and not matrix", "--durations=25", *arguments)
 
 
