@@ -32,7 +32,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder
+from dagster_module_builder.dagster_check import CONSTRAINTS
+from dagster_module_builder.settings import cache_folder
 from tests.e2e.engine import compose_program
 from tests.engine.folders import fragments, make_module, make_workspace, services
 

@@ -16,6 +16,7 @@ from dagster_module_builder import settings, uv_program
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.settings import cache_folder
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, is_old, old_requirements_of
 
 if sys.version_info >= (3, 11):
@@ -169,11 +170,6 @@ def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
     for text in sorted(b"\0".join(path.read_bytes() for path in stating_files(module)) for module in modules):
         digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
-
-
-def cache_folder() -> Path:
-    """Return where the user's machine keeps what can be found out again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"
 
 
 def _remember(file: Path) -> None:

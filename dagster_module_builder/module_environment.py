@@ -10,8 +10,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from dagster_module_builder import uv_program
-from dagster_module_builder.dagster_check import CONSTRAINTS, cache_folder, pyproject_of
+from dagster_module_builder.dagster_check import CONSTRAINTS, pyproject_of
 from dagster_module_builder.layout import pyproject, table
+from dagster_module_builder.settings import cache_folder
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY
 
 _MARK = ".made-from"

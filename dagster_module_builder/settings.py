@@ -29,3 +29,8 @@ def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping
     """Return the workspace's root folder: the one given, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
     chosen = given or environ.get(ROOT_VARIABLE) or "~/workspace"
     return Path(chosen).expanduser().absolute()
+
+
+def cache_folder() -> Path:
+    """Return where the user's machine keeps what can be found out again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"

@@ -13,11 +13,13 @@ import sys
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder import cookiecutter_run
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
+from dagster_module_builder.settings import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -306,8 +308,17 @@ def _reason(said: str) -> str:
 def _child_environment(private: Path, environment: Mapping[str, str] | None) -> dict[str, str]:
     temporary = private / "tmp"
     temporary.mkdir(exist_ok=True)
-    # Templates may lie in a folder of the system's: no bytecode is written there.
-    return {**os.environ, **(environment or {}), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **(environment or {}), "TMPDIR": str(temporary), **_bytecode()}
+
+
+def _bytecode() -> dict[str, str]:
+    """Say where bytecode goes: never beside templates, which may lie in a folder of the system's."""
+    found = find_spec("cookiecutter")
+    compiled = found and found.cached and Path(found.cached).is_file()
+    if compiled or os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        return {"PYTHONDONTWRITEBYTECODE": "1"}
+    # uv compiles nothing, and compiling takes longer than rendering.
+    return {"PYTHONPYCACHEPREFIX": str(cache_folder() / "bytecode")}
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -61,6 +62,23 @@ def test_a_template_is_rendered_into_the_folder_given(tmp_path: Path, into: Path
     made = templates.render(make_template(tmp_path), {"name": "my-thing"}, into)
     assert made == into / "my-thing"
     assert (made / "body.txt").read_text() == "My-Thing"
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_bytecode_goes_into_the_cache_where_cookiecutter_has_none(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, compiled: bool
+) -> None:
+    there = tmp_path / "compiled.pyc"
+    if compiled:
+        there.touch()
+    monkeypatch.setattr(templates, "find_spec", lambda _: SimpleNamespace(cached=str(there)))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    templates.render(make_template(tmp_path, pre_gen_project="import colorsys"), {"name": "my-thing"}, into)
+    found = {path.name.partition(".")[0] for path in (tmp_path / "cache").rglob("*.pyc")}
+    # What Cookiecutter imports, and what its hooks do.
+    assert {"prompt", "colorsys"} & found == (set() if compiled else {"prompt", "colorsys"})
+    assert not list(tmp_path.glob("a-template/**/*.pyc"))
 
 
 @pytest.mark.parametrize(
