@@ -127,6 +127,17 @@ def is_here(host: Host, image: str) -> bool:
     return host.client.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], limit=60)[0] == 0
 
 
+def foreign(host: Host, image: str) -> str | None:
+    """Say that an image was built for another kind of processor than this host has; None where it was not."""
+    inspect = ["docker", "image", "inspect", "--format", "{{.Architecture}}", image]
+    own = ["docker", "version", "--format", "{{.Server.Arch}}"]
+    (code, wanted), (failed, here) = (host.client.run(command, limit=60) for command in (inspect, own))
+    there = here.strip()
+    if code or failed or wanted.strip() == there:
+        return None
+    return f"The image is for {wanted.strip()}, and this host is {there}: see 'docker: platform' in deployment.yaml."
+
+
 def forget_image(host: Host, module: str, identity: str, image: str | None) -> None:
     """Remove a release's image, unless another release has the same."""
     if not image:

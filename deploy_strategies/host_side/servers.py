@@ -16,7 +16,7 @@ from .client import tail
 from .errors import RefusedError
 from .files import now, read, read_json, remove_tree, write
 from .host import STATE
-from .images import forget_image, kept_as, quietly
+from .images import foreign, forget_image, kept_as, quietly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,9 +93,11 @@ def serve_release(
         start_server(host, server, folder or host.release(module, identity))
         load_definitions(host, server, package)
         await_health(host, server, started + limit)
-    except RefusedError:
+    except RefusedError as error:
+        # Where the host emulates the image's processor it starts all the same.
+        reason = "\n".join(filter(None, [str(error), foreign(host, image)]))
         drop_server(host, module, name, patience=0)
-        raise
+        raise RefusedError(error.code, reason, **error.details) from None
     keep_image(host, module, server)
     told = {key: server[key] for key in ("name", "host", "port", "release", "image")}
     return {"server": told, "seconds": round(time.monotonic() - started, 3)}

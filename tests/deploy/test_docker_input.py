@@ -15,6 +15,7 @@ from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.deployments.status import check
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 from deploy_strategies.base import load_strategy
+from deploy_strategies.images import credentials
 from tests.deploy.modules import make_module
 from tests.deploy.test_strategies import git
 
@@ -141,8 +142,6 @@ def test_docker_is_missing_here(tmp_path: Path, module: Path, monkeypatch: pytes
 
 
 def test_a_password_without_a_user(tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deploy_strategies.images import credentials  # noqa: PLC0415
-
     monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", "s3cret")
     monkeypatch.delenv("DEPLOY_REGISTRY_USER", raising=False)
     with pytest.raises(BuilderError, match="or neither") as error:
