@@ -16,6 +16,7 @@ from dagster_module_builder.errors import BuilderError
 from tests.deploy import sshd
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
+from tests.deploy.test_strategies import git
 
 NAME = "20260101T000000Z-by-hand"
 OPTIONS = Options(allow_dirty=True, settle=False)
@@ -34,7 +35,7 @@ def commands(guide: str) -> list[tuple[str, str]]:
     return found
 
 
-def follow(site: Site, folder: Path) -> None:
+def follow(module: Path, folder: Path) -> None:
     """Type every command where it belongs."""
     steps = commands((folder / "DEPLOYMENT.md").read_text())
     first = {where: next(text for one, text in steps if one == where) for where in ("your machine", "on the host")}
@@ -44,13 +45,12 @@ def follow(site: Site, folder: Path) -> None:
         if where == "on the host":
             inner = f"set -eu\nname={NAME}\n{first[where]}\n{text}"
             script = f"{here}\nssh $options \"$host\" bash -s <<'INNER'\n{inner}\nINNER\n"
-        done = subprocess.run(["bash", "-c", script], cwd=site.module, capture_output=True, text=True, check=False)
+        done = subprocess.run(["bash", "-c", script], cwd=module, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{where}: {text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("strategy", ["rsync", "git"])
-def test_a_release_by_hand(quick: Site, strategy: str) -> None:
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x"]
+def configured(quick: Site, strategy: str) -> Path:
+    """Configure a deployment, and commit the module."""
     (quick.module / ".gitignore").write_text("deploy/\n")
     answers = {
         "deployment": "leia", "client": "Leia", "hosts": f"{quick.host.address}:{quick.host.port}",
@@ -61,13 +61,43 @@ def test_a_release_by_hand(quick: Site, strategy: str) -> None:
     (folder / "known_hosts").write_text(quick.host.known_hosts_line)
     (folder / ".env.deploy").write_text("SALES_REPORT_TOKEN='first'\n")
     for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], cwd=quick.module, check=True)
+        git(quick.module, *command)
+    return folder
+
+
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("strategy", ["rsync", "git"])
+def test_the_first_release_by_hand(quick: Site, strategy: str, others: bool) -> None:
+    """Where deploy.setup has made the folders, or nothing has."""
+    folder = configured(quick, strategy)
+    (quick.host.base / "modules").rmdir()
+    if others:
+        there = f"package_name: sales_report_dagster.definitions, working_directory: {quick.module / 'src'}"
+        entry = f"load_from:\n  - python_package: {{{there}, location_name: theirs}}\n"
+        (quick.host.base / "workspace.yaml").write_text(entry)
+        (quick.host.base / ".env").write_text("THEIRS=1")
+    follow(quick.module, folder)
+    assert quick.running() == NAME
+    env = quick.host.base / ".env"
+    assert "SALES_REPORT_TOKEN='first'" in env.read_text()
+    if others:
+        assert "THEIRS=1\n" in env.read_text()
+        assert set(quick.dagster.locations()) == {"theirs", "sales_report"}
+    else:
+        assert env.stat().st_mode & 0o077 == 0
+    (outcome,) = deploy(find(quick.root, "leia"), Options(allow_dirty=True, settle=False, force=True))
+    assert quick.running() == outcome.releases["sales-report"]
+
+
+@pytest.mark.parametrize("strategy", ["rsync", "git"])
+def test_a_release_by_hand(quick: Site, strategy: str) -> None:
+    folder = configured(quick, strategy)
     deploy(find(quick.root, "leia"), OPTIONS)
     set_value(quick.module, 2)
-    subprocess.run([*git, "commit", "-qam", "second"], cwd=quick.module, check=True)
+    git(quick.module, "commit", "-qam", "second")
     (folder / ".env.deploy").write_text("SALES_REPORT_TOKEN='by hand'\n")
 
-    follow(quick, folder)
+    follow(quick.module, folder)
     assert quick.running() == NAME
     assert "VALUE = 2" in (quick.there / "releases" / NAME / "src/sales_report_dagster/value.py").read_text()
     assert not (quick.there / "releases" / NAME / "deploy").exists()
