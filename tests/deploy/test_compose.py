@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dagster_module_builder.deployments.configure import configure
 from dagster_module_builder.deployments.removal import remove
 from dagster_module_builder.deployments.rollback import roll_back
 from dagster_module_builder.deployments.setup import set_up
 from dagster_module_builder.deployments.status import check
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.templates import MODULE, render
-from tests.deploy import their_stack
+from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.modules import require_dagster, set_value
 from tests.deploy.sshd import free_port
+from tests.deploy.test_guide import NAME, follow
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
 
@@ -128,6 +130,26 @@ def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict
     assert shared_files(site) == before
     assert not list(site.modules.glob("sales*"))
     assert (site.there.folder / ".env").stat().st_mode & 0o077 == 0
+
+
+def test_the_first_release_by_hand(site: ComposeSite) -> None:
+    """As DEPLOYMENT.md says it; the next deployment takes over what was typed."""
+    host, there = site.there.host, site.there
+    answers = {
+        "deployment": "leia", "client": "Leia", "hosts": f"{host.address}:{host.port}", "user": sshd.user(),
+        "base_path": there.base, "identity_file": str(host.client_key), "dagster_url": there.url,
+        "dagster_kind": "compose", "dagster_folder": there.settings["folder"], "network": str(there.network),
+        "base_inside": there.settings["base_inside"], "environment": "host", "python": "python3",
+    }  # fmt: skip
+    folder = configure(site.root, site.module, "rsync", answers).folder
+    (folder / "known_hosts").write_text(host.known_hosts_line)
+    (folder / ".env.deploy").write_text("SALES_REPORT_TOKEN='s3cret-of-production'\n")
+    follow(site.module, folder)
+    assert site.running() == NAME
+    there.compose("restart", "--timeout", "2", "dagster_daemon")
+    assert_is_apart(site, there.dagster.materialize("sales_report"))
+    release = site.deploy(force=True)
+    assert site.running() == release
 
 
 def assert_is_apart(site: ComposeSite, run: str) -> None:
