@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-import json
-import shlex
 import sys
-import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,83 +17,7 @@ if TYPE_CHECKING:
     from dagster_module_builder.deployments.deployment import Deployment
     from dagster_module_builder.deployments.release import Staged
     from dagster_module_builder.formats.shared_file import SharedFile
-    from deploy_strategies.conversation import Conversation
-    from deploy_strategies.remote import Remote
-
-
-#: Files of so many bytes together reach a host in the conversation: a program of their own takes seven round trips.
-FEW = 128 << 10
-
-
-def few(staged: Staged, lines: Iterable[str]) -> list[tuple[str, str, bytes]] | None:
-    """Return the kind, path and content of the files in some lines of a manifest; None for too much, and for links."""
-    found, size = [], 0
-    for line in lines:
-        _, kind, path = line.split(" ", 2)
-        content = None if kind == "l" else staged.read(json.loads(path))
-        if content is None or size + len(content) > FEW:
-            return None
-        size += len(content)
-        found.append((kind, json.loads(path), content))
-    return found
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a release is to come to be.
-
-    Attributes:
-        remote: The host.
-        conversation: What the host is asked over.
-        folder: The empty folder for the release, on the host.
-        current: The folder of the release that runs now, or None.
-        repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
-        identity: The release's name.
-        again: Whether what arrived the first time was not what was sent.
-        made: What the strategy built.
-    """
-
-    remote: Remote
-    conversation: Conversation
-    folder: str
-    current: str | None
-    repository: str
-    identity: str
-    again: bool = False
-    made: Mapping[str, Any] = field(default_factory=dict)
-
-    def share(self, staged: Staged) -> list[str]:
-        """Have in the folder what the current release has alike, by hard links; return the manifest's other lines."""
-        lines = staged.manifest.splitlines()
-        if self.current is None or self.again:
-            return lines
-        contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
-        answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
-        return [lines[number] for number in answer["lacking"]]
-
-    def put(self, files: Sequence[tuple[str, str, bytes]]) -> None:
-        """Have files in the folder: the kind, the path and the content of each."""
-        if not files:
-            return
-        listed = [[kind, path, len(content)] for kind, path, content in files]
-        packed = base64.b64encode(zlib.compress(b"".join(content for *_, content in files))).decode()
-        self.conversation.ask("put", folder=self.folder, files=listed, contents=packed)
-
-    def typed(self, command: str) -> str:
-        """Return a shell command for the host as a person would type it here."""
-        return shlex.join([*self.remote.address.typed(), command])
-
-    def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
-        """Run a command on the host and return what it said.
-
-        Raises:
-            ToolError: It failed.
-        """
-        text = None if given is None else base64.b64encode(given).decode()
-        answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))
-        if answer["code"]:
-            raise ToolError(f"{self.remote.address}: {command[0]} failed: {answer['said'].strip()}")
-        return str(answer["said"])
+    from deploy_strategies.place import Place
 
 
 class Steps:

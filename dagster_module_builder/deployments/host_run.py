@@ -31,9 +31,9 @@ from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import Plan
-from deploy_strategies.base import Place
 from deploy_strategies.conversation import Conversation, HostError
 from deploy_strategies.images import credentials
+from deploy_strategies.place import Place
 from deploy_strategies.remote import Remote
 
 #: Free space that a new environment needs, in bytes.

@@ -16,8 +16,9 @@ from dagster_module_builder.dockerignore import NAME as IGNORE
 from dagster_module_builder.dockerignore import is_ignored
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.version_control import source_of, top
-from deploy_strategies.base import Place, Strategy
+from deploy_strategies.base import Strategy
 from deploy_strategies.images import Archive, build, context_of, credentials, name_of, push
+from deploy_strategies.place import Place
 
 COMPOSE = "docker-compose.deploy.yml"
 DOCKERFILE = "Dockerfile"

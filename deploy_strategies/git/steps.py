@@ -21,7 +21,8 @@ from dagster_module_builder.deployments.release import (
 )
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.version_control import git, git_bytes, refuse_uncommitted, refuse_unpushed, top
-from deploy_strategies.base import Place, Strategy
+from deploy_strategies.base import Strategy
+from deploy_strategies.place import Place
 
 #: Where the host's own copy of the repository keeps the commit; the next deployment sends only what is new.
 KEPT = "refs/heads/deployed"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dagster_module_builder.deployments.release import path_of, stage_folder
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.version_control import source_of
-from deploy_strategies.base import Place, Strategy, few
+from deploy_strategies.base import Strategy
+from deploy_strategies.place import Place, few
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.release import Staged

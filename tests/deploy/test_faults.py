@@ -34,7 +34,7 @@ def _by_rsync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Have rsync carry the few small files of these modules, too."""
     parameters = getattr(request.node, "callspec", None)
     if parameters is None or "conversation" not in parameters.params.get("step", ""):
-        monkeypatch.setattr("deploy_strategies.base.FEW", -1)
+        monkeypatch.setattr("deploy_strategies.place.FEW", -1)
 
 
 def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:

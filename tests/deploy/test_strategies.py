@@ -241,7 +241,7 @@ def test_what_somebody_changed_on_the_host_is_not_shared(quick: Site) -> None:
 
 def test_exactly_what_is_excluded_stays(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that are patterns to rsync are only names."""
-    monkeypatch.setattr("deploy_strategies.base.FEW", -1)
+    monkeypatch.setattr("deploy_strategies.place.FEW", -1)
     left_out = ["x*.skip", "w\\[1].skip", "back\\slash.skip", "a?", "new\nline.skip"]
     taken = ["xy.skip", "w1.skip", "w\\1.skip", "backslash.skip", "ab", "deep/a?"]
     for name in [*left_out, *taken]:
@@ -261,7 +261,7 @@ def test_file_made_while_the_others_travel_is_no_part(
     quick: Site, monkeypatch: pytest.MonkeyPatch, by_rsync: bool
 ) -> None:
     if by_rsync:
-        monkeypatch.setattr("deploy_strategies.base.FEW", -1)
+        monkeypatch.setattr("deploy_strategies.place.FEW", -1)
     new = quick.module / "src/new.py"
     deploy(find(quick.root, "yoda"), OPTIONS, lambda _, step: new.touch() if step == "transfer" else None)
     assert (quick.there / "current/src/sales_report_dagster/value.py").is_file()
