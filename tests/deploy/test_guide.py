@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagster_module_builder.deployments.configure import configure
 from dagster_module_builder.deployments.deploy import Options, deploy
@@ -15,7 +17,7 @@ from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
 from tests.deploy import sshd
 from tests.deploy.conftest import Site
-from tests.deploy.modules import set_value
+from tests.deploy.modules import require_dagster, set_value
 from tests.deploy.test_strategies import git
 
 NAME = "20260101T000000Z-by-hand"
@@ -49,13 +51,13 @@ def follow(module: Path, folder: Path) -> None:
         assert done.returncode == 0, f"{where}: {text}\n{done.stdout}\n{done.stderr}"
 
 
-def configured(quick: Site, strategy: str) -> Path:
+def configured(quick: Site, strategy: str, **more: str) -> Path:
     """Configure a deployment, and commit the module."""
     (quick.module / ".gitignore").write_text("deploy/\n")
     answers = {
         "deployment": "leia", "client": "Leia", "hosts": f"{quick.host.address}:{quick.host.port}",
         "user": sshd.user(), "base_path": str(quick.host.base), "identity_file": str(quick.host.client_key),
-        "dagster_url": quick.dagster.url, "environment": "host", "python": str(quick.host.folder / "python"),
+        "dagster_url": quick.dagster.url, "environment": "host", "python": str(quick.host.folder / "python"), **more,
     }  # fmt: skip
     folder = configure(quick.root, quick.module, strategy, answers).folder
     (folder / "known_hosts").write_text(quick.host.known_hosts_line)
@@ -87,6 +89,17 @@ def test_the_first_release_by_hand(quick: Site, strategy: str, others: bool) -> 
         assert env.stat().st_mode & 0o077 == 0
     (outcome,) = deploy(find(quick.root, "leia"), Options(allow_dirty=True, settle=False, force=True))
     assert quick.running() == outcome.releases["sales-report"]
+
+
+@pytest.mark.slow
+def test_a_release_by_hand_with_an_environment_of_its_own(site: Site) -> None:
+    require_dagster(site.module)
+    folder = configured(site, "rsync", environment="venv", python=sys.executable)
+    follow(site.module, folder)
+    assert site.running() == NAME
+    (entry,) = yaml.safe_load((site.host.base / "workspace.yaml").read_text())["load_from"]
+    assert entry["python_package"]["executable_path"] == str(site.there / "venvs" / NAME / "bin/python")
+    assert not [path for path in (site.there / "releases" / NAME).rglob("*") if path.stat().st_mode & 0o222]
 
 
 @pytest.mark.parametrize("strategy", ["rsync", "git"])

@@ -14,7 +14,8 @@ from tests.e2e.stack import LOCATIONS, SERVICES, Stack
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow]
+# It has a stack of its own, in another process than the tests that share one: it takes as long as half of them.
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("first boots")]
 
 #: How often in a row; a race that shows in three of twelve first boots shows in ten with 94 % certainty.
 BOOTS = int(os.environ.get("DAGSTER_E2E_BOOTS", "10"))
