@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
-    with templates.staging(module / DEPLOYMENTS) as private:
+    with _gone_if_empty(module / DEPLOYMENTS), templates.staging(module / DEPLOYMENTS) as private:
         made = _rendered(strategy, carried, given, private)
         problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
         if problem:
@@ -172,6 +173,18 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         made.rename(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return Configured(folder, (*files, *_write_pipeline(folder)), empty)
+
+
+@contextlib.contextmanager
+def _gone_if_empty(folder: Path) -> Iterator[None]:
+    """Take away a folder that was made meanwhile, and that nothing came into."""
+    was_there = folder.exists()
+    try:
+        yield
+    finally:
+        if not was_there:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:

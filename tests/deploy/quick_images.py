@@ -95,6 +95,10 @@ class QuickPlace:
         """The container that Dagster is told of."""
         return str(self.dagster.locations()["sales_report"]["server"])
 
+    def running(self) -> str:
+        """Return the release that Dagster has its code from."""
+        return Path(str(self.dagster.locations()["sales_report"]["release"])).name
+
     def deploy(self, listen: Callable[[str, str], None] = lambda *_: None) -> str:
         """Deploy something that was never there."""
         self.value += 1

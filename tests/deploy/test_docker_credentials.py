@@ -25,8 +25,13 @@ from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 USER, PASSWORD = "pipeline", "pa55-of-the-registry"
-#: As Docker writes it down.
-CODED = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+
+
+def as_docker_writes_it(password: str) -> str:
+    return base64.b64encode(f"{USER}:{password}".encode()).decode()
+
+
+CODED = as_docker_writes_it(PASSWORD)
 HELPER = """\
 #!/bin/sh
 cat >/dev/null
@@ -75,10 +80,11 @@ def command_lines() -> Iterator[set[str]]:
         seen |= set(json.loads(watcher.communicate()[0]))
 
 
-def files_with_it(*folders: Path) -> list[Path]:
+def files_with_it(*folders: Path, password: str = PASSWORD) -> list[Path]:
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     found = [(path, path.read_bytes()) for path in files]
-    return [path for path, text in found if PASSWORD.encode() in text or CODED.encode() in text]
+    shapes = [password.encode(), as_docker_writes_it(password).encode()]
+    return [path for path, text in found if any(shape in text for shape in shapes)]
 
 
 def memory() -> set[str]:

@@ -17,6 +17,7 @@ from dagster_module_builder.errors import BuilderError, RefusedError, ToolError,
 from deploy_strategies.base import load_strategy
 from deploy_strategies.images import credentials
 from tests.deploy.modules import make_module
+from tests.deploy.test_pipelines import BREAKS_OUT, declared
 from tests.deploy.test_strategies import git
 
 ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "127.0.0.1:9"}
@@ -54,14 +55,26 @@ def test_generated_files(tmp_path: Path, module: Path) -> None:
         {"registry": "user:password@registry.example"},
         {"registry": "-x"},
         {"registry": "nowhere"},
+        {"registry": "$(x)"},
+        {"registry": "registry.example:5000\n"},
+        {"registry": "registry.example'"},
         {"image": "UPPER"},
         {"image": "../other"},
         {"image": "with:tag"},
         {"image": "$(x)"},
+        {"image": "-x"},
+        {"image": "sales'"},
+        {"image": "sales\n"},
         {"context": "/"},
         {"context": "../../../../.."},
         {"context": "elsewhere"},
+        {"context": "-x"},
+        {"context": "$(x)"},
+        {"context": ".\n"},
         {"platform": "windows/amd64"},
+        {"platform": "amd64"},
+        {"platform": "--push"},
+        {"platform": "linux/amd64\n"},
         {"python_image": "x --privileged"},
         {"packages": "curl; rm -rf /"},
         {"packages": "--allow-downgrades"},
@@ -69,13 +82,27 @@ def test_generated_files(tmp_path: Path, module: Path) -> None:
         {"storage": "/a:/etc"},
         {"dagster_home": "relative"},
     ],
-    ids=lambda one: "=".join(*one.items()),
+    ids=lambda one: ascii("=".join(*one.items())),
 )
 def test_bad_answer_leaves_nothing(tmp_path: Path, module: Path, answers: dict[str, str]) -> None:
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises((UsageError, RefusedError)):
         configure(tmp_path, module, "docker", {**ANSWERS, **answers})
-    assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and path.name != "deploy"] == []
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("key", ["registry", "image", "context", "platform", "python_image", "packages"])
+def test_hostile_values_in_deployment_yaml_are_refused(module: Path, key: str) -> None:
+    deployment = declared(module, "github", carries_out="docker")
+    path = deployment.folder / "deployment.yaml"
+    data = yaml.safe_load(path.read_text())
+    good = {"registry": "registry.example:5000", "image": "sales"}
+    path.write_text(yaml.safe_dump({**data, "docker": good}))
+    assert as_deployed(module).own == good
+    for value in [*BREAKS_OUT, *(f"{one}\n" for one in [*good.values(), "linux/amd64", "."])]:
+        path.write_text(yaml.safe_dump({**data, "docker": {**good, key: [value] if key == "packages" else value}}))
+        with pytest.raises(RefusedError, match=f"docker.{key}"):
+            as_deployed(module)
 
 
 def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -> None:

@@ -238,12 +238,19 @@ def test_files_that_cannot_be_edited_are_refused(module: Path, text: str) -> Non
         {"platform": "GitHub"},
         {"carries_out": "ci-cd"},
         {"carries_out": "tar"},
+        {"carries_out": "$(touch oops)"},
+        {"platform": "github\n"},
+        {"platform": "-x"},
         {"trigger": "never"},
+        {"trigger": "push\n"},
+        {"trigger": "-x"},
         {"trigger": "push", "trigger_branch": "-x"},
         {"trigger": "tag", "trigger_tag": "v*' || true"},
         {"trigger": "tag", "trigger_tag": "--force"},
         {"runner": "-x"},
         {"runner": "a b: c"},
+        {"runner": "$(touch oops)"},
+        {"trigger": "tag", "trigger_tag": "v*\n"},
         {"tool": "-r /etc/passwd"},
         {"tool": "$(touch oops)"},
         {"deployment": "../yoda"},
@@ -255,7 +262,7 @@ def test_bad_answers_leave_nothing(module: Path, answers: dict[str, str]) -> Non
     before = sorted(module.rglob("*"))
     with pytest.raises((UsageError, RefusedError)):
         configured(module, **{"platform": "github", **answers})
-    assert [path for path in sorted(module.rglob("*")) if path.name != "deploy"] == before
+    assert sorted(module.rglob("*")) == before
 
 
 #: Texts that end a string, a line or a command of YAML, Groovy, a shell or the platforms' own expressions.
@@ -303,6 +310,15 @@ def test_hostile_values_are_refused_or_arrive_as_they_are(module: Path, platform
     arrived = ARRIVED[platform]([text for _, _, text in taken])
     for (key, value, _), there in zip(taken, arrived, strict=True):
         assert there[key] == value, (key, value)
+
+
+@pytest.mark.parametrize("key", ["platform", "trigger", "carries_out", "tag"])
+def test_hostile_choices_are_refused(module: Path, key: str) -> None:
+    fine = {"platform": "github", "trigger": "tag", "carries_out": "git", "tag": "v*"}
+    for value in [*BREAKS_OUT, "", "ci-cd ", f"{fine[key]}\n"]:
+        with pytest.raises(BuilderError):
+            declared(module, **{**fine, key: value})
+        shutil.rmtree(module / "deploy")
 
 
 def _in_workflows(texts: list[str]) -> Iterator[dict[str, str]]:
