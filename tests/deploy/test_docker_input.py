@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -118,6 +120,19 @@ def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -
     own = [path for path in found.paths if not path.startswith("deploy/")]
     assert sorted(own) == sorted(["docker-compose.deploy.yml", "pyproject.toml", *sources])
     assert not [path for path in found.paths if ".env" in path]
+
+
+def test_the_guide_builds_as_the_program_does(tmp_path: Path) -> None:
+    root = tmp_path / "workspace"
+    module = make_module(root)
+    git(root, "init", "-q")
+    more = {"context": "../..", "packages": "curl,git", "registry": "registry.example"}
+    guide = (configure(root, module, "docker", {**ANSWERS, **more}).folder / "DEPLOYMENT.md").read_text()
+    (command,) = re.findall(r"docker build (?:.*\\\n)*.*", guide)
+    words = shlex.split(command.replace("\\\n", " "))
+    arguments = [words[at + 1] for at, word in enumerate(words) if word == "--build-arg"]
+    assert arguments == ["PYTHON_IMAGE=python:3.12-slim", "MODULE=PATH", "PACKAGES=curl git"]
+    assert words[-5:] == ["--file", "PATH/deploy/yoda/Dockerfile", "--tag", "registry.example/sales-report:COMMIT", "."]
 
 
 @pytest.mark.parametrize("name", GENERATED[:3])
