@@ -140,7 +140,13 @@ def build(
     command = ["build", "--platform", platform, "--file", dockerfile, "--tag", tag]
     command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
     command += [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
-    docker([*command, "-"], given=context, environ=builder())
+    try:
+        docker([*command, "-"], given=context, environ=builder())
+    except ToolError as error:
+        # The classic builder knows one platform a name; BuildKit fetches the one that is asked for.
+        if "does not match the specified platform" in str(error):
+            raise ToolError(f"{error}\nInstall Docker's plugin buildx to build for {platform} here.") from None
+        raise
     return docker(["image", "inspect", "--format", "{{.Id}}", tag]).strip()
 
 

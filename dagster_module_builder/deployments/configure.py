@@ -163,16 +163,18 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
-    with _gone_if_empty(module / DEPLOYMENTS), templates.staging(module / DEPLOYMENTS) as private:
-        made = _rendered(strategy, carried, given, private)
-        problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
-        if problem:
-            raise UsageError(f"That makes no deployment: {problem}.")
-        empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+    with _gone_if_empty(module / DEPLOYMENTS):
+        with templates.staging(module / DEPLOYMENTS) as private:
+            made = _rendered(strategy, carried, given, private)
+            problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
+            if problem:
+                raise UsageError(f"That makes no deployment: {problem}.")
+            empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+            made.rename(folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        files += _write_pipeline(folder)
         (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
-        made.rename(folder)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return Configured(folder, (*files, *_write_pipeline(folder)), empty)
+    return Configured(folder, tuple(files), empty)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.errors import ToolError
 from deploy_strategies.images import build, context_of
 from tests.deploy import docker_clients
 from tests.deploy.sshd import free_port
@@ -38,6 +39,33 @@ def tag(engine: Engine) -> Iterator[str]:
     engine.docker("image", "rm", "--force", name)
 
 
+def use(
+    client: Path, folder: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, with_plugin: bool = False
+) -> None:
+    """Have a certain command line of Docker's be the one that is found, with no plugin but BuildKit's."""
+    programs, config = folder / "bin", folder / "config"
+    programs.mkdir()
+    (programs / "docker").symlink_to(client)
+    (config / "cli-plugins").mkdir(parents=True)
+    if with_plugin:
+        (config / "cli-plugins/docker-buildx").symlink_to(docker_clients.plugin())
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_CONFIG", str(config))
+    monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
+    if "DOCKER_HOST" in engine.environ:
+        monkeypatch.setenv("DOCKER_HOST", engine.environ["DOCKER_HOST"])
+
+
+def built(folder: Path, tag: str, python_image: str, platform: str) -> str:
+    """Build an image of a folder, and return its identity."""
+    (folder / "Dockerfile").write_bytes(DOCKERFILE)
+    with tempfile.TemporaryFile() as packed:
+        context_of({"here/Dockerfile": folder / "Dockerfile", "here/src/code.py": Path(__file__)}, packed)
+        packed.seek(0)
+        arguments = {"MODULE": "here", "PYTHON_IMAGE": python_image}
+        return build(packed, "here/Dockerfile", tag, platform, arguments, {"it": "is"})
+
+
 @pytest.mark.parametrize(
     ("client", "with_plugin", "chosen"),
     [
@@ -57,23 +85,8 @@ def test_built_by_what_is_there(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    programs, config = tmp_path / "bin", tmp_path / "config"
-    programs.mkdir()
-    (programs / "docker").symlink_to(client())
-    (config / "cli-plugins").mkdir(parents=True)
-    if with_plugin:
-        (config / "cli-plugins/docker-buildx").symlink_to(docker_clients.plugin())
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("DOCKER_CONFIG", str(config))
-    monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
-    if "DOCKER_HOST" in engine.environ:
-        monkeypatch.setenv("DOCKER_HOST", engine.environ["DOCKER_HOST"])
-    (tmp_path / "Dockerfile").write_bytes(DOCKERFILE)
-    with tempfile.TemporaryFile() as packed:
-        context_of({"here/Dockerfile": tmp_path / "Dockerfile", "here/src/code.py": Path(__file__)}, packed)
-        packed.seek(0)
-        arguments = {"MODULE": "here", "PYTHON_IMAGE": image_names["PYTHON_IMAGE"]}
-        found = build(packed, "here/Dockerfile", tag, "linux/amd64", arguments, {"it": "is"})
+    use(client(), tmp_path, engine, monkeypatch, with_plugin=with_plugin)
+    found = built(tmp_path, tag, image_names["PYTHON_IMAGE"], "linux/amd64")
     history = engine.docker("history", "--no-trunc", "--format", "{{.Comment}}", tag)
     assert (BUILDKIT in history) is chosen
     (image,) = json.loads(engine.docker("image", "inspect", tag))
@@ -81,3 +94,12 @@ def test_built_by_what_is_there(
     assert image["Config"]["User"] == "1000:1000"
     assert image["Config"]["Labels"] == {"it": "is"}
     assert image["Config"]["Healthcheck"]["Test"] == ["CMD-SHELL", "true"]
+
+
+def test_another_platform_without_buildkit(
+    engine: Engine, image_names: dict[str, str], tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(docker_clients.new(), tmp_path, engine, monkeypatch)
+    (other,) = {"amd64", "arm64"} - {engine.docker("version", "--format", "{{.Server.Arch}}").strip()}
+    with pytest.raises(ToolError, match=f"plugin buildx to build for linux/{other}"):
+        built(tmp_path, tag, image_names["PYTHON_IMAGE"], f"linux/{other}")

@@ -218,7 +218,7 @@ def test_no_place_leaves_no_deployment(module: Path) -> None:
         (module / ".github/workflows" / place).write_text("somebody's\n")
     with pytest.raises(RefusedError, match="belong to somebody else"):
         configured(module, "github")
-    assert not (module / "deploy/yoda").exists()
+    assert not (module / "deploy").exists()
 
 
 @pytest.mark.parametrize(
