@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,11 +134,12 @@ def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict
 
 
 def test_the_first_release_by_hand(site: ComposeSite) -> None:
-    """As DEPLOYMENT.md says it; the next deployment takes over what was typed."""
+    """As DEPLOYMENT.md says it; the next deployment takes over what was typed, and all of it goes by hand again."""
     host, there = site.there.host, site.there
+    before = shared_files(site)
     answers = {
         "deployment": "leia", "client": "Leia", "hosts": f"{host.address}:{host.port}", "user": sshd.user(),
-        "base_path": there.base, "identity_file": str(host.client_key), "dagster_url": there.url,
+        "base_path": str(host.base), "identity_file": str(host.client_key), "dagster_url": there.url,
         "dagster_kind": "compose", "dagster_folder": there.settings["folder"], "network": str(there.network),
         "base_inside": there.settings["base_inside"], "environment": "host", "python": "python3",
     }  # fmt: skip
@@ -150,6 +152,11 @@ def test_the_first_release_by_hand(site: ComposeSite) -> None:
     assert_is_apart(site, there.dagster.materialize("sales_report"))
     release = site.deploy(force=True)
     assert site.running() == release
+    for name, text in before.items():
+        (there.folder / name).write_bytes(text)
+    (site.modules / ".registry").unlink()
+    subprocess.run(["rm", "-rf", site.modules / "sales-report"], check=True)
+    there.dagster.query("mutation { reloadWorkspace { __typename } }")
 
 
 def assert_is_apart(site: ComposeSite, run: str) -> None:
