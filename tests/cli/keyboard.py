@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,9 +34,13 @@ def type_into(terminal: Terminal, line: Sequence[str], answers: Mapping[str, Seq
     if process == 0:
         os.chdir(terminal.cwd)
         os.execve(line[0], list(line), {**terminal.environment, "TERM": "dumb", "COLUMNS": "200"})
-    shown, asked_up_to = "", 0
+    shown, asked_up_to, typed = "", 0, ""
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
+        if not select.select([screen], [], [], 10)[0]:
+            # What is typed while a program changes the terminal's mode is dropped.
+            os.write(screen, typed.encode() if typed == CTRL_C else b"")
+            continue
         try:
             more = os.read(screen, 65536)
         except OSError:  # Linux's way to say that nobody has the terminal open any more
@@ -44,7 +50,10 @@ def type_into(terminal: Terminal, line: Sequence[str], answers: Mapping[str, Seq
         shown += _COLOUR.sub("", more.decode()).replace("\r\n", "\n")
         if _WAITS.search(shown):
             question, asked_up_to = shown[asked_up_to:], len(shown)
-            os.write(screen, _answer(question, left).encode())
+            typed = _answer(question, left)
+            os.write(screen, typed.encode())
+    else:
+        os.kill(process, signal.SIGKILL)
     os.close(screen)
     _, status = os.waitpid(process, 0)
     return Seen(shown, os.waitstatus_to_exitcode(status))
