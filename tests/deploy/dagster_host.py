@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from tests import needs
 from tests.deploy.sshd import free_port
 
@@ -65,16 +67,21 @@ def python() -> str:
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     name = hashlib.sha256(constraints + version.encode()).hexdigest()[:12]
     folder = Path.home() / ".cache/dagster-module-builder-tests" / name
-    if not (folder / ".complete").exists():
-        needs.registry()
-        program = uv.find_uv_bin()
-        subprocess.run([program, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-        wanted = ["dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib"]
-        # Dozens of processes start from it, none of which writes its bytecode down.
-        install = [program, "pip", "install", "-q", "--compile-bytecode", "--python", folder / "bin/python"]
-        subprocess.run([*install, "-c", CONSTRAINTS, *wanted], check=True)
-        (folder / ".complete").touch()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / ".complete").exists():
+            _make(uv.find_uv_bin(), folder)
     return str(folder / "bin/python")
+
+
+def _make(program: str, folder: Path) -> None:
+    needs.registry()
+    subprocess.run([program, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
+    wanted = ["dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib"]
+    # Dozens of processes start from it, none of which writes its bytecode down.
+    install = [program, "pip", "install", "-q", "--compile-bytecode", "--python", folder / "bin/python"]
+    subprocess.run([*install, "-c", CONSTRAINTS, *wanted], check=True)
+    (folder / ".complete").touch()
 
 
 def lock_dagster(module: Path) -> None:
