@@ -57,7 +57,7 @@ class Strategy(Steps, ABC):
     def build(
         self,
         staged: Staged,  # noqa: ARG002 - a strategy may build something of it
-        tell: Callable[[str], None],  # noqa: ARG002
+        tell: Callable[[str], None],  # noqa: ARG002 - the same
     ) -> Mapping[str, Any]:
         """Build, on this machine and once for all hosts, what is more than files.
 
@@ -73,9 +73,9 @@ class Strategy(Steps, ABC):
     def commands(
         self,
         own: Mapping[str, Any],  # noqa: ARG002 - a strategy may run something
-        staged: Staged,  # noqa: ARG002
-        place: Place,  # noqa: ARG002
-        lacking: Sequence[str],  # noqa: ARG002
+        staged: Staged,  # noqa: ARG002 - the same
+        place: Place,  # noqa: ARG002 - the same
+        lacking: Sequence[str],  # noqa: ARG002 - the same
     ) -> list[str]:
         """Return what would be run to build a release and to bring it to a host, as a person would type it here.
 

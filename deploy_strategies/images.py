@@ -11,6 +11,7 @@ import tarfile
 import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -119,35 +120,47 @@ def builder() -> Mapping[str, str]:
     return {"DOCKER_BUILDKIT": "1" if found and int(found[1]) < 23 else "0"}
 
 
-def build(
-    context: IO[bytes],
-    dockerfile: str,
-    tag: str,
-    platform: str,
-    arguments: Mapping[str, str],
-    labels: Mapping[str, str],
-) -> str:
-    """Build an image, tag it, and return its identity.
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is built.
 
-    Args:
-        context: The build context, a tar archive.
-        dockerfile: The Dockerfile's path in it.
+    Attributes:
+        dockerfile: The Dockerfile's path in the build context.
         tag: The image's name and tag.
         platform: What it is to run on.
         arguments: Build arguments.
         labels: What its configuration says of it.
     """
-    command = ["build", "--platform", platform, "--file", dockerfile, "--tag", tag]
-    command += [part for name, value in arguments.items() for part in ("--build-arg", f"{name}={value}")]
-    command += [part for name, value in labels.items() for part in ("--label", f"{name}={value}")]
+
+    dockerfile: str
+    tag: str
+    platform: str
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+
+    def command(self) -> list[str]:
+        """Return what ``docker`` is given to build it from a context on its standard input."""
+        command = ["build", "--platform", self.platform, "--file", self.dockerfile, "--tag", self.tag]
+        command += [part for name, value in self.arguments.items() for part in ("--build-arg", f"{name}={value}")]
+        command += [part for name, value in self.labels.items() for part in ("--label", f"{name}={value}")]
+        return [*command, "-"]
+
+
+def build(context: IO[bytes], recipe: Recipe) -> str:
+    """Build an image, tag it, and return its identity.
+
+    Args:
+        context: The build context, a tar archive.
+        recipe: How it is built.
+    """
     try:
-        docker([*command, "-"], given=context, environ=builder())
+        docker(recipe.command(), given=context, environ=builder())
     except ToolError as error:
         # The classic builder knows one platform a name; BuildKit fetches the one that is asked for.
         if "does not match the specified platform" in str(error):
-            raise ToolError(f"{error}\nInstall Docker's plugin buildx to build for {platform} here.") from None
+            raise ToolError(f"{error}\nInstall Docker's plugin buildx to build for {recipe.platform} here.") from None
         raise
-    return docker(["image", "inspect", "--format", "{{.Id}}", tag]).strip()
+    return docker(["image", "inspect", "--format", "{{.Id}}", recipe.tag]).strip()
 
 
 def push(tag: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import shlex
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dagster_module_builder.deployments.release import path_of
 from dagster_module_builder.errors import ToolError
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ def few(staged: Staged, lines: Iterable[str]) -> list[tuple[str, str, bytes]] | 
     """Return the kind, path and content of the files in some lines of a manifest; None for too much, and for links."""
     found, size = [], 0
     for line in lines:
-        _, kind, path = line.split(" ", 2)
-        content = None if kind == "l" else staged.read(json.loads(path))
+        kind, path = line.split(" ", 2)[1], path_of(line)
+        content = None if kind == "l" else staged.read(path)
         if content is None or size + len(content) > FEW:
             return None
         size += len(content)
-        found.append((kind, json.loads(path), content))
+        found.append((kind, path, content))
     return found
 
 
@@ -60,12 +60,11 @@ class Place:
 
     def share(self, staged: Staged) -> list[str]:
         """Have in the folder what the current release has alike, by hard links; return the manifest's other lines."""
-        lines = staged.manifest.splitlines()
         if self.current is None or self.again:
-            return lines
+            return staged.lines
         contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
         answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
-        return [lines[number] for number in answer["lacking"]]
+        return [staged.lines[number] for number in answer["lacking"]]
 
     def put(self, files: Sequence[tuple[str, str, bytes]]) -> None:
         """Have files in the folder: the kind, the path and the content of each."""

@@ -31,6 +31,11 @@ def look(subject: Subject) -> Mapping[str, Any]:
     return found
 
 
+def _leaving_nothing(subject: Subject, own: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables of a process that runs a module's code and leaves nothing in its folder."""
+    return {**process_environment(subject.root, own), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def _looked(subject: Subject) -> Mapping[str, Any]:
     if subject.python is None or subject.layout.dotted is None:
         return {"problem": "no file builds Definitions"}
@@ -38,7 +43,7 @@ def _looked(subject: Subject) -> Mapping[str, Any]:
         [str(subject.python), loaded.__file__],
         input=json.dumps({"source": str(subject.layout.source), "dotted": subject.layout.dotted}),
         cwd=subject.path,
-        env={**process_environment(subject.root), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
+        env={**_leaving_nothing(subject), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -117,7 +122,7 @@ def tests_pass(subject: Subject) -> Iterator[Problem]:
         done = subprocess.run(
             [str(subject.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
             cwd=subject.path,
-            env={**process_environment(subject.root, own), "PYTHONPATH": str(subject.layout.source)},
+            env={**_leaving_nothing(subject, own), "PYTHONPATH": str(subject.layout.source)},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",

@@ -163,30 +163,32 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
-    with _gone_if_empty(module / DEPLOYMENTS):
+    with _all_or_nothing(module / DEPLOYMENTS):
         with templates.staging(module / DEPLOYMENTS) as private:
             made = _rendered(strategy, carried, given, private)
             problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
             if problem:
                 raise UsageError(f"That makes no deployment: {problem}.")
             empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+            (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
             made.rename(folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        files += _write_pipeline(folder)
-        (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
-    return Configured(folder, tuple(files), empty)
+        return Configured(folder, (*files, *_write_pipeline(folder)), empty)
 
 
 @contextlib.contextmanager
-def _gone_if_empty(folder: Path) -> Iterator[None]:
-    """Take away a folder that was made meanwhile, and that nothing came into."""
-    was_there = folder.exists()
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """Take away what was made beside a deployment that came to nothing: the schema, and the folder of deployments."""
+    was_there, had_schema = folder.exists(), (folder / SCHEMA).exists()
     try:
         yield
-    finally:
+    except BaseException:
+        if not had_schema:
+            (folder / SCHEMA).unlink(missing_ok=True)
         if not was_there:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+        raise
 
 
 def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:

@@ -51,7 +51,7 @@ class Release:
             "branch": self.staged.source.branch,
             "dirty": self.staged.source.dirty,
             "digest": self.staged.digest,
-            "files": len(self.staged.paths),
+            "files": len(self.staged.lines),
             "bytes": self.staged.size,
             "environment": self.environment,
             "database": self.database,

@@ -69,9 +69,14 @@ class Staged:
         return self.manifest if self.sent is None else self.sent
 
     @functools.cached_property
+    def lines(self) -> list[str]:
+        """The manifest's lines, one for each file."""
+        return self.manifest.splitlines()
+
+    @property
     def paths(self) -> list[str]:
         """The paths of all files."""
-        return [path_of(line) for line in self.manifest.splitlines()]
+        return [path_of(line) for line in self.lines]
 
     def identity(self, now: datetime | None = None) -> str:
         """Return the release's name: the time in UTC, and eight digits of the commit or the content."""

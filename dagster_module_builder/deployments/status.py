@@ -165,7 +165,7 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
     files = file_changes(old["manifest"], release.staged.manifest)
     place = run.place(release, run.on_host("modules", release.module, "releases", release.identity), current)
     known = set(old["manifest"].splitlines())
-    lacking = [line for line in release.staged.manifest.splitlines() if line not in known]
+    lacking = [line for line in release.staged.lines if line not in known]
     return {
         "release": release.identity,
         "from": current,

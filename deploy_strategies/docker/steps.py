@@ -17,7 +17,7 @@ from dagster_module_builder.dockerignore import is_ignored
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.version_control import source_of, top
 from deploy_strategies.base import Strategy
-from deploy_strategies.images import Archive, build, context_of, credentials, name_of, push
+from deploy_strategies.images import Archive, Recipe, build, context_of, credentials, name_of, push
 from deploy_strategies.place import Place
 
 COMPOSE = "docker-compose.deploy.yml"
@@ -61,18 +61,18 @@ class Docker(Strategy):
         """Build the image, and push it or keep its layers for the hosts."""
         own, module = _with_defaults(self.deployment.own), self.deployment.module
         context = context_folder(module, own["context"])
-        tag = f"{name_of(own['registry'], own['image'])}:{version_of(staged)}"
+        recipe = self._recipe(context, staged)
         tell("build")
-        identity = self._build(context, tag, own, staged)
+        identity = self._build(context, recipe)
         if own["registry"] == "none":
             tell("save")
             self.archive = Archive(identity)
             made = {"image": identity}
         else:
             tell("push")
-            made = {"image": f"{name_of(own['registry'], own['image'])}@{push(tag)}"}
+            made = {"image": f"{name_of(own['registry'], own['image'])}@{push(recipe.tag)}"}
         tell("done")
-        return {**made, "tag": tag, "platform": own["platform"]}
+        return {**made, "tag": recipe.tag, "platform": own["platform"]}
 
     def commands(
         self,
@@ -82,17 +82,15 @@ class Docker(Strategy):
         lacking: Sequence[str],  # noqa: ARG002 - an image is always built, from the builder's cache
     ) -> list[str]:
         """Name how the image is built, and how it gets to the host."""
-        chosen = _with_defaults(own)
-        tag = f"{name_of(chosen['registry'], chosen['image'])}:{version_of(staged)}"
-        context = context_folder(self.deployment.module, chosen["context"])
-        dockerfile = self.deployment.folder / DOCKERFILE
-        build = ["docker", "build", "--platform", chosen["platform"], "-f", str(dockerfile), "-t", tag, str(context)]
-        if chosen["registry"] == "none":
-            return [shlex.join(build), f"docker save {tag} | {place.typed('docker load')}"]
-        return [shlex.join(build), f"docker push {tag}", place.typed(f"docker pull {tag}")]
+        recipe = self._recipe(context_folder(self.deployment.module, _with_defaults(own)["context"]), staged)
+        build = shlex.join(["docker", *recipe.command()])
+        if _with_defaults(own)["registry"] == "none":
+            return [build, f"docker save {recipe.tag} | {place.typed('docker load')}"]
+        return [build, f"docker push {recipe.tag}", place.typed(f"docker pull {recipe.tag}")]
 
-    def _build(self, context: Path, tag: str, own: Mapping[str, Any], staged: Staged) -> str:
-        folder = self.deployment.folder
+    def _recipe(self, context: Path, staged: Staged) -> Recipe:
+        own, folder = _with_defaults(self.deployment.own), self.deployment.folder
+        tag = f"{name_of(own['registry'], own['image'])}:{version_of(staged)}"
         arguments = {
             "MODULE": self.deployment.module.relative_to(context).as_posix(),
             "PYTHON_IMAGE": own["python_image"],
@@ -102,12 +100,14 @@ class Docker(Strategy):
             "org.opencontainers.image.revision": staged.source.commit or "",
             "org.opencontainers.image.title": tag,
         }
+        return Recipe((folder / DOCKERFILE).relative_to(context).as_posix(), tag, own["platform"], arguments, labels)
+
+    def _build(self, context: Path, recipe: Recipe) -> str:
         with tempfile.TemporaryFile() as packed:
-            files = {path: context / path for path in context_files(context, folder)}
+            files = {path: context / path for path in context_files(context, self.deployment.folder)}
             context_of(files, cast("IO[bytes]", packed))
             packed.seek(0)
-            dockerfile = (folder / DOCKERFILE).relative_to(context).as_posix()
-            return build(cast("IO[bytes]", packed), dockerfile, tag, own["platform"], arguments, labels)
+            return build(cast("IO[bytes]", packed), recipe)
 
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
         """Have the compose file and the image on the host."""

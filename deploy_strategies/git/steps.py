@@ -87,14 +87,14 @@ class Git(Strategy):
             else shlex.join(["git", *_pushing(commit, place)])
         )
         tree = shlex.quote(_tree(self.deployment.module, own, commit))
-        some = "" if len(lacking) == len(staged.paths) else f" -- {shlex.join(map(path_of, lacking))}"
+        some = "" if len(lacking) == len(staged.lines) else f" -- {shlex.join(map(path_of, lacking))}"
         export = f"git -C {repository} archive {tree}{some} | tar -x -C {shlex.quote(place.folder)}"
         return [brought, place.typed(export)] if lacking else [brought]
 
 
 def _export(place: Place, tree: str, staged: Staged, lacking: Sequence[str]) -> None:
     where = ("sh", place.repository, tree, place.folder)
-    if len(lacking) == len(staged.paths):
+    if len(lacking) == len(staged.lines):
         place.run("sh", "-c", _EXPORT, *where)
     elif lacking:
         names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in map(path_of, lacking))

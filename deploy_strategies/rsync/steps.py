@@ -50,7 +50,7 @@ class Rsync(Strategy):
         if little is not None:
             place.put(little)
             return
-        everything = len(lacking) == staged.manifest.count("\n") and not place.again and staged.left_out is not None
+        everything = len(lacking) == len(staged.lines) and not place.again and staged.left_out is not None
         names, chosen = _all_but(staged.left_out or ()) if everything else _named(map(path_of, lacking))
         if place.again:
             # A file may have changed without another size or time, or have been made just then.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.errors import ToolError
-from deploy_strategies.images import build, context_of
+from deploy_strategies.images import Recipe, build, context_of
 from tests.deploy import docker_clients
 from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine
@@ -63,7 +63,7 @@ def built(folder: Path, tag: str, python_image: str, platform: str) -> str:
         context_of({"here/Dockerfile": folder / "Dockerfile", "here/src/code.py": Path(__file__)}, packed)
         packed.seek(0)
         arguments = {"MODULE": "here", "PYTHON_IMAGE": python_image}
-        return build(packed, "here/Dockerfile", tag, platform, arguments, {"it": "is"})
+        return build(packed, Recipe("here/Dockerfile", tag, platform, arguments, {"it": "is"}))
 
 
 @pytest.mark.parametrize(

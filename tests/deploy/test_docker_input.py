@@ -16,8 +16,12 @@ from dagster_module_builder.deployments.deployment import Deployment, read_deplo
 from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.deployments.status import check
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
+from deploy_strategies import images
 from deploy_strategies.base import load_strategy
+from deploy_strategies.conversation import Conversation
 from deploy_strategies.images import credentials
+from deploy_strategies.place import Place
+from deploy_strategies.remote import Remote
 from tests.deploy.modules import make_module
 from tests.deploy.test_pipelines import BREAKS_OUT, declared
 from tests.deploy.test_strategies import git
@@ -133,6 +137,34 @@ def test_the_guide_builds_as_the_program_does(tmp_path: Path) -> None:
     arguments = [words[at + 1] for at, word in enumerate(words) if word == "--build-arg"]
     assert arguments == ["PYTHON_IMAGE=python:3.12-slim", "MODULE=PATH", "PACKAGES=curl git"]
     assert words[-5:] == ["--file", "PATH/deploy/yoda/Dockerfile", "--tag", "registry.example/sales-report:COMMIT", "."]
+
+
+@pytest.mark.parametrize("registry", ["registry.example", "none"])
+def test_the_preview_names_what_builds_and_brings_the_image(
+    tmp_path: Path, module: Path, monkeypatch: pytest.MonkeyPatch, registry: str
+) -> None:
+    configure(tmp_path, module, "docker", {**ANSWERS, "registry": registry, "packages": "curl,git"})
+    ran: list[list[str]] = []
+    monkeypatch.setattr(images, "docker", lambda command, **_: ran.append(command) or "digest: sha256:" + "0" * 64)
+    monkeypatch.setattr(images, "builder", dict)
+    deployment = as_deployed(module)
+    remote = Remote(deployment.hosts[0].address)
+    strategy, found = load_strategy("docker"), staged(module)
+    strategy.deployment = deployment
+    place = Place(remote, Conversation(remote), "new", None, "repo.git", "x")
+    build, *bring = strategy.commands(deployment.own, found, place, found.lines)
+    tag = f"{'' if registry == 'none' else 'registry.example/'}sales-report:{found.digest[:12]}"
+    there = "ssh -p 9 127.0.0.1"
+    assert bring == (
+        [f"docker save {tag} | {there} 'docker load'"]
+        if registry == "none"
+        else [f"docker push {tag}", f"{there} 'docker pull {tag}'"]
+    )
+    assert "PACKAGES=curl git" in shlex.split(build)
+    if registry != "none":
+        strategy.build(found, lambda _: None)
+        assert ["docker", *ran[0]] == shlex.split(build)
+        assert ran[-1] == ["push", tag]
 
 
 @pytest.mark.parametrize("name", GENERATED[:3])

@@ -99,8 +99,10 @@ def test_a_release_by_hand_with_an_environment_of_its_own(site: Site) -> None:
     assert site.running() == NAME
     (entry,) = yaml.safe_load((site.host.base / "workspace.yaml").read_text())["load_from"]
     assert entry["python_package"]["executable_path"] == str(site.there / "venvs" / NAME / "bin/python")
-    files = [path for path in (site.there / "releases" / NAME).rglob("*.*") if path.suffix != ".pyc" and path.is_file()]
-    assert not [path for path in files if path.stat().st_mode & 0o222]
+    there = site.there / "releases" / NAME
+    sent = [path for one in site.module.rglob("*") if (path := there / one.relative_to(site.module)).exists()]
+    assert there / "src/sales_report_dagster/value.py" in sent
+    assert not [path for path in [there, *sent] if path.stat().st_mode & 0o222]
 
 
 @pytest.mark.parametrize("strategy", ["rsync", "git"])

@@ -65,6 +65,7 @@ def test_wrong_usage_is_exit_code_2(terminal: Terminal) -> None:
 def test_another_dagster_is_tried_and_nothing_is_changed(terminal: Terminal, root: Path) -> None:
     needs.registry()
     terminal.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
+    terminal.environment.pop("PYTHONDONTWRITEBYTECODE", None)
     project = write(root / "projects/orders", SCAFFOLD)
     before = files_of(project)
     said = terminal.done("upgrade", "orders", "--test-dagster", "1.12.0")
