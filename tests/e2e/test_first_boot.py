@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,22 @@ BOOTS = int(os.environ.get("DAGSTER_E2E_BOOTS", "10"))
 RACES = ("more than one head", "Multiple head", "already exists")
 
 
-def test_comes_up_from_nothing_time_after_time(stack: Stack, artifacts: Path) -> None:
+def test_a_port_that_is_taken_is_named(made_stack: Stack) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", made_stack.port))
+        other.listen()
+        refused = made_stack.run("workspace.up")
+    assert refused.returncode == 1
+    assert str(made_stack.port) in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_comes_up_from_nothing_time_after_time(made_stack: Stack, artifacts: Path) -> None:
+    stack = made_stack
+    stack.compose("build")
     seconds = []
     for _ in range(BOOTS):
-        stack.compose("down", "--volumes", "--timeout", "5")
+        stack.compose("down", "--volumes", "--timeout", "0")
         started = time.monotonic()
         stack.command("workspace.up", "--no-build")
         stack.dagster.await_locations(*LOCATIONS)

@@ -36,7 +36,7 @@ def test_a_module_leaves_without_a_restart(stack: Stack) -> None:
 
 
 def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
-    stack.dagster.materialize("sales_report")
+    stack.have_materialized("sales_report")
     with stack.locked_table("sales-report") as unlock:
         run = stack.dagster.launch("sales_report")
         await_that(lambda: stack.dagster.status(run) == "STARTED", 120, "the run started")
@@ -55,7 +55,7 @@ def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
 
 def test_data_outlives_a_module_until_it_is_deleted(stack: Stack) -> None:
     volume = f"{stack.project}_sales_report_db_data"
-    stack.dagster.materialize("sales_report")
+    stack.have_materialized("sales_report")
     stack.command("workspace.remove", "sales-report")
     stack.command("workspace.up", "--no-build")
     stack.dagster.await_locations(*OTHERS["sales-report"])
