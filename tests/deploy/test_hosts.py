@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,11 @@ import pytest
 
 from dagster_module_builder.deployments.deploy import Options, deploy
 from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Sites, quick_sites
 from tests.deploy.modules import set_value
+from tests.deploy.test_faults import host_scripts
 
 OPTIONS = Options(allow_dirty=True, settle=False)
 
@@ -91,6 +95,32 @@ def test_one_is_changed_meanwhile(three: Sites) -> None:
     with pytest.raises(BuilderError, match="changed meanwhile"):
         deploy(find(three.root, "yoda"), OPTIONS, touch)
     assert running(three) == [old] * 3
+
+
+def test_one_dies_in_the_middle_of_its_switch(three: Sites) -> None:
+    """Its files are changed and its Dagster is asked to load them; nothing there can put them back by itself."""
+    old = three.deploy()[0].releases["sales-report"]
+    set_value(three.module, 2)
+    bad = three.sites[1]
+    changed = []
+
+    def die(query: str) -> None:
+        if "reloadWorkspace" in query and not changed:
+            changed.append((bad.host.base / "workspace.yaml").read_text())
+            for pid in host_scripts(bad):
+                os.kill(pid, signal.SIGKILL)
+
+    bad.dagster.on_request = die
+    with pytest.raises(BuilderError, match=rf"(?s)1 of 3.*{bad.host.port}.*see 'deploy\.status'"):
+        three.deploy()
+    assert old not in changed[0]
+    others = [three.sites[0], three.sites[2]]
+    assert [(site.running(), site.current()) for site in others] == [(old, old)] * 2
+    assert [bool(found["unfinished"]) for found in status(find(three.root, "yoda"))] == [False, True, False]
+    # The next deployment puts it back first.
+    (new,) = {one.releases["sales-report"] for one in three.deploy()}
+    assert running(three) == [new] * 3
+    assert [path for site in three.sites for path in (site.host.base / "modules").glob(".journal*")] == []
 
 
 def test_one_is_away(three: Sites) -> None:
