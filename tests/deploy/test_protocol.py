@@ -22,6 +22,7 @@ from dagster_module_builder.errors import BuilderError, RefusedError
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
+from tests.deploy.turns import wire_to
 
 
 def release_of(outcomes: list) -> str:
@@ -51,6 +52,22 @@ def test_two_connections_a_host_and_one_for_a_few_files(quick: Site) -> None:
     quick.deploy()
     # The second one, for much, may not have been opened yet.
     assert 3 <= quick.host.connections() <= 4
+
+
+def test_few_round_trips(quick: Site) -> None:
+    """Nine for SSH itself and one for each step; OpenSSH's connection is made beside that."""
+    with wire_to(quick.host.address, quick.host.port) as wire:
+        path = quick.module / "deploy/yoda/deployment.yaml"
+        data = yaml.safe_load(path.read_text())
+        data["hosts"][0] |= {"host": "127.0.0.1", "port": wire.port}
+        path.write_text(yaml.safe_dump(data))
+        (path.parent / "known_hosts").write_text(f"[127.0.0.1]:{wire.port} {quick.host.public_key}\n")
+        quick.deploy()
+        set_value(quick.module, 2)
+        quick.deploy()
+    assert len(wire.turns) >= 2
+    # One more connects. Each runs by itself, and what both ends say at once counts as turns, too.
+    assert max(wire.turns) + 1 <= 20
 
 
 def test_several_modules_of_one_deployment(quick: Site) -> None:
