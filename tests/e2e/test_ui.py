@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
-PAGE_MS = 60_000
+PAGE_MS = 180_000
 RUN_MS = 180_000
 LAUNCH_S = 60
 WINDOW = {"width": 1440, "height": 900}
