@@ -51,7 +51,8 @@ def e2e(session: nox.Session) -> None:
     """The real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
     _install(session, "dev,e2e")
     # One engine for all processes of tests: the one that starts it may be the first to end.
-    tests = ["pytest", "-m", "docker", "--durations=25", *(session.posargs or ["-n", "2", "--dist", "loadgroup"])]
+    shared = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
+    tests = ["pytest", "-m", "docker", "--durations=25", *(session.posargs or shared)]
     session.run("python", "-m", "tests.e2e.engine", *tests)
 
 

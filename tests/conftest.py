@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -16,6 +17,13 @@ from tests.e2e.engine import Engine
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Environments are made here in which each start of Dagster would compile it anew: seconds, hundreds of times.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+#: Groups of tests that take so long that they have to begin first, for their processes to end together.
+LONGEST = ("first boots", "the stack")
+
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let several processes share the tests with Docker: one has the running stack's, each other file is a group.
@@ -25,6 +33,17 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
         of_stack = "made_stack" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the longest groups first, and everything else as it was found."""
+    items.sort(key=_begins)
+
+
+def _begins(item: pytest.Item) -> int:
+    marker = item.get_closest_marker("xdist_group")
+    group = marker.args[0] if marker else None
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 @pytest.fixture(scope="session")
