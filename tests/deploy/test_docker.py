@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from tests.e2e.engine import Engine
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 OPTIONS = Options(allow_dirty=True, settle=False)
 MODULE = "sales-report"
+#: Who may use the registry, with the password; another process that tests at the same time has another one.
+LOGIN = ("pipeline", f"pa55-of-the-yard-{os.getpid()}")
 #: What an asset does that begins in one release and ends when another one serves.
 WAITING = """\
 import pathlib, time
@@ -93,7 +96,10 @@ def yard(
     folder = tmp_path_factory.mktemp("docker")
     needs.programs("docker", "docker-registry")
     environ = environ_of(engine_of_host)
-    with registry(folder / "registry") as address, sshd.hosts(folder / "hosts", environ=environ) as (host,):
+    with (
+        registry(folder / "registry", login=LOGIN) as address,
+        sshd.hosts(folder / "hosts", environ=environ) as (host,),
+    ):
         dagster = DagsterHost(host.base)
         dagster.share(1000)
         try:
@@ -116,6 +122,8 @@ def place(
     for key in ("DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_BUILDKIT"):
         if key in engine.environ:
             monkeypatch.setenv(key, engine.environ[key])
+    monkeypatch.setenv("DEPLOY_REGISTRY_USER", LOGIN[0])
+    monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", LOGIN[1])
     monkeypatch.setattr(host_run, "RETIRE_AFTER", 0.5)
     root = tmp_path / "workspace"
     module = make_module(root)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
+from tests.e2e.engine import cache
 from tests.e2e.stack import Stack, free_port
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ def made_stack(
     root = folder / f"dmb-e2e-{free_port()}"
     stack = Stack(root, engine, image_names, free_port())
     stack.make()
+    # Two stacks that are made at once have most layers in common: one builds them, and the other finds them.
+    with FileLock(cache() / "layers.lock"):
+        stack.compose("build")
     yield stack
     stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
     stack.leave_layers()

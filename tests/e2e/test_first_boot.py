@@ -29,7 +29,7 @@ def test_a_port_that_is_taken_is_named(made_stack: Stack) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", made_stack.port))
         other.listen()
-        refused = made_stack.run("workspace.up")
+        refused = made_stack.run("workspace.up", "--no-build")
     assert refused.returncode == 1
     assert str(made_stack.port) in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -37,7 +37,6 @@ def test_a_port_that_is_taken_is_named(made_stack: Stack) -> None:
 
 def test_comes_up_from_nothing_time_after_time(made_stack: Stack, artifacts: Path) -> None:
     stack = made_stack
-    stack.compose("build")
     seconds = []
     for _ in range(BOOTS):
         stack.compose("down", "--volumes", "--timeout", "0")
