@@ -4,8 +4,9 @@
                                 [--json FILE]
 
 Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
-delay, are the round trips. ``--git`` deploys the same files with that strategy too. Interpreter starts are taken off
-everybody's times. What Dagster itself takes (validate, reload) stands in a column of its own; the host's Dagster is the
+delay, are the round trips. ``--git`` deploys the same files with that strategy too. ``cp`` is how long the host's file
+system takes to hold that many files, whoever brings them; with ``TMPDIR=/dev/shm`` everything is in memory, and next
+to nothing. Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands in a column of its own; the host's Dagster is the
 stand-in of the tests, so that the rest is what is measured. ``--far MS`` needs root, gcc and iproute2; ``--peers``
 needs ``ansible`` and ``pyinfra`` on PATH.
 """
@@ -163,6 +164,13 @@ def timed(command: list[str], folder: Path, environ: dict[str, str]) -> float:
     return time.perf_counter() - started
 
 
+def copied(made: Bench) -> float:
+    """Have a host copy the module's files from its own disk, where they are in its memory already."""
+    return timed(
+        ["cp", "-r", os.fspath(made.module / "src"), os.fspath(made.hosts[0].base / "peer-copy")], made.root, {}
+    )
+
+
 @dataclass
 class Peers:
     """The same transfer, and about the same commands, as others do it; ``number`` counts the releases."""
@@ -273,6 +281,7 @@ def measure(
         for name, strategy in strategies.items():
             for case, what, seconds in made.three_cases(strategy, turn):
                 note(case, f"{name}: {what}", seconds)
+        note("first", "cp", copied(made))
         for who in chosen:
             peer = Peers(made, folder)
             without_peers(made.hosts[0])
