@@ -5,10 +5,10 @@
 
 Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
 delay, are the round trips. ``--git`` deploys the same files with that strategy too. ``cp`` is how long the host's file
-system takes to hold that many files, whoever brings them; with ``TMPDIR=/dev/shm`` everything is in memory, and next
-to nothing. Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands in a column of its own; the host's Dagster is the
-stand-in of the tests, so that the rest is what is measured. ``--far MS`` needs root, gcc and iproute2; ``--peers``
-needs ``ansible`` and ``pyinfra`` on PATH.
+system takes to hold that many files, whoever brings them; with ``TMPDIR=/dev/shm`` everything is in memory, and that is
+next to nothing. Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands
+in a column of its own; the host's Dagster is the stand-in of the tests, so that the rest is what is measured.
+``--far MS`` needs root, gcc and iproute2; ``--peers`` needs ``ansible`` and ``pyinfra`` on PATH.
 """
 
 from __future__ import annotations
