@@ -15,10 +15,11 @@ import pytest
 from dagster_module_builder import names
 from tests import needs
 from tests.template import environment
+from tests.template.forked import Programs
 from tests.template.rendering import TEMPLATE, Desk, Rendering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.dagster, pytest.mark.matrix, pytest.mark.slow]
 
@@ -71,13 +72,32 @@ def render(shared_desk: Desk) -> Callable[[Variant], Rendering]:
     return rendered
 
 
+@pytest.fixture(scope="session")
+def programs(module_environment: environment.Environment) -> Iterator[Programs]:
+    started = Programs(module_environment.python)
+    yield started
+    started.close()
+
+
+def away(home: Path, programs: Path) -> dict[str, str]:
+    """Return variables away from everybody's settings."""
+    own = {"HOME": str(home), "DAGSTER_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
+    return {"PATH": f"{programs}:{os.environ['PATH']}", **own}
+
+
+def check_forked(rendering: Rendering, programs: Programs, *command: str, tmp_path: Path) -> None:
+    """Run a program in the module, as ``check`` does."""
+    environ, output = away(tmp_path, programs.folder), tmp_path / "output"
+    code = programs.run(*command, folder=rendering.module, environ=environ, output=output)
+    assert code == 0, output.read_text()
+
+
 def check(rendering: Rendering, *command: object, tmp_path: Path, **variables: str) -> None:
     """Run a program in the module, away from everybody's settings; fail the test with all that it said."""
-    own = {"HOME": str(tmp_path), "DAGSTER_HOME": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
     done = subprocess.run(
         [str(part) for part in command],
         cwd=rendering.module,
-        env={"PATH": f"{Path(str(command[0])).parent}:{os.environ['PATH']}", **own, **variables},
+        env={**away(tmp_path, Path(str(command[0])).parent), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -92,24 +112,22 @@ def test_a_module_is_formatted_linted_and_passes_its_own_tests(
     variant: Variant,
     render: Callable[[Variant], Rendering],
     module_environment: environment.Environment,
+    programs: Programs,
     tmp_path: Path,
 ):
     rendering = render(variant)
 
     check(rendering, module_environment.program("ruff"), "check", "--no-cache", tmp_path=tmp_path)
     check(rendering, module_environment.program("ruff"), "format", "--check", "--no-cache", tmp_path=tmp_path)
-    pytest_options = ("-q", "-W", "error", "-p", "no:cacheprovider", "--basetemp", tmp_path / "tests")
-    check(rendering, module_environment.program("pytest"), *pytest_options, tmp_path=tmp_path)
+    pytest_options = ("-q", "-W", "error", "-p", "no:cacheprovider", "--basetemp", str(tmp_path / "tests"))
+    check_forked(rendering, programs, "pytest", *pytest_options, tmp_path=tmp_path)
 
 
 @pytest.mark.parametrize("variant", variants(), ids=lambda variant: variant.name)
 def test_dg_finds_the_definitions(
-    variant: Variant,
-    render: Callable[[Variant], Rendering],
-    module_environment: environment.Environment,
-    tmp_path: Path,
+    variant: Variant, render: Callable[[Variant], Rendering], programs: Programs, tmp_path: Path
 ):
-    check(render(variant), module_environment.program("dg"), "check", "defs", tmp_path=tmp_path)
+    check_forked(render(variant), programs, "dg", "check", "defs", tmp_path=tmp_path)
 
 
 @pytest.mark.parametrize(("database", "starter"), [*itertools.product((*DATABASES, "duckdb"), STARTERS)])
