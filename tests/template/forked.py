@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ from typing import Any
 
 #: What most of these programs import; each runs as it would alone, only sooner.
 IMPORTED = ("pytest", "pandas", "dagster", "dagster._cli.definitions", "dagster_dg_cli.cli.check")
+
+
+#: Seconds after which a program is ended.
+LIMIT = 300
 
 
 class Programs:
@@ -45,6 +50,7 @@ def _become(argv: list[str], folder: str, environ: dict[str, str], output: str) 
     for number, file in enumerate((os.devnull, output, output)):
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, number)
+    signal.alarm(LIMIT)
     os.environ.clear()
     os.environ.update(environ)
     os.chdir(folder)
