@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
 
 from dagster_module_builder.deployments.release import Source
 from dagster_module_builder.errors import RefusedError, ToolError
@@ -28,43 +24,14 @@ def git_bytes(
     folder: Path, *arguments: str, fine: tuple[int, ...] = (0,), environ: dict[str, str] | None = None
 ) -> bytes:
     """Return what a Git command writes."""
+    settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     try:
-        answer = subprocess.run(
-            ["git", *arguments], cwd=folder, env=_environ(environ), capture_output=True, check=False
-        )
+        answer = subprocess.run(["git", *arguments], cwd=folder, env=settings, capture_output=True, check=False)
     except FileNotFoundError:
         raise ToolError("git is not installed here.") from None
     if answer.returncode not in fine:
         raise ToolError(f"git {arguments[0]}: {answer.stderr.decode('utf-8', 'replace').strip()}")
     return answer.stdout
-
-
-@contextlib.contextmanager
-def git_stream(folder: Path, *arguments: str) -> Iterator[IO[bytes]]:
-    """Give what a Git command writes while it writes it; not all of it has to be read.
-
-    Raises:
-        ToolError: It failed, with Git's own words.
-    """
-    with tempfile.TemporaryFile() as complaints:
-        with subprocess.Popen(
-            ["git", *arguments], cwd=folder, env=_environ(), stdout=subprocess.PIPE, stderr=complaints
-        ) as process:
-            written = cast("IO[bytes]", process.stdout)
-            try:
-                yield written
-            except BaseException:
-                process.kill()
-                raise
-            while written.read(1 << 16):
-                pass
-        if process.returncode:
-            complaints.seek(0)
-            raise ToolError(f"git {arguments[0]}: {complaints.read().decode('utf-8', 'replace').strip()}")
-
-
-def _environ(more: dict[str, str] | None = None) -> dict[str, str]:
-    return {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(more or {})}
 
 
 def top(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from dagster_module_builder.deployments.release import (
     refuse_link,
 )
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.version_control import git, git_bytes, git_stream, refuse_uncommitted, refuse_unpushed, top
+from dagster_module_builder.version_control import git, git_bytes, refuse_uncommitted, refuse_unpushed, top
 from deploy_strategies.base import Strategy
 from deploy_strategies.place import Place
 
@@ -132,10 +133,7 @@ def _refuse_submodules(repository: Path, tree: str) -> None:
 
 def _staged(repository: Path, tree: str, source: Source) -> Staged:
     lines, contents = [], {}
-    with (
-        git_stream(repository, "archive", "--format=tar", tree) as written,
-        tarfile.open(fileobj=written, mode="r|") as archive,
-    ):
+    with tarfile.open(fileobj=io.BytesIO(git_bytes(repository, "archive", "--format=tar", tree))) as archive:
         for member in archive:
             if member.issym():
                 inside = not member.linkname.startswith("/") and not _leaves(member.name, member.linkname)
