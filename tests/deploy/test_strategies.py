@@ -16,7 +16,7 @@ from dagster_module_builder.deployments.deploy import Options, deploy
 from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.deployments.release import OWN_FILES
 from dagster_module_builder.deployments.status import preview
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
 
@@ -174,6 +174,14 @@ def test_lfs_pointers_are_refused(by_git: Site, strategy: str) -> None:
     path = by_git.module / "deploy/yoda/deployment.yaml"
     path.write_text(path.read_text().replace("strategy: git", f"strategy: {strategy}"))
     with pytest.raises(RefusedError, match=r"big.bin is a pointer of Git LFS"):
+        by_git.deploy()
+
+
+def test_what_git_cannot_read_is_told_in_its_own_words(by_git: Site) -> None:
+    (value,) = by_git.module.glob("src/*/value.py")
+    name = git(by_git.root, "hash-object", str(value)).strip()
+    (by_git.root / ".git/objects" / name[:2] / name[2:]).unlink()
+    with pytest.raises(ToolError, match=rf"git archive: .*{name}"):
         by_git.deploy()
 
 
