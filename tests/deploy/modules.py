@@ -101,6 +101,11 @@ def set_value(module: Path, value: object) -> None:
     path.write_text(f"VALUE = {value}\n")
 
 
+def make_much(module: Path) -> None:
+    """Give the module more than travels in the conversation: OpenSSH's connection is waited for."""
+    (module / "much").write_text("x" * 200_000)
+
+
 def simplify(module: Path) -> Path:
     """Let the module's definitions load without Dagster, for the stand-in."""
     (path,) = module.glob("src/*/definitions.py")

@@ -21,7 +21,7 @@ from dagster_module_builder.deployments.status import check, log, preview, relea
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests import needs
 from tests.deploy.conftest import Site
-from tests.deploy.modules import make_deployment, make_module, set_value, simplify
+from tests.deploy.modules import make_deployment, make_module, make_much, set_value, simplify
 from tests.deploy.turns import wire_to
 
 
@@ -45,7 +45,7 @@ def test_deploy_and_again(quick: Site) -> None:
 
 
 def test_two_connections_a_host_and_one_for_a_few_files(quick: Site) -> None:
-    (quick.module / "much").write_text("x" * 200_000)
+    make_much(quick.module)
     quick.deploy()
     assert quick.host.connections() == 2
     set_value(quick.module, 2)
@@ -236,7 +236,7 @@ def test_preview_changes_nothing_and_tells_no_secret(quick: Site) -> None:
     assert "working_directory" in found["diff"]
     assert any("definitions validate -m sales_report_dagster.definitions -d" in one for one in change["commands"])
     assert change["transfer"] == []
-    (quick.module / "much").write_text("x" * 200_000)
+    make_much(quick.module)
     (found,) = preview(find(quick.root, "yoda"), allow_dirty=True)
     change = found["modules"]["sales-report"]
     (transfer,) = change["transfer"]

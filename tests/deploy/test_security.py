@@ -18,7 +18,7 @@ from dagster_module_builder.deployments.deployment import find, read_deployment,
 from dagster_module_builder.deployments.trust import shown_keys, trust
 from dagster_module_builder.errors import BuilderError, RefusedError
 from tests.deploy.conftest import Site
-from tests.deploy.modules import set_value
+from tests.deploy.modules import make_much, set_value
 from tests.deploy.sshd import make_key, user
 
 SECRET = "s3cret-of-production"
@@ -75,6 +75,7 @@ def test_key_is_pinned_by_confirmation_or_fingerprint_only(quick: Site) -> None:
 
 def test_ssh_configuration_is_followed_alike(quick: Site, tmp_path: Path) -> None:
     """An alias with address, port, user and key in the configuration, reached through a jump host."""
+    make_much(quick.module)
     host = quick.host
     key = f"IdentityFile {host.client_key}\n  IdentitiesOnly yes"
     (tmp_path / "config").write_text(
@@ -102,6 +103,7 @@ def test_ssh_configuration_is_followed_alike(quick: Site, tmp_path: Path) -> Non
 
 def test_agent_is_asked_by_both(quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key is in no file that anything names, the user and the port are in the configuration."""
+    make_much(quick.module)
     host = quick.host
     config = f"Host {host.address}\n  User {user()}\n  Port {host.port}\n  IdentityFile {tmp_path}/none\n"
     (tmp_path / "config").write_text(config)
