@@ -37,7 +37,7 @@ class Strategy(Steps, ABC):
     #: Programs that have to be here, and on the host.
     tools_here: tuple[str, ...] = ()
     tools_there: tuple[str, ...] = ()
-    #: Whether it uses the OpenSSH connection.
+    #: Whether it uses the OpenSSH connection, whatever is released.
     bulk: bool = False
     #: Whether a release has a code server of its own, which the host starts beside the old one.
     serves: bool = False
@@ -53,6 +53,10 @@ class Strategy(Steps, ABC):
             own: The strategy's section of ``deployment.yaml``.
             allow_dirty: Take also what no commit has.
         """
+
+    def is_bulky(self, staged: Staged) -> bool:  # noqa: ARG002 - it may depend on what was taken in
+        """Tell whether the OpenSSH connection is worth opening before anybody knows what the host has already."""
+        return self.bulk
 
     def build(
         self,

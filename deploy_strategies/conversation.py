@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -161,14 +161,18 @@ class Conversation:
         (result,) = self.ask_all([(what, arguments)])
         return result
 
-    def ask_all(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    def ask_all(self, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
         """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
-        for request in requests:
-            self._send(_line(request))
-        while self._hints:
-            self._answer()
-            self._hints.pop()
-        answers = [self._answer() for _ in requests]
+        asked = 0
+        try:
+            for request in requests:
+                self._send(_line(request))
+                asked += 1
+        finally:
+            while self._hints:
+                self._answer()
+                self._hints.pop()
+            answers = [self._answer() for _ in range(asked)]
         failures = [answer for answer in answers if not answer["ok"]]
         if failures:
             raise _failure(str(self.remote.address), failures[0])
@@ -218,9 +222,11 @@ class Conversation:
 
 
 def _line(request: tuple[str, Mapping[str, Any]]) -> bytes:
-    """Write a request as the host reads it."""
+    """Write a request as the host reads it; bytes that are attached come behind the line, which says how many."""
     what, arguments = request
-    return json.dumps({"do": what, **arguments}).encode() + b"\n"
+    attached: bytes = arguments.get("attached", b"")
+    said = {"do": what, **arguments, **({"attached": len(attached)} if attached else {})}
+    return json.dumps(said).encode() + b"\n" + attached
 
 
 def _failure(host: str, answer: Mapping[str, Any]) -> BuilderError:

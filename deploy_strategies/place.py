@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import shlex
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +17,56 @@ if TYPE_CHECKING:
     from deploy_strategies.conversation import Conversation
     from deploy_strategies.remote import Remote
 
-#: Files of so many bytes together reach a host in the conversation: a program of their own takes seven round trips.
+#: Bytes of files that travel in the conversation, where the host has a release already: rsync takes seven round trips
+#: to begin, but sends only what changed in a file.
 FEW = 128 << 10
+#: The same where everything is new to the host: a file of the conversation is one system call, of rsync's several.
+FIRST = 16 << 20
+#: Bytes of files in one request: the host writes them while the next are read.
+PART = 256 << 10
 
 
-def few(staged: Staged, lines: Iterable[str]) -> list[tuple[str, str, bytes]] | None:
-    """Return the kind, path and content of the files in some lines of a manifest; None for too much, and for links."""
+#: The kind (``f`` or ``x``, as in a manifest), the path and the content of a file.
+File = tuple[str, str, bytes]
+
+
+def for_conversation(staged: Staged, lines: Sequence[str]) -> Iterable[File] | None:
+    """Return the files in some lines of a manifest if they are to travel in the conversation, else None.
+
+    Everything is read while it is sent; a file that is gone by then is left out, which the host notices.
+    """
+    if any(line.split(" ", 2)[1] == "l" for line in lines):
+        return None
+    if len(lines) == len(staged.lines):
+        return _files(staged, lines) if staged.size <= FIRST else None
     found, size = [], 0
-    for line in lines:
-        kind, path = line.split(" ", 2)[1], path_of(line)
-        content = None if kind == "l" else staged.read(path)
-        if content is None or size + len(content) > FEW:
+    for file in _files(staged, lines):
+        size += len(file[2])
+        if size > FEW:
             return None
-        size += len(content)
-        found.append((kind, path, content))
+        found.append(file)
     return found
+
+
+def _files(staged: Staged, lines: Iterable[str]) -> Iterator[File]:
+    for line in lines:
+        path = path_of(line)
+        content = staged.read(path)
+        if content is not None:
+            yield line.split(" ", 2)[1], path, content
+
+
+def _parts(files: Iterable[File]) -> Iterator[list[File]]:
+    """Divide files among requests."""
+    part, size = [], 0
+    for file in files:
+        part.append(file)
+        size += len(file[2])
+        if size >= PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 @dataclass(frozen=True)
@@ -62,17 +97,18 @@ class Place:
         """Have in the folder what the current release has alike, by hard links; return the manifest's other lines."""
         if self.current is None or self.again:
             return staged.lines
-        contents = base64.b64encode(zlib.compress(staged.manifest.encode(), 1)).decode()
-        answer = self.conversation.ask("share", folder=self.folder, current=self.current, contents=contents)
+        contents = zlib.compress(staged.manifest.encode(), 1)
+        answer = self.conversation.ask("share", folder=self.folder, current=self.current, attached=contents)
         return [staged.lines[number] for number in answer["lacking"]]
 
-    def put(self, files: Sequence[tuple[str, str, bytes]]) -> None:
-        """Have files in the folder: the kind, the path and the content of each."""
-        if not files:
-            return
-        listed = [[kind, path, len(content)] for kind, path, content in files]
-        packed = base64.b64encode(zlib.compress(b"".join(content for *_, content in files))).decode()
-        self.conversation.ask("put", folder=self.folder, files=listed, contents=packed)
+    def put(self, files: Iterable[File]) -> None:
+        """Have files in the folder."""
+        self.conversation.ask_all(("put", self._request(part)) for part in _parts(files))
+
+    def _request(self, part: Sequence[File]) -> Mapping[str, Any]:
+        listed = [(kind, path, len(content)) for kind, path, content in part]
+        packed = zlib.compress(b"".join(content for *_, content in part))
+        return {"folder": self.folder, "files": listed, "attached": packed}
 
     def typed(self, command: str) -> str:
         """Return a shell command for the host as a person would type it here."""

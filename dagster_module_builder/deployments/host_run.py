@@ -148,7 +148,7 @@ class HostRun:
 
     def prepare(self, releases: Sequence[Release], wait: float, begun_by: Mapping[str, Any]) -> None:
         """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
-        if any(release.strategy.bulk for release in releases):
+        if any(release.strategy.is_bulky(release.staged) for release in releases):
             self.remote.prepare_bulk()
         tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
         modules = [release.module for release in releases]

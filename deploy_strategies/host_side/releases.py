@@ -73,19 +73,19 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
     return {"folder": folder, "current": current}
 
 
-def share(_: Host, folder: str, current: str, contents: str) -> dict[str, Any]:
+def share(_: Host, folder: str, current: str, attached: bytes) -> dict[str, Any]:
     """Link into a new release's folder what the current release has alike, as their manifests tell.
 
     Args:
         folder: The new release's folder.
         current: The current release's folder.
-        contents: The new release's manifest, compressed, in base64.
+        attached: The new release's manifest, compressed.
 
     Returns:
         Under ``lacking``, the numbers of the manifest's lines that nothing was linked for.
     """
     there = set((read(os.path.join(current, "manifest.sha256")) or b"").decode().splitlines())
-    wanted = zlib.decompress(base64.b64decode(contents)).decode().splitlines()
+    wanted = zlib.decompress(attached).decode().splitlines()
     made: set[str] = set()
     return {
         "lacking": [
@@ -110,23 +110,35 @@ def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
     return True
 
 
-def receive(_: Host, folder: str, files: list[tuple[str, str, int]], contents: str) -> dict[str, Any]:
+def receive(_: Host, folder: str, files: list[tuple[str, str, int]], attached: bytes) -> dict[str, Any]:
     """Write files that are sent in the conversation.
 
     Args:
         folder: The new release's folder.
         files: The kind, the path and the size of each.
-        contents: What is in them, one behind the other, compressed, in base64.
+        attached: What is in them, one behind the other, compressed.
     """
-    left = memoryview(zlib.decompress(base64.b64decode(contents)))
+    left = memoryview(zlib.decompress(attached))
+    made: set[str] = set()
     for kind, path, size in files:
         target = os.path.join(folder, path)
-        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o755 if kind == "x" else 0o644)
-        with os.fdopen(handle, "wb") as file:
-            file.write(left[:size])
+        parent = os.path.dirname(target)
+        if parent not in made:
+            os.makedirs(parent, 0o755, exist_ok=True)
+            made.add(parent)
+        write_whole(target, left[:size], 0o555 if kind == "x" else 0o444)
         left = left[size:]
     return {}
+
+
+def write_whole(path: str, content: memoryview, mode: int) -> None:
+    """Make a file."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        while content:
+            content = content[os.write(handle, content) :]
+    finally:
+        os.close(handle)
 
 
 def verify(

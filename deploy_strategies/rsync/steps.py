@@ -13,7 +13,7 @@ from dagster_module_builder.deployments.release import path_of, stage_folder
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.version_control import source_of
 from deploy_strategies.base import Strategy
-from deploy_strategies.place import Place, few
+from deploy_strategies.place import Place, for_conversation
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.release import Staged
@@ -30,12 +30,15 @@ class Rsync(Strategy):
 
     tools_here = ("rsync", "ssh")
     tools_there = ("rsync",)
-    bulk = True
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the folder as it is."""
         source = source_of(module, allow_dirty=allow_dirty)
         return stage_folder(module, [*_excluded(own)], source)
+
+    def is_bulky(self, staged: Staged) -> bool:
+        """Tell whether all of it would not fit in the conversation."""
+        return for_conversation(staged, staged.lines) is None
 
     def transfer(
         self,
@@ -46,9 +49,9 @@ class Rsync(Strategy):
     ) -> None:
         """Send what the current release has not: files are told apart by their content, whatever their times are."""
         lacking = place.share(staged)
-        little = None if place.again else few(staged, lacking)
-        if little is not None:
-            place.put(little)
+        files = None if place.again else for_conversation(staged, lacking)
+        if files is not None:
+            place.put(files)
             return
         everything = len(lacking) == len(staged.lines) and not place.again and staged.left_out is not None
         names, chosen = _all_but(staged.left_out or ()) if everything else _named(map(path_of, lacking))
@@ -68,8 +71,8 @@ class Rsync(Strategy):
         place: Place,
         lacking: Sequence[str],
     ) -> list[str]:
-        """Name the transfer; a few files need no program."""
-        if few(staged, lacking) is not None:
+        """Name the transfer; what travels in the conversation needs no program."""
+        if for_conversation(staged, lacking) is not None:
             return []
         _, chosen = _named(())
         return [shlex.join(_command(self.deployment.module, chosen, place, place.remote.address.ssh()))]

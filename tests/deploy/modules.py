@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from deploy_strategies.place import FIRST
 from tests.deploy.dagster_host import CONSTRAINTS
 from tests.deploy.sshd import SshHost, user
 
@@ -103,7 +105,13 @@ def set_value(module: Path, value: object) -> None:
 
 def make_much(module: Path) -> None:
     """Give the module more than travels in the conversation: OpenSSH's connection is waited for."""
-    (module / "much").write_text("x" * 200_000)
+    (module / "much").write_bytes(bytes(FIRST + 1))
+
+
+def by_rsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rsync carry the few small files of a module, too."""
+    for limit in ("FEW", "FIRST"):
+        monkeypatch.setattr(f"deploy_strategies.place.{limit}", -1)
 
 
 def simplify(module: Path) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dagster_module_builder.deployments import release
 from dagster_module_builder.deployments.deploy import Options, deploy
 from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.deployments.rollback import roll_back
@@ -22,7 +23,7 @@ from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError
 from tests import needs
 from tests.deploy.conftest import Site
-from tests.deploy.modules import set_value
+from tests.deploy.modules import by_rsync, set_value
 
 #: Every step before the new release counts; it does when the host has been told to keep it.
 STEPS = ["connect", "prepare", "transfer", "transfer, in the conversation", "verify", "verified", "switch", "keep"]
@@ -32,9 +33,8 @@ OPTIONS = Options(allow_dirty=True, settle=False)
 @pytest.fixture(autouse=True)
 def _by_rsync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have rsync carry the few small files of these modules, too."""
-    parameters = getattr(request.node, "callspec", None)
-    if parameters is None or "conversation" not in parameters.params.get("step", ""):
-        monkeypatch.setattr("deploy_strategies.place.FEW", -1)
+    if "conversation" not in request.node.name:
+        by_rsync(monkeypatch)
 
 
 def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:
@@ -256,6 +256,44 @@ def test_full_disk_later(small_disk: Site, step: str) -> None:
     assert small_disk.running() == small_disk.current() == first.releases["sales-report"]
     assert (small_disk.host.base / "workspace.yaml").read_bytes() == before
     small_disk.deploy()
+
+
+FAULTS: dict[str, Callable[[Site], object]] = {
+    "connection cut": lambda site: site.host.cut(),
+    "sshd killed": lambda site: site.host.kill(),
+    "full disk": fill,
+    "host's side killed": lambda site: [os.kill(pid, signal.SIGKILL) for pid in host_scripts(site)],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each file is a request of its own here; the first release of a module breaks off after some of them."""
+    site, asked = small_disk, []
+
+    def path_of(line: str) -> str:
+        asked.append(line)
+        if len(asked) == 4:
+            time.sleep(0.2)
+            assert list(site.there.glob("releases/*.tmp/*"))
+            FAULTS[fault](site)
+        return release.path_of(line)
+
+    for number in range(5):
+        (site.module / f"z{number}").write_bytes(os.urandom(50_000))
+    monkeypatch.setattr("deploy_strategies.place.PART", 1)
+    monkeypatch.setattr("deploy_strategies.place.path_of", path_of)
+    with pytest.raises(BuilderError, match=r"see 'deploy\.status'|No space left"):
+        site.deploy()
+    assert len(asked) >= 4
+    (site.host.base / "filler").unlink(missing_ok=True)
+    if fault == "sshd killed":
+        site.host.start()
+    await_free(site)
+    assert site.dagster.locations() == {}
+    (outcome,) = site.deploy()
+    assert site.running() == outcome.releases["sales-report"]
+    assert site.releases() == [site.current()]
 
 
 def test_twenty_deployers_at_once(quick: Site) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from dagster_module_builder.deployments.release import OWN_FILES
 from dagster_module_builder.deployments.status import preview
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from tests.deploy.conftest import Site, quick_sites
-from tests.deploy.modules import set_value
+from tests.deploy.modules import by_rsync, set_value
 
 OPTIONS = Options(allow_dirty=True, settle=False)
 
@@ -191,13 +192,13 @@ def test_links_that_lead_outside_are_refused(quick: Site) -> None:
         quick.deploy()
 
 
-@pytest.mark.parametrize("by_rsync", [True, False])
-def test_links_programs_and_odd_names_arrive(quick: Site, by_rsync: bool) -> None:
+@pytest.mark.parametrize("rsync", [True, False])
+def test_links_programs_and_odd_names_arrive(quick: Site, rsync: bool) -> None:
     """A link is what only rsync brings, the first time."""
-    if not by_rsync:
+    if not rsync:
         quick.deploy()
     (quick.module / "inside").symlink_to("src/sales_report_dagster/value.py")
-    if not by_rsync:
+    if not rsync:
         quick.deploy()
     (quick.module / "a name with 'quotes' $(x) ü\nand more").write_text("x")
     (quick.module / "run.sh").write_text("#!/bin/sh\n")
@@ -249,7 +250,7 @@ def test_what_somebody_changed_on_the_host_is_not_shared(quick: Site) -> None:
 
 def test_exactly_what_is_excluded_stays(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names that are patterns to rsync are only names."""
-    monkeypatch.setattr("deploy_strategies.place.FEW", -1)
+    by_rsync(monkeypatch)
     left_out = ["x*.skip", "w\\[1].skip", "back\\slash.skip", "a?", "new\nline.skip"]
     taken = ["xy.skip", "w1.skip", "w\\1.skip", "backslash.skip", "ab", "deep/a?"]
     for name in [*left_out, *taken]:
@@ -264,12 +265,29 @@ def test_exactly_what_is_excluded_stays(quick: Site, monkeypatch: pytest.MonkeyP
     assert quick.host.commands() == 3
 
 
-@pytest.mark.parametrize("by_rsync", [True, False])
+def test_first_release_arrives_in_the_conversation(quick: Site) -> None:
+    """In several requests, over one connection."""
+    contents = {f"data/{number // 50}/{number}.bin": os.urandom(5_000) for number in range(200)}
+    contents |= {"empty": b"", "a/b/c/d/e": b"deep", "blank \n '\"\\ü": b"\0"}
+    for name, content in contents.items():
+        (quick.module / name).parent.mkdir(parents=True, exist_ok=True)
+        (quick.module / name).write_bytes(content)
+    (quick.module / "program").write_text("#!/bin/sh\n")
+    (quick.module / "program").chmod(0o755)
+    quick.deploy()
+    there = quick.there / "current"
+    assert {name: (there / name).read_bytes() for name in contents} == contents
+    assert {stat.S_IMODE((there / name).stat().st_mode) for name in contents} == {0o444}
+    assert stat.S_IMODE((there / "program").stat().st_mode) == 0o555
+    assert quick.host.commands() == quick.host.connections() == 1
+
+
+@pytest.mark.parametrize("rsync", [True, False])
 def test_file_made_while_the_others_travel_is_no_part(
-    quick: Site, monkeypatch: pytest.MonkeyPatch, by_rsync: bool
+    quick: Site, monkeypatch: pytest.MonkeyPatch, rsync: bool
 ) -> None:
-    if by_rsync:
-        monkeypatch.setattr("deploy_strategies.place.FEW", -1)
+    if rsync:
+        by_rsync(monkeypatch)
     new = quick.module / "src/new.py"
     deploy(find(quick.root, "yoda"), OPTIONS, lambda _, step: new.touch() if step == "transfer" else None)
     assert (quick.there / "current/src/sales_report_dagster/value.py").is_file()
