@@ -39,6 +39,8 @@ class Strategy(Steps, ABC):
     tools_there: tuple[str, ...] = ()
     #: Whether it uses the OpenSSH connection, whatever is released.
     bulk: bool = False
+    #: Whether a release begins with what the current one has alike, linked; ``Place.lacking`` says what else it takes.
+    shares: bool = False
     #: Whether a release has a code server of its own, which the host starts beside the old one.
     serves: bool = False
     #: Whose releases it makes; set before anything is asked of it.

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,8 @@ class Conversation:
         self._opening: threading.Thread | None = None
         self._failure: Exception | None = None
         self._hints: list[tuple[str, Mapping[str, Any]]] = []
+        #: How many requests have no answer yet.
+        self._owed = 0
 
     def begin(self, *hints: tuple[str, Mapping[str, Any]]) -> None:
         """Begin to open the channel, while something else is done; ``open`` waits for it.
@@ -161,22 +163,27 @@ class Conversation:
         (result,) = self.ask_all([(what, arguments)])
         return result
 
-    def ask_all(self, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    def ask_all(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
         """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
-        asked = 0
-        try:
-            for request in requests:
-                self._send(_line(request))
-                asked += 1
-        finally:
-            while self._hints:
-                self._answer()
-                self._hints.pop()
-            answers = [self._answer() for _ in range(asked)]
+        posted = self._owed
+        self.post(requests)
+        while self._hints:
+            self._answer()
+            self._hints.pop()
+        answers = []
+        while self._owed:
+            answers.append(self._answer())
+            self._owed -= 1
         failures = [answer for answer in answers if not answer["ok"]]
         if failures:
             raise _failure(str(self.remote.address), failures[0])
-        return [answer["result"] for answer in answers]
+        return [answer["result"] for answer in answers[posted:]]
+
+    def post(self, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """Have the host do something without waiting for it; what is asked next fails where this did."""
+        for request in requests:
+            self._send(_line(request))
+            self._owed += 1
 
     def _answer(self) -> dict[str, Any]:
         while True:

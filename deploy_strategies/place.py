@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,6 +70,11 @@ def _parts(files: Iterable[File]) -> Iterator[list[File]]:
         yield part
 
 
+def _packed(part: Sequence[File]) -> bytes:
+    listed = json.dumps([(kind, path, len(content)) for kind, path, content in part])
+    return zlib.compress(b"\n".join([listed.encode(), b"".join(content for *_, content in part)]))
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a release is to come to be.
@@ -82,6 +88,7 @@ class Place:
         identity: The release's name.
         again: Whether what arrived the first time was not what was sent.
         made: What the strategy built.
+        unlinked: The numbers of the manifest's lines that the host linked nothing for; None for all of them.
     """
 
     remote: Remote
@@ -92,23 +99,17 @@ class Place:
     identity: str
     again: bool = False
     made: Mapping[str, Any] = field(default_factory=dict)
+    unlinked: Sequence[int] | None = None
 
-    def share(self, staged: Staged) -> list[str]:
-        """Have in the folder what the current release has alike, by hard links; return the manifest's other lines."""
-        if self.current is None or self.again:
+    def lacking(self, staged: Staged) -> list[str]:
+        """Return the lines of the manifest that nothing was linked for."""
+        if self.unlinked is None or self.again:
             return staged.lines
-        contents = zlib.compress(staged.manifest.encode(), 1)
-        answer = self.conversation.ask("share", folder=self.folder, current=self.current, attached=contents)
-        return [staged.lines[number] for number in answer["lacking"]]
+        return [staged.lines[number] for number in self.unlinked]
 
     def put(self, files: Iterable[File]) -> None:
-        """Have files in the folder."""
-        self.conversation.ask_all(("put", self._request(part)) for part in _parts(files))
-
-    def _request(self, part: Sequence[File]) -> Mapping[str, Any]:
-        listed = [(kind, path, len(content)) for kind, path, content in part]
-        packed = zlib.compress(b"".join(content for *_, content in part))
-        return {"folder": self.folder, "files": listed, "attached": packed}
+        """Have files in the folder, where they are when the host has answered what it is asked next."""
+        self.conversation.post(("put", {"folder": self.folder, "attached": _packed(part)}) for part in _parts(files))
 
     def typed(self, command: str) -> str:
         """Return a shell command for the host as a person would type it here."""

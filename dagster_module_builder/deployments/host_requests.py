@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+import zlib
 from typing import Any
 
 from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.plan import FileChange
+from deploy_strategies.host_side.manifest import brief
 
 #: Free space that a release needs beside its own size, in bytes.
 SPARE = 64 << 20
@@ -18,15 +21,17 @@ SERVER_PORT = 4000
 WEBSERVER = "dagster_webserver"
 
 
-def beginning(module: str, identity: str, size: int) -> dict[str, Any]:
+def beginning(module: str, identity: str, staged: Staged, *, shares: bool) -> dict[str, Any]:
     """Return how a release begins on the host.
 
     Args:
         module: Whose release it is.
         identity: The release.
-        size: How many bytes will arrive.
+        staged: What will be in it.
+        shares: Whether what the current release has alike is linked.
     """
-    return {"module": module, "identity": identity, "need": size + SPARE}
+    asked = {"module": module, "identity": identity, "need": staged.size + SPARE}
+    return {**asked, "attached": zlib.compress("\n".join(map(brief, staged.lines)).encode())} if shares else asked
 
 
 def as_request(change: FileChange) -> dict[str, Any]:

@@ -152,7 +152,9 @@ class HostRun:
             self.remote.prepare_bulk()
         tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
         modules = [release.module for release in releases]
-        begin = [("begin", beginning(release.module, release.identity, release.staged.size)) for release in releases]
+        begin = [
+            ("begin", beginning(one.module, one.identity, one.staged, shares=one.strategy.shares)) for one in releases
+        ]
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
         self.begun += modules
         self.refuse_unready()
@@ -216,10 +218,10 @@ class HostRun:
 
     def transfer(self, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
         """Bring the files."""
-        place = self.place(release, begun["folder"], begun["current"], again=again)
+        place = replace(self.place(release, begun["folder"], begun["current"]), again=again, unlinked=begun["lacking"])
         release.strategy.transfer(release.deployment.module, release.deployment.own, release.staged, place)
 
-    def place(self, release: Release, folder: str, current: str | None, *, again: bool = False) -> Place:
+    def place(self, release: Release, folder: str, current: str | None) -> Place:
         """Return where a release comes to be."""
         return Place(
             self.remote,
@@ -228,8 +230,7 @@ class HostRun:
             current and self.on_host("modules", release.module, "releases", current),
             self.on_host("modules", release.module, "repo.git"),
             release.identity,
-            again,
-            release.made,
+            made=release.made,
         )
 
     def verify(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:

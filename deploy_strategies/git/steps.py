@@ -6,7 +6,6 @@ import io
 import shlex
 import tarfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -45,6 +44,7 @@ class Git(Strategy):
     tools_here = ("git", "ssh")
     tools_there = ("git", "tar")
     bulk = True
+    shares = True
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the commit; what is not committed is never part of it."""
@@ -67,15 +67,10 @@ class Git(Strategy):
         commit = str(staged.source.commit)
         if own.get("repository"):
             _fetch(own, commit, place)
-            lacking = place.share(staged)
         else:
             place.run("sh", "-c", _INIT, "sh", place.repository)
-            # The host shares what it has while the commit travels over the other connection.
-            with ThreadPoolExecutor(1) as threads:
-                sharing = threads.submit(place.share, staged)
-                _push(module, commit, place)
-                lacking = sharing.result()
-        _export(place, _tree(module, own, commit), staged, lacking)
+            _push(module, commit, place)
+        _export(place, _tree(module, own, commit), staged, place.lacking(staged))
 
     def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
         """Name what brings the commit there, and what exports it."""

@@ -24,7 +24,6 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "write": releases.write_new,
     "expect": releases.expect,
     "begin": releases.begin,
-    "share": releases.share,
     "put": releases.receive,
     "run": programs.run_step,
     "environment": environments.build_environment,

@@ -12,7 +12,7 @@ from .client import tail
 from .errors import RefusedError
 from .files import digest, lasting, put, read, read_json, remove_tree, write
 from .host import STATE
-from .manifest import Hashes, make_read_only, manifest, path_of
+from .manifest import Hashes, brief, make_read_only, manifest, path_of
 from .programs import run_where, seen_from
 from .servers import serve_release
 
@@ -56,8 +56,20 @@ def hash_current(host: Host, module: str, current: str | None) -> None:
         host.hashes[module] = Hashes(folder)
 
 
-def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, Any]:
-    """Make an empty folder for a release, where there is room for it."""
+def begin(host: Host, module: str, identity: str, need: int = 0, attached: bytes | None = None) -> dict[str, Any]:
+    """Make a folder for a release, where there is room for it.
+
+    Args:
+        host: This one.
+        module: Whose release it is.
+        identity: The release.
+        need: Bytes that have to be free.
+        attached: The release's manifest, in brief and compressed, if what the current release has alike is to be linked
+            into the folder.
+
+    Returns:
+        Under ``lacking``, the numbers of the manifest's lines that nothing was linked for; None for all of them.
+    """
     if host.lock is None:
         raise RefusedError("locked", "The lock is not held.")
     host.refuse_full(need)
@@ -70,30 +82,21 @@ def begin(host: Host, module: str, identity: str, need: int = 0) -> dict[str, An
     os.mkdir(folder, 0o755)
     current = read_json(host.of(module, STATE), {}).get("current")
     hash_current(host, module, current)
-    return {"folder": folder, "current": current}
+    wanted = zlib.decompress(attached).decode().splitlines() if current and attached else None
+    lacking = None if wanted is None else share(folder, host.release(module, current), wanted)
+    return {"folder": folder, "current": current, "lacking": lacking}
 
 
-def share(_: Host, folder: str, current: str, attached: bytes) -> dict[str, Any]:
-    """Link into a new release's folder what the current release has alike, as their manifests tell.
-
-    Args:
-        folder: The new release's folder.
-        current: The current release's folder.
-        attached: The new release's manifest, compressed.
-
-    Returns:
-        Under ``lacking``, the numbers of the manifest's lines that nothing was linked for.
-    """
-    there = set((read(os.path.join(current, "manifest.sha256")) or b"").decode().splitlines())
-    wanted = zlib.decompress(attached).decode().splitlines()
+def share(folder: str, current: str, wanted: list[str]) -> list[int]:
+    """Link into a new release's folder what the current one has alike; return the numbers of the other lines."""
+    text = (read(os.path.join(current, "manifest.sha256")) or b"").decode()
+    there = {brief(line): line for line in text.splitlines()}
     made: set[str] = set()
-    return {
-        "lacking": [
-            number
-            for number, line in enumerate(wanted)
-            if line not in there or not linked(current, folder, path_of(line), made)
-        ]
-    }
+    return [
+        number
+        for number, line in enumerate(wanted)
+        if line not in there or not linked(current, folder, path_of(there[line]), made)
+    ]
 
 
 def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
@@ -110,17 +113,18 @@ def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
     return True
 
 
-def receive(_: Host, folder: str, files: list[tuple[str, str, int]], attached: bytes) -> dict[str, Any]:
+def receive(_: Host, folder: str, attached: bytes) -> dict[str, Any]:
     """Write files that are sent in the conversation.
 
     Args:
         folder: The new release's folder.
-        files: The kind, the path and the size of each.
-        attached: What is in them, one behind the other, compressed.
+        attached: The kind, the path and the size of each as one line of JSON, then what is in them, one behind the
+            other; compressed.
     """
-    left = memoryview(zlib.decompress(attached))
+    listed, __, contents = zlib.decompress(attached).partition(b"\n")
+    left = memoryview(contents)
     made: set[str] = set()
-    for kind, path, size in files:
+    for kind, path, size in json.loads(listed):
         target = os.path.join(folder, path)
         parent = os.path.dirname(target)
         if parent not in made:

@@ -222,15 +222,25 @@ def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
 
 
 def await_health(host: Host, server: dict[str, Any], until: float) -> None:
-    """Wait until a server's own check says that it is healthy."""
+    """Wait until a server's own check says that it is healthy; Docker itself runs that late for the first time."""
+    check = own_check(host, server)
     while True:
         health = refuse_stopped(host, server)
-        if health in {"healthy", ""}:
+        if health in {"healthy", ""} or (check and not host.client.run(check, limit=60)[0]):
             return
         if health == "unhealthy" or time.monotonic() > until:
             found = f"The code server of {server['module']} does not become healthy"
             raise RefusedError("docker", f"{found}; its log ends with:\n{log_of(host, server)}")
         time.sleep(0.3)
+
+
+def own_check(host: Host, server: dict[str, Any]) -> list[str]:
+    """Return the command that checks a server as its image says; nothing where Docker does not tell."""
+    shape = "{{with .Config.Healthcheck}}{{json .Test}}{{end}}"
+    code, said = host.client.run(["docker", "inspect", "--format", shape, server["name"]], limit=60)
+    kind, *command = json.loads(said) if not code and said.strip() else [""]
+    shell = ["/bin/sh", "-c"] if kind == "CMD-SHELL" else []
+    return ["docker", "exec", server["name"], *shell, *command] if command else []
 
 
 def refuse_stopped(host: Host, server: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ class Rsync(Strategy):
 
     tools_here = ("rsync", "ssh")
     tools_there = ("rsync",)
+    shares = True
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the folder as it is."""
@@ -48,7 +49,7 @@ class Rsync(Strategy):
         place: Place,
     ) -> None:
         """Send what the current release has not: files are told apart by their content, whatever their times are."""
-        lacking = place.share(staged)
+        lacking = place.lacking(staged)
         files = None if place.again else for_conversation(staged, lacking)
         if files is not None:
             place.put(files)

@@ -44,10 +44,11 @@ DAGSTER = """\
 trap exit TERM
 sleep 1000 & wait
 """
+#: Docker itself would check it too late for a deployment, which does so at once.
 DOCKERFILE = """\
 ARG PYTHON_IMAGE
 FROM ${PYTHON_IMAGE}
-HEALTHCHECK --interval=1s CMD true
+HEALTHCHECK --interval=1h CMD true
 ARG MODULE=.
 COPY ${MODULE}/src /opt/dagster/src
 USER 1000:1000
