@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import json
 import queue
 import threading
@@ -47,6 +48,7 @@ class LostError(ToolError):
     """The connection broke; the host undoes what is half done by itself."""
 
 
+@functools.cache
 def program() -> bytes:
     """Return the host's side as it is sent: each module's name and text."""
     folder = Path(host_side.__file__).parent
@@ -61,6 +63,7 @@ class Conversation:
     def __init__(self, remote: Remote, progress: Callable[[str], None] = lambda _: None) -> None:
         self.remote = remote
         self.progress = progress
+        self._program = program()
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
@@ -108,14 +111,13 @@ class Conversation:
         return self
 
     def _open(self) -> None:
-        sent = program()
         channel = self.remote.connection().transport.open_session(timeout=SILENCE)
         channel.settimeout(SILENCE)
-        channel.exec_command(f"{START}{len(sent)}")
+        channel.exec_command(f"{START}{len(self._program)}")
         self._channel, self._answers = channel, channel.makefile("rb")
         for work in (self._breathe, self._listen, self._drain):
             threading.Thread(target=work, daemon=True).start()
-        self._send(sent + b"".join(map(_line, self._hints)))
+        self._send(self._program + b"".join(map(_line, self._hints)))
 
     def _breathe(self) -> None:
         while not self._closed.wait(SIGN_OF_LIFE):

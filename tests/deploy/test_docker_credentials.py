@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +15,7 @@ import pytest
 
 from dagster_module_builder.errors import BuilderError
 from deploy_strategies.images import logged_in
+from tests.deploy.command_lines import command_lines
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import registry
@@ -37,19 +35,6 @@ HELPER = """\
 cat >/dev/null
 echo '{{"ServerURL": "", "Username": "{user}", "Secret": "{password}"}}'
 """
-#: Reads all command lines, fifty times a second, until its input is closed: no program of Docker's is done sooner.
-WATCH = """
-import json, os, select
-seen = set()
-while not select.select([0], [], [], 0.02)[0]:
-    for process in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{process}/cmdline", "rb") as line:
-                seen.add(line.read())
-        except OSError:
-            pass
-print(json.dumps(sorted(line.decode("utf-8", "replace") for line in seen)))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +47,6 @@ def place(
     with building(engine), registry(folder / "registry", login=(USER, PASSWORD)) as address:
         for host in host_of(folder / "hosts", engine_of_host):
             yield from quick_place(folder / "w", host, engine, engine_of_host, address)
-
-
-@contextlib.contextmanager
-def command_lines() -> Iterator[set[str]]:
-    """Give a set that has, at the end, the command lines of all processes that there were meanwhile."""
-    watcher = subprocess.Popen([sys.executable, "-c", WATCH], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    seen: set[str] = set()
-    try:
-        yield seen
-    finally:
-        seen |= set(json.loads(watcher.communicate()[0]))
 
 
 def files_with_it(*folders: Path, password: str = PASSWORD) -> list[Path]:
