@@ -24,6 +24,13 @@ def git_bytes(
     folder: Path, *arguments: str, fine: tuple[int, ...] = (0,), environ: dict[str, str] | None = None
 ) -> bytes:
     """Return what a Git command writes."""
+    return git_outcome(folder, *arguments, fine=fine, environ=environ)[1]
+
+
+def git_outcome(
+    folder: Path, *arguments: str, fine: tuple[int, ...] = (0,), environ: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Return the exit status of a Git command, where it says something, and what the command writes."""
     settings = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(environ or {})}
     try:
         answer = subprocess.run(["git", *arguments], cwd=folder, env=settings, capture_output=True, check=False)
@@ -31,7 +38,7 @@ def git_bytes(
         raise ToolError("git is not installed here.") from None
     if answer.returncode not in fine:
         raise ToolError(f"git {arguments[0]}: {answer.stderr.decode('utf-8', 'replace').strip()}")
-    return answer.stdout
+    return answer.returncode, answer.stdout
 
 
 def top(folder: Path) -> Path | None:

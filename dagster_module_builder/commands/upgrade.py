@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         "check": "Exit 1 when there is something to upgrade; change nothing.",
         "continue": "End an upgrade whose conflicts are resolved.",
         "abort": "Give back every byte that an unfinished upgrade changed.",
+        "keep-mine": "With --continue: files that are as before the upgrade stay so, without the template's changes.",
         "allow-dirty": "Go on although git has changes that are not committed.",
         "from-template": "The template that the module was made from, where no baseline is kept with the module.",
         "test-dagster": "A version of Dagster to load and test the module with, in an environment of its own.",
@@ -43,6 +45,7 @@ def upgrade(
     check: bool = False,
     continue_: bool = False,
     abort: bool = False,
+    keep_mine: bool = False,
     allow_dirty: bool = False,
     from_template: str | None = None,
     test_dagster: str | None = None,
@@ -52,11 +55,13 @@ def upgrade(
 
     if bool(name) == all or (continue_ + abort + check + dry_run + bool(test_dagster)) > 1:
         raise UsageError("Give a module's name, or --all; and one of --check, --continue, --abort, --dry-run at most.")
+    if keep_mine and not continue_:
+        raise UsageError("--keep-mine needs --continue.")
     where = root_of(root)
     if test_dagster:
         _each(where, name, lambda one: _try_dagster(where, one, test_dagster))
     elif continue_ or abort:
-        end = run.finish if continue_ else run.abort
+        end = partial(run.finish, keep_mine=keep_mine) if continue_ else run.abort
         verb = "Finished" if continue_ else "Gave back"
         _each(where, name, lambda one: _said(end(where, one), where, verb), run.waiting(where))
     else:

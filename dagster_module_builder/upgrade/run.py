@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagster_module_builder import baseline, settings
@@ -189,7 +189,7 @@ def _filled(one: Merged) -> Merged:
     content = one.after.content
     for placeholder in three_way.placeholders(content):
         content = content.replace(placeholder, secrets.token_urlsafe(24).encode())
-    return Merged(one.path, one.before, Held(content, one.after.executable), one.conflict, one.note)
+    return replace(one, after=Held(content, one.after.executable))
 
 
 def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:
@@ -237,6 +237,7 @@ def _state(proposal: _Proposal) -> Unfinished:
         conflicts=proposal.conflicts,
         record=proposal.record or b"",
         baseline=proposal.kept or b"",
+        marker_sizes={one.path: one.marker_size for one in changed if one.marker_size != three_way.MARKER_SIZE},
     )
 
 
@@ -269,18 +270,25 @@ def _remove_empty(module: Path, folders: Iterable[Path]) -> None:
             folder = folder.parent  # noqa: PLW2901 - upwards, as far as they are empty
 
 
-def finish(root: Path, name: str) -> Outcome:
+def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:
     """End an upgrade whose conflicts are resolved: only now does the module record the new version.
 
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        keep_mine: Go on although files are as they were before the upgrade: the template's changes to them are lost.
+
     Raises:
-        RefusedError: There is none, or a file still has a marker.
+        RefusedError: There is none, a file still has a marker, or files are as they were before the upgrade.
     """
     with locked(root) as recovered:
         module = locate(root, name)
         data, state = _needed(root, module)
-        left = [place for path in state.conflicts for place in _left(module, path)]
+        left = [place for path in state.conflicts for place in _left(module, path, state)]
         if left:
             raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
+        if not keep_mine:
+            _refuse_undone(module, state)
         ended = FileChange(unfinished.place(root, module.name), data, None)
         plan = Plan((*_recorded(module, state.record, state.baseline), ended))
         return Outcome(module, plan, notes=tuple(recovered), backup=_carry_out(root, module, plan))
@@ -293,12 +301,37 @@ def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
     return found
 
 
-def _left(module: Path, path: str) -> list[str]:
+def _left(module: Path, path: str, state: Unfinished) -> list[str]:
     """Return the places of a file's markers, or the file that lies beside the one that could not be merged."""
     if path.endswith(three_way.BESIDE):
         return [str(module / path)] if (module / path).exists() else []
+    size = state.marker_sizes.get(path, three_way.MARKER_SIZE)
     lines = (_read(module / path) or b"").split(b"\n")
-    return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line)]
+    return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line, size)]
+
+
+def _refuse_undone(module: Path, state: Unfinished) -> None:
+    """Refuse files that are as they were before the upgrade: recorded as taken, their changes would never come again.
+
+    What ``git checkout -- .`` does cannot be told from a conflict that was resolved for the person's side.
+    """
+    undone = [
+        path for path in sorted(state.old) if not path.endswith(three_way.BESIDE) and _is_undone(module, path, state)
+    ]
+    if undone:
+        raise RefusedError(
+            f"These files of {module.name!r} are as they were before the upgrade, without the template's changes:\n"
+            + "\n".join(f"- {module / path}" for path in undone)
+            + f"\nRun 'upgrade {module.name} --abort' and upgrade again to get the changes, or "
+            f"'upgrade {module.name} --continue --keep-mine' to do without them."
+        )
+
+
+def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
+    before = state.old[path]
+    if before is None or not (module / path).is_file():
+        return before is None and not (module / path).exists()
+    return baseline.held(module / path) == Held(before, path in state.executable)
 
 
 def abort(root: Path, name: str) -> Outcome:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
 from dagster_module_builder.baseline import Held, Tree
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.version_control import git_bytes
+from dagster_module_builder.version_control import git_outcome
 
-YOURS = b"<<<<<<< yours"
-#: What a marker of a conflict looks like; the line between both sides is left out, since headings look like it.
-_MARKER = re.compile(rb"^(<<<<<<< yours|\|\|\|\|\|\|\| template |>>>>>>> template )", re.MULTILINE)
+#: How many characters a conflict's marker begins with; more where the files have such lines of their own.
+MARKER_SIZE = 7
 #: Beside a file that cannot be merged line by line.
 BESIDE = ".template-new"
 #: From which share of equal lines on two files are one that was renamed; git says half.
@@ -34,6 +33,7 @@ class Merged:
         after: As it will be; None where it will not exist.
         conflict: Whether both sides changed the same lines.
         note: What a person has to know about it.
+        marker_size: How many characters the markers of its conflicts begin with.
     """
 
     path: str
@@ -41,6 +41,7 @@ class Merged:
     after: Held | None
     conflict: bool = False
     note: str = ""
+    marker_size: int = MARKER_SIZE
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,17 @@ class Versions:
     new: str
 
 
-def has_markers(text: bytes) -> bool:
-    """Tell whether a file still has a marker of a conflict."""
-    return _MARKER.search(text) is not None
+def has_markers(text: bytes, size: int = MARKER_SIZE) -> bool:
+    """Tell whether a file has a conflict's marker; the line between both sides does not count: headings look like it.
+
+    Args:
+        text: The file's bytes, or a line of them.
+        size: How many characters a marker begins with.
+    """
+    return (
+        re.search(rb"^(<{%d} yours|\|{%d} template |>{%d} template )" % (size, size, size), text, re.MULTILINE)
+        is not None
+    )
 
 
 def merge(base: Tree, mine: Tree, today: Tree, versions: Versions) -> Iterator[Merged]:
@@ -94,7 +103,7 @@ def _moved(
     beside = [one for one in found if one.path != path]
     (merged,) = [one for one in found if one.path == path] or [Merged(path, yours, yours)]
     yield Merged(source, yours, None, note=f"{source} is called {path} in the template now; yours went along.")
-    yield Merged(path, None, merged.after, merged.conflict)
+    yield replace(merged, before=None)
     yield from beside
 
 
@@ -125,22 +134,32 @@ def _both(path: str, old: Held | None, yours: Held, new: Held, versions: Version
         yield Merged(path + BESIDE, None, new, conflict=True, note=note)
         return
     else:
-        content = _lines(base, yours.content, new.content, versions)
-    after = Held(content, executable)
-    if after != yours:
-        is_conflict = has_markers(content) and not has_markers(yours.content)
-        yield Merged(path, yours, after, is_conflict)
+        size = _marker_size(base, yours.content, new.content)
+        conflicts, content = _lines(base, yours.content, new.content, versions, size)
+        yield Merged(path, yours, Held(content, executable), conflicts > 0, marker_size=size)
+        return
+    if (after := Held(content, executable)) != yours:
+        yield Merged(path, yours, after)
 
 
-def _lines(base: bytes, yours: bytes, new: bytes, versions: Versions) -> bytes:
+def _marker_size(*texts: bytes) -> int:
+    """Return a size that no line of the files has, so that a marker can be told from what they contain."""
+    size = MARKER_SIZE
+    while any(has_markers(text, size) for text in texts):
+        size += 1
+    return size
+
+
+def _lines(base: bytes, yours: bytes, new: bytes, versions: Versions, size: int) -> tuple[int, bytes]:
+    """Merge line by line; return how many conflicts git reports (up to 127), and the result."""
     labels = ("yours", f"template {versions.old}", f"template {versions.new} (new)")
     with tempfile.TemporaryDirectory() as folder:
         for name, text in (("yours", yours), ("base", base), ("new", new)):
             Path(folder, name).write_bytes(text)
-        options = [part for label in labels for part in ("-L", label)]
-        # Its exit code is the number of conflicts, up to 127.
+        options = [f"--marker-size={size}", *(part for label in labels for part in ("-L", label))]
+        # Its exit status is the number of conflicts, up to 127 (git-merge-file(1)).
         files = ("yours", "base", "new")
-        return git_bytes(Path(folder), "merge-file", "-p", "--diff3", *options, *files, fine=tuple(range(128)))
+        return git_outcome(Path(folder), "merge-file", "-p", "--diff3", *options, *files, fine=tuple(range(128)))
 
 
 def _like(one: Held | None, yours: Held | None, path: str) -> Held | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster_module_builder import baseline, settings
@@ -24,6 +24,7 @@ class Unfinished:
         conflicts: The files with conflicts.
         record: What the module records in the end.
         baseline: The baseline that it has in the end.
+        marker_sizes: How many characters the markers of conflicts begin with, by file, where more than usual.
     """
 
     old: Mapping[str, bytes | None]
@@ -31,6 +32,7 @@ class Unfinished:
     conflicts: tuple[str, ...]
     record: bytes
     baseline: bytes
+    marker_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Write it as an archive."""
@@ -38,6 +40,7 @@ class Unfinished:
             "absent": [path for path, content in self.old.items() if content is None],
             "executable": self.executable,
             "conflicts": self.conflicts,
+            "marker_sizes": dict(self.marker_sizes),
         }
         files = {"upgrade.json": json.dumps(said).encode(), "record": self.record, "baseline": self.baseline}
         files |= {_OLD + path: content for path, content in self.old.items() if content is not None}
@@ -70,4 +73,7 @@ def _read(data: bytes) -> Unfinished:
     said = json.loads(files["upgrade.json"])
     old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
     old |= {name[len(_OLD) :]: content for name, content in files.items() if name.startswith(_OLD)}
-    return Unfinished(old, tuple(said["executable"]), tuple(said["conflicts"]), files["record"], files["baseline"])
+    executable, conflicts = tuple(said["executable"]), tuple(said["conflicts"])
+    # Earlier versions wrote markers of the usual size alone.
+    sizes = said.get("marker_sizes", {})
+    return Unfinished(old, executable, conflicts, files["record"], files["baseline"], sizes)

@@ -238,6 +238,40 @@ def test_continue_waits_for_the_last_marker(root: Path, module: Path, conflict: 
         finish(root, "sales")
 
 
+def test_a_conflict_counts_beside_lines_that_look_like_markers(root: Path, module: Path, tomorrow: Tomorrow) -> None:
+    """FAULTS B3: git says how many conflicts there are; the person's own markers are none, and stay."""
+    tomorrow(lambda template: edit(template / README, "## Run it", "## Run it, as of tomorrow"))
+    path = module / "README.md"
+    edit(path, "## Run it", "## How I run it")
+    append(path, "<<<<<<< yours\nAn example.\n>>>>>>> template 0.9 (new)\n")
+    assert upgrade(root, "sales").conflicts == ("README.md",)
+    with pytest.raises(RefusedError, match=r"conflicts left:\n- \S+README\.md:\d+\n- \S+:\d+\n- \S+:\d+$"):
+        finish(root, "sales")
+    text = path.read_text()
+    before, _, rest = text.partition("<<<<<<<< yours\n")
+    path.write_text(before + rest.partition("(new)\n")[2])
+    finish(root, "sales")
+    assert version(module) == "1.1.0"
+    assert path.read_text().endswith("<<<<<<< yours\nAn example.\n>>>>>>> template 0.9 (new)\n")
+
+
+def test_continue_refuses_files_that_are_as_before_the_upgrade(
+    root: Path, module: Path, conflict: dict[str, tuple[bytes, int]]
+) -> None:
+    """FAULTS P6: after `git checkout -- .` nothing is recorded as taken that is not there."""
+    for name, (content, mode) in conflict.items():
+        (module / name).write_bytes(content)
+        (module / name).chmod(mode)
+    shutil.rmtree(module / "deeper")
+    with pytest.raises(RefusedError, match="--keep-mine") as caught:
+        finish(root, "sales")
+    named = [line for line in str(caught.value).splitlines() if line.startswith("- ")]
+    assert named == [f"- {module / name}" for name in ("README.md", "deeper/down/new.md")]
+    assert version(module) == TODAY
+    finish(root, "sales", keep_mine=True)
+    assert version(module) == "1.1.0"
+
+
 def test_abort_gives_back_every_byte_and_mode(root: Path, module: Path, conflict: dict[str, tuple[bytes, int]]) -> None:
     append(module / "README.md", "half resolved\n")
     outcome = abort(root, "sales")
