@@ -134,10 +134,18 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
         **_CHANGE_HELP,
         "yes": YES_HELP,
         "module": "The module to take off its hosts.",
-        "delete-data": "Delete its database and its stored files there too, after a dump on the host.",
+        "delete-data": "Delete its database and its stored files there too, after a dump on the host; also later.",
+        "json": JSON_HELP,
     },
 )
-def remove(chosen: Chosen, yes: bool = False, delete_data: bool = False, wait: int = 0, force: bool = False) -> None:
+def remove(
+    chosen: Chosen,
+    yes: bool = False,
+    delete_data: bool = False,
+    wait: int = 0,
+    force: bool = False,
+    json: bool = False,
+) -> None:
     """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
     from dagster_module_builder.deployments.removal import remove as take_off
     from dagster_module_builder.deployments.rollout import targets_of
@@ -151,6 +159,9 @@ def remove(chosen: Chosen, yes: bool = False, delete_data: bool = False, wait: i
         raise Exit("Nothing was changed.", 1)
     with _manner(chosen, wait, force=force) as manner:
         done = take_off(chosen.deployments, manner, delete_data=delete_data)
+    if json:
+        console.say_json([vars(one) for one in done])
+        return
     report(done, f"no longer has {modules}")
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.deployment import ENV, Deployment
 from dagster_module_builder.deployments.host_run import HostRun, holder
 from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 from dagster_module_builder.formats import env_file
+from deploy_strategies.conversation import HostError
 
 #: Where modules store their assets unless they are told otherwise.
 STORAGE = "/tmp/dagster_storage"  # noqa: S108 - the template's default, which a container has a volume at
@@ -60,11 +62,17 @@ def stored(deployment: Deployment, settings: Mapping[str, str], service: Mapping
 
 @dataclass
 class Removing(Rollout):
-    """Modules on their way off their hosts."""
+    """Modules on their way off their hosts.
+
+    Attributes:
+        manner: How.
+        delete_data: Whether what they stored is deleted, too.
+        remains: What each module leaves behind on each host, as the host remembers it until it is deleted.
+    """
 
     manner: Manner = ALL_AT_ONCE
     delete_data: bool = False
-    dumped: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    remains: dict[tuple[str, str], dict[str, Any] | None] = field(default_factory=dict)
 
     action = "remove"
 
@@ -74,7 +82,10 @@ class Removing(Rollout):
         run.look(modules, (), holder(), self.manner.wait)
         run.refuse_unready()
         run.begun += modules
-        run.plan([], [one.names for one in run.target.deployments], force=self.manner.force)
+        for one in run.target.deployments:
+            is_gone = not run.plan([], [one.names], force=self.manner.force).effective
+            before = run.found["modules"][one.names.name]["remains"] if is_gone else None
+            self.remains[str(run.target), one.names.name] = before or None
 
     def switch(self, run: HostRun) -> None:
         """Have Dagster let the modules go."""
@@ -82,60 +93,78 @@ class Removing(Rollout):
         # The containers of databases go last: until then everything can be put back.
         run.switch(run.plan([], names, force=self.manner.force), [], [], [one.snake for one in names])
         # Dumped behind the switch, so that no run stores anything later; a dump that fails puts every host back.
-        for one in run.target.deployments if self.delete_data else ():
-            self.dump(run, one)
+        for one in run.target.deployments:
+            before = self.remains[str(run.target), one.names.name]
+            self.remains[str(run.target), one.names.name] = self.leave(run, one, before)
 
-    def dump(self, run: HostRun, deployment: Deployment) -> None:
-        """Have what a module has stored in files on the host."""
-        run.tell("dump")
+    def leave(self, run: HostRun, deployment: Deployment, before: dict[str, Any] | None) -> dict[str, Any]:
+        """Return what a module leaves behind; where that is to be deleted, have it dumped on the host.
+
+        Args:
+            run: The host.
+            deployment: Of which module.
+            before: What the host remembers of a module that is gone already.
+        """
         module, service = deployment.names.name, run.database(deployment.names.name)
-        data = stored(deployment, _settings(run, module), service)
-        place = service and {"folder": run.on_host(deployment.dagster_folder), "name": service["name"]}
+        data = stored(deployment, _settings(run, deployment), service)
+        folder = run.on_host(deployment.dagster_folder)
+        remains = before or {
+            "location": deployment.names.snake,
+            "storage": data.storage,
+            "service": {"folder": folder, "volumes": list(data.volumes)} if data.volumes else None,
+            "where": run.where,
+            "dump": None,
+        }
+        if not self.delete_data:
+            return remains
+        run.tell("dump")
+        place = service and {"folder": folder, "name": service["name"]}
+        database = data.database and {**data.database, "service": place}
         answer = run.conversation.ask(
             "dump",
             module=module,
-            location=deployment.names.snake,
-            storage=data.storage,
-            database=data.database and {**data.database, "service": place},
-            where=run.where,
+            location=remains["location"],
+            storage=remains["storage"],
+            database=database if run.state(module).get("current") and not before else None,
+            where=remains["where"],
+            remains=before is not None,
         )
-        self.dumped[str(run.target), module] = data
-        what = ", ".join(answer["files"]) or "there was nothing"
+        what = ", ".join(sorted(answer["files"])) or "there was nothing"
         run.notes += [f"What {module} had stored is in {answer['folder']} on the host ({what}).", *data.left]
+        return {**remains, "dump": answer}
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Remove what is left of them."""
+        deleted: list[str] = []
         for one in run.target.deployments:
             module = one.names.name
             service, folder = run.database(module), run.on_host(one.dagster_folder)
+            remains = self.remains[str(run.target), module] or {}
             answer = run.conversation.ask(
                 "remove",
                 module=module,
                 log={**holder(), "action": self.action},
                 services=service and {"folder": folder, "names": [service["name"]]},
-                data=self.deletion(run, one),
+                data={name: value for name, value in remains.items() if name != "image"},
+                deletes=self.delete_data,
             )
-            if answer["deleted"]:
-                run.notes.append(f"Deleted: {', '.join(answer['deleted'])}.")
+            deleted += answer["deleted"]
+        if deleted:
+            run.notes.append(f"Deleted: {', '.join(deleted)}.")
         run.settle(is_new=False, wait=False)
-        return HostOutcome(str(run.target), {}, tuple(run.notes))
-
-    def deletion(self, run: HostRun, deployment: Deployment) -> dict[str, Any] | None:
-        """Return what is deleted of a module's data: what was dumped, and nothing else."""
-        data = self.dumped.get((str(run.target), deployment.names.name))
-        if data is None:
-            return None
-        folder = run.on_host(deployment.dagster_folder)
-        service = {"folder": folder, "volumes": list(data.volumes)} if data.volumes else None
-        return {"location": deployment.names.snake, "storage": data.storage, "service": service, "where": run.where}
+        return HostOutcome(str(run.target), {}, tuple(run.notes), deleted=tuple(deleted))
 
 
-def _settings(run: HostRun, module: str) -> dict[str, str]:
-    """Return the settings of a module's current release."""
+def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:
+    """Return the settings of a module's current release; those of the deployment here where the host has none."""
+    module = deployment.names.name
     identity = run.state(module).get("current")
-    if not identity:
-        return {}
-    return env_file.values(base64.b64decode(run.conversation.ask("settings", module=module, identity=identity)["env"]))
+    if identity:
+        with contextlib.suppress(HostError):
+            answer = run.conversation.ask("settings", module=module, identity=identity)
+            return env_file.values(base64.b64decode(answer["env"]))
+    path = deployment.folder / ENV
+    return env_file.values(path.read_bytes() if path.is_file() else b"")
 
 
 def remove(

@@ -51,6 +51,7 @@ class HostOutcome:
         notes: What a person should know.
         pruned: The releases that were removed because of their age.
         seconds: How long some steps took.
+        deleted: What was deleted of the modules' data.
     """
 
     host: str
@@ -58,6 +59,7 @@ class HostOutcome:
     notes: tuple[str, ...] = ()
     pruned: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
+    deleted: tuple[str, ...] = ()
 
 
 def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:

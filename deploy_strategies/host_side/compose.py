@@ -88,6 +88,28 @@ def project_name(host: Host, folder: str) -> str:
     return str(json.loads(said[said.index("{") :])["name"])
 
 
+def volume_names(host: Host, folder: str, volumes: Sequence[str]) -> list[str]:
+    """Return the engine's names of a Compose project's volumes, those that are there."""
+    labels = [f"label=com.docker.compose.project={project_name(host, folder)}", "label=com.docker.compose.volume="]
+    command = ["docker", "volume", "ls", "--quiet", "--filter", labels[0], "--filter"]
+    found = []
+    for name in volumes:
+        code, said = host.client.run([*command, labels[1] + name], limit=60)
+        if code:
+            raise RefusedError("docker", f"Docker does not tell which volumes there are: {tail(said)}")
+        found += said.split()
+    return found
+
+
+def image_of(host: Host, folder: str, names: Sequence[str]) -> str | None:
+    """Return the image of the first of these services that has a container; None where none has."""
+    for container in containers(host, folder, names):
+        code, said = host.client.run(["docker", "inspect", "--format", "{{.Image}}", container], limit=60)
+        if not code:
+            return said.strip()
+    return None
+
+
 def quietly(command: list[str], folder: str) -> tuple[int, str]:
     """Run a program whether or not the client is still there; return its exit code and what it said."""
     try:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import PROTOCOL, environments, images, keeping, lock, programs, releases, servers, stored, survey, switching
+from . import PROTOCOL, dumps, environments, images, keeping, lock, programs, releases, servers, survey, switching
 from .client import Client
 from .errors import GoneError, RefusedError
 from .host import Host
@@ -38,7 +38,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "keep": keeping.keep,
     "back": keeping.go_back,
     "daemon": programs.settle_daemon,
-    "dump": stored.dump,
+    "dump": dumps.dump,
     "remove": keeping.remove_module,
     "log": survey.read_log,
     "settings": survey.settings_of,

@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 
-from .compose import drop
+from .compose import drop, image_of
 from .errors import RefusedError
 from .files import now, read_json, remove_later, remove_tree
 from .host import STATE
 from .images import forget_image
 from .journal import forget, intent, reload_quietly, undo
+from .remains import forget_remains, note_remains, read_remains
 from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
 from .stored import delete
 from .survey import known
@@ -37,6 +38,7 @@ def keep(
     busy = code_in_use(host)
     pruned = []
     for one in modules:
+        forget_remains(host, one)
         note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
         pruned += prune(host, one, keep, busy)
         retire_servers(host, one, retire_after)
@@ -101,16 +103,21 @@ def remove_module(
     log: dict[str, Any],
     services: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
+    deletes: bool = False,
 ) -> dict[str, Any]:
-    """Remove what a module has here, after Dagster has let it go.
+    """Remove what a module has here, after Dagster has let it go; said again, it goes on where it was cut off.
 
     Args:
         host: This one.
         module: Whose.
         log: What is said of it in the logs.
         services: The services that are its own.
-        data: What it has stored and is to be deleted; None lets it stay.
+        data: What it has stored, and its ``dump``; remembered until it is deleted.
+        deletes: Whether to delete that.
     """
+    if data:
+        image = services and image_of(host, services["folder"], services["names"])
+        note_remains(host, module, {**data, "image": image or read_remains(host, module).get("image")})
     if services:
         drop(host, services["folder"], services["names"])
     forget(host)
@@ -123,4 +130,8 @@ def remove_module(
     if os.path.isdir(host.of(module)):
         os.rename(host.of(module), gone)
         remove_tree(gone)
-    return {"deleted": delete(host, **data) if data else []}
+    if not (data and deletes):
+        return {"deleted": []}
+    deleted = delete(host, **data)
+    forget_remains(host, module)
+    return {"deleted": deleted}

@@ -15,6 +15,7 @@ from .errors import RefusedError
 from .files import read, read_json
 from .host import STATE
 from .lock import lock_holder, take_lock
+from .remains import read_remains
 from .servers import servers_of
 
 TYPE_CHECKING = False
@@ -113,6 +114,7 @@ def known(host: Host, name: str) -> dict[str, Any]:
         "unfinished": [one for one in entries if one.endswith(".tmp")],
         "environments": environments(host, name),
         "servers": servers_of(host, name),
+        "remains": read_remains(host, name),
     }
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import stat
+import subprocess
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,9 @@ import yaml
 from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.deployments.removal import remove
 from dagster_module_builder.errors import BuilderError
+from deploy_strategies import conversation
+from deploy_strategies.host_side import dumps
+from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.test_commands import run
 from tests.template import database_servers
@@ -110,7 +118,173 @@ def test_asked_before_and_stays_otherwise(quick: Site) -> None:
     assert (storage / "sales_report/number").exists()
     assert not (quick.host.base / "dumps").exists()
     quick.deploy()
-    said = run(quick.root, *flags, "--delete-data", "--yes")
+    said = run(quick.root, *flags, "--delete-data", "--yes", "--json")
     assert said.returncode == 0, said
+    assert json.loads(said.stdout)[0]["deleted"] == [f"{storage}/sales_report"]
     assert not (storage / "sales_report").exists()
     assert (storage / "other_module").exists()
+
+
+#: Kills the host's side at the N-th change of a folder, or start of a program, behind the switch.
+INJURED = """
+import os, signal, sys
+from host_side import conversation
+EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "subprocess.Popen"}
+left = None
+def hook(event, arguments):
+    global left
+    if left is not None and event in EVENTS:
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+remove = conversation.REQUESTS["remove"]
+def injured(*arguments, **named):
+    global left
+    left = NUMBER
+    return remove(*arguments, **named)
+conversation.REQUESTS["remove"] = injured
+main = conversation.main
+"""
+
+
+@pytest.fixture
+def injure(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Have the host's side killed at its N-th change behind the switch; 0 lets it live."""
+    whole = zlib.decompress(conversation.program())
+
+    def at(number: int) -> None:
+        added = [["host_side.injury", INJURED.replace("NUMBER", str(number))]] if number else []
+        program = zlib.compress(json.dumps([*json.loads(whole), *added]).encode())
+        monkeypatch.setattr(conversation, "program", lambda: program)
+
+    return at
+
+
+def tree_of(folder: Path) -> dict[str, bytes | None]:
+    """Return what a folder holds, but for what tells of each command."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+        if path.name not in {".lock", ".holder", "removed.jsonl", ".remains"}
+    }
+
+
+def test_a_deletion_on_a_host_can_be_cut_off_anywhere_and_said_again(
+    quick: Site, injure: Callable[[int], None], tmp_path: Path
+) -> None:
+    """FAULTS B2, B7: a host that dies at any change behind the switch; the command said again deletes the rest."""
+    storage = configure(quick)
+    quick.deploy()
+    settings = quick.module / "deploy/yoda/.env.deploy"
+    text = settings.read_text()
+    before, known = tmp_path / "before", dict(quick.dagster.known)
+    shutil.copytree(quick.host.folder, before, symlinks=True)
+    for number in range(1, 100, 4):
+        injure(number)
+        try:
+            remove(find(quick.root, "yoda"), delete_data=True)
+            break
+        except BuilderError:
+            injure(0)
+            # As on another deployer's machine: what has to be deleted is known on the host alone.
+            settings.write_text("")
+            remove(find(quick.root, "yoda"), delete_data=True)
+        assert [path.name for path in storage.iterdir()] == ["other_module"], number
+        assert not [path for path in tree_of(quick.host.base / "modules") if "sales" in path], number
+        (*_, dump) = sorted((quick.host.base / "dumps").iterdir())
+        with tarfile.open(dump / "storage.tar.gz") as packed:
+            assert "sales_report/number" in packed.getnames()
+        for folder in (quick.host.base, storage):
+            shutil.rmtree(folder)
+            shutil.copytree(before / folder.relative_to(quick.host.folder), folder, symlinks=True)
+        quick.dagster.known = dict(known)
+        settings.write_text(text)
+    assert number > 8
+
+
+def test_what_was_kept_at_removal_can_be_deleted_later(quick: Site) -> None:
+    """FAULTS B8, on hosts: the settings have gone with the module, and where its data is was remembered."""
+    storage = configure(quick)
+    quick.deploy()
+    remove(find(quick.root, "yoda"))
+    assert (storage / "sales_report/number").exists()
+    # As on another deployer's machine, whose settings name another storage.
+    (quick.module / "deploy/yoda/.env.deploy").write_text("")
+    (outcome,) = remove(find(quick.root, "yoda"), delete_data=True)
+    assert [path.name for path in storage.iterdir()] == ["other_module"]
+    assert f"Deleted: {storage}/sales_report." in outcome.notes
+    (outcome,) = remove(find(quick.root, "yoda"), delete_data=True)
+    assert "Deleted" not in "".join(outcome.notes)
+
+
+def test_a_module_that_came_back_keeps_its_data(quick: Site) -> None:
+    """FAULTS B8, on hosts: what is remembered of a removed module ends with its next release."""
+    storage = configure(quick)
+    quick.deploy()
+    remove(find(quick.root, "yoda"))
+    assert list((quick.host.base / "modules/.remains").iterdir())
+    quick.deploy()
+    assert not list((quick.host.base / "modules/.remains").iterdir())
+    remove(find(quick.root, "yoda"))
+    assert (storage / "sales_report/number").exists()
+
+
+@pytest.mark.parametrize("lost", ["a part", "a file"])
+def test_stored_files_that_are_not_all_in_the_dump_stay(quick: Site, lost: str, tmp_path: Path) -> None:
+    """FAULTS B2: what was packed is read back and compared; a tar that says nothing of what it lost stops it."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    real = needs.program("tar")
+    truncated = f'exec {real} --exclude=number "$@"' if lost == "a file" else f'{real} "$@" | head -c 60'
+    (programs / "tar").write_text(f"#!/bin/sh\n{truncated}\n")
+    (programs / "tar").chmod(0o755)
+    storage = configure(quick)
+    quick.deploy()
+    quick.host.environ["PATH"] = f"{programs}:{os.environ['PATH']}"
+    quick.host.restart()
+    with pytest.raises(BuilderError, match="is not whole in its dump"):
+        remove(find(quick.root, "yoda"), delete_data=True)
+    assert quick.running() == quick.current()
+    assert (storage / "sales_report/number").exists()
+    assert not list((quick.host.base / "dumps").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"), [("postgresql", "PostgreSQL database dump complete"), ("mysql", "Dump completed on 2026-01-01")]
+)
+def test_a_dump_without_its_last_line_is_not_whole(kind: str, end: str, tmp_path: Path) -> None:
+    """FAULTS B2: a row that speaks of the end is not the end."""
+    path = tmp_path / "database.sql"
+    path.write_text(f"INSERT INTO orders VALUES (1, 'x');\n-- {end}\n\n")
+    assert dumps.ends_well(str(path), kind)
+    path.write_text(f"INSERT INTO orders VALUES (1, '-- {end}');\nINSERT INTO ord")
+    assert not dumps.ends_well(str(path), kind)
+
+
+def test_a_dump_is_on_the_disk_before_anything_goes(quick: Site, tmp_path: Path) -> None:
+    """FAULTS B2: the kernel's own record of the order: the dump's files, their folder, its folders, then deletion."""
+    strace = needs.program("strace")
+    storage = configure(quick)
+    quick.deploy()
+    log = tmp_path / "calls"
+    calls = "trace=fsync,fdatasync,unlink,unlinkat,rmdir,rename"
+    assert quick.host.process
+    command = [str(strace), "-f", "-y", "-s", "300", "-o", str(log), "-e", calls, "-p", str(quick.host.process.pid)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
+        assert tracer.stderr
+        assert "attached" in tracer.stderr.readline()
+        remove(find(quick.root, "yoda"), delete_data=True)
+        tracer.terminate()
+    lines = [line for line in log.read_text().splitlines() if "resumed" not in line]
+    (dump,) = (quick.host.base / "dumps").iterdir()
+
+    def first(call: str, path: Path) -> int:
+        return next(number for number, line in enumerate(lines) if call in line and str(path) in line)
+
+    synced = [first("sync(", path) for path in (dump / "storage.tar.gz", dump)]
+    synced += [next(number for number, line in enumerate(lines) if "sync(" in line and f"<{path}>" in line)
+               for path in (dump.parent, quick.host.base)]  # fmt: skip
+    remembered = first("rename", quick.host.base / "modules/.remains/sales-report.json")
+    assert max(synced) < remembered < first("unlink", storage / "sales_report")
+    assert remembered < first("rename", quick.there)

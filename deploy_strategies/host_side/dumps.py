@@ -1,0 +1,228 @@
+"""What a module has stored here, in files: on the disk, and read back, before anything of it is deleted."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import sys
+import time
+
+from .client import tail
+from .compose import containers, volume_names
+from .errors import RefusedError
+from .files import remove_tree, sync
+from .programs import run_where
+from .remains import read_remains
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Host
+
+#: Seconds that a dump may take.
+DUMPING = 6 * 3600.0
+#: Bytes that are read at once.
+PART = 1 << 20
+#: Bytes at the end of a dump in which its last line has to be.
+END = 512
+#: Runs a command with its output in a file that nobody else can read; what it complains of is heard.
+INTO = 'umask 077; exec "$@" > "$0"'
+#: Runs a command with its input from a file.
+FROM = 'exec "$@" < "$0"'
+#: In the database's own container; the variables are those that its image was started with.
+INSIDE = {
+    "postgresql": 'PGPASSWORD="$POSTGRES_PASSWORD" exec pg_dump --host 127.0.0.1 --port "${PGPORT:-5432}" '
+    '--username "$POSTGRES_USER" --dbname "$POSTGRES_DB"',
+    "mysql": 'MYSQL_PWD="$MYSQL_PASSWORD" exec mysqldump --host=127.0.0.1 --port="${MYSQL_TCP_PORT:-3306}" '
+    '--user="$MYSQL_USER" --single-transaction --no-tablespaces --routines "$MYSQL_DATABASE"',
+}
+#: How a complete dump ends: pg_dump and mysqldump write this line last.
+ENDS = {
+    "postgresql": re.compile(rb"^-- PostgreSQL database dump complete$", re.MULTILINE),
+    "mysql": re.compile(rb"^-- Dump completed\b", re.MULTILINE),
+}
+#: Compares a packed folder, from standard input, with the folder itself; says nothing where they are alike.
+COMPARE = """\
+import os, sys, tarfile
+top, name = sys.argv[1:]
+held = set()
+with tarfile.open(fileobj=sys.stdin.buffer, mode="r|gz") as packed:
+    for member in packed:
+        path = os.path.join(top, member.name)
+        held.add(os.path.normpath(path))
+        if member.isreg():
+            copy = packed.extractfile(member)
+            with open(path, "rb") as file:
+                part = b"x"
+                while part:
+                    part = file.read(1 << 20)
+                    if copy.read(len(part) or 1) != part:
+                        sys.exit(path + " is not in the dump as it is stored")
+for folder, folders, files in os.walk(os.path.join(top, name)):
+    for path in (os.path.normpath(os.path.join(folder, one)) for one in [*folders, *files]):
+        if path not in held:
+            sys.exit(path + " is not in the dump")
+"""
+
+
+def dump(
+    host: Host,
+    module: str,
+    location: str,
+    storage: str | None,
+    database: dict[str, Any] | None,
+    where: dict[str, Any] | None = None,
+    remains: bool = False,
+) -> dict[str, Any]:
+    """Put what a module has stored into files; nothing is deleted.
+
+    Args:
+        host: This one.
+        module: Whose.
+        location: Its name in Dagster, and of its folder in the storage.
+        storage: The folder of everybody's stored assets, where Dagster runs; None where that is no folder.
+        database: Its ``type``, and its ``service`` or how it is reached (``host``, ``port``, ``user``, …); or None.
+        where: Where Dagster runs.
+        remains: Whether the module is gone already: its dump of then is taken, or its volumes are packed as they are.
+
+    Returns:
+        The ``folder``, and the SHA-256 of each file in it, as read back from the disk.
+    """
+    left = read_remains(host, module) if remains else {}
+    if is_whole(left.get("dump")):
+        return dict(left["dump"])
+    running = [run for run in host.dagster.runs() if run["location"] == location]
+    if running:
+        raise RefusedError("runs", f"{len(running)} runs of {module} are in progress: wait for them, or end them.")
+    folder = new_folder(host, module)
+    try:
+        if database:
+            dump_database(host, os.path.join(folder, "database.sql"), database)
+        for volume in volume_names(host, **left["service"]) if left.get("service") else []:
+            dump_volume(host, folder, volume, left["image"])
+        if storage and is_stored(host, where, folder, storage, location):
+            dump_files(host, os.path.join(folder, "storage.tar.gz"), storage, location, where)
+    except BaseException:
+        remove_tree(folder)
+        raise
+    for path in (folder, os.path.dirname(folder), host.base):
+        sync(path)
+    return {"folder": folder, "files": {name: digest_of(os.path.join(folder, name)) for name in os.listdir(folder)}}
+
+
+def new_folder(host: Host, module: str) -> str:
+    """Make a folder for a dump, whose name no other one has."""
+    stem = os.path.join(host.base, "dumps", f"{module}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}")
+    folder, number = stem, 1
+    while os.path.lexists(folder):
+        folder, number = f"{stem}-{number}", number + 1
+    os.makedirs(folder, mode=0o700)
+    return folder
+
+
+def is_whole(made: dict[str, Any] | None) -> bool:
+    """Tell whether a dump is on the disk as it was read back when it was made."""
+    if not made:
+        return False
+    with contextlib.suppress(OSError):
+        return all(digest_of(os.path.join(made["folder"], name)) == value for name, value in made["files"].items())
+    return False
+
+
+def digest_of(path: str) -> str:
+    """Return a file's SHA-256, read from the disk: what the kernel still holds of it in memory is dropped first."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for part in iter(lambda: file.read(PART), b""):
+            found.update(part)
+    return found.hexdigest()
+
+
+def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
+    """Dump a database, where it is, and see that the dump is whole."""
+    kind, service = database["type"], database.get("service")
+    environ: dict[str, str] = {}
+    if service:
+        there = containers(host, service["folder"], [service["name"]])
+        if not there:
+            raise RefusedError("docker", f"{service['name']} does not run, so that it cannot be dumped: start it.")
+        command = ["docker", "exec", there[0], "sh", "-c", INSIDE[kind]]
+    else:
+        command, environ = reached(database)
+    try:
+        said = into(host, path, command, environ)
+    except FileNotFoundError:
+        raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
+    if said is not None or not ends_well(path, kind):
+        raise RefusedError("dump", f"The database could not be dumped: {said or 'the dump is not whole'}")
+
+
+def ends_well(path: str, kind: str) -> bool:
+    """Tell whether a dump on the disk has the line that its program writes last."""
+    with open(path, "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        file.seek(max(0, os.path.getsize(path) - END))
+        return ENDS[kind].search(file.read()) is not None
+
+
+def reached(database: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+    """Return the command that dumps a database on some host, and the variables with its password."""
+    at, port, user, name = (str(database[key]) for key in ("host", "port", "user", "name"))
+    if database["type"] == "postgresql":
+        command = ["pg_dump", "--host", at, "--port", port, "--username", user, "--no-password", "--dbname", name]
+        return command, {"PGPASSWORD": database["password"]}
+    command = ["mysqldump", f"--host={at}", f"--port={port}", f"--user={user}", "--protocol=TCP"]
+    command += ["--single-transaction", "--no-tablespaces", "--routines", name]
+    return command, {"MYSQL_PWD": database["password"]}
+
+
+def into(host: Host, path: str, command: list[str], environ: dict[str, str]) -> str | None:
+    """Run a command with its output in a file, on the disk; return what it complained of, None where it succeeded."""
+    code, said = host.client.run(
+        ["/bin/sh", "-c", INTO, path, *command], None, DUMPING, env={**os.environ, **environ}, cwd=host.base
+    )
+    sync(path)
+    return (tail(said) or f"{command[0]} ended with {code}") if code else None
+
+
+def is_stored(host: Host, where: dict[str, Any] | None, cwd: str, storage: str, location: str) -> bool:
+    """Tell whether a module has stored anything."""
+    return run_where(host, where, ["test", "-d", f"{storage}/{location}"], cwd, 60, {})[0] == 0
+
+
+def dump_files(host: Host, path: str, storage: str, location: str, where: dict[str, Any] | None) -> None:
+    """Pack a module's folder of the storage, and compare what was packed with it, byte for byte."""
+    command = ["tar", "--create", "--gzip", "--directory", storage, "--", location]
+    there = [] if where is None else [*where["prefix"], where["service"]]
+    said = into(host, path, [*there, *command], {})
+    if said is not None:
+        raise RefusedError("dump", f"{storage}/{location} could not be packed: {said}")
+    python = sys.executable if where is None else "python3"
+    compare = ["/bin/sh", "-c", FROM, path, *there, python, "-c", COMPARE, storage, location]
+    code, said = host.client.run(compare, None, DUMPING, cwd=host.base)
+    if code:
+        raise RefusedError("dump", f"{storage}/{location} is not whole in its dump: {tail(said)}")
+
+
+def dump_volume(host: Host, folder: str, volume: str, image: str) -> None:
+    """Pack a volume whose service is gone, as its files are, and compare what was packed with it."""
+    path = os.path.join(folder, f"{volume}.tar")
+    code, said = host.client.run(["docker", "create", "--network", "none", "--volume", f"{volume}:/volume", image])
+    if code:
+        raise RefusedError("docker", f"The volume {volume} cannot be read by the image {image}: {tail(said)}")
+    container = said.split()[-1]
+    copy = ["docker", "cp", f"{container}:/volume", "-"]
+    try:
+        complaint = into(host, path, copy, {}) or into(host, f"{path}.again", copy, {})
+        if complaint is None and digest_of(path) != digest_of(f"{path}.again"):
+            complaint = "it changed meanwhile"
+    finally:
+        host.client.run(["docker", "rm", "--force", container], limit=60)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.again")
+    if complaint is not None:
+        raise RefusedError("dump", f"The volume {volume} could not be packed: {complaint}")
