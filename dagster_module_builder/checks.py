@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dagster_module_builder import docker, settings
+from dagster_module_builder.compose_project import Project, project_in, redefined, shared_ports
 from dagster_module_builder.dagster_check import Conflict, resolve_together, stating_files
-from dagster_module_builder.errors import ConflictError, ToolError
+from dagster_module_builder.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.formats import compose, dockerfile, env_file
 from dagster_module_builder.integrate import Check, planned_registry
 from dagster_module_builder.plan import Plan
@@ -45,22 +47,51 @@ def _stated_at(module: Path) -> str:
 
 
 def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
-    """Refuse a plan whose compose file Docker Compose does not accept; silent where there is no Compose.
+    """Refuse a plan whose compose project Docker Compose does not accept, or in which modules lose what is theirs.
+
+    Compose is asked about what 'workspace.up' starts, with all files that it puts together. Without Compose, silent.
 
     Raises:
-        ConflictError: With Compose's own words.
+        ConflictError: With Compose's own words, or with what another file takes from a module.
     """
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
     if text is None or not docker.is_installed():
         return
+    services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
+    mend = "Mend what it names, and look again with 'workspace.validate'"
     try:
-        docker.check_config(workspace.root / settings.SERVICES, text, after.get(env_file.NAME) or b"")
+        model = docker.check_config(services, text, env)
+    except RefusedError as error:
+        raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), mend=mend) from None
     except ToolError as error:
         reason = f"Docker Compose does not accept the result: {error}"
-        where, mend = str(workspace.path(compose.NAME)), "Mend what it names, and look again with 'workspace.validate'"
-        raise ConflictError([reason], where=where, mend=mend) from None
+        raise ConflictError([reason], where=str(workspace.path(compose.NAME)), mend=mend) from None
+    _refuse_overrides(project_in(services, env or None), text, model, _owners(workspace, plan))
     yield from ()
+
+
+def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
+    """Return the module of each service: of the modules that the plan puts in, or of all where it puts none in."""
+    entries = [entry for entry in planned_registry(plan).entries if entry.provides]
+    put = [
+        entry for entry in entries if not (there := workspace.registry.find(entry.name)) or there.blocks != entry.blocks
+    ]
+    return {str(name): entry.name for entry in put or entries for name in (entry.provides or {}).get("services", ())}
+
+
+def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], owners: Mapping[str, str]) -> None:
+    if not project.others and b"include" not in text:
+        # All that there is has been looked at without Compose.
+        return
+    where = str(next(iter(project.others), project.main))
+    found = [(owner, str(path), reason) for owner, path, reason in redefined(project, owners)]
+    for port, services in shared_ports(model):
+        if concerned := [name for name in services if name in owners]:
+            found.append((owners[concerned[0]], where, f"host port {port} is published by {' and '.join(services)}"))
+    if found:
+        mend = "Give it another name or port there, and look again with 'workspace.validate'"
+        raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], mend=mend)
 
 
 ALL: tuple[Check, ...] = (requirements, compose_accepts)

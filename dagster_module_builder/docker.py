@@ -9,17 +9,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder import engine, settings
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.formats import env_file
+from dagster_module_builder.compose_project import project_in
+from dagster_module_builder.errors import RefusedError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
 #: Seconds until every service has to be well; the first start of a database on a slow disk takes a minute.
 PATIENCE = 300.0
@@ -96,28 +97,44 @@ def _program() -> tuple[str, ...]:
     )
 
 
-def check_config(services: Path, compose: bytes, env: bytes) -> None:
-    """Let Compose check a compose file that is not written yet; needs no daemon, writes nothing.
+def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
+    """Let Compose check a compose file that is not written yet, with all that 'up' puts on top of it.
+
+    Needs no daemon.
 
     Args:
         services: The folder that the file is for (``services/dagster``).
         compose: The file's content.
         env: The content of its ``.env``; where empty, the one that is there counts.
 
+    Returns:
+        The whole project as Compose understands it.
+
     Raises:
+        RefusedError: Compose would not read that file.
         ToolError: Compose does not accept it; with its own words.
     """
-    variables = env_file.named_values(env, "surrogateescape")
-    done = subprocess.run(
-        [*_program(), "--project-directory", str(services), "-f", "-", "config", "--quiet"],
-        input=compose,
-        cwd=services,
-        env=engine.environment({name: value for name, value in variables.items() if value is not None}),
-        capture_output=True,
-        check=False,
-    )
+    project = project_in(services, env or None)
+    with tempfile.TemporaryDirectory() as private:
+        planned, variables = Path(private) / "docker-compose.yml", Path(private) / ".env"
+        planned.write_bytes(compose)
+        given = ["--env-file", str(variables)] if env else []
+        if env:
+            # The folder is nobody else's (tempfile.mkdtemp), the file neither.
+            variables.touch(mode=0o600)
+            variables.write_bytes(env)
+        done = subprocess.run(
+            [*_program(), *project.arguments(planned), *given, "config", "--format", "json"],
+            cwd=services,
+            env=project.environment,
+            capture_output=True,
+            check=False,
+        )
     if done.returncode:
-        raise ToolError(_without_warnings(done.stderr.decode("utf-8", "replace")))
+        said = _without_warnings(done.stderr.decode("utf-8", "replace"))
+        raise ToolError(said.replace(str(planned), str(project.main)))
+    model: dict[str, Any] = json.loads(done.stdout)
+    return model
 
 
 def up(root: Path, *, build: bool = True) -> None:
@@ -131,6 +148,7 @@ def up(root: Path, *, build: bool = True) -> None:
         ToolError: Docker is not there, or a service did not start; with the last lines of its log.
     """
     need_daemon(root)
+    refuse_strangers(root)
     if build:
         _pass_through(root, "build")
     with _explaining(root):
@@ -145,6 +163,7 @@ def down(root: Path, *, volumes: bool = False) -> None:
         ToolError: Docker is not there, or failed.
     """
     need_daemon(root)
+    refuse_strangers(root)
     _pass_through(root, "down", "--remove-orphans", *(["--volumes"] if volumes else []))
 
 
@@ -172,15 +191,44 @@ def restart(root: Path, service: str) -> None:
 
 
 def services(root: Path) -> list[Service]:
-    """Return the containers of the workspace, running or not.
+    """Return the containers of the workspace, running or not; not those of another folder's project of this name.
 
     Raises:
         ToolError: Docker is not there, or failed.
     """
+    entries = _entries(root)
+    strange = _strange_folders(root, entries)
+    found = [entry for entry in entries if entry["Name"] not in strange]
+    return sorted((_service(entry) for entry in found), key=lambda service: service.name)
+
+
+def _entries(root: Path) -> list[dict[str, Any]]:
     text = _captured(root, "ps", "--all", "--format", "json").strip()
     # A list in older versions of Compose 2, an object a line in newer ones.
-    found = json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
-    return sorted((_service(entry) for entry in found), key=lambda service: service.name)
+    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
+
+
+def _strange_folders(root: Path, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the containers that were started from another folder, and that folder."""
+    own = (root / settings.SERVICES).resolve()
+    projects = {str(entry["Project"]) for entry in entries}
+    folders = {name: folder for project in projects for name, folder in engine.folders_of_containers(project).items()}
+    return {name: folder for name, folder in folders.items() if Path(folder).resolve() != own}
+
+
+def refuse_strangers(root: Path) -> None:
+    """Refuse to go on where containers of another folder's project have this project's name.
+
+    Raises:
+        RefusedError: There are such containers; Compose would take them for this workspace's.
+    """
+    strange = _strange_folders(root, _entries(root))
+    if strange:
+        folder = next(iter(strange.values()))
+        raise RefusedError(
+            f"Containers of this project's name belong to {folder}. Nothing was changed: stop them there "
+            f"('workspace.down'), or change COMPOSE_PROJECT_NAME in {root / settings.SERVICES / '.env'}."
+        )
 
 
 def _service(entry: Mapping[str, Any]) -> Service:
@@ -245,10 +293,11 @@ def _explanation(root: Path, found: Sequence[Service]) -> str:
 
 
 def _captured(root: Path, *arguments: str) -> str:
+    project = project_in(root / settings.SERVICES)
     done = subprocess.run(
-        [*_program(), *arguments],
-        cwd=root / settings.SERVICES,
-        env=engine.environment(),
+        [*_program(), *project.arguments(), *arguments],
+        cwd=project.folder,
+        env=project.environment,
         capture_output=True,
         encoding="utf-8",
         errors="replace",
@@ -261,8 +310,13 @@ def _captured(root: Path, *arguments: str) -> str:
 
 def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> None:
     """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
+    project = project_in(root / settings.SERVICES)
     done = subprocess.run(
-        [*_program(), *arguments], cwd=root / settings.SERVICES, env=engine.environment(), stdout=stdout, check=False
+        [*_program(), *project.arguments(), *arguments],
+        cwd=project.folder,
+        env=project.environment,
+        stdout=stdout,
+        check=False,
     )
     if done.returncode:
         raise ToolError(f"{' '.join(_program())} {arguments[0]} failed; it says why above.")

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dagster_module_builder.errors import ToolError
 
 #: What somebody's shell may set for another project; a workspace's own stand in its env file.
-_FOREIGN = {"COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+_FOREIGN = {
+    "COMPOSE_DISABLE_ENV_FILE",
+    "COMPOSE_ENV_FILES",
+    "COMPOSE_FILE",
+    "COMPOSE_PATH_SEPARATOR",
+    "COMPOSE_PROFILES",
+    "COMPOSE_PROJECT_NAME",
+}
 
 #: What Docker's command line says where no engine lets it in.
 _UNREACHABLE = ("connect to the docker daemon", "connect to the docker api")
@@ -45,6 +52,18 @@ def volumes(project: str, keys: Sequence[str]) -> list[str]:
             *("--filter", f"label=com.docker.compose.volume={key}"),
         ).split()
     ]
+
+
+def folders_of_containers(project: str) -> dict[str, str]:
+    """Return the folder that each container of a Compose project was started from, by the container's name.
+
+    Two checkouts may have one project's name; Compose then takes the containers of one for the other's.
+    """
+    said = _docker(
+        *("ps", "--all", "--filter", f"label=com.docker.compose.project={project}"),
+        *("--format", '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'),
+    )
+    return dict(line.split("\t", 1) for line in said.splitlines())
 
 
 def image_size(image: str) -> int:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from datetime import datetime, timezone
 from typing import Any
 
+import yaml
+
 from dagster_module_builder.errors import ToolError
+
+#: Webservers are asked on this machine only, where a proxy has no part in it: ``http_proxy`` is left aside.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _STATES = """
 query {
@@ -18,6 +24,7 @@ query {
       locationEntries {
         name
         loadStatus
+        updatedTimestamp
         locationOrLoadError { __typename ... on PythonError { message causes { message } } }
       }
     }
@@ -60,6 +67,8 @@ query {
 }
 """
 
+_INSTANCE = "query { instance { info } }"
+
 #: What a location that is still being loaded shows instead of an error.
 LOADING = "is still being loaded"
 
@@ -67,10 +76,34 @@ LOADING = "is still being loaded"
 def is_up(url: str, timeout: float = 2.0) -> bool:
     """Tell whether a Dagster webserver answers at ``url`` (``http://127.0.0.1:3000``) within ``timeout`` seconds."""
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=timeout) as answer:  # noqa: S310  # the caller's own
+        with _opener.open(f"{url}/server_info", timeout=timeout) as answer:
             return "dagster_webserver_version" in json.load(answer)
     except (OSError, ValueError):
         return False
+
+
+def instance_folder(url: str) -> str | None:
+    """Return the folder of the webserver's instance (``DAGSTER_HOME``, or what ``dagster.yaml`` has in its place).
+
+    Returns:
+        None where the webserver does not state it, or does not answer.
+    """
+    try:
+        info = yaml.safe_load(_ask(url, _INSTANCE)["instance"]["info"])
+        return str(info["local_artifact_storage"]["config"]["base_dir"])
+    except (ToolError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def loaded_at(url: str) -> dict[str, datetime]:
+    """Return when each code location of the webserver was loaded last.
+
+    Raises:
+        ToolError: The webserver does not answer, or answers with an error.
+    """
+    workspace = _checked(_ask(url, _STATES)["workspaceOrError"])
+    times = {entry["name"]: float(entry["updatedTimestamp"]) for entry in workspace["locationEntries"]}
+    return {name: datetime.fromtimestamp(time, timezone.utc) for name, time in times.items()}
 
 
 def location_states(url: str) -> dict[str, str | None]:
@@ -131,7 +164,7 @@ def _ask(url: str, query: str, variables: dict[str, str] | None = None, timeout:
     body = json.dumps({"query": query, "variables": variables or {}}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310  # the caller's own
+        with _opener.open(request, timeout=timeout) as response:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         raise ToolError(f"Dagster's webserver at {url} answers with status {error.code}.") from error

@@ -7,10 +7,8 @@ otherwise.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -21,58 +19,13 @@ from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dockerfile, workspace_yaml
 from dagster_module_builder.integrate import Outcome
 from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.native_environment import dev_url
+from dagster_module_builder.running import Running, Stranger, find_running
 from dagster_module_builder.workspace import Workspace, read_workspace
 
 #: How long a location may take to load, in seconds.
 LOAD_WAIT = 120.0
 #: How often the daemon reads the workspace file by itself, in seconds; a little more than Dagster's minute.
 DAEMON_READS_EVERY = 65.0
-
-
-@dataclass(frozen=True)
-class Running:
-    """A Dagster that seems to run a workspace.
-
-    Attributes:
-        url: Where its webserver answers.
-        daemons: The Compose services that are its daemon, and nothing else.
-        is_native: Whether it is 'workspace.dev'.
-    """
-
-    url: str
-    daemons: tuple[str, ...] = ()
-    is_native: bool = False
-
-
-def find_running(workspace: Workspace) -> Running | None:
-    """Find the Dagster that runs a workspace: natively, at the port in its ``.env``, or at a port of its containers.
-
-    Returns:
-        None where none answers.
-    """
-    own = dev_url(workspace.root)
-    if own and graphql.is_up(own):
-        return Running(own, is_native=True)
-    containers = [one for one in _containers(workspace.root) if one.state == "running"]
-    first = f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT') or 3000}"
-    published = [f"http://127.0.0.1:{port}" for one in containers for port in one.ports]
-    url = next((url for url in dict.fromkeys([first, *published]) if graphql.is_up(url)), None)
-    return Running(url, tuple(one.name for one in containers if _is_daemon(workspace, one.name))) if url else None
-
-
-def _containers(root: Path) -> list[docker.Service]:
-    if shutil.which("docker") is None and shutil.which("docker-compose") is None:
-        return []
-    try:
-        return docker.services(root)
-    except ToolError:
-        return []
-
-
-def _is_daemon(workspace: Workspace, name: str) -> bool:
-    service = workspace.stack.services.get(name)
-    return service is not None and service.is_daemon
 
 
 def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iterator[str]:
@@ -85,7 +38,9 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
     """
     workspace = read_workspace(root)
     running = find_running(workspace) if outcome.plan.effective else None
-    if running is None:
+    if isinstance(running, Stranger):
+        yield str(running)
+    if not isinstance(running, Running):
         return
     try:
         if running.is_native:
@@ -119,7 +74,7 @@ def _states(url: str, names: Sequence[str], wanted: set[str]) -> Iterator[str]:
     for name in names:
         if (name in states) != (name in wanted):
             has = "still has" if name in states else "does not have"
-            yield f"Warning: the Dagster at {url} {has} the location {name}: does it run another workspace?"
+            yield f"Warning: the Dagster at {url} {has} the location {name}."
         elif name not in states:
             yield f"Dagster: the location {name} is gone."
         elif states[name] is None:

@@ -25,6 +25,9 @@ FOLDER = Path(".native")
 HOME = FOLDER / "home"
 _URL = FOLDER / "url"
 
+#: What no proxy is asked for.
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 _MARK = ".made-from"
 _PACKAGES = ("dagster", "dagster-webserver")
 _INSTANCE = """\
@@ -151,8 +154,13 @@ def _read(file: Path) -> str | None:
 
 def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables for a native Dagster process; its working directory is ``services/dagster``."""
+    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    past_proxies = ",".join(dict.fromkeys([*filter(None, excepted.split(",")), *_THIS_MACHINE]))
     return {
         **environ,
+        # Its processes speak to each other over HTTP and gRPC; programs read the one name or the other.
+        "no_proxy": past_proxies,
+        "NO_PROXY": past_proxies,
         "DAGSTER_HOME": str(root / HOME),
         "DAGSTER_STORAGE_DIR": environ.get("DAGSTER_STORAGE_DIR") or str(root / settings.DATA / "storage"),
         "PYTHONUNBUFFERED": "1",

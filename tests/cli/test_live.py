@@ -69,6 +69,7 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         other.done("workspace.init", "--port", str(port))
         other.done("new", "stranger", *SMALL)
         said = other.done("workspace.add", "stranger", "--no-check")
-        assert f"the Dagster at {url} does not have the location stranger: does it run another workspace?" in said
+        assert f"The Dagster at {url} is not this workspace's, and was not told of the change." in said
+        assert f"Its instance is {workspace.root}/.native/home" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
     assert "Dagster" not in workspace.done("workspace.remove", "second").partition("\n")[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagster_module_builder import docker, graphql
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.initialize import initialize
+from dagster_module_builder.running import Running, Stranger, find_running
+from dagster_module_builder.workspace import read_workspace
 from tests.e2e.stack import free_port
 
 if TYPE_CHECKING:
@@ -67,6 +70,7 @@ def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
     assert graphql.location_states(url) == {}
     assert graphql.runs_in_progress(url) == []
     graphql.reload_workspace(url)
+    _another_checkout_is_kept_apart(root, url)
 
     _no_secret_is_in_the_image(root, engine)
 
@@ -99,6 +103,17 @@ def _no_secret_is_in_the_image(root: Path, engine: Engine) -> None:
     assert engine.docker("run", "--rm", "--entrypoint", "ls", image, "/workspace/services/dagster").strip() == ""
 
 
+def _another_checkout_is_kept_apart(root: Path, url: str) -> None:
+    """FAULTS C2: a copy of the folder has the same port and the same project's name, but not the containers."""
+    assert find_running(read_workspace(root)) == Running(url, ("dagster_daemon",))
+    other = Path(shutil.copytree(root, root.with_name("other")))
+    assert find_running(read_workspace(other)) == Stranger(url, "/opt/dagster/home/storage")
+    for command in (docker.up, docker.down):
+        with pytest.raises(RefusedError, match=f"belong to {root}/services/dagster"):
+            command(other)
+    assert [service.name for service in docker.services(root) if not service.is_well] == []
+
+
 def test_a_code_change_rebuilds_nothing(up: tuple[Path, str], engine: Engine) -> None:
     root, _ = up
     before = engine.docker("image", "ls", "--quiet", "--no-trunc", f"{root.name}-dagster")
@@ -113,9 +128,10 @@ def test_a_compose_file_is_checked_before_it_is_written(program: None, root: Pat
     compose = (services / "docker-compose.yml").read_bytes()
     before = {path: path.read_bytes() for path in services.rglob("*") if path.is_file()}
     docker.check_config(services, compose, b"")
-    docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), b"NEW_PORT='3100'\n")
+    env = (services / ".env").read_bytes()
+    docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='3100'\n")
     with pytest.raises(ToolError, match="invalid"):
-        docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), b"NEW_PORT='x'\n")
+        docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='x'\n")
     with pytest.raises(ToolError, match="no_such_service"):
         docker.check_config(
             services, compose.replace(b"dagster_migrate:\n        cond", b"no_such_service:\n        cond"), b""
