@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
+from dagster_module_builder.audit.lacks import no_deployments
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
-from dagster_module_builder.audit.table import check
+from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, read_deployment
+from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, Deployment, read_deployment
 from dagster_module_builder.deployments.deployment import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from deploy_strategies.base import load_steps
 
 
-@check("deployments", "Has deployments, staging among them", "What runs at a client's was tried elsewhere first.")
+@check(
+    "deployments",
+    "Has deployments, staging among them",
+    "What runs at a client's was tried elsewhere first.",
+    Always("a module is there to be deployed"),
+)
 def deployments(subject: Subject) -> Iterator[Problem]:
     """Count the deployments."""
     configure = f"configure-deployment {subject.path.name}"
     if not (subject.path / DEPLOYMENTS).is_dir():
-        yield Problem("No deploy/", f"Run 'upgrade', then '{configure}'")
+        missing = subject.missing("No deploy/")
+        first = "'upgrade', then " if missing.by_upgrade else ""
+        yield replace(missing, mend=f"Run {first}'{configure}'")
     elif not subject.deployments:
         yield Problem("No deployment configured yet", f"Run '{configure}'", status="WARN")
     elif len(subject.deployments) == 1:
@@ -29,7 +38,7 @@ def deployments(subject: Subject) -> Iterator[Problem]:
         yield Problem("Only 1 deployment configured (consider staging)", mend, status="WARN")
 
 
-@check("deployments-read", "Every deployment can be read", "'deploy' would refuse it.")
+@check("deployments-read", "Every deployment can be read", "'deploy' would refuse it.", no_deployments)
 def deployments_read(subject: Subject) -> Iterator[Problem]:
     """Read each deployment as ``deploy`` reads it."""
     for folder in subject.deployments:
@@ -44,12 +53,14 @@ def deployments_read(subject: Subject) -> Iterator[Problem]:
 
 
 @check(
-    "deployments-env", "The deployments know every variable", "A release that lacks one fails on the host, at night."
+    "deployments-env",
+    "The deployments know every variable",
+    "A release that lacks one fails on the host, at night.",
+    lambda subject: no_deployments(subject) or ("" if _wanted(subject) else "no variables"),
 )
 def deployments_env(subject: Subject) -> Iterator[Problem]:
     """Compare the variables of each deployment with those of the module."""
-    example = env_file.keys((subject.example_text or "").encode())
-    wanted = {*subject.fragment_env, *example} - {f"{subject.names.env_prefix}_DB_ROOT_PASSWORD"}
+    wanted = _wanted(subject)
     for folder in subject.deployments:
         files = [folder / name for name in (ENV, DEPLOYED_EXAMPLE) if (folder / name).is_file()]
         known = {name for file in files for name in env_file.keys(file.read_bytes())}
@@ -58,15 +69,29 @@ def deployments_env(subject: Subject) -> Iterator[Problem]:
             yield Problem(f"{name} is missing there", f"Add it, as {EXAMPLE} explains it", where, "WARN")
 
 
+def _wanted(subject: Subject) -> set[str]:
+    example = env_file.keys((subject.example_text or "").encode())
+    return {*subject.fragment_env, *example} - {f"{subject.names.env_prefix}_DB_ROOT_PASSWORD"}
+
+
+def _pipelines(subject: Subject) -> Iterator[Deployment]:
+    for folder in subject.deployments:
+        with contextlib.suppress(BuilderError):  # Another check says what cannot be read.
+            deployment = read_deployment(folder)
+            if deployment.pipeline is not None:
+                yield deployment
+
+
 @check(
     "pipelines",
     "Every pipeline is as its deployment says",
     "A pipeline of yesterday deploys with yesterday's settings.",
+    lambda subject: "" if any(True for _ in _pipelines(subject)) else "no deployment by a pipeline",
 )
 def pipelines(subject: Subject) -> Iterator[Problem]:
     """Compare the pipelines of ci-cd deployments with what would be written now."""
-    for folder in subject.deployments:
-        with contextlib.suppress(BuilderError):  # Another check says what cannot be read.
-            deployment = read_deployment(folder)
-            if deployment.pipeline is not None and (found := pipeline.problem(deployment)):
+    for deployment in _pipelines(subject):
+        with contextlib.suppress(BuilderError):
+            if found := pipeline.problem(deployment):
+                folder = deployment.folder
                 yield Problem(found, f"Run 'deploy.pipeline {folder.name}'", subject.shown(folder))

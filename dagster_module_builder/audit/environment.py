@@ -10,16 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagster_module_builder.audit import loaded
+from dagster_module_builder.audit.lacks import no_tests
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import check
+from dagster_module_builder.audit.table import Always, check
+from dagster_module_builder.audit.versions import requirements_of
 from dagster_module_builder.dagster_check import Conflict, resolve_together
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.native_environment import process_environment
 
 #: How long the tests of a module may take, in seconds.
 PATIENCE = 900
-_DEFAULT_STORAGE = ("dagster.", "dagster._core.")
 
 
 def look(subject: Subject) -> Mapping[str, Any]:
@@ -54,7 +55,17 @@ def _looked(subject: Subject) -> Mapping[str, Any]:
     return dict(json.loads(lines[-1])) if lines else {"problem": said[0]}
 
 
-@check("loads", "The definitions load", "A location that does not load takes its schedules with it.", "environment")
+def _unloaded(subject: Subject) -> str:
+    return "it does not load" if "problem" in look(subject) else ""
+
+
+@check(
+    "loads",
+    "The definitions load",
+    "A location that does not load takes its schedules with it.",
+    Always("every module has to load"),
+    "environment",
+)
 def loads(subject: Subject) -> Iterator[Problem]:
     """Import the definitions and let Dagster validate them."""
     if problem := look(subject).get("problem"):
@@ -65,6 +76,7 @@ def loads(subject: Subject) -> Iterator[Problem]:
     "keys-loaded",
     "Every loaded asset key has the module's prefix",
     "What a loader names is seen here only.",
+    lambda subject: _unloaded(subject) or ("" if look(subject).get("assets") else "no assets"),
     "environment",
 )
 def keys_loaded(subject: Subject) -> Iterator[Problem]:
@@ -80,20 +92,24 @@ def keys_loaded(subject: Subject) -> Iterator[Problem]:
     "io-manager-loaded",
     "Dagster uses the module's IO manager",
     "The key decides, and another may have won.",
+    _unloaded,
     "environment",
 )
 def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
     """Look at what is registered as ``io_manager`` once all is loaded."""
     answer = look(subject)
-    kind = (answer.get("resources") or {}).get("io_manager")
-    if "problem" in answer:
-        return
-    if kind is None:
-        yield Problem("No resource 'io_manager' once it is loaded", "Run 'upgrade', which adds it")
+    if (answer.get("resources") or {}).get("io_manager") is None:
+        message = "No resource 'io_manager' once it is loaded"
+        adds = not subject.record and not subject.sources.io_managers
+        yield subject.missing(message) if adds else Problem(message, "Register it in Definitions")
 
 
 @check(
-    "requirements", "Its requirements resolve", "An image that cannot be built stops every module in it.", "environment"
+    "requirements",
+    "Its requirements resolve",
+    "An image that cannot be built stops every module in it.",
+    lambda subject: "" if requirements_of(subject) else "it states no requirements",
+    "environment",
 )
 def requirements(subject: Subject) -> Iterator[Problem]:
     """Ask uv whether the requirements fit the workspace's lock."""
@@ -111,11 +127,9 @@ def requirements(subject: Subject) -> Iterator[Problem]:
         )
 
 
-@check("tests-pass", "Its tests pass", "They were written to be run.", "tests")
+@check("tests-pass", "Its tests pass", "They were written to be run.", no_tests, "tests")
 def tests_pass(subject: Subject) -> Iterator[Problem]:
     """Run pytest in the module's folder."""
-    if not subject.tests:
-        return
     # Its own process group, and nothing of this one's pytest.
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     try:

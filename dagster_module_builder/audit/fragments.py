@@ -12,37 +12,49 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import settings
+from dagster_module_builder.audit.lacks import no_dockerfiles, no_facts, no_fragments, no_workspace
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import check
+from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.conflicts import duplicates, undefined
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.formats import compose
+from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.module import FRAGMENT_NAMES
 
-_UPGRADE = "Run 'upgrade', which adds it"
 _LATEST = re.compile(r"^[^:@]+(:latest)?$")
 
 
-@check("fragments", "Has workspace/local/ with its four fragments", "They are what brings the module into a workspace.")
+@check(
+    "fragments",
+    "Has workspace/local/ with its four fragments",
+    "They are what brings the module into a workspace.",
+    Always("every module can be brought into a workspace"),
+)
 def fragments(subject: Subject) -> Iterator[Problem]:
     """Look for the four files."""
     for file, name in FRAGMENT_NAMES.items():
         if not subject.fragment(file).is_file():
-            yield Problem(f"No {settings.FRAGMENTS / name}", _UPGRADE)
+            yield subject.missing(f"No {settings.FRAGMENTS / name}")
 
 
-@check("fragments-fit", "The fragments can be merged into the workspace", "'workspace.add' would refuse them.")
+@check(
+    "fragments-fit",
+    "The fragments can be merged into the workspace",
+    "'workspace.add' would refuse them.",
+    lambda subject: no_workspace(subject) or no_fragments(subject),
+)
 def fragments_fit(subject: Subject) -> Iterator[Problem]:
     """Read the fragments as ``workspace.add`` reads them."""
-    folder = subject.path / settings.FRAGMENTS
-    if folder.is_dir() and isinstance(subject.given, BuilderError):
+    if isinstance(subject.given, BuilderError):
         yield Problem(str(subject.given).partition("\n")[0], "Mend that fragment")
-    elif subject.workspace is None:
-        yield Problem(f"There is no workspace at {subject.root}", status="SKIP")
 
 
-@check("clashes", "Claims nothing that another module has", "Two databases on one port: only the first one starts.")
+@check(
+    "clashes",
+    "Claims nothing that another module has",
+    "Two databases on one port: only the first one starts.",
+    no_facts,
+)
 def clashes(subject: Subject) -> Iterator[Problem]:
     """Look for services, volumes, ports, variables and locations that two modules claim."""
     for finding in duplicates(subject.facts, [subject.path.name]):
@@ -66,31 +78,49 @@ def _ports_of_others(subject: Subject) -> Iterator[Problem]:
 
 
 @check(
-    "variables-set", "Every variable that Compose needs is set", "Compose puts nothing in the place of an unset one."
+    "variables-set",
+    "Every variable that Compose needs is set",
+    "Compose puts nothing in the place of an unset one.",
+    lambda subject: no_facts(subject) or ("" if _used(subject) else "Compose needs no variable"),
 )
 def variables_set(subject: Subject) -> Iterator[Problem]:
-    """Look for variables that the fragments use and nobody sets."""
-    if subject.facts:
-        for finding in undefined(subject.facts, [subject.path.name]):
-            yield Problem(finding.message, finding.mend)
+    """Look for variables that the fragments use and nobody sets, or that are set to nothing."""
+    for finding in undefined(subject.facts, [subject.path.name]):
+        yield Problem(finding.message, finding.mend)
+    for name in sorted(_used(subject)):
+        if {**subject.workspace_env, **subject.fragment_env}.get(name) == "":
+            mend = f"Give it a value in {settings.FRAGMENTS / env_file.NAME}"
+            yield Problem(f"{subject.path.name} uses the variable {name}, which is set to nothing", mend)
+
+
+def _used(subject: Subject) -> set[str]:
+    return set(subject.facts[subject.path.name].uses) if subject.path.name in subject.facts else set()
 
 
 @check(
     "compose-lint",
     "The compose fragment follows the rules",
     "A port open to the network, a database that is not waited for.",
+    lambda subject: "" if _is_no_yaml(subject) or subject.compose_services else "no service in Compose",
+    security=True,
 )
 def compose_lint(subject: Subject) -> Iterator[Problem]:
     """Look for what makes services unsafe or unreliable."""
     where = subject.shown(subject.fragment(compose.NAME))
-    try:
-        yaml.load(subject.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+    if error := _is_no_yaml(subject):
         mark = getattr(error, "problem_mark", None)
         yield Problem("This is not YAML", "Mend that line", f"{where}:{mark.line + 1}" if mark else where)
     for name, service in subject.compose_services.items():
         for message, mend in _unsafe(service):
             yield Problem(f"The service {name} {message}", mend, where, "WARN")
+
+
+def _is_no_yaml(subject: Subject) -> yaml.YAMLError | None:
+    try:
+        yaml.load(subject.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        return error
+    return None
 
 
 def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -107,7 +137,11 @@ def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 @check(
-    "dockerfile-lint", "The Dockerfile follows the rules", "Images that grow, change by themselves, or hold secrets."
+    "dockerfile-lint",
+    "The Dockerfile follows the rules",
+    "Images that grow, change by themselves, or hold secrets.",
+    no_dockerfiles,
+    security=True,
 )
 def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
     """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""

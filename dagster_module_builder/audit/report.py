@@ -25,7 +25,7 @@ def text(audit: Audit, *, fancy: bool, program: str) -> str:
     if found := recommendations(audit):
         page += ["", "Recommendations:", *(f"- {one}" for one in found)]
     page += ["", _overall(audit)]
-    if any(result.status in {"WARN", "FAIL"} for result in audit.results):
+    if audit.helped_by_upgrade:
         page.append(f"To fix issues, run: {program} upgrade {audit.name}")
     return "\n".join(page)
 

@@ -19,12 +19,14 @@ class Problem:
         mend: What to do about it.
         where: The ``path:line``, or the path, in the module.
         status: ``FAIL`` breaks something, ``WARN`` may; ``SKIP`` says why the check could not be made.
+        by_upgrade: Whether ``upgrade`` takes it away.
     """
 
     message: str
     mend: str = ""
     where: str = ""
     status: Status = "FAIL"
+    by_upgrade: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,13 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return it as data."""
         problems = [
-            {"status": one.status, "message": one.message, "mend": one.mend, "where": one.where}
+            {
+                "status": one.status,
+                "message": one.message,
+                "mend": one.mend,
+                "where": one.where,
+                "by_upgrade": one.by_upgrade,
+            }
             for one in self.problems
         ]
         return {
@@ -92,12 +100,19 @@ class Audit:
 
     @property
     def failed(self) -> bool:
-        """Whether a check failed."""
-        return any(result.status == "FAIL" for result in self.results)
+        """Whether a check failed, or none was made."""
+        return not self.counted or any(result.status == "FAIL" for result in self.results)
+
+    @property
+    def helped_by_upgrade(self) -> bool:
+        """Whether ``upgrade`` takes away something that was found."""
+        return any(problem.by_upgrade for result in self.results if result.off is None for problem in result.problems)
 
     @property
     def overall(self) -> str:
         """What the results amount to."""
+        if not self.counted:
+            return "NOTHING CHECKED"
         if self.failed:
             return "NEEDS WORK"
         return "EXCELLENT" if self.passed == len(self.counted) else "GOOD"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them fills 
     deployments,
     environment,
     fragments,
+    io_managers,
     secret_files,
     variables,
     versions,
@@ -42,16 +43,33 @@ class Wanted:
     python: Path | None = None
 
 
-@check("switched-off", "What is switched off has a reason", "A colleague asks why in a year.")
-def switched_off(subject: Subject) -> Sequence[Problem]:
-    """Look for checks that are switched off without a reason, or that are none."""
-    where, found = "pyproject.toml", subject.switched_off
-    silent = [name for name, reason in found.items() if name in TABLE and not _is_reason(reason)]
-    unknown = [name for name in found if name not in TABLE]
-    return [
-        *(Problem(f"{name} is switched off without a reason", "Say why, as its value", where) for name in silent),
-        *(Problem(f"There is no check {name}", "Take it out", where, "WARN") for name in unknown),
-    ]
+@check(
+    "switched-off",
+    "What is switched off has a reason",
+    "A colleague asks why in a year.",
+    lambda subject: "" if subject.switched_off or subject.switched_off_by_workspace else "nothing is switched off",
+    security=True,
+)
+def switched_off(subject: Subject) -> Iterator[Problem]:
+    """Look for checks that are switched off without a reason, that there are not, or that the module may not touch."""
+    by_module, by_workspace = subject.switched_off, subject.switched_off_by_workspace
+    for where, found in (("pyproject.toml", by_module), (str(subject.root / "pyproject.toml"), by_workspace)):
+        for name, reason in found.items():
+            if name not in TABLE:
+                yield Problem(f"There is no check {name}", "Take it out", where, "WARN")
+            elif not _is_reason(reason):
+                yield Problem(f"{name} is switched off without a reason", "Say why, as its value", where)
+            elif found is by_module and TABLE[name].security:
+                mend = f"Take it out; the workspace can switch it off, in {subject.root / 'pyproject.toml'}"
+                yield Problem(f"{name} guards the workspace, so the module cannot switch it off", mend, where)
+
+
+def _reason(subject: Subject, one: Check) -> str | None:
+    """Return why a check is switched off: by the workspace, or by the module itself where it may."""
+    for found in (subject.switched_off_by_workspace, {} if one.security else subject.switched_off):
+        if _is_reason(reason := found.get(one.id)):
+            return str(reason)
+    return None
 
 
 def _is_reason(reason: object) -> bool:
@@ -104,9 +122,8 @@ def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Proble
 
 
 def _result(subject: Subject, one: Check, wanted: Wanted, problem: Problem | None) -> Result:
-    reason = subject.switched_off.get(one.id)
-    if _is_reason(reason):
-        return Result(one.id, one.title, one.docs, off=str(reason))
+    if reason := _reason(subject, one):
+        return Result(one.id, one.title, one.docs, off=reason)
     return Result(one.id, one.title, one.docs, _problems(subject, one, wanted, problem))
 
 
@@ -116,8 +133,11 @@ def _problems(subject: Subject, one: Check, wanted: Wanted, problem: Problem | N
     if not asked:
         return (Problem(f"Only with {flag}", status="SKIP"),)
     if one.needs != "nothing" and problem:
-        return (problem,)
+        # One cause is one failure.
+        return (problem if one.id == "loads" else replace(problem, status="SKIP"),)
     try:
+        if why := one.lacks(subject):
+            return (Problem(why, status="SKIP"),)
         return tuple(one.look(subject))
     except OSError as error:
         return (Problem(f"{error.filename}: {error.strerror}", "Make it readable"),)

@@ -10,7 +10,7 @@ from pathlib import Path
 from dagster_module_builder import baseline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
-from dagster_module_builder.audit.table import check
+from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deployments.deployment import ENV
 from dagster_module_builder.plan import SECRET_MODE
 
@@ -41,7 +41,17 @@ def secret_files(subject: Subject) -> list[Path]:
     return sorted({path for path in names if path.is_file()})
 
 
-@check("secrets", "No secrets in files that git tracks", "Whoever can read the repository could read them, for ever.")
+def _no_secret_files(subject: Subject) -> str:
+    return "" if secret_files(subject) else "no file with secrets"
+
+
+@check(
+    "secrets",
+    "No secrets in files that git tracks",
+    "Whoever can read the repository could read them, for ever.",
+    Always("every module has files"),
+    security=True,
+)
 def secrets(subject: Subject) -> Iterator[Problem]:
     """Let detect-secrets look through the files; what was found is named, never shown."""
     from detect_secrets.core.scan import scan_file  # a quarter of a second
@@ -83,7 +93,13 @@ def _is_harmless(value: str | None) -> bool:
     return not value or any(mark in value.lower() for mark in _HARMLESS)
 
 
-@check("secret-modes", "Files with secrets are readable by their owner alone", "Others on the machine could read them.")
+@check(
+    "secret-modes",
+    "Files with secrets are readable by their owner alone",
+    "Others on the machine could read them.",
+    _no_secret_files,
+    security=True,
+)
 def secret_modes(subject: Subject) -> Iterator[Problem]:
     """Look at the modes of the files that hold secrets."""
     for path in secret_files(subject):
@@ -92,10 +108,16 @@ def secret_modes(subject: Subject) -> Iterator[Problem]:
             yield Problem("Others can read the secrets in it", f"Run 'chmod {SECRET_MODE:o} {path}'", where)
 
 
-@check("secrets-ignored", "Git ignores the files with secrets", "A commit would publish them.")
+@check(
+    "secrets-ignored",
+    "Git ignores the files with secrets",
+    "A commit would publish them.",
+    lambda subject: _no_secret_files(subject) or ("" if _has_git(subject) else "not in a git repository"),
+    security=True,
+)
 def secrets_ignored(subject: Subject) -> Iterator[Problem]:
     """Look for files with secrets that git tracks, or would with the next ``git add``."""
-    tracked = set(subject.tracked) if _has_git(subject) else set()
+    tracked = set(subject.tracked)
     for path in secret_files(subject):
         if path in tracked and path.name != EXAMPLE:
             mend = f"Add {path.name} to .gitignore, and 'git rm --cached' it"

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import baseline, settings
+from dagster_module_builder.audit.results import Problem, Status
 from dagster_module_builder.audit.syntax import Sources, Variable, parsed
 from dagster_module_builder.deployments.deployment import deployments_of
 from dagster_module_builder.errors import BuilderError
@@ -19,11 +20,12 @@ from dagster_module_builder.facts import Facts
 from dagster_module_builder.formats import compose, dockerfile, env_file
 from dagster_module_builder.integrate import Given, all_facts, read_given
 from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
-from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.workspace import Workspace, read_workspace
 
 EXAMPLE = ".env.example"
+_AUDIT = ("tool", "dagster-module-builder", "audit")
 #: Folders that hold nothing of a person's.
 _MADE = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".dagster-module"})
 
@@ -68,9 +70,29 @@ class Subject:
         return pyproject(self.path)
 
     @cached_property
+    def record(self) -> Mapping[str, Any]:
+        """What the template recorded in it; empty where the template did not make it."""
+        return record_of(self.path)
+
+    def missing(self, message: str, *, status: Status = "FAIL") -> Problem:
+        """Return the problem of a missing file: ``upgrade`` adds what a module lacks that the template did not make.
+
+        What a person deleted from a module that the template made stays deleted.
+        """
+        if self.record and (self.path / baseline.FILE).is_file():
+            return Problem(message, "It was deleted: take it back from git", status=status)
+        return Problem(message, "Run 'upgrade', which adds it", status=status, by_upgrade=True)
+
+    @cached_property
     def switched_off(self) -> Mapping[str, Any]:
         """The checks that its ``pyproject.toml`` switches off, with the reasons."""
-        return table(self.pyproject, "tool", "dagster-module-builder", "audit", "off")
+        return table(self.pyproject, *_AUDIT, "off")
+
+    @cached_property
+    def switched_off_by_workspace(self) -> Mapping[str, Any]:
+        """The checks that the workspace's ``pyproject.toml`` switches off, for all modules or for this one."""
+        settings_ = table(pyproject(self.root), *_AUDIT)
+        return {**table(settings_, "off"), **table(settings_, "modules", self.path.name, "off")}
 
     def shown(self, path: Path, line: int | None = None) -> str:
         """Write a place within the module."""
@@ -115,7 +137,7 @@ class Subject:
     def set_by_compose(self) -> set[str]:
         """The variables that its compose fragment sets for code."""
         services = [table(self.compose, compose.CODE_KEY), *self.compose_services.values()]
-        return {name for service in services for name in _names_of(service.get("environment"))}
+        return {name for service in services for name in _set_in(service.get("environment"))}
 
     @cached_property
     def dockerfiles(self) -> Sequence[Path]:
@@ -193,8 +215,9 @@ class Subject:
         return done.returncode == 0
 
 
-def _names_of(environment: object) -> list[str]:
+def _set_in(environment: object) -> list[str]:
+    """Return the names that get a value; one without takes it from the shell of whoever starts the container."""
     if isinstance(environment, dict):
-        return list(map(str, environment))
+        return [str(name) for name, value in environment.items() if value not in (None, "")]
     items = environment if isinstance(environment, list) else []
-    return [str(item).partition("=")[0] for item in items]
+    return [name for name, _, value in (str(item).partition("=") for item in items) if value]

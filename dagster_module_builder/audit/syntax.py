@@ -79,6 +79,12 @@ class SourceFile:
             for alias in node.names
         }
 
+    @cached_property
+    def packages(self) -> Sequence[str]:
+        """The dotted names of the modules that are imported."""
+        named = [alias.name for node in self.nodes if isinstance(node, ast.Import) for alias in node.names]
+        return [*named, *(node.module or "" for node in self.nodes if isinstance(node, ast.ImportFrom))]
+
 
 def parsed(path: Path) -> SourceFile:
     """Read a file; one that is no Python has an empty tree."""
@@ -176,8 +182,9 @@ class Sources:
                     if name := self.text(file, read.name, texts):
                         yield Variable(name, Place(file.path, call.lineno), read.required, read.is_env_var)
 
-    def io_managers(self) -> Iterator[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]]:
-        """Return the custom IO managers: classes below Dagster's bases, and functions that make one."""
+    @cached_property
+    def io_managers(self) -> Sequence[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]]:
+        """The custom IO managers: classes below Dagster's bases, and functions that make one."""
         names = set(IO_MANAGER_BASES)
         found: list[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]] = []
         classes = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.ClassDef)]
@@ -187,7 +194,7 @@ class Sources:
             names |= {node.name for _, node in more}
         functions = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.FunctionDef)]
         found += [one for one in functions if _IO_MANAGER_DECORATORS & set(map(last_name, one[1].decorator_list))]
-        return iter(found)
+        return found
 
 
 @dataclass(frozen=True)

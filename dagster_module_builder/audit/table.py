@@ -1,4 +1,4 @@
-"""The table of checks: each is one function that yields what it found."""
+"""The table of checks: each is one function that yields what it found, and one that says when it has nothing to see."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ PAGE = "docs/audit.md"
 
 Needs = Literal["nothing", "environment", "tests"]
 Look = Callable[[Subject], Iterable[Problem]]
+#: Returns why a module has nothing that the check could look at; an empty text where it has.
+Lacks = Callable[[Subject], str]
+
+
+@dataclass(frozen=True)
+class Always:
+    """A check that every module is looked at by, and why."""
+
+    reason: str
+
+    def __call__(self, subject: Subject) -> str:
+        """Return an empty text: there is something to look at."""
+        del subject
+        return ""
 
 
 @dataclass(frozen=True)
@@ -24,14 +38,18 @@ class Check:
         title: What holds when it passes.
         reason: Why that matters.
         look: Yields what is not as it should be.
+        lacks: Why a module has nothing to look at; such a check is skipped, and does not count.
         needs: What has to be made for it first; without it, it is skipped.
+        security: Whether it guards others against the module, which cannot switch it off then.
     """
 
     id: str
     title: str
     reason: str
     look: Look
+    lacks: Lacks
     needs: Needs = "nothing"
+    security: bool = False
 
     @property
     def docs(self) -> str:
@@ -42,18 +60,22 @@ class Check:
 TABLE: dict[str, Check] = {}
 
 
-def check(identity: str, title: str, reason: str, needs: Needs = "nothing") -> Callable[[Look], Look]:
+def check(
+    identity: str, title: str, reason: str, lacks: Lacks, needs: Needs = "nothing", *, security: bool = False
+) -> Callable[[Look], Look]:
     """Put a function into the table.
 
     Args:
         identity: The check's id, also its heading in ``docs/audit.md``.
         title: What holds when it passes.
         reason: Why that matters.
+        lacks: Why a module has nothing to look at.
         needs: What has to be made for it first.
+        security: Whether it guards others against the module.
     """
 
     def enter(look: Look) -> Look:
-        TABLE[identity] = Check(identity, title, reason, look, needs)
+        TABLE[identity] = Check(identity, title, reason, look, lacks, needs, security)
         return look
 
     return enter

@@ -20,19 +20,21 @@ _COMMON = frozenset(
     }
 )  # fmt: skip
 _USED = re.compile(r"\$\$|\$\{(\w+)(:?-)?[^}]*\}|\$(\w+)")
-_IN_DOCKERFILE = re.compile(r"^\s*(?:ENV|ARG)\s+(\w+)", re.MULTILINE | re.IGNORECASE)
+_ENV = re.compile(r"^\s*ENV\s+(.*)$", re.MULTILINE | re.IGNORECASE)
+_SET_TO_SOMETHING = re.compile(r"""(?:^|\s)(\w+)(?:=(?!["']{2}(?:\s|$))\S|\s+[^\s=]+\s*$)""")
 
 
 @check(
     "variables-documented",
     f"Every variable is explained in {EXAMPLE}",
     "A colleague's fresh clone starts without a search.",
+    lambda subject: "" if _read(subject) or subject.fragment_env or _explained(subject) else "no variables",
 )
 def variables_documented(subject: Subject) -> Iterator[Problem]:
     """Compare what code, compose and Dockerfile read with what is explained, both ways."""
     if subject.example_text is None:
         if _read(subject):
-            yield Problem(f"No {EXAMPLE}, though variables are read", "Run 'upgrade', which adds it", status="FAIL")
+            yield subject.missing(f"No {EXAMPLE}, though variables are read")
         return
     explained = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", subject.example_text))
     for name, (where, required) in sorted(_read(subject).items()):
@@ -40,7 +42,11 @@ def variables_documented(subject: Subject) -> Iterator[Problem]:
             yield Problem(f"{name} is not explained", f"Explain it in {EXAMPLE}", where, "FAIL" if required else "WARN")
     for name in sorted(set(subject.fragment_env) - explained):
         yield Problem(f"{name} is set but not explained", f"Explain it in {EXAMPLE}", "workspace/local/.env", "WARN")
-    yield from _unused(subject, set(env_file.keys(subject.example_text.encode())))
+    yield from _unused(subject, set(_explained(subject)))
+
+
+def _explained(subject: Subject) -> list[str]:
+    return env_file.keys((subject.example_text or "").encode())
 
 
 def _unused(subject: Subject, named: set[str]) -> Iterator[Problem]:
@@ -80,29 +86,49 @@ def _read_by_files(subject: Subject) -> Iterator[tuple[str, str]]:
     "variables-given",
     "Every variable that the code needs is set",
     "EnvVar fails the run, and only then, when it is unset.",
+    lambda subject: "" if _required(subject) else "the code needs no variable",
 )
 def variables_given(subject: Subject) -> Iterator[Problem]:
-    """Look for required variables that nobody sets."""
-    given = {*subject.fragment_env, *subject.workspace_env, *subject.set_by_compose, *_set_by_images(subject)}
-    missing: dict[str, Variable] = {}
+    """Look for required variables that nobody sets, or that are set to nothing."""
+    files = {**subject.workspace_env, **subject.fragment_env}
+    given = {*(name for name, value in files.items() if value), *subject.set_by_compose, *_set_by_images(subject)}
+    for name, variable in sorted(_required(subject).items()):
+        if name not in given:
+            where = subject.shown(variable.place.path, variable.place.line)
+            what = "EnvVar" if variable.is_env_var else "The variable"
+            how = "set to nothing" if name in files else "not set anywhere"
+            yield Problem(f"{what} {name} is {how}", "Give it a value in workspace/local/.env", where)
+
+
+def _required(subject: Subject) -> Mapping[str, Variable]:
+    """Return the first place of each variable that the code needs and that the workspace does not give by itself."""
+    found: dict[str, Variable] = {}
     for variable in subject.variables:
-        if variable.required and variable.name not in given | _COMMON | {"DAGSTER_STORAGE_DIR"}:
-            missing.setdefault(variable.name, variable)
-    for name, variable in sorted(missing.items()):
-        where = subject.shown(variable.place.path, variable.place.line)
-        what = "EnvVar" if variable.is_env_var else "The variable"
-        yield Problem(f"{what} {name} is not set anywhere", "Set it in workspace/local/.env", where)
+        if variable.required and variable.name not in _COMMON | {"DAGSTER_STORAGE_DIR"}:
+            found.setdefault(variable.name, variable)
+    return found
 
 
 def _set_by_images(subject: Subject) -> set[str]:
-    return {name for path in subject.dockerfiles for name in _IN_DOCKERFILE.findall(path.read_text("utf-8", "replace"))}
+    # What ARG says is gone when the image is built (https://docs.docker.com/reference/dockerfile/#arg).
+    texts = [re.sub(r"\\\r?\n", " ", path.read_text("utf-8", "replace")) for path in subject.dockerfiles]
+    lines = [line for text in texts for line in _ENV.findall(text)]
+    return {name for line in lines for name in _SET_TO_SOMETHING.findall(line)}
 
 
-@check("variables-example", f"{EXAMPLE} and the fragment name the same", "One of them is what a colleague copies.")
+def _no_pair(subject: Subject) -> str:
+    if subject.example_text is None:
+        return f"no {EXAMPLE}"
+    return "" if subject.fragment(env_file.NAME).is_file() else "no workspace/local/.env"
+
+
+@check(
+    "variables-example",
+    f"{EXAMPLE} and the fragment name the same",
+    "One of them is what a colleague copies.",
+    _no_pair,
+)
 def variables_example(subject: Subject) -> Iterator[Problem]:
     """Look for variables of ``.env.example`` that the fragment lacks."""
-    fragment = subject.fragment(env_file.NAME)
-    if subject.example_text is None or not fragment.is_file():
-        return
-    for name in sorted(set(env_file.keys(subject.example_text.encode())) - set(subject.fragment_env)):
+    for name in sorted(set(_explained(subject)) - set(subject.fragment_env)):
         yield Problem(f"{name} has no line in workspace/local/.env", f"Copy it from {EXAMPLE}", status="WARN")

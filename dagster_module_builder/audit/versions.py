@@ -12,10 +12,9 @@ from packaging.version import InvalidVersion, Version
 from dagster_module_builder import templates
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import check
+from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.dagster_check import CONSTRAINTS
 from dagster_module_builder.layout import table
-from dagster_module_builder.module import record_of
 from dagster_module_builder.stated import SETUP_PY, old_requirements_of
 from dagster_module_builder.upgrade import unfinished
 
@@ -43,7 +42,10 @@ def _requirement(text: str) -> Requirement | None:
 
 
 @check(
-    "requirements-stated", "States its requirements", "The shared image installs what stands there, and nothing else."
+    "requirements-stated",
+    "States its requirements",
+    "The shared image installs what stands there, and nothing else.",
+    Always("every module needs Dagster"),
 )
 def requirements_stated(subject: Subject) -> Iterator[Problem]:
     """Look for Dagster among the module's requirements."""
@@ -53,31 +55,42 @@ def requirements_stated(subject: Subject) -> Iterator[Problem]:
         )
 
 
-@check("dagster-version", "Its Dagster is the workspace's", "One environment holds one version.")
+@check(
+    "dagster-version",
+    "Its Dagster is the workspace's",
+    "One environment holds one version.",
+    lambda subject: "" if _locked_and_wanted(subject) else "no version of Dagster is asked for, or none is locked",
+)
 def dagster_version(subject: Subject) -> Iterator[Problem]:
     """Compare the versions that the module asks for with those that the workspace locks."""
-    lock = subject.root / CONSTRAINTS
-    text = lock.read_text("utf-8", "replace") if lock.is_file() else ""
-    locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
-    for wanted in requirements_of(subject):
-        version = locked.get(wanted.name.lower())
-        if (
-            wanted.name.lower().startswith("dagster")
-            and version
-            and not wanted.specifier.contains(version, prereleases=True)
-        ):
+    for wanted, version in _locked_and_wanted(subject):
+        if not wanted.specifier.contains(version, prereleases=True):
             yield Problem(f"Asks for {wanted}, and the workspace has {version}", "Change one of them")
 
 
-@check("template-version", "Made from today's template", "What the template learnt since is missing.")
+def _locked_and_wanted(subject: Subject) -> list[tuple[Requirement, str]]:
+    """Return the module's requirements of Dagster and its libraries with the versions that the workspace locks."""
+    lock = subject.root / CONSTRAINTS
+    text = lock.read_text("utf-8", "replace") if lock.is_file() else ""
+    locked = dict(re.findall(r"^(dagster[\w.-]*)==([^\s;]+)", text, re.MULTILINE))
+    wanted = [(one, one.name.lower()) for one in requirements_of(subject)]
+    return [(one, locked[name]) for one, name in wanted if name in locked]
+
+
+@check(
+    "template-version",
+    "Made from today's template",
+    "What the template learnt since is missing.",
+    lambda subject: "" if subject.record else "not made from the template",
+)
 def template_version(subject: Subject) -> Iterator[Problem]:
     """Compare the template's version that the module records with today's."""
     today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
-    recorded = record_of(subject.path).get("template_version")
-    if recorded is None:
-        yield Problem("Was not made from the template", status="SKIP")
-    elif _older(str(recorded), today):
-        yield Problem(f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN")
+    recorded = str(subject.record.get("template_version"))
+    if _older(recorded, today):
+        yield Problem(
+            f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN", by_upgrade=True
+        )
 
 
 def _older(one: str, other: str) -> bool:
@@ -87,7 +100,12 @@ def _older(one: str, other: str) -> bool:
         return True
 
 
-@check("upgrade-unfinished", "No upgrade waits for its end", "Files with marked conflicts do not load.")
+@check(
+    "upgrade-unfinished",
+    "No upgrade waits for its end",
+    "Files with marked conflicts do not load.",
+    Always("any module can be upgraded"),
+)
 def upgrade_unfinished(subject: Subject) -> Iterator[Problem]:
     """Look for the state that an upgrade with conflicts leaves."""
     if unfinished.place(subject.root, subject.path.name).is_file():

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from dotenv import dotenv_values
 
 from dagster_module_builder import settings, stated
-from dagster_module_builder.audit.code import io_manager_registered
+from dagster_module_builder.audit.io_managers import io_manager_registered, io_managers
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.syntax import SourceFile
 from dagster_module_builder.baseline import Held, Tree, held
@@ -113,7 +113,7 @@ class _Gathered:
         if layout.definitions is None:
             self.notes.append("No file builds Definitions: write definitions.py, then run 'upgrade' again.")
             return
-        if any(self.subject.sources.io_managers()):
+        if io_managers(self.subject):
             self._note_own_io_manager()
             return
         self._make(self._relative(layout.package / "storage.py"), self._from_template("storage.py"))
@@ -125,7 +125,7 @@ class _Gathered:
             self._register(layout.definitions)
 
     def _note_own_io_manager(self) -> None:
-        names = ", ".join(node.name for _, node in self.subject.sources.io_managers())
+        names = ", ".join(dict.fromkeys(one.name for one in io_managers(self.subject)))
         if any(problem.status == "FAIL" for problem in io_manager_registered(self.subject)):
             self.notes.append(
                 f"The module has an IO manager of its own ({names}), but Definitions does not name it: add "

@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.audit.table import TABLE
+from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.audit.table import TABLE, Always
+from dagster_module_builder.deployments.configure import configure
+from dagster_module_builder.upgrade import unfinished
+from dagster_module_builder.upgrade.run import upgrade
 from tests.audit.conftest import messages, result, status
-from tests.audit.projects import OTHERS, SINGLE_FILE, write
+from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write
 
 PACKAGE = "src/sales_report_dagster"
 DOCS = Path(__file__).parents[2] / "docs/audit.md"
@@ -37,6 +41,12 @@ def test_every_check_has_its_section_in_the_documentation() -> None:
 
 def append(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
+
+
+def unfinished_upgrade(module: Path) -> None:
+    place = unfinished.place(module.parents[1], module.name)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(b"")
 
 
 BREAKAGES = {
@@ -79,21 +89,158 @@ BREAKAGES = {
     "template-version": lambda module: edit(
         module / ".dagster-module.json", '"template_version": "', '"template_version": "0.'
     ),
-    "switched-off": lambda module: append(
-        module / "pyproject.toml", '\n[tool.dagster-module-builder.audit.off]\ntests = ""\n'
+    "switched-off": lambda module: edit(module / "pyproject.toml", "for now", ""),
+    "clashes": lambda module: write(
+        module.with_name("stock"),
+        {"workspace/local/.env": (module / "workspace/local/.env").read_text().replace("SALES_REPORT", "STOCK")},
     ),
+    "secrets-ignored": lambda module: (module / ".gitignore").unlink(),
+    "deployments-read": lambda module: (module / "deploy/production/deployment.yaml").write_text("{}\n"),
+    "deployments-env": lambda module: [path.unlink() for path in module.glob("deploy/production/.env.deploy*")],
+    "upgrade-unfinished": unfinished_upgrade,
+    "tests": lambda module: shutil.rmtree(module / "tests"),
 }  # fmt: skip
 
 
+def deployed(module: Path) -> None:
+    answers = {"deployment": "production", "client": "A", "hosts": "a.example.org", "user": "a", "base_path": "/srv/a"}
+    configure(module.parents[1], module, "rsync", answers)
+
+
+def switched_off(module: Path) -> None:
+    append(module / "pyproject.toml", '\n[tool.dagster-module-builder.audit.off]\ntests = "for now"\n')
+
+
+def needing_a_name(module: Path) -> None:
+    (module / PACKAGE / "client.py").write_text('import os\n\nNAME = os.environ["SALES_REPORT_DB_NAME"]\n')
+
+
+#: What a check needs to have something to look at.
+PREPARED = {
+    "variables-given": needing_a_name,
+    "switched-off": switched_off,
+    "secrets-ignored": lambda module: subprocess.run(["git", "init", "-q"], cwd=module, check=True),
+    "deployments-read": deployed,
+    "deployments-env": deployed,
+}
+#: Where other files show that a check passes and fails: with Dagster, or with a pipeline.
+ELSEWHERE = {"pipelines", "loads", "keys-loaded", "io-manager-loaded", "requirements", "tests-pass"}
+
+
 WARNINGS = {"asset-keys", "schedule-timezones", "compose-lint", "dockerfile-lint", "variables-example",
-            "requirements-stated", "template-version"}  # fmt: skip
+            "requirements-stated", "template-version", "clashes", "deployments-env", "tests"}  # fmt: skip
 
 
 @pytest.mark.parametrize("check", BREAKAGES)
 def test_a_check_finds_what_it_is_for(root: Path, module: Path, check: str) -> None:
-    assert status(root, module, check) == ("WARN" if check == "deployments" else "PASS")
+    """FAULTS C9: each check passes one module and finds fault with another."""
+    PREPARED.get(check, lambda _: None)(module)
+    assert audit(root, module, only=(check,)).results[0].status == ("WARN" if check == "deployments" else "PASS")
     BREAKAGES[check](module)
-    assert status(root, module, check) == ("WARN" if check in WARNINGS else "FAIL")
+    assert audit(root, module, only=(check,)).results[0].status == ("WARN" if check in WARNINGS else "FAIL")
+
+
+def test_every_check_is_shown_to_pass_and_to_fail() -> None:
+    assert set(BREAKAGES) | ELSEWHERE == set(TABLE)
+
+
+def test_a_check_without_anything_to_look_at_is_skipped_and_does_not_count(root: Path) -> None:
+    """FAULTS C9: of a folder with a README alone, only what every module has to have is counted."""
+    subject = Subject(write(root / "projects/orders", {"README.md": "# orders\n"}), root)
+    lacking = {name for name, one in TABLE.items() if one.lacks(subject)}
+    always = {name: one.lacks for name, one in TABLE.items() if isinstance(one.lacks, Always)}
+    assert lacking | set(always) == set(TABLE)
+    assert all(one.reason for one in always.values())
+    found = audit(root, subject.path)
+    assert {one.check for one in found.counted} == {name for name in always if TABLE[name].needs == "nothing"}
+
+
+STORES = {
+    "a library's": (
+        "from dagster_duckdb_pandas import DuckDBPandasIOManager\n",
+        'DuckDBPandasIOManager(database="x.duckdb")',
+        "SKIP",
+    ),
+    "one for a bucket": (
+        "import boto3\nimport dagster as dg\n\n\nclass Mine(dg.ConfigurableIOManager): ...\n", "Mine()", "SKIP"
+    ),
+    "one for a bucket by its address": (
+        "import dagster as dg\n\n\nclass Mine(dg.UPathIOManager): ...\n", 'Mine(base_path="s3://bucket/x")', "SKIP"
+    ),
+    "one that cannot be seen": (
+        "import dagster as dg\n\n\nclass Mine(dg.IOManager): ...\n", "Mine()", "SKIP"
+    ),
+    "one for files": (
+        ("import dagster as dg\n\n\nclass Mine(dg.IOManager):\n    def handle_output(self, context, obj):\n"
+        '        open("/var/x", "w").write(obj)\n'),
+        "Mine()",
+        "FAIL",
+    ),
+    "Dagster's own with a folder": (
+        "import dagster as dg\n", 'dg.FilesystemIOManager(base_dir="/var/outputs")', "FAIL"
+    ),
+    "Dagster's own in the volume": (
+        "import os\n\nimport dagster as dg\n",
+        'dg.FilesystemIOManager(base_dir=os.environ["DAGSTER_STORAGE_DIR"])',
+        "PASS",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_an_io_manager_of_a_database_does_not_store_elsewhere(root: Path, kind: str) -> None:
+    """FAULTS C9: only an IO manager that is seen to write files has to write them into the volume."""
+    text, built, wanted = STORES[kind]
+    text += f"\nRESOURCES = dict(io_manager={built})\ndefs = dg.Definitions(resources={{**RESOURCES}})\n"
+    project = write(root / "projects/orders", {"definitions.py": text})
+    found = audit(root, project, only=("io-manager", "storage-path", "io-manager-registered"))
+    assert {one.check: one.status for one in found.results} == {
+        "io-manager": "PASS", "storage-path": wanted, "io-manager-registered": "PASS"
+    }  # fmt: skip
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(root: Path, module: Path) -> None:
+    """FAULTS C9: neither for the code nor for Compose, and an image's build argument sets nothing."""
+    env = module / "workspace/local/.env"
+    (module / PACKAGE / "client.py").write_text('import os\n\nURL = os.environ["SALES_REPORT_URL"]\n')
+    append(module / "workspace/local/dockerfile.snippet", "\nARG SALES_REPORT_URL=x\n")
+    for line, wanted in (("", "not set"), ("SALES_REPORT_URL=''\n", "set to nothing"), ("SALES_REPORT_URL='x'\n", "")):
+        before = env.read_text()
+        append(env, line)
+        assert wanted in messages(root, module, "variables-given")
+        assert bool(wanted) == bool(messages(root, module, "variables-given"))
+        env.write_text(before)
+    env.write_text(re.sub(r"(_DB_NAME)='.*'", r"\1=''", env.read_text()))
+    assert "set to nothing" in messages(root, module, "variables-set")
+
+
+def test_upgrade_is_advised_where_it_takes_something_away(root: Path, module: Path) -> None:
+    """FAULTS C9: what a person deleted from a module of the template stays deleted, so `upgrade` is no advice."""
+    assert not audit(root, module).helped_by_upgrade
+    (module / "workspace/local/dockerfile.snippet").unlink()
+    assert not audit(root, module).helped_by_upgrade
+    project = write(root / "projects/orders", SCAFFOLD)
+    before = audit(root, project)
+    advised = {one.check for one in before.results for problem in one.problems if problem.by_upgrade}
+    assert {"io-manager", "fragments", "resources-file"} <= advised
+    upgrade(root, "orders")
+    after = audit(root, project)
+    assert not after.helped_by_upgrade
+    assert {one.check for one in after.results if one.status == "FAIL"} & advised == set()
+
+
+def test_checks_of_security_are_switched_off_by_the_workspace_alone(root: Path, module: Path) -> None:
+    """FAULTS S10: a module cannot wave itself through, and no check at all is no success."""
+    off = "\n".join(f'{name} = "as an example"' for name in TABLE)
+    append(module / "pyproject.toml", f"\n[tool.dagster-module-builder.audit.off]\n{off}\n")
+    (module / "workspace/local/.env").chmod(0o644)
+    subprocess.run(["git", "init", "-q"], cwd=module, check=True)
+    found = audit(root, module)
+    assert {one.check for one in found.counted} == {name for name, one in TABLE.items() if one.security}
+    assert {one.check for one in found.results if one.status == "FAIL"} == {"secret-modes", "switched-off"}
+    (root / "pyproject.toml").write_text(f"[tool.dagster-module-builder.audit.modules.sales-report.off]\n{off}\n")
+    nothing = audit(root, module)
+    assert (nothing.overall, nothing.failed, nothing.counted) == ("NOTHING CHECKED", True, [])
 
 
 def test_a_port_of_another_module_is_a_clash(root: Path, module: Path) -> None:
@@ -128,7 +275,7 @@ def test_a_secret_is_named_but_never_shown(root: Path, module: Path) -> None:
 
 
 def test_a_tracked_file_with_secrets_is_found(root: Path, module: Path) -> None:
-    assert status(root, module, "secrets-ignored") == "PASS"
+    assert status(root, module, "secrets-ignored") == "SKIP"
     subprocess.run(["git", "init", "-q"], cwd=module, check=True)
     assert status(root, module, "secrets-ignored") == "PASS"
     subprocess.run(["git", "add", "-f", "workspace/local/.env"], cwd=module, check=True)
@@ -156,4 +303,4 @@ def test_projects_of_other_tools_are_read(root: Path, kind: str) -> None:
     found = audit(root, project)
     failed = {one.check for one in found.results if one.status == "FAIL"}
     assert result(found, "definitions").status == "PASS"
-    assert {"resources-file", "io-manager", "io-manager-registered", "fragments"} <= failed
+    assert {"resources-file", "io-manager", "fragments"} <= failed

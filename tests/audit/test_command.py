@@ -29,7 +29,7 @@ def test_without_a_terminal_the_marks_are_words(terminal: Terminal) -> None:
     passed, warned = (sum(line.startswith(mark) for line in said) for mark in ("PASS: ", "WARN: "))
     assert warned == 1  # no deployment yet
     assert f"Overall Status: GOOD ({passed}/{passed + warned} checks passed)" in said
-    assert said[-1] == "To fix issues, run: dagster-module-builder upgrade sales-report"
+    assert said[-1].startswith("Overall Status")  # 'upgrade' makes no deployment
 
 
 def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
@@ -46,11 +46,10 @@ def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
     assert [line for line in said if line.startswith("❌ FAIL: ")] == []
     end = said.index("Recommendations:")
     assert said[end - 1] == ""
-    assert "- Add deployment config for staging environment" in said[end + 1 : -3]
-    assert all(line.startswith("- ") for line in said[end + 1 : -3])
-    assert said[-3] == ""
-    assert re.fullmatch(r"Overall Status: GOOD \(\d+/\d+ checks passed\)", said[-2])
-    assert said[-1] == "To fix issues, run: dagster-module-builder upgrade sales-report"
+    assert "- Add deployment config for staging environment" in said[end + 1 : -2]
+    assert all(line.startswith("- ") for line in said[end + 1 : -2])
+    assert said[-2] == ""
+    assert re.fullmatch(r"Overall Status: GOOD \(\d+/\d+ checks passed\)", said[-1])
 
 
 def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:
@@ -59,6 +58,7 @@ def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:
     assert result.returncode == 1
     assert "FAIL: No custom IO manager" in result.stdout
     assert "NEEDS WORK" in result.stdout
+    assert result.stdout.endswith("To fix issues, run: dagster-module-builder upgrade orders\n")
 
 
 def test_all_modules_as_data_and_as_markdown(terminal: Terminal, root: Path) -> None:
