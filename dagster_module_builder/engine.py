@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from dagster_module_builder.errors import ToolError
 
@@ -105,12 +106,65 @@ def delete_volumes(names: Sequence[str]) -> None:
         _docker("volume", "rm", *names)
 
 
-def delete_folder(project: str, volume: str, folder: str) -> None:
-    """Remove a folder within a volume, by a short-lived container of the project's own image."""
-    image = f"{project}-dagster"
-    _docker(
-        "run", "--rm", "--network", "none", "--volume", f"{volume}:/volume", image, "rm", "-rf", f"/volume/{folder}"
+def volume_keys(project: str) -> list[str]:
+    """Return the keys of all volumes that Compose made for a project, whether its file still has them or not.
+
+    Raises:
+        ToolError: Docker does not answer.
+    """
+    label = "com.docker.compose.volume"
+    said = _docker(
+        *("volume", "ls", "--filter", f"label=com.docker.compose.project={project}"),
+        *("--format", f'{{{{.Label "{label}"}}}}'),
     )
+    return said.split()
+
+
+def folders_in(volume: str, images: Sequence[str]) -> list[str] | None:
+    """Return the names at a volume's top; None where no image is there to look with.
+
+    Args:
+        volume: The volume.
+        images: Images that have a shell's programs; the first that is there is taken.
+    """
+    image = next(filter(has_image, images), None)
+    return None if image is None else _as_root(image, f"{volume}:/volume:ro", "ls", "-1", "/volume").splitlines()
+
+
+def delete_in_volume(volume: str, folder: str, images: Sequence[str]) -> None:
+    """Remove a folder within a volume, whoever owns it.
+
+    Raises:
+        ToolError: None of the images is there, or it could not be removed.
+    """
+    _as_root(_first(images), f"{volume}:/volume", "rm", "-rf", "--", f"/volume/{folder}")
+
+
+def delete_on_disk(folder: Path, images: Sequence[str]) -> None:
+    """Remove a folder of this machine, whoever owns what is in it.
+
+    Raises:
+        ToolError: None of the images is there, or it could not be removed.
+    """
+    mount = f"type=bind,source={folder.parent.resolve()},target=/beside"
+    _as_root(_first(images), mount, "rm", "-rf", "--", f"/beside/{folder.name}")
+    if folder.exists():
+        raise ToolError(f"Docker does not run on this machine's files: {folder} is still there.")
+
+
+def _first(images: Sequence[str]) -> str:
+    image = next(filter(has_image, images), None)
+    if image is None:
+        raise ToolError("No image of the workspace is there: run 'workspace.up' first.")
+    return image
+
+
+def _as_root(image: str, mount: str, program: str, *arguments: str) -> str:
+    """Run a program in a short-lived container, with no right but to read, write and delete what others own."""
+    how = "--mount" if mount.startswith("type=") else "--volume"
+    rights = ["--user", "0:0", "--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"]
+    limits = ["--rm", "--network", "none", "--pull", "never", "--security-opt", "no-new-privileges"]
+    return _docker("run", *limits, *rights, how, mount, "--entrypoint", program, image, *arguments)
 
 
 def _docker(*arguments: str) -> str:

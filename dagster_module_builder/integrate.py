@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import adopt, settings
+from dagster_module_builder import adopt, left_behind, settings
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies, load_lines
@@ -26,7 +26,7 @@ from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
 from dagster_module_builder.transaction import commit, locked
-from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, read_workspace
+from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, bodies_of, read_workspace
 
 Contributions = Mapping[str, Sequence[Contribution]]
 
@@ -133,7 +133,9 @@ def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False,
         workspace = read_workspace(root)
         entry = workspace.registry.find(Path(name).name)
         if entry is None:
-            raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
+            raise RefusedError(
+                f"{name!r} is not integrated: see 'workspace.list'.{left_behind.hint(workspace, Path(name).name)}"
+            )
         lines = adopt.unmarked(workspace, entry.name) if adopt.is_old(entry) else {}
         free = adopt.without_lines(workspace, lines)
         plan = adopt.from_the_start(plan_changes(free, [], [entry], force=force or adopt.is_old(entry)), workspace)
@@ -237,17 +239,6 @@ def _facts_of_entry(workspace: Workspace, entry: Entry) -> Facts:
     return facts_of_bodies(bodies_of(workspace, entry.marker), workspace.own_env)
 
 
-def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]:
-    """Return the bodies of a marker's blocks, by file and slot."""
-    bodies = {}
-    for file, kind in SHARED_FILES.items():
-        layout = workspace.layouts[file]
-        found = [(at, block) for at, block in layout.blocks() if block.marker == marker]
-        for (_, block), slot in zip(found, kind.slots_of(layout, found), strict=True):
-            bodies[file, slot] = block.body
-    return bodies
-
-
 def plan_changes(
     workspace: Workspace,
     put: Sequence[Given],
@@ -274,6 +265,13 @@ def plan_changes(
         one.module.path.name: _entry(workspace, one, merged, now or datetime.now(timezone.utc)) for one in put
     }
     registry = workspace.registry.with_entries(entries, merged, workspace.chosen_services)
+    given_bodies = {
+        one.module.path.name: {
+            (file, each.path): each.mapping or () for file, every in one.contributions.items() for each in every
+        }
+        for one in put
+    }
+    registry = registry.with_left_behind(dict(left_behind.changes(workspace, given_bodies, entries)))
     changes = [
         FileChange(workspace.path(file), workspace.files[file], result.text, MODES.get(file, 0o644))
         for file, result in merged.items()

@@ -16,6 +16,7 @@ from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.formats.shared_file import Scaffold
 from dagster_module_builder.merge import Digests, Known, Merged
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.stores import Stores
 
 VERSION = "1.0.0"
 
@@ -105,6 +106,19 @@ class Registry:
         """The services that run code, where a person had to name them."""
         return tuple(map(str, self.data.get("code_services") or ()))
 
+    @property
+    def left_behind(self) -> dict[str, Stores]:
+        """Where modules stored that are gone, or store elsewhere now, by marker: until that is deleted."""
+        return {marker: Stores.from_json(data) for marker, data in self.data.get("left_behind", {}).items()}
+
+    def with_left_behind(self, changes: Mapping[str, Stores]) -> Registry:
+        """Return the registry with what these markers leave behind; what holds nothing is not kept."""
+        changed = {marker: stores for marker, stores in {**self.left_behind, **changes}.items() if stores.holds}
+        data = {key: value for key, value in self.data.items() if key != "left_behind"}
+        if changed:
+            data["left_behind"] = {marker: changed[marker].to_json() for marker in sorted(changed)}
+        return replace(self, data=data)
+
     def with_entries(
         self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged], code_services: Sequence[str] = ()
     ) -> Registry:
@@ -192,6 +206,7 @@ def parse_registry(path: Path, text: bytes | None) -> Registry:
 
 def _is_registry(data: Any) -> bool:
     entries, scaffolds = data["integrated_modules"], data.get("scaffolds", {})
+    left = [names for stores in data.get("left_behind", {}).values() for names in stores.values()]
     sides = [scaffold[side] for scaffold in scaffolds.values() for side in ("before", "after")]
     names = [entry["name"] for entry in entries]
     # Older versions wrote less; what is there has to be of its kind.
@@ -203,5 +218,5 @@ def _is_registry(data: Any) -> bool:
             isinstance(entry.get(key) or {}, dict) for entry in entries for key in ("blocks", "database", "provides")
         )
         and all(isinstance(claimed, list) for entry in entries for claimed in (entry.get("provides") or {}).values())
-        and all(isinstance(side, list) and all(isinstance(line, str) for line in side) for side in sides)
+        and all(isinstance(side, list) and all(isinstance(line, str) for line in side) for side in [*sides, *left])
     )

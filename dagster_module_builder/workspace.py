@@ -165,5 +165,16 @@ def read_workspace(root: Path) -> Workspace:
     return Workspace(root, files, _read(root / settings.REGISTRY))
 
 
+def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]:
+    """Return the bodies of a marker's blocks, by file and slot."""
+    bodies = {}
+    for file, kind in SHARED_FILES.items():
+        layout = workspace.layouts[file]
+        found = [(at, block) for at, block in layout.blocks() if block.marker == marker]
+        for (_, block), slot in zip(found, kind.slots_of(layout, found), strict=True):
+            bodies[file, slot] = block.body
+    return bodies
+
+
 def _read(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None

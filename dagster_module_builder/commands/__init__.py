@@ -12,6 +12,7 @@ from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
 from dagster_module_builder.commands.workspace_dagster import TASKS as DAGSTER_TASKS
+from dagster_module_builder.commands.workspace_remove import TASKS as REMOVE_TASKS
 
 namespace = Collection()
 namespace.add_task(new)
@@ -20,7 +21,7 @@ namespace.add_task(audit)
 namespace.add_task(upgrade)
 
 _workspace = Collection("workspace")
-for _task in (*WORKSPACE_TASKS, *DAGSTER_TASKS):
+for _task in (*WORKSPACE_TASKS, *REMOVE_TASKS, *DAGSTER_TASKS):
     _workspace.add_task(_task)
 namespace.add_collection(_workspace)
 namespace.add_task(configure_deployment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_H
 
 NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
-_UP_HELP = "Build and start what changed, as 'workspace.up' does."
-_ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
-_FORCE_HELP = "Give up what somebody edited inside this program's blocks."
+UP_HELP = "Build and start what changed, as 'workspace.up' does."
+ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
+FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 
 
 def _checks(*, no_check: bool) -> Sequence[Any]:
@@ -76,8 +76,8 @@ def init(
         "dry-run": DRY_RUN_HELP,
         "no-check": _NO_CHECK_HELP,
         "force": "Replace blocks of it that are there without the registry knowing them.",
-        "adopt": _ADOPT_HELP,
-        "up": _UP_HELP,
+        "adopt": ADOPT_HELP,
+        "up": UP_HELP,
         "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
         "code-service": "A service that runs code, where the compose file does not show which do; may be repeated.",
     },
@@ -110,8 +110,8 @@ def add(
         code_services=code_service or (),
         checks=_checks(no_check=no_check),
     )
-    _say_outcome(outcome, where, "Added", "to")
-    _tell_dagster(outcome, where, start=up)
+    say_outcome(outcome, where, "Added", "to")
+    tell_dagster(outcome, where, start=up)
     if not dry_run:
         (added,) = outcome.modules
         console.say_next(
@@ -133,54 +133,18 @@ def _wants_move(root: Path, name: str) -> bool:
 
 
 @command(
-    "workspace.remove",
-    help={
-        "name": "The module's name.",
-        "root": ROOT_HELP,
-        "dry-run": DRY_RUN_HELP,
-        "delete-data": "Delete its volumes, and its folders of data inside the workspace, too.",
-        "yes": YES_HELP,
-        "force": _FORCE_HELP,
-        "adopt": _ADOPT_HELP,
-        "up": _UP_HELP,
-    },
+    "workspace.list",
+    help={"root": ROOT_HELP, "json": JSON_HELP, "data": "List what modules have stored, also those that were removed."},
 )
-def remove(
-    _context: Context,
-    name: str,
-    root: str | None = None,
-    dry_run: bool = False,
-    delete_data: bool = False,
-    yes: bool = False,
-    force: bool = False,
-    adopt: bool = False,
-    up: bool = False,
-) -> None:
-    """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
-    from dagster_module_builder import integrate, module_data
-
-    where = root_of(root)
-    doomed = module_data.data_of(where, name) if delete_data else None
-    if doomed is not None:
-        console.tell(doomed.describe())
-        if not dry_run and not console.confirmed("Delete all of that?", yes=yes):
-            console.tell("Nothing was changed.")
-            return
-    outcome = integrate.remove(where, name, dry_run=dry_run, force=force, adopting=adopt)
-    _say_outcome(outcome, where, "Removed", "from")
-    _tell_dagster(outcome, where, start=up)
-    if doomed is not None and not dry_run:
-        for gone in module_data.delete(doomed):
-            console.say(f"  deleted {gone}")
-    if not dry_run:
-        console.say_next([(f"workspace.add {name}", "bring it back")])
-
-
-@command("workspace.list", help={"root": ROOT_HELP, "json": JSON_HELP})
-def list_(_context: Context, root: str | None = None, json: bool = False) -> None:
+def list_(_context: Context, root: str | None = None, json: bool = False, data: bool = False) -> None:
     """List the modules: those in the workspace, and those that only lie in its projects."""
     from dagster_module_builder.listing import listing
 
+    if data:
+        from dagster_module_builder.commands.workspace_remove import list_data  # it imports this module
+
+        list_data(root_of(root), as_json=json)
+        return
     modules = listing(root_of(root))
     if json:
         console.say_json({"modules": [module.to_json() for module in modules]})
@@ -241,9 +205,9 @@ def validate(
         "repair": "Mend damaged markers first, after showing how.",
         "yes": YES_HELP,
         "dry-run": DRY_RUN_HELP,
-        "force": _FORCE_HELP,
+        "force": FORCE_HELP,
         "no-check": _NO_CHECK_HELP,
-        "up": _UP_HELP,
+        "up": UP_HELP,
     },
 )
 def sync(
@@ -266,8 +230,8 @@ def sync(
         return
     checks = _checks(no_check=no_check or check)
     done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks)
-    _say_outcome(done.outcome, where, "Synchronized", "with")
-    _tell_dagster(done.outcome, where, start=up)
+    say_outcome(done.outcome, where, "Synchronized", "with")
+    tell_dagster(done.outcome, where, start=up)
     for label in ("added", "updated", "removed"):
         if names := getattr(done, label):
             console.say(f"  {label}: {', '.join(names)}")
@@ -293,7 +257,7 @@ def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
     return True
 
 
-def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:
+def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:
     """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
     from dagster_module_builder import docker, live
 
@@ -303,10 +267,11 @@ def _tell_dagster(outcome: Any, root: Path, *, start: bool) -> None:
     if started:
         docker.up(root)
     for line in live.tell_dagster(root, outcome, started=started):
-        console.say(line)
+        say(line)
 
 
-def _say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
+def say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
+    """Print what a command changed, or, of a dry run, the diff."""
     for note in outcome.notes:
         console.tell(note)
     if outcome.dry_run:
@@ -359,4 +324,4 @@ def restore(
         console.say(f"The files as they were are in the backup {backup}.")
 
 
-TASKS = (init, add, remove, list_, validate, sync, backups, restore)
+TASKS = (init, add, list_, validate, sync, backups, restore)

@@ -59,36 +59,106 @@ def without_docker(sales: Terminal, tmp_path: Path) -> Terminal:
     return sales
 
 
+#: What a module's database may write to, and what is not the module's own.
+MOUNTS = [
+    "data/exports/sales",
+    "data/shared",
+    ".git",
+    "exports",
+    "data/link",
+    "data/storage/other",
+    "projects/other/data",
+]
+
+
 def test_data_is_deleted_only_with_a_yes_and_only_the_modules_own(without_docker: Terminal) -> None:
+    """FAULTS S9: folders outside data/, others' folders, and what a link leads to stay, whatever a fragment mounts."""
     sales = without_docker
     fragment = sales.root / "projects/sales-report/workspace/local/docker-compose.yml"
     volume = "      - sales_report_db_data:/var/lib/postgresql/data\n"
-    exports = volume + "      - ../../exports/sales:/exports\n      - ../../shared:/shared\n      - ../../in:/in:ro\n"
-    fragment.write_text(fragment.read_text().replace(volume, exports))
+    mounts = "".join(f"      - ../../{path}:/mnt/{number}\n" for number, path in enumerate(MOUNTS))
+    fragment.write_text(fragment.read_text().replace(volume, f"{volume}{mounts}      - ../../data/in:/in:ro\n"))
     sales.done("new", "other", "--database", "postgresql", "--governance", "quick")
     neighbour = sales.root / "projects/other/workspace/local/docker-compose.yml"
     neighbour.write_text(
-        neighbour.read_text().replace("    volumes:\n", "    volumes:\n      - ../../shared:/shared\n")
+        neighbour.read_text().replace("    volumes:\n", "    volumes:\n      - ../../data/shared:/shared\n")
     )
     for name in ("sales-report", "other"):
         sales.done("workspace.add", name, "--no-check")
-    for folder in ("exports/sales", "shared", "in", "data/storage/sales_report", "data/storage/other"):
-        (sales.root / folder).mkdir(parents=True)
+    folders = [*MOUNTS, "data/in", "data/storage/sales_report"]
+    (sales.root / "data/link").symlink_to("../.git")
+    for folder in folders:
+        (sales.root / folder).mkdir(parents=True, exist_ok=True)
         (sales.root / folder / "rows").write_text("precious")
     before = everything_in(sales.root)
     said = sales.refused("workspace.remove", "sales-report", "--delete-data")
-    doomed = {str(sales.root / "exports/sales"), str(sales.root / "data/storage/sales_report")}
+    doomed = {str(sales.root / "data/exports/sales"), str(sales.root / "data/storage/sales_report")}
     assert set(re.findall(r"the folder (\S+)$", said, re.MULTILINE)) == doomed
+    assert f"Not deleted: {sales.root}/.git, which is not below data/" in said
+    assert f"Not deleted: {sales.root}/data/link, because a link leads there" in said
+    assert f"Not deleted: {sales.root}/data/shared, which other writes to, too" in said
     assert "--yes" in said
     assert everything_in(sales.root) == before
     sales.done("workspace.remove", "sales-report", "--delete-data", "--yes", "--dry-run")
     assert everything_in(sales.root) == before
 
-    said = sales.done("workspace.remove", "sales-report", "--delete-data", "--yes")
-    assert set(re.findall(r"deleted the folder (\S+)$", said, re.MULTILINE)) == doomed
-    kept = [folder for folder in ("exports/sales", "shared", "in", "data/storage/sales_report", "data/storage/other")
-            if (sales.root / folder / "rows").exists()]  # fmt: skip
-    assert kept == ["shared", "in", "data/storage/other"]
+    said = sales.done("workspace.remove", "sales-report", "--delete-data", "--yes", "--json")
+    answer = json.loads(said)
+    assert answer["removed"]
+    assert {part.removeprefix("the folder ") for part in answer["deleted"]} == doomed
+    gone = [folder for folder in folders if not (sales.root / folder / "rows").exists()]
+    assert gone == ["data/exports/sales", "data/storage/sales_report"]
+
+
+def test_data_of_a_module_that_is_gone_is_listed_and_deleted_later(without_docker: Terminal) -> None:
+    """FAULTS B8: the registry remembers where a module stored; stored assets are found without it, too."""
+    sales = without_docker
+    fragment = sales.root / "projects/sales-report/workspace/local/docker-compose.yml"
+    fragment.write_text(fragment.read_text().replace("    volumes:\n", "    volumes:\n      - ../../data/out:/out\n"))
+    sales.done("workspace.add", "sales-report", "--no-check")
+    folders = [sales.root / "data/out", sales.root / "data/storage/sales_report", sales.root / "data/storage/earlier"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    sales.done("workspace.remove", "sales-report")
+    shutil.rmtree(sales.root / "projects/sales-report")
+
+    assert "Delete what it stored with" in sales.refused("workspace.remove", "sales-report")
+    listed = json.loads(sales.done("workspace.list", "--data", "--json"))["data"]
+    assert [(one["module"], one["data"]) for one in listed] == [
+        ("earlier", [f"the folder {folders[2]}"]),
+        ("sales_report", [f"the folder {folders[0]}", f"the folder {folders[1]}"]),
+    ]
+    assert "workspace.remove earlier --delete-data" in sales.done("workspace.list", "--data")
+    for name in ("sales-report", "earlier"):
+        sales.done("workspace.remove", name, "--delete-data", "--yes")
+    assert not any(folder.exists() for folder in folders)
+    assert (sales.root / "data/storage").is_dir()
+    assert "nothing that it stored is left" in sales.refused("workspace.remove", "earlier", "--delete-data", "--yes")
+    assert "No module has stored anything." in sales.done("workspace.list", "--data")
+    assert "left_behind" not in (sales.root / "services/dagster/modules/.registry").read_text()
+
+
+def test_another_spelling_deletes_nothing(without_docker: Terminal) -> None:
+    """FAULTS S9: the data of a module in the workspace is not the leavings of one that is called almost the same."""
+    without_docker.done("workspace.add", "sales-report", "--no-check")
+    (without_docker.root / "data/storage/sales_report").mkdir(parents=True)
+    said = without_docker.refused("workspace.remove", "sales_report", "--delete-data", "--yes")
+    assert "did you mean 'sales-report'?" in said
+    assert (without_docker.root / "data/storage/sales_report").is_dir()
+
+
+def test_a_module_without_volumes_needs_no_docker(workspace: Terminal) -> None:
+    """FAULTS B9: an engine that does not answer is in the way of volumes only."""
+    needs.programs("docker")
+    workspace.done("new", "weather", "--database", "none", "--governance", "quick")
+    workspace.done("workspace.add", "weather", "--no-check")
+    stored = workspace.root / "data/storage/weather"
+    stored.mkdir(parents=True)
+    workspace.environment["DOCKER_HOST"] = f"unix://{workspace.root}/no.sock"
+    result = workspace.run("workspace.remove", "weather", "--delete-data", "--yes")
+    assert result.returncode == 0, result.stderr
+    assert "Not deleted: what it stored in containers, if anything" in result.stderr
+    assert not stored.exists()
 
 
 def test_data_is_not_deleted_where_no_engine_answers(sales: Terminal) -> None:
