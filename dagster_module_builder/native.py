@@ -124,7 +124,7 @@ def prepare(root: Path) -> tuple[Path, Path]:
 def databases_down(root: Path) -> list[Database]:
     """Return the modules' database servers that do not answer on this machine."""
     services = root / settings.SERVICES
-    known = dotenv_values(services / ".env", interpolate=False)
+    known = dotenv_values(services / ".env")
     found = []
     for name, value in known.items():
         if not name.endswith("_DB_PORT") or not (value or "").isdigit() or ports.is_listening(int(value or 0)):
@@ -211,7 +211,7 @@ def materialize(
 
 def _fragment(module: Path) -> dict[str, str]:
     """Return the variables of a module that may not be integrated yet; of others, Dagster reads them from ``.env``."""
-    found = dotenv_values(module / settings.FRAGMENTS / ".env", interpolate=False)
+    found = dotenv_values(module / settings.FRAGMENTS / ".env")
     return {name: value for name, value in found.items() if value is not None}
 
 

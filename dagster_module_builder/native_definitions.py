@@ -119,7 +119,7 @@ def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Pa
     request = {
         str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
     }
-    env_file = dotenv_values(root / settings.SERVICES / ".env", interpolate=False)
+    env_file = dotenv_values(root / settings.SERVICES / ".env")
     done = subprocess.run(
         [str(python), native_load.__file__],
         input=json.dumps(request),

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder import settings
+from dagster_module_builder.disclosure.files import shown_lines
 
-_SHOWN = re.compile(r"(PORT|HOST|NAME|USER|DB|IMAGE|NETWORK|UID|GID)$")
-_ASSIGNMENT = re.compile(r"^([ +-]?\s*(?:export\s+)?)([A-Za-z_]\w*)(\s*=\s*)(\S.*)$")
-_SECRET_KEY = re.compile(r"""^([ +-]?\s*(?:-\s*)?["']?\w*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY|PRIVATE_KEY)\w*["']?\s*[:=]\s*)(?!["']?\$\{)(\S.*)$""", re.IGNORECASE)  # fmt: skip  # noqa: E501
-
-MASK = "********"
 SECRET_MODE = 0o600
 
 
@@ -52,24 +47,35 @@ class FileChange:
         return sum(line.startswith("-") for line in self._delta())
 
     def _delta(self) -> list[str]:
-        return [line for line in self._diff(context=0) if not line.startswith(("+++", "---", "@@"))]
+        lines = self._diff([_lines(self.before), _lines(self.after)], context=0)
+        return [line for line in lines if not line.startswith(("+++", "---", "@@"))]
 
-    def _diff(self, context: int) -> Iterator[str]:
-        old, new = (_text(side).split("\n") for side in (self.before, self.after))
+    def _diff(self, shown: Sequence[Sequence[str]], context: int) -> Iterator[str]:
+        """Yield a unified diff of the lines before and after, with others shown in their places."""
+        old, new = _lines(self.before), _lines(self.after)
         # Whole files of thousands of lines differ in a few: what is common at both ends is not compared again.
         head = _common(old, new)
         tail = _common(old[head:][::-1], new[head:][::-1])
         first = max(head - context, 0)
         last_old, last_new = (len(side) - max(tail - context, 0) for side in (old, new))
-        name = str(self.path)
-        lines = difflib.unified_diff(old[first:last_old], new[first:last_new], name, name, n=context, lineterm="")
-        return (_shifted(line, first) for line in lines)
+        matcher = difflib.SequenceMatcher(None, old[first:last_old], new[first:last_new])
+        yield from (f"{sign} {self.path}" for sign in ("---", "+++"))
+        for group in matcher.get_grouped_opcodes(context):
+            moved = [(tag, a + first, b + first, c + first, d + first) for tag, a, b, c, d in group]
+            yield _heading(moved)
+            for tag, old_from, old_to, new_from, new_to in moved:
+                taken = () if tag == "equal" else shown[1][new_from:new_to]
+                sign = " " if tag == "equal" else "-"
+                yield from (f"{sign}{line}" for line in shown[0][old_from:old_to])
+                yield from (f"+{line}" for line in taken)
 
     def diff(self) -> str:
-        """Return the change as a unified diff in which no secret can be read."""
-        is_env = self.path.name.startswith(".env")
+        """Return the change as a unified diff in which nothing can be read that is not known to be harmless."""
         modes = [f"# {self.path}: mode {self.chmod[0]:o} becomes {self.chmod[1]:o}"] if self.chmod else []
-        return "\n".join([*modes, *(masked(line, is_env=is_env) for line in self._diff(context=3))])
+        if self.before == self.after:
+            return "\n".join(modes)
+        shown = [shown_lines(self.path.name, side or b"") for side in (self.before, self.after)]
+        return "\n".join([*modes, *self._diff(shown, context=3)])
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Plan:
         return tuple(change for change in self.changes if change.changes)
 
     def diff(self) -> str:
-        """Return all changes as one unified diff in which no secret can be read; of the registry, how much changes."""
+        """Return all changes as one unified diff, as harmless as each; of the registry, how much changes."""
         return "\n".join(_count(change) if _is_registry(change) else change.diff() for change in self.effective)
 
 
@@ -97,15 +103,18 @@ def _count(change: FileChange) -> str:
     return f"# {change.path}: +{change.added} -{change.removed}, this program's own record"
 
 
-def masked(line: str, *, is_env: bool) -> str:
-    """Hide what may be a secret in a line of a diff: in env files every value but those known to be harmless."""
-    if is_env and (match := _ASSIGNMENT.match(line)) and not _SHOWN.search(match[2]):
-        return f"{match[1]}{match[2]}{match[3]}{MASK}"
-    return _SECRET_KEY.sub(lambda found: found[1] + MASK, line)
+def _lines(side: bytes | None) -> list[str]:
+    return (side or b"").decode("utf-8", "replace").replace("\r", "").split("\n")
 
 
-def _text(side: bytes | None) -> str:
-    return (side or b"").decode("utf-8", "replace").replace("\r", "")
+def _heading(group: Sequence[tuple[str, int, int, int, int]]) -> str:
+    (_, old_from, _, new_from, _), (_, _, old_to, _, new_to) = group[0], group[-1]
+    return f"@@ -{_range(old_from, old_to)} +{_range(new_from, new_to)} @@"
+
+
+def _range(start: int, end: int) -> str:
+    """Return a range of lines as a unified diff names it: the first one, counted from 1, and how many."""
+    return f"{start + 1}" if end - start == 1 else f"{start + (end > start)},{end - start}"
 
 
 def _common(old: list[str], new: list[str]) -> int:
@@ -115,9 +124,3 @@ def _common(old: list[str], new: list[str]) -> int:
             break
         count += 1
     return count
-
-
-def _shifted(line: str, offset: int) -> str:
-    if not line.startswith("@@"):
-        return line
-    return re.sub(r"([-+])(\d+)", lambda found: f"{found[1]}{int(found[2]) + offset}", line)

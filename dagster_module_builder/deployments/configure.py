@@ -26,8 +26,9 @@ from dagster_module_builder.deployments.deployment import (
     read_deployment,
     schema,
 )
+from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.errors import RefusedError, UsageError
-from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.formats import compose, env_file, env_value
 from dagster_module_builder.module import FRAGMENT_NAMES, RECORD
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.templates import Answer, Question, Questionnaire
@@ -39,7 +40,6 @@ CARRIES = "carries_out"
 GUIDE = "DEPLOYMENT.md"
 
 _GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
-_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|WEBHOOK|CREDENTIAL|DSN", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -248,30 +248,36 @@ def _refuse_unprintable(answers: Mapping[str, Answer]) -> None:
 
 def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str, ...]:
     """Add the module's settings, with secrets of their own, to the rendered files; return which are empty."""
+    known = _known_settings(module)
     values = production_settings(module, has_server=has_server)
-    example = {name: FILL_IN if _is_secret(name) else value for name, value in values.items()}
-    for file, content in ((ENV, values), (EXAMPLE, example)):
-        with (made / file).open("a", encoding="utf-8") as text:
-            text.writelines(f"{name}='{value}'\n" for name, value in content.items())
+    with (made / ENV).open("a", encoding="utf-8") as text:
+        text.writelines(f"{name}={env_value.written(value)}\n" for name, value in values.items())
+    with (made / EXAMPLE).open("a", encoding="utf-8") as text:
+        text.writelines(_example_line(name, known.get(name, ""), value) for name, value in values.items())
     return tuple(name for name, value in values.items() if not value)
 
 
+def _example_line(name: str, known: str, value: str) -> str:
+    """Return a setting's line in the file that git tracks: with its value only where that is known to be harmless."""
+    if is_harmless(name, known) and is_harmless(name, value):
+        return f"{name}={env_value.written(value)}\n"
+    return f"# Fill it in, in {ENV} alone: this file is committed.\n{name}='{FILL_IN}'\n"
+
+
 def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
-    """Return the settings that a module needs on its hosts: new passwords, no secret of this machine's."""
-    example = module / ".env.example"
-    known = {**(env_file.values(example.read_bytes()) if example.is_file() else {}), **_local_env(module)}
-    prefix = ModuleNames(module.name).env_prefix
-    values = {name: _production_value(name, value) for name, value in known.items()}
+    """Return the settings that a module needs on its hosts: new passwords, and what is harmless of this machine's."""
+    values = {name: _production_value(name, value) for name, value in _known_settings(module).items()}
     if has_server:
-        values.setdefault(f"{prefix}_DB_HOST", "127.0.0.1")
+        values.setdefault(f"{ModuleNames(module.name).env_prefix}_DB_HOST", "127.0.0.1")
     return values
 
 
-def _is_secret(name: str) -> bool:
-    return _SECRET.search(name) is not None
+def _known_settings(module: Path) -> dict[str, str]:
+    example = module / ".env.example"
+    return {**(env_file.values(example.read_bytes()) if example.is_file() else {}), **_local_env(module)}
 
 
 def _production_value(name: str, value: str) -> str:
     if _GENERATED.search(name):
         return secrets.token_urlsafe(24)
-    return "" if _is_secret(name) else value
+    return value if is_harmless(name, value) else ""

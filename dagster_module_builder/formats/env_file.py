@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import StringIO
 
 from dotenv import dotenv_values
 
 from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.formats import env_value
 from dagster_module_builder.formats.line_file import LineFile
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution
@@ -16,10 +18,42 @@ from dagster_module_builder.formats.shared_file import Contribution
 NAME = ".env"
 
 _ASSIGNMENT = re.compile(rb"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*=\s*(.*)", re.DOTALL)
-_KEY = re.compile(rb"^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=", re.MULTILINE)
-_READ_ALIKE = re.compile(rb"""'[^'\\\r\n]*'|[\w./:@%+,-]*""")
+#: A variable with its value, which a quote takes over several lines: they are no variables, whatever stands there.
+_ENTRY = re.compile(
+    rb"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")?[^\n]*)""",
+    re.MULTILINE | re.DOTALL,
+)
 #: Lines that every reader understands alike, as nearly all are.
-_PLAIN = re.compile(r"(?:(?P<key>[A-Za-z_]\w*)=(?:'(?P<quoted>[^'\\\r]*)'|(?P<bare>[\w./:@%+,-]*))|#[^\r]*)?", re.ASCII)
+_PLAIN = re.compile(
+    rf"(?:(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?:{env_value.ALIKE.pattern})|#[^\r\n]*)?(?:\n|\Z)",
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A variable as it stands in a file.
+
+    Attributes:
+        line: The line of its name, counted from 0.
+        last: The last line of its value.
+        name: The variable.
+        raw: What stands behind the equals sign, quotes included.
+    """
+
+    line: int
+    last: int
+    name: str
+    raw: bytes
+
+
+def entries(text: bytes) -> Iterator[Entry]:
+    """Return the variables that a file sets, in order, as often as it sets them."""
+    line = end = 0
+    for match in _ENTRY.finditer(text):
+        line += text.count(b"\n", end, match.start(1))
+        end = match.start(1)
+        last = line + text.count(b"\n", end, match.end())
+        yield Entry(line, last, match[1].decode(), match[2].rstrip())
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
@@ -57,22 +91,49 @@ def contributions(fragment: bytes) -> list[Contribution]:
     """Return what a fragment gives to the ``.env``; nothing where it is empty.
 
     Raises:
-        OutlineError: A line is none, or a value would be read differently by Compose and by Dagster.
+        OutlineError: A line is none, Compose and Dagster would read a value differently, or a variable is not a
+            module's to set.
     """
     body = tuple(line.rstrip(b"\r\n") for line in split_lines(fragment))
-    for number, line in enumerate(body):
-        match = _ASSIGNMENT.fullmatch(line)
-        if not match and line.strip() and not line.lstrip().startswith(b"#"):
-            raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
-        if match and not _READ_ALIKE.fullmatch(match[2].rstrip()):
-            name = match[1].decode()
-            raise OutlineError(number, f"Compose and Dagster read the value of {name} differently: single-quote it")
+    refuse_unreadable(b"\n".join(body))
     return [Contribution((), mapping=body)] if any(line.strip() for line in body) else []
 
 
+def refuse_unreadable(text: bytes) -> None:
+    """Refuse what Compose and Dagster would not read alike, and variables that are not a module's to set.
+
+    Raises:
+        OutlineError: With the line and the way out, and nothing of any value.
+    """
+    _refuse_wrong_bytes(text)
+    taken: set[int] = set()
+    for entry in entries(text):
+        taken.update(range(entry.line, entry.last + 1))
+        if reason := env_value.problem(entry.raw.decode()):
+            raise OutlineError(entry.line, f"the value of {entry.name}: {reason}")
+        if env_value.is_reserved(entry.name):
+            raise OutlineError(
+                entry.line,
+                f"{entry.name} is not for modules to set: it decides how every process there runs. Take the line out, "
+                f"or give the variable another name, with the module's own before it",
+            )
+    for number, line in enumerate(text.split(b"\n")):
+        if number not in taken and line.strip() and not line.lstrip().startswith(b"#"):
+            raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
+
+
+def _refuse_wrong_bytes(text: bytes) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        number = text.count(b"\n", 0, error.start)
+        reason = "bytes that are not UTF-8: save the file as UTF-8, and hand over what is no text as Base64"
+        raise OutlineError(number, reason) from None
+
+
 def keys(text: bytes) -> list[str]:
-    """Return the variables that a file sets, in order, as often as it sets them."""
-    return [key.decode() for key in _KEY.findall(text)]
+    """Return the names of the variables that a file sets, in order, as often as it sets them."""
+    return [entry.name for entry in entries(text)]
 
 
 def values(text: bytes) -> dict[str, str]:
@@ -87,13 +148,16 @@ def named_values(text: bytes, errors: str = "replace") -> dict[str, str | None]:
         text: The file's content.
         errors: What becomes of bytes that are not UTF-8, as ``bytes.decode`` names it.
     """
-    decoded = text.decode("utf-8", errors)
+    # As a file is opened for reading: every line ending is a line feed, the byte order mark is none of the text.
+    decoded = text.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     found: dict[str, str | None] = {}
-    for line in decoded.split("\n"):
-        plain = _PLAIN.fullmatch(line)
+    position = 0
+    while position < len(decoded):
+        plain = _PLAIN.match(decoded, position)
         if plain is None:
             # One line that needs python-dotenv, which takes a hundred times as long, may reach over others.
-            return dict(dotenv_values(stream=StringIO(decoded), interpolate=False))
+            return dict(dotenv_values(stream=StringIO(decoded)))
         if plain["key"]:
-            found[plain["key"]] = plain["quoted"] if plain["quoted"] is not None else plain["bare"]
+            found[plain["key"]] = env_value.read(plain)
+        position = plain.end()
     return found

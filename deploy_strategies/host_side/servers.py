@@ -169,12 +169,10 @@ def surroundings_in_network(host: Host, surroundings: dict[str, Any]) -> tuple[b
 def own_settings(text: bytes, dagster_yaml: bytes) -> bytes:
     """Return the lines of Dagster's ``.env`` that its own storage takes; those of other modules stay where they are."""
     named = set(re.findall(rb"\benv:\s*['\"]?(\w+)", dagster_yaml))
-    lines = [
-        line
-        for line in text.splitlines()
-        if (key := line.partition(b"=")[0].strip()) in named or key.startswith(b"DAGSTER_")
-    ]
-    return b"".join(line + b"\n" for line in lines)
+    # A quote takes a value over several lines, in which other variables seem to stand.
+    entry = rb"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")?[^\n]*"""
+    found = re.finditer(entry, text, re.MULTILINE | re.DOTALL)
+    return b"".join(one[0] + b"\n" for one in found if one[1] in named or one[1].startswith(b"DAGSTER_"))
 
 
 def free_port(host: Host) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import yaml
 from cookiecutter.main import cookiecutter
 
 from dagster_module_builder.deployments.configure import configure, detected
+from dagster_module_builder.deployments.deploy import release_of
 from dagster_module_builder.deployments.deployment import find, problem_with, read_deployment
 from dagster_module_builder.errors import RefusedError, UsageError
+from dagster_module_builder.formats import env_file, env_value
 from deploy_strategies import strategy_folder
 from tests.deploy.modules import make_module
 
@@ -78,6 +80,33 @@ def test_secrets_are_new_and_private(tmp_path: Path, module: Path) -> None:
     assert password not in everything
     other = configure(tmp_path, module, "rsync", {**ANSWERS, "deployment": "leia"})
     assert password not in (other.folder / ".env.deploy").read_text()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://app:canary@db/x",
+        "canary",
+        "aGVsbG8gY2FuYXJ5Cg==",
+        "-----BEGIN KEY-----\ncanary\n",
+        '{"key": "canary"}',
+    ],
+)
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PASSPHRASE", "PLAIN", "MYSQL_PWD"])
+def test_the_committed_example_has_only_what_is_harmless(tmp_path: Path, module: Path, name: str, value: str) -> None:
+    """FAULTS A1: whatever a variable is called, a value that is not known to be harmless stays out of git."""
+    env = module / "workspace/local/.env"
+    env.write_text(f"{env.read_text()}SALES_REPORT_{name}={env_value.written(value)}\nSALES_REPORT_LIMIT='25'\n")
+    made = configure(tmp_path, module, "rsync", ANSWERS)
+    example = env_file.values((made.folder / ".env.deploy.example").read_bytes())
+    assert example[f"SALES_REPORT_{name}"] == "change-me"
+    assert (example["SALES_REPORT_LIMIT"], example["SALES_REPORT_DB_USER"]) == ("25", "u")
+    everything = "".join(path.read_text() for path in made.folder.iterdir())
+    assert "canary" not in everything
+    assert value not in everything
+    assert f"SALES_REPORT_{name}" in made.empty
+    with pytest.raises(RefusedError, match=f"SALES_REPORT_{name} has no value yet"):
+        release_of(read_deployment(made.folder), allow_dirty=True)
 
 
 def test_git_sees_the_example_only(tmp_path: Path, module: Path) -> None:

@@ -127,7 +127,7 @@ def test_an_instruction_without_its_end_is_refused(text: bytes, tmp_path: Path) 
     "line",
     [
         b"SEO_A=a b",
-        b'SEO_A="b"',
+        b'SEO_A="$b"',
         b"SEO_A=$B",
         b"SEO_A='a",
         b"SEO_A='a'b'",

@@ -1,0 +1,39 @@
+"""What of Python and of other text may be shown: code without the texts in it, and the keys of settings."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+
+from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.values import is_harmless_anywhere
+
+_SHOWN = {tokenize.NAME, tokenize.OP}
+#: A section, a key before its value, a bare word of markup.
+_STRUCTURE = re.compile(
+    r"""(?m)^[ \t]*(?:\[{1,2}[\w.-]+\]{1,2}[ \t]*$|[\w.-]{1,60}[ \t]*[=:](?=\s|$)|[-*#>\[\]{}(),]+[ \t]*)"""
+)
+_REQUIREMENT = re.compile(
+    r"""(['"])(?:[A-Za-z0-9][\w.-]{0,60}(?:\[[\w,-]+\])?(?:\s*(?:[<>=!~]=?|===)\s*\d[\w.*]{0,12},?){1,3}|\d+(?:\.\d+){1,3})\1"""
+)
+
+
+def show_python(shown: Shown) -> None:
+    """Show code; of its texts and comments nothing, since anything may stand in them."""
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(shown.text).readline))
+    except (tokenize.TokenError, SyntaxError):
+        show_text(shown)
+        return
+    for token in tokens:
+        if token.type in _SHOWN or (token.type == tokenize.NUMBER and is_harmless_anywhere(token.string)):
+            (row, column), (last, end) = token.start, token.end
+            shown.show(shown.start_of(row - 1) + column, shown.start_of(last - 1) + end)
+
+
+def show_text(shown: Shown) -> None:
+    """Show the keys and sections of a text, its punctuation, and Python requirements without addresses."""
+    for pattern in (_STRUCTURE, _REQUIREMENT):
+        for match in pattern.finditer(shown.text):
+            shown.show(match.start(), match.end())

@@ -1,0 +1,73 @@
+"""Which words of a command may be shown: programs, options, packages and what is harmless anywhere."""
+
+from __future__ import annotations
+
+import re
+
+from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_harmless_setting, is_secret_name
+
+_WORD = re.compile(r"""[^\s'"\[\],;()&|<>\\]+""")
+_PUNCTUATION = re.compile(r"""['"\[\],;()&|<>\\]+""")
+#: What images are built with and services are started with.
+_PROGRAMS = frozenset((
+    "apt-get", "apt", "apk", "dnf", "yum", "pip", "pip3", "uv", "python", "python3", "dagster", "dagster-webserver",
+    "dagster-daemon", "code-server", "sh", "bash", "install", "update", "upgrade", "add",
+    "remove", "clean", "run", "start", "instance", "migrate", "definitions", "validate", "api", "grpc",
+    "mkdir", "chmod", "chown", "ln", "rm", "cp", "mv", "cd", "set", "true", "exit", "test", "printf", "echo",
+    "curl", "wget", "health.py", "webserver", "daemon", "CMD", "CMD-SHELL", "NONE", "pg_isready",
+    "mysqladmin", "ping", "postgres", "mysqld", "mariadbd", "redis-server", "redis-cli",
+))  # fmt: skip
+_OPTION = re.compile(r"--[a-z][a-z-]*|-[A-Za-z]|-rf|-ex|-eux|-euxo")
+_VARIABLE = re.compile(r"\$\$?(?:\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
+_PLACE = re.compile(
+    r"(?:/(?:workspace|opt/dagster|tmp|var/lib|etc/apt|usr|var/run)(?:/[a-z0-9_.*-]{1,40})*/?|projects/[\w./-]+)"
+)
+#: The package managers, and the shapes of what they install.
+_INSTALLS = re.compile(r"(?:apt-get|apt|apk|dnf|yum|pip3?)\b[^&|;\n]*?\b(?:install|add)\b((?:\\\n|[^&|;\"'\n])*)")
+_PACKAGE = re.compile(
+    r"(?<![\w.:/@=-])[a-z][a-z0-9+.-]{1,40}(?:\[[a-z0-9,-]+\])?(?:(?:==|>=|<=|~=|=)\d[\d.*]{0,15})?(?![\w:/@=.$?-])"
+)
+
+
+def show(shown: Shown, start: int, end: int) -> None:
+    """Show the harmless words of a command that stands in a text."""
+    part = shown.text[start:end]
+    for match in _PUNCTUATION.finditer(part):
+        shown.show(start + match.start(), start + match.end())
+    before = ""
+    for match in _WORD.finditer(part):
+        if not is_secret_name(before) or before.startswith("$"):
+            _show_word(shown, start + match.start(), match[0])
+        before = match[0] if _OPTION.fullmatch(match[0]) else ""
+    for match in _INSTALLS.finditer(part):
+        for package in _PACKAGE.finditer(match[1]):
+            first = start + match.start(1)
+            _show_package(shown, first + package.start(), first + package.end())
+
+
+def _show_package(shown: Shown, start: int, end: int) -> None:
+    """Show the name of a package, unless it stands behind an option that takes a value."""
+    before = shown.text[:start].split()[-1:]
+    if (
+        not before
+        or not _OPTION.fullmatch(before[0])
+        or before[0] in {"--yes", "-y", "--no-install-recommends", "--no-cache"}
+    ):
+        shown.show(start, end)
+
+
+def _show_word(shown: Shown, start: int, word: str) -> None:
+    name, equals, value = word.partition("=")
+    if equals and re.fullmatch(r"(?:--)?[A-Za-z_][\w-]*", name):
+        shown.show(start, start + len(name) + 1)
+        if (is_harmless(value) and not is_secret_name(name)) or is_harmless_setting(name, value):
+            shown.show(start, start + len(word))
+    elif is_harmless(word):
+        shown.show(start, start + len(word))
+
+
+def is_harmless(word: str) -> bool:
+    """Tell whether a word of a command may be shown."""
+    shapes = (_OPTION, _VARIABLE, _PLACE)
+    return word in _PROGRAMS or is_harmless_anywhere(word) or any(shape.fullmatch(word) for shape in shapes)

@@ -1,0 +1,141 @@
+"""What of a YAML file may be shown: keys, structure, and the values that its keys and their shapes make harmless."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from dagster_module_builder.disclosure import words
+from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.values import (
+    HOST,
+    IMAGE,
+    NAME,
+    PATH,
+    PATHS,
+    URL,
+    has_shape,
+    is_harmless_setting,
+    is_secret_name,
+)
+
+_PORTS = r"(?:(?:\d{1,3}(?:\.\d{1,3}){3}|localhost):)?[\d-]{1,11}(?::[\d-]{1,11})?(?:/(?:tcp|udp))?"
+_NOTHING = r"(?!)"
+_OWNER = r"\w{1,32}(?::\w{1,32})?"
+_CODE = r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60})*"
+#: What harmless values look like, by the key that they stand below.
+_SHAPES = {
+    **dict.fromkeys(("image", "python_image"), IMAGE),
+    **dict.fromkeys(
+        (
+            "name", "container_name", "hostname", "service", "services", "networks", "network", "depends_on",
+            "condition", "restart", "driver", "type", "profiles", "pull_policy", "project", "location_name",
+            "attribute", "network_mode", "cap_drop", "cap_add", "external", "strategy", "deployment", "kind",
+            "module_name", "package_name", "mode", "schema", "scheme", "target", "extends", "needs", "runs-on",
+            "stage", "carries_out", "platform", "environment_name", "db_name", "branch",
+        ),
+        rf"{NAME}|postgresql\+psycopg2?|no-new-privileges:true|linux/\w+",
+    ),
+    **dict.fromkeys(("module", "class"), _CODE + rf"|{NAME}"),
+    **dict.fromkeys(
+        (
+            "context", "dockerfile", "source", "target", "working_dir", "working_directory", "file",
+            "env_file", "python_file", "executable_path", "base_dir", "path", "folder", "storage",
+            "base_path", "base_inside", "relative_path", "tmpfs", "bind", "dagster_home", "python",
+            "known_hosts",
+        ),
+        PATH,
+    ),
+    "volumes": PATHS,
+    **dict.fromkeys(("ports", "expose", "port", "published"), _PORTS),
+    **dict.fromkeys(("host", "hosts", "ip"), HOST),
+    **dict.fromkeys(("user", "group_add"), _OWNER),
+    "url": URL,
+    "env": r"[A-Z][A-Z0-9_]*",
+    "env_vars": r"[A-Z][A-Z0-9_]*",
+}  # fmt: skip
+#: Keys below which there are variables, whose names are anybody's.
+_SETTINGS = frozenset((
+    "environment", "args", "build_args", "labels", "annotations", "env", "variables", "env_vars",
+    "config_vars", "sysctls", "secrets", "headers", "options", "logging", "driver_opts", "with",
+    "extra_hosts", "credentials", "params",
+))  # fmt: skip
+#: Keys whose values are commands.
+_COMMANDS = frozenset({"command", "entrypoint", "test", "run", "script", "before_script", "args_list"})
+_KEY = re.compile(r"(?:x-)?[\w./@${}-]{1,80}|<<|\*")
+_ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
+_PLAIN_KEY = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)*(?:[A-Za-z_][\w.-]{0,60}:(?=[ \t]|$))?")
+
+_Path = tuple[str, ...]
+
+
+def show(shown: Shown) -> None:
+    """Show what is harmless in a YAML file; of one that is none, keys alone."""
+    try:
+        root = yaml.compose(shown.text, Loader=yaml.CSafeLoader)
+        tokens = list(yaml.scan(shown.text, Loader=yaml.CSafeLoader))
+    except (yaml.YAMLError, RecursionError, ValueError):
+        for match in _PLAIN_KEY.finditer(shown.text):
+            shown.show(match.start(), match.end())
+        return
+    for token in tokens:
+        if not isinstance(token, yaml.ScalarToken):
+            shown.show(token.start_mark.index, token.end_mark.index)
+    for node, path in _scalars(root, (), set()):
+        _show_scalar(shown, node, path)
+
+
+def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tuple[yaml.ScalarNode, _Path | None]]:
+    """Yield every value with the keys that lead to it, and every key with None."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                yield key, None
+            yield from _scalars(value, (*path, str(key.value)), seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _scalars(item, path, seen)
+    elif isinstance(node, yaml.ScalarNode):
+        yield node, path
+
+
+def _show_scalar(shown: Shown, node: yaml.ScalarNode, path: _Path | None) -> None:
+    start, end = node.start_mark.index, node.end_mark.index
+    text = str(node.value)
+    if path is None:
+        if _KEY.fullmatch(text):
+            shown.show(start, end)
+        return
+    name = next((key for key in reversed(path) if not key.isdigit()), "")
+    if any(key in _COMMANDS for key in path[-2:]):
+        words.show(shown, start, end)
+    elif _is_setting(path):
+        _show_setting(shown, start, end, name, text)
+    elif is_harmless_setting(name, text) or (not is_secret_name(name) and has_shape(text, _SHAPES.get(name, _NOTHING))):
+        shown.show(start, end)
+
+
+def _is_setting(path: _Path) -> bool:
+    """Tell whether a value is a variable's: below a key of settings, itself not one that dagster.yaml reads by name."""
+    return any(key in _SETTINGS or (key.startswith("x-") and key != "x-dagster-code") for key in path[:-1]) or (
+        bool(path) and path[-1] in _SETTINGS
+    )
+
+
+def _show_setting(shown: Shown, start: int, end: int, name: str, text: str) -> None:
+    assigned = _ASSIGNED.fullmatch(text)
+    if assigned is None:
+        shape = _SHAPES["env"] if name in {"env", "env_vars", "environment", "args"} else _NOTHING
+        if re.fullmatch(shape, text) or is_harmless_setting(name, text):
+            shown.show(start, end)
+        return
+    if is_harmless_setting(assigned[1], assigned[2]):
+        shown.show(start, end)
+    else:
+        at = shown.text.find(f"{assigned[1]}=", start, end)
+        shown.show(at, at + len(assigned[1]) + 1)
