@@ -18,6 +18,8 @@ from dagster_module_builder.errors import BuilderError, UsageError
 from dagster_module_builder.settings import workspace_root
 
 INTERRUPTED = 130
+#: A change stands on the hosts, but something behind it failed that a person has to look at.
+INCOMPLETE = 3
 
 
 class EndedError(KeyboardInterrupt):

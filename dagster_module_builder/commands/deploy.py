@@ -71,10 +71,7 @@ def deploy(
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)
-    if json:
-        console.say_json([vars(one) for one in outcomes])
-    else:
-        report(outcomes, "runs")
+    report(outcomes, "runs", as_json=json)
 
 
 def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
+from dagster_module_builder.commands.base import INCOMPLETE, ROOT_HELP, command, root_of
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.deployment import Deployment
@@ -87,16 +87,26 @@ def deployment_task(
     return decorate
 
 
-def report(outcomes: Sequence[HostOutcome], done: str) -> None:
-    """Say what was done on each host."""
+def report(outcomes: Sequence[HostOutcome], done: str, *, as_json: bool = False) -> None:
+    """Say what was done on each host, and end with 3 where a person has to look at something."""
+    if as_json:
+        console.say_json([vars(one) for one in outcomes])
+    else:
+        _say_outcomes(outcomes, done)
+    if any(outcome.problems for outcome in outcomes):
+        raise Exit(code=INCOMPLETE)
+
+
+def _say_outcomes(outcomes: Sequence[HostOutcome], done: str) -> None:
     for outcome in outcomes:
         what = ", ".join(f"{module} {release}" for module, release in outcome.releases.items())
-        console.say(f"{outcome.host}: {done} {what}".rstrip())
+        said = f"{done} {what}".rstrip() if outcome.stands else "NOT changed"
+        console.say(f"{outcome.host}: {said}")
         if outcome.pruned:
             console.say(f"  removed {', '.join(outcome.pruned)}")
         if outcome.seconds:
             console.say("  " + ", ".join(f"{step} {value:.1f} s" for step, value in outcome.seconds.items()))
-        for note in outcome.notes:
+        for note in (*outcome.notes, *outcome.problems):
             console.tell(f"  {note}")
 
 

@@ -192,13 +192,15 @@ class Deploying(Rollout):
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the new releases stand."""
         releases = self.releases_of(run)
-        is_new = any(not run.state(one.module).get("current") for one in releases)
         keep = max(2, self.options.keep or max(one.deployment.keep for one in releases))
         log = {**holder(), "action": self.action, "commit": releases[0].staged.source.commit}
         pruned = run.keep([one.module for one in releases], keep, log)
+        return HostOutcome(str(run.target), {one.module: one.identity for one in releases}, pruned=tuple(pruned))
+
+    def settle(self, run: HostRun) -> None:
+        """See to it that Dagster's daemon knows the releases, and wait for it where one is a module's first."""
+        is_new = any(not run.state(one.module).get("current") for one in self.releases_of(run))
         run.settle(is_new=is_new, wait=self.options.settle)
-        made = {one.module: one.identity for one in releases}
-        return HostOutcome(str(run.target), made, tuple(run.notes), tuple(pruned), dict(run.seconds))
 
 
 def switch_request(release: Release, server: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -58,6 +58,7 @@ class HostRun:
     found: dict[str, Any] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -171,6 +172,8 @@ class HostRun:
             raise RefusedError(f"{host}: Docker cannot be used by {self.found['user']!r}: {self.found['docker']}")
         if not self.found["writable"]:
             raise RefusedError(f"{host}: {self.found['user']!r} may not write to {self.base}/modules.")
+        if mounted := ", ".join(self.found.get("mounted", [])):
+            raise RefusedError(f"{host}: {mounted} is mounted singly and cannot be replaced: mount its folder there.")
         if error := self.found["dagster"].get("error"):
             raise RefusedError(f"{host}: {error} Start it, then deploy again.")
 
@@ -410,6 +413,7 @@ class HostRun:
         request = {"modules": list(modules), "keep": keep, "log": dict(log), "retire_after": RETIRE_AFTER}
         answer = self.conversation.ask("keep", **request)
         pruned: list[str] = answer["pruned"]
+        self.problems += [f"{self.target}: {problem}" for problem in answer["problems"]]
         if stopped := ", ".join(answer["stopped"]):
             self.notes.append(f"{stopped} belongs to no release that runs, and was taken away; its volume stays.")
         self.tell("done")

@@ -148,11 +148,11 @@ class Removing(Rollout):
                 data={name: value for name, value in remains.items() if name != "image"},
                 deletes=self.delete_data,
             )
+            run.problems += [f"{run.target}: {problem}" for problem in answer["problems"]]
             deleted += answer["deleted"]
         if deleted:
             run.notes.append(f"Deleted: {', '.join(deleted)}.")
-        run.settle(is_new=False, wait=False)
-        return HostOutcome(str(run.target), {}, tuple(run.notes), deleted=tuple(deleted))
+        return HostOutcome(str(run.target), deleted=tuple(deleted))
 
 
 def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:

@@ -76,10 +76,7 @@ class Rechoosing(Rollout):
         """Let the change stand; no release is removed."""
         chosen = self.taken[str(run.target)]
         run.keep([one.module for one in chosen], _ALL, {**holder(), "action": self.action})
-        run.settle(is_new=False, wait=False)
-        return HostOutcome(
-            str(run.target), {one.module: one.identity for one in chosen}, tuple(run.notes), (), dict(run.seconds)
-        )
+        return HostOutcome(str(run.target), {one.module: one.identity for one in chosen})
 
 
 @dataclass

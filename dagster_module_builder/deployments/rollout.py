@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster_module_builder.deployments.deployment import Deployment, Host
@@ -15,6 +16,8 @@ from dagster_module_builder.errors import BuilderError, RefusedError
 
 #: How many hosts are spoken to at once.
 AT_ONCE = 32
+#: Seconds after which a host whose client is gone has put everything back, and freed its lock.
+LOCK_FREE = 60.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class HostOutcome:
         pruned: The releases that were removed because of their age.
         seconds: How long some steps took.
         deleted: What was deleted of the modules' data.
+        problems: What failed after the change stood on every host; a person has to look at it.
+        stands: Whether the change stands there; one that was lost before it confirmed may have gone back.
     """
 
     host: str
@@ -60,6 +65,8 @@ class HostOutcome:
     pruned: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     deleted: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    stands: bool = True
 
 
 def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:
@@ -126,6 +133,10 @@ class Rollout(ABC):
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the change stand."""
 
+    def settle(self, run: HostRun) -> None:
+        """See to it that Dagster's daemon knows of the change."""
+        run.settle(is_new=False, wait=False)
+
     def chosen(self) -> list[HostRun]:
         """Return the hosts that are to be switched, after all are prepared."""
         return self.runs
@@ -133,8 +144,13 @@ class Rollout(ABC):
     def carry_out(self) -> list[HostOutcome]:
         """Go through the steps on all hosts, with a barrier before the switch and one behind it.
 
+        Returns:
+            What each host has now. Behind the second barrier nothing turns the change into a failure: ``problems``
+            says what did not work there.
+
         Raises:
-            DeployError: A host failed; it says which, and why. Every host has what it had before.
+            DeployError: A host failed before that, or none confirmed; it says which, and why. Every host has what it
+                had before.
         """
         self.runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
         every = list(self.runs)
@@ -142,9 +158,36 @@ class Rollout(ABC):
             self.step("prepare", self.prepare)
             self.runs = self.chosen()
             self.step("switch", self.switch)
-            return list(in_parallel(self.runs, self.keep))
+            return self.finish()
         finally:
             in_parallel(every, HostRun.close)
+
+    def finish(self) -> list[HostOutcome]:
+        """Let the change stand on every host, and say what each of them has."""
+        kept = in_parallel(self.runs, self._kept)
+        if kept and not any(outcome.stands for outcome in kept):
+            raise DeployError("\n".join(problem for outcome in kept for problem in outcome.problems))
+        standing = [run for run, outcome in zip(self.runs, kept, strict=True) if outcome.stands]
+        try:
+            in_parallel(standing, self._settled)
+        except KeyboardInterrupt:
+            for run in standing:
+                run.problems.append(f"{run.target}: interrupted before Dagster's daemon was known to have the change.")
+        return [_complete(run, outcome) for run, outcome in zip(self.runs, kept, strict=True)]
+
+    def _kept(self, run: HostRun) -> HostOutcome:
+        try:
+            return self.keep(run)
+        except BuilderError as error:
+            run.tell("lost")
+            run.close()
+            return what_stands(run, error)
+
+    def _settled(self, run: HostRun) -> None:
+        try:
+            self.settle(run)
+        except BuilderError as error:
+            run.problems.append(f"{error} The change stands on {run.target}.")
 
     def step(self, name: str, work: Callable[[HostRun], None]) -> None:
         """Have every host take a step; if one cannot, put all of them back."""
@@ -158,6 +201,44 @@ class Rollout(ABC):
         log = {**holder(), "action": self.action, "step": step, "reason": told[-4000:]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         raise _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
+
+
+def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:
+    """Return an outcome with what was found out since."""
+    problems = (*outcome.problems, *run.problems)
+    return replace(outcome, notes=tuple(run.notes), problems=problems, seconds=dict(run.seconds))
+
+
+def what_stands(run: HostRun, error: BuilderError) -> HostOutcome:
+    """Ask a host that did not confirm the change what it has, as soon as it has put back what it puts back."""
+    modules = [one.names.name for one in run.target.deployments]
+    try:
+        found = _found_free(run, modules)
+    except BuilderError as unknown:
+        problem = f"{error}\nIt is not known which release runs on {run.target}: {unknown}"
+        return HostOutcome(str(run.target), problems=(problem,), stands=False)
+    states = {module: found["modules"][module]["state"] for module in modules}
+    releases = {module: state["current"] for module, state in states.items() if state.get("current")}
+    if not found["journal"] and all(state != run.state(module) for module, state in states.items()):
+        return HostOutcome(str(run.target), releases, problems=(f"{error} The change stands on {run.target}.",))
+    named = ", ".join(f"{module} {release}" for module, release in releases.items()) or "no release"
+    back = "will be put back by the next command" if found["journal"] else "was put back"
+    problem = f"{error}\n{run.target} has the old release, which {back}: {named}. Say the command again for that host."
+    return HostOutcome(str(run.target), releases, problems=(problem,), stands=False)
+
+
+def _found_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
+    """Return what is on a host once its lock is free, or a minute is over."""
+    until = time.monotonic() + LOCK_FREE
+    while True:
+        again = HostRun(run.target, run.progress)
+        try:
+            found = again.look(modules)
+        finally:
+            again.close()
+        if not found["lock"] or time.monotonic() > until:
+            return found
+        time.sleep(0.5)
 
 
 def in_parallel(runs: Sequence[HostRun], work: Callable[[HostRun], Any]) -> list[Any]:

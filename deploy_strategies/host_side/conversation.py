@@ -10,7 +10,7 @@ from . import PROTOCOL, dumps, environments, images, keeping, lock, programs, re
 from .client import Client
 from .errors import GoneError, RefusedError
 from .host import Host
-from .journal import reload_quietly, undo
+from .journal import is_pending, reload_quietly, undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def serve(host: Host) -> None:
             host.client.answer(**respond(host, request))
     except GoneError:
         pass
-    if host.switched:
+    # Under the lock a journal is this conversation's own.
+    if host.lock is not None and is_pending(host):
         undo(host)
         reload_quietly(host)
     servers.drop_begun(host)

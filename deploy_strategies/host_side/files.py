@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+
+#: What a file is called, beside its place, until it is whole.
+STAGED = ".deploy.tmp"
 
 
 def digest(text: bytes | None) -> str | None:
@@ -49,7 +54,7 @@ def write(path: str, text: bytes, mode: int = 0o644) -> None:
 
 def put(path: str, text: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
     """Put a file in place by a rename; where it is to last, after its bytes are on the disk."""
-    staged = f"{path}.deploy.tmp"
+    staged = path + STAGED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -74,6 +79,35 @@ def keep_owner(path: str, staged: str) -> None:
         there = os.stat(path)
         if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
             os.chown(staged, there.st_uid, there.st_gid)
+
+
+def is_mounted_singly(path: str) -> bool:
+    """Tell whether a file is a mount point: rename(2) has EBUSY for it.
+
+    Where it is bound to a file of the same file system, only the kernel's list of mounts says so (proc(5)).
+    """
+    listed = read("/proc/self/mountinfo")
+    if listed is None:
+        return os.path.ismount(path)
+    escaped = os.fsencode(path)
+    for character in b"\\ \t\n":
+        escaped = escaped.replace(bytes([character]), b"\\%03o" % character)
+    return escaped in (line.split()[4] for line in listed.splitlines())
+
+
+def set_aside(folder: str, name: str) -> None:
+    """Give a folder another name, or remove it at once where it cannot have one.
+
+    A mount point cannot be renamed (EBUSY), nor can a folder of a lower layer of overlayfs (EXDEV).
+    """
+    remove_tree(name)
+    try:
+        os.rename(folder, name)
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EBUSY}:
+            raise
+        remove_tree(folder)
+    sync(os.path.dirname(folder))
 
 
 def sync(folder: str) -> None:
@@ -129,7 +163,7 @@ def point(link: str, target: str | None) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
         return
-    staged = f"{link}.deploy.tmp"
+    staged = link + STAGED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
     os.symlink(target, staged)

@@ -25,7 +25,6 @@ class Host:
         self.base = ""
         self.lock: BinaryIO | None = None
         self.dagster = Dagster("http://127.0.0.1:3000")
-        self.switched = False
         #: The hashes of each module's current release.
         self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.

@@ -8,10 +8,10 @@ import os
 
 from .compose import drop, image_of
 from .errors import RefusedError
-from .files import now, read_json, remove_later, remove_tree
+from .files import now, read_json, remove_later, remove_tree, set_aside
 from .host import STATE
 from .images import forget_image
-from .journal import forget, intent, reload_quietly, undo
+from .journal import forget, intent, is_pending, reload_quietly, undo
 from .remains import forget_remains, note_remains, read_remains
 from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
 from .stored import delete
@@ -19,6 +19,7 @@ from .survey import known
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from .host import Host
@@ -28,21 +29,36 @@ def keep(
     host: Host, modules: list[str], keep: int, log: dict[str, Any], retire_after: float = DAEMON_READS
 ) -> dict[str, Any]:
     """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
+    problems: list[str] = []
     for one in modules:
-        let_serve(host, one)
+        with told(problems):
+            let_serve(host, one)
     # Before the journal goes: whoever is cut off here has the old release back, with its services.
     services = intent(host).get("services") or {"gone": []}
     if services["gone"]:
-        drop(host, services["folder"], services["gone"])
+        with told(problems):
+            drop(host, services["folder"], services["gone"])
     forget(host)
+    # From here on the release stands, whatever fails.
     busy = code_in_use(host)
-    pruned = []
+    pruned: list[str] = []
     for one in modules:
-        forget_remains(host, one)
-        note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
-        pruned += prune(host, one, keep, busy)
-        retire_servers(host, one, retire_after)
-    return {"pruned": pruned, "stopped": services["gone"]}
+        with told(problems):
+            forget_remains(host, one)
+            note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
+            pruned += prune(host, one, keep, busy)
+        with told(problems):
+            retire_servers(host, one, retire_after)
+    return {"pruned": pruned, "stopped": services["gone"], "problems": problems}
+
+
+@contextlib.contextmanager
+def told(problems: list[str]) -> Iterator[None]:
+    """Add a failure of what follows to what a person has to look at, and go on."""
+    try:
+        yield
+    except (RefusedError, OSError) as error:
+        problems.append(str(error))
 
 
 def code_in_use(host: Host) -> str | None:
@@ -63,7 +79,7 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
     gone = [one for one in old[spare:] if busy is not None and f"/releases/{one}" not in busy]
     for one in [*gone, *there["bad"][:-1]]:
         folder = host.release(module, one)
-        os.rename(folder, f"{folder}.gone")
+        set_aside(folder, f"{folder}.gone")
         remove_later(f"{folder}.gone")
         remove_tree(host.of(module, "env", f"{one.split('.')[0]}.env"))
     for one in gone:
@@ -78,7 +94,7 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
 def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, Any]:
     """Put the old release back."""
     problems = []
-    if os.path.isdir(host.journal):
+    if is_pending(host):
         problems = undo(host)
         problems += reload_quietly(host)
     drop_begun(host)
@@ -115,23 +131,28 @@ def remove_module(
         data: What it has stored, and its ``dump``; remembered until it is deleted.
         deletes: Whether to delete that.
     """
+    problems: list[str] = []
     if data:
         image = services and image_of(host, services["folder"], services["names"])
         note_remains(host, module, {**data, "image": image or read_remains(host, module).get("image")})
     if services:
-        drop(host, services["folder"], services["names"])
+        with told(problems):
+            drop(host, services["folder"], services["names"])
     forget(host)
+    # From here on the module is no longer Dagster's, whatever fails.
     note(host, module, {**log, "result": "removed"})
     with contextlib.suppress(OSError), open(os.path.join(host.modules, "removed.jsonl"), "ab") as file:
         file.write(json.dumps({"at": now(), "module": module, **log}).encode() + b"\n")
-    drop_all(host, module)
-    gone = os.path.join(host.modules, f".journal.{module}.gone")
-    remove_tree(gone)
-    if os.path.isdir(host.of(module)):
-        os.rename(host.of(module), gone)
+    with told(problems):
+        drop_all(host, module)
+    with told(problems):
+        gone = os.path.join(host.modules, f".journal.{module}.gone")
+        if os.path.isdir(host.of(module)):
+            set_aside(host.of(module), gone)
         remove_tree(gone)
-    if not (data and deletes):
-        return {"deleted": []}
-    deleted = delete(host, **data)
-    forget_remains(host, module)
-    return {"deleted": deleted}
+    deleted: list[str] = []
+    if data and deletes:
+        with told(problems):
+            deleted += delete(host, **data)
+            forget_remains(host, module)
+    return {"deleted": deleted, "problems": problems}

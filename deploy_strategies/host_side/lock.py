@@ -12,7 +12,7 @@ import time
 from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
 from .files import now, put, read_json, remove_tree
-from .journal import reload_quietly, undo
+from .journal import clear, is_pending, reload_quietly, undo
 from .servers import mend_servers
 
 TYPE_CHECKING = False
@@ -70,7 +70,7 @@ def held_by(host: Host) -> str:
 def mend(host: Host) -> list[str]:
     """Undo what an earlier conversation left half done; return what was done."""
     mended = []
-    if os.path.isdir(host.journal):
+    if is_pending(host):
         mended += ["An earlier deployment was cut off: the old release was put back.", *undo(host)]
         reload_quietly(host)
     mend_servers(host)
@@ -83,6 +83,7 @@ def mend(host: Host) -> list[str]:
         for one in os.listdir(venvs) if os.path.isdir(venvs) else []:
             if not os.path.exists(os.path.join(venvs, one, ".complete")):
                 remove_tree(os.path.join(venvs, one))
+    clear(f"{host.journal}.done")
     for one in os.listdir(host.modules):
         if one.startswith((".journal.", ".temporary")):
             remove_tree(os.path.join(host.modules, one))

@@ -12,8 +12,9 @@ import sys
 
 from .dagster import Dagster
 from .errors import RefusedError
-from .files import read, read_json
+from .files import is_mounted_singly, read, read_json
 from .host import STATE
+from .journal import is_pending
 from .lock import lock_holder, take_lock
 from .remains import read_remains
 from .servers import servers_of
@@ -65,11 +66,12 @@ def survey(
         "tools": {name: program(host, name) for name in tools},
         "docker": docker_refusal(host) if "docker" in tools else None,
         "files": {name: shared_file(host, name) for name in files},
+        "mounted": [path for path in real_paths(host, files) if is_mounted_singly(path)],
         "modes": {name: mode_of(host, name) for name in files},
         "modules": {name: known(host, name) for name in modules},
         "dagster": dagster_seen(host),
         "lock": lock_holder(host),
-        "journal": os.path.isdir(host.journal),
+        "journal": is_pending(host),
     }
 
 
@@ -92,6 +94,11 @@ def shared_file(host: Host, name: str) -> str | None:
     """Return a shared file's bytes."""
     text = read(os.path.join(host.base, name))
     return None if text is None else base64.b64encode(text).decode()
+
+
+def real_paths(host: Host, names: list[Any]) -> list[str]:
+    """Return where shared files are when every link is followed."""
+    return [os.path.realpath(os.path.join(host.base, name)) for name in names]
 
 
 def mode_of(host: Host, name: str) -> int | None:

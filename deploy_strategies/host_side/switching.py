@@ -12,7 +12,7 @@ import time
 from .compose import start, with_old
 from .dagster import complaint
 from .errors import RefusedError
-from .files import digest, now, point, read, read_json, write
+from .files import digest, is_mounted_singly, now, point, read, read_json, sync, write
 from .host import STATE
 from .journal import write_journal
 
@@ -61,11 +61,16 @@ def switch(
     """
     before = host.dagster.daemons()
     changes = [change(host, one) for one in files] + [one for each in modules for one in changes_of(host, each)]
+    # The order in which they are put in place, and the reverse of that in which they are put back.
+    changes.sort(key=lambda one: os.path.basename(one["path"]) == "workspace.yaml")
     stale = [one["path"] for one in changes if one["found"] != one["before"]]
     if stale:
         raise RefusedError("changed", f"{', '.join(stale)} on the host was changed meanwhile: deploy again.")
+    if mounted := [one["path"] for one in changes if is_mounted_singly(one["path"])]:
+        raise RefusedError(
+            "mounted", f"{', '.join(mounted)} is mounted singly and cannot be replaced: mount its folder."
+        )
     write_journal(host, changes, modules, services and with_old(host, services))
-    host.switched = True
     put_in_place(host, changes, modules)
     if services:
         start(host, services)
@@ -110,8 +115,10 @@ def put_in_place(host: Host, changes: list[dict[str, Any]], modules: list[Any]) 
     """Put everything in place, the workspace's own files last."""
     for one in modules:
         if one.get("new"):
-            os.rename(host.release(one["module"], one["release"]) + ".tmp", host.release(one["module"], one["release"]))
-    for one in sorted(changes, key=lambda one: os.path.basename(one["path"]) == "workspace.yaml"):
+            release = host.release(one["module"], one["release"])
+            os.rename(f"{release}.tmp", release)
+            sync(os.path.dirname(release))
+    for one in changes:
         host.client.check()
         if one["text"] is None:
             with contextlib.suppress(FileNotFoundError):
@@ -123,6 +130,7 @@ def put_in_place(host: Host, changes: list[dict[str, Any]], modules: list[Any]) 
         for name in ("current", "previous"):
             identity = state.get(name)
             point(host.of(one["module"], name), identity and os.path.join("releases", identity))
+        sync(host.of(one["module"]))
 
 
 def await_locations(host: Host, expect: dict[str, str], absent: Sequence[str], until: float) -> None:

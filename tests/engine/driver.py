@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from dagster_module_builder import integrate, restore, sync
@@ -53,7 +54,7 @@ def answer(number: int) -> None:
     sys.stdout.flush()
 
 
-def main() -> None:
+def main(carry_out: Callable[[str, Path, str], int] = carry_out) -> None:
     for line in sys.stdin:
         command, root, argument = line.rstrip("\n").split("\t")
         process = os.fork()

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,19 @@ CALLS = {
     "read": "read",
     "chmod": "chmod,fchmod,fchmodat",
 }
-FAULTS = {"killed": "signal=KILL", "disk full": "error=ENOSPC", "i/o error": "error=EIO"}
+FAULTS = {
+    "killed": "signal=KILL",
+    "disk full": "error=ENOSPC",
+    "i/o error": "error=EIO",
+    "other file system": "error=EXDEV",
+}
+#: What renames alone have.
+OF_RENAMES = ("other file system",)
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Return every fault with every kind of call that can have it."""
+    return [(fault, calls) for fault in FAULTS for calls in CALLS if calls == "rename" or fault not in OF_RENAMES]
 
 
 @dataclass(frozen=True)
@@ -35,13 +48,19 @@ class Ended:
 
 
 class Driver:
-    """The process that carries commands out; its start is paid once."""
+    """The process that carries commands out; its start is paid once.
 
-    def __init__(self, log: Path) -> None:
+    Args:
+        log: Where strace writes what it saw.
+        module: The driver: it reads lines ``command<TAB>root<TAB>argument``.
+    """
+
+    def __init__(self, log: Path, module: str = "tests.engine.driver") -> None:
         self._log = log
+        self._module = module
 
     def __enter__(self) -> Driver:  # noqa: PYI034 - Self is not in Python 3.10
-        command = [sys.executable, "-m", "tests.engine.driver"]
+        command = [sys.executable, "-m", self._module]
         environ = {**os.environ, "PYTHONPATH": str(ROOT)}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=ROOT, env=environ, stdin=pipe, stdout=pipe, text=True)
@@ -54,20 +73,25 @@ class Driver:
 
     def run(self, command: tuple[str, str], root: Path, fault: str, calls: str, number: int) -> Ended:
         """Carry a command out, with a fault at the ``number``-th (from 1) of these system calls."""
+        calls = CALLS[calls]
+        return self.trace(command, root, calls, ["-e", f"inject={calls}:{FAULTS[fault]}:when={number}"])
+
+    def trace(self, command: tuple[str, str], root: Path, calls: str, options: Sequence[str] = ()) -> Ended:
+        """Carry a command out, and write down these system calls of its first thread."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(f"{command[0]}\t{root}\t{command[1]}\n")
         self._process.stdin.flush()
         process = int(self._process.stdout.readline())
-        tracer = self._attach(process, FAULTS[fault], CALLS[calls], number)
+        tracer = self._attach(process, calls, options)
         os.kill(process, signal.SIGCONT)
         code = int(self._process.stdout.readline())
         tracer.communicate(timeout=20)
         return Ended(code, code == -signal.SIGKILL or "(INJECTED)" in self._log.read_text())
 
-    def _attach(self, process: int, fault: str, calls: str, number: int) -> subprocess.Popen[str]:
-        tracing = ["-e", f"trace={calls}", "-e", f"inject={calls}:{fault}:when={number}"]
-        command = ["strace", "-o", str(self._log), "-p", str(process), "-e", "signal=none", *tracing]
+    def _attach(self, process: int, calls: str, options: Sequence[str]) -> subprocess.Popen[str]:
+        quiet = ["-e", "signal=none", "-s", "400"]
+        command = ["strace", "-o", str(self._log), "-p", str(process), *quiet, "-e", f"trace={calls}", *options]
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert tracer.stderr
         said = tracer.stderr.readline()

@@ -14,7 +14,7 @@ from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.transaction import backup_ids, locked
 from tests import needs
 from tests.engine.driver import CRASHED, DONE, carry_out
-from tests.engine.faults import CALLS, FAULTS, Driver, Ended
+from tests.engine.faults import FAULTS, Driver, Ended, pairs
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, registry, services, shared, stamps, state
 
 #: More calls than any command makes: a loop that gets here never ends.
@@ -83,8 +83,7 @@ def examined(root: Path, ended: Ended, old: object, new: object) -> None:
         assert now == old
 
 
-@pytest.mark.parametrize("calls", CALLS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "calls"), pairs())
 @pytest.mark.parametrize("name", PREPARED)
 def test_case_16_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
     name: str,
@@ -116,8 +115,7 @@ def test_case_16_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
     record_property("points", points)
 
 
-@pytest.mark.parametrize("calls", CALLS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "calls"), pairs())
 @pytest.mark.parametrize("cut_off_at", [3, 5, 7])
 def test_case_16_recovery_too_may_fail_at_any_call(
     cut_off_at: int,
