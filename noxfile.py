@@ -40,6 +40,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def sweeps(session: nox.Session) -> None:
+    """Every system call of every change meets every fault, in workspaces and on hosts. Needs strace and root."""
+    _install(session)
+    tests = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py", "tests/deploy/test_spread_faults.py"]
+    every = {"ENGINE_FAULTS": "all", "DEPLOY_FAULTS": "all"}
+    session.run("pytest", *tests, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every)
+
+
+@nox.session
 def matrix(session: nox.Session) -> None:
     """Every combination of the module template's answers: linted, typed, loaded and tested."""
     _install(session)

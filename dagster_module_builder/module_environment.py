@@ -55,7 +55,7 @@ def _made(module: Path, arguments: Sequence[str], dagster: str | None) -> Path:
     folder = cache_folder() / "environments" / f"{module.name}-{identity[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
-    with FileLock(f"{folder}.lock"):
+    with FileLock(f"{folder}.lock", mode=0o600):
         if not (folder / _MARK).is_file():
             uv_program.run(["venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], module)
             options = [*arguments, *_override(folder, dagster)]

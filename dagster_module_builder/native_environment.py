@@ -119,7 +119,7 @@ def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
     _make_private_folder(root)
     requirements = [pyproject_of(module) for module in modules if pyproject_of(module).is_file()]
     inputs = _digest([root / CONSTRAINTS, *requirements])
-    with FileLock(root / FOLDER / ".lock"):
+    with FileLock(root / FOLDER / ".lock", mode=0o600):
         if python.exists() and _read(where / _MARK) == inputs:
             return python
         (where / _MARK).unlink(missing_ok=True)

@@ -100,10 +100,13 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
     if not (root / settings.SERVICES).is_dir():
         raise NoWorkspaceError(root)
     places = Places(root)
-    lock = FileLock(places.lock, timeout=wait, mode=0o644)
+    # Whoever may read a file may lock it (flock(2)).
+    lock = FileLock(places.lock, timeout=wait, mode=0o600)
     try:
         places.modules.mkdir(exist_ok=True)
         lock.acquire()
+        with contextlib.suppress(PermissionError):
+            places.lock.chmod(0o600)  # that of an earlier version could be read by all
     except Timeout:
         raise LockedError(f"The workspace is in use: {_holder(places)}. Try again when that has ended.") from None
     except OSError as error:
@@ -124,7 +127,10 @@ def _write_holder(places: Places) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     holder = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": since}
     with contextlib.suppress(OSError):  # The holder is for people; the lock holds without it.
-        places.holder.write_text(json.dumps(holder))
+        places.holder.unlink(missing_ok=True)
+        handle = os.open(places.holder, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(json.dumps(holder))
 
 
 def _holder(places: Places) -> str:
@@ -226,8 +232,22 @@ def _refuse_unwritable(targets: list[FileChange]) -> None:
             raise RefusedError(
                 f"{change.path} has several hard links, which a replacement would part: nothing was changed."
             )
-        if os.path.ismount(change.path):
+        if _is_mounted_singly(change.path):
             raise RefusedError(f"{change.path} is mounted singly and cannot be replaced: nothing was changed.")
+
+
+def _is_mounted_singly(path: Path) -> bool:
+    """Tell whether a file is a mount point.
+
+    Where it is bound to a file of the same file system, only the kernel's list of mounts says so (proc(5)).
+    """
+    mounts = Path("/proc/self/mountinfo")
+    if not mounts.exists():
+        return os.path.ismount(path)
+    escaped = os.fsencode(path)
+    for character in b"\\ \t\n":
+        escaped = escaped.replace(bytes([character]), b"\\%03o" % character)
+    return escaped in (line.split()[4] for line in mounts.read_bytes().splitlines())
 
 
 def _digest(text: bytes | None) -> str | None:

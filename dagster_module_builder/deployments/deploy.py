@@ -123,17 +123,23 @@ def deploy(
         for run in runs:
             reach(run)
         taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
-        releases = {one.module: built(one, progress) for one in taken}
-        return Deploying(targets, progress, runs, releases=releases, options=options).carry_out()
+        deploying = Deploying(targets, progress, runs, releases={one.module: one for one in taken}, options=options)
+        deploying.look_before_building()
+        deploying.releases = {one.module: built(one, progress) for one in taken}
+        return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)
 
 
 def reach(run: HostRun) -> None:
     """Begin to connect to a host, unless what goes there is built first, for minutes perhaps."""
-    strategies = [load_strategy(one.strategy) for one in run.target.deployments]
-    if not any(one.serves for one in strategies):
-        run.reach(bulk=any(one.bulk for one in strategies))
+    if not builds_here(run):
+        run.reach(bulk=any(load_strategy(one.strategy).bulk for one in run.target.deployments))
+
+
+def builds_here(run: HostRun) -> bool:
+    """Tell whether what goes to a host is built first, on this machine."""
+    return any(load_strategy(one.strategy).serves for one in run.target.deployments)
 
 
 @dataclass
@@ -153,16 +159,38 @@ class Deploying(Rollout):
         """Return what a host's Dagster is to be told."""
         return [run.location_of(one) for one in self.releases_of(run)]
 
+    def look_before_building(self) -> None:
+        """Refuse what the hosts cannot take before minutes go into building it; no lock is held meanwhile."""
+        runs = self.runs
+        self.runs = [HostRun(run.target, self.progress) for run in runs if builds_here(run)]
+        self.step("prepare", self.look)
+        self.runs = runs
+
+    def look(self, run: HostRun) -> None:
+        """See whether a host can take its releases."""
+        releases = self.releases_of(run)
+        try:
+            tools = {tool for one in releases for tool in one.strategy.tools_there}
+            run.look([one.module for one in releases], sorted(tools))
+            run.refuse_unready()
+            self.judge(run)
+        finally:
+            run.close()
+
+    def judge(self, run: HostRun) -> None:
+        """Refuse what cannot be merged into a host's files."""
+        run.plan(self.locations(run), force=self.options.force)
+
     def prepare(self, run: HostRun) -> None:
         """Bring the releases to a host, and verify them there."""
         started = time.monotonic()
-        run.prepare(self.releases_of(run), self.options.wait, holder())
+        run.prepare(self.releases_of(run), self.options.wait, holder(), lambda: self.judge(run))
         if self.options.drain:
             run.tell("drain")
             locations = [release.deployment.names.snake for release in self.releases_of(run)]
             run.conversation.ask("wait", locations=locations, limit=DRAIN)
         # Planned before the barrier: what cannot be merged on one host stops all of them.
-        run.plan(self.locations(run), force=self.options.force)
+        self.judge(run)
         run.seconds["prepare"] = round(time.monotonic() - started, 3)
         run.tell("verified")
 

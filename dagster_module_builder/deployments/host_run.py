@@ -147,8 +147,17 @@ class HostRun:
 
     # A new release
 
-    def prepare(self, releases: Sequence[Release], wait: float, begun_by: Mapping[str, Any]) -> None:
-        """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched."""
+    def prepare(
+        self, releases: Sequence[Release], wait: float, begun_by: Mapping[str, Any], judge: Callable[[], object]
+    ) -> None:
+        """Take the lock, have the host ready, and bring the releases there, verified. Nothing that runs is touched.
+
+        Args:
+            releases: What to bring.
+            wait: Seconds to wait for the lock.
+            begun_by: Who deploys.
+            judge: Refuses what can be refused before anything is built or travels.
+        """
         if any(release.strategy.is_bulky(release.staged) for release in releases):
             self.remote.prepare_bulk()
         tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
@@ -159,6 +168,7 @@ class HostRun:
         begun = self.open_with([("open", self.opening(modules, tools, begun_by, wait)), *begin])
         self.begun += modules
         self.refuse_unready()
+        judge()
         for release, place in zip(releases, begun, strict=True):
             self.bring(release, place, begun_by)
 

@@ -135,6 +135,7 @@ class Removing(Rollout):
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Remove what is left of them."""
+        run.tell("keep")
         deleted: list[str] = []
         for one in run.target.deployments:
             module = one.names.name
@@ -152,6 +153,7 @@ class Removing(Rollout):
             deleted += answer["deleted"]
         if deleted:
             run.notes.append(f"Deleted: {', '.join(deleted)}.")
+        run.tell("done")
         return HostOutcome(str(run.target), deleted=tuple(deleted))
 
 

@@ -15,10 +15,12 @@ PROTOCOL = 1
 MODULES = (
     "errors",
     "files",
+    "processes",
     "manifest",
     "client",
     "dagster",
     "host",
+    "needed",
     "compose",
     "images",
     "servers",

@@ -6,6 +6,7 @@ import os
 
 from .errors import RefusedError
 from .files import remove_tree, write
+from .needed import Needed
 from .programs import run_where, seen_from
 
 TYPE_CHECKING = False
@@ -48,6 +49,12 @@ def build_environment(
     folder = host.of(module, "venvs", identity)
     if os.path.exists(os.path.join(folder, ".complete")):
         return {"built": False}
+    if os.path.exists(folder) and Needed(host).by_files(module, "venvs", identity):
+        raise RefusedError(
+            "environment",
+            f"{folder} is not complete, but Dagster's workspace.yaml or a release names it: it is not touched. Make it "
+            f"complete by hand and 'touch {folder}/.complete', or have the workspace name another one.",
+        )
     host.refuse_full(need)
     remove_tree(folder)
     os.makedirs(folder)

@@ -25,6 +25,8 @@ class Host:
         self.base = ""
         self.lock: BinaryIO | None = None
         self.dagster = Dagster("http://127.0.0.1:3000")
+        #: Where Dagster's own files are, when every link is followed.
+        self.shared: list[str] = []
         #: The hashes of each module's current release.
         self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.

@@ -12,6 +12,7 @@ from .files import now, read_json, remove_later, remove_tree, set_aside
 from .host import STATE
 from .images import forget_image
 from .journal import forget, intent, is_pending, reload_quietly, undo
+from .needed import Needed
 from .remains import forget_remains, note_remains, read_remains
 from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
 from .stored import delete
@@ -76,7 +77,9 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
     needed = {state.get("current"), state.get("previous")}
     old = [one for one in sorted(there["releases"], reverse=True) if one not in needed]
     spare = max(keep - len(needed - {None}), 0)
-    gone = [one for one in old[spare:] if busy is not None and f"/releases/{one}" not in busy]
+    named = Needed(host)
+    old = [one for one in old[spare:] if busy is not None and f"/releases/{one}" not in busy]
+    gone = [one for one in old if not named.at_all(module, "releases", one)]
     for one in [*gone, *there["bad"][:-1]]:
         folder = host.release(module, one)
         set_aside(folder, f"{folder}.gone")
@@ -86,7 +89,7 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
         forget_image(host, module, one, there["releases"][one].get("image"))
     kept = {record.get("environment") for one, record in there["releases"].items() if one not in gone}
     for one in there["environments"]:
-        if one not in kept:
+        if one not in kept and not named.at_all(module, "venvs", one):
             remove_tree(host.of(module, "venvs", one))
     return gone
 

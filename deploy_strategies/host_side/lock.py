@@ -13,32 +13,58 @@ from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
 from .files import now, put, read_json, remove_tree
 from .journal import clear, is_pending, reload_quietly, undo
+from .needed import OURS, Needed
+from .processes import end, has_open, start_of
 from .servers import mend_servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from .host import Host
 
 
+def lock_path(host: Host) -> str:
+    """Return the path of the lock."""
+    return os.path.join(host.modules, ".lock")
+
+
+def lock_mode(host: Host) -> int:
+    """Return the rights to the lock and to the file that says who holds it.
+
+    Whoever may read a file may lock it (flock(2)): nobody else than those who may deploy.
+    """
+    mode = os.stat(host.modules).st_mode
+    return 0o660 if mode & 0o020 else 0o600
+
+
 def lock_holder(host: Host) -> dict[str, Any] | None:
     """Return who holds the lock, or None where it is free."""
-    path = os.path.join(host.modules, ".lock")
+    path = lock_path(host)
     if not os.path.exists(path) or host.lock is not None:
         return None
-    with open(path, "rb") as file:
-        try:
+    try:
+        with open(path, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held: dict[str, Any] = read_json(os.path.join(host.modules, ".holder"), {})
-            return held
+    except PermissionError:
+        return {"who": f"unknown: {path} belongs to another user"}
+    except BlockingIOError:
+        held: dict[str, Any] = read_json(os.path.join(host.modules, ".holder"), {})
+        return held
     return None
+
+
+def open_lock(host: Host) -> BinaryIO:
+    """Open the lock, and have nobody else open it; that of an earlier version could be read by all."""
+    handle = os.open(lock_path(host), os.O_RDWR | os.O_CREAT | os.O_APPEND, lock_mode(host))
+    with contextlib.suppress(PermissionError):
+        os.fchmod(handle, lock_mode(host))
+    return os.fdopen(handle, "ab")
 
 
 def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
     """Take the lock, and mend what an earlier death left."""
-    host.lock = lock = open(os.path.join(host.modules, ".lock"), "ab")  # noqa: SIM115 - held to the end
+    host.lock = lock = open_lock(host)
     # Somebody who only looks holds it for a moment.
     until = time.monotonic() + max(wait, 1.0)
     while True:
@@ -52,9 +78,9 @@ def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
                 raise RefusedError("locked", held_by(host)) from None
         host.client.check()
         time.sleep(0.05)
-    mine = {**holder, "pid": os.getpid(), "since": now()}
+    mine = {**holder, "pid": os.getpid(), "started": start_of(os.getpid()), "since": now()}
     # It means something only as long as this process holds the lock.
-    put(os.path.join(host.modules, ".holder"), json.dumps(mine).encode(), lasting=False)
+    put(os.path.join(host.modules, ".holder"), json.dumps(mine).encode(), lock_mode(host), lasting=False)
     return mend(host)
 
 
@@ -74,15 +100,14 @@ def mend(host: Host) -> list[str]:
         mended += ["An earlier deployment was cut off: the old release was put back.", *undo(host)]
         reload_quietly(host)
     mend_servers(host)
+    needed = Needed(host)
     for name in os.listdir(host.modules):
         releases = host.of(name, "releases")
         for one in os.listdir(releases) if os.path.isdir(releases) else []:
-            if one.endswith((".tmp", ".gone")):
+            if one.endswith((".tmp", ".gone")) and not needed.by_files(name, "releases", one):
                 remove_tree(os.path.join(releases, one))
-        venvs = host.of(name, "venvs")
-        for one in os.listdir(venvs) if os.path.isdir(venvs) else []:
-            if not os.path.exists(os.path.join(venvs, one, ".complete")):
-                remove_tree(os.path.join(venvs, one))
+        for one in unfinished(host, needed, name):
+            remove_tree(host.of(name, "venvs", one))
     clear(f"{host.journal}.done")
     for one in os.listdir(host.modules):
         if one.startswith((".journal.", ".temporary")):
@@ -90,18 +115,48 @@ def mend(host: Host) -> list[str]:
     return mended
 
 
+def unfinished(host: Host, needed: Needed, module: str) -> list[str]:
+    """Return the environments of a module that a deployment began to build; those made by hand are called otherwise."""
+    folder = host.of(module, "venvs")
+    return [
+        name
+        for name in (os.listdir(folder) if os.path.isdir(folder) else [])
+        if OURS.fullmatch(name)
+        and not os.path.exists(os.path.join(folder, name, ".complete"))
+        and not needed.by_files(module, "venvs", name)
+    ]
+
+
 def unlock(host: Host) -> dict[str, Any]:
-    """End the conversation that holds the lock, which undoes its work first."""
+    """End the conversation that holds the lock, which undoes its work first.
+
+    Raises:
+        RefusedError: The process that is named as its holder has ended, or cannot be told from another one.
+    """
     held = lock_holder(host)
-    if not held:
+    if held is None:
         return {"held": None}
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(held["pid"]), signal.SIGTERM)
+    process = int(held.get("pid", 0))
+    if not (process and end(process, lambda: is_holder(host, held))):
+        named = f"Process {process}, which is said to hold it, is another one by now" if process else "It is not known"
+        raise RefusedError(
+            "lock",
+            f"The lock is held, but not by whom {host.modules}/.holder names. {named}: nothing was ended. The lock is "
+            f"free a minute after its deployment is gone; 'fuser {lock_path(host)}' on the host says who has it.",
+        )
     for _ in range(int(UNDOING + SIGN_OF_LIFE) * 5):
         if lock_holder(host) is None:
             return {"held": held}
         time.sleep(0.2)
         host.client.check()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(int(held["pid"]), signal.SIGKILL)
+    end(process, lambda: is_holder(host, held), signal.SIGKILL)
     return {"held": held}
+
+
+def is_holder(host: Host, held: dict[str, Any]) -> bool:
+    """Tell whether the process that is named as the lock's holder is the one that wrote so."""
+    process = int(held["pid"])
+    if "started" in held:
+        return held["started"] is not None and held["started"] == start_of(process)
+    # An earlier version noted the number alone.
+    return has_open(process, lock_path(host))

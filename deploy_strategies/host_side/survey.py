@@ -52,6 +52,7 @@ def survey(
     host.dagster = Dagster(url)
     if not os.path.isdir(host.modules):
         raise RefusedError("setup", f"{host.modules} is not there on the host: run 'deploy.setup' once.")
+    host.shared = real_paths(host, files)
     mended = take_lock(host, holder, wait) if holder else []
     return {
         "mended": mended,
@@ -66,7 +67,7 @@ def survey(
         "tools": {name: program(host, name) for name in tools},
         "docker": docker_refusal(host) if "docker" in tools else None,
         "files": {name: shared_file(host, name) for name in files},
-        "mounted": [path for path in real_paths(host, files) if is_mounted_singly(path)],
+        "mounted": [path for path in host.shared if is_mounted_singly(path)],
         "modes": {name: mode_of(host, name) for name in files},
         "modules": {name: known(host, name) for name in modules},
         "dagster": dagster_seen(host),

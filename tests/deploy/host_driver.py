@@ -47,6 +47,8 @@ def opened(base: Path, url: str) -> Host:
 def switch(base: Path, url: str) -> None:
     """Switch to the new release, and let it stand; where that fails, put the old one back, as a client asks."""
     host = opened(base, url)
+    # What an earlier deployment left unfinished has been removed; now one brings its release.
+    (base / "modules" / MODULE / "ready").rename(f"{host.release(MODULE, NEW)}.tmp")
     files = []
     for name, text in (("workspace.yaml", workspace(base, NEW)), (".env", env(NEW))):
         before = digest((base / name).read_bytes())

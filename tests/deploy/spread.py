@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests import needs
-from tests.deploy.host_driver import MODULE, NEW, OLD, env, workspace
+from tests.deploy.host_driver import MODULE, OLD, env, workspace
 
 MOUNTS = ("modules", "own", "secrets")
 
@@ -50,8 +50,8 @@ def fill(base: Path) -> None:
     (base / "workspace.yaml").write_bytes(workspace(base, OLD))
     (base / ".env").write_bytes(env(OLD))
     (base / ".env").chmod(0o600)
-    for name in (OLD, f"{NEW}.tmp"):
-        package = there / "releases" / name / "src" / "sales_report_dagster"
+    for folder in (there / "releases" / OLD, there / "ready"):
+        package = folder / "src" / "sales_report_dagster"
         package.mkdir(parents=True)
         (package / "definitions.py").touch()
     (there / "env").mkdir()
@@ -65,4 +65,5 @@ def empty(base: Path) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name in ("workspace.yaml", ".env"):
         for path in (base / name).resolve().parent.iterdir():
-            path.unlink()
+            if path.is_file() and not path.is_symlink():
+                path.unlink()

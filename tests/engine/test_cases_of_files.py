@@ -263,6 +263,7 @@ def test_case_14_the_owner_stays(root: Path) -> None:
 
 
 def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
+    """FAULTS B1: that both ends of the mount are on one file system hides it from everything but the list of mounts."""
     needs.root()
     needs.program("unshare")
     mount = f"mount --bind {root / 'second'} {services(root) / '.env'}"
@@ -270,16 +271,27 @@ def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     old = state(root)
     script = root / "command.py"
     script.write_text(
-        "import pathlib, tests.engine.driver as driver\n"
-        f"print(driver.carry_out('add', pathlib.Path({str(root)!r}), 'seo'))"
+        "import pathlib\nfrom dagster_module_builder import errors, integrate\n"
+        f"try:\n    integrate.add(pathlib.Path({str(root)!r}), 'seo')\n"
+        "except errors.RefusedError as error:\n    print(error)\n"
     )
     command = ["unshare", "--mount", "sh", "-c", f"{mount} && exec {sys.executable} {script}"]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr.lower():
         needs.lacking("a kernel that lets this user mount")
-    assert done.stdout.strip() == "10", done.stderr
+    assert "is mounted singly" in done.stdout, done.stderr
     assert state(root) == old
+
+
+def test_case_15_nobody_else_may_hold_the_lock(root: Path) -> None:
+    """FAULTS S14: whoever may read a file may lock it; files of an earlier version are brought along."""
+    modules = services(root) / "modules"
+    for name in (".lock", ".lock-holder"):
+        (modules / name).write_text("{}")
+        (modules / name).chmod(0o644)
+    with locked(root):
+        assert {(modules / name).stat().st_mode & 0o777 for name in (".lock", ".lock-holder")} == {0o600}
 
 
 @contextlib.contextmanager

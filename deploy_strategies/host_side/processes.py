@@ -1,0 +1,88 @@
+"""Processes of this host: who one is, which takes more than its number, and what is named by those that run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+
+from .files import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def start_of(process: int) -> str | None:
+    """Return when a process began: with its number that is one process only, also after a restart of the machine.
+
+    The field ``starttime`` of proc(5), in clock ticks since the start that ``boot_id`` names; without /proc, what ps
+    says. None where there is no such process.
+    """
+    boot, stat = read("/proc/sys/kernel/random/boot_id"), read(f"/proc/{process}/stat")
+    if boot is not None:
+        return None if stat is None else f"{boot.decode().strip()} {stat.rpartition(b')')[2].split()[19].decode()}"
+    return said(["ps", "-o", "lstart=", "-p", str(process)]).strip() or None
+
+
+def has_open(process: int, path: str) -> bool:
+    """Tell whether a process has a file open; no where that cannot be seen."""
+    folder = f"/proc/{process}/fd"
+    with contextlib.suppress(OSError):
+        wanted = os.stat(path)
+        for name in os.listdir(folder):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.stat(os.path.join(folder, name)), wanted):
+                    return True
+    return False
+
+
+def end(process: int, is_it: Callable[[], bool], number: int = signal.SIGTERM) -> bool:
+    """Send a signal to a process if it is the one that is meant; tell whether it was.
+
+    Args:
+        process: Its number.
+        is_it: Whether the process of that number is the one; asked when its number can go to no other any more, where
+            the kernel can promise that (pidfd_open(2)).
+        number: The signal.
+    """
+    try:
+        handle = os.pidfd_open(process)
+    except (AttributeError, OSError):
+        handle = None
+    try:
+        if not is_it():
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            if handle is None:
+                os.kill(process, number)
+            else:
+                signal.pidfd_send_signal(handle, number)
+    finally:
+        if handle is not None:
+            os.close(handle)
+    return True
+
+
+def named_by_processes() -> str:
+    """Return what the processes that run name: their programs, arguments and folders."""
+    numbers = [name for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc/self") else []
+    if not numbers:
+        return said(["ps", "-A", "-ww", "-o", "args="])
+    texts = []
+    for number in numbers:
+        with contextlib.suppress(OSError):
+            texts.append((read(f"/proc/{number}/cmdline") or b"").replace(b"\0", b" ").decode("utf-8", "replace"))
+            texts += [os.readlink(f"/proc/{number}/{link}") for link in ("exe", "cwd")]
+    return "\n".join(texts)
+
+
+def said(command: list[str]) -> str:
+    """Return what a small program says; nothing where it fails."""
+    try:
+        nowhere = subprocess.DEVNULL
+        done = subprocess.run(command, stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, check=False)
+    except OSError:
+        return ""
+    return done.stdout.decode("utf-8", "replace")
