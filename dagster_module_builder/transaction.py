@@ -188,6 +188,8 @@ def commit_one(change: FileChange) -> None:
 
 def _replace_all(places: Places, targets: list[FileChange]) -> None:
     try:
+        for folder in _folders(places, [change for change in targets if change.after is not None]):
+            folder.mkdir(exist_ok=True)
         for change in targets:
             _replace(change)
     except ChangedMeanwhileError as error:
@@ -224,8 +226,10 @@ def _target(root: Path, change: FileChange) -> FileChange:
 
 def _refuse_unwritable(targets: list[FileChange]) -> None:
     for change in targets:
-        found = change.path if change.path.exists() else change.path.parent
+        found = change.path if change.path.exists() else _nearest_folder(change.path)
         read_only = change.path.exists() and not stat.S_IMODE(change.path.stat().st_mode) & 0o200
+        if change.chmod:  # A plan that changes its mode knows it; what is replaced by a rename need not be writable.
+            read_only, found = False, change.path.parent
         if read_only or not os.access(found, os.W_OK):
             raise RefusedError(f"{change.path} is read-only: nothing was changed.")
         if change.path.exists() and change.path.stat().st_nlink > 1:
@@ -250,6 +254,11 @@ def _is_mounted_singly(path: Path) -> bool:
     return escaped in (line.split()[4] for line in mounts.read_bytes().splitlines())
 
 
+def _nearest_folder(path: Path) -> Path:
+    """Return the innermost folder of a path that is there."""
+    return next(folder for folder in path.parents if folder.exists())
+
+
 def _digest(text: bytes | None) -> str | None:
     return None if text is None else hashlib.sha256(text).hexdigest()
 
@@ -272,11 +281,24 @@ def _back_up(places: Places, targets: list[FileChange]) -> str:
         if held is not None and change.before is not None:
             _write_synced(staged / held, change.before, stat.S_IMODE(change.path.stat().st_mode))
         files.append({"path": _relative(places, change), "held": held})
-    _write_synced(staged / "backup.json", json.dumps({"id": identity, "files": files}).encode(), 0o600)
+    contents = {"id": identity, "files": files, "folders": _folder_modes(places, targets)}
+    _write_synced(staged / "backup.json", json.dumps(contents).encode(), 0o600)
     _sync_folder(staged)
     staged.rename(places.backups / identity)
     _sync_folder(places.backups)
     return identity
+
+
+def _folders(places: Places, targets: list[FileChange]) -> list[Path]:
+    """Return the folders that files are in, below the root, the outer ones first."""
+    root = places.root.resolve()
+    return sorted({folder for change in targets for folder in change.path.parents if root in folder.parents})
+
+
+def _folder_modes(places: Places, targets: list[FileChange]) -> dict[str, int]:
+    root = places.root.resolve()
+    there = (folder for folder in _folders(places, targets) if folder.is_dir())
+    return {str(folder.relative_to(root)): stat.S_IMODE(folder.stat().st_mode) for folder in there}
 
 
 def _relative(places: Places, change: FileChange) -> str:
@@ -293,8 +315,10 @@ def _write_journal(places: Places, backup: str, targets: list[FileChange]) -> No
         }
         for change in targets
     ]
+    kept = [change for change in targets if change.after is not None]
+    made = [str(folder) for folder in _folders(places, kept) if not folder.exists()]
     staged = places.journal.with_name(places.journal.name + _TEMPORARY)
-    _write_synced(staged, json.dumps({"backup": backup, "files": files}).encode(), 0o600)
+    _write_synced(staged, json.dumps({"backup": backup, "files": files, "made": made}).encode(), 0o600)
     staged.rename(places.journal)
     _sync_folder(places.modules)
 
@@ -406,6 +430,9 @@ def _take_back(places: Places) -> list[str]:
             _put_back(path, backup / held if held else None)
         elif state != file["before"]:
             messages.append(f"{path} was changed by somebody since, and is left as it is; the old one is in {backup}.")
+    for folder in reversed(intent.get("made", [])):
+        with contextlib.suppress(OSError):  # It holds what others put there.
+            Path(folder).rmdir()
     _clear_away(places, intent)
     return messages
 
