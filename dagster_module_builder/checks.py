@@ -56,19 +56,21 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     """
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
-    if text is None or not docker.is_installed():
-        return
     services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
     mend = "Mend what it names, and look again with 'workspace.validate'"
     try:
+        if text is None or not docker.is_installed():
+            return
         model = docker.check_config(services, text, env)
     except RefusedError as error:
         raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), mend=mend) from None
-    except ToolError as error:
+    except docker.NotAcceptedError as error:
         reason = f"Docker Compose does not accept the result: {error}"
         raise ConflictError([reason], where=str(workspace.path(compose.NAME)), mend=mend) from None
+    except ToolError as error:
+        yield f"Warning: Docker Compose could not check the result: {error}"
+        return
     _refuse_overrides(project_in(services, env or None), text, model, _owners(workspace, plan))
-    yield from ()
 
 
 def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:

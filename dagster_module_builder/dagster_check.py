@@ -120,6 +120,13 @@ def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | 
         *("pip", "compile", "--quiet", "--no-header", "--no-annotate"),
         *("--python-version", version, "--python-platform", "linux", *lock, "-"),
     ]
+    try:
+        return _asked(arguments, root, given, named)
+    except ToolError as error:
+        return Unknown(str(error))
+
+
+def _asked(arguments: Sequence[str], root: Path, given: str, named: Mapping[str, Path]) -> Conflict | Unknown | None:
     # What earlier installations left in uv's cache often suffices, and is ten times as fast as asking the index.
     code, _ = uv_program.ask([*arguments, "--offline"], root, given)
     if code == 0:

@@ -6,8 +6,6 @@ import contextlib
 import functools
 import json
 import re
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import engine, settings
+from dagster_module_builder import engine, outside_programs, settings
 from dagster_module_builder.compose_project import project_in
 from dagster_module_builder.errors import RefusedError, ToolError
 
@@ -27,6 +25,8 @@ PATIENCE = 300.0
 _PAUSE = 1.0
 _LOG_LINES = "20"
 _STDERR = 2
+#: What Docker's command line says where it has no Compose, from the oldest to the newest.
+_NO_COMPOSE = re.compile(r"is not a docker command|unknown (shorthand )?flag|unknown command", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,20 @@ class Service:
 
 
 def is_installed() -> bool:
-    """Tell whether there is a Compose 2 on this machine."""
+    """Tell whether there is a Compose 2 on this machine.
+
+    Raises:
+        ToolError: Docker's command line is there and fails, so that this cannot be told.
+    """
     try:
         _program()
-    except ToolError:
+    except NoComposeError:
         return False
     return True
+
+
+class NoComposeError(ToolError):
+    """There is no Compose on this machine, or only one that is too old."""
 
 
 @functools.cache
@@ -79,22 +87,36 @@ def _program() -> tuple[str, ...]:
     """Return the command that Compose goes by here.
 
     Raises:
-        ToolError: There is none, or only one that is too old.
+        NoComposeError: There is none, or only one that is too old.
+        ToolError: The program is there and fails.
     """
     old = False
     for command in (("docker", "compose"), ("docker-compose",)):
-        if shutil.which(command[0]) is None:
-            continue
-        done = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
-        found = re.match(r"v?(\d+)\.", done.stdout.strip())
-        if done.returncode == 0 and found and int(found[1]) >= 2:
+        version = _version(command) if outside_programs.is_installed(command[0]) else None
+        if version is not None and version >= 2:
             return command
-        old = old or bool(found)
+        old = old or version is not None
     reason = "is older than version 2" if old else "was not found"
-    raise ToolError(
+    raise NoComposeError(
         f"Docker Compose {reason}: install Docker with its Compose plugin (https://docs.docker.com/compose/install/), "
         "or run the workspace without containers by 'workspace.dev'."
     )
+
+
+def _version(command: tuple[str, ...]) -> int | None:
+    """Return the first part of Compose's version; None where Docker's command line has no Compose."""
+    name = " ".join(command)
+    asked = outside_programs.ask([*command, "version", "--short"], named=name, answers=outside_programs.ANY)
+    found = re.match(r"v?(\d+)\.", asked.text.strip())
+    if asked.status == 0 and found:
+        return int(found[1])
+    if _NO_COMPOSE.search(asked.words):
+        return None
+    raise outside_programs.failure(name, outside_programs.ended(asked.status), asked.errors or asked.out)
+
+
+class NotAcceptedError(ToolError):
+    """Compose does not accept a file."""
 
 
 def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
@@ -112,7 +134,8 @@ def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
 
     Raises:
         RefusedError: Compose would not read that file.
-        ToolError: Compose does not accept it; with its own words.
+        NotAcceptedError: Compose does not accept it; with its own words.
+        ToolError: Compose failed, so that this cannot be told.
     """
     project = project_in(services, env or None)
     with tempfile.TemporaryDirectory() as private:
@@ -123,17 +146,17 @@ def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
             # The folder is nobody else's (tempfile.mkdtemp), the file neither.
             variables.touch(mode=0o600)
             variables.write_bytes(env)
-        done = subprocess.run(
+        asked = outside_programs.ask(
             [*_program(), *project.arguments(planned), *given, "config", "--format", "json"],
-            cwd=services,
-            env=project.environment,
-            capture_output=True,
-            check=False,
+            named="docker compose config",
+            answers=outside_programs.ANY,
+            folder=services,
+            environ=project.environment,
         )
-    if done.returncode:
-        said = _without_warnings(done.stderr.decode("utf-8", "replace"))
-        raise ToolError(said.replace(str(planned), str(project.main)))
-    model: dict[str, Any] = json.loads(done.stdout)
+    if asked.status:
+        said = _without_warnings(asked.words) or outside_programs.ended(asked.status)
+        raise NotAcceptedError(said.replace(str(planned), str(project.main)))
+    model: dict[str, Any] = json.loads(asked.out)
     return model
 
 
@@ -248,12 +271,12 @@ def need_daemon(root: Path) -> None:
     Raises:
         ToolError: It does not; says what to do.
     """
-    done = subprocess.run(
-        [*_program(), "ls", "--quiet"], cwd=root, env=engine.environment(), capture_output=True, text=True, check=False
+    command = [*_program(), "ls", "--quiet"]
+    asked = outside_programs.ask(
+        command, named="docker compose", answers=outside_programs.ANY, folder=root, environ=engine.environment()
     )
-    if done.returncode == 0:
-        return
-    raise engine.not_answering(done.stderr)
+    if asked.status:
+        raise engine.failure("docker compose ls", asked)
 
 
 def _wait(root: Path, only: str | None = None) -> None:
@@ -293,33 +316,30 @@ def _explanation(root: Path, found: Sequence[Service]) -> str:
 
 
 def _captured(root: Path, *arguments: str) -> str:
-    project = project_in(root / settings.SERVICES)
-    done = subprocess.run(
+    project, name = project_in(root / settings.SERVICES), f"{' '.join(_program())} {arguments[0]}"
+    asked = outside_programs.ask(
         [*_program(), *project.arguments(), *arguments],
-        cwd=project.folder,
-        env=project.environment,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
+        named=name,
+        answers=outside_programs.ANY,
+        folder=project.folder,
+        environ=project.environment,
     )
-    if done.returncode:
-        raise ToolError(f"{' '.join(_program())} {arguments[0]} failed:\n{_without_warnings(done.stderr)}")
-    return done.stdout
+    if asked.status:
+        raise engine.failure(name, asked)
+    return asked.out.decode("utf-8", "replace")
 
 
 def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> None:
     """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
     project = project_in(root / settings.SERVICES)
-    done = subprocess.run(
+    outside_programs.ask(
         [*_program(), *project.arguments(), *arguments],
-        cwd=project.folder,
-        env=project.environment,
-        stdout=stdout,
-        check=False,
+        named=f"{' '.join(_program())} {arguments[0]}",
+        folder=project.folder,
+        environ=project.environment,
+        out=stdout,
+        errors=None,
     )
-    if done.returncode:
-        raise ToolError(f"{' '.join(_program())} {arguments[0]} failed; it says why above.")
 
 
 def _without_warnings(said: str) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import ToolError
 
 #: What somebody's shell may set for another project; a workspace's own stand in its env file.
@@ -24,6 +24,10 @@ _FOREIGN = {
 _UNREACHABLE = ("connect to the docker daemon", "connect to the docker api")
 
 
+class NoEngineError(ToolError):
+    """No Docker Engine runs that the command line could ask."""
+
+
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the variables that Docker gets: ours without those of another project, and some more."""
     return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **(more or {})}
@@ -32,10 +36,16 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def not_answering(said: str) -> ToolError:
     """Say why no engine answers, and what to do, from Docker's own words."""
     if "permission denied" in said.lower():
-        cure = "You may not use Docker: join the group 'docker' and log in again."
-    else:
-        cure = "Docker does not answer: start it ('sudo systemctl start docker')."
-    return ToolError(f"{cure} Docker says:\n{said.strip()}")
+        return ToolError(f"You may not use Docker: join the group 'docker' and log in again. Docker says:\n{said}")
+    return NoEngineError(f"Docker does not answer: start it ('sudo systemctl start docker'). Docker says:\n{said}")
+
+
+def failure(name: str, asked: outside_programs.Answer) -> ToolError:
+    """Return the error of a command of Docker's that failed."""
+    if any(words in asked.words.lower() for words in (*_UNREACHABLE, "permission denied")):
+        return not_answering(asked.words)
+    said = "\n".join(line for line in asked.words.splitlines() if "level=warning" not in line)
+    return outside_programs.failure(name, outside_programs.ended(asked.status), said or asked.out)
 
 
 def volumes(project: str, keys: Sequence[str]) -> list[str]:
@@ -168,19 +178,10 @@ def _as_root(image: str, mount: str, program: str, *arguments: str) -> str:
 
 
 def _docker(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["docker", *arguments],
-            env=environment(),
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-    except FileNotFoundError:
-        raise ToolError("The program 'docker' was not found: install Docker's command line.") from None
-    if done.returncode and any(words in done.stderr.lower() for words in _UNREACHABLE):
-        raise not_answering(done.stderr)
-    if done.returncode:
-        raise ToolError(f"docker {arguments[0]} failed:\n{done.stderr.strip()}")
-    return done.stdout
+    name = f"docker {arguments[0]}"
+    asked = outside_programs.ask(
+        ["docker", *arguments], named=name, answers=outside_programs.ANY, environ=environment()
+    )
+    if asked.status:
+        raise failure(name, asked)
+    return asked.out.decode("utf-8", "replace")

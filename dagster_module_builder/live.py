@@ -37,7 +37,11 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
         started: Whether the containers were built and started after the change.
     """
     workspace = read_workspace(root)
-    running = find_running(workspace) if outcome.plan.effective else None
+    try:
+        running = find_running(workspace) if outcome.plan.effective else None
+    except ToolError as error:
+        yield f"Warning: Whether a Dagster runs that has to be told could not be found out. {error}"
+        return
     if isinstance(running, Stranger):
         yield str(running)
     if not isinstance(running, Running):

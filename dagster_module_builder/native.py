@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_materialize, ports, settings
+from dagster_module_builder import native_materialize, outside_programs, ports, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
@@ -143,13 +143,13 @@ def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
         # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
         "--use-legacy-code-server-behavior",
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=root / settings.SERVICES, env=process_environment(root))
+    process = outside_programs.start(command, cwd=root / settings.SERVICES, env=process_environment(root))
     with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
         return process.wait()
 
 
 @contextmanager
-def _passing_signals_to(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _passing_signals_to(process: outside_programs.Process) -> Iterator[None]:
     """Leave Ctrl-C to the child, which the terminal sends it too, and hand on a polite end."""
     handlers: dict[signal.Signals, Any] = {
         signal.SIGINT: lambda *_: None,
@@ -192,20 +192,18 @@ def materialize(
         "partition": partition,
         "verbose": verbose,
     }
-    done = subprocess.run(
-        [str(python), native_materialize.__file__],
-        input=json.dumps(request),
-        cwd=root / settings.SERVICES,
-        env={**_fragment(module), **process_environment(root)},
-        stdout=subprocess.PIPE,
-        stderr=None if verbose else subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
+    asked = outside_programs.ask(
+        [python, native_materialize.__file__],
+        named=f"The run of {module.name}",
+        answers=outside_programs.ANY,
+        given=json.dumps(request).encode(),
+        folder=root / settings.SERVICES,
+        environ={**_fragment(module), **process_environment(root)},
+        errors=None if verbose else subprocess.PIPE,
     )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    if done.returncode:
-        raise ToolError(_failure(module.name, lines, done.stderr or ""))
+    lines = [json.loads(line) for line in asked.out.splitlines()]
+    if asked.status:
+        raise ToolError(_failure(module.name, lines, asked.words))
     return _outcome(lines)
 
 

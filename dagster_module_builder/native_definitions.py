@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_load, settings
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder import native_load, outside_programs, settings
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native import native_entry
 from dagster_module_builder.native_environment import (
@@ -120,19 +119,14 @@ def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Pa
         str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
     }
     env_file = dotenv_values(root / settings.SERVICES / ".env")
-    done = subprocess.run(
-        [str(python), native_load.__file__],
-        input=json.dumps(request),
-        cwd=root / settings.SERVICES,
-        env={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
+    asked = outside_programs.ask(
+        [python, native_load.__file__],
+        named="Loading the modules",
+        given=json.dumps(request).encode(),
+        folder=root / settings.SERVICES,
+        environ={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
     )
-    if done.returncode:
-        raise ToolError(f"The modules could not be loaded:\n{done.stderr.strip()}")
-    return {Path(module): answer for module, answer in json.loads(done.stdout).items()}
+    return {Path(module): answer for module, answer in json.loads(asked.out).items()}
 
 
 def _validated(root: Path, others: Sequence[Location]) -> list[NotLoaded]:
@@ -142,19 +136,17 @@ def _validated(root: Path, others: Sequence[Location]) -> list[NotLoaded]:
     file = root / FOLDER / "others.yaml"
     python = shared_environment(root)
     file.write_text(yaml.safe_dump({"load_from": [native_entry(root, found) for found in others]}))
-    done = subprocess.run(
-        [str(python.parent / "dagster"), "definitions", "validate", "--log-level", "error", "-w", str(file)],
-        cwd=root / settings.SERVICES,
+    asked = outside_programs.ask(
+        [python.parent / "dagster", "definitions", "validate", "--log-level", "error", "-w", file],
+        named="dagster definitions validate",
+        answers=outside_programs.ANY,
+        folder=root / settings.SERVICES,
         # Its warnings say only that a newer command does the same.
-        env={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
+        environ={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
+        errors=subprocess.STDOUT,
     )
     modules = {ModuleNames(found.module.name).snake: found.module for found in others if found.module}
-    return _failures(done.stdout, modules) if done.returncode else []
+    return _failures(asked.out.decode("utf-8", "replace"), modules) if asked.status else []
 
 
 def _failures(log: str, modules: Mapping[str, Path]) -> list[NotLoaded]:

@@ -6,12 +6,10 @@ workspace's where a container of its own Compose project publishes the port, or 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import docker, graphql
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder import docker, engine, graphql
 from dagster_module_builder.native_environment import dev_url
 from dagster_module_builder.workspace import Workspace
 
@@ -76,11 +74,10 @@ def _lies_in(folder: str, root: Path) -> bool:
 
 
 def _containers(root: Path) -> list[docker.Service]:
-    if shutil.which("docker") is None and shutil.which("docker-compose") is None:
-        return []
     try:
-        return docker.services(root)
-    except ToolError:
+        return docker.services(root) if docker.is_installed() else []
+    except engine.NoEngineError:
+        # Where no engine runs, no container does.
         return []
 
 

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import cookiecutter_run
+from dagster_module_builder import cookiecutter_run, outside_programs
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 from dagster_module_builder.settings import cache_folder
 
@@ -329,23 +329,24 @@ def _private_folder() -> Iterator[Path]:
 
 def _run(command: list[str], given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
     """Run a program with its children in a session of their own, so that an interrupt here ends all of them."""
-    with subprocess.Popen(
+    with outside_programs.start(
         command,
         cwd=folder,
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
         start_new_session=True,
     ) as process:
         try:
-            said, complained = process.communicate(given)
+            outputs = process.communicate(given.encode())
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
+    said, complained = (one.decode("utf-8", "replace") for one in outputs)
+    if process.returncode < 0:
+        raise outside_programs.failure(Path(command[-1]).name, outside_programs.ended(process.returncode), complained)
     return process.returncode, said, complained
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
 from typing import TYPE_CHECKING
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import ToolError
 
 if TYPE_CHECKING:
@@ -39,10 +38,9 @@ def program() -> str:
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-        if found is None:
+        if not outside_programs.is_installed("uv"):
             raise ToolError("uv was not found: install it with 'python -m pip install uv'.") from None
-        return found
+        return "uv"
 
 
 def run(arguments: Sequence[str], folder: Path) -> None:
@@ -54,27 +52,29 @@ def run(arguments: Sequence[str], folder: Path) -> None:
     code, said = ask(arguments, folder)
     if code:
         hint = "\nIs the package index reachable?" if could_not_look(said) else ""
-        raise ToolError(f"uv {' '.join(arguments[:2])} failed:\n{said}{hint}")
+        raise outside_programs.failure(f"uv {' '.join(arguments[:2])}", outside_programs.ended(code), said + hint)
 
 
 def ask(
     arguments: Sequence[str], folder: Path, given: str = "", environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run uv with ``given`` on its stdin, and return its exit code and what it said on stderr."""
-    done = subprocess.run(
+    """Run uv with ``given`` on its stdin, and return its exit code and what it said on stderr.
+
+    Raises:
+        ToolError: It could not be started, or was ended by a signal.
+    """
+    asked = outside_programs.ask(
         [program(), "--no-progress", *arguments],
-        input=given,
-        cwd=folder,
+        named=f"uv {' '.join(arguments[:2])}",
+        answers=outside_programs.ANY,
+        given=given.encode("utf-8", "surrogateescape"),
+        folder=folder,
         # An environment that happens to be active is none of its business.
-        env={
+        environ={
             **{k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}},
             # The Python is given; looking for one of uv's own would leave a folder in the user's home.
             "UV_PYTHON_PREFERENCE": "only-system",
             **(environment or {}),
         },
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
     )
-    return done.returncode, done.stderr.strip()
+    return asked.status, asked.words

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import RefusedError, ToolError
 
 #: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
@@ -65,7 +66,7 @@ def _configuration() -> Iterator[Mapping[str, str]]:
     with tempfile.TemporaryDirectory(prefix="dmb-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
         # It ends with our end of its input, so that the folder goes too when this process is killed.
         command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        with outside_programs.start(command, stdin=subprocess.PIPE, start_new_session=True):
             # The engine that is spoken to stays the same one.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 current = json.loads((theirs / "config.json").read_text("utf-8"))["currentContext"]
@@ -92,27 +93,23 @@ def docker(
     Raises:
         ToolError: It failed; with its last words.
     """
-    source: dict[str, object] = {"input": given} if isinstance(given, bytes) else {"stdin": given or subprocess.DEVNULL}
-    done: subprocess.CompletedProcess[bytes] = subprocess.run(  # type: ignore[call-overload]
+    asked = outside_programs.ask(
         ["docker", *arguments],
-        stdout=into or subprocess.PIPE,
-        stderr=subprocess.PIPE if into else subprocess.STDOUT,
-        env={**os.environ, **(environ or {})},
-        check=False,
-        **source,
+        named=f"docker {arguments[0]} here",
+        given=given,
+        out=into or subprocess.PIPE,
+        errors=subprocess.PIPE if into else subprocess.STDOUT,
+        environ={**os.environ, **(environ or {})},
     )
-    said = ((done.stderr if into else done.stdout) or b"").decode("utf-8", "replace")
-    if done.returncode:
-        raise ToolError(f"docker {arguments[0]} failed here: {said.strip()[-_LAST:] or done.returncode}")
-    return said
+    return (asked.errors if into else asked.out).decode("utf-8", "replace")
 
 
 def builder() -> Mapping[str, str]:
     """Return the variables that choose BuildKit where it is there, and the classic builder elsewhere."""
     if "DOCKER_BUILDKIT" in os.environ:
         return {}
-    with contextlib.suppress(ToolError):
-        docker(["buildx", "version"])
+    # Without the plugin it is an unknown command (1), or one with an unknown flag (125).
+    if outside_programs.ask(["docker", "buildx", "version"], answers=(0, 1, 125)).status == 0:
         return {"DOCKER_BUILDKIT": "1"}
     client = docker(["--version"])
     # Before 23 the engine has a BuildKit of its own, and the command line needs no plugin for it.

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import RefusedError, ToolError
 
 if TYPE_CHECKING:
@@ -161,13 +161,7 @@ def _quoted(path: Path) -> str:
 
 
 def _run(command: list[str]) -> str:
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except FileNotFoundError:
-        raise ToolError(f"{command[0]} is not installed here.") from None
-    if answer.returncode:
-        raise ToolError(f"{command[0]}: {answer.stderr.strip() or answer.returncode}")
-    return answer.stdout
+    return outside_programs.ask(command, limit=60).out.decode("utf-8", "replace")
 
 
 class Remote:
@@ -176,9 +170,9 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._connection: Connection | None = None
-        self._jump: subprocess.Popen[bytes] | None = None
+        self._jump: outside_programs.Process | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._master: subprocess.Popen[bytes] | None = None
+        self._master: outside_programs.Process | None = None
 
     def connection(self) -> Connection:
         """Return the Fabric connection, opened.
@@ -196,7 +190,7 @@ class Remote:
     def _wire(self, command: str) -> socket.socket:
         """Start the command that reaches the host, and return the socket that leads through it."""
         ours, its = socket.socketpair()
-        self._jump = subprocess.Popen(
+        self._jump = outside_programs.start(
             ["/bin/sh", "-c", f"exec {command}"],
             stdin=its.fileno(),
             stdout=its.fileno(),
@@ -220,7 +214,7 @@ class Remote:
             ]
             # It ends with our end of its input, so that nothing is left of it when this process is killed.
             command = [*self.address.ssh(), *control, "--", self.address.host, "exec cat >/dev/null"]
-            self._master = subprocess.Popen(
+            self._master = outside_programs.start(
                 ["/bin/sh", "-c", '"$@"; rm -rf "$0"', self._folder.name, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -270,7 +264,7 @@ def _direct(address: Address) -> socket.socket:
     return wire
 
 
-def _end(process: subprocess.Popen[bytes] | None) -> None:
+def _end(process: outside_programs.Process | None) -> None:
     """End a program that carries a connection."""
     if process is None:
         return
@@ -346,20 +340,18 @@ def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
 
 def host_keys(address: Address) -> list[str]:
     """Ask a host, and nobody else, for its keys; return lines for ``known_hosts``. Nothing is trusted by this."""
-    if shutil.which("ssh-keyscan") is None:
-        raise ToolError("ssh-keyscan is not installed here.")
     settings = address.settings
     if address.jump():
         return _keys_behind(address)
-    answer = subprocess.run(
+    # A host that does not answer is 1 since OpenSSH 8.7, and 0 before.
+    answer = outside_programs.ask(
         ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    keys = sorted(
-        {tuple(line.split()[1:3]) for line in answer.stdout.splitlines() if line and not line.startswith("#")}
+        answers=(0, 1),
+        limit=120,
     )
+    keys = sorted({tuple(line.split()[1:3]) for line in answer.text.splitlines() if line and not line.startswith("#")})
     if not keys:
-        raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
+        raise ToolError(f"{address} shows no host key: {answer.words or 'it does not answer'}.")
     return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
 
 
@@ -377,14 +369,11 @@ def _keys_behind(address: Address) -> list[str]:
         # The first value of an option is the one that counts.
         options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
         command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
-        answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
-        )
+        # Whoever shows a key does not let us in with it: 255.
+        answer = outside_programs.ask(command, answers=(0, 255), limit=120)
         lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:
-        raise ToolError(
-            f"{address} shows no host key: {answer.stderr.strip()}. Pin the keys of the hosts before it first."
-        )
+        raise ToolError(f"{address} shows no host key: {answer.words}. Pin the keys of the hosts before it first.")
     return [" ".join([address.pinned_as, *line.split()[1:3]]) for line in lines]
 
 

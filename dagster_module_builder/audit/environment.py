@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.audit import loaded
 from dagster_module_builder.audit.lacks import no_tests
 from dagster_module_builder.audit.results import Problem
@@ -40,18 +41,19 @@ def _leaving_nothing(subject: Subject, own: Mapping[str, str] = os.environ) -> d
 def _looked(subject: Subject) -> Mapping[str, Any]:
     if subject.python is None or subject.layout.dotted is None:
         return {"problem": "no file builds Definitions"}
-    done = subprocess.run(
-        [str(subject.python), loaded.__file__],
-        input=json.dumps({"source": str(subject.layout.source), "dotted": subject.layout.dotted}),
-        cwd=subject.path,
-        env={**_leaving_nothing(subject), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    lines = done.stdout.strip().splitlines()
-    said = done.stderr.strip().splitlines()[-1:] or ["it ended without a word"]
+    try:
+        asked = outside_programs.ask(
+            [subject.python, loaded.__file__],
+            named="Loading the definitions",
+            answers=outside_programs.ANY,
+            given=json.dumps({"source": str(subject.layout.source), "dotted": subject.layout.dotted}).encode(),
+            folder=subject.path,
+            environ={**_leaving_nothing(subject), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
+        )
+    except ToolError as error:
+        return {"problem": str(error)}
+    lines = asked.out.decode("utf-8", "replace").strip().splitlines()
+    said = asked.words.splitlines()[-1:] or ["it ended without a word"]
     return dict(json.loads(lines[-1])) if lines else {"problem": said[0]}
 
 
@@ -130,25 +132,20 @@ def requirements(subject: Subject) -> Iterator[Problem]:
 @check("tests-pass", "Its tests pass", "They were written to be run.", no_tests, "tests")
 def tests_pass(subject: Subject) -> Iterator[Problem]:
     """Run pytest in the module's folder."""
-    # Its own process group, and nothing of this one's pytest.
+    # Nothing of this process's own pytest.
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    try:
-        done = subprocess.run(
-            [str(subject.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
-            cwd=subject.path,
-            env={**_leaving_nothing(subject, own), "PYTHONPATH": str(subject.layout.source)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        yield Problem(f"The tests ran for more than {PATIENCE} seconds", "Run them by hand")
-        return
-    if done.returncode:
-        failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", done.stdout, re.MULTILINE)
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
+    asked = outside_programs.ask(
+        [str(subject.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
+        named="pytest",
+        answers=outside_programs.ANY,
+        folder=subject.path,
+        environ={**_leaving_nothing(subject, own), "PYTHONPATH": str(subject.layout.source)},
+        errors=subprocess.STDOUT,
+        limit=PATIENCE,
+    )
+    if asked.status:
+        said = asked.out.decode("utf-8", "replace")
+        failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", said, re.MULTILINE)
+        last = said.strip().splitlines()[-1:]
         for line in failed[:5] or last:
             yield Problem(f"A test does not pass: {line}", "Run pytest in the module's folder")

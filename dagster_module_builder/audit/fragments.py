@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import outside_programs, settings
 from dagster_module_builder.audit.lacks import no_dockerfiles, no_facts, no_fragments, no_workspace
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
@@ -176,8 +174,7 @@ def _in_instruction(instruction: str) -> Iterator[tuple[str, str]]:
 
 
 def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
-    program = shutil.which("hadolint")
-    if program is None:
+    if not outside_programs.is_installed("hadolint"):
         return
     # The fragment stands below a FROM and a shell of the shared Dockerfile's.
     ignored = ["DL3006", "DL3008", "DL4006", "SC2046"]
@@ -185,8 +182,10 @@ def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
     text = path.read_text("utf-8", "replace")
     given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
     shift = 0 if given is text else 1
-    done = subprocess.run(
-        [program, "--no-color", *options, "-"], input=given, capture_output=True, text=True, check=False
-    )
-    for found in re.finditer(r"^-:(\d+) (.*)$", done.stdout, re.MULTILINE):
+    # It ends with 1 where it found something, and where it cannot read a line: both are told in lines.
+    asked = outside_programs.ask(["hadolint", "--no-color", *options, "-"], answers=(0, 1), given=given.encode())
+    said = asked.out.decode("utf-8", "replace")
+    if asked.status and not said.strip():
+        raise outside_programs.failure("hadolint", outside_programs.ended(asked.status), asked.errors)
+    for found in re.finditer(r"^-:(\d+) (.*)$", said, re.MULTILINE):
         yield Problem(found[2], "See Hadolint's page for that rule", subject.shown(path, int(found[1]) - shift), "WARN")

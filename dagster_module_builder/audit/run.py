@@ -23,7 +23,7 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them fills 
 from dagster_module_builder.audit.results import Audit, Problem, Result
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import TABLE, Check, check
-from dagster_module_builder.errors import BuilderError, NoModuleError
+from dagster_module_builder.errors import BuilderError, NoModuleError, ToolError
 from dagster_module_builder.layout import is_project
 from dagster_module_builder.module_environment import environment_of
 
@@ -141,6 +141,8 @@ def _problems(subject: Subject, one: Check, wanted: Wanted, problem: Problem | N
         return tuple(one.look(subject))
     except OSError as error:
         return (Problem(f"{error.filename}: {error.strerror}", "Make it readable"),)
+    except ToolError as error:
+        return (Problem(str(error), "Make that program work; the check was not made"),)
 
 
 def audit_all(root: Path, wanted: Wanted | None = None) -> list[Audit]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-from dagster_module_builder import settings
+from dagster_module_builder import outside_programs, settings
 from dagster_module_builder.deployments import host_database
 from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
 from dagster_module_builder.deployments.host_files import Location
@@ -69,7 +68,7 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     """
     strategy = load_strategy(deployment.strategy)
     strategy.deployment = deployment
-    lacking = [name for name in strategy.tools_here if shutil.which(name) is None]
+    lacking = [name for name in strategy.tools_here if not outside_programs.is_installed(name)]
     if lacking:
         raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
     given = deployment.env_text()

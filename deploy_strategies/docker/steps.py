@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.deployments.release import Staged, files_below, manifest_line, stage_files
 from dagster_module_builder.dockerignore import NAME as IGNORE
 from dagster_module_builder.dockerignore import is_ignored
@@ -175,7 +176,9 @@ def send(archive: Archive, place: Place) -> None:
 
 def _sent(archive: Archive, place: Place, there: list[list[str]]) -> str | None:
     command = [*place.remote.bulk(), "--", place.remote.address.host, "exec docker load --quiet"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with outside_programs.start(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         pipe, answer = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
             archive.write(pipe, there)
@@ -184,4 +187,4 @@ def _sent(archive: Archive, place: Place, there: list[list[str]]) -> str | None:
             process.kill()
             return answer.read().decode("utf-8", "replace").strip() or str(error)
         said = answer.read().decode("utf-8", "replace").strip()
-    return (said.splitlines() or [str(process.returncode)])[-1] if process.returncode else None
+    return (said.splitlines() or [outside_programs.ended(process.returncode)])[-1] if process.returncode else None

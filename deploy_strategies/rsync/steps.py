@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.deployments.release import path_of, stage_folder
-from dagster_module_builder.errors import ToolError
 from dagster_module_builder.version_control import source_of
 from deploy_strategies.base import Strategy
 from deploy_strategies.place import Place, for_conversation
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.release import Staged
+    from dagster_module_builder import outside_programs
+from dagster_module_builder.deployments.release import Staged
 
 #: Never part of a release: version control, environments, caches, settings with secrets, and deployments.
 EXCLUDED = (
@@ -60,10 +60,7 @@ class Rsync(Strategy):
             # A file may have changed without another size or time, or have been made just then.
             place.run("find", place.folder, "-mindepth", "1", "-delete")
         command = _command(module, chosen, place, place.remote.bulk())
-        answer = subprocess.run(command, input=names, capture_output=True, check=False)
-        if answer.returncode:
-            said = answer.stderr.decode("utf-8", "replace").strip()
-            raise ToolError(f"{place.remote.address}: rsync failed: {said or answer.returncode}")
+        outside_programs.ask(command, named=f"{place.remote.address}: rsync", given=names)
 
     def commands(
         self,
