@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import adopt, left_behind, settings
+from dagster_module_builder import adopt, left_behind, passwords, settings
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies, load_lines
@@ -152,12 +152,20 @@ def carry_out(
     *,
     dry_run: bool,
     checks: Sequence[Check] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> Outcome:
-    """Let the checks look at a plan, all at once, then commit it, unless it is a dry run."""
+    """Let the checks look at a plan, all at once, then commit it, unless it is a dry run.
+
+    Passwords that running databases do not learn of are told to ``warn`` before anything changes; else they are notes.
+    """
+    stale = [f"Warning: {one}" for one in passwords.changed_by(workspace, plan)]
+    if warn:
+        for text in stale:
+            warn(text)
     with ThreadPoolExecutor(max(len(checks), 1)) as threads:
         notes = [note for noted in threads.map(lambda check: list(check(workspace, plan)), checks) for note in noted]
     backup = None if dry_run else commit(workspace.root, plan)
-    return Outcome(plan, modules, dry_run, backup, (*recovered, *notes))
+    return Outcome(plan, modules, dry_run, backup, (*recovered, *([] if warn else stale), *notes))
 
 
 def read_given(workspace: Workspace, path: Path) -> Given:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,13 @@ class Synced:
 
 
 def sync(
-    root: Path, *, prune: bool = False, dry_run: bool = False, force: bool = False, checks: Sequence[Check] = ()
+    root: Path,
+    *,
+    prune: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    checks: Sequence[Check] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> Synced:
     """Bring every module under ``projects/`` into the workspace as its fragments are now.
 
@@ -36,6 +42,7 @@ def sync(
         dry_run: Plan and check, but change nothing.
         force: Replace blocks that somebody edited.
         checks: What looks at the plan before it is carried out.
+        warn: Told of what running databases do not learn of, before anything changes; None makes notes of it.
 
     Raises:
         RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
@@ -49,7 +56,7 @@ def sync(
         refuse_clashes(free, given, leaving=[entry.name for entry in taken])
         plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
         names = tuple(one.module.path.name for one in given)
-        outcome = carry_out(workspace, plan, names, recovered, dry_run=dry_run, checks=checks)
+        outcome = carry_out(workspace, plan, names, recovered, dry_run=dry_run, checks=checks, warn=warn)
     return _told_apart(workspace, outcome, vanished, taken)
 
 

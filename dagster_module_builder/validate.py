@@ -16,14 +16,14 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import passwords, settings
 from dagster_module_builder.blocks import Block
 from dagster_module_builder.checks import compose_accepts, requirements
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
 from dagster_module_builder.errors import BuilderError, ConflictError, DamagedFileError, ToolError
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
-from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes, read_given
+from dagster_module_builder.integrate import Check, Given, all_facts, is_current, plan_changes, read_given
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.native_definitions import NotLoaded, load_locations
@@ -174,6 +174,15 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
         if not is_current(given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
             yield Finding("warning", message, str(path / settings.FRAGMENTS), f"Run '{_SYNC}'", entry.name, _SYNC)
+            yield from _passwords(workspace, given, entry.name)
+
+
+def _passwords(workspace: Workspace, given: Given, name: str) -> Iterator[Finding]:
+    """Tell of passwords that a module gives and its database, once started, does not learn of."""
+    lines = [line for one in given.contributions[env_file.NAME] for line in one.mapping or one.sequence or ()]
+    for one in passwords.changed(workspace, env_file.values(b"\n".join(lines))):
+        where = given.module.path / settings.FRAGMENTS / env_file.NAME
+        yield Finding("warning", str(one), str(where), owner=name, command=_SYNC)
 
 
 def _claims(workspace: Workspace) -> Iterator[Finding]:

@@ -229,7 +229,7 @@ def sync(
     if repair and not _repaired(where, dry_run=dry_run or check, yes=yes):
         return
     checks = _checks(no_check=no_check or check)
-    done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks)
+    done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks, warn=console.tell)
     say_outcome(done.outcome, where, "Synchronized", "with")
     tell_dagster(done.outcome, where, start=up)
     for label in ("added", "updated", "removed"):
