@@ -52,6 +52,13 @@ class IOManager:
 
 def io_managers(subject: Subject) -> Sequence[IOManager]:
     """Return the module's IO managers: its own classes and functions first, then those of libraries."""
+    remembered: Sequence[IOManager] | None = subject.__dict__.get("_io_managers")
+    if remembered is None:
+        remembered = subject.__dict__["_io_managers"] = _io_managers(subject)
+    return remembered
+
+
+def _io_managers(subject: Subject) -> Sequence[IOManager]:
     own = [IOManager(node.name, file, node) for file, node in subject.sources.io_managers]
     names = {one.name for one in own}
     values = [(file, value) for key, file, value in resource_items(subject) if key == KEY]
@@ -138,7 +145,7 @@ def storage_path(subject: Subject) -> Iterator[Problem]:
     managers = io_managers(subject)
     names = {one.name for one in managers}
     made_in = [one.file for one in managers]
-    files = [file for file in subject.sources.files if file in made_in or any(file.calls(*names))]
+    files = [file for file in subject.sources.files if any(file is one for one in made_in) or any(file.calls(*names))]
     texts = [text for file in files for text in _texts(subject, file)]
     first = managers[0]
     where = subject.shown(first.file.path, first.node.lineno)

@@ -7,7 +7,6 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from dagster_module_builder import baseline
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import Always, check
@@ -16,23 +15,7 @@ from dagster_module_builder.plan import SECRET_MODE
 
 _NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})
 _LARGEST = 500_000
-#: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
-_PLUGINS = (
-    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
-    "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector",
-    "NpmDetector", "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector",
-    "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
-)  # fmt: skip
 _HARMLESS = ("change-me", "changeme", "${", "$(", "<", "{{", "example", "xxx", "***")
-_FILTERS = (
-    "detect_secrets.filters.allowlist.is_line_allowlisted",
-    "detect_secrets.filters.heuristic.is_likely_id_string",
-    "detect_secrets.filters.heuristic.is_sequential_string",
-    "detect_secrets.filters.heuristic.is_templated_secret",
-    "detect_secrets.filters.heuristic.is_indirect_reference",
-    "detect_secrets.filters.heuristic.is_not_alphanumeric_string",
-    "detect_secrets.filters.heuristic.is_prefixed_with_dollar_sign",
-)
 
 
 def secret_files(subject: Subject) -> list[Path]:
@@ -54,35 +37,13 @@ def _no_secret_files(subject: Subject) -> str:
 )
 def secrets(subject: Subject) -> Iterator[Problem]:
     """Let detect-secrets look through the files; what was found is named, never shown."""
-    from detect_secrets.core.scan import scan_file  # a quarter of a second
-    from detect_secrets.settings import transient_settings
+    from dagster_module_builder.audit.secret_scan import secrets_in  # a quarter of a second
 
-    unread = {*subject.tests, *secret_files(subject), *_as_made(subject)}
-    rules = {
-        "plugins_used": [{"name": name} for name in _PLUGINS],
-        "filters_used": [{"path": path} for path in _FILTERS],
-    }
-    with transient_settings(rules):
-        for path in subject.tracked:
-            if path not in unread and _is_read(path):
-                for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
-                    if not _is_harmless(found.secret_value):
-                        where = subject.shown(path, found.line_number)
-                        mend = "Move it into workspace/local/.env, and change it where it is used"
-                        yield Problem(f"Looks like a secret: {found.type}", mend, where)
-
-
-def _as_made(subject: Subject) -> set[Path]:
-    """Return the files that are still as the template made them, which has no secrets."""
-    try:
-        made = baseline.unpacked((subject.path / baseline.FILE).read_bytes())
-    except (OSError, ValueError):
-        return set()
-    return {
-        path
-        for name, one in made.items()
-        if (path := subject.path / name).is_file() and path.read_bytes() == one.content
-    }
+    unread = {*subject.tests, *secret_files(subject)}
+    for path, found in secrets_in([path for path in subject.tracked if path not in unread and _is_read(path)]):
+        if not _is_harmless(found.secret_value):
+            mend = "Move it into workspace/local/.env, and change it where it is used"
+            yield Problem(f"Looks like a secret: {found.type}", mend, subject.shown(path, found.line_number))
 
 
 def _is_read(path: Path) -> bool:

@@ -55,8 +55,16 @@ class SourceFile:
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Return the calls of functions or classes by their last name."""
-        wanted = set(names)
-        return (node for node in self.nodes if isinstance(node, ast.Call) and last_name(node.func) in wanted)
+        found = [call for name in dict.fromkeys(names) for call in self._calls.get(name, ())]
+        return iter(found if len(names) == 1 else sorted(found, key=lambda call: (call.lineno, call.col_offset)))
+
+    @cached_property
+    def _calls(self) -> Mapping[str, Sequence[ast.Call]]:
+        found: dict[str, list[ast.Call]] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Call):
+                found.setdefault(last_name(node.func), []).append(node)
+        return found
 
     @cached_property
     def assigned(self) -> Mapping[str, ast.expr]:
@@ -159,12 +167,13 @@ class Sources:
     def variables(self) -> Iterator[Variable]:
         """Return the environment variables that the code reads by names that can be seen."""
         for file in self.files:
-            for node in file.nodes:
-                if read := _read_of(node):
-                    name = self.text(file, read.name)
-                    if name:
-                        yield Variable(name, Place(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
-            yield from self._through_functions(file)
+            reads = [(node, read) for node in file.nodes if (read := _read_of(node))]
+            names = [self.text(file, read.name) for _, read in reads]
+            for (node, read), name in zip(reads, names, strict=True):
+                if name:
+                    yield Variable(name, Place(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
+            if None in names:
+                yield from self._through_functions(file)
 
     def _through_functions(self, file: SourceFile) -> Iterator[Variable]:
         """Return what is read by functions that are given (part of) the name."""

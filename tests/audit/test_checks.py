@@ -6,9 +6,12 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from dagster_module_builder import baseline
+from dagster_module_builder.audit import secret_scan
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import TABLE, Always
@@ -272,6 +275,36 @@ def test_a_secret_is_named_but_never_shown(root: Path, module: Path) -> None:
     found = result(audit(root, module), "secrets")
     assert f"{PACKAGE}/client.py" in found.problems[0].where
     assert secret not in str(found)
+
+
+def test_a_baseline_hides_no_secret(root: Path, module: Path) -> None:
+    """FAULTS S10: the module's own archive does not decide which of its files are looked at."""
+    (module / PACKAGE / "client.py").write_text('KEY = "AKIAIOSFODNN7EXAMPLQ"\n')
+    baseline.write(module)
+    assert f"{PACKAGE}/client.py" in messages(root, module, "secrets")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'PASSWORD = "hunter2hunter2"',
+        "if password == 'hunter2hunter2':",
+        'URL = "postgresql://app:hunter2hunter2@db/x"',
+        'KEY = "-----BEGIN RSA PRIVATE KEY-----"',
+        'call(api_key="hunter2hunter2")',
+        'TOKEN = "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"',
+        "AKIAIOSFODNN7EXAMPLQ",
+        "# nothing",
+    ],
+)
+def test_a_secret_is_found_wherever_detect_secrets_finds_it(tmp_path: Path, line: str) -> None:
+    """FAULTS F8: files that are passed over quickly hold nothing that its rules match."""
+    file = tmp_path / "client.py"
+    file.write_text(f'"""A client."""\n\n{line}\n\n# the end')
+    with patch.object(secret_scan, "_can_match", lambda *_: True):
+        slowly = list(secret_scan.secrets_in([file]))
+    assert list(secret_scan.secrets_in([file])) == slowly
+    assert bool(slowly) == (line != "# nothing")
 
 
 def test_a_tracked_file_with_secrets_is_found(root: Path, module: Path) -> None:

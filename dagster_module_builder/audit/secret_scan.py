@@ -1,0 +1,62 @@
+"""Where files hold what looks like a secret: detect-secrets' own rules, asked only where one of them can match."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+from detect_secrets.core.potential_secret import PotentialSecret
+from detect_secrets.core.scan import scan_file
+from detect_secrets.plugins.keyword import DENYLIST, QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP
+from detect_secrets.settings import transient_settings
+
+#: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
+_PLUGINS = (
+    "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
+    "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector",
+    "NpmDetector", "OpenAIDetector", "PrivateKeyDetector", "PypiTokenDetector", "SendGridDetector", "SlackDetector",
+    "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
+)  # fmt: skip
+_FILTERS = (
+    "detect_secrets.filters.allowlist.is_line_allowlisted",
+    "detect_secrets.filters.heuristic.is_likely_id_string",
+    "detect_secrets.filters.heuristic.is_sequential_string",
+    "detect_secrets.filters.heuristic.is_templated_secret",
+    "detect_secrets.filters.heuristic.is_indirect_reference",
+    "detect_secrets.filters.heuristic.is_not_alphanumeric_string",
+    "detect_secrets.filters.heuristic.is_prefixed_with_dollar_sign",
+)
+_WORDS = re.compile("|".join(DENYLIST), re.IGNORECASE)
+
+
+def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
+    """Return what looks like a secret, with its file, by file and line."""
+    rules = {
+        "plugins_used": [{"name": name} for name in _PLUGINS],
+        "filters_used": [{"path": path} for path in _FILTERS],
+    }
+    forms, named = _forms(), [_by_lines(pattern) for pattern in QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP]
+    with transient_settings(rules):
+        for path in paths:
+            # Other files than Python's are turned into other lines before they are looked at.
+            if path.suffix != ".py" or _can_match(path.read_text("utf-8", "replace"), forms, named):
+                for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
+                    yield path, found
+
+
+def _can_match(text: str, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:
+    """Tell whether a rule matches in a text: at once, in a fraction of the time that its lines one by one take."""
+    has_word = _WORDS.search(text) is not None
+    return any(form.search(text) for form in forms) or (has_word and any(name.search(text) for name in named))
+
+
+def _forms() -> list[re.Pattern[str]]:
+    classes = [one for one in get_mapping_from_secret_type_to_class().values() if one.__name__ in _PLUGINS]
+    return [_by_lines(pattern) for one in classes for pattern in getattr(one, "denylist", ())]
+
+
+def _by_lines(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """Let the ends of a pattern's text be those of any line."""
+    return re.compile(pattern.pattern, pattern.flags | re.MULTILINE)
