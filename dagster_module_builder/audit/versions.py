@@ -87,7 +87,10 @@ def template_version(subject: Subject) -> Iterator[Problem]:
     """Compare the template's version that the module records with today's."""
     today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
     recorded = str(subject.record.get("template_version"))
-    if _older(recorded, today):
+    if _older(today, recorded):
+        message = f"Made from template {recorded}, and this program has {today}"
+        yield Problem(message, "Update this program", status="WARN")
+    elif _older(recorded, today):
         yield Problem(
             f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN", by_upgrade=True
         )

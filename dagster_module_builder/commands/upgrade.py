@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         "continue": "End an upgrade whose conflicts are resolved.",
         "abort": "Give back every byte that an unfinished upgrade changed.",
         "keep-mine": "With --continue: files that are as before the upgrade stay so, without the template's changes.",
+        "set": "Another answer to one of the template's questions: NAME=VALUE; may be given several times.",
         "allow-dirty": "Go on although git has changes that are not committed.",
         "from-template": "The template that the module was made from, where no baseline is kept with the module.",
         "test-dagster": "A version of Dagster to load and test the module with, in an environment of its own.",
     },
     positional=name_unless("--all"),
+    iterable=["set"],
 )
 def upgrade(
     _context: Context,
@@ -46,6 +48,7 @@ def upgrade(
     continue_: bool = False,
     abort: bool = False,
     keep_mine: bool = False,
+    set: Sequence[str] | None = None,  # noqa: A002 - the flag's name
     allow_dirty: bool = False,
     from_template: str | None = None,
     test_dagster: str | None = None,
@@ -55,25 +58,32 @@ def upgrade(
 
     if bool(name) == all or (continue_ + abort + check + dry_run + bool(test_dagster)) > 1:
         raise UsageError("Give a module's name, or --all; and one of --check, --continue, --abort, --dry-run at most.")
+    if set and (not name or continue_ or abort or test_dagster):
+        raise UsageError("--set needs a module's name, and goes with --check or --dry-run at most.")
     if keep_mine and not continue_:
         raise UsageError("--keep-mine needs --continue.")
     where = root_of(root)
     if test_dagster:
         _each(where, name, lambda one: _try_dagster(where, one, test_dagster))
     elif continue_ or abort:
-        end = partial(run.finish, keep_mine=keep_mine) if continue_ else run.abort
+        from dagster_module_builder.upgrade import ending
+
+        end = partial(ending.finish, keep_mine=keep_mine) if continue_ else ending.abort
         verb = "Finished" if continue_ else "Gave back"
         _each(where, name, lambda one: _said(end(where, one), where, verb), run.waiting(where))
     else:
         old = Path(from_template) if from_template else None
         quiet = check or dry_run
-        _each(
-            where,
-            name,
-            lambda one: _said_or_checked(
-                run.upgrade(where, one, dry_run=quiet, allow_dirty=allow_dirty, from_template=old), where, check=check
-            ),
-        )
+        given = _answers(set or ())
+        upgraded = partial(run.upgrade, where, dry_run=quiet, allow_dirty=allow_dirty, from_template=old, answers=given)
+        _each(where, name, lambda one: _said_or_checked(upgraded(one), where, check=check))
+
+
+def _answers(pairs: Sequence[str]) -> dict[str, str]:
+    for pair in pairs:
+        if "=" not in pair:
+            raise UsageError(f"--set {pair}: write NAME=VALUE.")
+    return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Sequence[str] | None = None) -> None:
@@ -98,27 +108,24 @@ def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Seque
 def _said_or_checked(outcome: Outcome, root: Path, *, check: bool) -> bool:
     if not check:
         return _said(outcome, root, "Would upgrade" if outcome.dry_run else "Upgraded")
-    state = "can be upgraded" if outcome.changes else "is up to date"
-    console.say(f"{outcome.module.name} {state}")
-    return not outcome.changes
+    name = outcome.module.name
+    if not outcome.changes:
+        return _said(outcome, root, "")
+    console.say(f"{name} can be upgraded")
+    _say_what(outcome, root)
+    return False
 
 
 def _said(outcome: Outcome, root: Path, verb: str) -> bool:
     name = outcome.module.name
-    console.say(f"{verb} {name}" if outcome.changes else f"{name} is up to date")
-    if outcome.changes:
-        console.say_plan(outcome.plan, root)
+    unchanged = "is not up to date" if outcome.behind else "is up to date"
+    console.say(f"{verb} {name}" if outcome.changes else f"{name} {unchanged}")
+    _say_what(outcome, root)
     if outcome.dry_run and outcome.changes:
         texts = (
             change for change in outcome.plan.effective if b"\0" not in (change.before or b"") + (change.after or b"")
         )
         console.say_diff("\n".join(change.diff() for change in texts))
-    for note in outcome.notes:
-        console.tell(note)
-    if outcome.conflicts:
-        console.say("\nConflicts, marked in the files:")
-        for path in outcome.conflicts:
-            console.say(f"  {outcome.module / path}")
     if outcome.conflicts and not outcome.dry_run:
         steps = [
             (f"upgrade {name} --continue", "when no marker is left"),
@@ -127,7 +134,19 @@ def _said(outcome: Outcome, root: Path, verb: str) -> bool:
         console.say_next(steps)
     elif outcome.gives_something_else and not outcome.dry_run:
         console.say_next([("workspace.sync", "bring what it gives to the workspace up to date there")])
-    return not outcome.conflicts
+    return not outcome.conflicts and not outcome.behind
+
+
+def _say_what(outcome: Outcome, root: Path) -> None:
+    """Print the files that change, the conflicts, and what a person has to know."""
+    if outcome.changes:
+        console.say_plan(outcome.plan, root)
+    for note in (*outcome.notes, *filter(None, [outcome.behind])):
+        console.tell(note)
+    if outcome.conflicts:
+        console.say("\nConflicts, marked in the files:")
+        for path in outcome.conflicts:
+            console.say(f"  {outcome.module / path}")
 
 
 def _try_dagster(root: Path, name: str, version: str) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from dagster_module_builder import templates
-from dagster_module_builder.errors import DamagedFileError, RefusedError
+from dagster_module_builder.errors import DamagedFileError, RefusedError, UsageError
 from dagster_module_builder.module import RECORD
+from dagster_module_builder.ports import next_free_port
 from dagster_module_builder.templates import Question
+
+_SERVERS = ("postgresql", "mysql")
+_YES_OR_NO: Mapping[str, bool] = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,27 @@ class Record:
         path: Where it stands.
         version: The template's version.
         answers: The answers by question.
+        given: Those among them that are given now, in the place of what is recorded.
     """
 
     path: Path
     version: str
     answers: Mapping[str, Any]
+    given: frozenset[str] = frozenset()
+
+    def with_answers(self, given: Mapping[str, str], taken_ports: Iterable[int]) -> Record:
+        """Return it with other answers; a database that is new gets a port that is free, unless one is given.
+
+        Raises:
+            UsageError: The name cannot be changed so: it is the folder's.
+        """
+        if "name" in given:
+            raise UsageError("--set name: the name is the folder's; make a new module in its place.")
+        answers = {**self.answers, **{name: _YES_OR_NO.get(value, value) for name, value in given.items()}}
+        servers = [side.get("database") in _SERVERS for side in (self.answers, answers)]
+        if servers == [False, True] and "database_port" not in given and _port(answers) in (taken := {*taken_ports}):
+            answers["database_port"] = str(next_free_port(taken))
+        return replace(self, answers=answers, given=frozenset(given))
 
 
 def read_record(module: Path) -> Record | None:
@@ -48,6 +68,11 @@ def read_record(module: Path) -> Record | None:
     return record
 
 
+def _port(answers: Mapping[str, Any]) -> int:
+    port = str(answers.get("database_port"))
+    return int(port) if port.isascii() and port.isdigit() else 0
+
+
 def _damaged(path: Path, found: str) -> DamagedFileError:
     return DamagedFileError(path, None, found, f"Take it back from git: 'git checkout -- {path.name}'.")
 
@@ -65,26 +90,30 @@ def refuse_newer(module: str, recorded: str, today: str) -> None:
         )
 
 
-def refuse_unfit(record: Record, questions: tuple[Question, ...]) -> None:
-    """Refuse recorded answers that are not of their questions.
+def refuse_unfit(question: Question, answer: object, path: Path | None) -> None:
+    """Refuse an answer that is not of its question.
+
+    Args:
+        question: The question.
+        answer: The answer.
+        path: The record that it stands in; None where it was given on the command line.
 
     Raises:
-        DamagedFileError: One is none of its question's choices, or of another type.
+        DamagedFileError: It is none of the question's choices, or of another type.
+        UsageError: The same, of an answer that was given.
     """
-    for question in questions:
-        if question.name in record.answers:
-            answer = record.answers[question.name]
-            if question.choices and answer not in question.choices:
-                raise _unfit(record, question, answer, f"choose {', '.join(question.choices)}")
-            if isinstance(answer, bool) != isinstance(question.default, bool) or not isinstance(answer, (str, bool)):
-                wanted = "true or false" if isinstance(question.default, bool) else "a text"
-                raise _unfit(record, question, answer, f"it has to be {wanted}")
-
-
-def _unfit(record: Record, question: Question, answer: object, wanted: str) -> DamagedFileError:
-    shown = json.dumps(answer, ensure_ascii=False)[:80]
-    cure = f"Correct it there, or run 'upgrade {record.path.parent.name} --set {question.name}=…'."
-    return DamagedFileError(record.path, None, f"{question.name} is {shown}: {wanted}", cure)
+    is_yes_or_no = isinstance(question.default, bool)
+    if question.choices and answer not in question.choices:
+        wanted = f"choose {', '.join(question.choices)}"
+    elif isinstance(answer, bool) != is_yes_or_no or not isinstance(answer, (str, bool)):
+        wanted = f"it has to be {'true or false' if is_yes_or_no else 'a text'}"
+    else:
+        return
+    found = f"{question.name} is {json.dumps(answer, ensure_ascii=False, default=str)[:80]}: {wanted}"
+    if path is None:
+        raise UsageError(f"--set: {found}.")
+    cure = f"Correct it there, or run 'upgrade {path.parent.name} --set {question.name}=…'."
+    raise DamagedFileError(path, None, found, cure)
 
 
 def template_version() -> str:

@@ -14,9 +14,11 @@ from typing import Any
 
 from dagster_module_builder import baseline, settings, templates
 from dagster_module_builder.baseline import Held, Tree
+from dagster_module_builder.errors import UsageError
 from dagster_module_builder.module import RECORD
 from dagster_module_builder.new import CALLER_VARIABLE
-from dagster_module_builder.templates import Answer, Question, Questionnaire
+from dagster_module_builder.templates import Answer, Questionnaire
+from dagster_module_builder.upgrade.record import Record, refuse_unfit
 
 #: What the template's hooks are told, so that a module's own port is not taken for somebody else's.
 CALLER = "upgrade"
@@ -44,15 +46,17 @@ class Rendering:
         return str(json.loads(self.record).get("template_version"))
 
 
-def rendering(root: Path, recorded: Mapping[str, Any], template: str | Path = templates.MODULE) -> Rendering:
+def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | Path = templates.MODULE) -> Rendering:
     """Render a template with a module's answers.
 
     Args:
         root: The workspace's root.
-        recorded: The answers as the module records them; questions that are new get their default.
+        recorded: The answers, or the module's record of them; questions that are new get their default.
         template: As for ``templates.template_folder``.
 
     Raises:
+        DamagedFileError: A recorded answer is not of its question.
+        UsageError: The same, of an answer that is given now.
         RefusedError: The template refuses an answer.
     """
     environment = {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
@@ -79,22 +83,24 @@ def _without_secrets(text: bytes) -> bytes:
     return _GENERATED.sub(lambda found: b"%s='@%sPASSWORD@'" % (found[1], found[2] or b""), text)
 
 
-def _answers(questionnaire: Questionnaire, recorded: Mapping[str, Any]) -> tuple[dict[str, Answer], list[str]]:
+def _answers(questionnaire: Questionnaire, source: Mapping[str, Any] | Record) -> tuple[dict[str, Answer], list[str]]:
     answers: dict[str, Answer] = {}
     notes = []
+    known = {question.name for question in questionnaire}
+    recorded = source.answers if isinstance(source, Record) else source
+    if isinstance(source, Record) and (unknown := sorted(source.given - known)):
+        raise UsageError(f"--set {unknown[0]}: the template asks no such question. It asks {', '.join(sorted(known))}.")
     for question in questionnaire:
-        if _is_answered(question, recorded):
+        if question.name in recorded:
+            refuse_unfit(question, recorded[question.name], _place_of(source, question.name))
             answers[question.name] = recorded[question.name]
         else:
             answers[question.name] = questionnaire.default(question, answers)
             notes.append(f"New question {question.name!r} ({question.prompt}): {answers[question.name]!r} was taken.")
-    known = {question.name for question in questionnaire}
     notes += [f"The template no longer asks for {name!r}." for name in recorded if name not in known]
     return answers, notes
 
 
-def _is_answered(question: Question, recorded: Mapping[str, Any]) -> bool:
-    answer = recorded.get(question.name)
-    if isinstance(question.default, bool):
-        return isinstance(answer, bool)
-    return isinstance(answer, str) and (not question.choices or answer in question.choices)
+def _place_of(source: Mapping[str, Any] | Record, question: str) -> Path | None:
+    """Return the record that an answer stands in; None where it is given now."""
+    return source.path if isinstance(source, Record) and question not in source.given else None

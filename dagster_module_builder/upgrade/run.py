@@ -1,26 +1,29 @@
-"""The upgrade of a module: read, merge, commit; and its end where there were conflicts."""
+"""The upgrade of a module: read, merge, commit."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dagster_module_builder import baseline, settings
+from dagster_module_builder import baseline, ports, settings
 from dagster_module_builder.baseline import Held, Tree
-from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError
-from dagster_module_builder.module import RECORD, record_of
+from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
+from dagster_module_builder.formats import env_file
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
-from dagster_module_builder.transaction import commit, locked
+from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import pieces, three_way, unfinished
+from dagster_module_builder.upgrade.changes import carry_out, change, confined, read, recorded
+from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
 from dagster_module_builder.upgrade.unfinished import Unfinished
 from dagster_module_builder.version_control import git, top
+
+#: Secrets of a database that was taken out, beside the fragment; git and deployments leave ``.env.*`` out.
+KEPT_SECRETS = settings.FRAGMENTS / ".env.kept"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Outcome:
         notes: What a person has to know.
         backup: The backup's id.
         dry_run: Whether nothing was changed.
+        behind: Why the module is not up to date even then.
     """
 
     module: Path
@@ -42,6 +46,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     backup: str | None = None
     dry_run: bool = False
+    behind: str = ""
 
     @property
     def changes(self) -> bool:
@@ -62,6 +67,7 @@ class _Proposal:
     record: bytes | None = None
     kept: bytes | None = None
     notes: tuple[str, ...] = ()
+    behind: str = ""
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -97,6 +103,7 @@ def upgrade(
     dry_run: bool = False,
     allow_dirty: bool = False,
     from_template: Path | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Bring a module up to date.
 
@@ -106,9 +113,11 @@ def upgrade(
         dry_run: Change nothing.
         allow_dirty: Go on although git has changes that are not committed.
         from_template: The template that the module was made from, where no baseline is kept with the module.
+        answers: Answers by question that replace those that are recorded.
 
     Raises:
-        RefusedError: An upgrade is unfinished, or the git tree is dirty. Nothing was changed.
+        RefusedError: An upgrade is unfinished, the git tree is dirty, or it would be a downgrade. Nothing was changed.
+        DamagedFileError: What the module records of the template cannot be used.
     """
     with locked(root) as recovered:
         module = locate(root, name)
@@ -117,116 +126,112 @@ def upgrade(
                 f"An upgrade of {module.name!r} is not finished: resolve its conflicts, then run "
                 f"'upgrade {module.name} --continue'; or give everything back with 'upgrade {module.name} --abort'."
             )
-        if not (dry_run or allow_dirty):
-            _refuse_dirty(module)
-        proposal = _proposal(root, module, from_template)
+        proposal = _proposal(root, module, from_template, answers or {})
         plan = _plan(root, module, proposal)
-        notes = (*recovered, *proposal.notes, *(one.note for one in proposal.merged if one.note))
-        backup = None if dry_run else _carry_out(root, module, plan)
-        return Outcome(module, plan, proposal.conflicts, notes, backup, dry_run)
+        dirty = "" if allow_dirty or not plan.effective else _uncommitted(module)
+        if dirty and not dry_run:
+            raise RefusedError(dirty)
+        notes = [*recovered, *proposal.notes, *(one.note for one in proposal.merged if one.note)]
+        notes += [f"The upgrade would be refused: {dirty}"] if dirty else []
+        backup = None if dry_run else carry_out(root, module, plan)
+        return Outcome(module, plan, proposal.conflicts, tuple(notes), backup, dry_run, proposal.behind)
 
 
-def _refuse_dirty(module: Path) -> None:
+def _uncommitted(module: Path) -> str:
+    """Say what keeps git from showing what an upgrade changes."""
     if top(module) is None:
-        return
+        return ""
     changed = git(module, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    if changed:
-        first = ", ".join(line[3:] for line in changed.splitlines()[:3])
-        raise RefusedError(
-            f"{module} has changes that are not committed ({first}): commit them, so that git shows what the upgrade "
-            f"changes, or give --allow-dirty."
-        )
+    if not changed:
+        return ""
+    first = ", ".join(line[3:] for line in changed.splitlines()[:3])
+    return (
+        f"{module} has changes that are not committed ({first}). Commit them, so that git shows what the upgrade "
+        f"changes, or pass --allow-dirty."
+    )
 
 
-def _proposal(root: Path, module: Path, from_template: Path | None) -> _Proposal:
-    record = record_of(module)
-    answers = record.get("answers")
-    if not isinstance(answers, dict):
+def _proposal(root: Path, module: Path, from_template: Path | None, given: Mapping[str, str]) -> _Proposal:
+    record = read_record(module)
+    if record is None:
+        if given:
+            raise UsageError(f"--set: {module.name!r} was not made from the template, so it has no answers to change.")
         found = pieces.missing(root, module)
         return _Proposal(found.merged, notes=found.notes)
-    today = rendering(root, answers)
-    old = str(record.get("template_version"))
-    base = _base(root, module, today, old, from_template)
+    wanted = record.with_answers(given, ports.known_ports(root)) if given else record
+    today = rendering(root, wanted)
+    refuse_newer(module.name, record.version, today.version)
+    base = _base(root, record, today, from_template, same=not given)
     if base is None:
         found = pieces.missing(root, module)
-        note = (
-            f"No baseline is kept with {module.name}, which was made from template {old}: only what is missing was "
-            f"looked for. Give --from-template with a checkout of that template to merge its changes."
+        behind = (
+            f"No baseline is kept with {module.name}, which was made from template {record.version}: only what is "
+            f"missing was looked for. Pass --from-template with a checkout of that template to merge its changes."
         )
-        return _Proposal(found.merged, notes=(note, *found.notes))
+        return _Proposal(found.merged, notes=found.notes, behind=behind)
     mine = _mine(module, {*base, *today.tree})
-    merged = [_filled(one) for one in three_way.merge(base, mine, today.tree, Versions(old, today.version))]
-    return _Proposal(merged, today.record, baseline.packed(today.tree), today.notes)
+    merged = three_way.merge(base, mine, today.tree, Versions(record.version, today.version))
+    filled = _with_secrets(module, base, list(merged))
+    return _Proposal(filled, today.record, baseline.packed(today.tree), today.notes)
 
 
-def _base(root: Path, module: Path, today: Rendering, old: str, from_template: Path | None) -> Tree | None:
-    kept = module / baseline.FILE
-    if kept.is_file():
-        try:
-            return baseline.unpacked(kept.read_bytes())
-        except ValueError:
-            raise DamagedFileError(kept, None, "this baseline is damaged", "Take it from git.") from None
+def _base(root: Path, record: Record, today: Rendering, from_template: Path | None, *, same: bool) -> Tree | None:
+    """Return the files that the module was made from; None where it cannot be known."""
+    module = record.path.parent
+    try:
+        kept = baseline.read(module)
+    except ValueError as error:
+        found = f"this baseline cannot be used: {error}"
+        raise DamagedFileError(module / baseline.FILE, None, found, "Take it from git.") from None
+    if kept is not None:
+        return kept
     if from_template:
-        return rendering(root, record_of(module)["answers"], from_template.absolute()).tree
-    return today.tree if old == today.version else None
+        return rendering(root, record, from_template.absolute()).tree
+    if record.version != today.version:
+        return None
+    return today.tree if same else rendering(root, record).tree
 
 
 def _mine(module: Path, paths: Iterable[str]) -> dict[str, Held]:
-    found: dict[str, Held] = {}
-    for name in paths:
-        path = module / name
-        if path.is_symlink() or path.is_dir():
-            raise RefusedError(f"{path} is no plain file, as the template's is: put a file in its place first.")
-        if path.is_file():
-            found[name] = baseline.held(path)
-    return found
+    files = {name: confined(module, name) for name in paths}
+    return {name: baseline.held(path) for name, path in files.items() if path.is_file()}
 
 
-def _filled(one: Merged) -> Merged:
-    """Make the secrets that are new."""
+def _with_secrets(module: Path, base: Tree, merged: Sequence[Merged]) -> list[Merged]:
+    """Make the secrets that are new, and keep those whose lines go: an old volume still wants its password."""
+    before = read(confined(module, KEPT_SECRETS.as_posix()))
+    kept = env_file.values(before or b"")
+    filled = [_filled(one, kept) for one in merged]
+    for one in filled:
+        if one.path == (settings.FRAGMENTS / env_file.NAME).as_posix() and one.before:
+            names = three_way.secret_names(base[one.path].content) if one.path in base else set()
+            yours, after = (env_file.values(side.content if side else b"") for side in (one.before, one.after))
+            kept = {name: value for name, value in kept.items() if name not in after}
+            kept |= {name: yours[name] for name in sorted(names & set(yours) - set(after))}
+    content = b"".join(b"%s='%s'\n" % (name.encode(), value.encode()) for name, value in kept.items()) or None
+    if content != before:
+        note = f"The secrets that the module no longer needs are kept in {KEPT_SECRETS}." if content else ""
+        old, new = (None if side is None else Held(side) for side in (before, content))
+        filled.append(Merged(KEPT_SECRETS.as_posix(), old, new, note=note))
+    return filled
+
+
+def _filled(one: Merged, kept: Mapping[str, str]) -> Merged:
+    """Put the secrets that are kept, and new ones, in the place of an env file's placeholders."""
     if one.after is None or not one.path.endswith("/.env"):
         return one
-    content = one.after.content
+    content = three_way.with_secrets(one.after.content, kept)
     for placeholder in three_way.placeholders(content):
         content = content.replace(placeholder, secrets.token_urlsafe(24).encode())
     return replace(one, after=Held(content, one.after.executable))
 
 
 def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:
-    changes = [_change(module, one) for one in proposal.merged]
+    changes = [change(module, one) for one in proposal.merged]
     if proposal.conflicts:
         state = _state(proposal)
         return Plan((*changes, FileChange(unfinished.place(root, module.name), None, state.to_bytes(), SECRET_MODE)))
-    return Plan((*changes, *_recorded(module, proposal.record, proposal.kept)))
-
-
-def _change(module: Path, one: Merged) -> FileChange:
-    before = one.before.content if one.before else None
-    after = one.after.content if one.after else None
-    return _file_change(module / one.path, before, after, executable=bool(one.after and one.after.executable))
-
-
-def _file_change(path: Path, before: bytes | None, after: bytes | None, *, executable: bool) -> FileChange:
-    """Return a change after which a file can be executed or not, whether it is made or stays."""
-    made = SECRET_MODE if path.name == ".env" else 0o755 if executable else 0o644
-    stays = before is not None and after is not None
-    return FileChange(path, before, after, made, _chmod(path, executable=executable) if stays else None)
-
-
-def _chmod(path: Path, *, executable: bool) -> tuple[int, int] | None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if bool(mode & stat.S_IXUSR) == executable:
-        return None
-    return mode, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
-
-
-def _recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:
-    new = {baseline.FILE: kept, Path(RECORD): record}
-    return [FileChange(module / path, _read(module / path), data) for path, data in new.items() if data is not None]
-
-
-def _read(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+    return Plan((*changes, *recorded(module, proposal.record, proposal.kept)))
 
 
 def _state(proposal: _Proposal) -> Unfinished:
@@ -239,113 +244,3 @@ def _state(proposal: _Proposal) -> Unfinished:
         baseline=proposal.kept or b"",
         marker_sizes={one.path: one.marker_size for one in changed if one.marker_size != three_way.MARKER_SIZE},
     )
-
-
-def _carry_out(root: Path, module: Path, plan: Plan) -> str | None:
-    # Folders come first: they are harmless if a crash follows, and the next upgrade finds them there.
-    made: list[Path] = []
-    try:
-        made = _make_folders(plan)
-        return commit(root, plan)
-    finally:
-        _remove_empty(module, [*made, *(change.path.parent for change in plan.effective if change.after is None)])
-
-
-def _make_folders(plan: Plan) -> list[Path]:
-    made = []
-    for change in plan.effective:
-        missing = [folder for folder in (change.path.parent, *change.path.parents) if not folder.exists()]
-        change.path.parent.mkdir(
-            mode=0o700 if change.path.parent.name == "backups" else 0o755, parents=True, exist_ok=True
-        )
-        made += missing
-    return made
-
-
-def _remove_empty(module: Path, folders: Iterable[Path]) -> None:
-    for folder in folders:
-        while folder != module and folder.is_relative_to(module):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-            folder = folder.parent  # noqa: PLW2901 - upwards, as far as they are empty
-
-
-def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:
-    """End an upgrade whose conflicts are resolved: only now does the module record the new version.
-
-    Args:
-        root: The workspace's root.
-        name: The module's name.
-        keep_mine: Go on although files are as they were before the upgrade: the template's changes to them are lost.
-
-    Raises:
-        RefusedError: There is none, a file still has a marker, or files are as they were before the upgrade.
-    """
-    with locked(root) as recovered:
-        module = locate(root, name)
-        data, state = _needed(root, module)
-        left = [place for path in state.conflicts for place in _left(module, path, state)]
-        if left:
-            raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
-        if not keep_mine:
-            _refuse_undone(module, state)
-        ended = FileChange(unfinished.place(root, module.name), data, None)
-        plan = Plan((*_recorded(module, state.record, state.baseline), ended))
-        return Outcome(module, plan, notes=tuple(recovered), backup=_carry_out(root, module, plan))
-
-
-def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
-    found = unfinished.read(root, module.name)
-    if found is None:
-        raise RefusedError(f"No upgrade of {module.name!r} is under way.")
-    return found
-
-
-def _left(module: Path, path: str, state: Unfinished) -> list[str]:
-    """Return the places of a file's markers, or the file that lies beside the one that could not be merged."""
-    if path.endswith(three_way.BESIDE):
-        return [str(module / path)] if (module / path).exists() else []
-    size = state.marker_sizes.get(path, three_way.MARKER_SIZE)
-    lines = (_read(module / path) or b"").split(b"\n")
-    return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line, size)]
-
-
-def _refuse_undone(module: Path, state: Unfinished) -> None:
-    """Refuse files that are as they were before the upgrade: recorded as taken, their changes would never come again.
-
-    What ``git checkout -- .`` does cannot be told from a conflict that was resolved for the person's side.
-    """
-    undone = [
-        path for path in sorted(state.old) if not path.endswith(three_way.BESIDE) and _is_undone(module, path, state)
-    ]
-    if undone:
-        raise RefusedError(
-            f"These files of {module.name!r} are as they were before the upgrade, without the template's changes:\n"
-            + "\n".join(f"- {module / path}" for path in undone)
-            + f"\nRun 'upgrade {module.name} --abort' and upgrade again to get the changes, or "
-            f"'upgrade {module.name} --continue --keep-mine' to do without them."
-        )
-
-
-def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
-    before = state.old[path]
-    if before is None or not (module / path).is_file():
-        return before is None and not (module / path).exists()
-    return baseline.held(module / path) == Held(before, path in state.executable)
-
-
-def abort(root: Path, name: str) -> Outcome:
-    """Give back every byte that an unfinished upgrade changed.
-
-    Raises:
-        RefusedError: There is none.
-    """
-    with locked(root) as recovered:
-        module = locate(root, name)
-        data, state = _needed(root, module)
-        changes = [
-            _file_change(module / path, _read(module / path), old, executable=path in state.executable)
-            for path, old in state.old.items()
-        ]
-        plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
-        return Outcome(module, plan, notes=tuple(recovered), backup=_carry_out(root, module, plan))

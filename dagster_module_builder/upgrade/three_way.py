@@ -68,6 +68,8 @@ def has_markers(text: bytes, size: int = MARKER_SIZE) -> bool:
 def merge(base: Tree, mine: Tree, today: Tree, versions: Versions) -> Iterator[Merged]:
     """Merge all files; yield those that change, or about which there is something to say."""
     moved = {source: path for source, path in renamed(base, today).items() if source in mine and path not in mine}
+    # A baseline comes with the module: it must not lead secrets to a file that git tracks.
+    moved = {source: path for source, path in moved.items() if not is_private(source) or is_private(path)}
     for path in sorted({*base, *today} - set(moved.values())):
         yours = mine.get(path)
         old, new = (_like(side.get(name), yours, path) for side, name in ((base, path), (today, moved.get(path, path))))
@@ -186,6 +188,17 @@ def with_secrets(text: bytes, known: Mapping[str, str]) -> bytes:
         return found[0] if given is None else b"%s='%s'" % (found[1], given.encode())
 
     return _PLACEHOLDER.sub(value, text)
+
+
+def secret_names(text: bytes) -> set[str]:
+    """Return the variables of an env file whose values are placeholders of secrets."""
+    return {found[1].decode() for found in _PLACEHOLDER.finditer(text)}
+
+
+def is_private(path: str) -> bool:
+    """Tell whether a file holds secrets by its name: ``.env``, ``.env.deploy``; not ``.env.example``."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".env") and not name.endswith(".example")
 
 
 def placeholders(text: bytes) -> set[bytes]:

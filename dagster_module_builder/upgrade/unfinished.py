@@ -12,6 +12,8 @@ from dagster_module_builder.baseline import Held
 from dagster_module_builder.errors import DamagedFileError
 
 _OLD = "old/"
+#: What a person's files may hold that an upgrade changes.
+MOST_BYTES = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:
 
 
 def _read(data: bytes) -> Unfinished:
-    files = {name: one.content for name, one in baseline.unpacked(data).items()}
+    files = {name: one.content for name, one in baseline.unpacked(data, MOST_BYTES).items()}
     said = json.loads(files["upgrade.json"])
     old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
     old |= {name[len(_OLD) :]: content for name, content in files.items() if name.startswith(_OLD)}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.baseline import FILE, Held, packed, unpacked
 from dagster_module_builder.upgrade import unfinished
 from tests import needs
 from tests.audit.projects import SCAFFOLD, SINGLE_FILE, write
@@ -32,6 +33,33 @@ def test_check_is_exit_code_1_while_there_is_something_to_do(terminal: Terminal,
     assert "made    projects/orders/orders/resources.py" in said
     assert "workspace.sync" in said
     assert terminal.done("upgrade", "orders", "--check").strip() == "orders is up to date"
+
+
+def test_check_fails_where_the_template_cannot_be_merged(terminal: Terminal, root: Path, module: Path) -> None:
+    """FAULTS P7: a module without a baseline is not "up to date", and the way out is said."""
+    (module / FILE).unlink()
+    record = module / ".dagster-module.json"
+    record.write_text(record.read_text().replace('"template_version": "', '"template_version": "0.'))
+    checked = terminal.run("upgrade", "sales", "--check")
+    assert checked.returncode == 1
+    assert "sales is not up to date" in checked.stdout
+    assert "--from-template" in checked.stderr
+    assert terminal.run("upgrade", "sales").returncode == 1
+
+
+def test_check_says_what_the_upgrade_would(terminal: Terminal, root: Path, module: Path) -> None:
+    """FAULTS P7: files, conflicts, notes and what it would be refused for."""
+    kept = unpacked((module / FILE).read_bytes())
+    kept["README.md"] = Held(kept["README.md"].content.replace(b"## Run it", b"## Run it as of old"))
+    (module / FILE).write_bytes(packed(kept))
+    (module / "README.md").write_text("mine\n")
+    subprocess.run(["git", "init", "-q"], cwd=module, check=True)
+    checked = terminal.run("upgrade", "sales", "--check")
+    assert checked.returncode == 1
+    assert "changed projects/sales/README.md" in checked.stdout
+    assert "Conflicts, marked in the files:" in checked.stdout
+    assert "would be refused" in checked.stderr
+    assert (module / "README.md").read_text() == "mine\n"
 
 
 def test_all_modules_go_on_when_one_cannot(terminal: Terminal, root: Path) -> None:

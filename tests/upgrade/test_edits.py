@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.upgrade import run
+from dagster_module_builder.upgrade import ending, run
 from dagster_module_builder.upgrade.rendering import Rendering
 
 PACKAGE = "src/sales_dagster"
@@ -94,7 +94,7 @@ def test_an_edit_survives(root: Path, module: Path, fixed: Rendering, way: str) 
     if way == "an executable":
         assert os.access(path, os.X_OK)
     if outcome.conflicts:
-        run.abort(root, "sales")
+        ending.abort(root, "sales")
         assert wanted in path.read_bytes() or wanted == b"tomorrow"
     assert run.upgrade(root, "sales", dry_run=True).changes == bool(outcome.conflicts)
 

@@ -16,7 +16,7 @@ import pytest
 
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.transaction import locked
-from dagster_module_builder.upgrade import run, unfinished
+from dagster_module_builder.upgrade import ending, run, unfinished
 from dagster_module_builder.upgrade.rendering import Rendering
 
 #: What Python announces before it changes the disk (https://docs.python.org/3/library/audit_events.html).
@@ -135,4 +135,4 @@ def test_the_end_of_an_upgrade_is_whole_or_not_there(
     run.upgrade(root, "sales")
     if end == "finish":
         (module / "README.md").write_text("resolved\n")
-    assert all_or_nothing(root, tmp_path / "spare", lambda: getattr(run, end)(root, "sales")) > 10
+    assert all_or_nothing(root, tmp_path / "spare", lambda: getattr(ending, end)(root, "sales")) > 10

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.baseline import FILE, Held, packed, unpacked
 from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.upgrade.run import abort, finish, upgrade
+from dagster_module_builder.upgrade.ending import abort, finish
+from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, has_markers, merge
 from tests.upgrade.conftest import MODULE_FILES, TODAY, Change, files_of
 
@@ -320,7 +321,7 @@ def test_a_module_without_a_baseline_takes_it_from_the_old_template(
     tomorrow(lambda template: append(template / README, "\nTheirs.\n"))
     (module / FILE).unlink()
     edit(module / "README.md", "## Run it", "Mine.\n\n## Run it")
-    assert "--from-template" in "".join(upgrade(root, "sales", dry_run=True).notes)
+    assert "--from-template" in upgrade(root, "sales", dry_run=True).behind
     assert not upgrade(root, "sales", from_template=old).conflicts
     text = (module / "README.md").read_text()
     assert "Mine." in text

@@ -1,0 +1,96 @@
+"""The end of an upgrade that had conflicts: finished by a person, or given back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dagster_module_builder import baseline
+from dagster_module_builder.baseline import Held
+from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.transaction import locked
+from dagster_module_builder.upgrade import three_way, unfinished
+from dagster_module_builder.upgrade.changes import carry_out, file_change, read, recorded
+from dagster_module_builder.upgrade.run import Outcome, locate
+from dagster_module_builder.upgrade.unfinished import Unfinished
+
+
+def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:
+    """End an upgrade whose conflicts are resolved: only now does the module record the new version.
+
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        keep_mine: Go on although files are as they were before the upgrade: the template's changes to them are lost.
+
+    Raises:
+        RefusedError: There is none, a file still has a marker, or files are as they were before the upgrade.
+    """
+    with locked(root) as recovered:
+        module = locate(root, name)
+        data, state = _needed(root, module)
+        left = [place for path in state.conflicts for place in _left(module, path, state)]
+        if left:
+            raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
+        if not keep_mine:
+            _refuse_undone(module, state)
+        ended = FileChange(unfinished.place(root, module.name), data, None)
+        plan = Plan((*recorded(module, state.record, state.baseline), ended))
+        return Outcome(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
+
+
+def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
+    found = unfinished.read(root, module.name)
+    if found is None:
+        raise RefusedError(f"No upgrade of {module.name!r} is under way.")
+    return found
+
+
+def _left(module: Path, path: str, state: Unfinished) -> list[str]:
+    """Return the places of a file's markers, or the file that lies beside the one that could not be merged."""
+    if path.endswith(three_way.BESIDE):
+        return [str(module / path)] if (module / path).exists() else []
+    size = state.marker_sizes.get(path, three_way.MARKER_SIZE)
+    lines = (read(module / path) or b"").split(b"\n")
+    return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line, size)]
+
+
+def _refuse_undone(module: Path, state: Unfinished) -> None:
+    """Refuse files that are as they were before the upgrade: recorded as taken, their changes would never come again.
+
+    What ``git checkout -- .`` does cannot be told from a conflict that was resolved for the person's side.
+    """
+    undone = [
+        path for path in sorted(state.old) if not path.endswith(three_way.BESIDE) and _is_undone(module, path, state)
+    ]
+    if undone:
+        raise RefusedError(
+            f"These files of {module.name!r} are as they were before the upgrade, without the template's changes:\n"
+            + "\n".join(f"- {module / path}" for path in undone)
+            + f"\nRun 'upgrade {module.name} --abort' and upgrade again to get the changes, or "
+            f"'upgrade {module.name} --continue --keep-mine' to do without them."
+        )
+
+
+def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
+    before = state.old[path]
+    if before is None or not (module / path).is_file():
+        return before is None and not (module / path).exists()
+    return baseline.held(module / path) == Held(before, path in state.executable)
+
+
+def abort(root: Path, name: str) -> Outcome:
+    """Give back every byte that an unfinished upgrade changed.
+
+    Raises:
+        RefusedError: There is none.
+    """
+    with locked(root) as recovered:
+        module = locate(root, name)
+        data, state = _needed(root, module)
+        changes = [
+            file_change(module, path, read(module / path), old, executable=path in state.executable)
+            for path, old in state.old.items()
+        ]
+        plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
+        return Outcome(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
