@@ -89,6 +89,7 @@ class Place:
         again: Whether what arrived the first time was not what was sent.
         made: What the strategy built.
         unlinked: The numbers of the manifest's lines that the host linked nothing for; None for all of them.
+        source: The commit that the host says the release that runs now is of: any text.
     """
 
     remote: Remote
@@ -100,6 +101,7 @@ class Place:
     again: bool = False
     made: Mapping[str, Any] = field(default_factory=dict)
     unlinked: Sequence[int] | None = None
+    source: str | None = None
 
     def lacking(self, staged: Staged) -> list[str]:
         """Return the lines of the manifest that nothing was linked for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,7 +72,7 @@ def secret_modes(subject: Subject) -> Iterator[Problem]:
     "secrets-ignored",
     "Git ignores the files with secrets",
     "A commit would publish them.",
-    lambda subject: _no_secret_files(subject) or ("" if _has_git(subject) else "not in a git repository"),
+    lambda subject: _no_secret_files(subject) or ("not in a git repository" if subject.repository is None else ""),
     security=True,
 )
 def secrets_ignored(subject: Subject) -> Iterator[Problem]:
@@ -83,8 +82,3 @@ def secrets_ignored(subject: Subject) -> Iterator[Problem]:
         if path in tracked and path.name != EXAMPLE:
             mend = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
             yield Problem("Git tracks it, or would", mend, subject.shown(path))
-
-
-def _has_git(subject: Subject) -> bool:
-    command = ["git", "rev-parse", "--is-inside-work-tree"]
-    return subprocess.run(command, cwd=subject.path, capture_output=True, check=False).returncode == 0

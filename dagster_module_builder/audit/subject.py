@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +21,7 @@ from dagster_module_builder.integrate import Given, all_facts, read_given
 from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
 from dagster_module_builder.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.version_control import Repository, find
 from dagster_module_builder.workspace import Workspace, read_workspace
 
 EXAMPLE = ".env.example"
@@ -190,29 +190,21 @@ class Subject:
         return sorted(path for folder in folders for path in folder.rglob("*.py") if path.name.startswith("test_"))
 
     @cached_property
+    def repository(self) -> Repository | None:
+        """The git repository that it is in; a repository that git cannot read is an error."""
+        return find(self.path)
+
+    @cached_property
     def tracked(self) -> Sequence[Path]:
         """The files that git tracks or would; without git all files but those that tools make."""
-        done = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."],
-            cwd=self.path,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0:
-            listed = [self.path / name for name in done.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
+        if self.repository is not None:
+            names = self.repository.listed("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
+            listed = [self.path / name for name in names]
         else:
             listed = [
                 path for path in self.path.rglob("*") if not _MADE.intersection(path.relative_to(self.path).parts)
             ]
         return sorted(path for path in listed if path.is_file() and not path.is_symlink())
-
-    @cached_property
-    def in_git(self) -> bool:
-        """Whether git tracks files of it."""
-        done = subprocess.run(
-            ["git", "ls-files", "--error-unmatch", "--", "."], cwd=self.path, capture_output=True, check=False
-        )
-        return done.returncode == 0
 
 
 def _set_in(environment: object) -> list[str]:

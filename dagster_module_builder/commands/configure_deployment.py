@@ -47,7 +47,9 @@ def configure_deployment(
     no_input: bool = False,
 ) -> None:
     """Say how a module gets to a client's hosts."""
+    from dagster_module_builder.commands.deploy_hosts import say_to_commit
     from dagster_module_builder.deployments import configure as use_case
+    from dagster_module_builder.deployments.deployment import read_deployment
     from dagster_module_builder.module import locate
 
     where = root_of(root)
@@ -74,6 +76,7 @@ def configure_deployment(
         console.say(f"  made    {path.relative_to(made.folder) if path.is_relative_to(made.folder) else path}")
     if made.empty:
         console.tell(f"Fill in {', '.join(made.empty)} in {made.folder / '.env.deploy'}.")
+    say_to_commit(read_deployment(made.folder))
     name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
     console.say_next(
         [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
@@ -11,6 +11,9 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, YES_HELP
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors, show
 from dagster_module_builder.commands.steps_table import StepsTable
+
+if TYPE_CHECKING:
+    from dagster_module_builder.deployments.deployment import Deployment
 
 
 @deployment_task(
@@ -40,6 +43,18 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
             host.address not in [one.host for one in shown] for host in deployment.hosts if not chosen.hosts
         ):
             console.tell("Now the hosts behind: run the same command again.")
+        if pinned:
+            say_to_commit(deployment)
+
+
+def say_to_commit(deployment: Deployment) -> None:
+    """Print what to type so that a deployment's files are committed and pushed: ``deploy`` refuses them otherwise."""
+    from dagster_module_builder.deployments.source import to_commit
+
+    if commands := to_commit(deployment):
+        console.say("\nCommit the deployment's files; `deploy` needs them committed:")
+        for line in commands:
+            console.say(f"  {line}")
 
 
 @deployment_task("deploy.setup", {"start": "Build and start Dagster's containers where there is no Dagster yet."})

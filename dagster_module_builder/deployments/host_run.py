@@ -236,6 +236,7 @@ class HostRun:
 
     def place(self, release: Release, folder: str, current: str | None) -> Place:
         """Return where a release comes to be."""
+        before = self.found["modules"][release.module]["releases"].get(current) or {}
         return Place(
             self.remote,
             self.conversation,
@@ -244,6 +245,7 @@ class HostRun:
             self.on_host("modules", release.module, "repo.git"),
             release.identity,
             made=release.made,
+            source=str(before.get("commit")),
         )
 
     def verify(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:

@@ -19,7 +19,8 @@ from dagster_module_builder.formats.outline import KeyPath, OutlineError, outlin
 from dagster_module_builder.formats.shared_file import Contribution, Scaffold, SharedFile
 from dagster_module_builder.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout, unsafe
 from dagster_module_builder.plan import FileChange
-from dagster_module_builder.version_control import git, top
+from dagster_module_builder.version_control import find as find_repository
+from dagster_module_builder.version_control import top
 from deploy_strategies.base import PipelineFile, load_pipeline
 
 _SEAL = re.compile(rb"(?:#|//) sha256 of the lines below: ([0-9a-f]{64})")
@@ -228,9 +229,10 @@ def uncommitted(deployment: Deployment) -> list[str]:
     """Return what the pipeline needs and would not find, because no commit has it."""
     found = find(deployment)
     needed = [found.path, deployment.folder / FILE, deployment.known_hosts]
-    if top(found.top) is None:
+    repository = find_repository(found.top)
+    if repository is None:
         return [f"{found.top} is in no git repository: the platform has to get it from one."]
-    tracked = set(git(found.top, "ls-files", "-z", "--full-name", "--", *map(str, needed)).split("\0"))
+    tracked = set(repository.listed("ls-files", "-z", "--full-name", "--", *(str(path.resolve()) for path in needed)))
     names = [str(path.resolve().relative_to(found.top.resolve())) for path in needed]
     missing = [f"{name} is not committed: the pipeline would not find it." for name in names if name not in tracked]
     empty = not deployment.known_hosts.is_file() or not deployment.known_hosts.read_bytes().strip()

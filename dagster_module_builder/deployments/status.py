@@ -208,25 +208,32 @@ def file_changes(old: str, new: str) -> dict[str, list[str]]:
 
 
 def check(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return, for each host, everything that is known before a deployment to be in its way; nothing is changed."""
+    """Return, for each host, everything that is known before a deployment to be in its way; nothing is changed.
+
+    What ``deploy`` refuses on this machine is told at once: no host is asked, as ``deploy`` would not come to that.
+    """
+    targets = targets_of(deployments, hosts)
     here = [problem for one in deployments for problem in problems_here(one)]
+    if here:
+        return [{"host": str(target), "problems": here} for target in targets]
 
     def look(run: HostRun) -> dict[str, Any]:
         strategies = {one.strategy: load_strategy(one.strategy) for one in run.target.deployments}
         found = run.look(_modules(run), sorted({tool for one in strategies.values() for tool in one.tools_there}))
-        return {"problems": [*here, *problems_there(run, found)], "user": found["user"], "disk": found["disk"]}
+        return {"problems": problems_there(run, found), "user": found["user"], "disk": found["disk"]}
 
     answers = _on_hosts(deployments, hosts, look, lambda *_: None)
-    return [{**one, "problems": [*here, one["error"]]} if "error" in one else one for one in answers]
+    return [{**one, "problems": [one["error"]]} if "error" in one else one for one in answers]
 
 
 def problems_here(deployment: Deployment) -> list[str]:
-    """Return what is in the way on this machine."""
+    """Return what is in the way on this machine: what ``deploy`` refuses, or what a pipeline would not find."""
     problems = []
     try:
         settings = env_file.values(deployment.env_text())
         problems += lacking_settings(deployment, settings)
-        release_of(deployment, allow_dirty=True, complete=False)
+        # A pipeline deploys what it checks out itself.
+        release_of(deployment, allow_dirty=deployment.pipeline is not None, complete=False)
     except BuilderError as error:
         problems.append(str(error))
     return problems if deployment.pipeline is None else [*problems, *_problems_of_pipeline(deployment)]

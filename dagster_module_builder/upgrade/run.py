@@ -20,7 +20,7 @@ from dagster_module_builder.upgrade.record import Record, read_record, refuse_ne
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
 from dagster_module_builder.upgrade.unfinished import Unfinished
-from dagster_module_builder.version_control import git, top
+from dagster_module_builder.version_control import find, uncommitted
 
 #: Secrets of a database that was taken out, beside the fragment; git and deployments leave ``.env.*`` out.
 KEPT_SECRETS = settings.FRAGMENTS / ".env.kept"
@@ -139,16 +139,9 @@ def upgrade(
 
 def _uncommitted(module: Path) -> str:
     """Say what keeps git from showing what an upgrade changes."""
-    if top(module) is None:
-        return ""
-    changed = git(module, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    if not changed:
-        return ""
-    first = ", ".join(line[3:] for line in changed.splitlines()[:3])
-    return (
-        f"{module} has changes that are not committed ({first}). Commit them, so that git shows what the upgrade "
-        f"changes, or pass --allow-dirty."
-    )
+    repository = find(module)
+    way_out = "Commit them, so that git shows what the upgrade changes, or pass --allow-dirty."
+    return "" if repository is None else uncommitted(module, repository.changed(), way_out)
 
 
 def _proposal(root: Path, module: Path, from_template: Path | None, given: Mapping[str, str]) -> _Proposal:

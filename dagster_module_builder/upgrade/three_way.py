@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
+from dagster_module_builder import git_program
 from dagster_module_builder.baseline import Held, Tree
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.version_control import git_outcome
 
 #: How many characters a conflict's marker begins with; more where the files have such lines of their own.
 MARKER_SIZE = 7
@@ -161,7 +161,10 @@ def _lines(base: bytes, yours: bytes, new: bytes, versions: Versions, size: int)
         options = [f"--marker-size={size}", *(part for label in labels for part in ("-L", label))]
         # Its exit status is the number of conflicts, up to 127 (git-merge-file(1)).
         files = ("yours", "base", "new")
-        return git_outcome(Path(folder), "merge-file", "-p", "--diff3", *options, *files, fine=tuple(range(128)))
+        command = ("merge-file", "-p", "--diff3", *options, *files)
+        in_no_repository = {"GIT_CEILING_DIRECTORIES": str(Path(folder).parent)}
+        done = git_program.run(Path(folder), *command, fine=range(128), environ=in_no_repository)
+        return done.status, done.out
 
 
 def _like(one: Held | None, yours: Held | None, path: str) -> Held | None:

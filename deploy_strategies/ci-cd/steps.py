@@ -15,7 +15,7 @@ from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats.line_file import LineFile
 from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.settings import PROJECTS
-from dagster_module_builder.version_control import git, top
+from dagster_module_builder.version_control import find
 from deploy_strategies.base import PipelineFile, PipelineStrategy, load_strategy
 
 if TYPE_CHECKING:
@@ -110,10 +110,12 @@ def installed_as() -> str:
     if vcs := origin.get("vcs_info"):
         return f"{PACKAGE} @ {vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
     clone = Path(str(origin.get("url", "")).removeprefix("file://"))
-    if not origin.get("dir_info") or top(clone) is None:
+    repository = find(clone) if origin.get("dir_info") and clone.is_dir() else None
+    if repository is None:
         return pinned
-    url = git(clone, "remote", "get-url", "origin", fine=(0, 2, 128))
-    commit = git(clone, "rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1))
+    # git-remote(1): 2 where there is no such remote.
+    url = repository.git("remote", "get-url", "origin", fine=(0, 2))
+    commit = repository.commit()
     return f"{PACKAGE} @ git+{_as_url(url)}@{commit}" if url and commit else pinned
 
 
@@ -125,11 +127,11 @@ def _as_url(remote: str) -> str:
 
 def _main_branch(module: Path) -> str:
     """Return the branch that is deployed, as the repository says; ``main`` where it does not."""
-    if top(module) is None:
+    repository = find(module)
+    if repository is None:
         return "main"
-    remote = git(module, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", fine=(0, 1, 128))
-    here = git(module, "symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1))
-    return remote.partition("/")[2] or here or "main"
+    remote = repository.git("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", fine=(0, 1))
+    return remote.partition("/")[2] or repository.branch or "main"
 
 
 def _settings(deployment: Deployment) -> Mapping[str, Any]:

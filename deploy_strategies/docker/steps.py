@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from dagster_module_builder import outside_programs
+from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.release import Staged, files_below, manifest_line, stage_files
+from dagster_module_builder.deployments.source import is_of_another, source_of
 from dagster_module_builder.dockerignore import NAME as IGNORE
 from dagster_module_builder.dockerignore import is_ignored
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.version_control import source_of, top
+from dagster_module_builder.version_control import top
 from deploy_strategies.base import Strategy
 from deploy_strategies.images import Archive, Recipe, build, context_of, credentials, name_of, push
 from deploy_strategies.place import Place
@@ -49,8 +51,8 @@ class Docker(Strategy):
         if lacking:
             raise RefusedError(f"{', '.join(lacking)} is missing in {folder}: 'configure-deployment' makes new ones.")
         context = context_folder(module, _with_defaults(own)["context"])
-        source = source_of(context, allow_dirty=allow_dirty)
-        staged = stage_files(context, sorted(context_files(context, folder)), source)
+        source = source_of(self.deployment, context, allow_dirty=allow_dirty)
+        staged = stage_files(context, sorted(context_files(context, self.deployment)), source)
         compose = (folder / COMPOSE).read_bytes()
         sent = manifest_line(COMPOSE, "f", compose)
         inner = module.relative_to(context).as_posix()
@@ -105,7 +107,7 @@ class Docker(Strategy):
 
     def _build(self, context: Path, recipe: Recipe) -> str:
         with tempfile.TemporaryFile() as packed:
-            files = {path: context / path for path in context_files(context, self.deployment.folder)}
+            files = {path: context / path for path in context_files(context, self.deployment)}
             context_of(files, cast("IO[bytes]", packed))
             packed.seek(0)
             return build(cast("IO[bytes]", packed), recipe)
@@ -139,15 +141,17 @@ def context_folder(module: Path, context: str) -> Path:
     return folder
 
 
-def context_files(context: Path, folder: Path) -> list[str]:
+def context_files(context: Path, deployment: Deployment) -> list[str]:
     """Return the files of a build context: what ``.dockerignore`` leaves, and always the Dockerfile.
 
     Args:
         context: The context's folder.
-        folder: The deployment's, with its ``Dockerfile`` and ``.dockerignore``.
+        deployment: Whose ``Dockerfile`` and ``.dockerignore`` count; files of other deployments are left out.
     """
+    folder = deployment.folder
     patterns = (folder / IGNORE).read_text("utf-8")
-    found = [path for path in files_below(context, NEVER) if not is_ignored(patterns, path)]
+    left = (path for path in files_below(context, NEVER) if not is_ignored(patterns, path))
+    found = [path for path in left if not is_of_another(deployment, context / path)]
     return list(dict.fromkeys([*found, (folder / DOCKERFILE).relative_to(context).as_posix()]))
 
 

@@ -1,10 +1,8 @@
-"""git: exactly one commit, fetched by the host, or pushed to it over the deployment's own connection."""
+"""git: exactly one commit of the module alone, pushed over the deployment's own connection, or fetched by the host."""
 
 from __future__ import annotations
 
-import io
 import shlex
-import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,19 @@ from dagster_module_builder.deployments.release import (
     refuse_content,
     refuse_link,
 )
-from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.version_control import git, git_bytes, refuse_uncommitted, refuse_unpushed, top
+from dagster_module_builder.deployments.source import WAY_OUT, changes, refuse_unpushed
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.version_control import COMMIT, Repository, find, refuse_uncommitted
 from deploy_strategies.base import Strategy
 from deploy_strategies.place import Place
+from deploy_strategies.snapshot import Entry, Outbox, Snapshot, contents, exported, is_link, is_program, snapshot
 
 #: Where the host's own copy of the repository keeps the commit; the next deployment sends only what is new.
 KEPT = "refs/heads/deployed"
+#: In the host's repository: it has never had anything but releases. One without it is replaced.
+MARK = "releases-only"
+#: Committed bytes are what arrives, whatever attributes and settings say (gitattributes(5)).
+ATTRIBUTES = "* -text -ident -filter !working-tree-encoding -export-subst -export-ignore"
 
 _EXPORT = 'find "$3" -mindepth 1 -delete; git -C "$1" archive --format=tar "$2" | tar -x -C "$3"'
 
@@ -35,7 +39,11 @@ shift 2
 git -C "$repository" --literal-pathspecs archive --format=tar "$tree" -- "$@" | tar -x
 ' sh "$1" "$2"
 """
-_INIT = 'test -d "$1" || git init --quiet --bare "$1"'
+#: Makes the repository, in place of one that has more than releases: the mark comes last.
+_INIT = """test -e "$1/$2" && exit
+rm -rf "$1" && git init --quiet --bare ${3:+--object-format="$3"} "$1" && mkdir -p "$1/info" &&
+printf '%s\\n' "$4" >"$1/info/attributes" && : >"$1/$2"
+"""
 
 
 class Git(Strategy):
@@ -46,45 +54,53 @@ class Git(Strategy):
     bulk = True
     shares = True
 
+    def __init__(self) -> None:
+        self.repository: Repository | None = None
+        self.snapshot: Snapshot | None = None
+
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the commit; what is not committed is never part of it."""
-        repository = top(module)
+        repository = find(module)
         if repository is None:
             raise RefusedError(f"{module} is in no git repository: make one, or choose the strategy 'rsync'.")
         branch = own.get("branch")
-        commit = _commit(module, branch)
-        if commit == _head(module):
-            changed = git(module, "status", "--porcelain", "--untracked-files=all", "--", ".")
-            refuse_uncommitted(module, changed, allow_dirty=allow_dirty)
-        refuse_unpushed(module, commit, allow_dirty=allow_dirty)
-        tree = _tree(module, own, commit)
-        _refuse_submodules(repository, tree)
-        here = branch or git(module, "symbolic-ref", "-q", "--short", "HEAD", fine=(0, 1)) or None
-        return _staged(repository, tree, Source(commit, here))
+        commit = _commit(repository, branch)
+        if not allow_dirty:
+            if commit == repository.commit():
+                refuse_uncommitted(module, changes(self.deployment, repository), WAY_OUT)
+            refuse_unpushed(repository, commit)
+        whole = _snapshot(repository, own, commit)
+        held = contents(repository, whole.entries)
+        self.repository, self.snapshot = repository, exported(repository, whole, held)
+        return _staged(self.snapshot.entries, held, Source(commit, branch or repository.branch))
 
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
-        """Have the commit on the host, and export it there."""
-        commit = str(staged.source.commit)
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
+        """Have the release's tree on the host, and export it there."""
+        repository, taken = self._taken()
+        place.run("sh", "-c", _INIT, "sh", place.repository, MARK, taken.other_format, ATTRIBUTES)
         if own.get("repository"):
-            _fetch(own, commit, place)
+            _fetch(own, str(staged.source.commit), taken, place)
         else:
-            place.run("sh", "-c", _INIT, "sh", place.repository)
-            _push(module, commit, place)
-        _export(place, _tree(module, own, commit), staged, place.lacking(staged))
+            _push(repository, own, taken, place)
+        _export(place, taken.tree, staged, place.lacking(staged))
 
     def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
-        """Name what brings the commit there, and what exports it."""
-        commit = str(staged.source.commit)
-        repository = shlex.quote(place.repository)
+        """Name what brings the release there, and what exports it."""
+        repository, taken = self._taken()
+        there = shlex.quote(place.repository)
         brought = (
-            place.typed(f"git -C {repository} {shlex.join(_fetching(own, commit))}")
+            place.typed(f"git -C {there} {shlex.join(_fetching(own, str(staged.source.commit)))}")
             if own.get("repository")
-            else shlex.join(["git", *_pushing(commit, place)])
+            else _typed(_path(repository, own), str(staged.source.commit), place)
         )
-        tree = shlex.quote(_tree(self.deployment.module, own, commit))
         some = "" if len(lacking) == len(staged.lines) else f" -- {shlex.join(map(path_of, lacking))}"
-        export = f"git -C {repository} archive {tree}{some} | tar -x -C {shlex.quote(place.folder)}"
+        export = f"git -C {there} archive {taken.tree}{some} | tar -x -C {shlex.quote(place.folder)}"
         return [brought, place.typed(export)] if lacking else [brought]
+
+    def _taken(self) -> tuple[Repository, Snapshot]:
+        if self.repository is None or self.snapshot is None:
+            raise RefusedError("Nothing was staged.")
+        return self.repository, self.snapshot
 
 
 def _export(place: Place, tree: str, staged: Staged, lacking: Sequence[str]) -> None:
@@ -96,49 +112,41 @@ def _export(place: Place, tree: str, staged: Staged, lacking: Sequence[str]) -> 
         place.run("sh", "-c", _EXPORT_SOME, *where, given=names)
 
 
-def _head(module: Path) -> str:
-    return git(module, "rev-parse", "--verify", "--quiet", "HEAD", fine=(0, 1))
-
-
-def _commit(module: Path, branch: str | None) -> str:
+def _commit(repository: Repository, branch: str | None) -> str:
     # A pipeline's checkout has no branch of its own, only what it fetched.
     names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"] if branch else ["HEAD"]
-    found = (git(module, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", fine=(0, 1)) for name in names)
-    commit = next(filter(None, found), "")
-    if not commit:
-        raise RefusedError(f"{module}: there is no branch {branch!r} here any more: fetch it, or change 'git: branch'."
-                           if branch else f"{module} has no commit yet.")  # fmt: skip
+    commit = next(filter(None, map(repository.commit, names)), None)
+    if commit is None:
+        raise RefusedError(
+            f"{repository.folder}: there is no branch {branch!r} here any more: fetch it, or change 'git: branch'."
+            if branch
+            else f"{repository.folder} has no commit yet."
+        )
     return commit
 
 
-def _tree(module: Path, own: Mapping[str, Any], commit: str) -> str:
-    """Return the name of the module's folder in a commit."""
-    path = own.get("path") or git(module, "rev-parse", "--show-prefix")
-    return f"{commit}:{path.strip('/')}"
+def _path(repository: Repository, own: Mapping[str, Any]) -> str:
+    return str(own.get("path") or repository.prefix).strip("/")
 
 
-def _refuse_submodules(repository: Path, tree: str) -> None:
-    for line in git(repository, "ls-tree", "-r", "-z", "--full-tree", tree).split("\0"):
-        if line.startswith("160000 "):
-            raise RefusedError(
-                f"{line.partition(chr(9))[2]} is a submodule, which an export leaves empty: "
-                f"choose the strategy 'rsync', or take it out."
-            )
+def _snapshot(repository: Repository, own: Mapping[str, Any], commit: str) -> Snapshot:
+    return snapshot(repository, commit, _path(repository, own), own.get("include") or ())
 
 
-def _staged(repository: Path, tree: str, source: Source) -> Staged:
-    lines, contents = [], {}
-    with tarfile.open(fileobj=io.BytesIO(git_bytes(repository, "archive", "--format=tar", tree))) as archive:
-        for member in archive:
-            if member.issym():
-                inside = not member.linkname.startswith("/") and not _leaves(member.name, member.linkname)
-                refuse_link(member.name, member.linkname, inside=inside)
-                lines.append(manifest_line(member.name, "l", member.linkname.encode("utf-8", "surrogateescape")))
-            elif member.isfile() and (file := archive.extractfile(member)):
-                contents[member.name] = file.read()
-                refuse_content(member.name, contents[member.name])
-                lines.append(manifest_line(member.name, "x" if member.mode & 0o100 else "f", contents[member.name]))
-    return Staged("".join(sorted(lines)), sum(map(len, contents.values())), source, contents.get)
+def _staged(entries: Sequence[Entry], held: Mapping[str, bytes], source: Source) -> Staged:
+    lines = []
+    for entry in entries:
+        content = held[entry.name]
+        if is_link(entry):
+            target = content.decode("utf-8", "surrogateescape")
+            inside = not target.startswith("/") and not _leaves(entry.path, target)
+            refuse_link(entry.path, target, inside=inside)
+        else:
+            refuse_content(entry.path, content)
+        kind = "l" if is_link(entry) else "x" if is_program(entry) else "f"
+        lines.append(manifest_line(entry.path, kind, content))
+    files = {entry.path: held[entry.name] for entry in entries if not is_link(entry)}
+    return Staged("".join(sorted(lines)), sum(map(len, files.values())), source, files.get)
 
 
 def _leaves(name: str, target: str) -> bool:
@@ -150,35 +158,72 @@ def _leaves(name: str, target: str) -> bool:
     return False
 
 
-def _push(module: Path, commit: str, place: Place) -> None:
+def _push(repository: Repository, own: Mapping[str, Any], taken: Snapshot, place: Place) -> None:
+    """Push the release; where the host has the one before, only what differs from it travels."""
+    outbox = Outbox(repository, [taken, *_before(repository, own, place.source)])
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
-        git_bytes(module, *_pushing(commit, place), environ=settings)
+        outbox.git(*_pushing(taken.commit, place), environ=settings)
     except ToolError as error:
         raise ToolError(f"{place.remote.address}: {error}") from None
 
 
-def _pushing(commit: str, place: Place) -> list[str]:
-    host = place.remote.address.host
-    where = f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
-    return ["push", "--quiet", "--no-verify", "--no-recurse-submodules", where, f"+{commit}:{KEPT}"]
-
-
-def _fetch(own: Mapping[str, Any], commit: str, place: Place) -> None:
-    place.run("sh", "-c", _INIT, "sh", place.repository)
-    settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"}
+def _before(repository: Repository, own: Mapping[str, Any], commit: str | None) -> list[Snapshot]:
+    """Return what was sent for the commit that the host says it runs, if that is known here and was sent alike."""
+    if commit is None or not COMMIT.fullmatch(commit) or repository.commit(commit) is None:
+        return []
     try:
-        place.run("git", "-C", place.repository, *_fetching(own, commit), environ=settings)
-        place.run("git", "-C", place.repository, "cat-file", "-e", f"{commit}^{{commit}}")
+        whole = _snapshot(repository, own, commit)
+        marks = [entry for entry in whole.entries if entry.path.endswith(".gitattributes")]
+        return [exported(repository, whole, contents(repository, marks))]
+    except BuilderError:
+        # It had no such folder, or a history that is cut off here: everything is sent.
+        return []
+
+
+def _url(place: Place) -> str:
+    host = place.remote.address.host
+    return f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
+
+
+def _pushing(commit: str, place: Place) -> list[str]:
+    options = ["--quiet", "--no-verify", "--no-recurse-submodules", "--thin"]
+    return ["push", *options, "--", _url(place), f"+{commit}:{KEPT}"]
+
+
+def _typed(path: str, commit: str, place: Place) -> str:
+    """Return a push of one tree as a person would type it here."""
+    tree = f"$(git ls-tree --full-tree {shlex.quote(f'{commit}:{path}')} | grep -v '[[:space:]]deploy$' | git mktree)"
+    made = f'"$(git commit-tree -m Release {tree}):{KEPT}"'
+    return f"git push --quiet --force {shlex.quote(_url(place))} {made}"
+
+
+def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, place: Place) -> None:
+    """Have the host fetch the commit without those before it, and make the release's tree of it."""
+    settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"}
+    inside = ("git", "-C", place.repository)
+    try:
+        place.run(*inside, *_fetching(own, commit), environ=settings)
+        if not _has(place, commit):
+            # The branch has gone on since.
+            place.run(*inside, *_fetching({**own, "branch": None}, commit), environ=settings)
     except ToolError as error:
         raise ToolError(
             f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?"
         ) from None
+    if taken.made:
+        trees = b"".join(b"".join(entry.line for entry in entries) + b"\0" for entries in taken.made.values())
+        place.run(*inside, "mktree", "-z", "--batch", given=trees)
+
+
+def _has(place: Place, commit: str) -> bool:
+    test = 'git -C "$1" cat-file -e "$2" 2>/dev/null || echo no'
+    return "no" not in place.run("sh", "-c", test, "sh", place.repository, f"{commit}^{{commit}}")
 
 
 def _fetching(own: Mapping[str, Any], commit: str) -> list[str]:
     wanted = f"+refs/heads/{own['branch']}:{KEPT}" if own.get("branch") else f"+{commit}:{KEPT}"
-    options = ["-c", "fetch.recurseSubmodules=no", "fetch", "--quiet", "--no-tags", "--"]
+    options = ["-c", "fetch.recurseSubmodules=no", "fetch", "--quiet", "--no-tags", "--depth=1", "--"]
     return [*options, own["repository"], wanted]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder import outside_programs
 from dagster_module_builder.deployments.release import path_of, stage_folder
-from dagster_module_builder.version_control import source_of
+from dagster_module_builder.deployments.source import source_of
 from deploy_strategies.base import Strategy
 from deploy_strategies.place import Place, for_conversation
 
@@ -34,7 +34,7 @@ class Rsync(Strategy):
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the folder as it is."""
-        source = source_of(module, allow_dirty=allow_dirty)
+        source = source_of(self.deployment, module, allow_dirty=allow_dirty)
         return stage_folder(module, [*_excluded(own)], source)
 
     def is_bulky(self, staged: Staged) -> bool:

@@ -112,8 +112,9 @@ def test_hostile_values_in_deployment_yaml_are_refused(module: Path, key: str) -
 
 
 def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -> None:
+    git(module, "init", "-q")
     made = configure(tmp_path, module, "docker", ANSWERS)
-    for name in (".env", "src/.env.production", "src/sales_report_dagster/.env", "secret.txt", ".git/config"):
+    for name in (".env", "src/.env.production", "src/sales_report_dagster/.env", "secret.txt", ".git/hidden"):
         path = module / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("PASSWORD='s3cret'\n")

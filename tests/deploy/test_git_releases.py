@@ -1,0 +1,223 @@
+"""What reaches a host by the strategy git: one module's files as they were committed, and nothing of others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.rollback import roll_back
+from dagster_module_builder.errors import RefusedError
+from tests.deploy.conftest import Site, quick_sites
+from tests.deploy.modules import set_value
+from tests.deploy.test_strategies import git, settings
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Iterator[Site]:
+    """Give a repository with two modules, a library, two clients, and a secret that was deleted again."""
+    for sites in quick_sites(tmp_path, 1, "git"):
+        site = sites.sites[0]
+        shutil.copytree(site.module / "deploy/yoda", site.module / "deploy/leia")
+        for name in ("projects/other/private.py", "libs/acme/acme.py", "libs/acme/deploy/luke/deployment.yaml"):
+            (site.root / name).parent.mkdir(parents=True)
+            (site.root / name).write_text(f"# {name}\n")
+        (site.root / ".gitignore").write_text(".env.deploy\n__pycache__/\n")
+        (site.module / "secret.txt").write_text("deleted long ago")
+        git(site.root, "init", "-q", "-b", "main")
+        commit(site, "first")
+        (site.module / "secret.txt").unlink()
+        commit(site, "second")
+        yield site
+
+
+def commit(site: Site, message: str) -> str:
+    git(site.root, "add", "-A")
+    git(site.root, "commit", "-qm", message)
+    return git(site.root, "rev-parse", "HEAD")
+
+
+def arrived(site: Site) -> dict[str, str]:
+    """Return the kind of every object in the host's repository, reachable or not."""
+    said = git(site.there / "repo.git", "cat-file", "--batch-all-objects", "--batch-check")
+    return {line.split()[0]: line.split()[1] for line in said.splitlines()}
+
+
+def wanted(site: Site) -> dict[str, str]:
+    """Return the kind of every object that the module's folder is made of, without its deployments."""
+    said = git(site.root, "ls-tree", "-r", "-t", "HEAD:projects/sales-report")
+    lines = [line.split(maxsplit=3) for line in said.splitlines()]
+    return {name: kind for _, kind, name, path in lines if path.split("/")[0] != "deploy"}
+
+
+def test_nothing_but_the_module_reaches_the_host(shared: Site) -> None:
+    """FAULTS A3: no history, no other modules, no other clients, no deleted files."""
+    shared.deploy(allow_dirty=False)
+    found = arrived(shared)
+    outside = {name: kind for name, kind in found.items() if name not in wanted(shared)}
+    assert sorted(outside.values()) == ["commit", "tree"]
+    assert set(wanted(shared)) <= set(found)
+    (commit_there,) = [name for name, kind in outside.items() if kind == "commit"]
+    assert "parent" not in git(shared.there / "repo.git", "cat-file", "commit", commit_there)
+    current = shared.there / "current"
+    assert not (current / "deploy").exists()
+    record = json.loads((current / "RELEASE.json").read_text())
+    assert record["commit"] == git(shared.root, "rev-parse", "HEAD")
+
+
+def test_only_what_changed_is_pushed(shared: Site) -> None:
+    """FAULTS A3: the next push sends the changed file with its folders; none is sent where nothing changed."""
+    shared.deploy()
+    before = set(arrived(shared))
+    (shared.root / "projects/other/private.py").write_text("changed")
+    commit(shared, "elsewhere")
+    shared.deploy()
+    assert set(arrived(shared)) == before
+    set_value(shared.module, 2)
+    commit(shared, "a value")
+    packs = pushed(shared)
+    assert packs == {"blob": 1, "tree": 3, "commit": 1}
+
+
+def pushed(site: Site) -> dict[str, int]:
+    """Deploy, and count the objects that were sent: the host's repository keeps what it has in packs of its own."""
+    repository = site.there / "repo.git"
+    git(repository, "config", "receive.unpackLimit", "1")
+    before = set(repository.glob("objects/pack/*.idx"))
+    site.deploy()
+    (new,) = set(repository.glob("objects/pack/*.idx")) - before
+    said = git(repository, "verify-pack", "-v", str(new))
+    kinds = [line.split()[1] for line in said.splitlines() if line[:40].isalnum() and len(line.split()) > 4]
+    # A thin pack is completed with what its deltas begin with, which the host had already.
+    sent = {line.split()[0] for line in said.splitlines() if len(line.split()) > 4}
+    assert len(kinds) == len(sent)
+    old = {line.split()[0] for idx in before for line in git(repository, "verify-pack", "-v", str(idx)).splitlines()}
+    loose = {path.parent.name + path.name for path in repository.glob("objects/??/*")}
+    new_ones = [
+        line.split()[1] for line in said.splitlines() if len(line.split()) > 4 and line.split()[0] not in old | loose
+    ]
+    return {kind: new_ones.count(kind) for kind in sorted(set(new_ones), key=["blob", "tree", "commit"].index)}
+
+
+def test_old_repository_on_the_host_is_replaced(shared: Site) -> None:
+    """FAULTS A3: what an earlier version pushed is gone after the next deployment; rollback still works."""
+    (first,) = shared.deploy()
+    repository = shared.there / "repo.git"
+    shutil.rmtree(repository)
+    git(shared.root, "init", "-q", "--bare", str(repository))
+    git(shared.root, "push", "-q", str(repository), "+HEAD:refs/heads/deployed")
+    secret = git(shared.root, "rev-parse", "HEAD~:projects/sales-report/secret.txt")
+    assert secret in arrived(shared)
+    set_value(shared.module, 2)
+    commit(shared, "third")
+    shared.deploy()
+    assert [kind for kind in arrived(shared).values() if kind == "commit"] == ["commit"]
+    assert secret not in arrived(shared)
+    roll_back(find(shared.root, "yoda"))
+    assert shared.running() == first.releases["sales-report"]
+
+
+def test_shared_folders_come_where_they_are_named(shared: Site) -> None:
+    """FAULTS A3: ``git: include`` brings a folder at its path in the repository, without its deployments."""
+    settings(shared, include=["libs/acme"])
+    shared.deploy()
+    current = shared.there / "current"
+    assert (current / "libs/acme/acme.py").read_text() == "# libs/acme/acme.py\n"
+    assert not (current / "libs/acme/deploy").exists()
+    settings(shared, include=["libs/missing"])
+    with pytest.raises(RefusedError, match="has no libs/missing"):
+        shared.deploy()
+
+
+def test_host_that_fetches_exports_the_module_alone(shared: Site, tmp_path: Path) -> None:
+    """FAULTS A3: it gets one commit without history, and releases without deployments."""
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "init", "-q", "--bare", str(origin))
+    git(shared.root, "push", "-q", str(origin), "main")
+    deployed = git(shared.root, "rev-parse", "HEAD")
+    set_value(shared.module, 2)
+    git(shared.root, "commit", "-qam", "the branch goes on")
+    git(shared.root, "push", "-q", str(origin), "main")
+    git(shared.root, "checkout", "-q", "-B", "main", deployed)
+    settings(shared, repository=origin.as_uri(), branch="main", include=["libs/acme"])
+    shared.deploy()
+    current = shared.there / "current"
+    assert "VALUE = 1" in (current / "src/sales_report_dagster/value.py").read_text()
+    assert (current / "libs/acme/acme.py").is_file()
+    assert not (current / "deploy").exists()
+    assert git(origin, "rev-parse", "main~2:projects/sales-report/secret.txt") not in arrived(shared)
+
+
+ATTRIBUTES = """\
+*.txt text eol=crlf
+*.sql ident
+*.cfg export-subst
+*.utf working-tree-encoding=UTF-16 text
+*.lfs filter=lfs diff=lfs merge=lfs -text
+"""
+COMMITTED = {
+    "lines.txt": b"one\ntwo\n",
+    "query.sql": b"-- $Id$\n",
+    "version.cfg": b"$Format:%H$\n",
+    "wide.utf": "ä\n".encode(),
+    "crlf.py": b"x = 1\r\n",
+    "plain.py": b"x = 1\n",
+}
+
+
+@pytest.mark.parametrize("converting", [True, False])
+def test_committed_bytes_arrive(
+    shared: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, converting: bool
+) -> None:
+    """FAULTS C8: whatever conversions the deployer's settings, the host's and the attributes ask for."""
+    for name, content in COMMITTED.items():
+        (shared.module / name).write_bytes(content)
+    git(shared.root, "-c", "core.autocrlf=false", "add", "-A")
+    (shared.module / ".gitattributes").write_text(ATTRIBUTES)
+    git(shared.root, "add", "projects/sales-report/.gitattributes")
+    git(shared.root, "commit", "-qm", "attributes")
+    if converting:
+        wide = "filter.lfs.smudge=tr a-z A-Z", "core.autocrlf=true", "core.eol=crlf", "filter.lfs.clean=tr A-Z a-z"
+        config = tmp_path / "gitconfig"
+        for one in wide:
+            git(tmp_path, "config", "--file", str(config), *one.split("=", 1))
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+        (shared.host.folder / ".gitconfig").write_text(config.read_text())
+    shared.deploy()
+    set_value(shared.module, 3)
+    git(shared.root, "add", "projects/sales-report/src")
+    git(shared.root, "commit", "-qm", "again")
+    shared.deploy()
+    current = shared.there / "current"
+    assert {name: (current / name).read_bytes() for name in COMMITTED} == COMMITTED
+
+
+def test_shallow_clone_is_deployed(shared: Site, tmp_path: Path) -> None:
+    """FAULTS C8: also where the host has an earlier release that this clone does not know."""
+    shared.deploy()
+    set_value(shared.module, 2)
+    commit(shared, "third")
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth=1", shared.root.as_uri(), str(clone))
+    for file in (shared.module / "deploy/yoda").glob(".env*"):
+        shutil.copy2(file, clone / "projects/sales-report/deploy/yoda" / file.name)
+    there = Site(clone, clone / "projects/sales-report", shared.host, shared.dagster)
+    there.deploy(allow_dirty=False)
+    assert "VALUE = 2" in (shared.there / "current/src/sales_report_dagster/value.py").read_text()
+    set_value(there.module, 3)
+    git(clone, "commit", "-qam", "only here")
+    with pytest.raises(RefusedError, match="git fetch --unshallow"):
+        there.deploy(allow_dirty=False)
+
+
+def test_nothing_is_written_into_the_deployers_repository(shared: Site) -> None:
+    """FAULTS A3: the tree and the commit that are sent are made beside it."""
+    before = {path: path.stat().st_mtime_ns for path in (shared.root / ".git").rglob("*") if path.is_file()}
+    shared.deploy()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert not subprocess.run(["git", "fsck", "--unreachable"], cwd=shared.root, capture_output=True, check=True).stdout
