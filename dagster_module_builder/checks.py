@@ -12,8 +12,11 @@ from dagster_module_builder.compose_project import Project, project_in, redefine
 from dagster_module_builder.dagster_check import Conflict, resolve_together, stating_files
 from dagster_module_builder.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.formats import compose, dockerfile, env_file
+from dagster_module_builder.image import read_image
 from dagster_module_builder.integrate import Check, planned_registry
+from dagster_module_builder.local_sources import Build, unreachable
 from dagster_module_builder.plan import Plan
+from dagster_module_builder.registry import Entry
 from dagster_module_builder.workspace import Workspace
 
 
@@ -75,11 +78,18 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
 
 def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
     """Return the module of each service: of the modules that the plan puts in, or of all where it puts none in."""
-    entries = [entry for entry in planned_registry(plan).entries if entry.provides]
+    return {
+        str(name): entry.name for entry in _put(workspace, plan) for name in (entry.provides or {}).get("services", ())
+    }
+
+
+def _put(workspace: Workspace, plan: Plan) -> list[Entry]:
+    """Return the modules that a plan puts in or changes, or all where it does neither."""
+    entries = planned_registry(plan).entries
     put = [
         entry for entry in entries if not (there := workspace.registry.find(entry.name)) or there.blocks != entry.blocks
     ]
-    return {str(name): entry.name for entry in put or entries for name in (entry.provides or {}).get("services", ())}
+    return put or list(entries)
 
 
 def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], owners: Mapping[str, str]) -> None:
@@ -96,4 +106,32 @@ def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], o
         raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], mend=mend)
 
 
-ALL: tuple[Check, ...] = (requirements, compose_accepts)
+def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
+    """Refuse modules whose requirements come from folders that the image does not get: none could be built any more.
+
+    Raises:
+        ConflictError: With the way out.
+    """
+    after = {change.path.name: change.after for change in plan.changes}
+    for entry in _put(workspace, plan):
+        module = workspace.root / entry.path
+        build = _build_of(workspace, entry, after.get(dockerfile.NAME) or b"")
+        for reason, mend in unreachable(build, module) if build else ():
+            raise ConflictError([f"{entry.name}: {reason}. {mend}"], where=_stated_at(module), owner=entry.name)
+    yield from ()
+
+
+def _build_of(workspace: Workspace, entry: Entry, shared: bytes) -> Build | None:
+    """Return how the image of a module is built; None where that is not known."""
+    root, read = workspace.root.absolute(), workspace.stack.read
+    own = root / entry.path / dockerfile.NAME
+    if dockerfile.NAME not in entry.blocks:
+        text = read(own)
+        return Build(root, root, own, read_image(text), None, read) if text else None
+    for service in workspace.surroundings.services:
+        if service.context and service.dockerfile:
+            return Build(root, service.context, service.dockerfile, read_image(shared), service.target, read)
+    return None
+
+
+ALL: tuple[Check, ...] = (requirements, compose_accepts, sources_reach_the_image)

@@ -18,7 +18,7 @@ import yaml
 
 from dagster_module_builder import passwords, settings
 from dagster_module_builder.blocks import Block
-from dagster_module_builder.checks import compose_accepts, requirements
+from dagster_module_builder.checks import compose_accepts, requirements, sources_reach_the_image
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
 from dagster_module_builder.errors import BuilderError, ConflictError, DamagedFileError, ToolError
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
@@ -47,7 +47,7 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
     with locked(root):
         workspace = read_workspace(root)
         damaged = list(_unreadable(workspace))
-        findings = damaged or _looked_over(workspace, _ASKING if check else ())
+        findings = damaged or _looked_over(workspace, _ASKING if check else (sources_reach_the_image,))
     if load and not damaged:
         findings += _loaded(root)
     integrated = set() if damaged else {entry.name for entry in workspace.registry.entries}
@@ -70,7 +70,7 @@ def _editor(where: str) -> str:
 
 
 #: What asks other programs: first the one that leaves the interpreter to our own look at once.
-_ASKING: tuple[Check, ...] = (compose_accepts, requirements)
+_ASKING: tuple[Check, ...] = (compose_accepts, requirements, sources_reach_the_image)
 
 
 _LOOK = "workspace.validate"
