@@ -50,8 +50,15 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
 def say_to_commit(deployment: Deployment) -> None:
     """Print what to type so that a deployment's files are committed and pushed: ``deploy`` refuses them otherwise."""
     from dagster_module_builder.deployments.source import to_commit
+    from dagster_module_builder.errors import ToolError
 
-    if commands := to_commit(deployment):
+    try:
+        commands = to_commit(deployment)
+    except ToolError as error:
+        # What was asked for is done.
+        console.tell(str(error))
+        return
+    if commands:
         console.say("\nCommit the deployment's files; `deploy` needs them committed:")
         for line in commands:
             console.say(f"  {line}")

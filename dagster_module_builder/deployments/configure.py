@@ -32,6 +32,7 @@ from dagster_module_builder.formats import compose, env_file, env_value
 from dagster_module_builder.module import FRAGMENT_NAMES, RECORD
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.templates import Answer, Question, Questionnaire
+from dagster_module_builder.version_control import top
 from deploy_strategies import folders, strategy_folder
 from deploy_strategies.base import load_steps
 
@@ -163,6 +164,8 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
+    # What is made here is to be committed: a repository that git cannot read is told before anything is made.
+    top(module)
     with _all_or_nothing(module / DEPLOYMENTS):
         with templates.staging(module / DEPLOYMENTS) as private:
             made = _rendered(strategy, carried, given, private)

@@ -127,6 +127,22 @@ def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -
     assert not [path for path in found.paths if ".env" in path]
 
 
+def test_other_clients_are_not_in_the_image(tmp_path: Path) -> None:
+    """FAULTS A3: nor those of other modules in the same context, even where .dockerignore lets everything in."""
+    root = tmp_path / "workspace"
+    module = make_module(root)
+    other = make_module(root, "orders")
+    made = configure(root, module, "docker", {**ANSWERS, "context": "../.."})
+    for folder in (module / "deploy/luke", other / "deploy/luke"):
+        folder.mkdir(parents=True)
+        for name in ("deployment.yaml", "known_hosts"):
+            (folder / name).write_text("client: Luke\n")
+    (made.folder / ".dockerignore").write_text("")
+    paths = staged(module).paths
+    assert "projects/orders/pyproject.toml" in paths
+    assert not [path for path in paths if "luke" in path]
+
+
 def test_the_guide_builds_as_the_program_does(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
     module = make_module(root)

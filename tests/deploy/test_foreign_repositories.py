@@ -176,7 +176,7 @@ def test_bare_repository_as_a_module(root: Path, module: Path, canary: Path, abo
     assert canary.exists()
     canary.unlink()
     for name, look in everything(root, module).items():
-        if above and name == "preview":
+        if above and name in {"configure", "preview", "upgrade"}:
             with pytest.raises(ToolError, match="bare repository"):
                 look()
         else:
@@ -236,8 +236,9 @@ def test_a_failing_git_is_no_answer(
     assert any(word in str(found["problems"]) for word in ("git", "not installed"))
     found_by_audit = [problem.message for one in audit(root, module).results for problem in one.problems]
     assert any("git" in message for message in found_by_audit)
-    with pytest.raises(ToolError, match=said):
-        configure(root, module, "ci-cd", {"deployment": "leia", "client": "x", "hosts": "x.example"})
+    for strategy in ("rsync", "ci-cd"):
+        with pytest.raises(ToolError, match=said):
+            configure(root, module, strategy, {"deployment": "leia", "client": "x", "hosts": "x.example"})
     assert not (module / "deploy/leia").exists()
 
 
@@ -269,7 +270,7 @@ def test_linked_worktree_has_its_own_head(tmp_path: Path, module: Path) -> None:
     assert (repository.branch, repository.changed()) == ("other", ["new.py"])
 
 
-@pytest.mark.parametrize("said", ["--output={}", "HEAD --output={}", "{}", "a" * 41, "--end-of-options"])
+@pytest.mark.parametrize("said", ["--output={}", "a" * 41])
 def test_what_a_host_says_is_no_option(module: Path, tmp_path: Path, said: str) -> None:
     """FAULTS S7: a host's commit becomes an argument only where it is one."""
     commit(module)
@@ -277,7 +278,7 @@ def test_what_a_host_says_is_no_option(module: Path, tmp_path: Path, said: str) 
     head = git(module, "rev-parse", "HEAD")
     assert commits_since(module, said.format(written), head) == []
     assert commits_since(module, "0" * 40, head) == []
-    assert not written.exists()
+    assert not list(tmp_path.glob("written*"))
     (module / "new.py").touch()
     git(module, "add", "-A")
     git(module, "commit", "-qm", "the new one")
