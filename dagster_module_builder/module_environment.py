@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from filelock import FileLock
 
 from dagster_module_builder import uv_program
 from dagster_module_builder.dagster_check import CONSTRAINTS, pyproject_of
+from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.layout import pyproject, table
 from dagster_module_builder.settings import cache_folder
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY
@@ -71,3 +73,21 @@ def _override(folder: Path, dagster: str | None) -> list[str]:
     file = folder / "override.txt"
     file.write_text(f"dagster=={dagster}\n")
     return ["--override", str(file)]
+
+
+def refuse_unpublished(dagster: str) -> None:
+    """Ask the package index for a version of Dagster; where the index cannot be asked, nothing is said.
+
+    Raises:
+        RefusedError: There is no such version.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found, newest = (_version_for(wanted, Path(folder)) for wanted in (f"dagster=={dagster}", "dagster"))
+    if found is None and newest is not None:
+        raise RefusedError(f"Dagster {dagster} is not published; the newest is {newest}.")
+
+
+def _version_for(wanted: str, folder: Path) -> str | None:
+    options = ["--no-deps", "--no-header", "--no-annotate", "--quiet", "--output-file", "found.txt"]
+    code, _ = uv_program.ask(["pip", "compile", *options, "-"], folder, f"{wanted}\n")
+    return None if code else (folder / "found.txt").read_text("utf-8").strip().rpartition("==")[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, name_unless, root_of
-from dagster_module_builder.errors import BuilderError, UsageError
+from dagster_module_builder.errors import BuilderError, ToolError, UsageError
 
 if TYPE_CHECKING:
+    from dagster_module_builder.upgrade.every import Upgrade
     from dagster_module_builder.upgrade.run import Outcome
 
 
@@ -76,7 +77,10 @@ def upgrade(
         quiet = check or dry_run
         given = _answers(set or ())
         upgraded = partial(run.upgrade, where, dry_run=quiet, allow_dirty=allow_dirty, from_template=old, answers=given)
-        _each(where, name, lambda one: _said_or_checked(upgraded(one), where, check=check))
+        if name:
+            _ended([_said_or_checked(upgraded(name), where, check=check)])
+        else:
+            _ended(_every(where, upgraded, check=check))
 
 
 def _answers(pairs: Sequence[str]) -> dict[str, str]:
@@ -86,22 +90,50 @@ def _answers(pairs: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
+def _every(root: Path, upgraded: Upgrade, *, check: bool) -> Iterator[bool]:
+    """Upgrade every module of the workspace, and say of each how it ended; the others go on where one fails."""
+    from dagster_module_builder.audit.run import projects_in
+    from dagster_module_builder.upgrade.every import upgrade_each
+
+    names = [path.name for path in projects_in(root)]
+    for name, outcome in upgrade_each(root, names, upgraded, lambda done, name: _progress(done, len(names), name)):
+        _progress()
+        if isinstance(outcome, BuilderError):
+            yield _failed(name, outcome)
+        else:
+            yield _said_or_checked(outcome, root, check=check)
+
+
+def _progress(done: int = 0, of: int = 0, name: str = "") -> None:
+    """Show how far it is, on a terminal; without a name, clear that line for what follows."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K[{done}/{of}] {name}" if name else "\r\033[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _failed(name: str, error: BuilderError) -> bool:
+    console.tell(f"Error: {name}: {error}")
+    return False
+
+
 def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Sequence[str] | None = None) -> None:
     """Do something for one module, or for all (or ``every`` one that is named); exit 1 where one did not end well."""
-    if name:
-        if not act(name):
-            raise Exit(code=1)
-        return
     from dagster_module_builder.audit.run import projects_in
 
-    ended = []
-    for one in every if every is not None else [path.name for path in projects_in(root)]:
-        try:
-            ended.append(act(one))
-        except BuilderError as error:
-            print(f"Error: {one}: {error}", file=sys.stderr)  # noqa: T201 - the others go on
-            ended.append(False)
-    if False in ended:
+    if name:
+        _ended([act(name)])
+    else:
+        _ended(_tried(one, act) for one in (every if every is not None else [path.name for path in projects_in(root)]))
+
+
+def _tried(name: str, act: Callable[[str], bool]) -> bool:
+    try:
+        return act(name)
+    except BuilderError as error:
+        return _failed(name, error)
+
+
+def _ended(well: Iterable[bool]) -> None:
+    if False in list(well):
         raise Exit(code=1)
 
 
@@ -152,10 +184,14 @@ def _say_what(outcome: Outcome, root: Path) -> None:
 def _try_dagster(root: Path, name: str, version: str) -> bool:
     """Load and test a module with another version of Dagster, beside its present environment."""
     from dagster_module_builder.audit import report, run
-    from dagster_module_builder.module_environment import environment_of
+    from dagster_module_builder.module_environment import environment_of, refuse_unpublished
 
     path = run.find(root, name)
-    python = environment_of(root, path, tests=True, dagster=version)
+    try:
+        python = environment_of(root, path, tests=True, dagster=version)
+    except ToolError:
+        refuse_unpublished(version)
+        raise
     found = run.audit(root, path, run.Wanted(load=True, tests=True, python=python), only=("loads", "tests-pass"))
     console.say(f"{name} with Dagster {version}")
     for status, words in report.lines(found):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,6 @@ from dagster_module_builder.formats import dockerfile, env_file, workspace_yaml
 from dagster_module_builder.layout import table
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.upgrade.register import Registration, registered
-from dagster_module_builder.upgrade.rendering import rendering
 from dagster_module_builder.upgrade.requirements_table import lacking, not_among, with_requirements
 from dagster_module_builder.upgrade.setup_files import with_configured_requires, with_install_requires
 from dagster_module_builder.upgrade.three_way import Merged
@@ -61,21 +60,23 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def missing(root: Path, path: Path) -> Found:
+def missing(root: Path, path: Path, template: Tree) -> Found:
     """Find what a module lacks.
 
     Args:
         root: The workspace's root.
         path: The module's folder.
+        template: A module as the template makes it of ``answers_for``.
 
     Raises:
         RefusedError: Its name is none that a module can have.
     """
-    return _Gathered(Subject(path, root), _template(root, path.name)).found()
+    return _Gathered(Subject(path, root), template).found()
 
 
-def _template(root: Path, name: str) -> Tree:
-    return rendering(root, {"name": name, "governance": "quick", "starter": "empty", "database": "none"}).tree
+def answers_for(module: Path) -> Mapping[str, str]:
+    """Return the answers to the template's questions that make the pieces of a module that others made."""
+    return {"name": module.name, "governance": "quick", "starter": "empty", "database": "none"}
 
 
 class _Gathered:

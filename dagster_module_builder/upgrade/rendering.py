@@ -46,6 +46,14 @@ class Rendering:
         return str(json.loads(self.record).get("template_version"))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A rendering that was made before it is needed, and what it was made of."""
+
+    source: Mapping[str, Any] | Record
+    rendering: Rendering
+
+
 def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | Path = templates.MODULE) -> Rendering:
     """Render a template with a module's answers.
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dagster_module_builder import baseline, ports, settings
 from dagster_module_builder.baseline import Held, Tree
@@ -17,7 +18,7 @@ from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import pieces, three_way, unfinished
 from dagster_module_builder.upgrade.changes import carry_out, change, confined, read, recorded
 from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
-from dagster_module_builder.upgrade.rendering import Rendering, rendering
+from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
 from dagster_module_builder.upgrade.unfinished import Unfinished
 from dagster_module_builder.version_control import find, uncommitted
@@ -104,6 +105,7 @@ def upgrade(
     allow_dirty: bool = False,
     from_template: Path | None = None,
     answers: Mapping[str, str] | None = None,
+    prepared: Prepared | None = None,
 ) -> Outcome:
     """Bring a module up to date.
 
@@ -114,6 +116,7 @@ def upgrade(
         allow_dirty: Go on although git has changes that are not committed.
         from_template: The template that the module was made from, where no baseline is kept with the module.
         answers: Answers by question that replace those that are recorded.
+        prepared: A rendering that was made before; it is taken if the module's record is still what it was made of.
 
     Raises:
         RefusedError: An upgrade is unfinished, the git tree is dirty, or it would be a downgrade. Nothing was changed.
@@ -126,7 +129,7 @@ def upgrade(
                 f"An upgrade of {module.name!r} is not finished: resolve its conflicts, then run "
                 f"'upgrade {module.name} --continue'; or give everything back with 'upgrade {module.name} --abort'."
             )
-        proposal = _proposal(root, module, from_template, answers or {})
+        proposal = _proposal(root, module, from_template, answers or {}, prepared)
         plan = _plan(root, module, proposal)
         dirty = "" if allow_dirty or not plan.effective else _uncommitted(module)
         if dirty and not dry_run:
@@ -144,19 +147,24 @@ def _uncommitted(module: Path) -> str:
     return "" if repository is None else uncommitted(module, repository.changed(), way_out)
 
 
-def _proposal(root: Path, module: Path, from_template: Path | None, given: Mapping[str, str]) -> _Proposal:
+def _proposal(
+    root: Path, module: Path, from_template: Path | None, given: Mapping[str, str], prepared: Prepared | None
+) -> _Proposal:
+    def rendered(source: Mapping[str, Any] | Record) -> Rendering:
+        return prepared.rendering if prepared and prepared.source == source else rendering(root, source)
+
     record = read_record(module)
     if record is None:
         if given:
             raise UsageError(f"--set: {module.name!r} was not made from the template, so it has no answers to change.")
-        found = pieces.missing(root, module)
+        found = pieces.missing(root, module, rendered(pieces.answers_for(module)).tree)
         return _Proposal(found.merged, notes=found.notes)
     wanted = record.with_answers(given, ports.known_ports(root)) if given else record
-    today = rendering(root, wanted)
+    today = rendered(wanted)
     refuse_newer(module.name, record.version, today.version)
     base = _base(root, record, today, from_template, same=not given)
     if base is None:
-        found = pieces.missing(root, module)
+        found = pieces.missing(root, module, rendered(pieces.answers_for(module)).tree)
         behind = (
             f"No baseline is kept with {module.name}, which was made from template {record.version}: only what is "
             f"missing was looked for. Pass --from-template with a checkout of that template to merge its changes."

@@ -1,0 +1,58 @@
+"""The upgrade of many modules: what takes long, their renderings, is made for several at once; one writes at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.upgrade import pieces
+from dagster_module_builder.upgrade.record import read_record
+from dagster_module_builder.upgrade.rendering import Prepared, rendering
+from dagster_module_builder.upgrade.run import Outcome, locate
+
+
+class Upgrade(Protocol):
+    """The upgrade of one module."""
+
+    def __call__(self, name: str, *, prepared: Prepared | None) -> Outcome:
+        """Upgrade the module of that name, with a rendering that was made before."""
+
+
+def upgrade_each(
+    root: Path, names: Sequence[str], upgrade: Upgrade, began: Callable[[int, str], None]
+) -> Iterator[tuple[str, Outcome | BuilderError]]:
+    """Upgrade modules one after the other, in their order, each with a rendering that another process made.
+
+    Args:
+        root: The workspace's root.
+        names: The modules' names.
+        upgrade: Upgrades one of them.
+        began: Is told how many have ended, and which is next.
+
+    Yields:
+        Each name with its outcome, or with what was wrong.
+    """
+    workers = max(1, min(len(names), os.cpu_count() or 1))
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+        waiting: dict[str, Future[Prepared | None]] = {name: pool.submit(prepared, root, name) for name in names}
+        for number, name in enumerate(names):
+            began(number, name)
+            try:
+                yield name, upgrade(name, prepared=waiting.pop(name).result())
+            except BuilderError as error:
+                yield name, error
+
+
+def prepared(root: Path, name: str) -> Prepared | None:
+    """Return the rendering that the upgrade of a module needs; None where the upgrade itself says what is wrong."""
+    try:
+        module = locate(root, name)
+        source = read_record(module) or pieces.answers_for(module)
+        return Prepared(source, rendering(root, source))
+    except BuilderError:
+        return None

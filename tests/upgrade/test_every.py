@@ -1,0 +1,55 @@
+"""``upgrade --all``: many modules, whose renderings are made by several processes at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.upgrade import run
+from dagster_module_builder.upgrade.every import upgrade_each
+from dagster_module_builder.upgrade.record import read_record
+from dagster_module_builder.upgrade.rendering import Prepared, Rendering
+from tests.audit.projects import SINGLE_FILE, write
+from tests.upgrade.conftest import files_of
+
+
+def test_modules_are_rendered_by_other_processes_and_upgraded_in_their_order(
+    root: Path, module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS P17: this process, which writes, renders nothing; where one module fails, the others go on."""
+    (module / "tests/test_assets.py").unlink()
+    for name in ("north", "south"):
+        shutil.copytree(module, root / "projects" / name)
+    (root / "projects/north/.dagster-module.json").write_text("{")
+    write(root / "projects/orders", SINGLE_FILE)
+    record = root / "projects/south/.dagster-module.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"template_version": "0.9.0"}))
+
+    def refused(*_: object) -> Rendering:
+        pytest.fail("rendered here")
+
+    monkeypatch.setattr(run, "rendering", refused)
+    seen: list[tuple[int, str]] = []
+    names = ["north", "orders", "sales", "south"]
+    upgraded = partial(run.upgrade, root)
+    found = dict(upgrade_each(root, names, upgraded, lambda done, name: seen.append((done, name))))
+    assert seen == list(enumerate(names))
+    assert isinstance(found["north"], BuilderError)
+    changes = {name: one.changes for name, one in found.items() if not isinstance(one, BuilderError)}
+    assert changes == {"orders": True, "sales": False, "south": True}
+    assert (root / "projects/orders/storage.py").is_file()
+
+
+def test_a_rendering_of_other_answers_is_not_taken(root: Path, module: Path, fixed: Rendering) -> None:
+    """FAULTS P17: a record that changed meanwhile is rendered again."""
+    record = read_record(module)
+    assert record is not None
+    stale = Prepared(record.with_answers({"title": "Other"}, ()), Rendering({}, fixed.record))
+    assert run.upgrade(root, "sales", prepared=stale).changes
+    assert "README.md" in files_of(module)
+    assert (module / "new/folder/file.md").is_file()
