@@ -2,7 +2,8 @@
 
     python benchmarks/audit_upgrade.py [MODULES]
 
-Wall and processor seconds, children included; the bounds are 0.5 s an audit, 10 s fifty of them, 2 s an upgrade, 20 s fifty of them.
+Wall and processor seconds, children included; the bounds are 0.5 s an audit, 10 s fifty of them,
+2 s an upgrade, 20 s fifty of them.
 """
 
 from __future__ import annotations
@@ -50,9 +51,8 @@ def main() -> None:
         names = [f"module-{number}" for number in range(1, modules + 1)]
         for name in names:
             _made_from(root / "projects" / name / RECORD, "0.9.0")
-        measured(
-            f"upgrade of {modules}", lambda: list(upgrade_each(root, names, partial(upgrade, root), lambda *_: None))
-        )
+        each = partial(upgrade_each, root, names, partial(upgrade, root), lambda *_: None)
+        measured(f"upgrade of {modules}", lambda: list(each()))
 
 
 def _made_from(record: Path, version: str) -> None:

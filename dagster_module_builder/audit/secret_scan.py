@@ -40,16 +40,19 @@ def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
     forms, named = _forms(), [_by_lines(pattern) for pattern in QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP]
     with transient_settings(rules):
         for path in paths:
-            # Other files than Python's are turned into other lines before they are looked at.
-            if path.suffix != ".py" or _can_match(path.read_text("utf-8", "replace"), forms, named):
+            if _can_match(path, forms, named):
                 for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
                     yield path, found
 
 
-def _can_match(text: str, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:
-    """Tell whether a rule matches in a text: at once, in a fraction of the time that its lines one by one take."""
-    has_word = _WORDS.search(text) is not None
-    return any(form.search(text) for form in forms) or (has_word and any(name.search(text) for name in named))
+def _can_match(path: Path, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:
+    """Tell whether a rule can match in a file: at once, in a fraction of the time that its lines one by one take."""
+    text = path.read_text("utf-8", "replace")
+    if _WORDS.search(text):
+        # Files that are not Python's are given quotes, as settings, before they are looked at.
+        return path.suffix != ".py" or any(pattern.search(text) for pattern in (*forms, *named))
+    joined = text if path.suffix == ".py" else re.sub(r"\s*\n\s*", "", text)
+    return any(form.search(side) for form in forms for side in {text, joined})
 
 
 def _forms() -> list[re.Pattern[str]]:

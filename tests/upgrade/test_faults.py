@@ -90,18 +90,24 @@ def contents(root: Path) -> dict[str, tuple[bytes, bool]]:
 
 
 def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
-    """Kill an action at each of its changes of the disk, from the same beginning; return how many there are."""
+    """Kill an action at each of its changes of the disk, from the same beginning; return how many there are.
+
+    Among them are kills inside the commit, which leave some files old and some new until the next command.
+    """
     shutil.copytree(root, spare, symlinks=True)
     before = contents(root)
     act()
     after = contents(root)
     assert after != before
-    states = set()
+    states: set[bool] = set()
+    torn: set[int] = set()
     for number in range(1, MANY):
         for error in AT_EACH[number % 4]:
             shutil.rmtree(root)
             shutil.copytree(spare, root, symlinks=True)
             status = injured_at(number, act, error)
+            left = {name: content for name, content in contents(root).items() if not name.endswith(".tmp")}
+            torn |= {number} if left not in (before, after) else set()
             with locked(root):
                 pass
             found = contents(root)
@@ -110,6 +116,8 @@ def all_or_nothing(root: Path, spare: Path, act: Callable[[], object]) -> int:
         if status == 0:
             break
     assert states == {True, False}
+    changed = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+    assert len(torn) >= len(changed) - 1 > 0
     return number
 
 
