@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import cookiecutter_run, outside_programs
+from dagster_module_builder import cookiecutter_fork, cookiecutter_run, outside_programs
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 from dagster_module_builder.settings import cache_folder
 
@@ -223,9 +223,9 @@ def render(
         raise RefusedError(f"Cookiecutter cannot work below {into}: it takes the braces in that path for a template.")
     with _private_folder() as private:
         arguments = _arguments(folder, _checked(folder, answers), into, private)
-        command = [sys.executable, cookiecutter_run.__file__]
         before = set(into.iterdir())
-        code, said, complained = _run(command, json.dumps(arguments), private, _child_environment(private, environment))
+        run = cookiecutter_fork.run if cookiecutter_fork.is_ready() else _run_cookiecutter
+        code, said, complained = run(json.dumps(arguments), private, _child_environment(private, environment))
     _pass_on(said)
     if code:
         raise _failure(code, complained, into)
@@ -325,6 +325,10 @@ def _bytecode() -> dict[str, str]:
 def _private_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=STAGING_PREFIX.lstrip(".")) as folder:
         yield Path(folder)
+
+
+def _run_cookiecutter(given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
+    return _run([sys.executable, cookiecutter_run.__file__], given, folder, environment)
 
 
 def _run(command: list[str], given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:

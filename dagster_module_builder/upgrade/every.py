@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from dagster_module_builder import cookiecutter_fork
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.upgrade import pieces
 from dagster_module_builder.upgrade.record import read_record
@@ -38,7 +39,7 @@ def upgrade_each(
         Each name with its outcome, or with what was wrong.
     """
     workers = max(1, min(len(names), os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), cookiecutter_fork.prepare) as pool:
         waiting: dict[str, Future[Prepared | None]] = {name: pool.submit(prepared, root, name) for name in names}
         for number, name in enumerate(names):
             began(number, name)
