@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -83,7 +84,17 @@ class Repository:
     @property
     def branch(self) -> str | None:
         """The branch that is checked out, or None."""
-        return self.git("symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1)) or None
+        head = (self.view / "HEAD").read_text("utf-8", "surrogateescape").strip()
+        name = head.removeprefix("ref: refs/heads/")
+        # gitrepository-layout(5): where refs are in tables, the file only says so.
+        if name == ".invalid":
+            return self.git("symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1)) or None
+        return None if name == head else name
+
+    @property
+    def has_remotes(self) -> bool:
+        """Whether there is anywhere to push to."""
+        return b'[remote "' in (self.view / "config").read_bytes()
 
     def changed(self, folder: Path | None = None) -> list[str]:
         """Return the paths below a folder, from the root, that differ from the commit, submodules included.
@@ -95,23 +106,26 @@ class Repository:
         # Git would look into a submodule with that one's settings.
         status = ("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty")
         paths = [item[3:] for item in self.listed(*status, "--", where)]
-        return [*paths, *self._changed_in_submodules(where)]
+        return [*paths, *self._changed_in_submodules(folder or self.folder)]
 
-    def _changed_in_submodules(self, where: str) -> Iterator[str]:
-        for path in self.submodules(where):
+    def _changed_in_submodules(self, folder: Path) -> Iterator[str]:
+        for path in self.submodules:
+            if not (self.top / path).is_relative_to(folder):
+                continue
             inner = find(self.top / path) if (self.top / path / ".git").exists() else None
             if inner is not None:
                 yield from (f"{path}/{name}" for name in inner.changed(inner.top))
 
-    def submodules(self, where: str = ".") -> list[str]:
-        """Return the paths of the submodules below a folder, from the root."""
-        items = (item.partition("\t") for item in self.listed("ls-files", "--stage", "--full-name", "-z", "--", where))
+    @functools.cached_property
+    def submodules(self) -> list[str]:
+        """The paths of the submodules below the folder, from the root."""
+        items = (item.partition("\t") for item in self.listed("ls-files", "--stage", "--full-name", "-z", "--", "."))
         return [path for head, _, path in items if head.startswith(_SUBMODULE)]
 
     def is_pushed(self, commit: str) -> bool:
         """Tell whether a remote is known to have a commit; a repository without remotes has nowhere to push to."""
         on_remotes = ("branch", "--remotes", "--contains", commit, "--format=%(refname)")
-        return bool(not self.git("remote") or self.git(*on_remotes))
+        return not self.has_remotes or bool(self.git(*on_remotes))
 
 
 def find(folder: Path) -> Repository | None:

@@ -242,6 +242,8 @@ def _quoted(path: Path) -> str:
 def contents(repository: Repository, entries: Sequence[Entry]) -> dict[str, bytes]:
     """Return the bytes of objects by their names, as they were committed."""
     names = list(dict.fromkeys(entry.name for entry in entries))
+    if not names:
+        return {}
     wanted = "".join(f"{name}\n" for name in names).encode()
     said = memoryview(repository.git_bytes("cat-file", "--batch", "--buffer", given=wanted))
     found: dict[str, bytes] = {}

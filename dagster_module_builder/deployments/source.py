@@ -64,7 +64,7 @@ def refuse_unpushed(repository: Repository, commit: str) -> None:
 
 
 def _refuse_missing_submodules(repository: Repository) -> None:
-    for path in repository.submodules():
+    for path in repository.submodules:
         if not (repository.top / path / ".git").exists():
             raise RefusedError(
                 f"The submodule {path} of {repository.top} is empty here: "
@@ -99,4 +99,4 @@ def to_commit(deployment: Deployment) -> list[str]:
     inside = f"git -C {shlex.quote(str(deployment.module))}"
     names = shlex.join(str(path.relative_to(deployment.module.resolve())) for path in sorted(mine))
     commands = [f"{inside} add {names}", f"{inside} commit -m {shlex.quote(f'Deployment {deployment.name}')}"]
-    return [*commands, *([f"{inside} push"] if repository.git("remote") else [])]
+    return [*commands, *([f"{inside} push"] if repository.has_remotes else [])]

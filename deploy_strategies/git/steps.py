@@ -66,7 +66,7 @@ class Git(Strategy):
         branch = own.get("branch")
         commit = _commit(repository, branch)
         if not allow_dirty:
-            if commit == repository.commit():
+            if branch is None or commit == repository.commit():
                 refuse_uncommitted(module, changes(self.deployment, repository), WAY_OUT)
             refuse_unpushed(repository, commit)
         whole = _snapshot(repository, own, commit)
@@ -81,7 +81,8 @@ class Git(Strategy):
         if own.get("repository"):
             _fetch(own, str(staged.source.commit), taken, place)
         else:
-            _push(repository, own, taken, place)
+            before = None if place.source == staged.source.commit else place.source
+            _push(repository, taken, _before(repository, own, before), place)
         _export(place, taken.tree, staged, place.lacking(staged))
 
     def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
@@ -158,9 +159,9 @@ def _leaves(name: str, target: str) -> bool:
     return False
 
 
-def _push(repository: Repository, own: Mapping[str, Any], taken: Snapshot, place: Place) -> None:
+def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], place: Place) -> None:
     """Push the release; where the host has the one before, only what differs from it travels."""
-    outbox = Outbox(repository, [taken, *_before(repository, own, place.source)])
+    outbox = Outbox(repository, [taken, *before])
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
         outbox.git(*_pushing(taken.commit, place), environ=settings)
