@@ -99,5 +99,6 @@ def _steps(workspace: Workspace, service: str, variable: str, user: str) -> str:
     )
     where = "'root'@'localhost', 'root'@'%'" if user == "root" else f"'{user}'@'%'"
     accounts = [f"{one} IDENTIFIED BY '$NEW'" for one in where.split(", ")]
-    line = f'stty -echo; read -r NEW; stty echo; {client} -e "ALTER USER {", ".join(accounts)}"'
+    ask = 'printf "New password: "; stty -echo; read -r NEW; stty echo; echo'
+    line = f'{ask}; {client} -e "ALTER USER {", ".join(accounts)}"'
     return begin + shlex.quote(line)

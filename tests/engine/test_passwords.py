@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import secrets
 import subprocess
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagster_module_builder import integrate
 from dagster_module_builder.sync import sync
 from dagster_module_builder.validate import validate
+from tests.e2e.engine import CommandError, Engine
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
 
 ENV = b"SEO_DB_PORT='15440'\nSEO_DB_PASSWORD='another'\n"
@@ -71,3 +79,79 @@ def test_each_account_of_mysql_is_named(root: Path) -> None:
         line = next(line for line in text.splitlines() if "docker compose" in line)
         command = line[line.index("docker compose") :]
         assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0
+
+
+class Typist:
+    """Runs a command on a terminal of its own, and types what it asks for."""
+
+    def __init__(self, command: str, environ: Mapping[str, str]) -> None:
+        self.terminal, inner = pty.openpty()
+        self.process = subprocess.Popen(
+            ["sh", "-c", command], stdin=inner, stdout=inner, stderr=inner, env=dict(environ), start_new_session=True
+        )
+        os.close(inner)
+
+    def type(self, *lines: str) -> str:
+        """Type a line each time that something is asked; return all that was said."""
+        said = b""
+        waiting = list(lines)
+        with contextlib.suppress(OSError):  # The terminal has no other end any more.
+            while part := os.read(self.terminal, 4096):
+                said += part
+                if waiting and (b"assword" in part or b"again" in part):
+                    os.write(self.terminal, f"{waiting.pop(0)}\n".encode())
+        assert self.process.wait(60) == 0, said
+        return said.decode()
+
+
+SERVERS = {
+    "postgres": (
+        {"POSTGRES_USER": "shop", "POSTGRES_DB": "orders", "POSTGRES_PASSWORD": "${SEO_DB_PASSWORD}"},
+        'PGPASSWORD={} psql -h "$(hostname -i)" -U shop -d orders -Atc "select 1"',
+        ["another", "another"],
+    ),
+    "mariadb": (
+        {"MYSQL_USER": "shop", "MYSQL_DATABASE": "orders", "MYSQL_PASSWORD": "${SEO_DB_PASSWORD}",
+         "MYSQL_ROOT_PASSWORD": "r00t"},
+        'MYSQL_PWD={} mariadb -h "$(hostname -i)" -u shop orders -Ne "select 1"',
+        ["another"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("kind", SERVERS)
+def test_the_command_changes_it_in_a_running_server(
+    kind: str, engine: Engine, image_names: dict[str, str], tmp_path: Path
+) -> None:
+    """FAULTS C11: what is printed works: afterwards the new password is let in, and the old one is not."""
+    variables, ask, typed = SERVERS[kind]
+    image = image_names["POSTGRES_IMAGE" if kind == "postgres" else "MYSQL_IMAGE"]
+    project = f"dmb-password-{secrets.token_hex(4)}"
+    root = make_workspace(tmp_path / "workspace", env=f"COMPOSE_PROJECT_NAME='{project}'\n".encode())
+    service = {"services": {"seo_db": {"image": image, "environment": variables}}}
+    fragment = yaml.safe_dump(service).encode()
+    make_module(root, "seo", compose=fragment, env=b"SEO_DB_PASSWORD='s3cret'\n")
+    integrate.add(root, "seo")
+    there = services(root)
+
+    def enters(password: str) -> bool:
+        with contextlib.suppress(CommandError):
+            return engine.compose(there, "exec", "-T", "seo_db", "sh", "-c", ask.format(password)).strip() == "1"
+        return False
+
+    try:
+        engine.compose(there, "up", "--detach", "seo_db")
+        until = time.monotonic() + 90
+        while not enters("s3cret"):
+            assert time.monotonic() < until
+            time.sleep(0.5)
+        make_module(root, "seo", compose=fragment, env=b"SEO_DB_PASSWORD='another'\n")
+        told: list[str] = []
+        sync(root, warn=told.append)
+        line = next(line for line in told[0].splitlines() if "docker compose" in line)
+        Typist(line[line.index("docker compose") :], engine.environ).type(*typed)
+        assert enters("another")
+        assert not enters("s3cret")
+    finally:
+        engine.compose(there, "down", "--volumes", "--timeout", "1")
