@@ -103,26 +103,28 @@ def _say_preview(found: Mapping[str, Any]) -> None:
 
 @deployment_task(
     "deploy.rollback",
-    {**_CHANGE_HELP, "release": "The release to go back to (default: the one before)."},
+    {**_CHANGE_HELP, "release": "The release to go back to (default: the one before).", "json": JSON_HELP},
     positional=typed_of("deploy.rollback", "name", "release"),
 )
-def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False) -> None:
+def rollback(
+    chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, json: bool = False
+) -> None:
     """Go back to the release before, with its environment and settings; databases stay as they are."""
     from dagster_module_builder.deployments.rollback import roll_back
 
     with _manner(chosen, wait, force=force) as manner:
         done = roll_back(chosen.deployments, release, manner)
-    report(done, "runs")
+    report(done, "runs", as_json=json)
 
 
-@deployment_task("deploy.env", _CHANGE_HELP)
-def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
+@deployment_task("deploy.env", {**_CHANGE_HELP, "json": JSON_HELP})
+def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) -> None:
     """Give what runs the settings of .env.deploy, without a new release."""
     from dagster_module_builder.deployments.rollback import change_settings
 
     with _manner(chosen, wait, force=force) as manner:
         done = change_settings(chosen.deployments, manner)
-    report(done, "has new settings for")
+    report(done, "has new settings for", as_json=json)
 
 
 @deployment_task(
@@ -156,10 +158,7 @@ def remove(
         raise Exit("Nothing was changed.", 1)
     with _manner(chosen, wait, force=force) as manner:
         done = take_off(chosen.deployments, manner, delete_data=delete_data)
-    if json:
-        console.say_json([vars(one) for one in done])
-        return
-    report(done, f"no longer has {modules}")
+    report(done, f"no longer has {modules}", as_json=json)
 
 
 @contextlib.contextmanager

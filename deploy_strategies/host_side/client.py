@@ -36,7 +36,7 @@ class Client:
         self.inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.gone = threading.Event()
         self.heard = time.monotonic()
-        self.groups: set[int] = set()
+        self.running: set[subprocess.Popen[bytes]] = set()
         self.writing = threading.Lock()
         for work in (self.listen, self.watch, self.breathe):
             threading.Thread(target=work, daemon=True).start()
@@ -76,9 +76,8 @@ class Client:
         """Note that the client is gone, and end what runs for it."""
         self.gone.set()
         self.inbox.put(None)
-        for group in list(self.groups):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+        for process in list(self.running):
+            kill_group(process)
 
     def breathe(self) -> None:
         """Give signs of life."""
@@ -109,18 +108,25 @@ class Client:
         process = subprocess.Popen(
             command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **options
         )
-        self.groups.add(process.pid)
+        self.running.add(process)
         try:
             if self.gone.is_set():
-                os.killpg(process.pid, signal.SIGKILL)
+                kill_group(process)
             said = process.communicate(given, timeout=limit)[0]
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_group(process)
             said = process.communicate()[0] + f"\n(ended after {limit} seconds)".encode()
         finally:
-            self.groups.discard(process.pid)
+            self.running.discard(process)
         self.check()
         return process.returncode, said.decode("utf-8", "replace")
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a program and what it started; one that was waited for may have left its number to another."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def tail(text: str) -> str:

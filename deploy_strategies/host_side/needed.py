@@ -25,6 +25,10 @@ class Needed:
         self.files = "\n".join([*map(text_of, host.shared), *named_by_states(host)])
         self.processes: str | None = None
 
+    def has_server(self, name: str) -> bool:
+        """Tell whether Dagster's files name a code server."""
+        return is_named(self.files, name)
+
     def by_files(self, module: str, *parts: str) -> bool:
         """Tell whether Dagster's files, or a module's state, name something of a module's."""
         return is_named(self.files, module, *parts)

@@ -17,6 +17,7 @@ from .errors import RefusedError
 from .files import now, read, read_json, remove_tree, write
 from .host import STATE
 from .images import foreign, forget_image, kept_as, quietly
+from .needed import Needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -289,7 +290,7 @@ def drop_server(host: Host, module: str, name: str, patience: int = 10) -> bool:
 def drop_begun(host: Host) -> None:
     """Remove the servers that this conversation started, except those that serve now."""
     for module, name in host.begun_servers:
-        if name != current_server(host, module):
+        if name != current_server(host, module) and not Needed(host).has_server(name):
             drop_server(host, module, name, patience=0)
     host.begun_servers.clear()
 
@@ -334,7 +335,7 @@ def mend_servers(host: Host) -> None:
         for name in servers_of(host, module):
             if name != current and os.path.exists(folder_of(host, module, name, SERVED)):
                 stop_later(host, module, name, DAEMON_READS)
-            elif name != current:
+            elif name != current and not Needed(host).has_server(name):
                 drop_server(host, module, name, patience=0)
     drop_strays(host)
 
@@ -348,7 +349,8 @@ def drop_strays(host: Host) -> None:
     code, said = quietly("docker", "ps", "--all", "--filter", label, "--format", shape)
     for line in said.splitlines() if not code else []:
         name, _, folder = line.partition("\t")
-        if folder.startswith(host.modules + os.sep) and not os.path.isdir(folder):
+        is_ours = folder.startswith(host.modules + os.sep) and not os.path.isdir(folder)
+        if is_ours and not Needed(host).has_server(name):
             quietly("docker", "rm", "--force", name)
 
 

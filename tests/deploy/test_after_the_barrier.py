@@ -146,6 +146,8 @@ def test_a_change_with_a_problem_behind_it_ends_with_3(quick: Site) -> None:
     said = run(quick.root, "deploy.env", "yoda")
     assert said.returncode == 3, said
     assert "has new settings for sales-report" in said.stdout
-    said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report", "--yes")
+    said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report", "--yes", "--json")
     assert said.returncode == 3, said
+    (outcome,) = json.loads(said.stdout)
+    assert (outcome["stands"], outcome["releases"], len(outcome["problems"])) == (True, {}, 1)
     assert not quick.there.exists()

@@ -117,6 +117,20 @@ def test_host_side_killed(place: tuple[QuickPlace, str], known: bool) -> None:
         made.deploy(dying_at("transfer", _interrupt))
 
 
+def test_an_edited_block_is_refused_before_anything_is_built(place: tuple[QuickPlace, str]) -> None:
+    """FAULTS B5: a build may take minutes."""
+    made, _ = place
+    path, steps = made.host.base / "workspace.yaml", []
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"location_name: sales_report", b"location_name: sales_report # mine"))
+    try:
+        with pytest.raises(BuilderError, match="edited by hand"):
+            made.deploy(lambda host, _: steps.append(host))
+    finally:
+        path.write_bytes(whole)
+    assert "here" not in steps
+
+
 def _interrupt() -> None:
     raise KeyboardInterrupt
 
