@@ -86,16 +86,21 @@ def forget(host: Host) -> None:
     remove_tree(done)
     try:
         os.rename(host.journal, done)
-        sync(host.modules)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         # A folder of a lower layer of overlayfs.
         noted = intent(host)
         os.unlink(os.path.join(host.journal, "journal.json"))
-        sync(host.journal)
         drop_copies(noted)
         done = host.journal
+    try:
+        sync(host.modules)
+    except OSError:
+        # Not on the disk for certain: what is said to stand must not go back after a crash.
+        if done != host.journal:
+            os.rename(done, host.journal)
+            raise
     with contextlib.suppress(OSError):  # What stays is removed by the next command.
         clear(done)
 

@@ -57,7 +57,7 @@ def survey(
     return {
         "mended": mended,
         "base": host.base,
-        "user": pwd.getpwuid(os.geteuid()).pw_name,
+        "user": user_name(),
         "uid": os.geteuid(),
         "gid": os.getegid(),
         "host": os.uname().nodename,
@@ -74,6 +74,14 @@ def survey(
         "lock": lock_holder(host),
         "journal": is_pending(host),
     }
+
+
+def user_name() -> str:
+    """Return the name of the user of this conversation; the number where the host has no name for it."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def program(host: Host, name: str) -> str | None:

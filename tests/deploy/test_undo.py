@@ -17,9 +17,10 @@ from dagster_module_builder.errors import BuilderError
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.conftest import Site
-from tests.deploy.host_driver import NEW, env, opened, workspace
+from tests.deploy.host_driver import NEW, env, workspace
 from tests.deploy.modules import set_value
 from tests.deploy.quick_dagster import QuickDagster
+from tests.deploy.test_faults import await_free
 from tests.engine.driver import DONE, REFUSED
 from tests.engine.faults import CALLS, Driver
 
@@ -57,6 +58,7 @@ def test_what_dagster_does_not_take_goes_back_across_file_systems(across: Site) 
 def test_a_journal_of_an_earlier_version_is_undone_across_file_systems(across: Site) -> None:
     """FAULTS B1: such a journal has the old bytes in its own folder."""
     across.deploy()
+    await_free(across)
     real = (across.host.base / "workspace.yaml").resolve()
     old, new = real.read_bytes(), b"load_from: []\n"
     real.write_bytes(new)
@@ -208,7 +210,7 @@ def test_one_file_that_cannot_be_put_back_does_not_keep_the_others(
     assert (base / "workspace.yaml").read_bytes() != workspace(base, NEW)
     assert (base / ".env").read_bytes() == env(NEW)
     assert (base / "modules/.journal/journal.json").exists()
-    opened(base, dagster.url)
+    assert driver.trace(("mend", dagster.url), base, "none").code == DONE
     assert (base / ".env").read_bytes() != env(NEW)
     assert not (base / "modules/.journal").exists()
 
