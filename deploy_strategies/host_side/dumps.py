@@ -211,7 +211,9 @@ def dump_files(host: Host, path: str, storage: str, location: str, where: dict[s
 def dump_volume(host: Host, folder: str, volume: str, image: str) -> None:
     """Pack a volume whose service is gone, as its files are, and compare what was packed with it."""
     path = os.path.join(folder, f"{volume}.tar")
-    code, said = host.client.run(["docker", "create", "--network", "none", "--volume", f"{volume}:/volume", image])
+    # It is never started: 'docker cp' reads the volume through it.
+    create = ["docker", "create", "--network", "none", "--volume", f"{volume}:/volume", image, "true"]
+    code, said = host.client.run(create)
     if code:
         raise RefusedError("docker", f"The volume {volume} cannot be read by the image {image}: {tail(said)}")
     container = said.split()[-1]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import secrets
 import shutil
 import stat
 import subprocess
@@ -20,9 +22,13 @@ from dagster_module_builder.deployments.removal import remove
 from dagster_module_builder.errors import BuilderError
 from deploy_strategies import conversation
 from deploy_strategies.host_side import dumps
+from deploy_strategies.host_side.client import Client
+from deploy_strategies.host_side.host import Host
 from tests import needs
 from tests.deploy.conftest import Site
+from tests.deploy.quick_images import base_image
 from tests.deploy.test_commands import run
+from tests.e2e.engine import Engine
 from tests.template import database_servers
 
 SCHEMA = (
@@ -288,3 +294,39 @@ def test_a_dump_is_on_the_disk_before_anything_goes(quick: Site, tmp_path: Path)
     remembered = first("rename", quick.host.base / "modules/.remains/sales-report.json")
     assert max(synced) < remembered < first("unlink", storage / "sales_report")
     assert remembered < first("rename", quick.there)
+
+
+def pack(folder: Path, volume: str, image: str) -> None:
+    requests, _ = os.pipe()
+    with (folder / "answers").open("wb") as answers:
+        host = Host(Client(os.fdopen(requests, "rb"), answers))
+        host.base = str(folder)
+        dumps.dump_volume(host, str(folder), volume, image)
+        answers.flush()
+        os._exit(0)
+
+
+@pytest.mark.docker
+def test_a_volume_whose_service_is_gone_is_packed_as_it_is(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS B8, on hosts: the database cannot be asked any more; its files are kept."""
+    for name, value in engine.environ.items():
+        monkeypatch.setenv(name, value)
+    volume, image = f"dmb-data-{secrets.token_hex(4)}", base_image(engine)
+    engine.docker("volume", "create", volume)
+    try:
+        mount = f"--volume={volume}:/volume"
+        engine.docker("run", "--rm", mount, image, "/bin/sh", "-c", "echo precious > /volume/rows")
+        # In a process of its own, which ends itself when its client is silent.
+        process = multiprocessing.get_context("fork").Process(target=pack, args=(tmp_path, volume, image))
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+    finally:
+        engine.docker("volume", "rm", volume)
+    with tarfile.open(tmp_path / f"{volume}.tar") as packed:
+        rows = packed.extractfile("volume/rows")
+        assert rows
+        assert rows.read() == b"precious\n"
+    assert not list(tmp_path.glob("*.again"))
