@@ -14,9 +14,12 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.dagster_check import CONSTRAINTS
+from dagster_module_builder.errors import DamagedFileError
 from dagster_module_builder.layout import table
+from dagster_module_builder.module import RECORD
 from dagster_module_builder.stated import SETUP_PY, old_requirements_of
 from dagster_module_builder.upgrade import unfinished
+from dagster_module_builder.upgrade.record import read_record
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
@@ -81,12 +84,17 @@ def _locked_and_wanted(subject: Subject) -> list[tuple[Requirement, str]]:
     "template-version",
     "Made from today's template",
     "What the template learnt since is missing.",
-    lambda subject: "" if subject.record else "not made from the template",
+    lambda subject: "" if (subject.path / RECORD).exists() else "not made from the template",
 )
 def template_version(subject: Subject) -> Iterator[Problem]:
     """Compare the template's version that the module records with today's."""
     today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
-    recorded = str(subject.record.get("template_version"))
+    try:
+        record = read_record(subject.path)
+    except DamagedFileError as error:
+        yield Problem(f"The record of the template: {error.found}", error.way_out, RECORD)
+        return
+    recorded = record.version if record else today
     if _older(today, recorded):
         message = f"Made from template {recorded}, and this program has {today}"
         yield Problem(message, "Update this program", status="WARN")

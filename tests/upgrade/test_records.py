@@ -41,6 +41,7 @@ def test_a_damaged_record_is_not_taken_for_none(root: Path, module: Path, text: 
     with pytest.raises(DamagedFileError, match=r"\.dagster-module\.json: this record is damaged\. .*git checkout"):
         upgrade(root, "sales", dry_run=True)
     assert files_of(module) == before
+    assert "damaged" in audit(root, module, only=("template-version",)).results[0].problems[0].message
 
 
 @pytest.mark.parametrize("answer", ["oracle", 7, None, True, ["none"]])
