@@ -19,7 +19,12 @@ _HARMLESS = ("change-me", "changeme", "${", "$(", "<", "{{", "example", "xxx", "
 
 def secret_files(subject: Subject) -> list[Path]:
     """Return the files that hold secrets by what they are."""
-    names = [subject.path / ".env", *subject.path.glob("workspace/**/.env"), *subject.path.glob(f"deploy/*/{ENV}")]
+    names = [
+        subject.path / ".env",
+        *subject.path.glob("workspace/**/.env"),
+        *subject.path.glob("workspace/**/.env.kept"),
+        *subject.path.glob(f"deploy/*/{ENV}"),
+    ]
     return sorted({path for path in names if path.is_file()})
 
 

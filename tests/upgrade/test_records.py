@@ -64,6 +64,7 @@ def test_an_answer_is_changed_and_changed_back(root: Path, module: Path) -> None
     assert files_of(module) == before
     outcome = upgrade(root, "sales", answers={"database": "none"})
     assert str(KEPT_SECRETS) in "".join(outcome.notes)
+    assert password not in outcome.plan.diff()
     assert not (module / "src/sales_dagster/database.py").exists()
     assert password not in env.read_text()
     assert password in (module / KEPT_SECRETS).read_text()
