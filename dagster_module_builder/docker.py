@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder import engine, outside_programs, settings
 from dagster_module_builder.compose_project import project_in
+from dagster_module_builder.disclosure.files import hidden_texts
+from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.errors import RefusedError, ToolError
 
 if TYPE_CHECKING:
@@ -154,6 +156,7 @@ def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
             environ=project.environment,
         )
     if asked.status:
+        remember_texts(hidden_texts(project.main.name, compose))
         said = _without_warnings(asked.words) or outside_programs.ended(asked.status)
         raise NotAcceptedError(said.replace(str(planned), str(project.main)))
     model: dict[str, Any] = json.loads(asked.out)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
+from dagster_module_builder.disclosure.messages import harmless_text
 from dagster_module_builder.errors import BuilderError, UsageError
 from dagster_module_builder.settings import workspace_root
 
@@ -63,7 +64,7 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
             try:
                 return body(context, *args, **flags)
             except BuilderError as error:
-                raise Exit(f"Error: {error}", error.exit_code) from None
+                raise Exit(f"Error: {harmless_text(str(error))}", error.exit_code) from None
             except EndedError as error:
                 raise Exit("Interrupted.", 128 + error.number) from None
             except KeyboardInterrupt:

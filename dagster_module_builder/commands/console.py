@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.commands.base import program_name
+from dagster_module_builder.disclosure.messages import harmless_data, harmless_text
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
 
@@ -20,19 +21,19 @@ if TYPE_CHECKING:
 def say(text: str = "") -> None:
     """Print a line of the result at once, also into a pipe. Who stops reading it does not stop the work."""
     try:
-        print(text, flush=True)  # noqa: T201 - this is where results are printed
+        print(harmless_text(text), flush=True)  # noqa: T201 - this is where results are printed
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(text: str) -> None:
     """Print a message that is no result."""
-    print(text, file=sys.stderr)  # noqa: T201 - this is where messages are printed
+    print(harmless_text(text), file=sys.stderr)  # noqa: T201 - this is where messages are printed
 
 
 def say_json(data: Any) -> None:
     """Print data for a program to read."""
-    say(json.dumps(data, indent=2, default=str))
+    say(json.dumps(harmless_data(data), indent=2, default=str))
 
 
 def interactive() -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from dagster_module_builder.deployments.deployment import Deployment, Host
 from dagster_module_builder.deployments.host_release import Target
 from dagster_module_builder.deployments.host_run import HostRun, Progress, holder
+from dagster_module_builder.disclosure.messages import harmless_text
 from dagster_module_builder.errors import BuilderError, RefusedError
 
 #: How many hosts are spoken to at once.
@@ -197,7 +198,7 @@ class Rollout(ABC):
 
     def back(self, step: str, failures: Mapping[str, BuilderError]) -> None:
         """Put every host back, and say why."""
-        told = "; ".join(str(error) for error in failures.values())
+        told = harmless_text("; ".join(str(error) for error in failures.values()))
         log = {**holder(), "action": self.action, "step": step, "reason": told[-4000:]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         raise _said(step, failures, [note for notes in answers for note in notes], len(self.runs))

@@ -29,6 +29,13 @@ def shown_lines(name: str, content: bytes) -> list[str]:
     return [_with_comment(raw, line) for raw, line in zip(text.split("\n"), shown.lines(), strict=True)]
 
 
+def hidden_texts(name: str, content: bytes) -> list[str]:
+    """Return the texts of a file that are not shown, line by line: what a program may quote of it."""
+    shown = Shown(content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", ""))
+    _reader(name)(shown)
+    return shown.hidden()
+
+
 def _with_comment(raw: str, line: str) -> str:
     """Return a line as it is shown; of a comment that it is one, and of a marker all."""
     if _MARKER.fullmatch(raw):

@@ -48,7 +48,7 @@ class Shown:
         return [_SPAN.sub(HIDDEN, line).rstrip(" ") if "\0" in line else line for line in seen.split("\n")]
 
     def hidden(self) -> list[str]:
-        """Return the texts that may not be seen, each without the white space around it."""
-        found = re.findall(rb"\0+", bytes(self._may))
-        spans = [(match.start(), match.end()) for match in re.finditer(rb"\0+", bytes(self._may))]
-        return [self.text[start:end].strip() for start, end in spans] if found else []
+        """Return the texts that may not be seen, line by line, without the white space around them."""
+        spans = (match.span() for match in re.finditer(rb"\0+", self._may))
+        lines = (line for start, end in spans for line in self.text[start:end].split("\n"))
+        return [text for line in lines if (text := line.strip(" \t'\""))]

@@ -10,6 +10,7 @@ from io import StringIO
 from dotenv import dotenv_values
 
 from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.disclosure.messages import remember
 from dagster_module_builder.formats import env_value
 from dagster_module_builder.formats.line_file import LineFile
 from dagster_module_builder.formats.outline import OutlineError
@@ -144,12 +145,20 @@ def values(text: bytes) -> dict[str, str]:
 def named_values(text: bytes, errors: str = "replace") -> dict[str, str | None]:
     """Return the same, with None for a variable that is named only and takes its value from the surroundings.
 
+    No message of this process says the values from here on.
+
     Args:
         text: The file's content.
         errors: What becomes of bytes that are not UTF-8, as ``bytes.decode`` names it.
     """
+    found = _read(text.decode("utf-8", errors))
+    remember(found)
+    return found
+
+
+def _read(decoded: str) -> dict[str, str | None]:
     # As a file is opened for reading: every line ending is a line feed, the byte order mark is none of the text.
-    decoded = text.decode("utf-8", errors).replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    decoded = decoded.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     found: dict[str, str | None] = {}
     position = 0
     while position < len(decoded):
