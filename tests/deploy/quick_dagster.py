@@ -18,13 +18,14 @@ from typing import Any
 
 import yaml
 
-#: What a host's Python is called with to load definitions; it imports the package, as the real one does first.
+#: What a host's Python is called with to load definitions; it imports the package, as the real one does first. The last
+#: ``-m`` names it: by hand, ``python -m dotenv … run --`` stands before that.
 PYTHON = """\
 #!/bin/sh
 exec python3 -B -c '
 import sys
 sys.path.insert(0, sys.argv[sys.argv.index("-d") + 1])
-__import__(sys.argv[sys.argv.index("-m", 2) + 1])
+__import__(sys.argv[len(sys.argv) - sys.argv[::-1].index("-m")])
 ' "$@"
 """
 
