@@ -4,36 +4,30 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import functools
 import json
 import queue
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
-from deploy_strategies import host_side
-from deploy_strategies.remote import SILENCE, Remote
+from deploy_strategies import host_start
+from deploy_strategies.channels import OPENSSH_FAILED, OpenSshChannel
+from deploy_strategies.host_start import program, start_line
 
 if TYPE_CHECKING:
-    import paramiko
+    from deploy_strategies.channels import Channel
+    from deploy_strategies.remote import Remote
 
 SIGN_OF_LIFE = 5.0
+#: Seconds that start files of a login shell may take, and bytes that they may say.
+GREETED_WITHIN = 60.0
+NOISE = 1 << 20
+#: Bytes of one answer, at most.
+MESSAGE = 64 << 20
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
-
-#: Isolated from whatever the host's Python was given: no site packages, no variables, no current folder. The modules
-#: are made in the order that they are sent in, so that each finds the ones that it imports.
-START = """exec python3 -I -S -u -c 'import json, sys, zlib
-for name, text in json.loads(zlib.decompress(sys.stdin.buffer.read(int(sys.argv[1])))):
-    module = sys.modules[name] = type(sys)(name)
-    module.__spec__ = type(sys.__spec__)(name, None)
-    exec(compile(text, name.replace(".", "/") + ".py", "exec"), vars(module))
-    vars(sys.modules["host_side"])[name.rpartition(".")[2]] = module
-module.main()' """
 
 
 class HostError(ToolError):
@@ -48,26 +42,31 @@ class LostError(ToolError):
     """The connection broke; the host undoes what is half done by itself."""
 
 
-@functools.cache
-def program() -> bytes:
-    """Return the host's side as it is sent: each module's name and text."""
-    folder = Path(host_side.__file__).parent
-    names = {"host_side": "__init__", **{f"host_side.{name}": name for name in host_side.MODULES}}
-    sources = [(name, (folder / f"{file}.py").read_text("utf-8")) for name, file in names.items()]
-    return zlib.compress(json.dumps(sources).encode(), 9)
-
-
 class Conversation:
     """Requests to one host and their answers, over one channel; signs of life go both ways."""
 
-    def __init__(self, remote: Remote, progress: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(
+        self, remote: Remote, progress: Callable[[str], None] = lambda _: None, python: str | None = None
+    ) -> None:
+        """Prepare a conversation.
+
+        Args:
+            remote: The host.
+            progress: Told which step the host is in.
+            python: The interpreter there; None takes ``python3``, or the newest one that is good enough.
+        """
         self.remote = remote
         self.progress = progress
+        self.python = python
         self._program = program()
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
-        self._channel: paramiko.Channel | None = None
+        self._channel: Channel | None = None
+        #: What came before the greeting: a start file of the login shell said it.
+        self._noise = bytearray()
+        #: What the host said first: which protocol it speaks, and its process.
+        self.greeting: Mapping[str, Any] = {}
         self._answers: Any = None
         #: What the host said and nobody has asked for yet; None where it will say nothing more.
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -111,9 +110,7 @@ class Conversation:
         return self
 
     def _open(self) -> None:
-        channel = self.remote.connection().transport.open_session(timeout=SILENCE)
-        channel.settimeout(SILENCE)
-        channel.exec_command(f"{START}{len(self._program)}")
+        channel = self.remote.session(start_line(len(self._program), self.python))
         self._channel, self._answers = channel, channel.makefile("rb")
         for work in (self._breathe, self._listen, self._drain):
             threading.Thread(target=work, daemon=True).start()
@@ -128,11 +125,26 @@ class Conversation:
 
     def _listen(self) -> None:
         """Take in answers until the host is gone, or silent: a partition is noticed while files travel, too."""
-        with contextlib.suppress(OSError, EOFError):
-            for line in iter(self._answers.readline, b""):
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            self._await_greeting()
+            while self.greeting and (line := self._answers.readline(MESSAGE)):
+                if not line.endswith(b"\n"):
+                    break
                 if line.strip():
                     self._inbox.put(line)
         self._inbox.put(None)
+
+    def _await_greeting(self) -> None:
+        """Skip what the start files of the login shell say, until the greeting comes."""
+        end = time.monotonic() + GREETED_WITHIN
+        while not self.greeting and time.monotonic() < end and len(self._noise) < NOISE:
+            line = self._answers.readline(NOISE)
+            if not line:
+                return
+            if line.startswith(host_start.GREETING):
+                self.greeting = json.loads(line)
+            else:
+                self._noise += line
 
     def _drain(self) -> None:
         """Take in what the host complains of: a full pipe would stop it."""
@@ -206,8 +218,11 @@ class Conversation:
         time.sleep(0.05)
         complaints = b"".join(self._complaints).decode("utf-8", "replace").strip()
         status = self._channel.recv_exit_status() if self._channel and self._channel.exit_status_ready() else None
-        if status == 127:
-            return RefusedError(f"{self.remote.address}: python3 is not installed on the host: install it there.")
+        if not self.greeting and isinstance(self._channel, OpenSshChannel) and status == OPENSSH_FAILED:
+            return self.remote.refusal(complaints)
+        noise = self._noise.decode("utf-8", "replace").strip()
+        if not self.greeting and (noise or complaints or status is not None):
+            return host_start.refusal(str(self.remote.address), self.python, noise, complaints)
         reason = complaints.splitlines()[-1] if complaints else said.strip()
         return LostError(
             f"The connection to {self.remote.address} was lost{': ' + reason if reason else ''}. The host puts back "

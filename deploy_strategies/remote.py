@@ -2,166 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import functools
-import getpass
-import hashlib
 import logging
 import os
-import re
-import shlex
-import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from dagster_module_builder import outside_programs
-from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.errors import BuilderError, ToolError
+from deploy_strategies.address import Address
+from deploy_strategies.channels import SILENCE, Channel, OpenSshChannel, end_program
+from deploy_strategies.host_keys import is_pinned, key_changed, not_pinned, refuse_unpinned
 
 if TYPE_CHECKING:
     from fabric import Connection
 
-CONNECT_TIMEOUT = 15
-#: Seconds after which a connection that carries nothing is given up.
-SILENCE = 30
+__all__ = ["SILENCE", "Address", "Remote"]
+
+#: Bytes of a folder's path below which a socket's path fits everywhere: 104 is the least that a system takes, OpenSSH
+#: adds 17 of its own for a while (sun_path in unix(4); mux.c).
+SHORT = 60
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where a host is, and which keys it may show.
-
-    Attributes:
-        host: Its name or address, or an alias in the SSH configuration.
-        known_hosts: The file with the keys that are pinned for it.
-        port: None takes the SSH configuration's.
-        user: None takes the SSH configuration's.
-        identity_file: The private key; None takes the SSH configuration's and the agent's.
-        config: The SSH configuration; None takes the person's own.
-    """
-
-    host: str
-    known_hosts: Path
-    port: int | None = None
-    user: str | None = None
-    identity_file: str | None = None
-    config: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}" if self.port else self.host
-
-    @functools.cached_property
-    def settings(self) -> Mapping[str, str]:
-        """What OpenSSH makes of this address: the last value of each keyword of ``ssh -G``."""
-        answer = _run(["ssh", "-G", *self._options(), "--", self.host])
-        pairs = (line.partition(" ") for line in answer.splitlines())
-        return {key: value for key, _, value in pairs}
-
-    def _options(self) -> list[str]:
-        options = ["-F", str(Path(self.config).expanduser())] if self.config else []
-        options += ["-p", str(self.port)] if self.port else []
-        options += ["-l", self.user] if self.user else []
-        options += ["-i", str(Path(self.identity_file).expanduser())] if self.identity_file else []
-        return options
-
-    @property
-    def pinned_as(self) -> str:
-        """The name under which its key stands in ``known_hosts``."""
-        name, port = self.settings["hostname"], int(self.settings["port"])
-        return name if port == 22 else f"[{name}]:{port}"
-
-    def identities(self) -> list[str]:
-        """Return the private keys to try, in OpenSSH's order."""
-        if self.identity_file:
-            return [str(Path(self.identity_file).expanduser())]
-        answer = _run(["ssh", "-G", *self._options(), "--", self.host])
-        found = [line.partition(" ")[2] for line in answer.splitlines() if line.startswith("identityfile ")]
-        return [str(path) for path in (Path(one).expanduser() for one in found) if path.is_file()]
-
-    def ssh(self) -> list[str]:
-        """Return OpenSSH's command line for this host, without the host: pinned keys, no questions, no surprises."""
-        chosen = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": _quoted(self.known_hosts),
-            "GlobalKnownHostsFile": "/dev/null",
-            "UpdateHostKeys": "no",
-            "ConnectTimeout": str(CONNECT_TIMEOUT),
-            "ServerAliveInterval": "5",
-            "ServerAliveCountMax": "5",
-            "PermitLocalCommand": "no",
-            "ForwardAgent": "no",
-            "ForwardX11": "no",
-            "ClearAllForwardings": "yes",
-            "RequestTTY": "no",
-            "LogLevel": "ERROR",
-        }
-        if self.identity_file:
-            chosen["IdentitiesOnly"] = "yes"
-        if "hostkeyalias" in self.settings:
-            # Fabric knows no aliases; both look for the same name.
-            chosen["HostKeyAlias"] = self.pinned_as
-        if jump := self.jump():
-            chosen["ProxyCommand"] = jump
-        return ["ssh", *self._options(), *(part for key, value in chosen.items() for part in ("-o", f"{key}={value}"))]
-
-    def typed(self) -> list[str]:
-        """Return how a person reaches this host."""
-        return ["ssh", *self._options(), self.host]
-
-    @property
-    def through(self) -> Address | None:
-        """The last host before this one, where the SSH configuration names any (``ProxyJump``)."""
-        hosts = self.settings.get("proxyjump", "none")
-        if hosts == "none":
-            return None
-        last = hosts.rpartition(",")[2]
-        return Address(
-            _host_of(last), self.known_hosts, _port_of(last), _user_of(last), self.identity_file, self.config
-        )
-
-    def jump(self) -> str | None:
-        """Return the command that reaches the host through others; None if it is direct.
-
-        OpenSSH's own ``-J`` would ask the person's ``known_hosts`` about those in between; this asks the pinned keys.
-        """
-        if through := self.through:
-            target = f"[{self.settings['hostname']}]:{self.settings['port']}"
-            return shlex.join([*through.ssh(), "-W", target, "--", through.host])
-        command = self.settings.get("proxycommand", "none")
-        named = {"%h": self.settings["hostname"], "%p": self.settings["port"], "%r": self.settings.get("user", "")}
-        return None if command == "none" else re.sub("%[hpr]", lambda found: shlex.quote(named[found[0]]), command)
-
-
-def _host_of(jump: str) -> str:
-    rest = jump.rpartition("@")[2]
-    return rest.partition(":")[0] if rest.count(":") < 2 else rest.partition("]")[0].lstrip("[")
-
-
-def _port_of(jump: str) -> int | None:
-    rest = jump.rpartition("@")[2].rpartition("]")[2] if "]" in jump else jump.rpartition("@")[2]
-    return int(rest.partition(":")[2]) if ":" in rest else None
-
-
-def _user_of(jump: str) -> str | None:
-    return jump.rpartition("@")[0] or None
-
-
-def _quoted(path: Path) -> str:
-    """Write a path as a value of an SSH option."""
-    text = str(path)
-    if '"' in text or "%" in text or "${" in text:
-        raise RefusedError(f"{text}: OpenSSH cannot take a path with '\"', '%' or '${{': move the module elsewhere.")
-    return f'"{text}"'
-
-
-def _run(command: list[str]) -> str:
-    return outside_programs.ask(command, limit=60).out.decode("utf-8", "replace")
+class NotLetInError(ToolError):
+    """The host is there, and its key is the pinned one; it, or Paramiko, does not go on."""
 
 
 class Remote:
@@ -170,31 +37,60 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._connection: Connection | None = None
-        self._jump: outside_programs.Process | None = None
+        self._jump: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._master: outside_programs.Process | None = None
+        self._master: subprocess.Popen[bytes] | None = None
+
+    def session(self, command: str) -> Channel:
+        """Start a command on the host: over Fabric's connection, or by OpenSSH, where only that can get there.
+
+        Raises:
+            RefusedError: A host's key is not pinned, or is another than the one pinned.
+            ToolError: The host cannot be reached, or does not let us in.
+        """
+        refuse_unpinned(self.address.before)
+        if not self.address.only_openssh:
+            # A kind of key, or of encryption, that Paramiko has not may be one that OpenSSH has.
+            with contextlib.suppress(NotLetInError):
+                return _started(self.connection(), command)
+        if not is_pinned(self.address):
+            raise not_pinned(self.address)
+        return OpenSshChannel([*self.address.ssh(), "--", self.address.host, command])
+
+    def refusal(self, said: str) -> BuilderError:
+        """Return what it means that OpenSSH could not start a command, by its own words."""
+        address, words = self.address, " ".join(said.split())
+        if "IDENTIFICATION HAS CHANGED" in said:
+            return key_changed(address)
+        if "Permission denied" in said or "Too many authentication failures" in said:
+            cure = "offer a key that is in its authorized_keys"
+            return ToolError(f"{address} does not let {address.user_there!r} in: {cure} ({words}).")
+        return ToolError(f"{address} cannot be reached: {words or 'ssh says nothing'}.")
 
     def connection(self) -> Connection:
         """Return the Fabric connection, opened.
 
         Raises:
             RefusedError: The host's key is not pinned, or is another than the one pinned.
-            ToolError: The host cannot be reached, or does not let us in.
+            NotLetInError: The host does not let us in by what Paramiko can do.
+            ToolError: The host cannot be reached.
         """
         if self._connection is None:
-            jump = self.address.jump()
-            wire = self._wire(jump) if jump else _direct(self.address)
-            self._connection = _connected(self.address, wire)
+            command = self.address.wire()
+            with tempfile.TemporaryFile() as said:
+                wire = self._wire(command, said) if command else _direct(self.address)
+                self._connection = _connected(self.address, wire, said)
         return self._connection
 
-    def _wire(self, command: str) -> socket.socket:
+    def _wire(self, command: str, said: IO[bytes]) -> socket.socket:
         """Start the command that reaches the host, and return the socket that leads through it."""
         ours, its = socket.socketpair()
-        self._jump = outside_programs.start(
-            ["/bin/sh", "-c", f"exec {command}"],
+        self._jump = subprocess.Popen(
+            # As OpenSSH does it (ssh_config(5), ProxyCommand).
+            [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
             stdin=its.fileno(),
             stdout=its.fileno(),
-            stderr=subprocess.DEVNULL,
+            stderr=said,
             start_new_session=True,
         )
         its.close()
@@ -203,18 +99,10 @@ class Remote:
     def prepare_bulk(self) -> None:
         """Begin to open the OpenSSH connection, while the conversation goes on."""
         if self._master is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="dmb-")
-            control = [
-                "-o",
-                f"ControlPath={self._folder.name}/%C",
-                "-o",
-                "ControlMaster=yes",
-                "-o",
-                "ControlPersist=no",
-            ]
+            self._folder = tempfile.TemporaryDirectory(prefix="dmb-", dir=short_folder())
             # It ends with our end of its input, so that nothing is left of it when this process is killed.
-            command = [*self.address.ssh(), *control, "--", self.address.host, "exec cat >/dev/null"]
-            self._master = outside_programs.start(
+            command = [*self.address.ssh(("yes", self._control)), "--", self.address.host, "exec cat >/dev/null"]
+            self._master = subprocess.Popen(
                 ["/bin/sh", "-c", '"$@"; rm -rf "$0"', self._folder.name, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -222,27 +110,30 @@ class Remote:
                 start_new_session=True,
             )
 
+    @property
+    def _control(self) -> str:
+        return f"{self._folder.name if self._folder else ''}/s"
+
     def bulk(self) -> list[str]:
         """Return the OpenSSH command line (without the host) that goes through the opened connection."""
+        refuse_unpinned(self.address.before)
         self.prepare_bulk()
-        folder = Path(self._folder.name) if self._folder else Path()
-        for _ in range(CONNECT_TIMEOUT * 100):
-            with contextlib.suppress(FileNotFoundError):  # It goes with the connection.
-                if any(folder.iterdir()):
-                    break
+        for _ in range(self.address.connect_timeout * 100):
+            if Path(self._control).exists():
+                break
             if self._master is not None and self._master.poll() is not None:
                 said = self._master.stderr.read().decode("utf-8", "replace") if self._master.stderr else ""
                 raise ToolError(f"{self.address}: OpenSSH could not connect: {said.strip()}")
             time.sleep(0.01)
-        return [*self.address.ssh(), "-o", f"ControlPath={folder}/%C", "-o", "ControlMaster=no"]
+        return self.address.ssh(("no", self._control))
 
     def close(self) -> None:
         """Close both connections."""
         if self._connection is not None:
             with contextlib.suppress(Exception):  # A broken connection breaks once more when it is closed.
                 self._connection.close()
-        _end(self._jump)
-        _end(self._master)
+        end_program(self._jump)
+        end_program(self._master)
         if self._folder is not None:
             self._folder.cleanup()
         self._connection = self._jump = self._master = self._folder = None
@@ -254,53 +145,54 @@ class Remote:
         self.close()
 
 
+def short_folder() -> str:
+    """Return a folder for temporary files whose path leaves room for that of a socket."""
+    usual = tempfile.gettempdir()
+    folders = (usual, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108 - ours is 0700
+    fitting = (path for path in folders if path and len(os.fsencode(path)) <= SHORT and os.access(path, os.W_OK))
+    return next(fitting, usual)
+
+
+def _started(connection: Connection, command: str) -> Channel:
+    """Start a command over Fabric's connection."""
+    channel = connection.transport.open_session(timeout=SILENCE)
+    channel.settimeout(SILENCE)
+    channel.exec_command(command)
+    found: Channel = channel
+    return found
+
+
 def _direct(address: Address) -> socket.socket:
     """Connect, and have every request sent at once: Nagle's algorithm would hold a request's end for a round trip."""
+    place = (address.settings["hostname"], int(address.settings["port"]))
     try:
-        wire = socket.create_connection((address.settings["hostname"], int(address.settings["port"])), CONNECT_TIMEOUT)
+        wire = socket.create_connection(place, address.connect_timeout)
     except OSError as error:
         raise ToolError(f"{address} cannot be reached: {error.strerror or error}.") from None
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return wire
 
 
-def _end(process: outside_programs.Process | None) -> None:
-    """End a program that carries a connection."""
-    if process is None:
-        return
-    # Each is the leader of a group of its own, with what it started.
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(5)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for pipe in (process.stdin, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
-def _connected(address: Address, wire: socket.socket) -> Connection:
+def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connection:
+    """Log in over a wire; where that fails, what a program said that is part of it tells why."""
     import paramiko  # half a second, which commands that speak to nobody need not wait
     from fabric import Config, Connection
 
     # Without a handler Python prints Paramiko's tracebacks; what failed is said by the error.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    settings = address.settings
     arguments: dict[str, Any] = {
-        "banner_timeout": CONNECT_TIMEOUT,
-        "auth_timeout": CONNECT_TIMEOUT,
+        "banner_timeout": address.connect_timeout,
+        "auth_timeout": address.connect_timeout,
         "look_for_keys": False,
-        "allow_agent": not address.identity_file and "SSH_AUTH_SOCK" in os.environ,
+        "allow_agent": _asks_agent(address),
         "key_filename": address.identities(),
         "sock": wire,
     }
     connection = Connection(
-        settings["hostname"],
-        user=settings.get("user") or getpass.getuser(),
-        port=int(settings["port"]),
-        connect_timeout=CONNECT_TIMEOUT,
+        address.settings["hostname"],
+        user=address.user_there,
+        port=int(address.settings["port"]),
+        connect_timeout=address.connect_timeout,
         connect_kwargs=arguments,
         config=Config(overrides={"load_ssh_configs": False}, lazy=True),
     )
@@ -313,71 +205,26 @@ def _connected(address: Address, wire: socket.socket) -> Connection:
     except (paramiko.SSHException, OSError, EOFError) as error:
         connection.close()
         wire.close()
-        raise _refusal(address, error) from None
+        said.seek(0)
+        raise _refusal(address, error, " ".join(said.read().decode("utf-8", "replace").split())) from None
     connection.transport.set_keepalive(5)
     return connection
 
 
-def _refusal(address: Address, error: Exception) -> RefusedError | ToolError:
+def _asks_agent(address: Address) -> bool:
+    """Tell whether the agent's keys are to be tried: not where only certain keys may be."""
+    only = bool(address.identity_file) or address.settings.get("identitiesonly") == "yes"
+    return not only and "SSH_AUTH_SOCK" in os.environ
+
+
+def _refusal(address: Address, error: Exception, said: str) -> BuilderError:
     import paramiko
 
     if isinstance(error, paramiko.BadHostKeyException):
-        return RefusedError(
-            f"{address} shows another host key than the one pinned in {address.known_hosts}. Somebody may "
-            f"stand between, or the host was installed anew: ask its administrator for the fingerprint, then see "
-            f"'deploy.trust'."
-        )
+        return key_changed(address)
     if "not found in known_hosts" in str(error):
-        return RefusedError(
-            f"The key of {address} is not pinned: run 'deploy.trust' and compare its fingerprint. "
-            f"(It is not in {address.known_hosts}.)"
-        )
-    if isinstance(error, paramiko.AuthenticationException) or "No authentication methods" in str(error):
-        user = address.settings.get("user")
-        return ToolError(f"{address} does not let {user!r} in: offer a key that is in its authorized_keys ({error}).")
-    return ToolError(f"{address} cannot be reached: {error or type(error).__name__}.")
-
-
-def host_keys(address: Address) -> list[str]:
-    """Ask a host, and nobody else, for its keys; return lines for ``known_hosts``. Nothing is trusted by this."""
-    settings = address.settings
-    if address.jump():
-        return _keys_behind(address)
-    # A host that does not answer is 1 since OpenSSH 8.7, and 0 before.
-    answer = outside_programs.ask(
-        ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
-        answers=(0, 1),
-        limit=120,
-    )
-    keys = sorted({tuple(line.split()[1:3]) for line in answer.text.splitlines() if line and not line.startswith("#")})
-    if not keys:
-        raise ToolError(f"{address} shows no host key: {answer.words or 'it does not answer'}.")
-    return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
-
-
-def _keys_behind(address: Address) -> list[str]:
-    """Return the key that a host shows OpenSSH, reached through others (``ssh-keyscan`` cannot); nobody logs in."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "shown"
-        changed = {
-            "StrictHostKeyChecking": "accept-new",
-            "UserKnownHostsFile": str(path),
-            "PreferredAuthentications": "none",
-            "HashKnownHosts": "no",
-            "HostKeyAlias": address.pinned_as,
-        }
-        # The first value of an option is the one that counts.
-        options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
-        command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
-        # Whoever shows a key does not let us in with it: 255.
-        answer = outside_programs.ask(command, answers=(0, 255), limit=120)
-        lines = path.read_text().splitlines() if path.is_file() else []
-    if not lines:
-        raise ToolError(f"{address} shows no host key: {answer.words}. Pin the keys of the hosts before it first.")
-    return [" ".join([address.pinned_as, *line.split()[1:3]]) for line in lines]
-
-
-def fingerprint(line: str) -> str:
-    """Return the fingerprint of a line of ``known_hosts``, as ``ssh-keygen -l`` writes it."""
-    digest = hashlib.sha256(base64.b64decode(line.split()[2])).digest()
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+        return not_pinned(address)
+    is_reached = isinstance(error, paramiko.SSHException) and "banner" not in str(error)
+    if isinstance(error, paramiko.AuthenticationException) or (is_reached and not said):
+        return NotLetInError(f"{address} does not let {address.user_there!r} in ({error}).")
+    return ToolError(f"{address} cannot be reached: {said or error or type(error).__name__}.")

@@ -19,7 +19,8 @@ from dagster_module_builder.formats import env_file
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.names import ModuleNames
 from deploy_strategies import folders, strategy_folder
-from deploy_strategies.remote import Address
+from deploy_strategies.address import Address, parts_of
+from deploy_strategies.ssh_config import refuse_commands
 
 DEPLOYMENTS = "deploy"
 FILE = "deployment.yaml"
@@ -43,11 +44,15 @@ class Host:
         address: Where SSH finds it.
         base_path: The folder on it.
         url: Where its Dagster answers, on the host itself.
+        python: The interpreter that the host's side of a conversation runs in; None has one looked for.
+        environment_python: The interpreter of its environments, where it is not the deployment's.
     """
 
     address: Address
     base_path: str
     url: str
+    python: str | None = None
+    environment_python: str | None = None
 
     def __str__(self) -> str:
         return str(self.address)
@@ -102,22 +107,20 @@ class Deployment:
         return self.folder / KNOWN_HOSTS
 
     @property
-    def base_path(self) -> str:
-        """The folder on the host."""
-        return str(self.data["base_path"]).rstrip("/") or "/"
-
-    @property
     def hosts(self) -> list[Host]:
-        """Every host with its address."""
-        user, identity, config = self.data.get("user"), self._identity_file(), self._ssh_config()
-        return [
-            Host(
-                Address(one["host"], self.known_hosts, one.get("port"), user, identity, config),
-                self.base_path,
-                str(one.get("url") or self.data["dagster"]["url"]),
-            )
-            for one in self.data["hosts"]
-        ]
+        """Every host with its address, and what it has different from the others."""
+        identity, config = self._identity_file(), self._ssh_config()
+        return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
+
+    def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> Host:
+        user = entry.get("user") or self.data.get("user")
+        return Host(
+            Address(entry["host"], self.known_hosts, entry.get("port"), user, identity, config),
+            str(entry.get("base_path") or self.data["base_path"]).rstrip("/") or "/",
+            str(entry.get("url") or self.data["dagster"]["url"]),
+            entry.get("python") or self.data.get("python"),
+            entry.get("python"),
+        )
 
     def _identity_file(self) -> str | None:
         """Return the private key; a pipeline has its own in an agent, and not a person's file."""
@@ -126,10 +129,19 @@ class Deployment:
         return None if is_elsewhere else named
 
     def _ssh_config(self) -> str | None:
-        """Return the SSH configuration; one that lies beside ``deployment.yaml`` travels with it."""
+        """Return the SSH configuration; one that lies beside ``deployment.yaml`` travels with it.
+
+        Raises:
+            DamagedFileError: One that travels with the module says more than where hosts are.
+        """
         named = (self.data.get("ssh") or {}).get("config")
-        beside = self.folder / str(named)
-        return str(beside) if named and beside.is_file() else named
+        if not named:
+            return None
+        beside = self.folder / named
+        path = beside if beside.is_file() else Path(named).expanduser()
+        if not Path(named).expanduser().is_absolute() or path.resolve().is_relative_to(self.module.resolve()):
+            refuse_commands(path)
+        return str(path)
 
     @property
     def kind(self) -> str:
@@ -176,6 +188,14 @@ class Deployment:
         except OutlineError as error:
             raise DamagedFileError(path, error.position + 1, error.reason, "Mend that line.") from None
         return text
+
+
+def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of a host; ``[user@]host[:port]`` is short for that."""
+    if not isinstance(entry, str):
+        return entry
+    user, host, port = parts_of(entry)
+    return {"host": host, "port": port, "user": user}
 
 
 def read_deployment(folder: Path) -> Deployment:

@@ -64,7 +64,7 @@ class HostRun:
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)
-        self.conversation = Conversation(self.remote, self.tell)
+        self.conversation = Conversation(self.remote, self.tell, self.target.host.python)
 
     def tell(self, step: str) -> None:
         """Say which step the host is in."""
@@ -209,7 +209,7 @@ class HostRun:
             identity=release.environment,
             requirements=release.requirements,
             constraints=release.constraints,
-            python=release.deployment.environment["python"],
+            python=self.environment_python(release.deployment),
             need=ENVIRONMENT,
             where=self.where,
         )
@@ -322,10 +322,14 @@ class HostRun:
             return Server(name, name, SERVER_PORT)
         return Server(name, "127.0.0.1", self.conversation.ask("port")["port"])
 
+    def environment_python(self, deployment: Deployment) -> str:
+        """Return the interpreter that environments are made with, or that the host's Dagster itself has."""
+        return self.target.host.environment_python or str(deployment.environment["python"])
+
     def python(self, deployment: Deployment, environment: str | None) -> str:
         """Return the interpreter of a release, where Dagster runs."""
         if environment is None:
-            return str(deployment.environment["python"])
+            return self.environment_python(deployment)
         return self.inside("modules", deployment.names.name, "venvs", environment, "bin", "python")
 
     @property

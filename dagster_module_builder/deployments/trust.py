@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
-from deploy_strategies.remote import Address, fingerprint, host_keys
+from deploy_strategies.address import Address
+from deploy_strategies.host_keys import fingerprint, host_keys
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 def serve(host: Host) -> None:
     """Answer requests until the client is done, or gone; then undo what is half done."""
+    # A start file of the login shell may have written something without an end of its line.
+    host.client.say(b"\n")
     host.client.answer(hello=PROTOCOL, pid=os.getpid())
     try:
         for request in iter(host.client.inbox.get, None):

@@ -18,7 +18,7 @@ from tests import needs
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
         listener.bind((address, 0))
         return int(listener.getsockname()[1])
 
@@ -38,6 +38,9 @@ class SshHost:
     client_key: Path
     environ: dict[str, str] = field(default_factory=dict)
     namespace: str | None = None
+    #: Settings of sshd's beside the usual ones, and the file that it takes for /etc/passwd.
+    settings: dict[str, object] = field(default_factory=dict)
+    passwd: Path | None = None
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,7 +61,7 @@ class SshHost:
             make_key(self.folder / "host_key")
         (self.folder / "authorized_keys").write_text(Path(f"{self.client_key}.pub").read_text())
         settings = {
-            "ListenAddress": f"{self.address}:{self.port}",
+            "ListenAddress": f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}",
             "HostKey": self.folder / "host_key",
             "AuthorizedKeysFile": self.folder / "authorized_keys",
             "PidFile": self.folder / "sshd.pid",
@@ -69,6 +72,7 @@ class SshHost:
             "PermitRootLogin": "yes",
             "MaxStartups": "200:30:400",
             "LogLevel": "VERBOSE",
+            **self.settings,
         }
         lines = [f"{key} {value}" for key, value in settings.items()]
         # Every host has a home of its own, so that ~/… is another folder on each.
@@ -81,6 +85,8 @@ class SshHost:
             self.configure()
         Path("/run/sshd").mkdir(exist_ok=True) if os.geteuid() == 0 else None
         inside = ["ip", "netns", "exec", self.namespace] if self.namespace else []
+        if self.passwd:
+            inside += ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/passwd && exec "$@"', str(self.passwd)]
         log = (self.folder / "sshd.log").open("ab")
         command = [*inside, str(needs.program("sshd")), "-D", "-e", "-f", str(self.folder / "sshd_config")]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True)

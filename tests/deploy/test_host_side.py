@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy_strategies import conversation, host_side
+from deploy_strategies import host_side, host_start
 
 FOLDER = Path(host_side.__file__).parent
 
 
 def start() -> subprocess.Popen[bytes]:
-    program = conversation.program()
-    command = f"{conversation.START}{len(program)}".replace("python3", sys.executable, 1)
+    program = host_start.program()
+    command = host_start.start_line(len(program), sys.executable)
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(["/bin/sh", "-c", command], **pipes)
     process.stdin.write(program)
@@ -40,6 +40,7 @@ def test_a_traceback_names_the_module() -> None:
 
 def test_it_ends_with_its_client() -> None:
     with start() as process:
+        assert process.stdout.readline() == b"\n"
         assert b'"hello"' in process.stdout.readline()
         process.stdin.close()
         assert process.wait(20) == 0

@@ -26,7 +26,7 @@ SECRET = "s3cret-of-production"
 
 def test_unknown_key_is_refused(quick: Site) -> None:
     (quick.module / "deploy/yoda/known_hosts").write_text("")
-    with pytest.raises(BuilderError, match=r"is not pinned: run 'deploy.trust'"):
+    with pytest.raises(BuilderError, match=r"is not pinned: run 'deploy.trust yoda'"):
         quick.deploy()
     assert not quick.there.exists()
     assert quick.host.connections() == 0
