@@ -41,16 +41,21 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def confirmed(question: str, *, yes: bool) -> bool:
+def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
     """Ask before something is destroyed.
 
+    Args:
+        question: What is asked.
+        yes: Whether it is answered already.
+        flag: What answers it where there is no terminal.
+
     Raises:
-        RefusedError: Nobody is there to be asked, and ``--yes`` is not given.
+        RefusedError: There is no terminal to ask at, and no flag was given.
     """
     if yes:
         return True
     if not interactive():
-        raise RefusedError(f"{question} Nobody is there to answer: give --yes.")
+        raise RefusedError(f"{question} There is no terminal to answer at: give {flag}.")
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

@@ -29,7 +29,8 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
     def confirm(one: Shown) -> bool:
         if one.has_changed:
             console.tell(f"{one.host} shows OTHER keys than those pinned. Find out why before you go on.")
-        return console.confirmed(f"Pin these keys for {one.host}?", yes=False)
+        question = f"Pin these keys for {one.host}?"
+        return console.confirmed(question, yes=False, flag="--fingerprint with what the host's administrator tells you")
 
     for deployment in chosen.deployments:
         shown = shown_keys(deployment, chosen.hosts)

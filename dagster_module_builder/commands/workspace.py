@@ -129,7 +129,8 @@ def _wants_move(root: Path, name: str) -> bool:
     outside = module.lies_outside(root, name)
     if outside is None or not console.interactive():
         return False
-    return console.confirmed(f"{outside} lies outside the workspace. Move it to {root}/projects?", yes=False)
+    question = f"{outside} lies outside the workspace. Move it to {root}/projects?"
+    return console.confirmed(question, yes=False, flag="--move")
 
 
 @command(

@@ -339,7 +339,7 @@ def test_restore_puts_files_back_and_is_itself_backed_up(sales: Terminal) -> Non
     sales.done("workspace.add", "sales-report", "--no-check")
     added = sales.shared_files()
     (identity,) = [one["identity"] for one in json.loads(sales.done("workspace.backups", "--json"))["backups"]]
-    assert "Nobody is there to answer" in sales.refused("workspace.restore", identity)
+    assert "There is no terminal to answer at: give --yes" in sales.refused("workspace.restore", identity)
     assert sales.shared_files() == added
     shown = sales.done("workspace.restore", identity, "--yes")
     assert sales.shared_files() == before

@@ -148,9 +148,7 @@ def test_a_python_that_an_installer_put_into_the_home_folder_is_found(host: SshH
 def test_a_python_that_is_too_old_is_named(host: SshHost, tmp_path: Path) -> None:
     """FAULTS D5: with its version, and what to do."""
     program(host, "python3", OLD)
-    with pytest.raises(
-        RefusedError, match=r"is Python 3\.6\.8, which is too old: install Python 3\.8 or newer"
-    ):
+    with pytest.raises(RefusedError, match=r"is Python 3\.6\.8, which is too old: install Python 3\.8 or newer"):
         talk(host, tmp_path)
 
 
@@ -168,9 +166,7 @@ def test_the_python_that_is_named_is_taken(host: SshHost, tmp_path: Path) -> Non
     program(host, "mine").rename(inside / "mine")
     assert talk(host, tmp_path, python="~/a folder/mine") > 0
     assert talk(host, tmp_path, python=str(inside / "mine")) > 0
-    with pytest.raises(
-        BuilderError, match=r"/opt/python, which .* names by 'python:', is not on the host"
-    ):
+    with pytest.raises(BuilderError, match=r"/opt/python, which .* names by 'python:', is not on the host"):
         talk(host, tmp_path, python="/opt/python")
 
 

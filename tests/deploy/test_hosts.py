@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deployments.deployment import Deployment, find, problem_with
 from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError, RefusedError
+from deploy_strategies.address import Address
 from tests.deploy.conftest import Sites, quick_sites
 from tests.deploy.modules import set_value
+from tests.deploy.sshd import user
 from tests.deploy.test_faults import host_scripts
 
 OPTIONS = Options(allow_dirty=True, settle=False)
@@ -33,6 +36,54 @@ def test_all_get_the_same_release(three: Sites) -> None:
     outcomes = three.deploy()
     (release,) = {one.releases["sales-report"] for one in outcomes}
     assert running(three) == [release] * 3
+
+
+@pytest.mark.parametrize("form", ["user@host:port", "mapping"])
+def test_hosts_may_differ_in_everything(tmp_path: Path, form: str) -> None:
+    """FAULTS D9: user, port, base path, interpreter and address of Dagster are each host's own."""
+    for sites in quick_sites(tmp_path, 2):
+        path = sites.module / "deploy/yoda/deployment.yaml"
+        data = yaml.safe_load(path.read_text())
+        first, second = sites.sites
+        moved = second.host.folder / "elsewhere"
+        second.host.base.rename(moved)
+        second.host.base.symlink_to(moved)
+        python = second.host.folder / "python of this host"
+        python.write_text('#!/bin/sh\n[ "$1" = -ISuc ] && exec python3 "$@"\nexec "${0% of*}" "$@"\n')
+        python.chmod(0o755)
+        named = {"host": second.host.address, "port": second.host.port, "user": user()}
+        named |= {"base_path": str(moved), "python": str(python), "url": second.dagster.url}
+        short = f"{user()}@{first.host.address}:{first.host.port}"
+        entry = {"host": first.host.address, "port": first.host.port, "user": user()}
+        data |= {"user": "nobody-of-that-name", "hosts": [short if form != "mapping" else entry, named]}
+        data["dagster"]["url"] = first.dagster.url
+        path.write_text(yaml.safe_dump(data))
+        (release,) = {one.releases["sales-report"] for one in sites.deploy()}
+        assert running(sites) == [release] * 2
+        assert (moved / "modules/sales-report/releases" / release).is_dir()
+
+
+ADDRESSES = {
+    "host": Address("host", Path("k")),
+    "me@host": Address("host", Path("k"), None, "me"),
+    "me@10.0.0.5:2201": Address("10.0.0.5", Path("k"), 2201, "me"),
+    "::1": Address("::1", Path("k")),
+    "[::1]:22": Address("::1", Path("k"), 22),
+    "me@[fe80::1%eth0]:2222": Address("fe80::1%eth0", Path("k"), 2222, "me"),
+    "fe80::1%eth0": Address("fe80::1%eth0", Path("k")),
+}
+
+
+@pytest.mark.parametrize("text", ADDRESSES)
+def test_a_host_may_be_written_in_short(text: str) -> None:
+    """FAULTS D9, D3: as ``ssh`` takes it."""
+    data = {"version": 1, "deployment": "y", "client": "c", "module": "m", "strategy": "rsync", "hosts": [text],
+            "base_path": "/srv", "dagster": {"url": "http://x"}}  # fmt: skip
+    assert problem_with(data) is None
+    (host,) = Deployment(Path("m/deploy/y"), data).hosts
+    wanted = ADDRESSES[text]
+    assert (host.address.host, host.address.port, host.address.user) == (wanted.host, wanted.port, wanted.user)
+    assert problem_with({**data, "hosts": [{"host": wanted.host}]}) is None
 
 
 def test_one_fails_in_verify(three: Sites) -> None:
