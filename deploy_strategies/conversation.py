@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from deploy_strategies import host_start
+from deploy_strategies.answers import parsed
 from deploy_strategies.channels import OPENSSH_FAILED, OpenSshChannel
 from deploy_strategies.host_start import program, start_line
 
@@ -24,8 +25,11 @@ SIGN_OF_LIFE = 5.0
 #: Seconds that start files of a login shell may take, and bytes that they may say.
 GREETED_WITHIN = 60.0
 NOISE = 1 << 20
-#: Bytes of one answer, at most.
-MESSAGE = 64 << 20
+#: Bytes of one answer, and of all that nobody has asked for yet; messages of progress, and seconds, before an answer.
+MESSAGE = 32 << 20
+UNREAD = 64 << 20
+PROGRESS = 10_000
+ANSWERED_WITHIN = 4 * 3600.0
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
 
@@ -70,6 +74,7 @@ class Conversation:
         self._answers: Any = None
         #: What the host said and nobody has asked for yet; None where it will say nothing more.
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._received = self._taken = 0
         self._opening: threading.Thread | None = None
         self._failure: Exception | None = None
         self._hints: list[tuple[str, Mapping[str, Any]]] = []
@@ -131,7 +136,10 @@ class Conversation:
                 if not line.endswith(b"\n"):
                     break
                 if line.strip():
+                    self._received += len(line)
                     self._inbox.put(line)
+                if self._received - self._taken > UNREAD:
+                    break
         self._inbox.put(None)
 
     def _await_greeting(self) -> None:
@@ -200,21 +208,25 @@ class Conversation:
             self._owed += 1
 
     def _answer(self) -> dict[str, Any]:
-        while True:
-            line = self._inbox.get()
+        end = time.monotonic() + ANSWERED_WITHIN
+        for _ in range(PROGRESS):
+            try:
+                line = self._inbox.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                break
             if line is None:
                 self._inbox.put(None)
                 raise self._lost()
-            try:
-                data: dict[str, Any] = json.loads(line)
-            except ValueError:
-                raise self._lost(line.decode("utf-8", "replace")) from None
+            self._taken += len(line)
+            data = parsed(line)
+            if data is None:
+                raise ToolError(f"{self.remote.address}: the host answered {line[:200]!r}, which is no answer.")
             if "ok" in data:
                 return data
-            if "progress" in data:
-                self.progress(data["progress"])
+            self.progress(data["progress"])
+        raise ToolError(f"{self.remote.address}: the host gave signs of progress, but no answer: run it again.")
 
-    def _lost(self, said: str = "") -> BuilderError:
+    def _lost(self) -> BuilderError:
         time.sleep(0.05)
         complaints = b"".join(self._complaints).decode("utf-8", "replace").strip()
         status = self._channel.recv_exit_status() if self._channel and self._channel.exit_status_ready() else None
@@ -223,7 +235,7 @@ class Conversation:
         noise = self._noise.decode("utf-8", "replace").strip()
         if not self.greeting and (noise or complaints or status is not None):
             return host_start.refusal(str(self.remote.address), self.python, noise, complaints)
-        reason = complaints.splitlines()[-1] if complaints else said.strip()
+        reason = complaints.splitlines()[-1] if complaints else ""
         return LostError(
             f"The connection to {self.remote.address} was lost{': ' + reason if reason else ''}. The host puts back "
             f"what was half done by itself; see 'deploy.status'."

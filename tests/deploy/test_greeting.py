@@ -191,3 +191,34 @@ def test_tools_in_the_home_folder_are_found(host: SshHost, tmp_path: Path) -> No
         }
         tools = conversation.ask("open", **opening, tools=["uv", "rsync"])["tools"]
     assert tools == {"uv": f"{host.folder}/.local/bin/uv", "rsync": f"{host.folder}/.cargo/bin/rsync"}
+
+
+#: What a host may say that is no answer; each is written again and again.
+LIES = {
+    "no JSON": "b'Segmentation fault\\n'",
+    "a list": "b'[1]\\n'",
+    "a failure without its reason": "b'{\"ok\": false}\\n'",
+    "a result that is a text": 'b\'{"ok": true, "result": "x"}\\n\'',
+    "a message that is a list": 'b\'{"ok": false, "code": "os", "message": ["x"], "details": {}}\\n\'',
+    "more than a message has": 'b\'{"ok": true, "result": {}, "code": "--output=/x"}\\n\'',
+    "depth": "b'[' * 200_000 + b'\\n'",
+    "a line without end": "b'x' * (1 << 20)",
+    "progress without end": 'b\'{"progress": "step"}\\n\' * 1000',
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_is_no_answer_is_refused(host: SshHost, tmp_path: Path, lie: str) -> None:
+    """FAULTS S7: in one sentence, and with bounds for what is taken in."""
+    text = f"#!{sys.executable}\nimport os\nos.write(1, b'{{\"hello\": 1}}\\n')\nwhile True: os.write(1, {LIES[lie]})\n"
+    liar = program(host, "liar", text)
+    with pytest.raises(BuilderError, match=r"no answer|was lost"):
+        talk(host, tmp_path, python=str(liar))
+
+
+def test_noise_without_end_is_given_up(host: SshHost, tmp_path: Path) -> None:
+    """FAULTS D5: a start file that never stops speaking is named, and its last words only."""
+    noisy = program(host, "noisy", f"#!{sys.executable}\nimport os\nwhile True: os.write(1, b'y\\n' * 1000)\n")
+    with pytest.raises(BuilderError, match=r"did not start Python\. It said: '(y )+") as refused:
+        talk(host, tmp_path, python=str(noisy))
+    assert len(str(refused.value)) < 2000
