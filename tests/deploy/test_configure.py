@@ -48,7 +48,7 @@ def test_files_are_complete_and_valid(tmp_path: Path, module: Path, strategy: st
     assert {"deployment.yaml", ".env.deploy", ".env.deploy.example", "DEPLOYMENT.md", "known_hosts"} <= names
     deployment = read_deployment(made.folder)
     assert deployment.data["client"] == ANSWERS["client"]
-    assert [str(host) for host in deployment.hosts] == ["a.example", "b.example:2222", "2001:db8::1:22"]
+    assert [str(host) for host in deployment.hosts] == ["a.example", "b.example:2222", "[2001:db8::1]:22"]
     assert deployment.data["database"] == {"type": "postgresql", "port": 5441}
     assert deployment.data["network"] == "their-net"
     assert "{{" not in (made.folder / "DEPLOYMENT.md").read_text()
