@@ -9,12 +9,12 @@ import pwd
 import re
 import shlex
 import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder import outside_programs
+from dagster_module_builder.errors import RefusedError
 
 #: Seconds until a host has to have answered, where the SSH configuration names no other time.
 CONNECT_TIMEOUT = 15
@@ -74,8 +74,9 @@ class Address:
 
     @functools.cached_property
     def _printed(self) -> Sequence[tuple[str, str]]:
-        answer = _run(["ssh", "-G", *self._options(), "--", self.host])
-        return [(key, value) for key, _, value in (line.partition(" ") for line in answer.splitlines())]
+        answer = outside_programs.ask(["ssh", "-G", *self._options(), "--", self.host], limit=60)
+        lines = answer.out.decode("utf-8", "replace").splitlines()
+        return [(key, value) for key, _, value in (line.partition(" ") for line in lines)]
 
     @functools.cached_property
     def settings(self) -> Mapping[str, str]:
@@ -269,13 +270,3 @@ def _quoted(path: Path) -> str:
     if '"' in text or "%" in text or "${" in text:
         raise RefusedError(f"{text}: OpenSSH cannot take a path with '\"', '%' or '${{': move the module elsewhere.")
     return f'"{text}"'
-
-
-def _run(command: list[str]) -> str:
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except FileNotFoundError:
-        raise ToolError(f"{command[0]} is not installed here.") from None
-    if answer.returncode:
-        raise ToolError(f"{command[0]}: {answer.stderr.strip() or answer.returncode}")
-    return answer.stdout

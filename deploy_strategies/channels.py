@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from dagster_module_builder import outside_programs
+
 #: Seconds after which a connection that carries nothing is given up.
 SILENCE = 30
 #: OpenSSH's own failures end with this status (ssh(1), EXIT STATUS).
@@ -45,7 +47,7 @@ class OpenSshChannel:
         self._wire, its = socket.socketpair()
         self._complaints, said = socket.socketpair()
         self._files: list[Any] = []
-        self._process = subprocess.Popen(
+        self._process = outside_programs.start(
             command, stdin=its.fileno(), stdout=its.fileno(), stderr=said.fileno(), start_new_session=True
         )
         for ends, its_end in ((self._wire, its), (self._complaints, said)):
@@ -92,7 +94,7 @@ class OpenSshChannel:
             open_file.close()
 
 
-def end_program(process: subprocess.Popen[bytes] | None) -> None:
+def end_program(process: outside_programs.Process | None) -> None:
     """End a program that carries a connection."""
     if process is None:
         return

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import RefusedError, ToolError
 from deploy_strategies.address import CONNECT_TIMEOUT, Address
 
@@ -23,18 +22,16 @@ def host_keys(address: Address) -> list[str]:
     refuse_unpinned(address.before)
     if address.wire() or address.only_openssh:
         return _keys_by_connecting(address)
-    if shutil.which("ssh-keyscan") is None:
-        raise ToolError("ssh-keyscan is not installed here.")
     settings = address.settings
-    answer = subprocess.run(
+    # A host that does not answer is 1 since OpenSSH 8.7, and 0 before.
+    answer = outside_programs.ask(
         ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    keys = sorted(
-        {tuple(line.split()[1:3]) for line in answer.stdout.splitlines() if line and not line.startswith("#")}
+        answers=(0, 1),
+        limit=120,
     )
+    keys = sorted({tuple(line.split()[1:3]) for line in answer.text.splitlines() if line and not line.startswith("#")})
     if not keys:
-        raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
+        raise ToolError(f"{address} shows no host key: {answer.words or 'it does not answer'}.")
     return [f"{address.pinned_as} {kind} {key}" for kind, key in keys]
 
 
@@ -51,12 +48,11 @@ def _keys_by_connecting(address: Address) -> list[str]:
         # The first value of an option is the one that counts.
         options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
         command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
-        answer = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False
-        )
+        # Whoever shows a key does not let us in with it: 255.
+        answer = outside_programs.ask(command, answers=(0, 255), limit=120)
         lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:
-        raise ToolError(f"{address} shows no host key: {answer.stderr.strip() or 'it does not answer'}.")
+        raise ToolError(f"{address} shows no host key: {answer.words or 'it does not answer'}.")
     return [" ".join([address.pinned_as, *line.split()[1:3]]) for line in lines]
 
 
@@ -65,7 +61,7 @@ def is_pinned(address: Address) -> bool:
     if not address.known_hosts.is_file():
         return False
     command = ["ssh-keygen", "-F", address.pinned_as, "-f", str(address.known_hosts)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return outside_programs.ask(command, answers=(0, 1)).status == 0
 
 
 def refuse_unpinned(before: list[Address]) -> None:

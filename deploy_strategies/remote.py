@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import BuilderError, ToolError
 from deploy_strategies.address import Address
 from deploy_strategies.channels import SILENCE, Channel, OpenSshChannel, end_program
@@ -37,9 +38,9 @@ class Remote:
     def __init__(self, address: Address) -> None:
         self.address = address
         self._connection: Connection | None = None
-        self._jump: subprocess.Popen[bytes] | None = None
+        self._jump: outside_programs.Process | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._master: subprocess.Popen[bytes] | None = None
+        self._master: outside_programs.Process | None = None
 
     def session(self, command: str) -> Channel:
         """Start a command on the host: over Fabric's connection, or by OpenSSH, where only that can get there.
@@ -85,7 +86,7 @@ class Remote:
     def _wire(self, command: str, said: IO[bytes]) -> socket.socket:
         """Start the command that reaches the host, and return the socket that leads through it."""
         ours, its = socket.socketpair()
-        self._jump = subprocess.Popen(
+        self._jump = outside_programs.start(
             # As OpenSSH does it (ssh_config(5), ProxyCommand).
             [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
             stdin=its.fileno(),
@@ -102,7 +103,7 @@ class Remote:
             self._folder = tempfile.TemporaryDirectory(prefix="dmb-", dir=short_folder())
             # It ends with our end of its input, so that nothing is left of it when this process is killed.
             command = [*self.address.ssh(("yes", self._control)), "--", self.address.host, "exec cat >/dev/null"]
-            self._master = subprocess.Popen(
+            self._master = outside_programs.start(
                 ["/bin/sh", "-c", '"$@"; rm -rf "$0"', self._folder.name, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,

@@ -247,7 +247,11 @@ def test_commands_in_every_field_are_refused_or_only_text(
             continue
         taken.append(path)
         # What the others do not depend on is tried at once with the rest.
-        if path[0] in {"base_path", "ssh", "environment", "git", "source"} or path[-1] in {"folder", "base_inside", "base_path"}:
+        if path[0] in {"base_path", "ssh", "environment", "git", "source"} or path[-1] in {
+            "folder",
+            "base_inside",
+            "base_path",
+        }:
             strategy = "git" if path[0] == "git" else "rsync"
             (folder / "deployment.yaml").write_text(yaml.safe_dump({**changed, "strategy": strategy}))
             with contextlib.suppress(BuilderError):
