@@ -125,7 +125,7 @@ class Conversation:
         while not self._closed.wait(SIGN_OF_LIFE):
             try:
                 self._send(b"\n")
-            except ToolError:
+            except BuilderError:
                 return
 
     def _listen(self) -> None:

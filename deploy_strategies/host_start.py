@@ -93,7 +93,7 @@ def refusal(host: str, python: str | None, noise: str, complaints: str) -> Refus
                 f"{host}: {python}, which deployment.yaml names by 'python:', is not on the host: correct the path."
             )
         return RefusedError(f"{host}: python3 is not installed on the host: {name_it}.")
-    said = " ".join(f"{noise[-2000:]} {complaints[-2000:]}".split())[-300:] or "(nothing)"
+    said = " ".join(f"{noise[-2000:]} {complaints[-2000:]}".split())[-300:].strip() or "(nothing)"
     return RefusedError(
         f"{host}: the login shell did not start Python. It said: {said!r}. Start files (.bashrc, .profile, .cshrc, "
         f"config.fish) must not ask, read input, end or start another shell where there is no terminal. "
