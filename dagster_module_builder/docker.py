@@ -175,11 +175,32 @@ def up(root: Path, *, build: bool = True) -> None:
     """
     need_daemon(root)
     refuse_strangers(root)
+    _refuse_foreign_networks(root)
     if build:
         _pass_through(root, "build")
     with _explaining(root):
         _pass_through(root, "up", "--detach", "--remove-orphans", "--no-build")
     _wait(root)
+
+
+def _refuse_foreign_networks(root: Path) -> None:
+    """Refuse to join another project's network: services of one name would be two servers there.
+
+    Raises:
+        RefusedError: A network that is not declared external was made for another project.
+    """
+    model = json.loads(_captured(root, "config", "--format", "json"))
+    for network in (model.get("networks") or {}).values():
+        owner = None if network.get("external") else engine.project_of_network(network["name"])
+        if owner not in {None, model["name"]}:
+            whose = f"the project {owner}" if owner else "no Compose project"
+            other = f"{model['name']}-net"
+            other = f"{other}-2" if network["name"] == other else other
+            raise RefusedError(
+                f"The network {network['name']} belongs to {whose}. Nothing was started: set "
+                f"WORKSPACE_NETWORK='{other}' in {root / settings.SERVICES / '.env'}, and the same in dagster.yaml "
+                "where it names the network."
+            )
 
 
 def down(root: Path, *, volumes: bool = False) -> None:
@@ -347,6 +368,19 @@ def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> 
 
 def _without_warnings(said: str) -> str:
     return "\n".join(line for line in said.strip().splitlines() if "level=warning" not in line)
+
+
+def bind_mounts(root: Path) -> dict[str, list[Path]]:
+    """Return the folders of this machine that each service of the project sees.
+
+    Raises:
+        ToolError: Compose is not there, or does not accept the project.
+    """
+    services = json.loads(_captured(root, "config", "--format", "json")).get("services", {})
+    return {
+        name: [Path(mount["source"]) for mount in service.get("volumes") or () if mount.get("type") == "bind"]
+        for name, service in services.items()
+    }
 
 
 def built_images(root: Path) -> list[str]:

@@ -77,6 +77,14 @@ def folders_of_containers(project: str) -> dict[str, str]:
     return dict(line.split("\t", 1) for line in said.splitlines())
 
 
+def project_of_network(name: str) -> str | None:
+    """Return the Compose project that a network was made for; empty where none made it, None where there is none."""
+    said = _docker(
+        *("network", "ls", "--filter", f"name=^{name}$"), "--format", '{{.Label "com.docker.compose.project"}}'
+    )
+    return said.splitlines()[0].strip() if said else None
+
+
 def image_size(image: str) -> int:
     """Return an image's size in bytes."""
     return int(_docker("image", "inspect", "--format", "{{.Size}}", image))

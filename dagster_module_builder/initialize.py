@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dagster_module_builder import settings, templates
+from dagster_module_builder import neighbours, ports, settings, templates
 from dagster_module_builder.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: What makes a folder a workspace.
 MARK = settings.SERVICES / "workspace.yaml"
+
+#: The port of Dagster's page, where it is free.
+FIRST_PAGE_PORT = 3000
 
 #: Entries of the template in the order in which they are moved into an existing folder; what marks a workspace is last.
 _ENTRIES = (Path(".gitignore"), Path(".dockerignore"), Path("README.md"), settings.DATA, settings.PROJECTS)
@@ -56,14 +59,26 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initiali
     if is_workspace(root):
         return Initialized(root)
     _refuse_what_is_in_the_way(root)
-    given = {"project": project_name(root), **(answers or {}), "name": "workspace"}
+    given = {**_chosen(root, answers or {}), "name": "workspace"}
     with templates.staging(_nearest_folder(root)) as folder:
         place = {"WORKSPACE_ROOT": str(root.absolute())}
         rendered = templates.render(templates.WORKSPACE, given, folder, place)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
         kept = _move(rendered, root)
+    neighbours.remember(root)
     made = tuple(root / file for file in files if not any(entry in (file, *file.parents) for entry in kept))
     return Initialized(root, made, tuple(root / entry for entry in kept))
+
+
+def _chosen(root: Path, answers: Mapping[str, str]) -> dict[str, str]:
+    """Return the answers, with a project, a network and a port that no other workspace of this machine has."""
+    project = neighbours.free_name(project_name(root), neighbours.taken("COMPOSE_PROJECT_NAME", root))
+    given = {"project": project, **answers}
+    given.setdefault("network", f"{given['project']}-net")
+    if "port" not in given:
+        others = {int(port) for port in neighbours.taken("DAGSTER_PORT", root) if port.isdigit()}
+        given["port"] = str(ports.next_free_port(others, FIRST_PAGE_PORT))
+    return given
 
 
 def project_name(root: Path) -> str:

@@ -18,7 +18,9 @@ from dagster_module_builder.errors import ToolError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dockerfile, workspace_yaml
 from dagster_module_builder.integrate import Outcome
+from dagster_module_builder.loaded_code import changed_at, is_mounted
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.native_environment import locations as native_locations
 from dagster_module_builder.running import Running, Stranger, find_running
 from dagster_module_builder.workspace import Workspace, read_workspace
 
@@ -37,26 +39,59 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
         started: Whether the containers were built and started after the change.
     """
     workspace = read_workspace(root)
+    effective = bool(outcome.plan.effective)
     try:
-        running = find_running(workspace) if outcome.plan.effective else None
+        running = find_running(workspace) if effective or outcome.modules else None
     except ToolError as error:
         yield f"Warning: Whether a Dagster runs that has to be told could not be found out. {error}"
         return
-    if isinstance(running, Stranger):
+    if isinstance(running, Stranger) and effective:
         yield str(running)
     if not isinstance(running, Running):
         return
     try:
-        if running.is_native:
-            native.prepare(root)
-        graphql.reload_workspace(running.url)
-        yield from _states(running.url, [ModuleNames(name).snake for name in outcome.modules], _locations(workspace))
-        yield from _daemon(root, running)
+        yield from _told(workspace, running, outcome, effective=effective)
     except ToolError as error:
         # The change is made; only Dagster does not know it.
         yield f"Warning: {error}"
     if needs_up(outcome) and not started:
         yield "The image or the containers changed: run 'workspace.up' to build and start them."
+
+
+def _told(workspace: Workspace, running: Running, outcome: Outcome, *, effective: bool) -> Iterator[str]:
+    older = _older(workspace, running, outcome.modules)
+    if not effective and not older:
+        return
+    if running.is_native:
+        native.prepare(workspace.root)
+    if effective:
+        graphql.reload_workspace(running.url)
+    for location, module in older.items():
+        yield from _loaded_again(workspace, running, location, module)
+    if effective:
+        names = [ModuleNames(name).snake for name in outcome.modules]
+        yield from _states(running.url, names, _locations(workspace))
+    yield from _daemon(workspace.root, running)
+
+
+def _older(workspace: Workspace, running: Running, modules: Sequence[str]) -> dict[str, Path]:
+    """Return the locations of these modules whose code changed after this Dagster loaded it, and their folders."""
+    loaded = graphql.loaded_at(running.url)
+    entries = [entry for name in modules if (entry := workspace.registry.find(name))]
+    folders = {entry.marker: workspace.root / entry.path for entry in entries}
+    return {name: folder for name, folder in folders.items() if name in loaded and changed_at(folder) > loaded[name]}
+
+
+def _loaded_again(workspace: Workspace, running: Running, name: str, module: Path) -> Iterator[str]:
+    location = next((one for one in native_locations(workspace.root) if one.module == module), None)
+    if running.daemons and location and not is_mounted(workspace.root, module, location, workspace.code_services):
+        yield f"The code of {name} changed, and is part of its image: run 'workspace.up' to build and start it."
+        return
+    problem = graphql.reload_location(running.url, name)
+    if problem:
+        yield f"Warning: Dagster does not load the location {name}: {problem}"
+    else:
+        yield f"Dagster: the location {name} is loaded again, with its changed code."
 
 
 def needs_up(outcome: Outcome) -> bool:

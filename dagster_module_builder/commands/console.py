@@ -64,7 +64,7 @@ def say_plan(plan: Plan, root: Path) -> None:
     """Print each file that was made or changed, with the lines added and removed."""
     _say_files([(_verb(change), _shown(change.path, root), _counts(change)) for change in plan.effective])
     if not plan.effective:
-        say("  nothing to change")
+        say("  the shared files are up to date")
 
 
 def say_made(files: Sequence[Path], root: Path) -> None:

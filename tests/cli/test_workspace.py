@@ -318,7 +318,7 @@ def test_sync_brings_everything_in_and_then_writes_nothing(sales: Terminal) -> N
     assert "workspace.sync" in sales.refused("workspace.sync", "--check")
     sales.done("workspace.sync", "--no-check")
     before = {path: path.stat().st_mtime_ns for path in (sales.root / "services").rglob("*") if path.is_file()}
-    assert "nothing to change" in sales.done("workspace.sync", "--no-check")
+    assert "the shared files are up to date" in sales.done("workspace.sync", "--no-check")
     after = {path: path.stat().st_mtime_ns for path in (sales.root / "services").rglob("*") if path.is_file()}
     assert {path.name for path in after if after[path] != before.get(path)} <= {".lock"}
     sales.done("workspace.sync", "--check")

@@ -42,10 +42,10 @@ def program(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def up(program: None, engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """An empty workspace, up, and its webserver's address."""
-    port = free_port()
-    root = tmp_path / f"dmb-empty-{port}"
+    root = tmp_path / f"dmb-empty-{free_port()}"
     images = {"python_image": image_names["PYTHON_IMAGE"], "postgres_image": image_names["POSTGRES_IMAGE"]}
-    initialize(root, {"port": str(port), "network": f"{root.name}-net", **images})
+    initialize(root, images)
+    port = read_workspace(root).own_env["DAGSTER_PORT"]
     for name, text in SECRETS.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
@@ -71,6 +71,7 @@ def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
     assert graphql.runs_in_progress(url) == []
     graphql.reload_workspace(url)
     _another_checkout_is_kept_apart(root, url)
+    _a_network_of_another_project_is_refused(root)
 
     _no_secret_is_in_the_image(root, engine)
 
@@ -112,6 +113,14 @@ def _another_checkout_is_kept_apart(root: Path, url: str) -> None:
         with pytest.raises(RefusedError, match=f"belong to {root}/services/dagster"):
             command(other)
     assert [service.name for service in docker.services(root) if not service.is_well] == []
+
+
+def _a_network_of_another_project_is_refused(root: Path) -> None:
+    """FAULTS E1: a workspace of an earlier version, whose network's name is another project's, is not started."""
+    earlier = root.with_name("earlier")
+    initialize(earlier, {"network": f"{root.name}-net"})
+    with pytest.raises(RefusedError, match=rf"(?s)belongs to the project {root.name}\..*WORKSPACE_NETWORK='earlier"):
+        docker.up(earlier)
 
 
 def test_a_code_change_rebuilds_nothing(up: tuple[Path, str], engine: Engine) -> None:

@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 
 from dagster_module_builder import templates
 from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.formats import env_file
 from dagster_module_builder.initialize import initialize, project_name
 
 EXPECTED = {
@@ -204,3 +205,15 @@ def test_cookiecutter_renders_the_template_by_hand(tmp_path: Path) -> None:
     assert env(tmp_path / "out/by-hand")["COMPOSE_PROJECT_NAME"] == "by-hand"
     replay = (tmp_path / ".cookiecutter_replay/cookiecutter-dagster-workspace.json").read_text()
     assert (env(tmp_path / "out/by-hand")["DAGSTER_POSTGRES_PASSWORD"] or "") not in replay
+
+
+def test_two_workspaces_made_with_defaults_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS E1: projects, networks and ports of two folders of one name never meet, though neither runs yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = []
+    for folder in ("a", "b"):
+        initialize(root := tmp_path / folder / "workspace")
+        found.append(env_file.values((root / "services/dagster/.env").read_bytes()))
+    for name in ("COMPOSE_PROJECT_NAME", "WORKSPACE_NETWORK", "DAGSTER_PORT"):
+        assert found[0][name] != found[1][name], name
+    assert found[0]["WORKSPACE_NETWORK"] == "workspace-net"
