@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import engine, outside_programs, settings
+from dagster_module_builder import engine, outside_programs, settings, strangers
 from dagster_module_builder.compose_project import project_in
 from dagster_module_builder.disclosure.files import hidden_texts
 from dagster_module_builder.disclosure.messages import remember_texts
-from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.errors import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -174,33 +174,13 @@ def up(root: Path, *, build: bool = True) -> None:
         ToolError: Docker is not there, or a service did not start; with the last lines of its log.
     """
     need_daemon(root)
-    refuse_strangers(root)
-    _refuse_foreign_networks(root)
+    strangers.refuse_strangers(root, _entries(root))
+    strangers.refuse_foreign_networks(root, _model(root))
     if build:
         _pass_through(root, "build")
     with _explaining(root):
         _pass_through(root, "up", "--detach", "--remove-orphans", "--no-build")
     _wait(root)
-
-
-def _refuse_foreign_networks(root: Path) -> None:
-    """Refuse to join another project's network: services of one name would be two servers there.
-
-    Raises:
-        RefusedError: A network that is not declared external was made for another project.
-    """
-    model = json.loads(_captured(root, "config", "--format", "json"))
-    for network in (model.get("networks") or {}).values():
-        owner = None if network.get("external") else engine.project_of_network(network["name"])
-        if owner not in {None, model["name"]}:
-            whose = f"the project {owner}" if owner else "no Compose project"
-            other = f"{model['name']}-net"
-            other = f"{other}-2" if network["name"] == other else other
-            raise RefusedError(
-                f"The network {network['name']} belongs to {whose}. Nothing was started: set "
-                f"WORKSPACE_NETWORK='{other}' in {root / settings.SERVICES / '.env'}, and the same in dagster.yaml "
-                "where it names the network."
-            )
 
 
 def down(root: Path, *, volumes: bool = False) -> None:
@@ -210,7 +190,7 @@ def down(root: Path, *, volumes: bool = False) -> None:
         ToolError: Docker is not there, or failed.
     """
     need_daemon(root)
-    refuse_strangers(root)
+    strangers.refuse_strangers(root, _entries(root))
     _pass_through(root, "down", "--remove-orphans", *(["--volumes"] if volumes else []))
 
 
@@ -244,7 +224,7 @@ def services(root: Path) -> list[Service]:
         ToolError: Docker is not there, or failed.
     """
     entries = _entries(root)
-    strange = _strange_folders(root, entries)
+    strange = strangers.strange_folders(root, entries)
     found = [entry for entry in entries if entry["Name"] not in strange]
     return sorted((_service(entry) for entry in found), key=lambda service: service.name)
 
@@ -253,29 +233,6 @@ def _entries(root: Path) -> list[dict[str, Any]]:
     text = _captured(root, "ps", "--all", "--format", "json").strip()
     # A list in older versions of Compose 2, an object a line in newer ones.
     return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
-
-
-def _strange_folders(root: Path, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the containers that were started from another folder, and that folder."""
-    own = (root / settings.SERVICES).resolve()
-    projects = {str(entry["Project"]) for entry in entries}
-    folders = {name: folder for project in projects for name, folder in engine.folders_of_containers(project).items()}
-    return {name: folder for name, folder in folders.items() if Path(folder).resolve() != own}
-
-
-def refuse_strangers(root: Path) -> None:
-    """Refuse to go on where containers of another folder's project have this project's name.
-
-    Raises:
-        RefusedError: There are such containers; Compose would take them for this workspace's.
-    """
-    strange = _strange_folders(root, _entries(root))
-    if strange:
-        folder = next(iter(strange.values()))
-        raise RefusedError(
-            f"Containers of this project's name belong to {folder}. Nothing was changed: stop them there "
-            f"('workspace.down'), or change COMPOSE_PROJECT_NAME in {root / settings.SERVICES / '.env'}."
-        )
 
 
 def _service(entry: Mapping[str, Any]) -> Service:
@@ -370,13 +327,15 @@ def _without_warnings(said: str) -> str:
     return "\n".join(line for line in said.strip().splitlines() if "level=warning" not in line)
 
 
-def bind_mounts(root: Path) -> dict[str, list[Path]]:
-    """Return the folders of this machine that each service of the project sees.
+def _model(root: Path) -> dict[str, Any]:
+    """Return the whole project as Compose understands it."""
+    model: dict[str, Any] = json.loads(_captured(root, "config", "--format", "json"))
+    return model
 
-    Raises:
-        ToolError: Compose is not there, or does not accept the project.
-    """
-    services = json.loads(_captured(root, "config", "--format", "json")).get("services", {})
+
+def bind_mounts(root: Path) -> dict[str, list[Path]]:
+    """Return the folders of this machine that each service of the project sees."""
+    services = _model(root).get("services", {})
     return {
         name: [Path(mount["source"]) for mount in service.get("volumes") or () if mount.get("type") == "bind"]
         for name, service in services.items()
@@ -389,7 +348,6 @@ def built_images(root: Path) -> list[str]:
     Raises:
         ToolError: Docker does not answer.
     """
-    data = json.loads(_captured(root, "config", "--format", "json"))
-    services = data.get("services", {}).values()
+    services = _model(root).get("services", {}).values()
     named = {str(service.get("image") or "") for service in services if "build" in service}
     return sorted(name for name in named if name and engine.has_image(name))
