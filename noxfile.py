@@ -43,9 +43,10 @@ def tests(session: nox.Session) -> None:
 def sweeps(session: nox.Session) -> None:
     """Every system call of every change meets every fault, in workspaces and on hosts. Needs strace and root."""
     _install(session)
-    tests = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py", "tests/deploy/test_spread_faults.py"]
+    engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
+    hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
     every = {"ENGINE_FAULTS": "all", "DEPLOY_FAULTS": "all"}
-    session.run("pytest", *tests, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every)
+    session.run("pytest", *engine, *hosts, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every)
 
 
 @nox.session

@@ -105,7 +105,7 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
     try:
         places.modules.mkdir(exist_ok=True)
         lock.acquire()
-        with contextlib.suppress(PermissionError):
+        with contextlib.suppress(OSError):
             places.lock.chmod(0o600)  # that of an earlier version could be read by all
     except Timeout:
         raise LockedError(f"The workspace is in use: {_holder(places)}. Try again when that has ended.") from None
