@@ -19,7 +19,7 @@ from tests.engine.folders import make_workspace, state
 from tests.engine.test_faults import MOST_CALLS, PREPARED, examined
 
 #: Of so many calls one is hit; with ENGINE_FAULTS=all every one.
-STEP = 1 if os.environ.get("ENGINE_FAULTS") == "all" else 11
+STEP = 1 if os.environ.get("ENGINE_FAULTS") == "all" else 23
 #: A file system each, below the workspace's root; and what is a link into two of them.
 MOUNTS = ("own", "secrets", settings.BACKUPS)
 LINKS = {f"{settings.SERVICES}/workspace.yaml": "own", f"{settings.SERVICES}/.env": "secrets"}
