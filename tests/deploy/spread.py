@@ -32,7 +32,7 @@ def file_systems(base: Path) -> Iterator[None]:
     try:
         for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            mount("-t", "tmpfs", "-o", "size=80m", "tmpfs", folder)
+            mount("-t", "tmpfs", "-o", "size=2g", "tmpfs", folder)
         for name, folder in (("workspace.yaml", folders[1]), (".env", folders[2])):
             if (base / name).exists():
                 shutil.move(base / name, folder / name)
