@@ -67,7 +67,7 @@ canary
 EOF
 COPY src/shop /opt/shop
 ADD https://me:canary@x/y /tmp/
-RUN pip install --index-url https://u:canary@pypi.example/simple pandas==2.2
+RUN pip install --index-url https://u:canary@pypi.example/simple pandas==2.2 # canary
 CMD ["dagster", "--key", "canary"]
 """
 ENV = b"""\
