@@ -201,17 +201,17 @@ def test_one_file_that_cannot_be_put_back_does_not_keep_the_others(
     dagster.alive = True
     dagster.on_request = lambda query: setattr(dagster, "alive", "reloadWorkspace" not in query and dagster.alive)
     found = traced_steps(traced, "switch", REFUSED)
-    at = found.index("rename .env.deploy.old .env")
+    at = found.index("rename workspace.yaml.deploy.old workspace.yaml")
     number = sum(step.startswith("rename") for step in found[: at + 1])
     spread.empty(base)
     spread.fill(base)
     dagster.alive = True
     assert driver.run(("switch", dagster.url), base, "i/o error", "rename", number).code == REFUSED
-    assert (base / "workspace.yaml").read_bytes() != workspace(base, NEW)
-    assert (base / ".env").read_bytes() == env(NEW)
+    assert (base / "workspace.yaml").read_bytes() == workspace(base, NEW)
+    assert (base / ".env").read_bytes() != env(NEW)
     assert (base / "modules/.journal/journal.json").exists()
     assert driver.trace(("mend", dagster.url), base, "none").code == DONE
-    assert (base / ".env").read_bytes() != env(NEW)
+    assert (base / "workspace.yaml").read_bytes() != workspace(base, NEW)
     assert not (base / "modules/.journal").exists()
 
 
