@@ -6,14 +6,13 @@ import contextlib
 import functools
 import json
 import re
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import engine, outside_programs, settings, strangers
+from dagster_module_builder import engine, outside_programs, settings, strangers, terminal
 from dagster_module_builder.compose_project import project_in
 from dagster_module_builder.disclosure.files import hidden_texts
 from dagster_module_builder.disclosure.messages import remember_texts
@@ -268,7 +267,7 @@ def _wait(root: Path, only: str | None = None) -> None:
         for service in found:
             if shown.get(service.name) != str(service):
                 shown[service.name] = str(service)
-                print(f"  {service}", file=sys.stderr)  # noqa: T201  # progress
+                terminal.tell(f"  {service}")
         if all(service.is_well for service in found):
             return
         if any(service.has_failed for service in found) or time.monotonic() > end:

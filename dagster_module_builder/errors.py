@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class BuilderError(Exception):
     """A failure that a person can understand and mend; the program prints its text and exits with ``exit_code``."""
 
     exit_code = 1
+    #: What is known of each host, for a program to read.
+    results: Sequence[Mapping[str, object]] = ()
 
 
 class RefusedError(BuilderError):

@@ -9,9 +9,9 @@ from typing import Any
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from dagster_module_builder import __version__
+from dagster_module_builder import __version__, terminal
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.commands.base import INTERRUPTED
+from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN, unforeseen
 from dagster_module_builder.errors import UsageError
 
 NAME = "dagster-module-builder"
@@ -22,10 +22,19 @@ class BuilderProgram(Program):
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002 - Invoke's own word
         """Parse, run, and end with the task's exit code."""
+        terminal.open_descriptors()
         try:
             super().run(argv, exit=exit)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Who asked for a list or for help has read enough.
+            terminal.leave(sys.stdout)
+        except Exception as error:  # noqa: BLE001 - Invoke's own work failed
+            terminal.tell(f"Error: {unforeseen(error)}")
+            sys.exit(UNFORESEEN)
+        finally:
+            terminal.flush()
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse what stands before the tasks."""
@@ -43,8 +52,9 @@ class BuilderProgram(Program):
     def _parsed(parse: Callable[..., None], *arguments: Any) -> None:
         try:
             parse(*arguments)
-        except ParseError as error:
-            raise Exit(str(error), UsageError.exit_code) from None
+        except (ParseError, ValueError) as error:
+            # Invoke lets out what 'int' says of a value that is no number.
+            raise Exit(terminal.shown(str(error)), UsageError.exit_code) from None
 
 
 def program() -> BuilderProgram:

@@ -31,6 +31,12 @@ def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping
     return Path(chosen).expanduser().absolute()
 
 
+def state_folder() -> Path:
+    """Return where the user's machine keeps what this program noted of its own work."""
+    home = os.environ.get("XDG_STATE_HOME")
+    return (Path(home) if home else Path("~/.local/state").expanduser()) / "dagster-module-builder"
+
+
 def cache_folder() -> Path:
     """Return where the user's machine keeps what can be found out again."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"

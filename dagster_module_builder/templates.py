@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import cookiecutter_fork, cookiecutter_run, outside_programs
+from dagster_module_builder import cookiecutter_fork, cookiecutter_run, outside_programs, terminal
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
 from dagster_module_builder.settings import cache_folder
 
@@ -126,7 +126,7 @@ class Questionnaire:
             try:
                 self._try(question, {**answers, question.name: answer})
             except RefusedError as error:
-                print(error, file=sys.stderr)  # noqa: T201 - the person is asked again
+                terminal.tell(str(error))
             else:
                 return answer
 
@@ -287,7 +287,7 @@ def _arguments(folder: Path, answers: Mapping[str, Answer], into: Path, private:
 
 def _pass_on(said: str) -> None:
     """Let the hooks be heard; on stderr, since stdout is for results."""
-    print(said, end="", file=sys.stderr)  # noqa: T201
+    terminal.tell(said, end="")
 
 
 def _failure(code: int, said: str, into: Path) -> BuilderError:

@@ -10,7 +10,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, name_unless, program_name, root_of
+from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, name_unless, root_of
 from dagster_module_builder.errors import UsageError
 
 
@@ -53,7 +53,7 @@ def audit(
     elif markdown:
         console.say(report.markdown(audits))
     else:
-        console.say("\n\n".join(report.text(one, fancy=_fancy(), program=program_name()) for one in audits))
+        console.say("\n\n".join(report.text(one, fancy=_fancy(), program=console.program_name()) for one in audits))
         if all:
             console.say()
             console.say_table(("MODULE", "STATUS", "PASSED", "WARNINGS", "FAILURES"), report.summary(audits))

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from dagster_module_builder.disclosure.messages import harmless_text
-from dagster_module_builder.errors import BuilderError, UsageError
+from dagster_module_builder import terminal
+from dagster_module_builder.commands.failing import end
+from dagster_module_builder.errors import UsageError
 from dagster_module_builder.settings import workspace_root
 
-INTERRUPTED = 130
 #: A change stands on the hosts, but something behind it failed that a person has to look at.
 INCOMPLETE = 3
 
@@ -55,6 +55,7 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
     def decorate(body: Callable[..., Any]) -> Task[Any]:
         @functools.wraps(body)
         def run(context: Any, *args: Any, **flags: Any) -> Any:
+            terminal.open_descriptors()
             if _HELP_FLAGS.intersection(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 show_help(name)
             # A kill, and a terminal that is closed, take back what is half done, as Ctrl-C does.
@@ -63,12 +64,10 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
                     signal.signal(number, _end)
             try:
                 return body(context, *args, **flags)
-            except BuilderError as error:
-                raise Exit(f"Error: {harmless_text(str(error))}", error.exit_code) from None
-            except EndedError as error:
-                raise Exit("Interrupted.", 128 + error.number) from None
-            except KeyboardInterrupt:
-                raise Exit("Interrupted.", INTERRUPTED) from None
+            except Exit:
+                raise
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end
+                end(error, as_json=bool(flags.get("json")))
 
         made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), **options)(run)
         return made
@@ -81,12 +80,6 @@ def show_help(name: str) -> NoReturn:
     typed = [argument.replace("_", "-") for argument in sys.argv]
     before = sys.argv[: typed.index(name)] if name in typed else sys.argv[:1]
     os.execv(sys.executable, [sys.executable, *before, "--help", name])  # noqa: S606 - no shell is wanted
-
-
-def program_name() -> str:
-    """Return the name that a person typed to get here: ``invoke``, or the installed program's."""
-    typed = Path(sys.argv[0]).name
-    return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
 
 
 def name_unless(*flags: str) -> list[str]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder.commands.base import program_name
-from dagster_module_builder.disclosure.messages import harmless_data, harmless_text
+from dagster_module_builder import terminal
+from dagster_module_builder.disclosure.messages import harmless_data
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
 
@@ -18,22 +18,28 @@ if TYPE_CHECKING:
     from dagster_module_builder.native import Outcome
 
 
-def say(text: str = "") -> None:
-    """Print a line of the result at once, also into a pipe. Who stops reading it does not stop the work."""
-    try:
-        print(harmless_text(text), flush=True)  # noqa: T201 - this is where results are printed
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+#: A line of the result, and a message that is none.
+say, tell = terminal.say, terminal.tell
 
-
-def tell(text: str) -> None:
-    """Print a message that is no result."""
-    print(harmless_text(text), file=sys.stderr)  # noqa: T201 - this is where messages are printed
+_said_json: list[bool] = []
 
 
 def say_json(data: Any) -> None:
     """Print data for a program to read."""
-    say(json.dumps(harmless_data(data), indent=2, default=str))
+    _said_json.append(True)
+    # Which JSON itself leaves as it is.
+    say(json.dumps(harmless_data(data), indent=2, default=str).replace("\x7f", "\\u007f"))
+
+
+def has_said_json() -> bool:
+    """Tell whether this process has printed its JSON: a program expects one document."""
+    return bool(_said_json)
+
+
+def program_name() -> str:
+    """Return the name that a person typed to get here: ``invoke``, or the installed program's."""
+    typed = Path(sys.argv[0]).name
+    return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
 
 
 def interactive() -> bool:
@@ -56,7 +62,7 @@ def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
         return True
     if not interactive():
         raise RefusedError(f"{question} There is no terminal to answer at: give {flag}.")
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    tell(f"{question} [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
@@ -131,4 +137,4 @@ def say_diff(diff: str) -> None:
     from rich.console import Console  # only where colours are wanted
     from rich.syntax import Syntax
 
-    Console().print(Syntax(diff, "diff", background_color="default"))
+    Console().print(Syntax(terminal.shown(diff), "diff", background_color="default"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -43,9 +42,9 @@ class _Steps:
     def announce(self, text: str) -> None:
         now = time.monotonic()
         if self._since is not None:
-            print(f"      {now - self._since:.1f} s", file=sys.stderr)  # noqa: T201 - progress, not a result
+            console.tell(f"      {now - self._since:.1f} s")
         self._number += 1
-        print(f"[{self._number}/6] {text}", file=sys.stderr, flush=True)  # noqa: T201 - progress, not a result
+        console.tell(f"[{self._number}/6] {text}")
         self._since = now
 
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors
+from dagster_module_builder.errors import BuilderError
 
 
 @deployment_task("deploy.status", {"json": JSON_HELP})
@@ -23,6 +25,8 @@ def status(chosen: Chosen, json: bool = False) -> None:
     else:
         _say_status(found)
     exit_on_errors(found)
+    if any(each["release"] and not each["location"].startswith("loaded") for one in found for each in one["modules"]):
+        raise Exit(code=1)
 
 
 def _say_status(found: Sequence[Mapping[str, Any]]) -> None:
@@ -69,7 +73,7 @@ def log(chosen: Chosen, json: bool = False) -> None:
 
 
 def _log_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ...]:
-    reason = each.get("reason", "").replace("\n", " ")[:100]
+    reason = " ".join(each.get("reason", "").split())
     what = each.get("action", "-"), each["result"], each.get("release") or "-", each.get("who", "-")
     return each["at"], host, module, *what, reason
 
@@ -103,8 +107,13 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
     """List the deployments of every module."""
     from dagster_module_builder.deployments.deployment import all_deployments, read_deployment
 
-    found = [read_deployment(folder) for folder in all_deployments(root_of(root))]
-    rows = [
+    read, problems = [], []
+    for folder in all_deployments(root_of(root)):
+        try:
+            read.append(read_deployment(folder))
+        except BuilderError as error:
+            problems.append({"deployment": folder.name, "module": folder.parents[1].name, "error": str(error)})
+    rows: list[dict[str, Any]] = [
         {
             "deployment": one.name,
             "module": one.names.name,
@@ -113,10 +122,18 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
             "carries out": one.strategy,
             "hosts": [str(host) for host in one.hosts],
         }
-        for one in found
+        for one in read
     ]
     if json:
-        console.say_json(rows)
-        return
+        console.say_json([*rows, *problems])
+    else:
+        _say_deployments(rows)
+        for problem in problems:
+            console.tell(f"Error: {problem['error']}")
+    if problems:
+        raise Exit(code=1)
+
+
+def _say_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [[", ".join(value) if isinstance(value, list) else str(value) for value in row.values()] for row in rows]
     console.say_table(("deployment", "module", "client", "strategy", "carries out", "hosts"), cells)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, name_unless, root_of
 from dagster_module_builder.errors import BuilderError, ToolError, UsageError
@@ -107,7 +108,9 @@ def _every(root: Path, upgraded: Upgrade, *, check: bool) -> Iterator[bool]:
 def _progress(done: int = 0, of: int = 0, name: str = "") -> None:
     """Show how far it is, on a terminal; without a name, clear that line for what follows."""
     if sys.stderr.isatty():
-        print(f"\r\033[K[{done}/{of}] {name}" if name else "\r\033[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+        print(
+            f"\r\033[K[{done}/{of}] {terminal.shown(name)}" if name else "\r\033[K", end="", file=sys.stderr, flush=True
+        )
 
 
 def _failed(name: str, error: BuilderError) -> bool:

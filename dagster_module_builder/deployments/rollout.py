@@ -201,7 +201,12 @@ class Rollout(ABC):
         told = harmless_text("; ".join(str(error) for error in failures.values()))
         log = {**holder(), "action": self.action, "step": step, "reason": told[-4000:]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
-        raise _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
+        error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
+        error.results = [
+            {"host": str(run.target), "step": step, "error": str(failures.get(str(run.target), "")) or None}
+            for run in self.runs
+        ]
+        raise error
 
 
 def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:

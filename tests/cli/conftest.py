@@ -6,10 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.cli.deployed import furnish
+from tests.cli.quick_program import QuickProgram
 
 PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
 SHARED = ("workspace.yaml", ".env", "docker-compose.yml", "Dockerfile")
@@ -87,3 +91,24 @@ def copied(made: Terminal, terminal: Terminal) -> Terminal:
     """Give a terminal a workspace that was made for others."""
     shutil.copytree(made.root, terminal.root, symlinks=True)
     return terminal
+
+
+@pytest.fixture(scope="session")
+def quick_program() -> Iterator[QuickProgram]:
+    """The program, for tests of many commands."""
+    program = QuickProgram()
+    yield program
+    program.close()
+
+
+@pytest.fixture(scope="session")
+def made_full(tmp_path_factory: pytest.TempPathFactory, made: Terminal) -> Terminal:
+    """A workspace with a module in it and a deployment."""
+    terminal = copied(made, terminal_in(tmp_path_factory.mktemp("full")))
+    furnish(terminal)
+    return terminal
+
+
+@pytest.fixture
+def full(terminal: Terminal, made_full: Terminal) -> Terminal:
+    return copied(made_full, terminal)

@@ -1,0 +1,88 @@
+"""The one door to stdout and stderr: what comes from elsewhere cannot steer the terminal that shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from typing import TextIO
+
+from dagster_module_builder.disclosure.messages import harmless_text
+
+#: Control characters but tab and line feed (Unicode's category Cc); marks that change the order or the lines of what
+#: is read (Unicode Standard Annex 9, explicit formatting; U+2028, U+2029); halves of surrogate pairs, which stand for
+#: bytes that are no text and cannot be written.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def shown(text: str) -> str:
+    r"""Return a text as it may be shown: control characters as their escapes.
+
+    >>> shown("\x1b[2J")
+    '\\x1b[2J'
+    """
+    return _UNSAFE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    number = ord(found[0])
+    return "\\r" if number == 13 else f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def write(stream: TextIO | None, text: str, *, end: str = "\n") -> None:
+    """Write a text at once. Who stops reading does not stop the work; a stream that is closed takes nothing."""
+    if stream is None:
+        return
+    safe = (
+        shown(harmless_text(text))
+        .encode(stream.encoding or "utf-8", "backslashreplace")
+        .decode(stream.encoding or "utf-8")
+    )
+    try:
+        print(safe, file=stream, end=end, flush=True)
+    except BrokenPipeError:
+        leave(stream)
+
+
+def say(text: str = "") -> None:
+    """Print a line of the result."""
+    write(sys.stdout, text)
+
+
+def tell(text: str, *, end: str = "\n") -> None:
+    """Print a message that is no result."""
+    write(sys.stderr, text, end=end)
+
+
+def leave(stream: TextIO) -> None:
+    """Let nothing more reach a stream's reader, who has gone."""
+    handle = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(handle, stream.fileno())
+    os.close(handle)
+
+
+def flush() -> None:
+    """Have everything written before the interpreter ends, which would complain of a reader that has gone."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                with contextlib.suppress(OSError, ValueError):
+                    leave(stream)
+
+
+def open_descriptors() -> None:
+    """Open what this process began without: the next file that is opened must not become stdout."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one: those below are open by now.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
