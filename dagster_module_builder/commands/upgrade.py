@@ -108,9 +108,8 @@ def _every(root: Path, upgraded: Upgrade, *, check: bool) -> Iterator[bool]:
 def _progress(done: int = 0, of: int = 0, name: str = "") -> None:
     """Show how far it is, on a terminal; without a name, clear that line for what follows."""
     if sys.stderr.isatty():
-        print(
-            f"\r\033[K[{done}/{of}] {terminal.shown(name)}" if name else "\r\033[K", end="", file=sys.stderr, flush=True
-        )
+        line = f"[{done}/{of}] {terminal.shown(name)}" if name else ""
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)  # noqa: T201 - it moves the cursor
 
 
 def _failed(name: str, error: BuilderError) -> bool:
