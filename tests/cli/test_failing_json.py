@@ -11,7 +11,7 @@ import pytest
 from dagster_module_builder.commands import namespace
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
-from tests.cli.test_never_a_traceback import line_of, without_tools
+from tests.cli.task_lines import line_of, without_tools
 
 WITH_JSON = sorted(
     name for name in namespace.task_names if "json" in inspect.signature(namespace[name].body).parameters
