@@ -16,7 +16,7 @@ import yaml
 from dotenv import dotenv_values
 
 from dagster_module_builder import native_materialize, outside_programs, ports, settings
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
     FOLDER,
@@ -28,6 +28,7 @@ from dagster_module_builder.native_environment import (
     process_environment,
     shared_environment,
 )
+from dagster_module_builder.native_storage import make_storage, only_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -136,16 +137,24 @@ def databases_down(root: Path) -> list[Database]:
 
 
 def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
-    """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``."""
-    python, workspace = prepare(root)
-    command = [
-        str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port),
-        # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
-        "--use-legacy-code-server-behavior",
-    ]  # fmt: skip
-    process = outside_programs.start(command, cwd=root / settings.SERVICES, env=process_environment(root))
-    with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
-        return process.wait()
+    """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``.
+
+    Raises:
+        RefusedError: It runs already, or another program listens on the port.
+    """
+    with only_one(root):
+        if ports.is_listening(port):
+            raise RefusedError(f"The port {port} is taken by another program: choose another with --port.")
+        python, workspace = prepare(root)
+        make_storage(root, python)
+        command = [
+            str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port),
+            # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
+            "--use-legacy-code-server-behavior",
+        ]  # fmt: skip
+        process = outside_programs.start(command, cwd=root / settings.SERVICES, env=process_environment(root))
+        with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
+            return process.wait()
 
 
 @contextmanager
@@ -185,6 +194,7 @@ def materialize(
         ToolError: The run failed; names each asset or check that failed, and why.
     """
     python = _python_for(root, module)
+    make_storage(root, python)
     request = {
         "definitions": ModuleNames(module.name).definitions,
         "source": str(module / "src"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,7 +20,7 @@ import pytest
 import yaml
 
 from dagster_module_builder import graphql, native, native_environment
-from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, ToolError
+from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.initialize import initialize
 from dagster_module_builder.native_definitions import Loaded, load_locations
 from dagster_module_builder.native_environment import Location
@@ -293,7 +296,7 @@ def free_port() -> int:
 
 def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(workspace: Path) -> None:
     set_text(workspace, "hello")
-    native.materialize(workspace, workspace / "projects/weather")
+    shutil.rmtree(workspace / native_environment.HOME)
     port = free_port()
     program = f"""
 from pathlib import Path
@@ -309,12 +312,16 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
         start_new_session=True,
     )
     try:
+        # FAULTS E2: the first start and the first run at once; the storage is made by one of them.
+        native.materialize(workspace, workspace / "projects/weather")
         url = f"http://127.0.0.1:{port}"
         limit = time.monotonic() + 300
         while not graphql.is_up(url):
             assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
             assert time.monotonic() < limit
             time.sleep(0.5)
+        with pytest.raises(RefusedError, match=f"runs already, at {url}"):
+            native.dev(workspace, free_port())
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
         query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()
         request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
@@ -328,3 +335,25 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_a_taken_port_is_refused_at_once(root: Path) -> None:
+    """FAULTS E3: before an environment is made, and before Dagster tries for minutes."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(RefusedError, match=f"The port {port} is taken"):
+            native.dev(root, port)
+    assert not (root / ".native/venv").exists()
+
+
+def test_a_storage_that_was_made_twice_is_named_with_its_cure(workspace: Path) -> None:
+    """FAULTS E2: not the module is blamed for a table file with two heads, and the cure that is named works."""
+    native.materialize(workspace, workspace / "projects/weather")
+    home = workspace / native_environment.HOME
+    file = home / "history/runs.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("INSERT INTO alembic_version VALUES ('another')")
+    with pytest.raises(ToolError, match=re.escape(f"{file} is damaged")) as refused:
+        native.materialize(workspace, workspace / "projects/weather")
+    subprocess.run(str(refused.value).splitlines()[-1], shell=True, check=True)  # the cure, as a person types it
+    native.materialize(workspace, workspace / "projects/weather")
