@@ -67,6 +67,15 @@ def e2e(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Change the code in one place at a time and see whether the tests notice; takes about an hour."""
+    _install(session)
+    # Its operators only, as a library; what it depends on is no part of the lock that everything else uses.
+    session.install("--quiet", "cosmic-ray==8.7.0")
+    session.run("python", "-m", "tests.mutation.run", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job once, in a throw-away workspace."""
     session.install("--quiet", "-c", LOCK, "-e", ".")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
@@ -56,8 +56,9 @@ def _can_match(path: Path, forms: Sequence[re.Pattern[str]], named: Sequence[re.
 
 
 def _forms() -> list[re.Pattern[str]]:
-    classes = [one for one in get_mapping_from_secret_type_to_class().values() if one.__name__ in _PLUGINS]
-    return [_by_lines(pattern) for one in classes for pattern in getattr(one, "denylist", ())]
+    plugins: Mapping[str, type] = get_mapping_from_secret_type_to_class()
+    chosen = [plugin for plugin in plugins.values() if plugin.__name__ in _PLUGINS]
+    return [_by_lines(pattern) for plugin in chosen for pattern in getattr(plugin, "denylist", ())]
 
 
 def _by_lines(pattern: re.Pattern[str]) -> re.Pattern[str]:
