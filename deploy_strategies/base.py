@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -123,12 +124,17 @@ class PipelineFile:
         places: Where it may be, below the repository's top, the best one first.
         shares: Whether it can stand in the first place together with lines of others.
         kind: Its format, where parts of it can be marked as ours; None where it has to be ours as a whole.
+        folder: The deployment's folder in the repository.
+        mention: What stands before the file's name wherever a guide names it (group 1), and that name; None where the
+            platform knows one name only.
         text: What goes into it, beside these lines of others.
     """
 
     places: tuple[str, ...]
     shares: bool
     kind: SharedFile | None
+    folder: str
+    mention: re.Pattern[str] | None
     text: Callable[[Sequence[bytes]], str]
 
 

@@ -21,6 +21,7 @@ from dagster_module_builder.deployments.deployment import (
     EXAMPLE,
     FILE,
     FILL_IN,
+    GUIDE,
     SCHEMA,
     problem_with,
     read_deployment,
@@ -38,7 +39,6 @@ from deploy_strategies.base import load_steps
 
 #: The question of a strategy that is laid over another one: which one that is.
 CARRIES = "carries_out"
-GUIDE = "DEPLOYMENT.md"
 
 _GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
 
@@ -205,8 +205,10 @@ def _write_pipeline(folder: Path) -> list[Path]:
         deployment = read_deployment(folder)
         if deployment.pipeline is None:
             return []
-        change = pipeline.planned(deployment)
-        transaction.commit_one(change)
+        found = pipeline.find(deployment)
+        change = pipeline.planned_at(found)
+        for each in (pipeline.planned_guide(found), change):
+            transaction.commit_one(each)
     except BaseException:
         shutil.rmtree(folder)
         raise

@@ -30,6 +30,7 @@ EXAMPLE = f"{ENV}.example"
 FILL_IN = "change-me"
 KNOWN_HOSTS = "known_hosts"
 SCHEMA = "deployment.schema.json"
+GUIDE = "DEPLOYMENT.md"
 
 DEFAULT_KEEP = 5
 

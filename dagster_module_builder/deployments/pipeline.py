@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder.blocks import Block, Layout, bare, digest, split_lines
-from dagster_module_builder.deployments.deployment import FILE, Deployment
+from dagster_module_builder.deployments.deployment import FILE, GUIDE, Deployment
 from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import Contribution, Scaffold, SharedFile
 from dagster_module_builder.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout, unsafe
+from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import FileChange
 from dagster_module_builder.version_control import find as find_repository
 from dagster_module_builder.version_control import top
@@ -31,16 +32,18 @@ _ROOT: KeyPath = ()
 
 @dataclass(frozen=True)
 class Found:
-    """Where a deployment's pipeline belongs.
+    """Where the pipeline of a deployment belongs, and all names that follow from whose it is.
 
     Attributes:
-        deployment: Whose it is.
+        module: The name of the module.
+        deployment: The name of its deployment.
         top: The repository's folder.
         file: What the strategy says of it.
         path: Where it is, or is to be.
     """
 
-    deployment: Deployment
+    module: str
+    deployment: str
     top: Path
     file: PipelineFile
     path: Path
@@ -48,16 +51,30 @@ class Found:
     @property
     def marker(self) -> str:
         """What its lines are marked with; no other deployment in the repository has the same."""
-        return _marker(self.deployment)
+        return _marker(self.module, self.deployment)
+
+    @property
+    def title(self) -> str:
+        """Its first line, without the sign of a comment."""
+        return _title(self.module, self.deployment)
 
     @property
     def shown(self) -> str:
         """Its path in the repository."""
         return str(self.path.relative_to(self.top))
 
+    @property
+    def guide(self) -> Path:
+        """The guide of its deployment."""
+        return self.top / self.file.folder / GUIDE
 
-def _marker(deployment: Deployment) -> str:
-    return f"{deployment.names.snake}__{deployment.name.replace('-', '_')}"
+
+def _marker(module: str, deployment: str) -> str:
+    return f"{ModuleNames(module).snake}__{deployment.replace('-', '_')}"
+
+
+def _title(module: str, deployment: str) -> str:
+    return f"From deploy/{deployment}/{FILE} of {module}, by 'dagster-module-builder deploy.pipeline {deployment}'."
 
 
 def find(deployment: Deployment) -> Found:
@@ -80,19 +97,15 @@ def find(deployment: Deployment) -> Found:
         raise RefusedError(
             f"{repository}: {taken} belong to somebody else: move one of them, or rename the deployment."
         )
-    return Found(deployment, repository, file, [*mine, *free][0])
+    return Found(deployment.names.name, deployment.name, repository, file, [*mine, *free][0])
 
 
 def _is_mine(path: Path, file: PipelineFile, deployment: Deployment) -> bool:
     if not path.is_file():
         return False
-    head = f"# BEGIN: {_marker(deployment)}" if file.kind else f"// {_title(deployment)}"
+    module, name = deployment.names.name, deployment.name
+    head = f"# BEGIN: {_marker(module, name)}" if file.kind else f"// {_title(module, name)}"
     return head.encode() in bare(split_lines(path.read_bytes()))
-
-
-def _title(deployment: Deployment) -> str:
-    where = f"deploy/{deployment.name}/{FILE}"
-    return f"From {where} of {deployment.names.name}, by 'dagster-module-builder deploy.pipeline {deployment.name}'."
 
 
 def planned(deployment: Deployment, *, force: bool = False, remove: bool = False) -> FileChange:
@@ -106,7 +119,11 @@ def planned(deployment: Deployment, *, force: bool = False, remove: bool = False
     Raises:
         RefusedError: There is no place for it, or somebody edited it, or the file cannot be edited safely.
     """
-    found = find(deployment)
+    return planned_at(find(deployment), force=force, remove=remove)
+
+
+def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> FileChange:
+    """Plan one file with a pipeline; arguments and errors are those of ``planned``."""
     before = found.path.read_bytes() if found.path.is_file() else None
     after = (_merged if found.file.kind else _whole)(found, before, force=force, remove=remove)
     return FileChange(found.path, before, after)
@@ -120,7 +137,7 @@ def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> 
     if remove:
         return None
     body = tuple(line.encode() for line in found.file.text(()).splitlines())
-    wanted = (f"// {_title(found.deployment)}".encode(), b"// " + _seal(body), *body)
+    wanted = (f"// {found.title}".encode(), b"// " + _seal(body), *body)
     return before if wanted == lines else b"".join(line + b"\n" for line in wanted)
 
 
@@ -140,7 +157,7 @@ def _merged(found: Found, before: bytes | None, *, force: bool, remove: bool) ->
             text = found.file.text(layout.own)
         except OutlineError as error:
             raise unsafe(found.path, layout.line_number(error.position), error.reason) from None
-        changes[found.marker] = [_contribution(_body(found.deployment, text, added_end=ends is not None))]
+        changes[found.marker] = [_contribution(_body(found.title, text, added_end=ends is not None))]
     elif ends is not None and (heir := _heir(found.marker, blocks)) is not None:
         # The line feed above stays for the others, one of whom has to know that it was not there at first.
         changes[heir.marker] = [_contribution(_with_added_end(heir))]
@@ -158,9 +175,9 @@ def _contribution(body: Sequence[bytes]) -> Contribution:
     return Contribution(_ROOT, mapping=tuple(body))
 
 
-def _body(deployment: Deployment, text: str, *, added_end: bool) -> list[bytes]:
+def _body(title: str, text: str, *, added_end: bool) -> list[bytes]:
     lines = tuple(line.encode() for line in text.splitlines())
-    head = [f"# {_title(deployment)}".encode(), *([_ADDED_END] if added_end else [])]
+    head = [f"# {title}".encode(), *([_ADDED_END] if added_end else [])]
     return [*head, b"# " + _seal(lines), *lines]
 
 
@@ -213,15 +230,34 @@ def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
         )
 
 
+def planned_guide(found: Found) -> FileChange:
+    """Plan the guide of a deployment so that it names the file that its pipeline is in."""
+    before = found.guide.read_bytes() if found.guide.is_file() else None
+    after = None if before is None else _with_names(before.decode("utf-8", "surrogateescape"), found)
+    return FileChange(found.guide, before, None if after is None else after.encode("utf-8", "surrogateescape"))
+
+
+def _with_names(guide: str, found: Found) -> str:
+    """Return a guide in which each mention of the pipeline's file has its name.
+
+    ``"gh workflow run deploy-yoda.yml" -> "gh workflow run deploy-yoda-stock.yml"`` where that is the file.
+    """
+    mention = found.file.mention
+    return guide if mention is None else mention.sub(lambda match: f"{match[1]}{found.path.name}", guide)
+
+
 def problem(deployment: Deployment) -> str | None:
     """Say what is wrong with the pipeline of a deployment; None when nothing is."""
     command = f"run 'deploy.pipeline {deployment.name}'"
     try:
-        change = planned(deployment)
+        found = find(deployment)
+        change, guide = planned_at(found), planned_guide(found)
     except RefusedError as error:
         return str(error)
     if change.before is None:
         return f"{change.path} is missing: {command}."
+    if guide.changes and not change.changes:
+        return f"{guide.path} names another file than {found.shown}: {command}."
     return f"{change.path} is older than {deployment.folder / FILE}: {command}." if change.changes else None
 
 

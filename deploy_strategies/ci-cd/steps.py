@@ -35,6 +35,8 @@ GITLAB_IMAGE = "python:3.12-bookworm"
 DEBIAN_PACKAGES = {"ssh": "openssh-client", "docker": "docker.io"}
 
 _PLAIN_PATH = re.compile(r"(?!-)[A-Za-z0-9._+@/-]+")
+_WORKFLOW = re.compile(r"(\bgh workflow run )deploy-[\w-]+\.yml\b")
+_SCRIPT_PATH = re.compile(r"(\bScript Path: `)Jenkinsfile[\w.-]*(?=`)")
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,21 @@ class Platform:
         title: Its name, as people write it.
         template: Its file in ``pipelines/``.
         secret: The shell command that writes a secret out; ``{}`` stands for its variable.
+        mention: How a guide names the file, as ``PipelineFile`` has it.
     """
 
     title: str
     template: str
     secret: str
+    mention: re.Pattern[str] | None = None
 
 
 PLATFORMS = {
-    "github": Platform("GitHub Actions", "github.yml", "printf '%s\\n' \"${}\" | tr -d '\\r'"),
+    "github": Platform("GitHub Actions", "github.yml", "printf '%s\\n' \"${}\" | tr -d '\\r'", _WORKFLOW),
     # GitLab masks values of one line only.
     "gitlab": Platform("GitLab CI/CD", "gitlab.yml", "printf '%s' \"${}\" | base64 --decode"),
     # A secret file, whose path the variable has.
-    "jenkins": Platform("Jenkins", "jenkins.groovy", "tr -d '\\r' <\"${}\""),
+    "jenkins": Platform("Jenkins", "jenkins.groovy", "tr -d '\\r' <\"${}\"", _SCRIPT_PATH),
 }
 
 
@@ -86,17 +90,18 @@ class CiCd(PipelineStrategy):
             )
         platform = str(_settings(deployment)["platform"])
         module, name = deployment.names.name, deployment.name
+        made = functools.partial(PipelineFile, folder=_folder(deployment, inside), mention=PLATFORMS[platform].mention)
         if platform == "gitlab":
             kind = LineFile(".gitlab-ci.yml", _text_lines, _end)
-            return PipelineFile((".gitlab-ci.yml",), True, kind, lambda own: _gitlab(deployment, inside, own))
+            return made((".gitlab-ci.yml",), True, kind, text=lambda own: _gitlab(deployment, inside, own))
         if platform == "github":
             # A workflow is a file of its own: nothing is put among the triggers and rights of somebody else's.
             folder, kind = ".github/workflows", LineFile("workflow", _text_lines, lambda _: 0)
             workflows = (f"{folder}/deploy-{name}.yml", f"{folder}/deploy-{name}-{module}.yml")
-            return PipelineFile(workflows, False, kind, lambda _: _github(deployment, inside))
+            return made(workflows, False, kind, text=lambda _: _github(deployment, inside))
         # A Jenkinsfile has exactly one pipeline, so two cannot share it; Jenkins is told the path of another.
         places = ("Jenkinsfile", f"Jenkinsfile.{name}", f"Jenkinsfile.{name}-{module}")
-        return PipelineFile(places, False, None, lambda _: _jenkins(deployment, inside))
+        return made(places, False, None, text=lambda _: _jenkins(deployment, inside))
 
 
 def installed_as() -> str:
@@ -140,11 +145,15 @@ def _settings(deployment: Deployment) -> Mapping[str, Any]:
     return {"branch": "main", "tag": "v*", "runner": None, "image": GITLAB_IMAGE, "approvers": None, **given}
 
 
+def _folder(deployment: Deployment, inside: str) -> str:
+    return f"{inside}/deploy/{deployment.name}".removeprefix("./")
+
+
 def _common(deployment: Deployment, inside: str) -> dict[str, Any]:
     """Return what every template is given."""
     own = _settings(deployment)
     module, below = deployment.names.name, "" if inside == "." else f"/{inside}"
-    folder = f"{inside}/deploy/{deployment.name}".removeprefix("./")
+    folder = _folder(deployment, inside)
     name = f"{module}-{deployment.name}"
     registry = deployment.own.get("registry")
     # A workspace's repository is used as it is: what is built may take in folders above the module.

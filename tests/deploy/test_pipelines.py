@@ -485,8 +485,37 @@ def test_from_the_command_line(tmp_path: Path, module: Path) -> None:
     local = run(tmp_path, "deploy", "yoda", "--allow-dirty", "--local")
     assert "--local" not in local.stderr
     assert "up to date" in run(tmp_path, "deploy.pipeline", "yoda").stdout
-    assert "-sales-report-yoda deploy" in run(tmp_path, "deploy.pipeline", "yoda", "--remove", "--dry-run").stdout
+    assert "-# END: sales_report__yoda" in run(tmp_path, "deploy.pipeline", "yoda", "--remove", "--dry-run").stdout
     assert "removed" in run(tmp_path, "deploy.pipeline", "yoda", "--remove").stdout
     assert not (module / ".gitlab-ci.yml").exists()
     said = run(tmp_path, "configure-deployment", "sales-report", *flags, "--set", "colour=blue")
     assert said.returncode == 2
+
+
+def test_each_guide_names_the_file_that_was_written(tmp_path: Path) -> None:
+    """FAULTS P2: with several modules in a repository, each guide starts its own module's pipeline."""
+    git(tmp_path, "init", "-q")
+    expected = {"github": r"gh workflow run (\S+)", "jenkins": "Script Path: `([^`]+)`"}
+    for platform, pattern in expected.items():
+        named = []
+        for name in ("sales-report", "stock"):
+            deployment = configured(make_module(tmp_path / platform, name), platform)
+            path = pipeline.find(deployment).path
+            guide = (deployment.folder / "DEPLOYMENT.md").read_text()
+            assert set(re.findall(pattern, guide)) == {path.name}
+            named.append(path.name)
+        assert len(set(named)) == 2
+
+
+def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, module: Path) -> None:
+    """FAULTS P2: a guide that names another module's pipeline is found, and corrected."""
+    git(tmp_path, "init", "-q")
+    made(make_module(tmp_path, "stock"), "github")
+    deployment = made(module, "github")
+    guide = deployment.folder / "DEPLOYMENT.md"
+    guide.write_text("Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda.yml -f action=rollback\n")
+    assert "names another file than .github/workflows/deploy-yoda-sales-report.yml" in str(pipeline.problem(deployment))
+    assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
+    corrected = "Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda-sales-report.yml -f action=rollback\n"
+    assert guide.read_text() == corrected
+    assert pipeline.problem(deployment) is None
