@@ -47,7 +47,7 @@ def demo(root: Path, announce: Announce) -> Shown:
         BuilderError: A step failed.
     """
     announce("init: an empty workspace")
-    initialize(root)
+    initialize(root, lasting=False)
     before = read_workspace(root).files
     announce(f"new: the module {MODULE}, on real measurements of penguins")
     made = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"})

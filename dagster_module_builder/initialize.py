@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import unicodedata
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,13 +46,14 @@ def is_workspace(root: Path) -> bool:
     return (root / MARK).is_file()
 
 
-def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initialized:
+def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting: bool = True) -> Initialized:
     """Make a workspace at ``root``, or leave the one that is there as it is.
 
     Args:
         root: May be missing, empty, or hold other files; none of them is changed.
         answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``,
             ``run_launcher``.
+        lasting: Whether workspaces that are made later must not take its project, network and port.
 
     Raises:
         RefusedError: ``root`` is no folder, has a ``services/dagster`` that is no workspace, or an answer is refused.
@@ -59,13 +61,14 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None) -> Initiali
     if is_workspace(root):
         return Initialized(root)
     _refuse_what_is_in_the_way(root)
-    given = {**_chosen(root, answers or {}), "name": "workspace"}
-    with templates.staging(_nearest_folder(root)) as folder:
+    with neighbours.one_at_a_time() if lasting else nullcontext(), templates.staging(_nearest_folder(root)) as folder:
+        given = {**_chosen(root, answers or {}), "name": "workspace"}
         place = {"WORKSPACE_ROOT": str(root.absolute())}
         rendered = templates.render(templates.WORKSPACE, given, folder, place)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
         kept = _move(rendered, root)
-    neighbours.remember(root)
+        if lasting:
+            neighbours.remember(root)
     made = tuple(root / file for file in files if not any(entry in (file, *file.parents) for entry in kept))
     return Initialized(root, made, tuple(root / entry for entry in kept))
 

@@ -1,26 +1,63 @@
-"""The other workspaces that were made on this machine, so that a new one takes no name or port of theirs."""
+"""The other workspaces that were made on this machine, so that a new one takes no name or port of theirs.
+
+A list of folders in the user's state folder. It is a hint: whoever finds it missing, damaged or unwritable sees only
+what runs, and what it names is read, never written.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import os
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from dagster_module_builder import settings
 from dagster_module_builder.formats import env_file
 
+#: How many workspaces are remembered, the ones made last.
+_MOST = 500
+#: Bytes of the largest file that is read.
+_LARGEST = 1024 * 1024
+#: Seconds to wait for another workspace that is just being made.
+_PATIENCE = 60.0
 
-def _record() -> Path:
-    return settings.cache_folder() / "workspaces"
+
+def _folder() -> Path:
+    return settings.state_folder() / "workspaces"
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let no other process choose a name or port meanwhile, wherever a lock can be made."""
+    with contextlib.ExitStack() as stack:
+        # Without a lock only two that are made in the same second can meet; 'workspace.up' refuses the second one.
+        with contextlib.suppress(OSError, RuntimeError, Timeout):
+            _make_private(_folder())
+            stack.enter_context(FileLock(_folder() / ".lock", mode=0o600, timeout=_PATIENCE))
+        yield
 
 
 def remember(root: Path) -> None:
-    """Note that a workspace was made."""
+    """Note that there is a workspace; best within ``one_at_a_time``."""
     # Without the note, only what runs is seen.
-    with contextlib.suppress(OSError):
-        _record().parent.mkdir(parents=True, exist_ok=True)
-        with _record().open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(f"{root.absolute()}\n")
+    with contextlib.suppress(OSError, RuntimeError):
+        known = [*(path for path in _known() if path != root.absolute()), root.absolute()]
+        lines = [f"{path}\n" for path in known[-_MOST:] if "\n" not in str(path)]
+        _make_private(_folder())
+        # A file of 0600 that takes the list's place: whatever lay there is not written to.
+        handle, name = tempfile.mkstemp(dir=_folder())
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(lines)
+        Path(name).replace(_folder() / "list")
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
 
 
 def taken(name: str, but: Path) -> set[str]:
@@ -31,18 +68,25 @@ def taken(name: str, but: Path) -> set[str]:
 
 def _known() -> list[Path]:
     try:
-        lines = _record().read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
+        text = _content(_folder() / "list").decode("utf-8", "surrogateescape")
+    except (OSError, RuntimeError):
         return []
-    return [Path(line) for line in dict.fromkeys(lines) if line]
+    return [Path(line) for line in dict.fromkeys(text.split("\n")) if line.startswith("/") and "\0" not in line]
 
 
 def _variables(root: Path) -> dict[str, str]:
     try:
-        return env_file.values((root / settings.SERVICES / env_file.NAME).read_bytes())
-    except OSError:
-        # The workspace is gone, or another person's.
+        return env_file.values(_content(root / settings.SERVICES / env_file.NAME))
+    except (OSError, ValueError):
+        # The workspace is gone, or another person's, or what stands there is no env file.
         return {}
+
+
+def _content(path: Path) -> bytes:
+    """Return the beginning of a regular file; of anything else nothing, without waiting for it."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        return file.read(_LARGEST) if stat.S_ISREG(os.fstat(handle).st_mode) else b""
 
 
 def free_name(wanted: str, names: Iterable[str]) -> str:

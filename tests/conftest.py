@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +21,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Environments are made here in which each start of Dagster would compile it anew: seconds, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+# What the program notes of its own work, such as the workspaces that it made, is never noted among the user's.
+_STATE = tempfile.TemporaryDirectory(prefix="dmb-state-")
+_NUMBERS = itertools.count()
+os.environ["XDG_STATE_HOME"] = _STATE.name
+
+
+@pytest.fixture(autouse=True)
+def _private_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no test see the workspaces of another; the folder is made by what writes there first."""
+    monkeypatch.setenv("XDG_STATE_HOME", f"{_STATE.name}/{next(_NUMBERS)}")
 
 
 #: Groups of tests that take so long that they have to begin first, for their processes to end together.

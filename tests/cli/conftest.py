@@ -70,7 +70,8 @@ def terminal_in(folder: Path) -> Terminal:
     root = folder / "workspace"
     (home := folder / "home").mkdir()
     environment = {**os.environ, "HOME": str(home), "DAGSTER_WORKSPACE": str(root), "NO_COLOR": "1"}
-    environment.pop("MODULE_DATABASE_PASSWORD", None)
+    for variable in ("MODULE_DATABASE_PASSWORD", "XDG_STATE_HOME"):
+        environment.pop(variable, None)
     return Terminal(root, environment, home)
 
 

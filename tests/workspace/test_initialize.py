@@ -207,9 +207,8 @@ def test_cookiecutter_renders_the_template_by_hand(tmp_path: Path) -> None:
     assert (env(tmp_path / "out/by-hand")["DAGSTER_POSTGRES_PASSWORD"] or "") not in replay
 
 
-def test_two_workspaces_made_with_defaults_share_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_workspaces_made_with_defaults_share_nothing(tmp_path: Path) -> None:
     """FAULTS E1: projects, networks and ports of two folders of one name never meet, though neither runs yet."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     found = []
     for folder in ("a", "b"):
         initialize(root := tmp_path / folder / "workspace")
