@@ -102,6 +102,9 @@ class Strategy(Steps, ABC):
 class PipelineStrategy(Steps, ABC):
     """How a platform is told to carry out another strategy, which ``deployment.yaml`` names under ``carries_out``."""
 
+    #: Patterns of where its pipelines may stand below a repository's top, and each file's ``kind`` (``PipelineFile``).
+    places: Mapping[str, SharedFile | None]
+
     @abstractmethod
     def file(self, deployment: Deployment, inside: str) -> PipelineFile:
         """Return the file that the platform reads.

@@ -13,6 +13,7 @@ from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, Deployment, read_deployment
 from dagster_module_builder.deployments.deployment import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.deployments.leftover_pipelines import beside
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from deploy_strategies.base import load_steps
@@ -86,10 +87,12 @@ def _pipelines(subject: Subject) -> Iterator[Deployment]:
     "pipelines",
     "Every pipeline is as its deployment says",
     "A pipeline of yesterday deploys with yesterday's settings.",
-    lambda subject: "" if any(True for _ in _pipelines(subject)) else "no deployment by a pipeline",
+    lambda subject: "" if [*_pipelines(subject), *beside(subject.path)] else "no deployment by a pipeline",
 )
 def pipelines(subject: Subject) -> Iterator[Problem]:
-    """Compare the pipelines of ci-cd deployments with what would be written now."""
+    """Compare the pipelines of ci-cd deployments with what would be written now, and find those left over."""
+    for leftover in beside(subject.path):
+        yield Problem(leftover.problem, f"Run '{leftover.cure}'", subject.shown(leftover.found.path))
     for deployment in _pipelines(subject):
         with contextlib.suppress(BuilderError):
             if found := pipeline.problem(deployment):

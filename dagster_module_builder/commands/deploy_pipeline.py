@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP
+from dagster_module_builder.commands.base import DRY_RUN_HELP, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task
+from dagster_module_builder.errors import RefusedError
 
 if TYPE_CHECKING:
+    from dagster_module_builder.deployments.pipeline import Found
     from dagster_module_builder.plan import FileChange
 
 
@@ -23,22 +24,43 @@ if TYPE_CHECKING:
 )
 def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force: bool = False) -> None:
     """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
-    from dagster_module_builder.deployments.pipeline import find, planned_at, planned_guide
+    from dagster_module_builder.deployments import leftover_pipelines
+    from dagster_module_builder.deployments.pipeline import planned_at, planned_guide
 
-    for deployment in chosen.deployments:
-        found = find(deployment)
-        changes = [planned_at(found, force=force, remove=remove), *([] if remove else [planned_guide(found)])]
-        _carry_out(deployment.names.name, changes, dry_run=dry_run)
+    left = leftover_pipelines.named(root_of(chosen.root), chosen.name, chosen.modules)
+    found = _found(chosen, may_be_gone=remove and bool(left))
+    # What is left over goes first: where it cannot, nothing else is changed.
+    for each in left:
+        if remove or each.moved:
+            _carry_out(planned_at(each.found, force=force, remove=True), each.found.module, dry_run=dry_run)
+        else:
+            console.tell(f"{each.problem} Run '{each.cure}'.")
+    for place in found:
+        _carry_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run)
+        guide = planned_guide(place)
+        if guide.changes and not remove:
+            _carry_out(guide, place.module, dry_run=dry_run)
 
 
-def _carry_out(module: str, changes: Sequence[FileChange], *, dry_run: bool) -> None:
+def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
+    """Find the pipelines of the deployments that were chosen; of one that may be gone, none."""
+    from dagster_module_builder.deployments.pipeline import find
+
+    try:
+        deployments = chosen.deployments
+    except RefusedError:
+        if may_be_gone:
+            return []
+        raise
+    return [find(each) for each in deployments if each.pipeline is not None or not may_be_gone]
+
+
+def _carry_out(change: FileChange, module: str, *, dry_run: bool) -> None:
     from dagster_module_builder.transaction import commit_one
 
-    for number, change in enumerate(changes):
-        if dry_run:
-            console.say_diff(change.diff())
-            continue
-        commit_one(change)
-        done = "is up to date" if not change.changes else "removed" if change.after is None else "written"
-        if change.changes or not number:
-            console.say(f"{module}: {change.path} {done}")
+    if dry_run:
+        console.say_diff(change.diff())
+        return
+    commit_one(change)
+    done = "is up to date" if not change.changes else "removed" if change.after is None else "written"
+    console.say(f"{module}: {change.path} {done}")

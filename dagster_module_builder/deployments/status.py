@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from dagster_module_builder.deployments import host_files, pipeline
+from dagster_module_builder.deployments import host_files, leftover_pipelines, pipeline
 from dagster_module_builder.deployments.deploy import release_of
 from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
 from dagster_module_builder.deployments.host_containers import problems_inside
@@ -241,7 +241,8 @@ def problems_here(deployment: Deployment) -> list[str]:
 
 def _problems_of_pipeline(deployment: Deployment) -> list[str]:
     try:
-        return [*filter(None, [pipeline.problem(deployment)]), *pipeline.uncommitted(deployment)]
+        left = [f"{each.problem} Run '{each.cure}'." for each in leftover_pipelines.beside(deployment.module)]
+        return [*filter(None, [pipeline.problem(deployment)]), *pipeline.uncommitted(deployment), *left]
     except BuilderError as error:
         return [str(error)]
 

@@ -29,6 +29,7 @@ PACKAGE = "dagster-module-builder"
 
 #: By its commit, as the modules' own workflows have it: a tag can be moved.
 CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
+WORKFLOWS = ".github/workflows"
 GITHUB_RUNNER = "ubuntu-24.04"
 GITLAB_IMAGE = "python:3.12-bookworm"
 #: Where GitLab's image has not got a program already.
@@ -68,6 +69,11 @@ PLATFORMS = {
 class CiCd(PipelineStrategy):
     """Writes the pipeline."""
 
+    def __init__(self) -> None:
+        workflow = LineFile("workflow", _text_lines, lambda _: 0)
+        gitlab = LineFile(".gitlab-ci.yml", _text_lines, _end)
+        self.places = {".gitlab-ci.yml": gitlab, f"{WORKFLOWS}/*.yml": workflow, "Jenkinsfile*": None}
+
     def questions_from(self, module: Path) -> Mapping[str, str]:
         """Return how this program was installed, and the branch that the repository begins with."""
         return {"tool": installed_as(), "trigger_branch": _main_branch(module)}
@@ -92,12 +98,12 @@ class CiCd(PipelineStrategy):
         module, name = deployment.names.name, deployment.name
         made = functools.partial(PipelineFile, folder=_folder(deployment, inside), mention=PLATFORMS[platform].mention)
         if platform == "gitlab":
-            kind = LineFile(".gitlab-ci.yml", _text_lines, _end)
+            kind = self.places[".gitlab-ci.yml"]
             return made((".gitlab-ci.yml",), True, kind, text=lambda own: _gitlab(deployment, inside, own))
         if platform == "github":
             # A workflow is a file of its own: nothing is put among the triggers and rights of somebody else's.
-            folder, kind = ".github/workflows", LineFile("workflow", _text_lines, lambda _: 0)
-            workflows = (f"{folder}/deploy-{name}.yml", f"{folder}/deploy-{name}-{module}.yml")
+            kind = self.places[f"{WORKFLOWS}/*.yml"]
+            workflows = (f"{WORKFLOWS}/deploy-{name}.yml", f"{WORKFLOWS}/deploy-{name}-{module}.yml")
             return made(workflows, False, kind, text=lambda _: _github(deployment, inside))
         # A Jenkinsfile has exactly one pipeline, so two cannot share it; Jenkins is told the path of another.
         places = ("Jenkinsfile", f"Jenkinsfile.{name}", f"Jenkinsfile.{name}-{module}")

@@ -519,3 +519,57 @@ def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, mod
     corrected = "Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda-sales-report.yml -f action=rollback\n"
     assert guide.read_text() == corrected
     assert pipeline.problem(deployment) is None
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_pipeline_of_a_deleted_deployment_is_named_and_removable(
+    tmp_path: Path, module: Path, platform: str
+) -> None:
+    """FAULTS P8: a pipeline without its deployment would go on deploying; audit names it, ``--remove`` finds it."""
+    git(tmp_path, "init", "-q")
+    kept = made(make_module(tmp_path, "stock"), platform)
+    kept_place = pipeline.find(kept).path
+    made(module, platform)
+    (module / "deploy/yoda").rename(module / "deploy/leia")
+    subject = Subject(module, tmp_path)
+    (found,) = pipelines(subject)
+    assert "still deploys sales-report to 'yoda'" in found.message
+    assert found.mend == "Run 'deploy.pipeline yoda --module sales-report --remove'"
+    said = run(tmp_path, "deploy.pipeline", "yoda", "--module", "sales-report", "--remove")
+    assert (said.returncode, "removed" in said.stdout or "written" in said.stdout) == (0, True), said
+    assert list(pipelines(subject)) == []
+    assert pipeline.find(kept).path == kept_place
+    assert pipeline.problem(kept) is None
+
+
+def test_the_pipeline_of_a_deleted_module_is_named_by_its_neighbours(tmp_path: Path, module: Path) -> None:
+    """FAULTS P8: who audits or deploys another module of the repository learns of it."""
+    git(tmp_path, "init", "-q")
+    stock = made(make_module(tmp_path, "stock"), "gitlab")
+    made(module, "gitlab")
+    shutil.rmtree(module)
+    (found,) = pipelines(Subject(stock.module, tmp_path))
+    assert "still deploys sales-report" in found.message
+    assert "still deploys sales-report" in "\n".join(problems_here(stock))
+    said = run(tmp_path, "deploy.pipeline", "yoda")
+    assert "deploy.pipeline yoda --module sales-report --remove" in said.stderr
+
+
+def test_a_deployment_that_changes_its_platform_leaves_no_second_pipeline(tmp_path: Path, module: Path) -> None:
+    """FAULTS P8: two platforms that both deploy are one too many: ``deploy.pipeline`` takes the old file out."""
+    git(tmp_path, "init", "-q")
+    deployment = change_settings(made(module, "github"), platform="gitlab")
+    old = tmp_path / FILES["github"]
+    (tmp_path / ".gitlab-ci.yml").write_text("lint:\n  script: [a]\n")
+    subject = Subject(module, tmp_path)
+    assert "belongs into .gitlab-ci.yml now" in "\n".join(problem.message for problem in pipelines(subject))
+    edited = old.read_bytes().replace(b" --wait 900", b" --wait 9")
+    original = old.read_bytes()
+    old.write_bytes(edited)
+    assert "edited by hand" in run(tmp_path, "deploy.pipeline", "yoda").stderr
+    assert (tmp_path / ".gitlab-ci.yml").read_text() == "lint:\n  script: [a]\n"
+    old.write_bytes(original)
+    assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
+    assert not old.exists()
+    assert pipeline.problem(deployment) is None
+    assert list(pipelines(subject)) == []
