@@ -15,6 +15,7 @@ PROTOCOL = 1
 MODULES = (
     "errors",
     "files",
+    "outside",
     "processes",
     "manifest",
     "client",

@@ -12,10 +12,11 @@ import threading
 import time
 
 from .errors import GoneError
+from .outside import failed, how_it_ended, not_started
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
     from typing import Any, BinaryIO
 
 #: Seconds without a sign of the client after which it counts as gone, and seconds for undoing after that. The sum is
@@ -102,24 +103,69 @@ class Client:
     def run(
         self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
     ) -> tuple[int, str]:
-        """Run a program in a process group of its own; return its exit code and what it said."""
+        """Run a program whose failure the caller reports; return its exit status and all that it said.
+
+        Where only success is an answer, ``ask`` is the door.
+        """
+        status, said, _ = self.outcome(command, given, limit, stderr=subprocess.STDOUT, **options)
+        return status, said if status >= 0 else f"{said.rstrip()}\n({how_it_ended(status)})".lstrip()
+
+    def ask(
+        self,
+        command: Sequence[str],
+        *,
+        answers: Container[int] = (0,),
+        code: str = "tool",
+        limit: float | None = None,
+        **options: Any,
+    ) -> tuple[int, str]:
+        """Run a program whose answer is relied on; return its exit status and its standard output.
+
+        Args:
+            command: The program and its arguments.
+            answers: The exit statuses that are answers; with every other one the program has failed.
+            code: Which kind of failure that is, for the client.
+            limit: Seconds until it is ended.
+            options: Those of ``subprocess.Popen``.
+
+        Raises:
+            RefusedError: It could not be started, was ended, or failed; in its own words.
+        """
+        status, said, words = self.outcome(command, None, limit, **options)
+        if status not in answers:
+            raise failed(code, command, status, words if words.strip() else said)
+        return status, said
+
+    def outcome(
+        self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
+    ) -> tuple[int, str, str]:
+        """Run a program in a process group of its own; return its exit status, its output and its complaints.
+
+        Raises:
+            RefusedError: It could not be started.
+        """
         self.check()
         source = subprocess.DEVNULL if given is None else subprocess.PIPE
-        process = subprocess.Popen(
-            command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True, **options
-        )
+        options = {"stderr": subprocess.PIPE, **options}
+        try:
+            process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, start_new_session=True, **options)
+        except OSError as error:
+            raise not_started(command, error) from error
         self.running.add(process)
+        late = b""
         try:
             if self.gone.is_set():
                 kill_group(process)
-            said = process.communicate(given, timeout=limit)[0]
+            said, words = process.communicate(given, timeout=limit)
         except subprocess.TimeoutExpired:
             kill_group(process)
-            said = process.communicate()[0] + f"\n(ended after {limit} seconds)".encode()
+            said, words = process.communicate()
+            late = f"\n(ended after {limit} seconds)".encode()
         finally:
             self.running.discard(process)
         self.check()
-        return process.returncode, said.decode("utf-8", "replace")
+        said, words = (said + late, words) if words is None else (said, words + late)
+        return process.returncode, said.decode("utf-8", "replace"), (words or b"").decode("utf-8", "replace")
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

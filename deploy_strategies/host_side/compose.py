@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import re
 
 from .client import tail
 from .errors import RefusedError
+from .outside import complaint_of, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 STARTING = 300.0
 #: Seconds that taking a start back may take, while nobody waits for the answer.
 TAKING_BACK = 20.0
+#: How Docker says that what it was asked about is not there; that its socket is not there is another matter.
+ABSENT = re.compile(r"no such (?:object|container|image|volume)\b", re.IGNORECASE)
 
 
 def project(folder: str, *command: str) -> list[str]:
@@ -28,8 +31,8 @@ def project(folder: str, *command: str) -> list[str]:
 
 def with_old(host: Host, services: dict[str, Any]) -> dict[str, Any]:
     """Note which of these services have a container already."""
-    code, said = host.client.run(project(services["folder"], "ps", "--all", "--services"), limit=60, cwd=host.base)
-    there = said.split() if not code else []
+    command = project(services["folder"], "ps", "--all", "--services")
+    there = host.client.ask(command, code="docker", limit=60, cwd=host.base)[1].split()
     return {**services, "old": [one for one in [*services["names"], *services["gone"]] if one in there]}
 
 
@@ -49,27 +52,35 @@ def start(host: Host, services: dict[str, Any]) -> None:
         raise RefusedError("docker", f"{', '.join(names)} does not become healthy: {tail(said)}\n{tail(log)}")
 
 
-def drop_new(services: dict[str, Any]) -> None:
-    """Take away the containers of services that were not there before; their volumes stay."""
+def drop_new(services: dict[str, Any]) -> list[str]:
+    """Take away the containers of services that were not there before; return what a person has to look at.
+
+    Their volumes stay.
+    """
     new = [one for one in services["names"] if one not in services["old"]]
-    if new:
-        quietly(project(services["folder"], "kill", *new), services["folder"])
-        quietly(project(services["folder"], "rm", "--force", *new), services["folder"])
+    if not new:
+        return []
+    folder = services["folder"]
+    # One that does not run cannot be killed; whether it goes is what counts.
+    complaint_of(project(folder, "kill", *new), TAKING_BACK, cwd=folder)
+    complaint = complaint_of(project(folder, "rm", "--force", *new), TAKING_BACK, cwd=folder)
+    return [f"{', '.join(new)} could not be taken away: {complaint}"] if complaint else []
 
 
 def start_old(services: dict[str, Any]) -> list[str]:
     """Have services that were there before as they were; return what a person has to look at."""
     if not services["old"]:
         return []
-    command = project(services["folder"], "up", "--detach", "--no-deps", "--no-build", *services["old"])
-    code, said = quietly(command, services["folder"])
-    return [f"{', '.join(services['old'])} could not be started as before: {tail(said)}"] if code else []
+    folder = services["folder"]
+    command = project(folder, "up", "--detach", "--no-deps", "--no-build", *services["old"])
+    complaint = complaint_of(command, TAKING_BACK, cwd=folder)
+    return [f"{', '.join(services['old'])} could not be started as before: {complaint}"] if complaint else []
 
 
 def drop(host: Host, folder: str, names: Sequence[str]) -> None:
     """Take away the containers of services that the compose file has no more; their volumes stay."""
     for container in containers(host, folder, names):
-        host.client.run(["docker", "rm", "--force", container], limit=60)
+        host.client.ask(["docker", "rm", "--force", container], code="docker", limit=60)
 
 
 def containers(host: Host, folder: str, names: Sequence[str]) -> list[str]:
@@ -77,46 +88,48 @@ def containers(host: Host, folder: str, names: Sequence[str]) -> list[str]:
     name = project_name(host, folder)
     labels = [["--filter", f"label=com.docker.compose.service={one}"] for one in names]
     command = ["docker", "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={name}"]
-    return [one for label in labels for one in host.client.run([*command, *label], limit=60)[1].split()]
+    answers = [host.client.ask([*command, *label], code="docker", limit=60)[1] for label in labels]
+    return [one for answer in answers for one in answer.split()]
 
 
 def project_name(host: Host, folder: str) -> str:
     """Return the name of the project in a folder."""
-    code, said = host.client.run(project(folder, "config", "--format", "json"), limit=60, cwd=folder)
-    if code:
-        raise RefusedError("docker", f"Compose cannot read its project in {folder}: {tail(said)}")
-    return str(json.loads(said[said.index("{") :])["name"])
+    command = project(folder, "config", "--format", "json")
+    return str(json.loads(host.client.ask(command, code="docker", limit=60, cwd=folder)[1])["name"])
 
 
 def volume_names(host: Host, folder: str, volumes: Sequence[str]) -> list[str]:
     """Return the engine's names of a Compose project's volumes, those that are there."""
     labels = [f"label=com.docker.compose.project={project_name(host, folder)}", "label=com.docker.compose.volume="]
     command = ["docker", "volume", "ls", "--quiet", "--filter", labels[0], "--filter"]
-    found = []
-    for name in volumes:
-        code, said = host.client.run([*command, labels[1] + name], limit=60)
-        if code:
-            raise RefusedError("docker", f"Docker does not tell which volumes there are: {tail(said)}")
-        found += said.split()
-    return found
+    answers = [host.client.ask([*command, labels[1] + name], code="docker", limit=60)[1] for name in volumes]
+    return [one for answer in answers for one in answer.split()]
 
 
 def image_of(host: Host, folder: str, names: Sequence[str]) -> str | None:
     """Return the image of the first of these services that has a container; None where none has."""
-    for container in containers(host, folder, names):
-        code, said = host.client.run(["docker", "inspect", "--format", "{{.Image}}", container], limit=60)
-        if not code:
-            return said.strip()
-    return None
+    images = inspected(host, "container", "{{.Image}}", containers(host, folder, names))
+    return images[0] if images else None
 
 
-def quietly(command: list[str], folder: str) -> tuple[int, str]:
-    """Run a program whether or not the client is still there; return its exit code and what it said."""
-    try:
-        done = subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=TAKING_BACK, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    return done.returncode, done.stdout.decode("utf-8", "replace")
+def inspected(host: Host, kind: str, shape: str, names: Sequence[str]) -> list[str]:
+    """Return what Docker says of containers or images, a line each; those that are not there have none.
+
+    Args:
+        host: This one.
+        kind: ``container`` or ``image``.
+        shape: What is asked of each, as Docker's ``--format`` takes it.
+        names: Which.
+    """
+    if not names:
+        return []
+    command = ["docker", kind, "inspect", "--format", shape, *names]
+    status, said, words = host.client.outcome(command, None, 120)
+    if status and not tells_absence(status, words):
+        raise failed("docker", command, status, words or said)
+    return [line.strip() for line in said.splitlines() if line.strip()]
+
+
+def tells_absence(status: int, words: str) -> bool:
+    """Tell whether Docker says that things are not there, and complains of nothing else."""
+    return status == 1 and bool(words.strip()) and all(map(ABSENT.search, words.strip().splitlines()))

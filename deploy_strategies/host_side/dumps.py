@@ -13,7 +13,7 @@ from .client import tail
 from .compose import containers, volume_names
 from .errors import RefusedError
 from .files import remove_tree, sync
-from .programs import run_where
+from .programs import ask_where
 from .remains import read_remains
 
 TYPE_CHECKING = False
@@ -153,10 +153,7 @@ def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
         command = ["docker", "exec", there[0], "sh", "-c", INSIDE[kind]]
     else:
         command, environ = reached(database)
-    try:
-        said = into(host, path, command, environ)
-    except FileNotFoundError:
-        raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
+    said = into(host, path, command, environ)
     if said is not None or not ends_well(path, kind):
         raise RefusedError("dump", f"The database could not be dumped: {said or 'the dump is not whole'}")
 
@@ -191,7 +188,8 @@ def into(host: Host, path: str, command: list[str], environ: dict[str, str]) -> 
 
 def is_stored(host: Host, where: dict[str, Any] | None, cwd: str, storage: str, location: str) -> bool:
     """Tell whether a module has stored anything."""
-    return run_where(host, where, ["test", "-d", f"{storage}/{location}"], cwd, 60, {})[0] == 0
+    look = ["/bin/sh", "-c", 'if test -d "$0"; then echo yes; else echo no; fi', f"{storage}/{location}"]
+    return ask_where(host, where, look, cwd, "yes|no") == "yes"
 
 
 def dump_files(host: Host, path: str, storage: str, location: str, where: dict[str, Any] | None) -> None:

@@ -7,7 +7,8 @@ import os
 from .errors import RefusedError
 from .files import remove_tree, write
 from .needed import Needed
-from .programs import run_where, seen_from
+from .outside import installed
+from .programs import ask_where, run_where, seen_from
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: Says which storages the Dagster of this Python has.
 STORAGE_PACKAGES = (
     "from importlib.util import find_spec\n"
-    "print(*(name for name in ('dagster-postgres', 'dagster-mysql') if find_spec(name.replace('-', '_'))))"
+    "print('storage:', *(name for name in ('dagster-postgres', 'dagster-mysql') if find_spec(name.replace('-', '_'))))"
 )
 
 
@@ -71,17 +72,20 @@ def build_environment(
 
 
 def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:
-    """Tell whether there is uv where Dagster runs."""
-    try:
-        return run_where(host, where, ["uv", "--version"], folder, 60, {})[0] == 0
-    except OSError:
+    """Tell whether there is uv where Dagster runs.
+
+    Raises:
+        RefusedError: It is there, and fails.
+    """
+    if where is None and installed("uv") is None:
         return False
+    look = "if command -v uv >/dev/null; then uv --version >&2 && echo yes; else echo no; fi"
+    return ask_where(host, where, ["/bin/sh", "-c", look], folder, "yes|no") == "yes"
 
 
 def storage_packages(host: Host, where: dict[str, Any] | None, folder: str, python: str) -> list[str]:
     """Return what Dagster's own storage takes here: code of a release tells Dagster itself how its runs go."""
-    code, said = run_where(host, where, [python, "-c", STORAGE_PACKAGES], folder, 60, {})
-    return said.split() if not code else []
+    return ask_where(host, where, [python, "-c", STORAGE_PACKAGES], folder, "storage:.*").split()[1:]
 
 
 def building(folder: str, python: str, more: Sequence[str] = (), *, has_uv: bool = False) -> list[list[str]]:

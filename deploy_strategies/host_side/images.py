@@ -9,8 +9,10 @@ import subprocess
 import tempfile
 
 from .client import tail
+from .compose import inspected
 from .errors import RefusedError
 from .files import read_json, write
+from .outside import complaint_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,28 +34,12 @@ def kept_as(module: str, identity: str) -> str:
     return f"dagster-module-builder/{module}:{identity}"
 
 
-def quietly(*command: str, limit: float = 60) -> tuple[int, str]:
-    """Run a program whether or not the client is still there; return its exit code and what it said."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=limit, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 1, str(error)
-    return done.returncode, done.stdout.decode("utf-8", "replace")
-
-
 def layers_here(host: Host) -> dict[str, Any]:
     """Return the layers of each image that is here, for a client that sends only those that are missing."""
-    code, said = host.client.run(["docker", "image", "ls", "--all", "--quiet", "--no-trunc"], limit=60)
-    images = [] if code else list(dict.fromkeys(said.split()))
-    if not images:
-        return {"layers": []}
-    code, said = host.client.run(
-        ["docker", "image", "inspect", "--format", "{{range .RootFS.Layers}}{{.}} {{end}}", *images[:MOST]], limit=120
-    )
-    return {"layers": [line.split() for line in said.splitlines() if line.strip()] if not code else []}
+    command = ["docker", "image", "ls", "--all", "--quiet", "--no-trunc"]
+    images = list(dict.fromkeys(host.client.ask(command, code="docker", limit=60)[1].split()))
+    layers = inspected(host, "image", "{{range .RootFS.Layers}}{{.}} {{end}}", images[:MOST])
+    return {"layers": [line.split() for line in layers]}
 
 
 def fetch(
@@ -124,27 +110,29 @@ def last_line(said: str) -> str:
 
 def is_here(host: Host, image: str) -> bool:
     """Tell whether an image is on this host."""
-    return host.client.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], limit=60)[0] == 0
+    return bool(inspected(host, "image", "{{.Id}}", [image]))
 
 
 def foreign(host: Host, image: str) -> str | None:
     """Say that an image was built for another kind of processor than this host has; None where it was not."""
-    inspect = ["docker", "image", "inspect", "--format", "{{.Architecture}}", image]
-    own = ["docker", "version", "--format", "{{.Server.Arch}}"]
-    (code, wanted), (failed, here) = (host.client.run(command, limit=60) for command in (inspect, own))
-    there = here.strip()
-    if code or failed or wanted.strip() == there:
+    try:
+        wanted = inspected(host, "image", "{{.Architecture}}", [image])
+        own = host.client.ask(["docker", "version", "--format", "{{.Server.Arch}}"], code="docker", limit=60)[1].strip()
+    except RefusedError as error:
+        return f"Whether the image is for this host is not known: {error}"
+    if not wanted or wanted[0] == own:
         return None
-    return f"The image is for {wanted.strip()}, and this host is {there}: see 'docker: platform' in deployment.yaml."
+    return f"The image is for {wanted[0]}, and this host is {own}: see 'docker: platform' in deployment.yaml."
 
 
 def forget_image(host: Host, module: str, identity: str, image: str | None) -> None:
     """Remove a release's image, unless another release has the same."""
     if not image:
         return
-    quietly("docker", "image", "rm", kept_as(module, identity))
+    # One that is in use, or gone already, is no failure: a tag too many costs room until the next clean-up of the host.
+    complaint_of(["docker", "image", "rm", kept_as(module, identity)])
     folder = host.of(module, "releases")
     others = [one for one in os.listdir(folder) if "." not in one and one != identity] if os.path.isdir(folder) else []
     records = [read_json(os.path.join(folder, one, "RELEASE.json"), {}) for one in others]
     if image not in [record.get("image") for record in records]:
-        quietly("docker", "image", "rm", image)
+        complaint_of(["docker", "image", "rm", image])

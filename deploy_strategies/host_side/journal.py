@@ -137,8 +137,7 @@ def undo(host: Host) -> list[str]:
     """
     found = intent(host)
     services = found.get("services")
-    if services:
-        drop_new(services)
+    problems = drop_new(services) if services else []
     # The last one first: Dagster must not be told any longer of a release that loses its settings and its folder.
     answers = [returned(host, one) for one in reversed(found["files"])]
     for link, target in found["links"]:
@@ -148,7 +147,7 @@ def undo(host: Host) -> list[str]:
     for folder in found["made"]:
         if os.path.isdir(folder):
             set_aside(folder, f"{folder}.bad")
-    problems = start_old(services) if services else []
+    problems += start_old(services) if services else []
     if failed := [str(one) for one in answers if isinstance(one, OSError)]:
         raise RefusedError("undo", f"Not all files could be put back; the next command goes on: {'; '.join(failed)}")
     forget(host)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 
 from .files import read
+from .outside import failed, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: Seconds that a look at the host's processes may take.
+LOOKING = 60.0
 
 
 def start_of(process: int) -> str | None:
@@ -23,7 +26,7 @@ def start_of(process: int) -> str | None:
     boot, stat = read("/proc/sys/kernel/random/boot_id"), read(f"/proc/{process}/stat")
     if boot is not None:
         return None if stat is None else f"{boot.decode().strip()} {stat.rpartition(b')')[2].split()[19].decode()}"
-    return said(["ps", "-o", "lstart=", "-p", str(process)]).strip() or None
+    return said(["ps", "-o", "lstart=", "-p", str(process)], answers=(0, 1)).strip() or None
 
 
 def has_open(process: int, path: str) -> bool:
@@ -78,11 +81,9 @@ def named_by_processes() -> str:
     return "\n".join(texts)
 
 
-def said(command: list[str]) -> str:
-    """Return what a small program says; nothing where it fails."""
-    try:
-        nowhere = subprocess.DEVNULL
-        done = subprocess.run(command, stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, check=False)
-    except OSError:
-        return ""
-    return done.stdout.decode("utf-8", "replace")
+def said(command: list[str], answers: tuple[int, ...] = (0,)) -> str:
+    """Return what a small program says; ``answers`` are the exit statuses with which it has not failed."""
+    status, text, words = outcome(command, LOOKING)
+    if status not in answers:
+        raise failed("tool", command, status, words)
+    return text

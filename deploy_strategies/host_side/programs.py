@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
 
 from .client import tail
 from .errors import RefusedError
 from .files import put
+from .outside import failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,10 +37,7 @@ def run_step(
 ) -> dict[str, Any]:
     """Run a step of a strategy's."""
     text = None if given is None else base64.b64decode(given)
-    try:
-        code, said = host.client.run(command, text, limit, cwd=cwd or host.base, env={**os.environ, **(environ or {})})
-    except FileNotFoundError:
-        raise RefusedError("tool", f"{command[0]} is not installed on the host.") from None
+    code, said = host.client.run(command, text, limit, cwd=cwd or host.base, env={**os.environ, **(environ or {})})
     return {"code": code, "said": said[-20000:]}
 
 
@@ -71,6 +70,28 @@ def run_where(
         return host.client.run([*there, *start, *command], None, limit)
     finally:
         os.unlink(path)
+
+
+def ask_where(host: Host, where: dict[str, Any] | None, command: Sequence[str], cwd: str, answer: str) -> str:
+    """Return the line with which a program answers where Dagster runs.
+
+    Its exit status alone would not do: what leads there (Compose, a container's Python) fails with the same ones.
+
+    Args:
+        host: This one.
+        where: How to get there; None is here.
+        command: The program and its arguments.
+        cwd: The folder to run it in, as it is here.
+        answer: What that line is, as a regular expression.
+
+    Raises:
+        RefusedError: It failed, or said no such line.
+    """
+    status, said = run_where(host, where, command, cwd, 60, {})
+    lines = [line.strip() for line in said.splitlines() if re.fullmatch(answer, line.strip())]
+    if status or not lines:
+        raise failed("tool", command, status, said)
+    return lines[-1]
 
 
 def settle_daemon(host: Host, command: str | None, limit: float) -> dict[str, Any]:

@@ -208,8 +208,6 @@ def check_definitions(
     try:
         put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)
         code, said = run_where(host, where, command, home, 300, {**environ, **own})
-    except FileNotFoundError as error:
-        raise RefusedError("python", f"{python} does not run on the host: {error.strerror}.") from None
     finally:
         remove_tree(home)
     if code:

@@ -13,11 +13,13 @@ import socket
 import time
 
 from .client import tail
+from .compose import inspected, project, tells_absence
 from .errors import RefusedError
 from .files import now, read, read_json, remove_tree, write
 from .host import STATE
-from .images import foreign, forget_image, kept_as, quietly
+from .images import foreign, forget_image, kept_as
 from .needed import Needed
+from .outside import complaint_of, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,18 +154,18 @@ def surroundings_of(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, di
 def surroundings_in_network(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
     """Return the same for a Dagster in containers, as its webserver's container has it."""
     folder = os.path.join(host.base, surroundings["folder"])
-    compose = ["docker", "compose", "--project-directory", folder, "ps", "--quiet", surroundings["service"]]
-    code, said = host.client.run(compose, limit=60, cwd=folder)
-    container = said.strip().splitlines()[-1] if not code and said.strip() else ""
-    code, user = host.client.run(["docker", "inspect", "--format", "{{.Config.User}}", container], limit=60)
-    if code or not container:
-        service = surroundings["service"]
+    service = surroundings["service"]
+    asked = project(folder, "ps", "--quiet", service)
+    running = host.client.ask(asked, code="docker", limit=60, cwd=folder)[1].split()[-1:]
+    # What precedes the user keeps the line of a container without one.
+    users = inspected(host, "container", "as {{.Config.User}}", running)
+    if not users:
         raise RefusedError("docker", f"There is no container of {service!r} in {folder}: start Dagster there.")
     text = read(os.path.join(folder, ".env")) or b""
     return own_settings(text, read(os.path.join(folder, "dagster.yaml")) or b""), {
-        "RUN_AS": user.strip() or "1000:1000",
+        "RUN_AS": users[0][2:].strip() or "1000:1000",
         "NETWORK": surroundings["network"],
-        "DAGSTER": container,
+        "DAGSTER": running[0],
     }
 
 
@@ -225,19 +227,22 @@ def await_health(host: Host, server: dict[str, Any], until: float) -> None:
     check = own_check(host, server)
     while True:
         health = refuse_stopped(host, server)
-        if health in {"healthy", ""} or (check and not host.client.run(check, limit=60)[0]):
+        # A check that fails in any way is a server that is not healthy yet.
+        failed, said = host.client.run(check, limit=60) if check and health == "starting" else (1, "")
+        if health in {"healthy", ""} or not failed:
             return
         if health == "unhealthy" or time.monotonic() > until:
-            found = f"The code server of {server['module']} does not become healthy"
+            found = "\n".join(
+                filter(None, [f"The code server of {server['module']} does not become healthy", tail(said)])
+            )
             raise RefusedError("docker", f"{found}; its log ends with:\n{log_of(host, server)}")
         time.sleep(0.3)
 
 
 def own_check(host: Host, server: dict[str, Any]) -> list[str]:
-    """Return the command that checks a server as its image says; nothing where Docker does not tell."""
-    shape = "{{with .Config.Healthcheck}}{{json .Test}}{{end}}"
-    code, said = host.client.run(["docker", "inspect", "--format", shape, server["name"]], limit=60)
-    kind, *command = json.loads(said) if not code and said.strip() else [""]
+    """Return the command that checks a server as its image says; nothing where that says none."""
+    found = inspected(host, "container", "{{with .Config.Healthcheck}}{{json .Test}}{{end}}", [server["name"]])
+    kind, *command = json.loads(found[0]) if found else [""]
     shell = ["/bin/sh", "-c"] if kind == "CMD-SHELL" else []
     return ["docker", "exec", server["name"], *shell, *command] if command else []
 
@@ -245,11 +250,11 @@ def own_check(host: Host, server: dict[str, Any]) -> list[str]:
 def refuse_stopped(host: Host, server: dict[str, Any]) -> str:
     """Refuse a server that has ended, even if it was started again since; return what its check says."""
     shape = "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}} {{with .State.Health}}{{.Status}}{{end}}"
-    code, said = host.client.run(["docker", "inspect", "--format", shape, server["name"]], limit=60)
-    status, restarts, exit_code, *health = said.split() if not code else ("gone", "0", "0")
+    found = inspected(host, "container", shape, [server["name"]])
+    status, restarts, exit_code, *health = found[0].split() if found else ["gone", "0", "unknown"]
     if status != "running" or restarts != "0":
-        found = f"The code server of {server['module']} does not start (it ended with code {exit_code})"
-        raise RefusedError("docker", f"{found}; its log ends with:\n{log_of(host, server)}")
+        problem = f"The code server of {server['module']} does not start (it ended with code {exit_code})"
+        raise RefusedError("docker", f"{problem}; its log ends with:\n{log_of(host, server)}")
     return health[0] if health else ""
 
 
@@ -260,7 +265,8 @@ def log_of(host: Host, server: dict[str, Any]) -> str:
 
 def keep_image(host: Host, module: str, server: dict[str, Any]) -> None:
     """Give a release's image a tag, without which a clean-up of the host would take it."""
-    host.client.run(["docker", "tag", server["image"], kept_as(module, server["release"])], limit=60)
+    command = ["docker", "tag", server["image"], kept_as(module, server["release"])]
+    host.client.ask(command, code="docker", limit=60)
 
 
 # Old ones
@@ -276,8 +282,9 @@ def drop_server(host: Host, module: str, name: str, patience: int = 10) -> bool:
         patience: Seconds until a server that does not end by itself is killed.
     """
     folder = folder_of(host, module, name)
-    quietly("docker", "compose", "--project-name", name, "down", "--timeout", str(patience), limit=patience + 15)
-    if "No such" not in quietly("docker", "inspect", name)[1] and quietly("docker", "rm", "--force", name)[0]:
+    down = ["docker", "compose", "--project-name", name, "down", "--timeout", str(patience)]
+    complaint_of(down, patience + 15)
+    if not is_gone(name) and complaint_of(["docker", "rm", "--force", name]):
         return False
     server = read_json(os.path.join(folder, "server.json"), {})
     release = server.get("release", "")
@@ -285,6 +292,15 @@ def drop_server(host: Host, module: str, name: str, patience: int = 10) -> bool:
         forget_image(host, module, release, server.get("image"))
     remove_tree(folder)
     return True
+
+
+def is_gone(name: str) -> bool:
+    """Tell whether Docker says that there is no such container; no where it says nothing."""
+    try:
+        status, _, words = outcome(["docker", "container", "inspect", name], 60)
+    except RefusedError:
+        return False
+    return tells_absence(status, words)
 
 
 def drop_begun(host: Host) -> None:
@@ -303,8 +319,8 @@ def drop_all(host: Host, module: str) -> None:
     for identity in os.listdir(folder) if os.path.isdir(folder) else []:
         image = read_json(os.path.join(folder, identity, "RELEASE.json"), {}).get("image")
         if image:
-            quietly("docker", "image", "rm", kept_as(module, identity.partition(".")[0]))
-            quietly("docker", "image", "rm", image)
+            complaint_of(["docker", "image", "rm", kept_as(module, identity.partition(".")[0])])
+            complaint_of(["docker", "image", "rm", image])
 
 
 def let_serve(host: Host, module: str) -> None:
@@ -346,12 +362,16 @@ def drop_strays(host: Host) -> None:
         return
     shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'
     label = f"label=com.docker.compose.service={SERVICE}"
-    code, said = quietly("docker", "ps", "--all", "--filter", label, "--format", shape)
-    for line in said.splitlines() if not code else []:
+    try:
+        status, said, _ = outcome(["docker", "ps", "--all", "--filter", label, "--format", shape], 60)
+    except RefusedError:
+        return
+    # Where Docker fails, nothing is removed: the next command looks again.
+    for line in [] if status else said.splitlines():
         name, _, folder = line.partition("\t")
         is_ours = folder.startswith(host.modules + os.sep) and not os.path.isdir(folder)
         if is_ours and not Needed(host).has_server(name):
-            quietly("docker", "rm", "--force", name)
+            complaint_of(["docker", "rm", "--force", name])
 
 
 def stop_later(host: Host, module: str, name: str, after: float) -> None:

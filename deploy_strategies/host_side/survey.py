@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import pwd
-import shutil
+import re
 import stat
 import sys
 
@@ -16,6 +16,7 @@ from .files import is_mounted_singly, read, read_json
 from .host import STATE
 from .journal import is_pending
 from .lock import lock_holder, take_lock
+from .outside import failed, installed
 from .remains import read_remains
 from .servers import servers_of
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .host import Host
+
+#: How Docker says that it has no such plugin.
+NO_PLUGIN = re.compile("is not a docker command|unknown command")
 
 
 def survey(
@@ -85,18 +89,31 @@ def user_name() -> str:
 
 
 def program(host: Host, name: str) -> str | None:
-    """Return where a program is, or one with a plugin (``docker compose``); None where it is not."""
-    first, *plugin = name.split()
-    where = shutil.which(first)
-    return where if where is None or not plugin or not host.client.run([*name.split(), "version"])[0] else None
+    """Return where a program is, or one with a plugin (``docker compose``); None where it is not.
+
+    Raises:
+        RefusedError: It may not be run, or fails.
+    """
+    first, *plugin = command = name.split()
+    where = installed(first)
+    if where is None or not plugin:
+        return where
+    command = [*command, "version"]
+    status, said, words = host.client.outcome(command, None, 60)
+    if status and not NO_PLUGIN.search(words):
+        raise failed("tool", command, status, words or said)
+    return None if status else where
 
 
 def docker_refusal(host: Host) -> str | None:
     """Say why Docker cannot be used here; None when it can."""
-    if shutil.which("docker") is None:
-        return "docker is not installed"
-    code, said = host.client.run(["docker", "version", "--format", "{{.Server.Version}}"], limit=20)
-    return said.strip().splitlines()[-1] if code else None
+    try:
+        if installed("docker") is None:
+            return "docker is not installed"
+        host.client.ask(["docker", "version", "--format", "{{.Server.Version}}"], limit=20)
+    except RefusedError as error:
+        return str(error)
+    return None
 
 
 def shared_file(host: Host, name: str) -> str | None:

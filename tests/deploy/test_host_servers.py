@@ -5,31 +5,19 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from deploy_strategies.host_side import images, servers
 from deploy_strategies.host_side.errors import RefusedError
 from deploy_strategies.host_side.host import Host
-
-
-def run(command: Sequence[str], limit: float) -> tuple[int, str]:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    return done.returncode, done.stdout
+from tests.deploy.host_here import host_here
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    client: Any = SimpleNamespace(run=run)
-    made = Host(client)
-    made.base = str(tmp_path)
-    (tmp_path / "modules").mkdir()
-    return made
+    return host_here(tmp_path)
 
 
 def note(host: Host, name: str, port: int) -> None:
