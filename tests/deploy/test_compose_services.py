@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from deploy_strategies.host_side import compose, stored
-from deploy_strategies.host_side.client import Client
+from deploy_strategies.host_side import compose, dumps, stored
 from deploy_strategies.host_side.errors import RefusedError
 from deploy_strategies.host_side.host import Host
+from tests.deploy.host_here import host_here
 from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine
 
@@ -38,13 +36,7 @@ HEALTHY = "pg_isready --quiet --host 127.0.0.1 --username shop --dbname orders"
 def host(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     for name, value in engine.environ.items():
         monkeypatch.setenv(name, value)
-    # A client that never falls silent: its end would end this process.
-    requests, _ = os.pipe()
-    _, answers = os.pipe()
-    made = Host(Client(os.fdopen(requests, "rb"), os.fdopen(answers, "wb")))
-    made.client.heard = math.inf
-    made.base = str(tmp_path)
-    yield made
+    yield host_here(tmp_path)
     Engine(engine.environ).compose(tmp_path, "down", "--volumes", "--timeout", "2")
 
 
@@ -56,14 +48,19 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
     compose.start(host, services)
     assert compose.with_old(host, services)["old"] == ["shop_db"]
     place = {"folder": str(tmp_path), "name": "shop_db"}
-    stored.dump_database(host, str(tmp_path / "database.sql"), {"type": "postgresql", "service": place})
-    assert "PostgreSQL database dump complete" in (tmp_path / "database.sql").read_text()
-    assert len(stored.volumes(host, str(tmp_path), ["shop_db_data"])) == 1
+    path = tmp_path / "database.sql"
+    dumps.dump_database(host, str(path), {"type": "postgresql", "service": place})
+    assert "PostgreSQL database dump complete" in path.read_text()
+    service = {"folder": str(tmp_path), "volumes": ["shop_db_data"]}
+    assert len(compose.volume_names(host, **service)) == 1
+    assert compose.image_of(host, str(tmp_path), ["shop_db"]).startswith("sha256:")
     compose.drop(host, str(tmp_path), ["shop_db"])
     assert compose.containers(host, str(tmp_path), ["shop_db"]) == []
-    gone = stored.delete(host, "shop", None, {"folder": str(tmp_path), "volumes": ["shop_db_data"]})
+    assert compose.image_of(host, str(tmp_path), ["shop_db"]) is None
+    dump = {"folder": str(tmp_path), "files": {path.name: dumps.digest_of(str(path))}}
+    gone = stored.delete(host, "shop", None, dump, service)
     assert len(gone) == 1
-    assert stored.volumes(host, str(tmp_path), ["shop_db_data"]) == []
+    assert compose.volume_names(host, **service) == []
 
 
 def test_one_that_does_not_start_is_taken_back(host: Host, tmp_path: Path, image_names: dict[str, str]) -> None:
