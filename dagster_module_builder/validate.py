@@ -27,7 +27,7 @@ from dagster_module_builder.integrate import Check, Given, all_facts, is_current
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.native_definitions import NotLoaded, load_locations
-from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.plan import SECRET_MODE, Plan
 from dagster_module_builder.registry import Entry, slot_name
 from dagster_module_builder.transaction import backup_ids, locked
 from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
@@ -84,15 +84,17 @@ _REPAIR = "workspace.sync --repair"
 def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]:
     # The other programs take as long as all that is looked at here; one after the other, they need memory once.
     with ThreadPoolExecutor(max_workers=1) as threads:
-        answers = [threads.submit(_asked, look, workspace) for look in asking]
+        answers = threads.submit(_asked, asking, workspace)
         seen = [
             *_blocks(workspace),
             *_fragments(workspace),
             *_claims(workspace),
             *_repeated_keys(workspace),
+            *_readers(workspace),
             *_modes(workspace),
         ]
-        return [*seen, *(finding for answer in answers for finding in answer.result())]
+        places = {finding.where for finding in seen if finding.severity == "error"}
+        return [*seen, *(finding for finding in answers.result() if finding.where not in places)]
 
 
 def _unreadable(workspace: Workspace) -> Iterator[Finding]:
@@ -233,13 +235,33 @@ def _modes(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("warning", "others can read the secrets in this file", str(path), f"Run '{command}'", "", command)
 
 
-def _asked(look: Check, workspace: Workspace) -> list[Finding]:
+def _readers(workspace: Workspace) -> Iterator[Finding]:
+    """Find the values that Dagster and Compose read differently, in the lines that are no module's."""
+    path, layout = workspace.path(env_file.NAME), workspace.layouts[env_file.NAME]
+    for entry, reason in env_file.read_differently(workspace.own_text(env_file.NAME)):
+        message = f"Dagster and Compose do not read the same value of {entry.name}"
+        where = f"{path}:{layout.line_number(entry.line)}"
+        yield Finding("warning", message, where, reason[:1].upper() + reason[1:])
+
+
+def _asked(asking: Sequence[Check], workspace: Workspace) -> list[Finding]:
+    """Have checks look at the workspace as it is; a file that cannot be planned with is what they find."""
     try:
-        notes = list(look(workspace, plan_changes(workspace, [], [])))
+        plan = plan_changes(workspace, [], [])
+    except BuilderError as error:
+        return [_as_finding(error, workspace.root, _AGAIN)]
+    return [finding for look in asking for finding in _answered(look, workspace, plan)]
+
+
+def _answered(look: Check, workspace: Workspace, plan: Plan) -> list[Finding]:
+    try:
+        notes = list(look(workspace, plan))
     except ConflictError as error:
         return [Finding("error", reason, error.where, error.mend, error.owner) for reason in error.reasons]
     except (ToolError, yaml.YAMLError) as error:
         return [Finding("error", str(error), str(workspace.root), _AGAIN, command=_LOOK)]
+    except BuilderError as error:
+        return [_as_finding(error, workspace.root, _AGAIN)]
     words = [note.removeprefix("Warning: ") for note in notes]
     return [Finding("warning", one, str(workspace.root), _AGAIN, command=_LOOK) for one in words]
 

@@ -123,6 +123,21 @@ def refuse_unreadable(text: bytes) -> None:
             raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
 
 
+def read_differently(text: bytes) -> Iterator[tuple[Entry, str]]:
+    """Yield the variables whose values Dagster and Compose read differently, each with the reason and the cure.
+
+    Args:
+        text: The content of a ``.env`` that a person wrote, in which more is allowed than in a module's.
+    """
+    above: set[str] = set()
+    for entry in entries(text):
+        raw = entry.raw.decode("utf-8", "replace")
+        reason = None if env_value.is_alike(raw, above) else env_value.problem(raw)
+        if reason:
+            yield entry, reason
+        above.add(entry.name)
+
+
 def _refuse_wrong_bytes(text: bytes) -> None:
     try:
         text.decode()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Collection
 
 #: Values that both read alike, as they are written.
 ALIKE = re.compile(
@@ -16,6 +17,10 @@ ALIKE = re.compile(
     r"""|"(?P<double>(?:[^"\\\r\0$]|\\["\\abfnrtv])*)\""""
     r"""|(?P<bare>[A-Za-z0-9_./:@%+,=-]*)"""
 )
+#: What else a person may write so that both read it alike: a comment behind a value, and words without quotes.
+_BEHIND = re.compile(r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")[ \t]*(?:#[^\r\n]*)?""", re.DOTALL)
+_WORDS = re.compile(r"""[^\s'"`$#\\][^$\\\r\0\t\v\f]*""")
+_INSERTED = re.compile(r"\$\{(\w+)\}")
 _DOUBLE_ESCAPE = re.compile(r'\\["\\abfnrtv]')
 _SINGLE_ESCAPE = re.compile(r"\\'")
 _CANNOT = "hand it over as Base64, and decode that in the code"
@@ -52,6 +57,20 @@ def written(value: str) -> str | None:
     double = '"' + re.sub(r'["\\]', lambda found: "\\" + found[0], value).replace("\r", "\\r") + '"'
     ways = (way for way in (single, double) if (match := ALIKE.fullmatch(way)) and read(match) == value)
     return next(ways, None)
+
+
+def is_alike(raw: str, above: Collection[str]) -> bool:
+    """Tell whether both readers read a value alike that a person wrote.
+
+    Args:
+        raw: What stands behind the equals sign.
+        above: The variables that are set in the lines above, which both put in for ``${NAME}`` outside single quotes.
+    """
+    behind = _BEHIND.fullmatch(raw)
+    value = behind["value"] if behind else raw
+    if value[:1] != "'":
+        value = _INSERTED.sub(lambda inserted: "0" if inserted[1] in above else inserted[0], value)
+    return (ALIKE.fullmatch(value) or _WORDS.fullmatch(value)) is not None
 
 
 def problem(raw: str) -> str | None:

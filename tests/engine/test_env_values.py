@@ -162,3 +162,24 @@ def test_bytes_that_are_not_utf8_are_refused(text: bytes) -> None:
     """FAULTS C6: Dagster would not start with such a file."""
     assert "save the file as UTF-8" in refusal(text)
     env_file.contributions(text.decode("latin-1").encode())
+
+
+#: What people write into a workspace's own ``.env``, and whether both readers read it alike.
+OWN = {
+    "two words": True, "'x' # why": True, '"x"  # why': True, "plain # why": True, "a#b": True, "it's": True,
+    '"/data/${TENANT}/in"': True, "/data/${TENANT}/in": True, "'p$w'": True, "http://h/?a=b&c=d": True, "": True,
+    "'/data/${TENANT}/in'": False, '"/data/${LATER}/in"': False, "a$b": False, '"a$b"': False, r"'\\host\x'": False,
+    "$TENANT/in": False,
+}  # fmt: skip
+
+
+def test_what_a_person_wrote_is_found_where_the_readers_differ(tmp_path: Path) -> None:
+    """FAULTS C5: judged as the readers themselves read it; what they read alike is no finding."""
+    lines = [f"V{number}={raw}" for number, raw in enumerate(OWN)]
+    text = "\n".join(["TENANT='acme'", *lines, "LATER='x'\n"]).encode()
+    dagster, compose = as_dagster_reads(text), as_compose_reads(tmp_path, text)
+    assert [dagster[f"V{number}"] == compose[f"V{number}"] for number in range(len(OWN))] == [
+        alike or raw == '"/data/${LATER}/in"' for raw, alike in OWN.items()
+    ]
+    found = {entry.line - 1 for entry, _ in env_file.read_differently(text)}
+    assert found == {number for number, alike in enumerate(OWN.values()) if not alike}

@@ -145,6 +145,10 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
         lambda root: edit(services(root) / "docker-compose.yml", "  store:", "  web:\n    image: x\n  store:"),
         "error", "the key 'web' stands there twice", "docker-compose.yml:", "Delete one",
     ),
+    "a value that Dagster and Compose read differently": (
+        lambda root: edit(services(root) / ".env", "# BEGIN", "IN='/data/${TENANT}/in'\n# BEGIN"),
+        "warning", "do not read the same value of IN", ".env:", "write out what it stands for",
+    ),
     "secrets that others can read": (
         lambda root: (services(root) / ".env").chmod(0o644), "warning", "others can read", ".env", "chmod 600"
     ),
@@ -163,7 +167,7 @@ def found(root: Path, words: str, *, check: bool = False) -> Finding:
 
 
 #: Lines that are nobody's block: only who wrote them can say which of two is wanted.
-BY_HAND = {"a key that stands there twice"}
+BY_HAND = {"a key that stands there twice", "a value that Dagster and Compose read differently"}
 
 
 @pytest.mark.parametrize("what", FINDS)
