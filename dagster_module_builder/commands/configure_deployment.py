@@ -50,6 +50,7 @@ def configure_deployment(
     from dagster_module_builder.commands.deploy_hosts import say_to_commit
     from dagster_module_builder.deployments import configure as use_case
     from dagster_module_builder.deployments.deployment import read_deployment
+    from dagster_module_builder.deployments.pipeline import summary
     from dagster_module_builder.module import locate
 
     where = root_of(root)
@@ -76,7 +77,10 @@ def configure_deployment(
         console.say(f"  made    {path.relative_to(made.folder) if path.is_relative_to(made.folder) else path}")
     if made.empty:
         console.tell(f"Fill in {', '.join(made.empty)} in {made.folder / '.env.deploy'}.")
-    say_to_commit(read_deployment(made.folder))
+    configured = read_deployment(made.folder)
+    if configured.pipeline is not None:
+        console.say(f"{configured.names.name} gets to {configured.name!r} through {summary(configured)}.")
+    say_to_commit(configured)
     name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
     console.say_next(
         [

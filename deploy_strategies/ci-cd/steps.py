@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder import git_program
+from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.formats.line_file import LineFile
 from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.settings import PROJECTS
-from dagster_module_builder.version_control import find
+from dagster_module_builder.version_control import Repository, find
 from deploy_strategies.base import PipelineFile, PipelineStrategy, load_strategy
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ GITHUB_RUNNER = "ubuntu-24.04"
 GITLAB_IMAGE = "python:3.12-bookworm"
 #: Where GitLab's image has not got a program already.
 DEBIAN_PACKAGES = {"ssh": "openssh-client", "docker": "docker.io"}
+
+#: Seconds for a remote to say which branch is its default.
+REMOTE_LIMIT = 15.0
 
 _PLAIN_PATH = re.compile(r"(?!-)[A-Za-z0-9._+@/-]+")
 _WORKFLOW = re.compile(r"(\bgh workflow run )deploy-[\w-]+\.yml\b")
@@ -76,7 +80,8 @@ class CiCd(PipelineStrategy):
 
     def questions_from(self, module: Path) -> Mapping[str, str]:
         """Return how this program was installed, and the branch that the repository begins with."""
-        return {"tool": installed_as(), "trigger_branch": _main_branch(module)}
+        branch = main_branch(module)
+        return {"tool": installed_as(), **({"trigger_branch": branch} if branch else {})}
 
     def summary(self, deployment: Deployment) -> str:
         """Say who deploys, and when."""
@@ -136,13 +141,45 @@ def _as_url(remote: str) -> str:
     return f"ssh://{short[1] or 'git'}@{short[2]}/{short[3].lstrip('/')}" if short else remote
 
 
-def _main_branch(module: Path) -> str:
-    """Return the branch that is deployed, as the repository says; ``main`` where it does not."""
+def main_branch(module: Path) -> str | None:
+    """Return the branch that a module's repository has for its default; None where neither it nor its remote says.
+
+    The branch that is checked out says nothing: pipelines are written on branches for features.
+    """
     repository = find(module)
     if repository is None:
-        return "main"
+        return None
     remote = repository.git("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", fine=(0, 1))
-    return remote.partition("/")[2] or repository.branch or "main"
+    return remote.partition("/")[2] or _asked_of_remote(repository) or _branch_without_remote(repository)
+
+
+def _asked_of_remote(repository: Repository) -> str | None:
+    """Return what ``origin`` has for its default branch; None where there is no such remote, or it does not answer."""
+    # git-remote(1): 2 where there is no such remote.
+    if not repository.git("remote", "get-url", "origin", fine=(0, 2)):
+        return None
+    environ = {
+        "GIT_DIR": str(repository.view),
+        "GIT_ALLOW_PROTOCOL": "ssh:https:file",
+        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+    }
+    ask = ("ls-remote", "--symref", "--", "origin", "HEAD")
+    try:
+        said = git_program.run(repository.folder, *ask, environ=environ, limit=REMOTE_LIMIT).out
+    except ToolError:
+        return None
+    # git-ls-remote(1): "ref: refs/heads/main<TAB>HEAD".
+    head = re.search(r"^ref: refs/heads/(\S+)\tHEAD$", said.decode("utf-8", "replace"), re.MULTILINE)
+    return head[1] if head else None
+
+
+def _branch_without_remote(repository: Repository) -> str | None:
+    """Return the branch of a usual name that there is, or the only one of a repository that has no remote."""
+    named = repository.git("for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes/origin").splitlines()
+    short = [re.sub(r"^refs/(heads|remotes/origin)/", "", name) for name in named]
+    usual = next((name for name in ("main", "master", "trunk") if name in short), None)
+    only = repository.branch if not repository.has_remotes and len(short) < 2 else None
+    return usual or only
 
 
 def _settings(deployment: Deployment) -> Mapping[str, Any]:

@@ -573,3 +573,44 @@ def test_a_deployment_that_changes_its_platform_leaves_no_second_pipeline(tmp_pa
     assert not old.exists()
     assert pipeline.problem(deployment) is None
     assert list(pipelines(subject)) == []
+
+
+def test_the_branch_that_is_deployed_is_the_remotes_default_and_shown(tmp_path: Path, module: Path) -> None:
+    """FAULTS P9: without ``origin/HEAD``, on a branch for a feature, the remote is asked."""
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "init", "-q", "--bare", "-b", "release/stable", remote.name)
+    git(module, "init", "-q", "-b", "release/stable")
+    git(module, "remote", "add", "origin", str(remote))
+    git(module, "add", "-A")
+    git(module, "commit", "-qm", "x")
+    git(module, "push", "-q", "origin", "HEAD")
+    git(module, "checkout", "-qb", "feature/ci")
+    answers = [part for one in ("platform=github", "carries_out=git") for part in ("--set", one)]
+    flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "ci-cd"]
+    said = run(tmp_path, "configure-deployment", "sales-report", *flags, *answers)
+    assert "through GitHub Actions on a push to release/stable." in said.stdout, said
+    workflow = yaml.safe_load((module / FILES["github"]).read_text())
+    assert workflow[True]["push"]["branches"] == ["release/stable"]
+
+
+@pytest.mark.parametrize(
+    ("branches", "has_remote", "expected"),
+    [
+        (["feature/ci"], True, "main"),
+        (["master", "feature/ci"], True, "master"),
+        (["production"], False, "production"),
+        (["one", "feature/ci"], False, "main"),
+    ],
+)
+def test_the_branch_that_stands_here_is_no_default(
+    module: Path, branches: list[str], has_remote: bool, expected: str
+) -> None:
+    """FAULTS P9: where the remote does not answer, a branch for a feature is not taken."""
+    git(module, "init", "-q", "-b", branches[0])
+    git(module, "add", "-A")
+    git(module, "commit", "-qm", "x")
+    for branch in branches[1:]:
+        git(module, "checkout", "-qb", branch)
+    if has_remote:
+        git(module, "remote", "add", "origin", str(module / "nowhere.git"))
+    assert load_steps("ci-cd").questions_from(module).get("trigger_branch", "main") == expected
