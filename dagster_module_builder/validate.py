@@ -258,6 +258,8 @@ def _answered(look: Check, workspace: Workspace, plan: Plan) -> list[Finding]:
         notes = list(look(workspace, plan))
     except ConflictError as error:
         return [Finding("error", reason, error.where, error.mend, error.owner) for reason in error.reasons]
+    except DamagedFileError as error:
+        return [Finding("error", error.found, error.place, error.way_out)]
     except (ToolError, yaml.YAMLError) as error:
         return [Finding("error", str(error), str(workspace.root), _AGAIN, command=_LOOK)]
     except BuilderError as error:
