@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import EXAMPLE, Subject
+from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deployments.deployment import ENV
 from dagster_module_builder.plan import SECRET_MODE
@@ -84,6 +84,6 @@ def secrets_ignored(subject: Subject) -> Iterator[Problem]:
     """Look for files with secrets that git tracks, or would with the next ``git add``."""
     tracked = set(subject.tracked)
     for path in secret_files(subject):
-        if path in tracked and path.name != EXAMPLE:
+        if path in tracked:
             mend = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
             yield Problem("Git tracks it, or would", mend, subject.shown(path))

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 from cosmic_ray.ast import Visitor, get_ast
@@ -27,6 +27,7 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 
 from tests.mutation.operators import operators
+from tests.mutation.warm import Work
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -35,8 +36,8 @@ else:
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-#: How much longer than without a mutation the tests may take, in seconds and as a factor, until they count as failed.
-GRACE_S, GRACE = 20.0, 4.0
+#: How long the tests may take with a mutant that is carried out at import, in seconds, until they count as failed.
+LONGEST_S = 300.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Mutant:
         file: The file's path in the repository.
         operator: What kind of change.
         text: The whole file as it is changed.
+        line: The first line that it changes, from 1.
         before: The lines that it takes away, without indentation.
         after: The lines that it brings.
     """
@@ -54,6 +56,7 @@ class Mutant:
     file: str
     operator: str
     text: str
+    line: int
     before: str
     after: str
 
@@ -98,10 +101,13 @@ def _loads(text: str) -> bool:
     return True
 
 
-def _difference(source: str, text: str) -> tuple[str, str]:
-    lines = list(difflib.ndiff(source.splitlines(), text.splitlines()))
-    taken, brought = ([line[2:].strip() for line in lines if line.startswith(sign)] for sign in ("- ", "+ "))
-    return "\n".join(taken), "\n".join(brought)
+def _difference(source: str, text: str) -> tuple[int, str, str]:
+    old, new = source.splitlines(), text.splitlines()
+    operations = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    changes = [operation for operation in operations if operation[0] != "equal"]
+    taken = [line.strip() for _, start, end, _, _ in changes for line in old[start:end]]
+    brought = [line.strip() for *_, start, end in changes for line in new[start:end]]
+    return changes[0][1] + 1, "\n".join(taken), "\n".join(brought)
 
 
 def sample(all_of_them: Sequence[Mutant], limit: int | None) -> list[Mutant]:
@@ -111,57 +117,70 @@ def sample(all_of_them: Sequence[Mutant], limit: int | None) -> list[Mutant]:
     return [all_of_them[place * len(all_of_them) // limit] for place in range(limit)]
 
 
-class Copies:
-    """Copies of the repository, in each of which one mutant at a time is tried."""
+class Copy:
+    """A copy of the repository, in which one mutant at a time is tried."""
 
-    def __init__(self, count: int, tests: Sequence[str]) -> None:
-        self.tests = tests
-        self.free: SimpleQueue[Path] = SimpleQueue()
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-        for _ in range(count):
-            copy = Path(tempfile.mkdtemp(prefix="mutation-"))
-            for name in filter(None, listed.stdout.split("\0")):
-                if (ROOT / name).exists():
-                    (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
-            self.free.put(copy)
-
-    def passes(self, limit_s: float | None) -> bool:
-        """Tell whether the tests pass as the code is."""
-        copy = self.free.get()
-        try:
-            return self._passes(copy, limit_s)
-        finally:
-            self.free.put(copy)
-
-    def survives(self, mutant: Mutant, limit_s: float) -> bool:
-        """Tell whether the tests pass with a mutant."""
-        copy = self.free.get()
-        path, original = copy / mutant.file, (copy / mutant.file).read_text()
-        try:
-            path.write_text(mutant.text)
-            return self._passes(copy, limit_s)
-        finally:
-            path.write_text(original)
-            self.free.put(copy)
-
-    def _passes(self, copy: Path, limit_s: float | None) -> bool:
+    def __init__(self, target: dict[str, Any]) -> None:
+        self.tests, self.target = target["tests"], target
+        self.root = Path(tempfile.mkdtemp(prefix="mutation-")).resolve()
+        command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            if (ROOT / name).exists():
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.root / name, follow_symlinks=False)
         # The copy comes before the installed package, in the tests' subprocesses too.
-        environ = {**os.environ, "PYTHONPATH": os.fspath(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.tests]
-        with subprocess.Popen(
-            command, cwd=copy, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as process:
-            try:
-                return process.wait(limit_s) == 0
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                return False
+        self.environ = {**os.environ, "PYTHONPATH": os.fspath(self.root)}
+
+    def alive(self, chosen: Sequence[Mutant]) -> Iterator[bool]:
+        """Try mutants, one after the other, and tell of each whether the tests pass with it."""
+        end, report = os.pipe()
+        command = [sys.executable, "-m", "tests.mutation.warm", self._work(chosen), str(report), *self.tests]
+        quiet = subprocess.DEVNULL
+        with (
+            subprocess.Popen(command, cwd=self.root, env=self.environ, pass_fds=[report], stdout=quiet),
+            os.fdopen(end) as said,
+        ):
+            os.close(report)
+            outcomes = map(json.loads, said)
+            for mutant in chosen:
+                outcome = next(outcomes, {"failure": "the start"})
+                if "failure" in outcome:
+                    sys.exit(f"Without any mutation, this fails: {outcome['failure']}")
+                result = outcome["result"]
+                yield self._survives(mutant) if result == "fresh" else result == "survives"
+
+    def _work(self, chosen: Sequence[Mutant]) -> str:
+        tried = [(mutant.file, mutant.text, mutant.line) for mutant in chosen]
+        work = Work(self.root, self.target["files"], tried, self.target.get("always", []))
+        path = self.root / "work.pickle"
+        path.write_bytes(pickle.dumps(work))
+        return str(path)
+
+    def _survives(self, mutant: Mutant) -> bool:
+        """Tell whether the tests pass in a new process: what is changed is carried out at import."""
+        other = Path(tempfile.mkdtemp(prefix="mutation-"))
+        try:
+            compiled = shutil.ignore_patterns("__pycache__")
+            root = shutil.copytree(self.root, other / "copy", symlinks=True, ignore=compiled)
+            (root / mutant.file).write_text(mutant.text)
+            command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.tests]
+            environ = {**self.environ, "PYTHONPATH": os.fspath(root)}
+            quiet = subprocess.DEVNULL
+            with subprocess.Popen(
+                command, cwd=root, env=environ, start_new_session=True, stdout=quiet, stderr=quiet
+            ) as process:
+                try:
+                    return process.wait(LONGEST_S) == 0
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    return False
+        finally:
+            shutil.rmtree(other, ignore_errors=True)
 
     def remove(self) -> None:
-        """Delete the copies."""
-        while not self.free.empty():
-            shutil.rmtree(self.free.get(), ignore_errors=True)
+        """Delete the copy."""
+        shutil.rmtree(self.root, ignore_errors=True)
 
 
 def known_survivors() -> set[tuple[str, str, str]]:
@@ -170,24 +189,25 @@ def known_survivors() -> set[tuple[str, str, str]]:
     return {(entry["file"], entry["before"].strip(), entry["after"].strip()) for entry in entries if entry["why"]}
 
 
+def _tried(name: str, target: dict[str, Any], chosen: Sequence[Mutant]) -> list[Mutant]:
+    """Try mutants in a copy of their own; return those that live."""
+    copy, alive = Copy(target), []
+    try:
+        for number, (mutant, lives) in enumerate(zip(chosen, copy.alive(chosen), strict=True), 1):
+            alive += [mutant] * lives
+            sys.stderr.write(f"\r{name}: {number} of {len(chosen)}, {len(alive)} survive ")
+            sys.stderr.flush()
+    finally:
+        copy.remove()
+    return alive
+
+
 def test_target(name: str, target: dict[str, Any], jobs: int) -> list[Mutant]:
     """Try a target's mutants and print how many there were; return those that survive without a reason."""
     chosen = sample([mutant for file in target["files"] for mutant in mutants(file)], target.get("limit"))
-    copies = Copies(jobs, target["tests"])
-    try:
-        begun = time.monotonic()
-        if not copies.passes(None):
-            sys.exit(f"{name}: the tests fail without any mutation.")
-        limit_s = GRACE_S + GRACE * (time.monotonic() - begun)
-        with ThreadPoolExecutor(jobs) as pool:
-            alive = []
-            for lives in pool.map(lambda mutant: copies.survives(mutant, limit_s), chosen):
-                alive.append(lives)
-                sys.stderr.write(f"\r{name}: {len(alive)} of {len(chosen)}, {sum(alive)} survive ")
-                sys.stderr.flush()
-    finally:
-        copies.remove()
-    survivors = [mutant for mutant, lives in zip(chosen, alive, strict=True) if lives]
+    with ThreadPoolExecutor(jobs) as pool:
+        shares = list(pool.map(lambda share: _tried(name, target, share), [chosen[at::jobs] for at in range(jobs)]))
+    survivors = [mutant for share in shares for mutant in share]
     known = known_survivors()
     unknown = [mutant for mutant in survivors if (mutant.file, mutant.before, mutant.after) not in known]
     print(f"{name}: {len(chosen)} mutants, {len(chosen) - len(survivors)} killed, "
