@@ -310,7 +310,7 @@ def test_a_secret_is_found_wherever_detect_secrets_finds_it(tmp_path: Path, line
 def test_a_tracked_file_with_secrets_is_found(root: Path, module: Path) -> None:
     assert status(root, module, "secrets-ignored") == "SKIP"
     subprocess.run(["git", "init", "-q"], cwd=module, check=True)
-    examples = {name: "A=''\n" for name in (".env.example", "deploy/production/.env.deploy.example")}
+    examples = dict.fromkeys((".env.example", "deploy/production/.env.deploy.example"), "A=''\n")
     write(module, examples)
     subprocess.run(["git", "add", "-f", *examples], cwd=module, check=True)
     assert status(root, module, "secrets-ignored") == "PASS"  # FAULTS B11: examples are there to be tracked
