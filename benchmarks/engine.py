@@ -178,6 +178,7 @@ def use_compose(folder: Path) -> None:
     os.environ["UV_CACHE_DIR"] = said.stdout.strip()
     os.environ["PATH"] = f"{compose_program().parent}{os.pathsep}{os.environ['PATH']}"
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")
 
 
 def started(runs: int) -> float:

@@ -90,13 +90,14 @@ def without_lines(workspace: Workspace, lines: Collection[int]) -> Workspace:
 
 
 def from_the_start(plan: Plan, workspace: Workspace) -> Plan:
-    """Return a plan made for a workspace without some lines as one that takes them out of the real one."""
+    """Return a plan made for a workspace with other own lines as one that changes the real one's, too."""
     return Plan(tuple(_from_the_start(change, workspace) for change in plan.changes))
 
 
 def _from_the_start(change: FileChange, workspace: Workspace) -> FileChange:
-    is_env = change.path == workspace.path(env_file.NAME)
-    return replace(change, before=workspace.files[env_file.NAME]) if is_env else change
+    name = change.path.name
+    is_shared = name in workspace.files and change.path == workspace.path(name)
+    return replace(change, before=workspace.files[name]) if is_shared else change
 
 
 def refuse_unseen(plan: Plan, name: str, found: str) -> None:

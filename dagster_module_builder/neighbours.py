@@ -43,9 +43,11 @@ def one_at_a_time() -> Iterator[None]:
 
 def remember(root: Path) -> None:
     """Note that there is a workspace; best within ``one_at_a_time``."""
+    known = [*_known(), root.absolute()]
+    if known[-1] in known[:-1]:
+        return
     # Without the note, only what runs is seen.
     with contextlib.suppress(OSError, RuntimeError):
-        known = [*(path for path in _known() if path != root.absolute()), root.absolute()]
         lines = [f"{path}\n" for path in known[-_MOST:] if "\n" not in str(path)]
         _make_private(_folder())
         # A file of 0600 that takes the list's place: whatever lay there is not written to.
@@ -62,7 +64,7 @@ def _make_private(folder: Path) -> None:
 
 def taken(name: str, but: Path) -> set[str]:
     """Return the values that a variable has in the ``.env`` of every known workspace but one."""
-    values = (_variables(root).get(name) for root in _known() if root != but.absolute())
+    values = (_variables(root).get(name) for root in _known() if not _is_same(root, but))
     return {value for value in values if value}
 
 
@@ -72,6 +74,14 @@ def _known() -> list[Path]:
     except (OSError, RuntimeError):
         return []
     return [Path(line) for line in dict.fromkeys(text.split("\n")) if line.startswith("/") and "\0" not in line]
+
+
+def _is_same(root: Path, other: Path) -> bool:
+    """Tell whether two paths lead to one folder, by a link or a mount."""
+    try:
+        return root == other.absolute() or root.samefile(other)
+    except OSError:
+        return False
 
 
 def _variables(root: Path) -> dict[str, str]:

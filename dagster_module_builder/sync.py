@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import adopt
+from dagster_module_builder import adopt, neighbours
 from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, read_given, refuse_clashes
 from dagster_module_builder.module import modules_in
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.workspace import Workspace, read_workspace
+from dagster_module_builder.workspace_names import with_own_names
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ def sync(
 ) -> Synced:
     """Bring every module under ``projects/`` into the workspace as its fragments are now.
 
+    A workspace of an earlier version gets a project, a network and a port of its own, too.
+
     Args:
         root: The workspace's root.
         prune: Take out the modules whose project folder is gone.
@@ -49,14 +52,18 @@ def sync(
     """
     with locked(root) as recovered:
         workspace = read_workspace(root)
-        given = [read_given(workspace, path) for path in modules_in(root)]
+        named, notes = with_own_names(workspace)
+        given = [read_given(named, path) for path in modules_in(root)]
         vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
         taken = vanished if prune else []
-        free = adopt.taken_over(workspace, [one.module for one in given], force=True) if force else workspace
+        free = adopt.taken_over(named, [one.module for one in given], force=True) if force else named
         refuse_clashes(free, given, leaving=[entry.name for entry in taken])
         plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
         names = tuple(one.module.path.name for one in given)
-        outcome = carry_out(workspace, plan, names, recovered, dry_run=dry_run, checks=checks, warn=warn)
+        outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
+    if not dry_run:
+        with neighbours.one_at_a_time():
+            neighbours.remember(root)
     return _told_apart(workspace, outcome, vanished, taken)
 
 
