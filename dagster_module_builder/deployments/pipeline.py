@@ -6,14 +6,14 @@ with the repository, whoever writes it next knows whether somebody edited it, an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder.blocks import Block, Layout, bare, digest, split_lines
+from dagster_module_builder.blocks import Block, Layout, bare, split_lines
 from dagster_module_builder.deployments.deployment import FILE, GUIDE, Deployment
 from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
+from dagster_module_builder.deployments.pipeline_seal import is_sealed, seal, with_newest_pins
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import Contribution, Scaffold, SharedFile
@@ -24,7 +24,6 @@ from dagster_module_builder.version_control import find as find_repository
 from dagster_module_builder.version_control import top
 from deploy_strategies.base import PipelineFile, load_pipeline
 
-_SEAL = re.compile(rb"(?:#|//) sha256 of the lines below: ([0-9a-f]{64})")
 #: Says that the line feed above is ours too.
 _ADDED_END = b"# The line above had no end."
 _ROOT: KeyPath = ()
@@ -132,12 +131,12 @@ def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> Fi
 def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
     """Return a file that is ours from its first line to its last."""
     lines = bare(split_lines(before or b""))
-    if lines and not (force or _is_sealed(lines[1:])):
+    if lines and not (force or is_sealed(lines[1:])):
         raise RefusedError(f"{found.path} was edited by hand: {_WAY_OUT}")
     if remove:
         return None
     body = tuple(line.encode() for line in found.file.text(()).splitlines())
-    wanted = (f"// {found.title}".encode(), b"// " + _seal(body), *body)
+    wanted = (f"// {found.title}".encode(), b"// " + seal(body), *body)
     return before if wanted == lines else b"".join(line + b"\n" for line in wanted)
 
 
@@ -157,7 +156,9 @@ def _merged(found: Found, before: bytes | None, *, force: bool, remove: bool) ->
             text = found.file.text(layout.own)
         except OutlineError as error:
             raise unsafe(found.path, layout.line_number(error.position), error.reason) from None
-        changes[found.marker] = [_contribution(_body(found.title, text, added_end=ends is not None))]
+        block = blocks.get(found.marker)
+        lines = with_newest_pins([line.encode() for line in text.splitlines()], block.body if block else ())
+        changes[found.marker] = [_contribution(_body(found.title, lines, added_end=ends is not None))]
     elif ends is not None and (heir := _heir(found.marker, blocks)) is not None:
         # The line feed above stays for the others, one of whom has to know that it was not there at first.
         changes[heir.marker] = [_contribution(_with_added_end(heir))]
@@ -175,26 +176,15 @@ def _contribution(body: Sequence[bytes]) -> Contribution:
     return Contribution(_ROOT, mapping=tuple(body))
 
 
-def _body(title: str, text: str, *, added_end: bool) -> list[bytes]:
-    lines = tuple(line.encode() for line in text.splitlines())
+def _body(title: str, lines: Sequence[bytes], *, added_end: bool) -> list[bytes]:
     head = [f"# {title}".encode(), *([_ADDED_END] if added_end else [])]
-    return [*head, b"# " + _seal(lines), *lines]
-
-
-def _seal(lines: Sequence[bytes]) -> bytes:
-    return b"sha256 of the lines below: " + digest(lines).encode()
-
-
-def _is_sealed(lines: Sequence[bytes]) -> bool:
-    """Tell whether lines, of which the first has the hash of the others, are as they were written."""
-    match = _SEAL.fullmatch(lines[0]) if lines else None
-    return match is not None and match[1].decode() == digest(lines[1:])
+    return [*head, b"# " + seal(lines), *lines]
 
 
 def _known_digest(block: Block) -> str:
     """Return a block's digest where nobody has edited it."""
     body = [line for line in block.body[1:] if line != _ADDED_END]
-    return block.digest if _is_sealed(body) else ""
+    return block.digest if is_sealed(body) else ""
 
 
 def _with_added_end(block: Block) -> tuple[bytes, ...]:

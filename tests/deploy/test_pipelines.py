@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import json
 import re
@@ -614,3 +615,42 @@ def test_the_branch_that_stands_here_is_no_default(
     if has_remote:
         git(module, "remote", "add", "origin", str(module / "nowhere.git"))
     assert load_steps("ci-cd").questions_from(module).get("trigger_branch", "main") == expected
+
+
+OLD_PIN = "11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
+
+
+def test_a_bumped_action_is_no_edit_and_stays(module: Path) -> None:
+    """FAULTS P10: after Dependabot the pipeline can be rewritten and removed, and keeps the newer action."""
+    deployment = made(module, "github")
+    path = module / FILES["github"]
+    newer, older = f"{'a' * 40} # v123.0.1", f"{'b' * 40} # v1.2.3"
+    bumped = re.sub(r"(actions/checkout@).*", rf"\g<1>{newer}", path.read_text())
+    path.write_text(bumped)
+    assert pipeline.problem(deployment) is None
+    for force in (False, True):
+        assert (write(deployment, force=force) or b"").decode() == bumped
+    rewritten = (write(change_settings(deployment, branch="stable")) or b"").decode()
+    assert re.findall(r"actions/checkout@(.*)", rewritten) == [newer] * 3
+    path.write_text(rewritten.replace(newer, older))
+    assert older not in (write(deployment) or b"").decode()
+    path.write_text(path.read_text().replace(" # v", " # edited"))
+    with pytest.raises(RefusedError, match="edited by hand"):
+        write(deployment)
+
+
+@pytest.mark.parametrize("pin", [OLD_PIN, f"{'a' * 40} # v123.0.1"])
+def test_a_pipeline_of_an_earlier_version_is_known_with_its_action_bumped_or_not(module: Path, pin: str) -> None:
+    """FAULTS P10: earlier versions hashed the pins too."""
+    deployment = made(module, "github")
+    path = module / FILES["github"]
+    head, hashed, body = re.split(r"(?<=below: )([0-9a-f]{64})\n", path.read_text())
+    lines = body.partition("# END")[0].splitlines(keepends=True)
+    as_written = "".join(re.sub(r"(uses: actions/checkout@).*", rf"\g<1>{OLD_PIN}", line) for line in lines)
+    earlier = hashlib.sha256(as_written.rstrip("\n").encode()).hexdigest()
+    assert earlier != hashed
+    old = f"{head}{earlier}\n{body}".replace(OLD_PIN, pin)
+    path.write_text(re.sub(r"(uses: actions/checkout@).*", rf"\g<1>{pin}", old))
+    assert "is older than" in str(pipeline.problem(deployment))
+    assert pin in (write(deployment) or b"").decode() or pin == OLD_PIN
+    assert pipeline.problem(deployment) is None
