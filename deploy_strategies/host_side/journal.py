@@ -176,7 +176,8 @@ def put_back(host: Host, one: dict[str, Any]) -> None:
     else:
         if not os.path.isabs(held):
             # A journal of an earlier version has the old bytes in its own folder, which may be on another file system.
-            put(path + OLD, read(os.path.join(host.journal, held)) or b"", 0o600)
+            with open(os.path.join(host.journal, held), "rb") as file:
+                put(path + OLD, file.read(), 0o600)
             held = path + OLD
         os.chmod(held, one["mode"])
         keep_owner(path, held)

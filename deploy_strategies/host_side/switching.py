@@ -123,6 +123,7 @@ def put_in_place(host: Host, changes: list[dict[str, Any]], modules: list[Any]) 
         if one["text"] is None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(one["path"])
+            sync(os.path.dirname(one["path"]))
         elif one["before"] != digest(one["text"]):
             write(one["path"], one["text"], one["mode"])
     for one in modules:
