@@ -11,8 +11,9 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, Deployment, read_deployment
-from dagster_module_builder.deployments.deployment import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.deployments.deployment import DEPLOYMENTS, Deployment, read_deployment
+from dagster_module_builder.deployments.host_settings import ENV
+from dagster_module_builder.deployments.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.deployments.leftover_pipelines import beside
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file

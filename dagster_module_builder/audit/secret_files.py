@@ -9,7 +9,7 @@ from pathlib import Path
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
-from dagster_module_builder.deployments.deployment import ENV
+from dagster_module_builder.deployments.host_settings import ENV
 from dagster_module_builder.plan import SECRET_MODE
 
 _NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})

@@ -17,8 +17,6 @@ from dagster_module_builder import settings, templates, transaction
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import (
     DEPLOYMENTS,
-    ENV,
-    EXAMPLE,
     FILE,
     FILL_IN,
     GUIDE,
@@ -27,6 +25,7 @@ from dagster_module_builder.deployments.deployment import (
     read_deployment,
     schema,
 )
+from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.errors import RefusedError, UsageError
 from dagster_module_builder.formats import compose, env_file, env_value

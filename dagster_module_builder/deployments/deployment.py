@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,10 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import settings
+from dagster_module_builder.deployments import host_settings
+from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.errors import DamagedFileError, RefusedError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.names import ModuleNames
 from deploy_strategies import folders, strategy_folder
 from deploy_strategies.address import Address, parts_of
@@ -24,8 +24,6 @@ from deploy_strategies.ssh_config import refuse_commands
 
 DEPLOYMENTS = "deploy"
 FILE = "deployment.yaml"
-ENV = ".env.deploy"
-EXAMPLE = f"{ENV}.example"
 #: What stands in an example where everybody has to put something of their own.
 FILL_IN = "change-me"
 KNOWN_HOSTS = "known_hosts"
@@ -174,21 +172,10 @@ class Deployment:
 
         Raises:
             RefusedError: The file is missing, or others may read it.
-            DamagedFileError: Compose and Dagster would read a value differently.
+            DamagedFileError: Compose and Dagster would read a value differently, or a file that one comes from cannot
+                be used.
         """
-        path = self.folder / ENV
-        if not path.is_file():
-            raise RefusedError(
-                f"{path} is missing: copy {ENV}.example there, fill in the secrets, and run 'chmod 600' on it."
-            )
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise RefusedError(f"{path} can be read by others: run 'chmod 600 {path}'.")
-        text = path.read_bytes()
-        try:
-            env_file.contributions(text)
-        except OutlineError as error:
-            raise DamagedFileError(path, error.position + 1, error.reason, "Mend that line.") from None
-        return text
+        return host_settings.read(self.folder)
 
 
 def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deployments.deployment import ENV, Deployment
+from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_run import HostRun, holder
+from dagster_module_builder.deployments.host_settings import ENV
 from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
 from dagster_module_builder.formats import env_file
 from deploy_strategies.conversation import HostError

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from dagster_module_builder.deployments.deployment import DEPLOYMENTS, ENV, FILE, Deployment
+from dagster_module_builder.deployments.deployment import DEPLOYMENTS, FILE, Deployment
+from dagster_module_builder.deployments.host_settings import ENV
 from dagster_module_builder.deployments.release import Source
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.version_control import Repository, find, refuse_uncommitted

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from dagster_module_builder.deployments import host_files, leftover_pipelines, pipeline
+from dagster_module_builder.deployments import host_files, host_settings, leftover_pipelines, pipeline
 from dagster_module_builder.deployments.deploy import release_of
 from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
 from dagster_module_builder.deployments.host_containers import problems_inside
@@ -242,7 +242,9 @@ def problems_here(deployment: Deployment) -> list[str]:
 def _problems_of_pipeline(deployment: Deployment) -> list[str]:
     try:
         left = [f"{each.problem} Run '{each.cure}'." for each in leftover_pipelines.beside(deployment.module)]
-        return [*filter(None, [pipeline.problem(deployment)]), *pipeline.uncommitted(deployment), *left]
+        files = host_settings.files_that_pipelines_lack(deployment.folder)
+        problem = pipeline.problem(deployment)
+        return [*files, *filter(None, [problem]), *pipeline.uncommitted(deployment), *left]
     except BuilderError as error:
         return [str(error)]
 
