@@ -137,7 +137,7 @@ def _holder(places: Places) -> str:
     try:
         holder = json.loads(places.holder.read_text())
         return f"'{holder['command']}' (process {holder['pid']} on {holder['host']}) holds it since {holder['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another command holds it"
 
 
@@ -430,18 +430,23 @@ def _take_back(places: Places) -> list[str]:
             _put_back(path, backup / held if held else None)
         elif state != file["before"]:
             messages.append(f"{path} was changed by somebody since, and is left as it is; the old one is in {backup}.")
+    _remove_staged(places, intent)  # before the folders, which have to be empty
     for folder in reversed(intent.get("made", [])):
         with contextlib.suppress(OSError):  # It holds what others put there.
             Path(folder).rmdir()
-    _clear_away(places, intent)
+    _discard_journal(places)
     return messages
 
 
 def _clear_away(places: Places, intent: dict[str, Any]) -> None:
+    _remove_staged(places, intent)
+    _discard_journal(places)
+
+
+def _remove_staged(places: Places, intent: dict[str, Any]) -> None:
     for file in intent["files"]:
         path = _there(places, file)
         path.with_name(path.name + _TEMPORARY).unlink(missing_ok=True)
-    _discard_journal(places)
 
 
 def _put_back(path: Path, held: Path | None) -> None:

@@ -38,19 +38,20 @@ class LeaveOutStatement(Operator):
 
     def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
         """Yield each line of a suite that can be left out."""
-        for line in self._lines(node):
+        for line in self.lines(node):
             yield line.start_pos, line.end_pos
 
     def mutate(self, node: PythonNode, index: int) -> PythonNode:
         """Replace one line."""
-        line = self._lines(node)[index]
+        line = self.lines(node)[index]
         replacement = parso.parse("pass").children[0]
         replacement.prefix = line.get_first_leaf().prefix
         line.children[0] = replacement
         return node
 
     @staticmethod
-    def _lines(node: NodeOrLeaf) -> list[NodeOrLeaf]:
+    def lines(node: NodeOrLeaf) -> list[NodeOrLeaf]:
+        """Return the lines that can be left out."""
         # A name that is no longer assigned fails by itself: only what is stored elsewhere can go unnoticed.
         return [
             line
@@ -80,32 +81,19 @@ class SwapStatements(Operator):
 
     @staticmethod
     def _places(node: NodeOrLeaf) -> list[int]:
-        """Return the places of lines whose next line does something, too, and does not use what the first one names."""
-        effects = {id(line) for line in _effects(node)}
+        """Return the places of lines whose next line does something, too: what only names a value has no order."""
+        # After a `raise`, nothing is carried out: that is the mutation that leaves a line out.
+        effects = {id(line) for line in LeaveOutStatement.lines(node) if line.children[0].type != "raise_stmt"}
         return [
             place
             for place, (first, second) in enumerate(zip(node.children, node.children[1:], strict=False))
-            if {id(first), id(second)} <= effects and not _uses(second, first)
+            if {id(first), id(second)} <= effects
         ] if effects else []  # fmt: skip
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
         """Return what Cosmic Ray's own check of operators asks for."""
         return (Example("def f():\n    g()\n    h()\n", "def f():\n    h()\n    g()\n"),)
-
-
-def _uses(second: NodeOrLeaf, first: NodeOrLeaf) -> bool:
-    """Tell whether the second line needs a name that the first one defines: then the other order fails by itself."""
-    statement = first.children[0]
-    defined = {name.value for name in statement.get_defined_names()} if isinstance(statement, ExprStmt) else set()
-    leaf, end = second.get_first_leaf(), second.get_last_leaf()
-    while leaf is not None:
-        if leaf.type == "name" and leaf.value in defined:
-            return True
-        if leaf is end:
-            return False
-        leaf = leaf.get_next_leaf()
-    return False
 
 
 class DropClause(Operator):

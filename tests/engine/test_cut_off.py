@@ -1,0 +1,318 @@
+"""Commits that are cut off or that fail, at each of their steps: whoever comes next has all old or all new."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder import settings
+from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.transaction import (
+    BACKUP_AGE,
+    ChangedMeanwhileError,
+    backup_ids,
+    backup_time,
+    commit,
+    commit_one,
+    locked,
+    prune_backups,
+    recover,
+)
+from tests.engine.folders import make_workspace
+
+CRASHED = 99
+#: Which change of the disk hits a commit when some of its files are replaced, but not the last one.
+HALF = 13
+#: What a commit does to its last file, which decides: the text before and after, and the modes.
+LASTS = {
+    "replaced": (b"old", b"new", None),
+    "made": (None, b"new", None),
+    "deleted": (b"old", None, None),
+    "given another mode": (b"old", b"old", (0o640, 0o600)),
+}
+Files = dict[str, tuple[bytes, int]]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return made_in(tmp_path / "ws")
+
+
+def made_in(folder: Path) -> Path:
+    root = make_workspace(folder)
+    for name in ("first", "gone", "last"):
+        (root / name).write_bytes(b"old")
+        (root / name).chmod(0o640)
+    return root
+
+
+def plan_with(root: Path, last: str) -> Plan:
+    before, after, chmod = LASTS[last]
+    if before is None:
+        (root / "last").unlink()
+    return Plan(
+        (
+            FileChange(root / "first", b"old", b"new"),
+            FileChange(root / "folder/inner/made", None, b"new", 0o600),
+            FileChange(root / "gone", b"old", None),
+            FileChange(root / "last", before, after, 0o600, chmod),
+        )
+    )
+
+
+def files(root: Path) -> Files:
+    """Return what stands in the workspace beside the transaction's own files."""
+    own = (".lock", ".journal")
+    return {
+        str(path.relative_to(root)): (path.read_bytes() if path.is_file() else b"", stat.S_IMODE(path.stat().st_mode))
+        for path in sorted(root.rglob("*"))
+        if root / settings.BACKUPS not in (path, *path.parents) and not path.name.startswith(own)
+    }
+
+
+def in_child(act: Callable[[], object], at: int, fault: BaseException | None = None, *, lasting: bool = False) -> str:
+    """Do something in a process in which the ``at``-th change of the disk (from 1) does not happen.
+
+    Args:
+        act: What is done.
+        at: Which of its renames and deletions is hit.
+        fault: What that one raises; None for the process's end.
+        lasting: Let all that come after it fail, too.
+
+    Returns:
+        The error that it ended with, or nothing.
+    """
+    end, said = os.pipe()
+    process = os.fork()
+    if process == 0:
+        done = 0
+
+        def hook(event: str, _: object) -> None:
+            nonlocal done
+            if event not in {"os.rename", "os.remove"}:
+                return
+            done += 1
+            if done == at or (lasting and done > at):
+                if fault is None:
+                    os._exit(CRASHED)
+                raise fault
+
+        sys.addaudithook(hook)
+        try:
+            act()
+        except BaseException as error:  # noqa: BLE001 - it is handed over
+            os.write(said, f"{type(error).__name__}: {error}".encode())
+        os._exit(0)
+    os.close(said)
+    with os.fdopen(end) as answer:
+        text = answer.read()
+    ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    assert ended in (0, CRASHED)
+    return "cut off" if ended == CRASHED else text
+
+
+def committed(root: Path, plan: Plan) -> Files:
+    with locked(root):
+        commit(root, plan)
+    return files(root)
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_a_commit_that_is_cut_off_anywhere_is_all_old_or_all_new(tmp_path: Path, last: str) -> None:
+    """FAULTS B11: also where the last file is made, deleted, or only gets another mode."""
+    seen = []
+    for at in range(1, 100):
+        root = made_in(tmp_path / str(at))
+        plan, old = plan_with(root, last), files(root)
+        ended = in_child(lambda root=root, plan=plan: commit(root, plan), at)
+        messages = recover(root)
+        assert not (root / settings.REGISTRY).with_name(".journal").exists()
+        assert recover(root) == []
+        seen.append((files(root) == old, bool(messages)))
+        if ended != "cut off":
+            break
+    assert ended == ""
+    # First nothing was begun, then it is undone, then it is finished.
+    assert sorted(set(seen), key=seen.index) == [(True, False), (True, True), (False, False)]
+    assert seen == sorted(seen, key=[(True, False), (True, True), (False, False)].index)
+    new = files(root)
+    assert new["first"] == (b"new", 0o640)
+    assert new["folder/inner/made"] == (b"new", 0o600)
+    assert new.get("last", (b"", 0))[1] == {"replaced": 0o640, "deleted": 0}.get(last, 0o600)
+    assert {*new} - {*old} == {"folder", "folder/inner", "folder/inner/made"} | ({"last"} if last == "made" else set())
+    assert {*old} - {*new} == {"gone"} | ({"last"} if last == "deleted" else set())
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_recovery_that_is_cut_off_anywhere_is_repeated(root: Path, last: str) -> None:
+    plan, old = plan_with(root, last), files(root)
+    for at in range(1, 100):
+        assert in_child(lambda: commit(root, plan), HALF) == "cut off"
+        ended = in_child(lambda: recover(root), at)
+        recover(root)
+        assert files(root) == old
+        if ended != "cut off":
+            break
+    assert at > 3
+
+
+def test_a_commit_whose_disk_fails_once_puts_everything_back_and_says_so(root: Path) -> None:
+    plan, old = plan_with(root, "replaced"), files(root)
+    said = []
+    for at in range(1, 100):
+        said.append(in_child(lambda: commit(root, plan), at, OSError(errno.ENOSPC, "No space left", "x/y")))
+        recover(root)
+        if files(root) != old:
+            break
+        assert said[-1].startswith("RolledBackError: x/y: No space left: ")
+    ends = [text.rpartition(": ")[2] for text in said if text]
+    assert ends == sorted(ends)  # first nothing was changed, then everything was put back
+    assert {*ends} == {"nothing was changed.", "workspace restored from backup."}
+
+
+def test_a_commit_that_can_neither_go_on_nor_back_leaves_that_to_the_next_command(root: Path) -> None:
+    plan, old = plan_with(root, "replaced"), files(root)
+    said = []
+    for at in range(8, 15):
+        said.append(in_child(lambda: commit(root, plan), at, OSError(errno.EIO, ""), lasting=True))
+        recover(root)
+        assert files(root) == old
+    assert any("the next command finishes or undoes what was begun." in text for text in said)
+
+
+def test_an_interruption_puts_everything_back_and_goes_on(root: Path) -> None:
+    plan, old = plan_with(root, "replaced"), files(root)
+    assert in_child(lambda: commit(root, plan), HALF, KeyboardInterrupt()) == "KeyboardInterrupt: "
+    assert not (root / settings.REGISTRY).with_name(".journal").exists()
+    assert files(root) == old
+
+
+def test_what_a_person_wrote_since_a_crash_stays_and_is_named_with_the_old_ones_place(root: Path) -> None:
+    plan = plan_with(root, "replaced")
+    assert in_child(lambda: commit(root, plan), HALF) == "cut off"
+    (root / "first").write_bytes(b"mine")
+    (backup,) = backup_ids(root)
+    first, second = recover(root)
+    assert "restored from backup" in first
+    assert second == (
+        f"{root / 'first'} was changed by somebody since, and is left as it is; "
+        f"the old one is in {root / settings.BACKUPS / backup}."
+    )
+    assert (root / "first").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("journal", ["{", "[]", "3", "{}", '{"backup": "gone", "files": []}', '{"backup": 3}'])
+def test_a_journal_that_cannot_be_followed_names_the_backups(root: Path, journal: str) -> None:
+    place = (root / settings.REGISTRY).with_name(".journal")
+    place.write_text(journal)
+    with pytest.raises(DamagedFileError, match="its backup is gone") as caught, locked(root):
+        pass
+    assert caught.value.place == str(place)
+    assert str(root / settings.BACKUPS) in caught.value.way_out
+
+
+def test_a_backup_that_lost_its_list_is_named(root: Path) -> None:
+    assert in_child(lambda: commit(root, plan_with(root, "replaced")), HALF) == "cut off"
+    (backup,) = backup_ids(root)
+    (root / settings.BACKUPS / backup / "backup.json").write_text("{")
+    with pytest.raises(DamagedFileError, match="its backup is gone"):
+        recover(root)
+
+
+def test_a_backup_says_what_it_holds(root: Path) -> None:
+    committed(root, plan_with(root, "made"))
+    (backup,) = backup_ids(root)
+    held = json.loads((root / settings.BACKUPS / backup / "backup.json").read_text())
+    assert held["id"] == backup
+    assert {file["path"]: file["held"] for file in held["files"]} == {
+        "first": "0-first", "folder/inner/made": None, "gone": "2-gone", "last": None
+    }  # fmt: skip
+
+
+def test_a_single_file_is_made_with_its_folders_and_only_where_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/file"
+    commit_one(FileChange(path, None, None))
+    assert not path.parent.exists()
+    for before, after in ((None, b"1"), (b"1", b"2")):
+        commit_one(FileChange(path, before, after))
+        assert path.read_bytes() == after
+    with pytest.raises(ChangedMeanwhileError):
+        commit_one(FileChange(path, b"1", b"3"))
+    assert [path.name for path in path.parent.iterdir()] == ["file"]
+    path.chmod(0o444)
+    with pytest.raises(RefusedError, match="read-only"):
+        commit_one(FileChange(path, b"2", b"3"))
+    with pytest.raises(RefusedError, match=re.escape(f"{path}: ") + ".*: nothing was changed"):
+        commit_one(FileChange(path / "below", None, b"3"))
+    assert path.read_bytes() == b"2"
+
+
+def test_the_lock_needs_a_workspace_and_makes_its_own_folder(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoWorkspaceError), locked(tmp_path):
+        pass
+    modules = (root / settings.REGISTRY).parent
+    modules.rmdir()
+    with locked(root):
+        holder = json.loads((modules / ".lock-holder").read_text())
+        assert holder["pid"] == os.getpid()
+    assert not (modules / ".lock-holder").exists()
+    with locked(root, wait=0.1):
+        pass
+
+
+def test_errors_of_the_disk_name_the_file(root: Path) -> None:
+    with pytest.raises(ToolError, match=r"^x: No space left\.$"), locked(root):
+        raise OSError(errno.ENOSPC, "No space left", "x")
+    with pytest.raises(ToolError, match=r"^No space left\.$"), locked(root):
+        raise OSError(errno.ENOSPC, "No space left")
+    with pytest.raises(ToolError, match=r"^strange\.$"), locked(root):
+        raise OSError("strange")
+    modules = (root / settings.REGISTRY).parent
+    for own in modules.iterdir():
+        own.unlink()
+    modules.rmdir()
+    modules.write_text("a file")
+    with pytest.raises(RefusedError, match="the workspace cannot be locked"), locked(root):
+        pass
+
+
+@pytest.mark.parametrize("holder", [None, "", "[]", "{}"])
+def test_a_holder_that_cannot_be_read_is_another_command(root: Path, holder: str | None) -> None:
+    modules = (root / settings.REGISTRY).parent
+    with locked(root):
+        (modules / ".lock-holder").unlink()
+        if holder is not None:
+            (modules / ".lock-holder").write_text(holder)
+        said = in_child(lambda: locked(root, wait=0.05).__enter__(), 100)
+    assert said == "LockedError: The workspace is in use: another command holds it. Try again when that has ended."
+
+
+def test_a_commit_clears_away_what_is_old_and_what_was_begun(root: Path) -> None:
+    backups = root / settings.BACKUPS
+    long_ago = datetime(2020, 1, 1, tzinfo=timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    for name in (long_ago, f".{long_ago}.tmp", "mine"):
+        (backups / name).mkdir(parents=True)
+    committed(root, plan_with(root, "replaced"))
+    (backup,) = backup_ids(root)
+    assert {path.name for path in backups.iterdir()} == {backup, "mine"}
+    made = backup_time(backup)
+    assert made
+    newer = (made + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S.%fZ")
+    (backups / newer).mkdir()
+    assert prune_backups(root, made + BACKUP_AGE) == []
+    assert prune_backups(root, made + BACKUP_AGE + timedelta(microseconds=1)) == [backup]
+
+
+def test_a_commit_without_changes_makes_no_backup(root: Path) -> None:
+    assert commit(root, Plan((FileChange(root / "first", b"old", b"old"),))) is None
+    assert backup_ids(root) == []
