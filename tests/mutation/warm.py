@@ -18,14 +18,14 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 
 import pytest
 
-#: How much longer than without a mutation the tests may take, in seconds and as a factor, until they count as failed.
+#: How much longer than without a mutation a test may take, in seconds and as a factor, until it counts as failed.
 GRACE_S, GRACE = 10.0, 4.0
 #: What a child that could not put the mutant's code in place ends with.
 PASSED, FAILED, NOT_IN_PLACE = 0, 1, 2
@@ -91,6 +91,14 @@ def _put_in_place(path: Path, first_line: int, text: str) -> bool:
     return bool(functions)
 
 
+def _available(descriptor: int) -> bytes:
+    read = []
+    with contextlib.suppress(BlockingIOError):
+        while text := os.read(descriptor, 1 << 20):
+            read.append(text)
+    return b"".join(read)
+
+
 class Warm:
     """A plugin of pytest that tries mutants in place of running the tests once."""
 
@@ -127,8 +135,13 @@ class Warm:
     def _say(self, message: dict[str, object]) -> None:
         os.write(self.report, json.dumps(message).encode() + b"\n")
 
-    def _child(self, act: Callable[[int], int], limit_s: float | None) -> tuple[int | None, bytes]:
-        """Do something in a child; return how it ended (None where it took too long) and what it said."""
+    def _child(self, act: Callable[[int], int], limits: Mapping[str, float] | None) -> tuple[int | None, str]:
+        """Do something in a child; return how it ended (None where it took too long) and what it said.
+
+        Args:
+            act: What is done; gets the descriptor to say something.
+            limits: How long a line may be the last one that it said, in seconds.
+        """
         end, answer = os.pipe()
         process = os.fork()
         if process == 0:
@@ -137,34 +150,31 @@ class Warm:
             os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
             os._exit(act(answer))
         os.close(answer)
-        told = [b""]
-        deadline = None if limit_s is None else time.monotonic() + limit_s
         os.set_blocking(end, False)
-        status = None
-        while status is None and (deadline is None or time.monotonic() < deadline):
-            with contextlib.suppress(BlockingIOError):
-                told.append(os.read(end, 1 << 20))
+        said, status, deadline = b"", None, time.monotonic() + GRACE_S
+        while status is None and (limits is None or time.monotonic() < deadline):
+            if more := _available(end):
+                said += more
+                last = said.decode().splitlines()[-1]
+                deadline = time.monotonic() + GRACE_S + GRACE * (limits or {}).get(last, 0)
             ended, code = os.waitpid(process, os.WNOHANG)
             status = os.waitstatus_to_exitcode(code) if ended else None
             time.sleep(0.005)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, signal.SIGKILL)
         if status is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process, signal.SIGKILL)
             os.waitpid(process, 0)
-        with contextlib.suppress(BlockingIOError):
-            while text := os.read(end, 1 << 20):
-                told.append(text)
+        said += _available(end)
         os.close(end)
-        return status, b"".join(told)
+        return status, said.decode()
 
-    def _run(self, items: Sequence[pytest.Item]) -> str:
+    def _run(self, items: Sequence[pytest.Item], answer: int) -> int:
         for item, following in zip(items, [*items[1:], None], strict=True):
-            begun = time.monotonic()
+            os.write(answer, f"{item.nodeid}\n".encode())
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-            self.durations[item.nodeid] = time.monotonic() - begun
             if self.failure:
-                break
-        return self.failure
+                return FAILED
+        return PASSED
 
     def _without_mutation(self, session: pytest.Session, answer: int) -> int:
         files = {str(self.work.root / file): file for file in self.work.files}
@@ -207,20 +217,17 @@ class Warm:
 
         def act(answer: int) -> int:
             self.failure = ""
-            if not _put_in_place(path, outermost, text):
-                return NOT_IN_PLACE
-            os.write(answer, self._run(items).encode())
-            return FAILED if self.failure else PASSED
+            return self._run(items, answer) if _put_in_place(path, outermost, text) else NOT_IN_PLACE
 
         try:
-            took = sum(self.durations[item.nodeid] for item in items)
-            status, failure = self._child(act, GRACE_S + GRACE * took)
+            status, begun = self._child(act, self.durations)
         finally:
             path.write_text(self.sources[file])
             os.utime(path, (was.st_atime, was.st_mtime))
-        if failure:
-            self.kills[file, innermost][failure.decode()] += 1
-        return {PASSED: "survives", NOT_IN_PLACE: "fresh"}.get(-1 if status is None else status, "killed")
+        if status in {PASSED, NOT_IN_PLACE}:
+            return {PASSED: "survives", NOT_IN_PLACE: "fresh"}[status]
+        self.kills[file, innermost].update(begun.splitlines()[-1:])
+        return "killed"
 
     def _chosen(self, session: pytest.Session, file: str, function: int) -> list[pytest.Item]:
         kills = self.kills[file, function]
