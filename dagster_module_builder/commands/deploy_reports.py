@@ -68,14 +68,17 @@ def log(chosen: Chosen, json: bool = False) -> None:
     """Show what was done on each host, oldest first."""
     from dagster_module_builder.deployments.status import log as look
 
-    columns = ("at", "host", "module", "action", "result", "release", "who", "reason")
+    columns = ("begun", "ended", "host", "module", "action", "result", "seconds", "release", "who", "reason")
     _show_rows(look(chosen.deployments, chosen.hosts), columns, _log_cells, as_json=json)
 
 
 def _log_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ...]:
-    reason = " ".join(each.get("reason", "").split())
-    what = each.get("action", "-"), each["result"], each.get("release") or "-", each.get("who", "-")
-    return each["at"], host, module, *what, reason
+    begun, ended, action, result, seconds, release, who = (
+        "-" if each.get(name) is None else str(each[name])
+        for name in ("begun", "ended", "action", "result", "seconds", "release", "who")
+    )
+    reason = " ".join(str(each.get("reason", "")).split())
+    return begun, ended, host, module, action, result, seconds, release, who, reason
 
 
 def _show_rows(

@@ -183,7 +183,7 @@ class Deploying(Rollout):
     def prepare(self, run: HostRun) -> None:
         """Bring the releases to a host, and verify them there."""
         started = time.monotonic()
-        run.prepare(self.releases_of(run), self.options.wait, holder(), lambda: self.judge(run))
+        run.prepare(self.releases_of(run), self.options.wait, holder(self.action), lambda: self.judge(run))
         if self.options.drain:
             run.tell("drain")
             locations = [release.deployment.names.snake for release in self.releases_of(run)]
@@ -198,7 +198,7 @@ class Deploying(Rollout):
         if not self.options.only_failed:
             return self.runs
         done = [run for run in self.runs if all(self.is_done(run, release) for release in self.releases_of(run))]
-        log = {**holder(), "action": self.action, "step": "unchanged"}
+        log = {**holder(self.action), "step": "unchanged", "result": "unchanged"}
         in_parallel(done, lambda run: run.back(run.begun, log))
         return [run for run in self.runs if run not in done]
 
@@ -220,7 +220,7 @@ class Deploying(Rollout):
         """Let the new releases stand."""
         releases = self.releases_of(run)
         keep = max(2, self.options.keep or max(one.deployment.keep for one in releases))
-        log = {**holder(), "action": self.action, "commit": releases[0].staged.source.commit}
+        log = {**holder(self.action), "commit": releases[0].staged.source.commit}
         pruned = run.keep([one.module for one in releases], keep, log)
         return HostOutcome(str(run.target), {one.module: one.identity for one in releases}, pruned=tuple(pruned))
 

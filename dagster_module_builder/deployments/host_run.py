@@ -458,8 +458,13 @@ class HostRun:
         self.notes.append(f"Dagster's daemon {how}.")
 
 
-def holder(command: str = "") -> dict[str, Any]:
-    """Return who deploys, for the lock and the log."""
+def holder(action: str | None = None, command: str = "") -> dict[str, Any]:
+    """Return who deploys, for the lock and the log.
+
+    Args:
+        action: What is done, as the log calls it; None where the log does not have it.
+        command: The command, where it is not the one that this process was started with.
+    """
     typed = command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     who = who_runs(os.environ) or f"{getpass.getuser()}@{socket.gethostname()}"
-    return {"who": who, "command": typed}
+    return {"who": who, "command": typed, **({"action": action} if action else {})}

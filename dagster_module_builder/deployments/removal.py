@@ -80,9 +80,9 @@ class Removing(Rollout):
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and see whether the blocks can be taken out."""
         modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(), self.manner.wait)
-        run.refuse_unready()
+        run.look(modules, (), holder(self.action), self.manner.wait)
         run.begun += modules
+        run.refuse_unready()
         for one in run.target.deployments:
             is_gone = not run.plan([], [one.names], force=self.manner.force).effective
             before = run.found["modules"][one.names.name]["remains"] if is_gone else None
@@ -145,7 +145,7 @@ class Removing(Rollout):
             answer = run.conversation.ask(
                 "remove",
                 module=module,
-                log={**holder(), "action": self.action},
+                log=holder(self.action),
                 services=service and {"folder": folder, "names": [service["name"]]},
                 data={name: value for name, value in remains.items() if name != "image"},
                 deletes=self.delete_data,

@@ -48,9 +48,9 @@ class Rechoosing(Rollout):
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and find out what each module is to have."""
         modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(), self.manner.wait)
-        run.refuse_unready()
+        run.look(modules, (), holder(self.action), self.manner.wait)
         run.begun += modules
+        run.refuse_unready()
         self.taken[str(run.target)] = [self.choose(run, one) for one in run.target.deployments]
         run.plan(self.locations(run), force=self.manner.force)
         run.tell("verified")
@@ -75,7 +75,7 @@ class Rechoosing(Rollout):
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the change stand; no release is removed."""
         chosen = self.taken[str(run.target)]
-        run.keep([one.module for one in chosen], _ALL, {**holder(), "action": self.action})
+        run.keep([one.module for one in chosen], _ALL, holder(self.action))
         return HostOutcome(str(run.target), {one.module: one.identity for one in chosen})
 
 

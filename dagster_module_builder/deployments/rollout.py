@@ -17,6 +17,8 @@ from dagster_module_builder.errors import BuilderError, RefusedError
 
 #: How many hosts are spoken to at once.
 AT_ONCE = 32
+#: Characters of a reason that a host's log keeps.
+_REASON = 1 << 16
 #: Seconds after which a host whose client is gone has put everything back, and freed its lock.
 LOCK_FREE = 60.0
 
@@ -199,7 +201,7 @@ class Rollout(ABC):
     def back(self, step: str, failures: Mapping[str, BuilderError]) -> None:
         """Put every host back, and say why."""
         told = harmless_text("; ".join(str(error) for error in failures.values()))
-        log = {**holder(), "action": self.action, "step": step, "reason": told[-4000:]}
+        log = {**holder(self.action), "step": step, "reason": told[:_REASON]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
         error.results = [

@@ -14,7 +14,8 @@ from dagster_module_builder.deployments.deployment import Deployment, lacking_se
 from dagster_module_builder.deployments.host_containers import problems_inside
 from dagster_module_builder.deployments.host_release import Release
 from dagster_module_builder.deployments.host_requests import SPARE
-from dagster_module_builder.deployments.host_run import ENVIRONMENT, HostRun, Progress
+from dagster_module_builder.deployments.host_run import ENVIRONMENT, HostRun, Progress, holder
+from dagster_module_builder.deployments.log_entries import operations
 from dagster_module_builder.deployments.release import path_of
 from dagster_module_builder.deployments.rollback import settings_differ
 from dagster_module_builder.deployments.rollout import in_parallel, targets_of
@@ -119,7 +120,8 @@ def log(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[di
 
     def look(run: HostRun) -> dict[str, Any]:
         run.look(_modules(run))
-        return {"modules": {name: run.conversation.ask("log", module=name)["log"] for name in _modules(run)}}
+        asked = run.conversation.ask
+        return {"modules": {name: operations(asked("log", module=name)["log"]) for name in _modules(run)}}
 
     return _on_hosts(deployments, hosts, look, lambda *_: None)
 
@@ -129,7 +131,7 @@ def unlock(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list
 
     def look(run: HostRun) -> dict[str, Any]:
         run.look(_modules(run))
-        return {"held": run.conversation.ask("unlock")["held"]}
+        return {"held": run.conversation.ask("unlock", modules=_modules(run), log=holder("unlock"))["held"]}
 
     return _on_hosts(deployments, hosts, look, lambda *_: None)
 

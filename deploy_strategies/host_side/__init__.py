@@ -25,6 +25,7 @@ MODULES = (
     "compose",
     "images",
     "servers",
+    "logbook",
     "journal",
     "lock",
     "remains",

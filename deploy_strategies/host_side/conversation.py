@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 
-from . import PROTOCOL, dumps, environments, images, keeping, lock, programs, releases, servers, survey, switching
+from . import (
+    PROTOCOL,
+    dumps,
+    environments,
+    images,
+    keeping,
+    lock,
+    logbook,
+    programs,
+    releases,
+    servers,
+    survey,
+    switching,
+)
 from .client import Client
 from .errors import GoneError, RefusedError
 from .host import Host
@@ -59,9 +73,17 @@ def serve(host: Host) -> None:
         pass
     # Under the lock a journal is this conversation's own.
     if host.lock is not None and is_pending(host):
-        undo(host)
+        undo(host, lambda: end_log(host, back=True))
         reload_quietly(host)
+    with contextlib.suppress(OSError):
+        end_log(host, back=False)
     servers.drop_begun(host)
+
+
+def end_log(host: Host, *, back: bool) -> None:
+    """End in the log what this conversation has begun and the client has not."""
+    if host.begun is not None:
+        logbook.finish(host, logbook.how_it_went(host.begun, back=back, stands=host.begun["stands"]))
 
 
 def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Host:
         self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.
         self.begun_servers: list[tuple[str, str]] = []
+        #: What this conversation has begun, as the log has it.
+        self.begun: dict[str, Any] | None = None
 
     @property
     def modules(self) -> str:
@@ -41,6 +43,11 @@ class Host:
     def journal(self) -> str:
         """What is being switched."""
         return os.path.join(self.modules, ".journal")
+
+    @property
+    def private_mode(self) -> int:
+        """The rights to a file of those who may deploy, and of nobody else."""
+        return 0o660 if os.stat(self.modules).st_mode & 0o020 else 0o600
 
     def of(self, module: str, *parts: str) -> str:
         """Return a path of one module's."""

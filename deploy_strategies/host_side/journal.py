@@ -7,6 +7,7 @@ import errno
 import json
 import os
 
+from . import logbook
 from .client import UNDOING
 from .compose import drop_new, start_old
 from .errors import RefusedError
@@ -27,6 +28,7 @@ from .files import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .host import Host
@@ -78,8 +80,8 @@ def copy_of(change: dict[str, Any]) -> str | None:
     return None if change["old"] is None or unchanged else change["path"] + OLD
 
 
-def forget(host: Host) -> None:
-    """Drop the journal: from here on nothing is undone."""
+def forget(host: Host, *, stands: bool = True) -> None:
+    """Drop the journal: from here on nothing is undone; ``stands`` tells that what was switched stays."""
     if not is_pending(host):
         return
     done = f"{host.journal}.done"
@@ -102,7 +104,14 @@ def forget(host: Host) -> None:
             os.rename(done, host.journal)
             raise
     with contextlib.suppress(OSError):  # What stays is removed by the next command.
+        if stands:
+            logbook.let_stand(host)
         clear(done)
+
+
+def has_stood(host: Host) -> bool:
+    """Tell whether what was switched was cut off when it stood already: its journal is done, but not cleared."""
+    return os.path.isdir(f"{host.journal}.done") or (os.path.isdir(host.journal) and not is_pending(host))
 
 
 def clear(done: str) -> None:
@@ -127,10 +136,14 @@ def intent(host: Host) -> dict[str, Any]:
     return found
 
 
-def undo(host: Host) -> list[str]:
+def undo(host: Host, log: Callable[[], None] = lambda: None) -> list[str]:
     """Put back what the journal says; a file that somebody changed since is left as it is, and named.
 
     The journal stays until all is back: whoever comes next goes on with it.
+
+    Args:
+        host: This one.
+        log: Writes into the log that it was taken back; called when all is back. On a full disk the next command does.
 
     Raises:
         RefusedError: A file could not be put back; all others were.
@@ -150,7 +163,9 @@ def undo(host: Host) -> list[str]:
     problems += start_old(services) if services else []
     if failed := [str(one) for one in answers if isinstance(one, OSError)]:
         raise RefusedError("undo", f"Not all files could be put back; the next command goes on: {'; '.join(failed)}")
-    forget(host)
+    with contextlib.suppress(OSError):
+        log()
+    forget(host, stands=False)
     return [one for one in answers if isinstance(one, str)] + problems
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 
+from . import logbook
 from .compose import drop, image_of
 from .errors import RefusedError
-from .files import now, read_json, remove_later, remove_tree, set_aside
+from .files import read_json, remove_later, remove_tree, set_aside
 from .host import STATE
 from .images import forget_image
 from .journal import forget, intent, is_pending, reload_quietly, undo
@@ -46,10 +46,12 @@ def keep(
     for one in modules:
         with told(problems):
             forget_remains(host, one)
-            note(host, one, {**log, "result": "good", "release": read_json(host.of(one, STATE), {}).get("current")})
             pruned += prune(host, one, keep, busy)
         with told(problems):
             retire_servers(host, one, retire_after)
+        with told(problems):
+            release = read_json(host.of(one, STATE), {}).get("current")
+            logbook.finish(host, {**log, "result": "good", "release": release}, [one])
     return {"pruned": pruned, "stopped": services["gone"], "problems": problems}
 
 
@@ -97,23 +99,19 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
 def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, Any]:
     """Put the old release back."""
     problems = []
+    record = {"result": "bad", **log}
     if is_pending(host):
-        problems = undo(host)
+        problems = undo(host, lambda: logbook.finish(host, record))
         problems += reload_quietly(host)
     drop_begun(host)
     for one in modules:
-        note(host, one, {**log, "result": "bad"})
         folder = host.of(one, "releases")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             if name.endswith(".tmp"):
                 remove_tree(os.path.join(folder, name))
+    with told(problems):
+        logbook.finish(host, record)
     return {"problems": problems}
-
-
-def note(host: Host, module: str, record: dict[str, Any]) -> None:
-    """Add a line to a module's log."""
-    with contextlib.suppress(OSError), open(host.of(module, "log.jsonl"), "ab") as file:
-        file.write(json.dumps({"at": now(), **record}).encode() + b"\n")
 
 
 def remove_module(
@@ -143,9 +141,6 @@ def remove_module(
             drop(host, services["folder"], services["names"])
     forget(host)
     # From here on the module is no longer Dagster's, whatever fails.
-    note(host, module, {**log, "result": "removed"})
-    with contextlib.suppress(OSError), open(os.path.join(host.modules, "removed.jsonl"), "ab") as file:
-        file.write(json.dumps({"at": now(), "module": module, **log}).encode() + b"\n")
     with told(problems):
         drop_all(host, module)
     with told(problems):
@@ -158,4 +153,6 @@ def remove_module(
         with told(problems):
             deleted += delete(host, **data)
             forget_remains(host, module)
+    with told(problems):
+        logbook.finish(host, {**log, "result": "removed"}, [module])
     return {"deleted": deleted, "problems": problems}

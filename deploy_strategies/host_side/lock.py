@@ -9,16 +9,18 @@ import os
 import signal
 import time
 
+from . import logbook
 from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
 from .files import now, put, read_json, remove_tree
-from .journal import clear, is_pending, reload_quietly, undo
+from .journal import clear, has_stood, is_pending, reload_quietly, undo
 from .needed import OURS, Needed
 from .processes import end, has_open, start_of
 from .servers import mend_servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, BinaryIO
 
     from .host import Host
@@ -34,8 +36,7 @@ def lock_mode(host: Host) -> int:
 
     Whoever may read a file may lock it (flock(2)): nobody else than those who may deploy.
     """
-    mode = os.stat(host.modules).st_mode
-    return 0o660 if mode & 0o020 else 0o600
+    return host.private_mode
 
 
 def lock_holder(host: Host) -> dict[str, Any] | None:
@@ -97,8 +98,11 @@ def mend(host: Host) -> list[str]:
     """Undo what an earlier conversation left half done; return what was done."""
     mended = []
     if is_pending(host):
-        mended += ["An earlier deployment was cut off: the old release was put back.", *undo(host)]
+        problems = undo(host, lambda: logbook.end_cut_off(host, back=True, stood=False))
+        mended += ["An earlier deployment was cut off: the old release was put back.", *problems]
         reload_quietly(host)
+    with contextlib.suppress(OSError):
+        logbook.end_cut_off(host, back=False, stood=has_stood(host))
     mend_servers(host)
     needed = Needed(host)
     for name in os.listdir(host.modules):
@@ -127,8 +131,13 @@ def unfinished(host: Host, needed: Needed, module: str) -> list[str]:
     ]
 
 
-def unlock(host: Host) -> dict[str, Any]:
+def unlock(host: Host, modules: Sequence[str] = (), log: dict[str, Any] | None = None) -> dict[str, Any]:
     """End the conversation that holds the lock, which undoes its work first.
+
+    Args:
+        host: This one.
+        modules: In whose logs to note it.
+        log: What is said of it there.
 
     Raises:
         RefusedError: The process that is named as its holder has ended, or cannot be told from another one.
@@ -136,6 +145,28 @@ def unlock(host: Host) -> dict[str, Any]:
     held = lock_holder(host)
     if held is None:
         return {"held": None}
+    # A full disk is no reason to leave the lock where it is.
+    with contextlib.suppress(OSError):
+        host.begun = logbook.begin(host, modules, {**(log or {}), "action": "unlock", "holder": held.get("who")})
+    record: dict[str, Any] = {"result": "bad"}
+    try:
+        end_holder(host, held)
+        record = {"result": "good"}
+    except RefusedError as error:
+        record["reason"] = str(error)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            logbook.finish(host, record)
+    return {"held": held}
+
+
+def end_holder(host: Host, held: dict[str, Any]) -> None:
+    """End the conversation that holds the lock.
+
+    Raises:
+        RefusedError: The process that is named as its holder has ended, or cannot be told from another one.
+    """
     process = int(held.get("pid", 0))
     if not (process and end(process, lambda: is_holder(host, held))):
         named = f"Process {process}, which is said to hold it, is another one by now" if process else "It is not known"
@@ -146,11 +177,10 @@ def unlock(host: Host) -> dict[str, Any]:
         )
     for _ in range(int(UNDOING + SIGN_OF_LIFE) * 5):
         if lock_holder(host) is None:
-            return {"held": held}
+            return
         time.sleep(0.2)
         host.client.check()
     end(process, lambda: is_holder(host, held), signal.SIGKILL)
-    return {"held": held}
 
 
 def is_holder(host: Host, held: dict[str, Any]) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import pwd
 import re
 import stat
 import sys
 
+from . import logbook
 from .dagster import Dagster
 from .errors import RefusedError
 from .files import is_mounted_singly, read, read_json
@@ -49,7 +49,7 @@ def survey(
         modules: The modules to tell of.
         files: The shared files to send, below the base.
         tools: The programs to look for.
-        holder: Who deploys, and what; None takes no lock.
+        holder: Who deploys, and what (``action``, which the log has); None takes no lock.
         wait: How many seconds to wait for another holder.
     """
     host.base = os.path.expanduser(base)
@@ -58,6 +58,9 @@ def survey(
         raise RefusedError("setup", f"{host.modules} is not there on the host: run 'deploy.setup' once.")
     host.shared = real_paths(host, files)
     mended = take_lock(host, holder, wait) if holder else []
+    if holder and "action" in holder:
+        record = {name: holder[name] for name in ("action", "who", "command")}
+        host.begun = logbook.begin(host, modules, record)
     return {
         "mended": mended,
         "base": host.base,
@@ -168,8 +171,7 @@ def dagster_seen(host: Host) -> dict[str, Any]:
 
 def read_log(host: Host, module: str) -> dict[str, Any]:
     """Return a module's log."""
-    text = read(host.of(module, "log.jsonl")) or b""
-    return {"log": [json.loads(line) for line in text.splitlines() if line.startswith(b"{")]}
+    return {"log": logbook.entries(host, module)}
 
 
 def settings_of(host: Host, module: str, identity: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Site:
 
     def log(self) -> str:
         """Return what the host wrote down of the module."""
-        return (self.there / "log.jsonl").read_text()
+        return (self.there.parent / f".logs/{self.module.name}.jsonl").read_text()
 
     def deploy(self, **options: object) -> list[HostOutcome]:
         return deploy(find(self.root, "yoda"), Options(**{"allow_dirty": True, "settle": False, **options}))

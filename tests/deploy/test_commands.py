@@ -85,6 +85,20 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert not quick.there.exists()
 
 
+def test_status_ends_with_1_where_a_current_release_is_not_loaded(quick: Site) -> None:
+    """FAULTS C12: the JSON says why; where it is loaded it ends with 0."""
+    quick.deploy()
+    assert run(quick.root, "deploy.status", "yoda", "--json").returncode == 0
+    quick.dagster.known["sales_report"]["error"] = "no module named sales"
+    said = run(quick.root, "deploy.status", "yoda", "--json")
+    (module,) = json.loads(said.stdout)[0]["modules"]
+    wanted = (1, quick.current(), "no module named sales")
+    assert (said.returncode, module["release"], module["location"]) == wanted
+    quick.dagster.known = {}
+    said = run(quick.root, "deploy.status", "yoda")
+    assert (said.returncode, "not in Dagster" in said.stdout) == (1, True)
+
+
 def on_a_terminal(root: Path, *arguments: str, typed: bytes = b"") -> tuple[int, str]:
     """Run the program on a terminal; return its exit code, and all that was shown."""
     ours, theirs = pty.openpty()
