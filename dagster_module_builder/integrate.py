@@ -25,6 +25,7 @@ from dagster_module_builder.module import Module, in_projects, locate, read_modu
 from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
+from dagster_module_builder.returning import returning
 from dagster_module_builder.transaction import commit, locked
 from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, bodies_of, read_workspace
 
@@ -77,6 +78,7 @@ def add(
     adopting: bool = False,
     code_services: Sequence[str] = (),
     checks: Sequence[Check] = (),
+    warn: Callable[[str], None] | None = None,
 ) -> Outcome:
     """Bring a module into the workspace.
 
@@ -89,6 +91,7 @@ def add(
         adopting: Take over what an older version, or a person, put there for it without marking it.
         code_services: The services that run code, where the compose file does not show it; the registry remembers them.
         checks: What looks at the plan before it is carried out.
+        warn: Told of passwords that old databases do not learn of, before anything changes; None makes notes of it.
 
     Raises:
         RefusedError: It is integrated already, does not exist, or clashes with what is there. Nothing was changed.
@@ -107,7 +110,7 @@ def add(
             if (entry or free is not workspace) and not (adopting or force or dry_run):
                 adopt.refuse_unseen(plan, path.name, _what_is_there(entry))
             notes = [*recovered, *given.notes]
-            return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks)
+            return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks, warn=warn)
 
 
 def _what_is_there(entry: Entry | None) -> str:
@@ -159,6 +162,7 @@ def carry_out(
     Passwords that running databases do not learn of are told to ``warn`` before anything changes; else they are notes.
     """
     stale = [f"Warning: {one}" for one in passwords.changed_by(workspace, plan)]
+    stale += [f"Warning: {database}" for database in returning(workspace, plan, ask=bool(checks))]
     if warn:
         for text in stale:
             warn(text)

@@ -65,8 +65,7 @@ def changed(workspace: Workspace, after: Mapping[str, str]) -> Iterator[Changed]
         bodies = bodies_of(workspace, entry.marker).get((compose.NAME, ("services",)), ())
         for name, service in (load_lines(bodies) or {}).items() if bodies else ():
             for variable, user in _changed_in(_environment(service), before, after):
-                steps = _steps(workspace, name, variable, user)
-                yield Changed(entry.name, name, variable, user, steps)
+                yield Changed(entry.name, name, variable, user, steps(workspace, name, variable, user))
 
 
 def _environment(service: Mapping[str, Any]) -> dict[str, str]:
@@ -87,7 +86,13 @@ def _changed_in(
             yield variable, interpolated(account, said)
 
 
-def _steps(workspace: Workspace, service: str, variable: str, user: str) -> str:
+def account_passwords(service: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
+    """Return the passwords that a database's service gets with these variables, by the variable of its image."""
+    environment = _environment(service)
+    return {name: interpolated(environment[name], env) for name in _ACCOUNTS if name in environment}
+
+
+def steps(workspace: Workspace, service: str, variable: str, user: str) -> str:
     """Return the command that asks for a password and changes it; it is on no command line."""
     folder = shlex.quote(str(workspace.path(compose.NAME).parent))
     begin = f"docker compose --project-directory {folder} exec {service} sh -c "

@@ -49,6 +49,15 @@ def _contents(root: Path, identity: str) -> list[dict[str, str | None]]:
     return list(_whole(root, identity)["files"])
 
 
+def kept_file(root: Path, identity: str, path: str) -> bytes | None:
+    """Return what a backup has of a file, named by its path from the workspace's root; None where it has none."""
+    with contextlib.suppress(RefusedError, OSError):
+        for file in _contents(root, identity):
+            if file["path"] == path and file["held"]:
+                return (_folder(root, identity) / file["held"]).read_bytes()
+    return None
+
+
 def _whole(root: Path, identity: str) -> dict[str, Any]:
     path = _folder(root, identity) / "backup.json"
     try:

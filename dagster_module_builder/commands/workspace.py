@@ -109,6 +109,7 @@ def add(
         move=may_move,
         code_services=code_service or (),
         checks=_checks(no_check=no_check),
+        warn=console.tell,
     )
     say_outcome(outcome, where, "Added", "to")
     tell_dagster(outcome, where, start=up)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder import integrate
+from dagster_module_builder import integrate, settings
 from dagster_module_builder.sync import sync
 from dagster_module_builder.validate import validate
 from tests.e2e.engine import CommandError, Engine
@@ -79,6 +80,59 @@ def test_each_account_of_mysql_is_named(root: Path) -> None:
         line = next(line for line in text.splitlines() if "docker compose" in line)
         command = line[line.index("docker compose") :]
         assert subprocess.run(["sh", "-n", "-c", command], check=False).returncode == 0
+
+
+def come_back(root: Path, env: bytes | None = None) -> list[tuple[str, bool]]:
+    """Take a module out and bring it in again; return what is said, and whether nothing had changed by then."""
+    integrate.remove(root, "seo")
+    make_module(root, "seo", **({} if env is None else {"env": env}))
+    before = (services(root) / ".env").read_bytes()
+    told: list[tuple[str, bool]] = []
+    integrate.add(root, "seo", warn=lambda text: told.append((text, (services(root) / ".env").read_bytes() == before)))
+    return told
+
+
+def test_a_module_that_comes_back_with_a_new_password_is_told_of_its_old_volume(root: Path) -> None:
+    """FAULTS C11: before anything changes, with the steps; not where the password is that of before."""
+    assert not come_back(root)
+    ((text, was_before),) = come_back(root, ENV)
+    assert was_before
+    assert text.startswith("Warning: seo: the volume seo_db_data is from before.")
+    assert "the module brings another one now" in text
+    assert "exec seo_db sh -c" in text
+    assert "workspace.remove seo --delete-data" in text
+    assert "another'" not in text
+    assert "s3cret" not in text
+
+
+def test_without_a_backup_it_is_said_that_the_password_may_be_another(root: Path) -> None:
+    """FAULTS C11: only what is known is said."""
+    integrate.remove(root, "seo")
+    shutil.rmtree(root / settings.BACKUPS)
+    told: list[str] = []
+    integrate.add(root, "seo", dry_run=True, warn=told.append)
+    (text,) = told
+    assert "may bring another one" in text
+
+
+@pytest.mark.docker
+def test_a_volume_that_only_docker_knows_is_told_of(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS C11: a new workspace of the same project finds the volumes of the one before."""
+    project = f"dmb-returning-{secrets.token_hex(4)}"
+    root = make_workspace(tmp_path / "workspace", env=f"COMPOSE_PROJECT_NAME='{project}'\n".encode())
+    make_module(root, "seo")
+    for name, value in engine.environ.items():
+        monkeypatch.setenv(name, value)
+    labels = (f"com.docker.compose.project={project}", "com.docker.compose.volume=seo_db_data")
+    engine.docker("volume", "create", *(f"--label={label}" for label in labels), f"{project}_seo_db_data")
+    try:
+        told: list[str] = []
+        integrate.add(root, "seo", dry_run=True, checks=[lambda *_: ()], warn=told.append)
+        assert [text.partition(" is from")[0] for text in told] == ["Warning: seo: the volume seo_db_data"]
+    finally:
+        engine.docker("volume", "rm", f"{project}_seo_db_data")
 
 
 class Typist:

@@ -74,7 +74,7 @@ def test_git_ignores_the_environment(workspace: Path) -> None:
 
 def test_a_requirement_that_cannot_be_met_is_said_in_uvs_words(root: Path) -> None:
     add_module(root, "old", requirements=("dagster<1",))
-    with pytest.raises(ToolError, match=r"(?s)uv pip install failed:.*dagster<1"):
+    with pytest.raises(ToolError, match=r"(?s)uv pip install failed \(exit status 1\):.*dagster<1"):
         native_environment.shared_environment(root)
 
 
