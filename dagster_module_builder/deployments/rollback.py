@@ -95,7 +95,7 @@ class RollingBack(Rechoosing):
         """
         module = deployment.names.name
         found = run.found["modules"][module]
-        identity = self.release or found["state"].get("previous")
+        identity = self.release or _different_release(run, module)
         if not identity:
             raise RefusedError(
                 f"{run.target}: {module} has no release before {found['state'].get('current') or 'the first'}."
@@ -111,6 +111,40 @@ class RollingBack(Rechoosing):
         if image := record.get("image"):
             run.serve(deployment, identity, image, env)
         return Chosen(deployment, identity, environment, env, record.get("database"))
+
+
+#: What makes a release what it is, beside its settings.
+_CONTENT = ("digest", "image", "environment", "database")
+
+
+def _different_release(run: HostRun, module: str) -> str | None:
+    """Return the newest release before the current one that differs from it in content or settings.
+
+    A commit that was deployed twice has two releases: going from one to the other would change nothing. Where none
+    differs, it is the one before, and that is noted.
+    """
+    found = run.found["modules"][module]
+    current: str | None = found["state"].get("current")
+    previous: str | None = found["state"].get("previous")
+    if not previous:
+        return None
+    earlier = sorted((one for one in found["releases"] if one < previous), reverse=True)
+    candidates = [previous, *earlier] if previous in found["releases"] else []
+    different = next((one for one in candidates if not _is_same(run, module, one, current)), None)
+    if different is None and candidates:
+        run.notes.append(f"{module}: {previous} has the same content and settings as {current}: nothing else changes.")
+    elif different is not None and different != previous:
+        run.notes.append(f"{module}: {previous} was skipped: it has the same content and settings as {current}.")
+    return different or previous
+
+
+def _is_same(run: HostRun, module: str, release: str, current: str | None) -> bool:
+    records = run.found["modules"][module]["releases"]
+    old, new = records[release], records.get(current)
+    if new is None or not old.get("digest") or any(old.get(part) != new.get(part) for part in _CONTENT):
+        return False
+    one, other = (run.conversation.ask("settings", module=module, identity=each)["env"] for each in (release, current))
+    return bool(one == other)
 
 
 @dataclass

@@ -270,6 +270,7 @@ def _gitlab(deployment: Deployment, inside: str, others: Sequence[bytes]) -> str
     packages = sorted({"git", "openssh-client", *(DEBIAN_PACKAGES.get(tool, tool) for tool in tools)})
     more = {
         "conditions": _gitlab_conditions(values),
+        "rollback_condition": _gitlab_place(values),
         "stages": _gitlab_stages(others),
         "programs": programs,
         "packages": packages,
@@ -279,10 +280,20 @@ def _gitlab(deployment: Deployment, inside: str, others: Sequence[bytes]) -> str
 
 
 def _gitlab_conditions(values: Mapping[str, Any]) -> list[str]:
+    place = _gitlab_place(values)
     if values["trigger"] == "tag":
-        return [f"$CI_COMMIT_TAG =~ /^{_expression(str(values['tag']))}$/"]
-    on_branch = f'$CI_COMMIT_BRANCH == "{values["branch"]}" && $CI_PIPELINE_SOURCE == '
-    return [f'{on_branch}"{source}"' for source in (["push"] if values["trigger"] == "push" else []) + ["web"]]
+        return [place]
+    return [
+        f'{place} && $CI_PIPELINE_SOURCE == "{source}"'
+        for source in (["push"] if values["trigger"] == "push" else []) + ["web"]
+    ]
+
+
+def _gitlab_place(values: Mapping[str, Any]) -> str:
+    """Return the condition that a pipeline is of the branch or the tags that are deployed."""
+    if values["trigger"] == "tag":
+        return f"$CI_COMMIT_TAG =~ /^{_expression(str(values['tag']))}$/"
+    return f'$CI_COMMIT_BRANCH == "{values["branch"]}"'
 
 
 def _expression(pattern: str) -> str:

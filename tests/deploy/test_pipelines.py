@@ -654,3 +654,14 @@ def test_a_pipeline_of_an_earlier_version_is_known_with_its_action_bumped_or_not
     assert "is older than" in str(pipeline.problem(deployment))
     assert pin in (write(deployment) or b"").decode() or pin == OLD_PIN
     assert pipeline.problem(deployment) is None
+
+
+@pytest.mark.parametrize("trigger", ["push", "manual"])
+def test_gitlab_has_a_rollback_job_in_every_pipeline_of_the_branch(tmp_path: Path, module: Path, trigger: str) -> None:
+    """FAULTS P11: the guide sends a person to the newest pipeline, which another module's change may have started."""
+    git(tmp_path, "init", "-q")
+    made(module, trigger=trigger)
+    jobs = yaml.safe_load((tmp_path / ".gitlab-ci.yml").read_text())
+    always = {"if": '$CI_COMMIT_BRANCH == "main"', "when": "manual", "allow_failure": True}
+    assert jobs["sales-report-yoda rollback"]["rules"] == [always]
+    assert any("changes" in rule for rule in jobs["sales-report-yoda deploy"]["rules"]) is (trigger == "push")
