@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from dagster_module_builder import settings, templates
+from dagster_module_builder import ports, settings, templates
 from dagster_module_builder.errors import NoWorkspaceError, RefusedError, UsageError
 from dagster_module_builder.initialize import is_workspace
 from dagster_module_builder.names import colliding, problem_with_name
@@ -18,6 +19,10 @@ CALLER_VARIABLE = settings.CALLER_VARIABLE
 
 #: What the questions about system requirements begin with.
 REQUIRES = "requires_"
+
+_SERVERS = {"postgresql", "mysql"}
+#: The flags of the questions about a database server.
+_SERVER_FLAGS = {"database_port": "--port", "database_name": "--database-name", "database_user": "--database-user"}
 
 #: Asks one question, given the answers so far.
 Ask = Callable[[Questionnaire, Question, Mapping[str, Answer]], Answer]
@@ -54,11 +59,14 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         projects = root / settings.PROJECTS
         _refuse_taken(projects, name)
         _remove_leftovers(projects)
-        caller = "port given" if "database_port" in given else "port detected"
-        environment = {CALLER_VARIABLE: caller, settings.ROOT_VARIABLE: str(root)}
+        environment = {CALLER_VARIABLE: "port detected", settings.ROOT_VARIABLE: str(root)}
         questionnaire = templates.questions(templates.MODULE, environment)
+        questionnaire = replace(questionnaire, judge=partial(_judge, root, given))
         # A person is asked only when nothing that was given is refused anyway.
-        answers = _answered(questionnaire, {"name": name, **given}, None)
+        answers = _defaults(questionnaire, {"name": name, **given})
+        _refuse_without_server(given, given.get("database") or (None if ask else "none"))
+        if "database_port" in given:
+            _refuse_taken_port(root, given["database_port"])
         if ask:
             answers = _answered(questionnaire, {"name": name, **given}, ask)
         with templates.staging(projects) as staged:
@@ -66,6 +74,37 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
             path = made.rename(projects / name)
     files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     return NewModule(path, files, answers)
+
+
+def _defaults(questionnaire: Questionnaire, given: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return the answers where nobody is asked; what is given for a server is looked at as if there were one."""
+    assumed = {"database": "postgresql"} if _of_server(given) else {}
+    return _answered(questionnaire, {**assumed, **given}, None)
+
+
+def _judge(root: Path, given: Mapping[str, Answer], question: Question, answer: Answer) -> None:
+    if question.name == "database":
+        _refuse_without_server(given, answer)
+    if question.name == "database_port":
+        _refuse_taken_port(root, answer)
+
+
+def _of_server(given: Mapping[str, Answer]) -> list[str]:
+    return [flag for question, flag in _SERVER_FLAGS.items() if question in given]
+
+
+def _refuse_without_server(given: Mapping[str, Answer], database: Answer | None) -> None:
+    flags = _of_server(given)
+    if flags and database not in {None, *_SERVERS}:
+        verb = "needs" if len(flags) == 1 else "need"
+        raise UsageError(
+            f"{' and '.join(flags)} {verb} a database server: pass --database postgresql or mysql, or leave it out."
+        )
+
+
+def _refuse_taken_port(root: Path, port: Answer) -> None:
+    if problem := ports.problem_with_taken(int(port), root):
+        raise RefusedError(problem)
 
 
 def _refuse_taken(projects: Path, name: str) -> None:
@@ -109,4 +148,4 @@ def _matters(question: Question, answers: Mapping[str, Answer]) -> bool:
     """Tell whether a question has to be asked: those about a database server only where there is one."""
     if not question.name.startswith("database_"):
         return True
-    return answers.get("database") in {"postgresql", "mysql"}
+    return answers.get("database") in _SERVERS

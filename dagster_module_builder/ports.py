@@ -65,3 +65,20 @@ def next_free_port(taken: Iterable[int], first: int = FIRST_PORT) -> int:
         if port not in known and not is_listening(port):
             return port
     raise LookupError(f"no free port between {first} and {LAST_PORT}")
+
+
+def problem_with_taken(port: int, root: Path) -> str | None:
+    """Say who has a database's port already, and which one is free; None where it is free itself.
+
+    Args:
+        port: The port.
+        root: The workspace in which no other database may have it.
+    """
+    taken = known_ports(root)
+    if port in taken:
+        owner = f"another database in {root} has it"
+    elif is_listening(port):
+        owner = "something listens on it on this machine"
+    else:
+        return None
+    return f"The port {port} is taken, {owner}: {next_free_port(taken)} is free."

@@ -62,11 +62,19 @@ class Question:
 
 @dataclass(frozen=True)
 class Questionnaire:
-    """A template's questions in their order, as its hook before the prompts left them."""
+    """A template's questions in their order, as its hook before the prompts left them.
+
+    Attributes:
+        folder: The template.
+        context: What its ``cookiecutter.json`` holds.
+        questions: The questions.
+        judge: Raises ``RefusedError`` where an answer is right for the template, but not here.
+    """
 
     folder: Path
     context: Mapping[str, Any]
     questions: tuple[Question, ...]
+    judge: Callable[[Question, Answer], None] | None = None
 
     def __iter__(self) -> Iterator[Question]:
         """Go through the questions in the order in which they are asked."""
@@ -125,6 +133,8 @@ class Questionnaire:
             answer = self._read(question, answers)
             try:
                 self._try(question, {**answers, question.name: answer})
+                if self.judge:
+                    self.judge(question, answer)
             except RefusedError as error:
                 terminal.tell(str(error))
             else:

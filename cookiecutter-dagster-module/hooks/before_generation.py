@@ -67,15 +67,7 @@ def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[s
 def _problem_with_taken_port(port: int) -> str | None:
     if os.environ.get(settings.CALLER_VARIABLE) in PORT_IS_SETTLED:
         return None
-    root = settings.workspace_root()
-    taken = ports.known_ports(root)
-    if port in taken:
-        owner = f"another database in {root} has it"
-    elif ports.is_listening(port):
-        owner = "something listens on it on this machine"
-    else:
-        return None
-    return f"The port {port} is taken, {owner}: {ports.next_free_port(taken)} is free."
+    return ports.problem_with_taken(port, settings.workspace_root())
 
 
 def report_requirements(chosen: list[requirements.Requirement]) -> None:

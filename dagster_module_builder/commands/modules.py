@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 from dagster_module_builder import machine
 from dagster_module_builder.commands import console
@@ -10,7 +13,8 @@ from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 from dagster_module_builder.commands.configure_deployment import configure_deployment
 from dagster_module_builder.commands.workspace import add
 
-_LATER = ("yes", "no", "later")
+#: Exit codes above this one are those of signals.
+_SIGNALS = 128
 
 
 @command(
@@ -91,10 +95,18 @@ def _required(requires: str | None) -> dict[str, str | bool]:
 def _go_on(context: Context, name: str, root: str | None, workspace: str, deployment: str) -> None:
     """Do what was asked for; what was put off comes as the next steps."""
     steps: list[tuple[str, str]] = []
-    where = f" --root {root}" if root else ""
+    where = f" --root {shlex.quote(root)}" if root else ""
+    not_added: Exit | None = None
     if workspace == "yes":
         console.say()
-        add(context, name, root=root)
+        try:
+            add(context, name, root=root)
+        except Exit as error:
+            if error.code > _SIGNALS:
+                raise
+            # The module is made: what else was asked for is done, too.
+            not_added = error
+            steps.append((f"workspace.add {name}{where}", "bring it into the workspace, once that is fixed"))
     elif workspace == "later":
         steps.append((f"workspace.add {name}{where}", "bring it into the workspace"))
     if deployment == "yes" and console.interactive():
@@ -103,3 +115,5 @@ def _go_on(context: Context, name: str, root: str | None, workspace: str, deploy
     elif deployment in {"yes", "later"}:
         steps.append((f"configure-deployment {name}{where}", "say where it is deployed to"))
     console.say_next(steps)
+    if not_added:
+        raise not_added

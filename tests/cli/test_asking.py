@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 from tests.cli.conftest import PROGRAM, Terminal, everything_in
 from tests.cli.keyboard import CTRL_C, type_into
@@ -11,17 +12,22 @@ QUICK = ["--governance", "quick", "--executor", "in_process", "--code-server", "
 
 
 def test_a_person_sees_the_machine_first_and_is_asked_again_what_cannot_be(workspace: Terminal) -> None:
-    seen = type_into(
-        workspace,
-        [str(PROGRAM), "new", "sales", *QUICK],
-        {"Title, for people": [" ", 'My "T" {{ x }}'], "Database\n": ["2"], "Port of the database": ["99", "5999"]},
-    )
+    """FAULTS E8: a port that is taken is refused at the prompt, too."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = str(server.getsockname()[1])
+        title, ports = [" ", 'My "T" {{ x }}'], ["99", taken, "5999"]
+        seen = type_into(
+            workspace,
+            [str(PROGRAM), "new", "sales", *QUICK],
+            {"Title, for people": title, "Database\n": ["2"], "Port of the database": ports},
+        )
 
     assert seen.code == 0, seen.screen
     assert seen.screen.index("Found here: Python") < seen.screen.index("Title, for people")
     assert seen.screen.count("Found here: Python") == 1
     assert "The title is empty" in seen.screen
     assert "'99' cannot be the database's port: use a number from 1024 to 65535." in seen.screen
+    assert f"The port {taken} is taken, something listens on it on this machine" in seen.screen
     answers = json.loads((workspace.root / "projects/sales/.dagster-module.json").read_text())["answers"]
     assert (answers["title"], answers["database"], answers["database_port"]) == ('My "T" {{ x }}', "postgresql", "5999")
 

@@ -59,6 +59,34 @@ def test_names_that_fold_into_one_are_refused(workspace: Terminal) -> None:
     assert "'sales-report'" in workspace.refused("new", "sales_report")
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--port", "22"], 1, "'22' cannot be the database's port: use a number from 1024 to 65535."),
+        (["--port", "5999"], 2, "--port needs a database server: pass --database postgresql or mysql"),
+        (["--database", "duckdb", "--database-name", "x", "--database-user", "y"], 2, "--database-name and --database"),
+    ],
+)
+def test_what_only_a_server_has_is_refused_without_one(
+    shared: Terminal, flags: list[str], code: int, said: str
+) -> None:
+    """FAULTS E8: what is given for a database is judged where it is given, also where there is no database."""
+    before = everything_in(shared.root)
+    assert said in shared.refused("new", "unserved", *flags, code=code)
+    assert everything_in(shared.root) == before
+
+
+def test_what_else_was_asked_for_is_not_dropped_where_a_module_cannot_be_added(workspace: Terminal) -> None:
+    """FAULTS E8: the module is made, and the deployment and the way to add it are the next steps."""
+    with (workspace.root / "services/dagster/workspace.yaml").open("a") as file:
+        file.write("# BEGIN: other\n")
+    result = workspace.run("new", "sales", "--starter", "empty", "--workspace", "yes", "--deployment", "yes")
+    assert result.returncode == 1, result.stderr
+    assert "Error: " in result.stderr
+    assert "configure-deployment sales" in result.stdout
+    assert "workspace.add sales" in result.stdout
+
+
 TEXTS = [
     """it's "quoted" and 'so'""", "{{ 1+1 }}", "{% raw %}", "{# no #}", "$HOME and ${HOME} $$", "# hash: yes",
     "back\\slash \\n", '"""',
