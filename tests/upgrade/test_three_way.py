@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from dagster_module_builder.baseline import Held
-from dagster_module_builder.upgrade.three_way import BESIDE, Merged, Versions, is_private, merge, renamed
+from dagster_module_builder.upgrade.three_way import (
+    BESIDE,
+    Merged,
+    Versions,
+    has_markers,
+    is_private,
+    merge,
+    placeholders,
+    renamed,
+    secret_names,
+)
 
 LINES = b"one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\n"
 MINE = LINES.replace(b"one", b"mine")
@@ -79,3 +89,91 @@ def test_a_file_is_binary_if_one_of_its_versions_is(binary: int) -> None:
     (one,) = merged(*sides)
     assert (one.path, one.before, one.after, one.conflict) == (f"run.sh{BESIDE}", None, sides[2], True)
     assert BESIDE in one.note
+
+
+def test_each_side_that_changed_alone_is_taken_and_a_file_that_only_one_has_is_spoken_of() -> None:
+    old, mine, theirs = Held(LINES), Held(MINE), Held(THEIRS)
+    assert merged(old, mine, old) == []
+    assert merged(old, theirs, theirs) == []
+    assert merged(old, old, theirs) == [Merged("run.sh", old, theirs)]
+    assert merged(old, old, None) == [Merged("run.sh", old, None)]
+    assert merged(None, None, theirs) == [Merged("run.sh", None, theirs)]
+    assert merged(old, None, None) == []
+    (deleted,) = merged(old, None, theirs)
+    assert (deleted.before, deleted.after, deleted.conflict) == (None, None, False)
+    assert deleted.note == "run.sh was changed in the template; you deleted it, and it stays deleted."
+    (dropped,) = merged(old, mine, None)
+    assert (dropped.before, dropped.after, dropped.conflict) == (mine, mine, False)
+    assert dropped.note == "run.sh is no longer in the template; you changed it, and it stays."
+
+
+def test_the_same_change_on_both_sides_is_none_to_be_merged() -> None:
+    assert merged(Held(LINES), Held(MINE, executable=True), Held(MINE)) == []
+    (one,) = merged(Held(LINES), Held(MINE), Held(MINE, executable=True))
+    assert one.after == Held(MINE, executable=True)
+    assert not one.conflict
+
+
+def test_a_conflict_names_both_versions_with_markers_that_no_line_has() -> None:
+    own = b"<<<<<<< yours\n"
+    for start, size in ((b"", 7), (own, 8), (own + b"<" + own, 9), (b"||||||| template 1\n", 8), (b"=======\n", 7)):
+        old, yours, new = (start + line for line in (b"a\n", b"b\n", b"c\n"))
+        (one,) = merged(Held(old), Held(yours), Held(new))
+        assert (one.conflict, one.marker_size) == (True, size)
+        assert one.after
+        text = b"%s yours\nb\n%s template 1\na\n%s\nc\n%s template 2 (new)\n"
+        assert one.after.content == start + text % (b"<" * size, b"|" * size, b"=" * size, b">" * size)
+        assert has_markers(one.after.content, size)
+    assert not has_markers(b"=======\n<<<<<<< mine\n <<<<<<< yours\n")
+
+
+def test_a_moved_file_goes_along_with_what_both_changed() -> None:
+    mine, theirs = {"old.md": Held(MINE)}, {"new.md": Held(THEIRS)}
+    gone, come = merge({"old.md": Held(LINES)}, mine, theirs, Versions("1", "2"))
+    assert gone == Merged("old.md", Held(MINE), None, note=gone.note)
+    assert gone.note == "old.md is called new.md in the template now; yours went along."
+    assert (come.path, come.before, come.after, come.conflict) == ("new.md", None, Held(BOTH), False)
+    untouched = merge({"old.md": Held(LINES)}, {"old.md": Held(MINE)}, {"new.md": Held(LINES)}, Versions("1", "2"))
+    assert {one.path: (one.before, one.after) for one in untouched} == {
+        "old.md": (Held(MINE), None), "new.md": (None, Held(MINE))
+    }  # fmt: skip
+
+
+def test_a_moved_binary_file_has_the_templates_beside_its_new_place() -> None:
+    mine, theirs = Held(MINE + b"\0"), Held(THEIRS + b"\0")
+    found = {one.path: one for one in merge({"a": Held(LINES)}, {"a": mine}, {"b": theirs}, Versions("1", "2"))}
+    assert {path: one.after for path, one in found.items()} == {"a": None, "b": mine, f"b{BESIDE}": theirs}
+    assert found[f"b{BESIDE}"].conflict
+
+
+def test_a_file_whose_place_is_taken_is_not_moved() -> None:
+    mine = {"old.md": Held(MINE), "new.md": Held(b"my own\n")}
+    found = {one.path: one for one in merge({"old.md": Held(LINES)}, mine, {"new.md": Held(LINES)}, Versions("1", "2"))}
+    assert found["old.md"].after == Held(MINE)
+    assert found["new.md"].conflict
+    gone = merge({"old.md": Held(LINES)}, {}, {"new.md": Held(THEIRS)}, Versions("1", "2"))
+    assert {one.path: one.after for one in gone} == {"new.md": Held(THEIRS)}
+
+
+@pytest.mark.parametrize(("feeds", "returns"), [(2, False), (3, True), (0, False)])
+def test_most_line_ends_decide_which_the_templates_lines_get(feeds: int, returns: bool) -> None:
+    """Half of them are not most."""
+    ends = [b"\r\n"] * feeds + [b"\n"] * (4 - feeds)
+    yours = b"".join(b"%d" % number + end for number, end in enumerate(ends))
+    for new, expected in ((b"x\ny\n", b"x\r\ny\r\n" if returns else b"x\ny\n"), (b"x\r\ny\n", b"x\r\ny\n")):
+        (one,) = merge({"a": Held(yours)}, {"a": Held(yours)}, {"a": Held(new)}, Versions("1", "2"))
+        assert one.after == Held(expected)
+
+
+def test_secrets_of_an_env_file_are_no_edits_and_stay() -> None:
+    old, new = b"A='@PASSWORD@'\nB='1'\n", b"A='@PASSWORD@'\nB='2'\nC='@PASSWORD@'\nD='@HOME'\n"
+    yours = b"A='hunter2'\nB='1'\n"
+    for path in (".env", "workspace/local/.env"):
+        (one,) = merged(Held(old), Held(yours), Held(new), path)
+        assert one.after == Held(b"A='hunter2'\nB='2'\nC='@PASSWORD@'\nD='@HOME'\n")
+        assert not one.conflict
+    assert merged(Held(old), Held(yours), Held(old), ".env") == []
+    assert secret_names(new) == {"A", "C"}
+    assert placeholders(new) == {b"@PASSWORD@"}
+    (other,) = merged(Held(old), Held(yours), Held(new), "notes.env")
+    assert other.conflict
