@@ -24,9 +24,10 @@ from dagster_module_builder.merge import Merged, merge, unsafe
 from dagster_module_builder.module import Module, in_projects, locate, read_module
 from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.reading import under_lock
 from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
 from dagster_module_builder.returning import returning
-from dagster_module_builder.transaction import commit, locked
+from dagster_module_builder.transaction import commit
 from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, bodies_of, read_workspace
 
 Contributions = Mapping[str, Sequence[Contribution]]
@@ -96,7 +97,8 @@ def add(
     Raises:
         RefusedError: It is integrated already, does not exist, or clashes with what is there. Nothing was changed.
     """
-    with locked(root) as recovered:
+
+    def work(recovered: list[str]) -> Outcome:
         workspace = replace(read_workspace(root), chosen_services=tuple(code_services))
         found = locate(root, name_or_path)
         entry = workspace.registry.find(found.name)
@@ -111,6 +113,8 @@ def add(
                 adopt.refuse_unseen(plan, path.name, _what_is_there(entry))
             notes = [*recovered, *given.notes]
             return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks, warn=warn)
+
+    return under_lock(root, work, changes=not dry_run)
 
 
 def _what_is_there(entry: Entry | None) -> str:
@@ -132,7 +136,8 @@ def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False,
     Raises:
         RefusedError: It is not integrated, or somebody edited its blocks and ``force`` is not given.
     """
-    with locked(root) as recovered:
+
+    def work(recovered: list[str]) -> Outcome:
         workspace = read_workspace(root)
         entry = workspace.registry.find(Path(name).name)
         if entry is None:
@@ -145,6 +150,8 @@ def remove(root: Path, name: str, *, dry_run: bool = False, force: bool = False,
         if adopt.is_old(entry) and not (adopting or force or dry_run):
             adopt.refuse_unseen(plan, entry.name, _what_is_there(entry))
         return carry_out(workspace, plan, (entry.name,), recovered, dry_run=dry_run)
+
+    return under_lock(root, work, changes=not dry_run)
 
 
 def carry_out(

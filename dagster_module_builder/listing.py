@@ -8,8 +8,7 @@ from typing import Any
 
 from dagster_module_builder.module import modules_in, record_of
 from dagster_module_builder.registry import Entry
-from dagster_module_builder.transaction import locked
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.workspace import look_at
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,7 @@ class Listed:
 
 def listing(root: Path) -> list[Listed]:
     """Return every integrated module and every other one under ``projects/``, by name."""
-    with locked(root):
-        workspace = read_workspace(root)
+    workspace = look_at(root)
     integrated = {entry.name: _integrated(root, entry) for entry in workspace.registry.entries}
     others = {path.name: _only_there(root, path) for path in modules_in(root)}
     return [one for _, one in sorted({**others, **integrated}.items())]

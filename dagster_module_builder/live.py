@@ -22,7 +22,7 @@ from dagster_module_builder.loaded_code import changed_at, is_mounted
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import locations as native_locations
 from dagster_module_builder.running import Running, Stranger, find_running
-from dagster_module_builder.workspace import Workspace, read_workspace
+from dagster_module_builder.workspace import Workspace, look_at
 
 #: How long a location may take to load, in seconds.
 LOAD_WAIT = 120.0
@@ -38,7 +38,7 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
         outcome: The change.
         started: Whether the containers were built and started after the change.
     """
-    workspace = read_workspace(root)
+    workspace = look_at(root)
     effective = bool(outcome.plan.effective)
     try:
         running = find_running(workspace) if effective or outcome.modules else None

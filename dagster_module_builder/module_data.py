@@ -15,7 +15,7 @@ from dagster_module_builder.names import ModuleNames, folded, problem_with_name
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.stores import STORAGE, STORAGE_VOLUME, Stores, bound, stores_of, usual
 from dagster_module_builder.transaction import locked
-from dagster_module_builder.workspace import Workspace, bodies_of, read_workspace
+from dagster_module_builder.workspace import Workspace, bodies_of, look_at, read_workspace
 
 _DATABASE_VOLUME = "_db_data"
 
@@ -70,8 +70,7 @@ def data_of(root: Path, name: str) -> ModuleData:
         RefusedError: There is no such module, and nothing that one of this name has stored.
         ToolError: The module has volumes, and Docker does not answer.
     """
-    with locked(root):
-        workspace = read_workspace(root)
+    workspace = look_at(root)
     name = Path(name).name
     entry = workspace.registry.find(name)
     marker = entry.marker if entry else _free_marker(workspace, name)
@@ -87,8 +86,7 @@ def every_data(root: Path) -> list[ModuleData]:
     Raises:
         ToolError: A module has volumes, and Docker does not answer.
     """
-    with locked(root):
-        workspace = read_workspace(root)
+    workspace = look_at(root)
     integrated = {entry.marker: entry for entry in workspace.registry.entries}
     markers = sorted({*integrated, *workspace.registry.left_behind, *_found_markers(workspace)})
     names = {folded(path.name): path.name for path in (root / settings.PROJECTS).iterdir() if path.is_dir()}

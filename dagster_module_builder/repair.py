@@ -15,7 +15,8 @@ from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import SharedFile
 from dagster_module_builder.merge import Known, unsafe
 from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.transaction import commit, locked
+from dagster_module_builder.reading import under_lock
+from dagster_module_builder.transaction import commit
 from dagster_module_builder.workspace import MODES, SHARED_FILES, read_workspace
 
 
@@ -37,7 +38,8 @@ def repair(root: Path, *, dry_run: bool = False) -> Plan:
     Raises:
         RefusedError: There is no workspace, its registry is damaged, or a file cannot be read. Nothing was changed.
     """
-    with locked(root):
+
+    def work(_recovered: list[str]) -> Plan:
         workspace = read_workspace(root)
         changes = []
         for file, kind in SHARED_FILES.items():
@@ -49,6 +51,8 @@ def repair(root: Path, *, dry_run: bool = False) -> Plan:
         if not dry_run:
             commit(root, plan)
         return plan
+
+    return under_lock(root, work, changes=not dry_run)
 
 
 def repaired(path: Path, kind: SharedFile, text: bytes, known: Known) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 from dagster_module_builder import settings
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.transaction import backup_ids, backup_time, commit, locked
+from dagster_module_builder.reading import under_lock
+from dagster_module_builder.transaction import backup_ids, backup_time, commit
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,16 @@ def restore(root: Path, identity: str, *, dry_run: bool = False) -> tuple[Plan, 
     Raises:
         RefusedError: There is no such backup, or a file cannot be written. Nothing was changed.
     """
-    with locked(root):
+
+    def work(_recovered: list[str]) -> tuple[Plan, str | None]:
         whole = _whole(root, identity)
         plan = Plan(tuple(_change(root, identity, file) for file in whole["files"]))
         if dry_run:
             return plan, None
         with _folders_as_before(root, whole.get("folders", {})):
             return plan, commit(root, plan)
+
+    return under_lock(root, work, changes=not dry_run)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ from pathlib import Path
 from dagster_module_builder import adopt, neighbours
 from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, read_given, refuse_clashes
 from dagster_module_builder.module import modules_in
+from dagster_module_builder.reading import under_lock
 from dagster_module_builder.registry import Entry
-from dagster_module_builder.transaction import locked
 from dagster_module_builder.workspace import Workspace, read_workspace
 from dagster_module_builder.workspace_names import with_own_names
 
@@ -50,7 +50,8 @@ def sync(
     Raises:
         RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
     """
-    with locked(root) as recovered:
+
+    def work(recovered: list[str]) -> Synced:
         workspace = read_workspace(root)
         named, notes = with_own_names(workspace)
         given = [read_given(named, path) for path in modules_in(root)]
@@ -61,10 +62,13 @@ def sync(
         plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
         names = tuple(one.module.path.name for one in given)
         outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
+        return _told_apart(workspace, outcome, vanished, taken)
+
+    done = under_lock(root, work, changes=not dry_run)
     if not dry_run:
         with neighbours.one_at_a_time():
             neighbours.remember(root)
-    return _told_apart(workspace, outcome, vanished, taken)
+    return done
 
 
 def _told_apart(workspace: Workspace, outcome: Outcome, vanished: Sequence[Entry], taken: Sequence[Entry]) -> Synced:

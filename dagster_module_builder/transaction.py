@@ -108,7 +108,7 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         with contextlib.suppress(OSError):
             places.lock.chmod(0o600)  # that of an earlier version could be read by all
     except Timeout:
-        raise LockedError(f"The workspace is in use: {_holder(places)}. Try again when that has ended.") from None
+        raise LockedError(f"The workspace is in use: {holder_of(places)}. Try again when that has ended.") from None
     except OSError as error:
         raise RefusedError(f"{_what(error)}: the workspace cannot be locked.") from None
     try:
@@ -133,7 +133,8 @@ def _write_holder(places: Places) -> None:
             file.write(json.dumps(holder))
 
 
-def _holder(places: Places) -> str:
+def holder_of(places: Places) -> str:
+    """Say who holds the workspace, as far as that is known."""
     try:
         holder = json.loads(places.holder.read_text())
         return f"'{holder['command']}' (process {holder['pid']} on {holder['host']}) holds it since {holder['since']}"

@@ -28,8 +28,9 @@ from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.native_definitions import NotLoaded, load_locations
 from dagster_module_builder.plan import SECRET_MODE, Plan
+from dagster_module_builder.reading import reading
 from dagster_module_builder.registry import Entry, slot_name
-from dagster_module_builder.transaction import backup_ids, locked
+from dagster_module_builder.transaction import backup_ids
 from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
 
 
@@ -44,14 +45,17 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
     Raises:
         BuilderError: The workspace cannot even be read.
     """
-    with locked(root):
-        workspace = read_workspace(root)
-        damaged = list(_unreadable(workspace))
-        findings = damaged or _looked_over(workspace, _ASKING if check else (sources_reach_the_image,))
+    workspace, damaged, findings = reading(root, lambda _recovered: _looked_at(root, check=check))
     if load and not damaged:
         findings += _loaded(root)
     integrated = set() if damaged else {entry.name for entry in workspace.registry.entries}
     return [_with_a_way_out(finding, integrated) for finding in findings]
+
+
+def _looked_at(root: Path, *, check: bool) -> tuple[Workspace, list[Finding], list[Finding]]:
+    workspace = read_workspace(root)
+    damaged = list(_unreadable(workspace))
+    return workspace, damaged, damaged or _looked_over(workspace, _ASKING if check else (sources_reach_the_image,))
 
 
 def _with_a_way_out(finding: Finding, integrated: AbstractSet[str]) -> Finding:

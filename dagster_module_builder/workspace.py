@@ -18,6 +18,7 @@ from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import SharedFile
 from dagster_module_builder.merge import Known, open_layout, unsafe
 from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.reading import reading
 from dagster_module_builder.registry import Registry, parse_registry
 from dagster_module_builder.stack import Stack, services_with_code
 
@@ -163,6 +164,15 @@ def read_workspace(root: Path) -> Workspace:
         raise NoWorkspaceError(root)
     files = {file: _read(services / file) for file in SHARED_FILES}
     return Workspace(root, files, _read(root / settings.REGISTRY))
+
+
+def look_at(root: Path) -> Workspace:
+    """Read a workspace as one commit left it, without writing to it.
+
+    Raises:
+        BuilderError: As ``reading`` does.
+    """
+    return reading(root, lambda _recovered: read_workspace(root))
 
 
 def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]:

@@ -22,7 +22,7 @@ from dagster_module_builder.layout import CodeLayout, code_files, pyproject, rea
 from dagster_module_builder.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.version_control import Repository, find
-from dagster_module_builder.workspace import Workspace, read_workspace
+from dagster_module_builder.workspace import Workspace, look_at
 
 EXAMPLE = ".env.example"
 _AUDIT = ("tool", "dagster-module-builder", "audit")
@@ -150,7 +150,7 @@ class Subject:
     def workspace(self) -> Workspace | None:
         """The workspace, where there is one that can be read."""
         try:
-            return read_workspace(self.root)
+            return look_at(self.root)
         except BuilderError:
             return None
 

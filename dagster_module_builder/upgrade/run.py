@@ -14,7 +14,7 @@ from dagster_module_builder.baseline import Held, Tree
 from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
-from dagster_module_builder.transaction import locked
+from dagster_module_builder.reading import under_lock
 from dagster_module_builder.upgrade import pieces, three_way, unfinished
 from dagster_module_builder.upgrade.changes import carry_out, change, confined, read, recorded
 from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
@@ -122,7 +122,8 @@ def upgrade(
         RefusedError: An upgrade is unfinished, the git tree is dirty, or it would be a downgrade. Nothing was changed.
         DamagedFileError: What the module records of the template cannot be used.
     """
-    with locked(root) as recovered:
+
+    def work(recovered: list[str]) -> Outcome:
         module = locate(root, name)
         if unfinished.read(root, module.name):
             raise RefusedError(
@@ -138,6 +139,8 @@ def upgrade(
         notes += [f"The upgrade would be refused: {dirty}"] if dirty else []
         backup = None if dry_run else carry_out(root, module, plan)
         return Outcome(module, plan, proposal.conflicts, tuple(notes), backup, dry_run, proposal.behind)
+
+    return under_lock(root, work, changes=not dry_run)
 
 
 def _uncommitted(module: Path) -> str:
