@@ -6,16 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests import needs
 from tests.cli.deployed import furnish
 from tests.cli.quick_program import QuickProgram
 
 PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
+#: Who owns nothing here.
+OTHER_USER = 65534
 SHARED = ("workspace.yaml", ".env", "docker-compose.yml", "Dockerfile")
 
 
@@ -108,6 +112,22 @@ def made_full(tmp_path_factory: pytest.TempPathFactory, made: Terminal) -> Termi
     terminal = copied(made, terminal_in(tmp_path_factory.mktemp("full")))
     furnish(terminal)
     return terminal
+
+
+@pytest.fixture(scope="session")
+def anybody(made_full: Terminal) -> Iterator[Terminal]:
+    """A workspace that all may read and only root may write, for a user without rights who has a home."""
+    needs.root()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(made_full.root, folder / "workspace", symlinks=True)
+        (home := folder / "home").mkdir()
+        for path in (folder, *folder.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o600 if path.name == ".lock" else 0o755 if path.is_dir() else 0o644)
+        os.chown(home, OTHER_USER, OTHER_USER)
+        environment = {**made_full.environment, "HOME": str(home), "DAGSTER_WORKSPACE": str(folder / "workspace")}
+        yield Terminal(folder / "workspace", environment, home)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -16,8 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.people import other_user
+
 #: Seconds after which a command is ended, by SIGALRM: nothing that is tried here may wait for ever.
 LIMIT = 60
+#: CLONE_NEWNS of unshare(2), and MS_… of mount(2).
+NEW_NAMESPACE, READ_ONLY, REMOUNT, BIND, RECURSIVE, PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +45,10 @@ class QuickProgram:
     def __init__(self) -> None:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         environ = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        self.process = subprocess.Popen([sys.executable, __file__], env=environ, **pipes)
+        line = [sys.executable, __file__]
+        self.process = subprocess.Popen(
+            other_user.reachable(*line) if os.geteuid() == 0 else line, env=environ, **pipes
+        )
 
     def run(
         self,
@@ -51,6 +59,7 @@ class QuickProgram:
         closed: Sequence[int] = (),
         deaf: Sequence[int] = (),
         uid: int = 0,
+        read_only: Path | None = None,
     ) -> Result:
         """Run a command.
 
@@ -62,12 +71,14 @@ class QuickProgram:
             closed: Descriptors that it begins without.
             deaf: Descriptors that are pipes whose reader is gone.
             uid: Whom it runs as.
+            read_only: A folder that is mounted read-only where it runs. Needs root.
         """
         with tempfile.TemporaryDirectory() as files:
             Path(files).chmod(0o755)
             Path(files, "0").write_text(given)
             request = {"argv": arguments, "environ": {**environ}, "folder": str(folder), "files": files,
-                       "closed": list(closed), "deaf": list(deaf), "uid": uid}  # fmt: skip
+                       "closed": list(closed), "deaf": list(deaf), "uid": uid,
+                       "read_only": str(read_only or "")}  # fmt: skip
             assert self.process.stdin is not None
             assert self.process.stdout is not None
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -78,6 +89,19 @@ class QuickProgram:
 
     def close(self) -> None:
         self.process.communicate()
+
+
+def _mount_read_only(folder: str) -> None:
+    """Let this process see a folder as it is mounted read-only (unshare(2), mount(2))."""
+    libc, place = ctypes.CDLL(None, use_errno=True), os.fsencode(folder)
+    done = [
+        libc.unshare(NEW_NAMESPACE),
+        libc.mount(None, b"/", None, PRIVATE | RECURSIVE, None),
+        libc.mount(place, place, None, BIND, None),
+        libc.mount(None, place, None, BIND | REMOUNT | READ_ONLY, None),
+    ]
+    if any(done):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), folder)
 
 
 def _become(request: Mapping[str, Any]) -> None:
@@ -98,6 +122,8 @@ def _become(request: Mapping[str, Any]) -> None:
         stream = None if number in request["closed"] else open(number, "w" if number else "r", encoding="utf-8")  # noqa: SIM115, PTH123
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    if request["read_only"]:
+        _mount_read_only(request["read_only"])
     signal.alarm(LIMIT)
     os.environ.clear()
     os.environ.update(request["environ"])

@@ -46,7 +46,15 @@ def command(*arguments: str | Path) -> list[str]:
     needs.root()
     needs.programs("unshare", "setpriv", "mount")
     line = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--", *map(str, arguments)]
-    line = ["sh", "-c", _KNOWN, "sh", str(UID), *line]
+    return ["unshare", "--mount", "--", *_shown(["sh", "-c", _KNOWN, "sh", str(UID), *line])]
+
+
+def reachable(*arguments: str | Path) -> list[str]:
+    """Return the command line of a program whose children may become other users. Needs root."""
+    return ["unshare", "--mount", "--", *_shown(list(map(str, arguments)))]
+
+
+def _shown(line: list[str]) -> list[str]:
     for hidden, shown in _hidden().items():
         line = [
             "sh",
@@ -58,7 +66,7 @@ def command(*arguments: str | Path) -> list[str]:
             "--",
             *line,
         ]
-    return ["unshare", "--mount", "--", *line]
+    return line
 
 
 def _hidden() -> dict[Path, list[Path]]:
