@@ -30,7 +30,9 @@ def _effects(suite: NodeOrLeaf) -> list[NodeOrLeaf]:
 
 
 def _acts(statement: NodeOrLeaf) -> bool:
-    return statement.type in {"atom_expr", "raise_stmt"} or isinstance(statement, ExprStmt)
+    # A declaration with a default (``x: int = 0``) may stand anywhere among others.
+    is_declared = isinstance(statement, ExprStmt) and statement.children[1].type == "annassign"
+    return statement.type in {"atom_expr", "raise_stmt"} or (isinstance(statement, ExprStmt) and not is_declared)
 
 
 class LeaveOutStatement(Operator):

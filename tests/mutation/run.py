@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 #: How long the tests may take with a mutant that is carried out at import, in seconds, until they count as failed.
 LONGEST_S = 300.0
+#: Values that could be changed, which no one does; imports for type checkers.
+NOT_TRIED = ("@dataclass", "TYPE_CHECKING = ", "if TYPE_CHECKING:")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def mutants(file: str) -> Iterator[Mutant]:
                 continue
             seen.add(text)
             mutant = Mutant(file, name, text, *_difference(source, text))
-            if not mutant.before.startswith("@dataclass"):  # values that could be changed, which no one does
+            if not mutant.before.startswith(NOT_TRIED):
                 yield mutant
 
 
