@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import module_files, settings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -55,7 +55,8 @@ class CodeLayout:
 def pyproject(module: Path) -> Mapping[str, Any]:
     """Return a project's ``pyproject.toml``, parsed; empty where there is none that can be read."""
     try:
-        data: Mapping[str, Any] = tomllib.loads((module / "pyproject.toml").read_text("utf-8"))
+        text = module_files.read(module, module / "pyproject.toml") or b""
+        data: Mapping[str, Any] = tomllib.loads(text.decode())
     except (OSError, ValueError):
         return {}
     return data
@@ -120,7 +121,8 @@ def _said(module: Path) -> Iterator[str]:
 
 def _said_by_fragment(module: Path) -> Iterator[str]:
     try:
-        data = yaml.safe_load((module / settings.FRAGMENTS / "workspace.yaml").read_bytes())
+        text = module_files.read(module, module / settings.FRAGMENTS / "workspace.yaml")
+        data = yaml.safe_load(text or b"")
         entries = data["load_from"] or []
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import settings
+from dagster_module_builder import module_files, settings
 from dagster_module_builder.errors import NoModuleError, RefusedError
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.names import ModuleNames, problem_with_name
@@ -26,6 +26,9 @@ FRAGMENT_NAMES = {
 
 #: What the template records in a module: its version and the answers.
 RECORD = ".dagster-module.json"
+
+#: What uv and Dagster read by themselves, following any link.
+_READ_BY_OTHERS = ("pyproject.toml", "setup.py", "setup.cfg", "uv.lock", "requirements.txt", ".env")
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,10 @@ def read_module(path: Path) -> Module:
         raise RefusedError(
             f"{path} has no {settings.FRAGMENTS}/, so there is nothing to integrate: 'upgrade {path.name}' creates it."
         )
-    fragments = {
-        file: (folder / name).read_bytes() for file, name in FRAGMENT_NAMES.items() if (folder / name).is_file()
-    }
+    texts = {file: module_files.read(path, folder / name) for file, name in FRAGMENT_NAMES.items()}
+    fragments = {file: text for file, text in texts.items() if text is not None}
+    for name in _READ_BY_OTHERS:
+        module_files.read(path, path / name)
     if workspace_yaml.NAME not in fragments:
         raise RefusedError(f"{folder / 'workspace.yaml'} is missing: without it Dagster does not find the module.")
     return Module(path, fragments, record_of(path).get("template_version"))
@@ -92,8 +96,8 @@ def read_module(path: Path) -> Module:
 def record_of(path: Path) -> dict[str, Any]:
     """Return what the template recorded in a module: its version and the answers; empty where it recorded nothing."""
     try:
-        data = json.loads((path / RECORD).read_bytes())
-    except (OSError, ValueError):
+        data = json.loads(module_files.read(path, path / RECORD) or b"null")
+    except (ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}
 

@@ -23,6 +23,7 @@ class FileChange:
         after: Its bytes afterwards; None where it is deleted.
         mode: The permission bits of a file that is made.
         chmod: The permission bits of a file that stays, before and after, where they change.
+        below: The folder that no link on the way to the file may lead out of, where the file is no workspace's.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class FileChange:
     after: bytes | None
     mode: int = 0o644
     chmod: tuple[int, int] | None = None
+    below: Path | None = None
 
     @property
     def changes(self) -> bool:

@@ -7,6 +7,7 @@ import configparser
 import re
 from pathlib import Path
 
+from dagster_module_builder import module_files
 from dagster_module_builder.layout import pyproject, table
 
 SETUP_PY, SETUP_CFG = "setup.py", "setup.cfg"
@@ -22,11 +23,7 @@ def is_old(module: Path) -> bool:
 
 def old_requirements_of(module: Path) -> list[str] | None:
     """Return what such a project requires; None where that is worked out when it is built, or cannot be read."""
-    return old_requirements(_read(module / SETUP_PY), _read(module / SETUP_CFG))
-
-
-def _read(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
+    return old_requirements(*(module_files.read(module, module / name) or b"" for name in (SETUP_PY, SETUP_CFG)))
 
 
 def old_requirements(setup_py: bytes, setup_cfg: bytes) -> list[str] | None:

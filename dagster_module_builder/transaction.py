@@ -24,7 +24,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dagster_module_builder import settings
+from dagster_module_builder import module_files, settings
 from dagster_module_builder.errors import BuilderError, DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.plan import FileChange, Plan
 
@@ -178,6 +178,9 @@ def commit_one(change: FileChange) -> None:
         RefusedError: The file cannot be written; nothing was changed.
     """
     if not change.changes:
+        return
+    if change.below:
+        module_files.commit(change)
         return
     try:
         change.path.parent.mkdir(parents=True, exist_ok=True)

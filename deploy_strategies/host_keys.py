@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -91,6 +92,24 @@ def key_changed(address: Address) -> RefusedError:
         f"again, or another machine answers in its place: ask its administrator for the fingerprint, then run "
         f"'deploy.trust {address.known_hosts.parent.name}'."
     )
+
+
+_KEY = re.compile(
+    r"(?:@(?:cert-authority|revoked) )?[^\s@#]\S* "
+    r"(?P<kind>(?:ssh|ecdsa|sk)-[\w.@-]{1,80}) (?P<key>[A-Za-z0-9+/]+={0,2})(?: .*)?"
+)
+
+
+def is_key(line: str) -> bool:
+    """Tell whether a line of ``known_hosts`` is a key: its base64 names the kind that stands before it (sshd(8))."""
+    match = _KEY.fullmatch(line)
+    if match is None or not line.isprintable():
+        return False
+    try:
+        content = base64.b64decode(match["key"], validate=True)
+    except ValueError:
+        return False
+    return content[4:].startswith(match["kind"].encode()) and int.from_bytes(content[:4], "big") == len(match["kind"])
 
 
 def fingerprint(line: str) -> str:

@@ -64,8 +64,8 @@ def deployments_env(subject: Subject) -> Iterator[Problem]:
     """Compare the variables of each deployment with those of the module."""
     wanted = _wanted(subject)
     for folder in subject.deployments:
-        files = [folder / name for name in (ENV, DEPLOYED_EXAMPLE) if (folder / name).is_file()]
-        known = {name for file in files for name in env_file.keys(file.read_bytes())}
+        files = [folder / name for name in (ENV, DEPLOYED_EXAMPLE)]
+        known = {name for file in files for name in env_file.keys(subject.bytes_of(file))}
         for name in sorted(wanted - known):
             where = subject.shown(folder / ENV)
             yield Problem(f"{name} is missing there", f"Add it, as {EXAMPLE} explains it", where, "WARN")

@@ -144,7 +144,7 @@ def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
     """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""
     for path in subject.dockerfiles:
-        for line, message, mend in _in_dockerfile(path.read_text("utf-8", "replace")):
+        for line, message, mend in _in_dockerfile(subject.text_of(path)):
             yield Problem(message, mend, subject.shown(path, line), "WARN")
         yield from _hadolint(subject, path)
 
@@ -179,7 +179,7 @@ def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
     # The fragment stands below a FROM and a shell of the shared Dockerfile's.
     ignored = ["DL3006", "DL3008", "DL4006", "SC2046"]
     options = [part for rule in ignored for part in ("--ignore", rule)]
-    text = path.read_text("utf-8", "replace")
+    text = subject.text_of(path)
     given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
     shift = 0 if given is text else 1
     # It ends with 1 where it found something, and where it cannot read a line: both are told in lines.

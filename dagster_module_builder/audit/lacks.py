@@ -33,7 +33,7 @@ def no_facts(subject: Subject) -> str:
 
 def no_dockerfiles(subject: Subject) -> str:
     """Say that there is no Dockerfile, or none with an instruction."""
-    lines = (line for path in subject.dockerfiles for line in path.read_text("utf-8", "replace").splitlines())
+    lines = (line for path in subject.dockerfiles for line in subject.text_of(path).splitlines())
     return "" if any(line.strip() and not line.lstrip().startswith("#") for line in lines) else "no Dockerfile"
 
 

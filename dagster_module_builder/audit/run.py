@@ -26,6 +26,7 @@ from dagster_module_builder.audit.table import TABLE, Check, check
 from dagster_module_builder.errors import BuilderError, NoModuleError, ToolError
 from dagster_module_builder.layout import is_project
 from dagster_module_builder.module_environment import environment_of
+from dagster_module_builder.module_files import NotPlainError
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,16 @@ def _problems(subject: Subject, one: Check, wanted: Wanted, problem: Problem | N
     if one.needs != "nothing" and problem:
         # One cause is one failure.
         return (problem if one.id == "loads" else replace(problem, status="SKIP"),)
+    return _looked(subject, one)
+
+
+def _looked(subject: Subject, one: Check) -> tuple[Problem, ...]:
     try:
         if why := one.lacks(subject):
             return (Problem(why, status="SKIP"),)
         return tuple(one.look(subject))
+    except NotPlainError as error:
+        return (Problem(str(error), "Put a plain file in its place"),)
     except OSError as error:
         return (Problem(f"{error.filename}: {error.strerror}", "Make it readable"),)
     except ToolError as error:

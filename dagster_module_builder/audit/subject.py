@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import baseline, settings
+from dagster_module_builder import baseline, module_files, settings
 from dagster_module_builder.audit.results import Problem, Status
 from dagster_module_builder.audit.syntax import Sources, Variable, parsed
 from dagster_module_builder.deployments.deployment import deployments_of
@@ -105,8 +105,7 @@ class Subject:
 
     def fragment_text(self, file: str) -> bytes:
         """Return a fragment; nothing where it is missing."""
-        path = self.fragment(file)
-        return path.read_bytes() if path.is_file() else b""
+        return self.bytes_of(self.fragment(file))
 
     @cached_property
     def fragment_env(self) -> Mapping[str, str]:
@@ -116,8 +115,19 @@ class Subject:
     @cached_property
     def example_text(self) -> str | None:
         """``.env.example``, where the variables are explained."""
-        path = self.path / EXAMPLE
-        return path.read_text("utf-8", "replace") if path.is_file() else None
+        return module_files.text(self.path, self.path / EXAMPLE)
+
+    def bytes_of(self, path: Path) -> bytes:
+        """Return the content of one of its files; nothing where it is missing.
+
+        Raises:
+            NotPlainError: A link leads out of the module, or it is no plain file.
+        """
+        return module_files.read(self.path, path) or b""
+
+    def text_of(self, path: Path) -> str:
+        """Return the text of one of its files, as ``bytes_of`` its content."""
+        return self.bytes_of(path).decode("utf-8", "replace")
 
     @cached_property
     def compose(self) -> Mapping[str, Any]:

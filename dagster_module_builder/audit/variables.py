@@ -52,7 +52,7 @@ def _explained(subject: Subject) -> list[str]:
 def _unused(subject: Subject, named: set[str]) -> Iterator[Problem]:
     everywhere = b"".join(file.path.read_bytes() for file in subject.sources.files).decode("utf-8", "replace")
     everywhere += subject.fragment_text(compose.NAME).decode("utf-8", "replace")
-    everywhere += "".join(path.read_text("utf-8", "replace") for path in subject.dockerfiles)
+    everywhere += "".join(subject.text_of(path) for path in subject.dockerfiles)
     read = set(_read(subject))
     for name in sorted(named - read):
         # A name that is put together where this cannot see it ends in a part that stands somewhere.
@@ -78,7 +78,7 @@ def _read_by_files(subject: Subject) -> Iterator[tuple[str, str]]:
         if name := found[1] or found[3]:
             yield name, subject.shown(subject.fragment(compose.NAME))
     for path in subject.dockerfiles:
-        for name in re.findall(r"(?im)^\s*ARG\s+(\w+)", path.read_text("utf-8", "replace")):
+        for name in re.findall(r"(?im)^\s*ARG\s+(\w+)", subject.text_of(path)):
             yield name, subject.shown(path)
 
 
@@ -111,7 +111,7 @@ def _required(subject: Subject) -> Mapping[str, Variable]:
 
 def _set_by_images(subject: Subject) -> set[str]:
     # What ARG says is gone when the image is built (https://docs.docker.com/reference/dockerfile/#arg).
-    texts = [re.sub(r"\\\r?\n", " ", path.read_text("utf-8", "replace")) for path in subject.dockerfiles]
+    texts = [re.sub(r"\\\r?\n", " ", subject.text_of(path)) for path in subject.dockerfiles]
     lines = [line for text in texts for line in _ENV.findall(text)]
     return {name for line in lines for name in _SET_TO_SOMETHING.findall(line)}
 

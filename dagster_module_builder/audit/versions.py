@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -28,13 +27,13 @@ def requirements_of(subject: Subject) -> Sequence[Requirement]:
     """Return the module's requirements, from ``pyproject.toml``, else as ``setup.py`` lists them."""
     listed = table(subject.pyproject, "project").get("dependencies")
     if not isinstance(listed, list):
-        listed = old_requirements_of(subject.path) or _likely(subject.path / SETUP_PY)
+        listed = old_requirements_of(subject.path) or _likely(subject.text_of(subject.path / SETUP_PY))
     return [found for text in listed if (found := _requirement(str(text)))]
 
 
-def _likely(setup: Path) -> Sequence[str]:
+def _likely(setup: str) -> Sequence[str]:
     """Return what looks like a requirement, where a ``setup.py`` works them out."""
-    return _STRING.findall(setup.read_text("utf-8", "replace")) if setup.is_file() else []
+    return _STRING.findall(setup)
 
 
 def _requirement(text: str) -> Requirement | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import settings, templates, transaction
+from dagster_module_builder import module_files, settings, templates, transaction
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import (
     DEPLOYMENTS,
@@ -29,7 +29,7 @@ from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.errors import RefusedError, UsageError
 from dagster_module_builder.formats import compose, env_file, env_value
-from dagster_module_builder.module import FRAGMENT_NAMES, RECORD
+from dagster_module_builder.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.templates import Answer, Question, Questionnaire
 from dagster_module_builder.version_control import top
@@ -118,7 +118,7 @@ def detected(root: Path, module: Path, strategy: str, carried: str | None = None
 
 def _local_env(module: Path) -> dict[str, str]:
     path = module / settings.FRAGMENTS / FRAGMENT_NAMES[env_file.NAME]
-    return env_file.values(path.read_bytes()) if path.is_file() else {}
+    return env_file.values(module_files.read(module, path) or b"")
 
 
 def _workspace_env(root: Path) -> dict[str, str]:
@@ -128,15 +128,12 @@ def _workspace_env(root: Path) -> dict[str, str]:
 
 def _database(module: Path) -> str | None:
     """Return the kind of the module's database: as it was asked for, else as its services say."""
-    record = module / RECORD
-    try:
-        asked = json.loads(record.read_bytes())["answers"]["database"] if record.is_file() else None
-    except (ValueError, KeyError, TypeError):
-        asked = None
+    recorded = record_of(module).get("answers")
+    asked = recorded.get("database") if isinstance(recorded, dict) else None
     if asked:
         return None if asked == "none" else str(asked)
     path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
-    data = yaml.safe_load(path.read_bytes()) if path.is_file() else None
+    data = yaml.safe_load(module_files.read(module, path) or b"")
     services = data.get("services") if isinstance(data, dict) else None
     images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
     return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None
@@ -161,6 +158,8 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     folder = module / DEPLOYMENTS / name
     if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    module_files.refuse_links(module, folder)
+    module_files.refuse_links(module, module / DEPLOYMENTS / SCHEMA)
     if folder.exists():
         raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
     # What is made here is to be committed: a repository that git cannot read is told before anything is made.
@@ -172,8 +171,9 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
             if problem:
                 raise UsageError(f"That makes no deployment: {problem}.")
             empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
-            (module / DEPLOYMENTS / SCHEMA).write_text(json.dumps(schema(), indent=2) + "\n", "utf-8")
-            made.rename(folder)
+            text = json.dumps(schema(), indent=2) + "\n"
+            module_files.write(module, module / DEPLOYMENTS / SCHEMA, text.encode())
+            module_files.move_in(module, made, folder)
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         return Configured(folder, (*files, *_write_pipeline(folder)), empty)
 
@@ -277,8 +277,8 @@ def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
 
 
 def _known_settings(module: Path) -> dict[str, str]:
-    example = module / ".env.example"
-    return {**(env_file.values(example.read_bytes()) if example.is_file() else {}), **_local_env(module)}
+    example = module_files.read(module, module / ".env.example") or b""
+    return {**env_file.values(example), **_local_env(module)}
 
 
 def _production_value(name: str, value: str) -> str:

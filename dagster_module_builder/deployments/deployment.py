@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder import module_files, settings
 from dagster_module_builder.deployments import host_settings
 from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.errors import DamagedFileError, RefusedError
@@ -109,6 +109,8 @@ class Deployment:
     def hosts(self) -> list[Host]:
         """Every host with its address, and what it has different from the others."""
         identity, config = self._identity_file(), self._ssh_config()
+        # OpenSSH reads it too, and waits for a FIFO.
+        module_files.read(self.module, self.known_hosts)
         return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
 
     def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> Host:
@@ -137,7 +139,8 @@ class Deployment:
         if not named:
             return None
         beside = self.folder / named
-        path = beside if beside.is_file() else Path(named).expanduser()
+        is_beside = not Path(named).is_absolute() and module_files.read(self.module, beside) is not None
+        path = beside if is_beside else Path(named).expanduser()
         if not Path(named).expanduser().is_absolute() or path.resolve().is_relative_to(self.module.resolve()):
             refuse_commands(path)
         return str(path)
@@ -194,7 +197,7 @@ def read_deployment(folder: Path) -> Deployment:
     """
     path = folder / FILE
     try:
-        data = yaml.safe_load(path.read_bytes())
+        data = yaml.safe_load(module_files.read(folder.parent.parent, path) or b"")
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         raise DamagedFileError(
@@ -290,7 +293,7 @@ def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]
 def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
     """Return the settings that the example has and ``.env.deploy`` lacks."""
     path = deployment.folder / EXAMPLE
-    example = env_file.values(path.read_bytes()) if path.is_file() else {}
+    example = env_file.values(module_files.read(deployment.module, path) or b"")
     missing = [name for name in example if name not in settings]
     empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
     return [

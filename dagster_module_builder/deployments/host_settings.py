@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from dagster_module_builder import settings, version_control
+from dagster_module_builder import module_files, settings, version_control
 from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.errors import DamagedFileError, RefusedError
 from dagster_module_builder.formats import env_file, env_value
@@ -39,11 +39,11 @@ def read(folder: Path) -> bytes:
             be used.
     """
     path = folder / ENV
-    if not path.is_file():
+    text = module_files.read(folder.parent.parent, path)
+    if text is None:
         raise RefusedError(f"{path} is missing: copy {EXAMPLE} there, fill in the secrets, and run 'chmod 600' on it.")
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise RefusedError(f"{path} can be read by others: run 'chmod 600 {shlex.quote(str(path))}'.")
-    text = path.read_bytes()
     try:
         env_file.contributions(text)
     except OutlineError as error:
@@ -67,7 +67,7 @@ def files_that_pipelines_lack(folder: Path) -> list[str]:
     path = folder / ENV
     return [
         f"{path}:{entry.line + 1}: a pipeline does not have the file that {entry.name} names: set {name} itself here."
-        for name, entry in (from_files(folder, path.read_bytes()) if path.is_file() else ())
+        for name, entry in (from_files(folder, module_files.read(folder.parent.parent, path) or b""))
     ]
 
 
@@ -75,8 +75,10 @@ def _explained(folder: Path) -> set[str]:
     """Return the variables that the module, or the deployment's example, names."""
     module = folder.parent.parent
     explaining, naming = (module / ".env.example",), (module / settings.FRAGMENTS / env_file.NAME, folder / EXAMPLE)
-    names = {name.decode() for path in explaining if path.is_file() for name in _EXPLAINED.findall(path.read_bytes())}
-    return names.union(*(env_file.keys(path.read_bytes()) for path in naming if path.is_file()))
+    names = {
+        name.decode() for path in explaining for name in _EXPLAINED.findall(module_files.read(module, path) or b"")
+    }
+    return names.union(*(env_file.keys(module_files.read(module, path) or b"") for path in naming))
 
 
 def _with_files(folder: Path, text: bytes) -> bytes:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_module_builder import module_files
 from dagster_module_builder.blocks import Block, Layout, bare, split_lines
 from dagster_module_builder.deployments.deployment import FILE, GUIDE, Deployment
 from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
@@ -89,7 +90,7 @@ def find(deployment: Deployment) -> Found:
     inside = str(module.relative_to(repository.resolve()))
     file = load_pipeline(str(deployment.data["strategy"])).file(deployment, inside)
     places = [repository / place for place in file.places]
-    mine = [path for path in places if _is_mine(path, file, deployment)]
+    mine = [path for path in places if _is_mine(repository, path, file, deployment)]
     free = [path for path in places if not path.exists() or (file.shares and path == places[0])]
     if not (mine or free):
         taken = ", ".join(file.places)
@@ -99,12 +100,10 @@ def find(deployment: Deployment) -> Found:
     return Found(deployment.names.name, deployment.name, repository, file, [*mine, *free][0])
 
 
-def _is_mine(path: Path, file: PipelineFile, deployment: Deployment) -> bool:
-    if not path.is_file():
-        return False
+def _is_mine(repository: Path, path: Path, file: PipelineFile, deployment: Deployment) -> bool:
     module, name = deployment.names.name, deployment.name
     head = f"# BEGIN: {_marker(module, name)}" if file.kind else f"// {_title(module, name)}"
-    return head.encode() in bare(split_lines(path.read_bytes()))
+    return head.encode() in bare(split_lines(module_files.read(repository, path) or b""))
 
 
 def planned(deployment: Deployment, *, force: bool = False, remove: bool = False) -> FileChange:
@@ -123,9 +122,10 @@ def planned(deployment: Deployment, *, force: bool = False, remove: bool = False
 
 def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> FileChange:
     """Plan one file with a pipeline; arguments and errors are those of ``planned``."""
-    before = found.path.read_bytes() if found.path.is_file() else None
+    module_files.refuse_links(found.top, found.path)
+    before = module_files.read(found.top, found.path)
     after = (_merged if found.file.kind else _whole)(found, before, force=force, remove=remove)
-    return FileChange(found.path, before, after)
+    return FileChange(found.path, before, after, below=found.top)
 
 
 def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
@@ -222,9 +222,12 @@ def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
 
 def planned_guide(found: Found) -> FileChange:
     """Plan the guide of a deployment so that it names the file that its pipeline is in."""
-    before = found.guide.read_bytes() if found.guide.is_file() else None
+    module = found.guide.parent.parent.parent
+    module_files.refuse_links(module, found.guide)
+    before = module_files.read(module, found.guide)
     after = None if before is None else _with_names(before.decode("utf-8", "surrogateescape"), found)
-    return FileChange(found.guide, before, None if after is None else after.encode("utf-8", "surrogateescape"))
+    written = None if after is None else after.encode("utf-8", "surrogateescape")
+    return FileChange(found.guide, before, written, below=module)
 
 
 def _with_names(guide: str, found: Found) -> str:
@@ -261,7 +264,7 @@ def uncommitted(deployment: Deployment) -> list[str]:
     tracked = set(repository.listed("ls-files", "-z", "--full-name", "--", *(str(path.resolve()) for path in needed)))
     names = [str(path.resolve().relative_to(found.top.resolve())) for path in needed]
     missing = [f"{name} is not committed: the pipeline would not find it." for name in names if name not in tracked]
-    empty = not deployment.known_hosts.is_file() or not deployment.known_hosts.read_bytes().strip()
+    empty = not (module_files.read(deployment.module, deployment.known_hosts) or b"").strip()
     trust = f"No key is pinned: run 'deploy.trust {deployment.name}', and commit {deployment.known_hosts}."
     return [*missing, *([trust] if empty else [])]
 

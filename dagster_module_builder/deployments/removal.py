@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_run import HostRun, holder
 from dagster_module_builder.deployments.host_settings import ENV
@@ -167,7 +168,7 @@ def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:
             answer = run.conversation.ask("settings", module=module, identity=identity)
             return env_file.values(base64.b64decode(answer["env"]))
     path = deployment.folder / ENV
-    return env_file.values(path.read_bytes() if path.is_file() else b"")
+    return env_file.values(module_files.read(deployment.module, path) or b"")
 
 
 def remove(

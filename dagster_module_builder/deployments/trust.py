@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.errors import RefusedError
 from deploy_strategies.address import Address
-from deploy_strategies.host_keys import fingerprint, host_keys
+from deploy_strategies.host_keys import fingerprint, host_keys, is_key
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[Shown]
 
     What lies behind a host that is not pinned yet is asked when that one is.
     """
-    text = deployment.known_hosts.read_text() if deployment.known_hosts.is_file() else ""
+    text = "\n".join(_pinned_lines(deployment))
     chosen = [host for host in deployment.hosts if not hosts or str(host) in hosts or host.address.host in hosts]
     if not chosen:
         raise RefusedError(f"{', '.join(hosts)} is no host of {deployment.name}.")
@@ -100,16 +100,19 @@ def trust(
         keys = tuple(line for line in one.keys if not wanted or fingerprint(line) in wanted)
         if keys and not one.is_pinned and (wanted or confirm(one)):
             accepted.append(Shown(one.host, keys, one.pinned))
-    _write(deployment.known_hosts, accepted)
+    if accepted:
+        _write(deployment, accepted)
     return accepted
 
 
-def _write(path: Path, accepted: Sequence[Shown]) -> None:
-    before = path.read_bytes() if path.is_file() else None
+def _pinned_lines(deployment: Deployment) -> list[str]:
+    """Return the lines of ``known_hosts`` that are keys, and the comments between them."""
+    text = module_files.text(deployment.module, deployment.known_hosts) or ""
+    return [line for line in text.splitlines() if line.startswith("#") or is_key(line)]
+
+
+def _write(deployment: Deployment, accepted: Sequence[Shown]) -> None:
     gone = {one.host.pinned_as for one in accepted}
-    kept = [line for line in (before or b"").decode().splitlines() if line.split(" ")[0] not in gone]
-    after = "".join(f"{line}\n" for line in [*kept, *(key for one in accepted for key in one.keys)]).encode()
-    if before != after:
-        staged = path.with_name(f".{path.name}.tmp")
-        staged.write_bytes(after)
-        staged.rename(path)
+    kept = [line for line in _pinned_lines(deployment) if line.split(" ")[0] not in gone]
+    after = "".join(f"{line}\n" for line in [*kept, *(key for one in accepted for key in one.keys)])
+    module_files.write(deployment.module, deployment.known_hosts, after.encode())

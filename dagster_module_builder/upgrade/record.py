@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from dagster_module_builder import templates
+from dagster_module_builder import module_files, templates
 from dagster_module_builder.errors import DamagedFileError, RefusedError, UsageError
 from dagster_module_builder.module import RECORD
 from dagster_module_builder.ports import next_free_port
@@ -58,10 +58,11 @@ def read_record(module: Path) -> Record | None:
         DamagedFileError: It is not what the template writes.
     """
     path = module / RECORD
-    if not path.exists():
+    content = module_files.read(module, path)
+    if content is None:
         return None
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(content)
         record = Record(path, str(Version(data["template_version"])), dict(data["answers"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, InvalidVersion):
         raise _damaged(path, "this record is damaged") from None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dagster_module_builder import outside_programs
+from dagster_module_builder import module_files, outside_programs
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.release import Staged, files_below, manifest_line, stage_files
 from dagster_module_builder.deployments.source import is_of_another, source_of
@@ -47,13 +47,13 @@ class Docker(Strategy):
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the build context, as its ``.dockerignore`` leaves it, and the compose file for the hosts."""
         folder = self.deployment.folder
-        lacking = [name for name in self.files if not (folder / name).is_file()]
+        lacking = [name for name in self.files if module_files.read(self.deployment.module, folder / name) is None]
         if lacking:
             raise RefusedError(f"{', '.join(lacking)} is missing in {folder}: 'configure-deployment' makes new ones.")
         context = context_folder(module, _with_defaults(own)["context"])
         source = source_of(self.deployment, context, allow_dirty=allow_dirty)
         staged = stage_files(context, sorted(context_files(context, self.deployment)), source)
-        compose = (folder / COMPOSE).read_bytes()
+        compose = module_files.read(self.deployment.module, folder / COMPOSE) or b""
         sent = manifest_line(COMPOSE, "f", compose)
         inner = module.relative_to(context).as_posix()
         manifest = "".join(sorted([*staged.manifest.splitlines(keepends=True), sent]))
@@ -114,7 +114,8 @@ class Docker(Strategy):
 
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
         """Have the compose file and the image on the host."""
-        text = base64.b64encode((self.deployment.folder / COMPOSE).read_bytes()).decode()
+        compose = module_files.read(self.deployment.module, self.deployment.folder / COMPOSE) or b""
+        text = base64.b64encode(compose).decode()
         place.conversation.ask("write", path=f"{place.folder}/{COMPOSE}", text=text, mode=0o644)
         image = str(place.made["image"])
         if self.archive is not None:
@@ -149,7 +150,7 @@ def context_files(context: Path, deployment: Deployment) -> list[str]:
         deployment: Whose ``Dockerfile`` and ``.dockerignore`` count; files of other deployments are left out.
     """
     folder = deployment.folder
-    patterns = (folder / IGNORE).read_text("utf-8")
+    patterns = module_files.text(deployment.module, folder / IGNORE) or ""
     left = (path for path in files_below(context, NEVER) if not is_ignored(patterns, path))
     found = [path for path in left if not is_of_another(deployment, context / path)]
     return list(dict.fromkeys([*found, (folder / DOCKERFILE).relative_to(context).as_posix()]))

@@ -18,7 +18,7 @@ import yaml
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import find, read_deployment
 from dagster_module_builder.deployments.status import status
-from dagster_module_builder.transaction import commit_one
+from dagster_module_builder.module_files import commit
 from tests.deploy import pipeline_tool
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
@@ -69,12 +69,12 @@ class Pipelined:
         data = yaml.safe_load(path.read_text())
         carried = data["strategy"]
         if carried == "ci-cd":
-            commit_one(pipeline.planned(read_deployment(path.parent), remove=True))
+            commit(pipeline.planned(read_deployment(path.parent), remove=True))
             carried = data["ci-cd"]["carries_out"]
         section = {"carries_out": carried, "tool": str(self.tool), "tests": QUICK, **own}
         data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-somebodys-laptop"}}
         path.write_text(yaml.safe_dump(data))
-        commit_one(pipeline.planned(read_deployment(path.parent)))
+        commit(pipeline.planned(read_deployment(path.parent)))
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from dagster_module_builder.deployments.configure import configure, questionnair
 from dagster_module_builder.deployments.deployment import Deployment, read_deployment
 from dagster_module_builder.deployments.status import problems_here
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
-from dagster_module_builder.transaction import commit_one
+from dagster_module_builder.module_files import commit
 from deploy_strategies.base import load_steps
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
@@ -71,7 +71,7 @@ def declared(module: Path, platform: str, **own: Any) -> Deployment:
 
 def write(deployment: Deployment, **options: bool) -> bytes | None:
     change = pipeline.planned(deployment, **options)
-    commit_one(change)
+    commit(change)
     return change.after
 
 

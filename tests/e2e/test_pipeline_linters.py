@@ -15,7 +15,7 @@ import yaml
 
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import read_deployment
-from dagster_module_builder.transaction import commit_one
+from dagster_module_builder.module_files import commit
 from tests import needs
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
@@ -70,7 +70,7 @@ def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
     }  # fmt: skip
     (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
     change = pipeline.planned(read_deployment(folder))
-    commit_one(change)
+    commit(change)
     return change.path
 
 
