@@ -93,7 +93,8 @@ def renamed(base: Tree, today: Tree) -> dict[str, str]:
 
 
 def _likeness(one: bytes, other: bytes) -> float:
-    return SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False).ratio() if one and other else 0.0
+    # Empty files are all alike, which says nothing.
+    return SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False).ratio() if one else 0.0
 
 
 def _moved(
