@@ -71,8 +71,9 @@ def test_an_example_goes_along_where_the_template_renames_it() -> None:
     example = Held(b"A=''\nB=''\nC=''\n")
     found = list(merge({".env.example": example}, {".env.example": example}, {"env.md": example}, Versions("1", "2")))
     assert {one.path: one.after for one in found} == {".env.example": None, "env.md": example}
-    found = list(merge({".env": example}, {".env": example}, {".env.deploy": example}, Versions("1", "2")))
-    assert {one.path: one.after for one in found} == {".env": None, ".env.deploy": example}
+    mine = Held(example.content + b"MINE=''\n")
+    found = list(merge({".env": example}, {".env": mine}, {".env.deploy": example}, Versions("1", "2")))
+    assert {one.path: one.after for one in found} == {".env": None, ".env.deploy": mine}
 
 
 def test_half_of_the_lines_make_a_renamed_file_and_the_likest_is_taken() -> None:
@@ -83,8 +84,8 @@ def test_half_of_the_lines_make_a_renamed_file_and_the_likest_is_taken() -> None
     assert renamed({"s": source}, {"half": half, "more": more}) == {"s": "more"}
     assert renamed({"s": Held(b"")}, {"empty": Held(b"")}) == {}
     assert renamed({"s": Held(b"")}, {"half": half}) == {}
-    repeated = Held(b"-\n" * 300)
-    assert renamed({"s": repeated}, {"long": Held(repeated.content + b"end\n")}) == {"s": "long"}
+    repeated = b"-\n" * 300
+    assert renamed({"s": Held(b"one\n" + repeated)}, {"long": Held(b"two\n" + repeated)}) == {"s": "long"}
     assert renamed({"r": source, "s": source}, {"half": half}) == {"r": "half"}
 
 
