@@ -31,7 +31,7 @@ from dagster_module_builder.native_environment import (
 from dagster_module_builder.native_storage import make_storage, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
@@ -136,8 +136,14 @@ def databases_down(root: Path) -> list[Database]:
     return found
 
 
-def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
+def dev(root: Path, port: int = 3000, host: str = "127.0.0.1", *, starting: Callable[[], None] = lambda: None) -> int:
     """Run the workspace in the foreground until it is interrupted, and return the exit code of ``dagster dev``.
+
+    Args:
+        root: The workspace's root.
+        port: The port of Dagster's page.
+        host: The address that it listens on.
+        starting: Called once nothing is in the way, before the environment is made.
 
     Raises:
         RefusedError: It runs already, or another program listens on the port.
@@ -145,6 +151,7 @@ def dev(root: Path, port: int = 3000, host: str = "127.0.0.1") -> int:
     with only_one(root):
         if ports.is_listening(port):
             raise RefusedError(f"The port {port} is taken by another program: choose another with --port.")
+        starting()
         python, workspace = prepare(root)
         make_storage(root, python)
         command = [

@@ -20,13 +20,16 @@ def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
 
     where = root_of(root)
     chosen = port or int(read_workspace(where).own_env.get("DAGSTER_PORT") or 3000)
-    for database in native.databases_down(where):
-        console.tell(
-            f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}"
-        )
-    console.tell("Preparing the environment…")
-    console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
-    code = native.dev(where, chosen)
+
+    def starting() -> None:
+        for database in native.databases_down(where):
+            console.tell(
+                f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}"
+            )
+        console.tell("Preparing the environment…")
+        console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
+
+    code = native.dev(where, chosen, starting=starting)
     if code not in {0, -2, 130}:
         raise Exit(code=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import socket
 import stat
 from pathlib import Path
 
@@ -403,3 +404,12 @@ def test_every_finding_names_its_place_and_its_cure(sales: Terminal) -> None:
     assert all(finding["where"].startswith(str(sales.root)) and finding["mend"] for finding in findings)
     placed = [finding for finding in findings if re.search(r":\d+$", finding["where"])]
     assert len(placed) >= 3
+
+
+def test_dev_says_nothing_of_preparing_where_it_is_refused(workspace: Terminal) -> None:
+    """FAULTS E3: a taken port is refused before anything is announced."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        result = workspace.run("workspace.dev", "--port", str(server.getsockname()[1]))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert "is taken by another program" in result.stderr
+    assert "Preparing" not in result.stderr
