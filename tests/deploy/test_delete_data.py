@@ -172,7 +172,7 @@ def tree_of(folder: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
-        if path.name not in {".lock", ".holder", ".logs", ".remains"}
+        if path.name not in {".lock", ".holder", ".remains"} and ".logs" not in path.relative_to(folder).parts
     }
 
 
