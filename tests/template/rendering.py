@@ -94,7 +94,7 @@ class Desk:
 
 
 def checkout(into: Path) -> Path:
-    """Copy what a clone has of the template, links as links, and return the template's folder there."""
+    """Copy what a clone has of the template, and return the template's folder there."""
     for part in ("cookiecutter-dagster-module", "cookiecutter-dagster-workspace", "dagster_module_builder"):
         shutil.copytree(REPOSITORY / part, into / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     return into / "cookiecutter-dagster-module"

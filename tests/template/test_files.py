@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from dotenv import dotenv_values
 
 from dagster_module_builder import names, ports
 from tests import needs
+from tests.template.copies import COPIES
 from tests.template.rendering import LOCK, REPOSITORY, TEMPLATE, Desk, checkout, tree
 
 PASSWORD = "given, $ecret # and 'not' said".replace("'", "")
@@ -112,18 +114,45 @@ def test_the_changelog_has_the_version():
     assert f"## {(TEMPLATE / 'VERSION').read_text().strip()}\n" in (TEMPLATE / "CHANGELOG.md").read_text()
 
 
-def test_what_the_hooks_share_with_the_package_is_written_once():
-    for name in ("names", "ports", "settings", "machine"):
-        link = TEMPLATE / "hooks" / f"{name}.py"
-        assert link.is_symlink()
-        assert link.resolve() == REPOSITORY / "dagster_module_builder" / f"{name}.py"
+def test_what_is_delivered_in_several_places_is_written_once():
+    """FAULTS E9: copies are refreshed by ``python -m tests.template.copies``."""
+    differing = [
+        copy
+        for copy, source in COPIES.items()
+        if (REPOSITORY / copy).read_bytes() != (REPOSITORY / source).read_bytes()
+    ]
+    assert differing == []
+
+
+def test_no_link_is_delivered():
+    """FAULTS E9: archives and checkouts on Windows have none."""
+    parts = ("cookiecutter-dagster-module", "cookiecutter-dagster-workspace", "deploy_strategies")
+    assert [path for part in parts for path in (REPOSITORY / part).rglob("*") if path.is_symlink()] == []
+
+
+def test_a_module_is_rendered_from_an_archive(tmp_path: Path):
+    """FAULTS E9: cookiecutter archive.zip --directory cookiecutter-dagster-module."""
+    archive = tmp_path / "archive.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("repository/", "")
+        for path in sorted(TEMPLATE.rglob("*")):
+            # As tools write an archive: a link is its target's path.
+            name = Path("repository") / path.relative_to(REPOSITORY)
+            if path.is_symlink():
+                packed.writestr(str(name), str(path.readlink()))
+            elif path.is_file() and "__pycache__" not in path.parts:
+                packed.write(path, name)
+    done = subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(archive), "--directory", TEMPLATE.name, "--no-input",
+         "--output-dir", str(tmp_path), "name=sales"],
+        env={**os.environ, "HOME": str(tmp_path), "DAGSTER_WORKSPACE": str(tmp_path / "none")},
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "sales/src/sales_dagster/definitions.py").is_file()
 
 
 def test_the_module_and_the_workspace_have_one_lock(desk: Desk):
-    link = TEMPLATE / "{{cookiecutter.name}}" / "constraints.txt"
-
-    assert link.is_symlink()
-    assert link.resolve() == LOCK
     assert (desk.rendered().module / "constraints.txt").read_bytes() == LOCK.read_bytes()
 
 

@@ -1,0 +1,42 @@
+"""Files of the templates that are written in one place and delivered in several: archives and Windows have no links.
+
+``python -m tests.template.copies`` refreshes them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+_MODULE = "cookiecutter-dagster-module"
+_LOCK = "{{cookiecutter.name}}/constraints.txt"
+
+#: Each copy, and the file that it is a copy of.
+COPIES: dict[str, str] = {
+    **{
+        f"{_MODULE}/hooks/{name}.py": f"dagster_module_builder/{name}.py"
+        for name in ("baseline", "machine", "names", "ports", "settings")
+    },
+    f"{_MODULE}/{_LOCK}": "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt",
+    **{
+        f"deploy_strategies/{strategy}/{folder}/{name}": f"deploy_strategies/shared/{name}"
+        for strategy in ("docker", "git", "rsync")
+        for folder, name in (
+            ("hooks", "post_gen_project.py"),
+            ("templates", "common.yaml"),
+            ("templates", "guide.md"),
+            ("templates", "settings.env"),
+        )
+    },
+}
+
+
+def main() -> None:
+    """Write every copy as its source is now."""
+    for copy, source in COPIES.items():
+        (REPOSITORY / copy).unlink(missing_ok=True)
+        (REPOSITORY / copy).write_bytes((REPOSITORY / source).read_bytes())
+
+
+if __name__ == "__main__":
+    main()
