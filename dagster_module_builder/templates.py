@@ -158,7 +158,10 @@ class Questionnaire:
         plain = {question.name: question.prompt}
         if isinstance(default, bool):
             return bool(prompt.read_user_yes_no(question.name, default, plain, prefix))
-        return str(prompt.read_user_variable(question.name, default, plain, prefix))
+        # A default may come from a module's files.
+        safe = terminal.shown(default)
+        answer = str(prompt.read_user_variable(question.name, safe, plain, prefix))
+        return default if answer == safe else answer
 
 
 def _rendered(name: str, raw: Any, render_variable: Callable[..., Any], environment: Any, known: dict[str, Any]) -> Any:

@@ -64,8 +64,11 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
                     signal.signal(number, _end)
             try:
                 return body(context, *args, **flags)
-            except Exit:
-                raise
+            except Exit as ended:
+                # Invoke would print the message as it is.
+                if ended.message:
+                    terminal.tell(ended.message)
+                raise Exit(code=ended.code) from None
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end
                 end(error, as_json=bool(flags.get("json")))
 

@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import Any
 
+from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
 
 
@@ -31,10 +32,12 @@ class StepsTable:
 
     def _table(self) -> Any:
         from rich.table import Table
+        from rich.text import Text
 
         table = Table("host", "step", box=None, pad_edge=False)
         for host, step in self._steps.items():
-            table.add_row(host, step)
+            # As texts: what a host says is no markup.
+            table.add_row(Text(terminal.shown(host)), Text(terminal.shown(step)))
         table.caption = f"{time.monotonic() - self._started:.1f} s"
         return table
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
+from rich.console import Console
 
 from dagster_module_builder import terminal
+from dagster_module_builder.commands.base import command
+from dagster_module_builder.commands.steps_table import StepsTable
+from dagster_module_builder.templates import Question, Questionnaire
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 
@@ -31,6 +38,43 @@ def test_what_an_encoding_lacks_is_shown_escaped(monkeypatch: pytest.MonkeyPatch
     terminal.say("ä")
     written.seek(0)
     assert written.read() == "\\xe4\n"
+
+
+def test_hosts_and_steps_in_the_table_are_shown_escaped() -> None:
+    """FAULTS S8: what a host says is neither a control nor markup."""
+    table = StepsTable()
+    table.update(f"[bold]one[/]{EVIL}", f"step{EVIL}")
+    written = io.StringIO()
+    Console(file=written, width=200, color_system=None).print(table._table())
+    assert "[bold]one[/]\\x1b]52;" in written.getvalue()
+    assert not set("\x1b\x07\r\x9b\u202e\x00") & set(written.getvalue())
+
+
+def test_the_message_that_a_task_ends_with_is_shown_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    """FAULTS S8: Invoke prints such a message as it is."""
+
+    @command("ending", help={})
+    def ending(_context: Context) -> None:
+        raise Exit(EVIL, 2)
+
+    with pytest.raises(Exit) as ended:
+        ending(Context())
+    assert (ended.value.code, ended.value.message) == (2, None)
+    assert "\\x1b]52;" in (said := capsys.readouterr().err)
+    assert "\x1b" not in said
+
+
+def test_a_default_is_shown_escaped_and_given_back_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS S8: the default of a question may come from a module's files."""
+    question = Question("title", "Title", EVIL)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    answer = Questionnaire(Path(), {"title": ""}, (question,))
+    monkeypatch.setattr(Questionnaire, "default", lambda *_: EVIL)
+    assert answer._read(question, {}) == EVIL
+    assert "\x1b]52" not in (said := capsys.readouterr().out)
+    assert "\\x1b" in said
 
 
 def test_a_modules_fragments_cannot_hide_lines_of_a_diff(full: Terminal, quick_program: QuickProgram) -> None:
