@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import docker, settings
+from dagster_module_builder import compose_command, docker, settings
 from dagster_module_builder.compose_project import Project, project_in, redefined, shared_ports
 from dagster_module_builder.dagster_check import Conflict, resolve_together, stating_files
 from dagster_module_builder.errors import ConflictError, RefusedError, ToolError
@@ -62,7 +62,7 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
     mend = "Mend what it names, and look again with 'workspace.validate'"
     try:
-        if text is None or not docker.is_installed():
+        if text is None or not compose_command.is_installed():
             return
         model = docker.check_config(services, text, env)
     except RefusedError as error:

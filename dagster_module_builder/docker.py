@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import re
 import tempfile
 import time
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder import engine, outside_programs, settings, strangers, terminal
+from dagster_module_builder.compose_command import program
 from dagster_module_builder.compose_project import project_in
 from dagster_module_builder.disclosure.files import hidden_texts
 from dagster_module_builder.disclosure.messages import remember_texts
@@ -26,8 +25,6 @@ PATIENCE = 300.0
 _PAUSE = 1.0
 _LOG_LINES = "20"
 _STDERR = 2
-#: What Docker's command line says where it has no Compose, from the oldest to the newest.
-_NO_COMPOSE = re.compile(r"is not a docker command|unknown (shorthand )?flag|unknown command", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -66,56 +63,6 @@ class Service:
         return f"{self.name}: {self.health or self.state}"
 
 
-def is_installed() -> bool:
-    """Tell whether there is a Compose 2 on this machine.
-
-    Raises:
-        ToolError: Docker's command line is there and fails, so that this cannot be told.
-    """
-    try:
-        _program()
-    except NoComposeError:
-        return False
-    return True
-
-
-class NoComposeError(ToolError):
-    """There is no Compose on this machine, or only one that is too old."""
-
-
-@functools.cache
-def _program() -> tuple[str, ...]:
-    """Return the command that Compose goes by here.
-
-    Raises:
-        NoComposeError: There is none, or only one that is too old.
-        ToolError: The program is there and fails.
-    """
-    old = False
-    for command in (("docker", "compose"), ("docker-compose",)):
-        version = _version(command) if outside_programs.is_installed(command[0]) else None
-        if version is not None and version >= 2:
-            return command
-        old = old or version is not None
-    reason = "is older than version 2" if old else "was not found"
-    raise NoComposeError(
-        f"Docker Compose {reason}: install Docker with its Compose plugin (https://docs.docker.com/compose/install/), "
-        "or run the workspace without containers by 'workspace.dev'."
-    )
-
-
-def _version(command: tuple[str, ...]) -> int | None:
-    """Return the first part of Compose's version; None where Docker's command line has no Compose."""
-    name = " ".join(command)
-    asked = outside_programs.ask([*command, "version", "--short"], named=name, answers=outside_programs.ANY)
-    found = re.match(r"v?(\d+)\.", asked.text.strip())
-    if asked.status == 0 and found:
-        return int(found[1])
-    if _NO_COMPOSE.search(asked.words):
-        return None
-    raise outside_programs.failure(name, outside_programs.ended(asked.status), asked.errors or asked.out)
-
-
 class NotAcceptedError(ToolError):
     """Compose does not accept a file."""
 
@@ -148,7 +95,7 @@ def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
             variables.touch(mode=0o600)
             variables.write_bytes(env)
         asked = outside_programs.ask(
-            [*_program(), *project.arguments(planned), *given, "config", "--format", "json"],
+            [*program(), *project.arguments(planned), *given, "config", "--format", "json"],
             named="docker compose config",
             answers=outside_programs.ANY,
             folder=services,
@@ -251,7 +198,7 @@ def need_daemon(root: Path) -> None:
     Raises:
         ToolError: It does not; says what to do.
     """
-    command = [*_program(), "ls", "--quiet"]
+    command = [*program(), "ls", "--quiet"]
     asked = outside_programs.ask(
         command, named="docker compose", answers=outside_programs.ANY, folder=root, environ=engine.environment()
     )
@@ -296,9 +243,9 @@ def _explanation(root: Path, found: Sequence[Service]) -> str:
 
 
 def _captured(root: Path, *arguments: str) -> str:
-    project, name = project_in(root / settings.SERVICES), f"{' '.join(_program())} {arguments[0]}"
+    project, name = project_in(root / settings.SERVICES), f"{' '.join(program())} {arguments[0]}"
     asked = outside_programs.ask(
-        [*_program(), *project.arguments(), *arguments],
+        [*program(), *project.arguments(), *arguments],
         named=name,
         answers=outside_programs.ANY,
         folder=project.folder,
@@ -313,8 +260,8 @@ def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> 
     """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
     project = project_in(root / settings.SERVICES)
     outside_programs.ask(
-        [*_program(), *project.arguments(), *arguments],
-        named=f"{' '.join(_program())} {arguments[0]}",
+        [*program(), *project.arguments(), *arguments],
+        named=f"{' '.join(program())} {arguments[0]}",
         folder=project.folder,
         environ=project.environment,
         out=stdout,

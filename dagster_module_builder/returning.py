@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import docker, engine, settings
+from dagster_module_builder import compose_command, engine, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.passwords import account_passwords, steps
@@ -91,7 +91,7 @@ def _volumes(service: Mapping[str, Any]) -> list[str]:
 def _kept(workspace: Workspace, entry: Entry, volumes: list[str], *, ask: bool) -> list[str]:
     """Return which of a module's volumes there are, as Docker says; without Docker, as the registry remembers."""
     there: set[str] = {*workspace.registry.left_behind.get(entry.marker, Stores()).volumes}
-    if volumes and ask and docker.is_installed():
+    if volumes and ask and compose_command.is_installed():
         # Where Docker does not answer, what is remembered is said.
         with contextlib.suppress(ToolError):
             there = set(engine.volume_keys(workspace.stack.project))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import docker, engine, graphql
+from dagster_module_builder import compose_command, docker, engine, graphql
 from dagster_module_builder.native_environment import dev_url
 from dagster_module_builder.workspace import Workspace
 
@@ -75,7 +75,7 @@ def _lies_in(folder: str, root: Path) -> bool:
 
 def _containers(root: Path) -> list[docker.Service]:
     try:
-        return docker.services(root) if docker.is_installed() else []
+        return docker.services(root) if compose_command.is_installed() else []
     except engine.NoEngineError:
         # Where no engine runs, no container does.
         return []

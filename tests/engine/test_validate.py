@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import dagster_check, docker, integrate, settings
+from dagster_module_builder import compose_command, dagster_check, integrate, settings
 from dagster_module_builder.conflicts import Finding
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.registry import slot_name
@@ -228,7 +228,7 @@ def test_requirements_that_do_not_go_together_are_found_with_both_modules(
 
 def test_what_compose_rejects_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(compose_program().parent), prepend=":")
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
     edit(services(root) / "docker-compose.yml", "    image: postgres:16", "    image: postgres:16\n    replicas: x")
     one = found(root, "Docker Compose does not accept", check=True)
     assert (one.severity, one.where) == ("error", f"{services(root)}/docker-compose.yml")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import checks, docker, integrate
+from dagster_module_builder import checks, compose_command, integrate
 from dagster_module_builder.compose_project import project_in
 from dagster_module_builder.errors import ConflictError
 from dagster_module_builder.validate import validate
@@ -43,9 +43,9 @@ def _compose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (programs := tmp_path / "bin").mkdir()
     (programs / "docker-compose").symlink_to(compose_program())
     monkeypatch.setenv("PATH", str(programs))
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
     yield
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
 
 
 @pytest.fixture

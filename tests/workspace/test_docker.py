@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import docker, graphql
+from dagster_module_builder import compose_command, docker, graphql
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.initialize import initialize
 from dagster_module_builder.running import Running, Stranger, find_running
@@ -34,9 +34,9 @@ def program(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Speak to the tests' engine."""
     for name, value in engine.environ.items():
         monkeypatch.setenv(name, value)
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
     yield
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
 
 
 @pytest.fixture
@@ -161,34 +161,34 @@ def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
     yield folder
-    docker._program.cache_clear()
+    compose_command.program.cache_clear()
 
 
 def test_a_machine_without_docker_is_told_the_way_without_it(only: Path, root: Path) -> None:
-    assert not docker.is_installed()
+    assert not compose_command.is_installed()
     with pytest.raises(ToolError, match=r"Docker Compose was not found.*workspace\.dev"):
         docker.up(root)
 
 
 def test_a_compose_that_is_too_old_is_named(only: Path, root: Path) -> None:
     fake_program(only, "docker-compose", "echo 1.29.2")
-    assert not docker.is_installed()
+    assert not compose_command.is_installed()
     with pytest.raises(ToolError, match="older than version 2"):
         docker.down(root)
 
 
 def test_the_program_of_its_own_serves_where_there_is_no_plugin(only: Path) -> None:
-    fake_program(only, "docker", "exit 1")
+    fake_program(only, "docker", "echo \"docker: 'compose' is not a docker command.\" >&2; exit 1")
     fake_program(only, "docker-compose", "echo v2.40.3")
-    assert docker._program() == ("docker-compose",)
+    assert compose_command.program() == ("docker-compose",)
 
 
 def test_the_plugin_is_preferred(only: Path) -> None:
     fake_program(only, "docker", 'test "$1" = compose && echo 2.40.3')
     fake_program(only, "docker-compose", "echo 2.40.3")
-    assert docker._program() == ("docker", "compose")
+    assert compose_command.program() == ("docker", "compose")
 
 
 @pytest.mark.parametrize(
