@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.formats import env_value
+from tests.cli.quick_program import QuickProgram
 from tests.deploy.conftest import Site, quick_sites
-from tests.deploy.test_commands import PROGRAM
+from tests.deploy.modules import make_deployment
 
 #: What no output may have, in any spelling; the second one begins the Base64 of the first.
 NEEDLES = re.compile("canary7|Q2FuYXJ5N", re.IGNORECASE)
@@ -52,28 +54,32 @@ RUN pip install --index-url https://u:Canary7index@pypi.example/simple acme # ca
 CODE = '\n# Canary7comment\nPASSWORD = "Canary7code"\n'
 DEFINITIONS = "from .value import VALUE\n\ndefs = VALUE\n"
 FLAGS = "--client Yoda --hosts yoda.example --strategy rsync"
+PIPELINE = "--client Luke --hosts luke.example --strategy ci-cd --set carries_out=rsync --set platform=github"
 
 #: What is typed for every task, in this order; ``+`` says that it has to succeed, ``-`` that it has to be refused.
 TYPED = (
     "+ workspace.init", "+ workspace.add sales-report --dry-run --no-check", "+ workspace.add sales-report --no-check",
     "+ workspace.list --json", "? workspace.validate", "? workspace.validate --json --no-check",
-    "+ workspace.sync --no-check", "+ upgrade sales-report --dry-run", "? audit sales-report",
+    "+ workspace.sync --no-check", "+ workspace.sync --repair --yes --no-check", "- new sales-report --no-input",
+    "+ new stock --no-input --workspace no", "- workspace.materialize nosuch", "- workspace.dev --port 70000",
+    "- workspace.up", "- workspace.down", "- workspace.logs", "+ upgrade sales-report --dry-run",
+    "? audit sales-report",
     "? audit sales-report --json",
     f"+ configure-deployment sales-report --deployment leia {FLAGS}",
+    f"+ configure-deployment sales-report --deployment luke {PIPELINE}", "+ deploy.pipeline luke",
     "+ workspace.remove sales-report --dry-run", "+ workspace.remove sales-report", "+ workspace.backups",
     "? workspace.restore --dry-run", "+ deploy.list --json", "? deploy.check yoda", "+ deploy.setup yoda",
     "? deploy.trust yoda",
     "+ deploy yoda --allow-dirty --dry-run", "+ deploy yoda --allow-dirty --json --no-settle",
+    "COMMIT", "+ deploy obi --allow-dirty --json --no-settle",
     "+ deploy.env yoda", "+ deploy.status yoda --json", "+ deploy.releases yoda", "- deploy.pipeline yoda",
-    "BREAK", "- deploy yoda --allow-dirty --json", "- deploy.rollback yoda", "+ deploy.log yoda --json",
+    "BREAK", "- deploy yoda --allow-dirty --json", "+ deploy.rollback yoda", "+ deploy.log yoda --json",
     "+ deploy.unlock yoda --yes",
     "+ deploy.remove yoda --module sales-report --yes",
     "LINES", "- workspace.add sales-report", "- deploy yoda --allow-dirty", "? audit sales-report",
 )  # fmt: skip
-#: Tasks that start Dagster or Docker, whose own words they show.
-LEFT_OUT = {
-    "demo", "new", "workspace.dev", "workspace.up", "workspace.down", "workspace.logs", "workspace.materialize",
-}  # fmt: skip
+#: It is what ``new``, ``workspace.add`` and ``workspace.dev`` do.
+LEFT_OUT = {"demo"}
 
 
 @dataclass
@@ -81,6 +87,7 @@ class Said:
     """What was typed, and all that was printed and written."""
 
     site: Site
+    program: QuickProgram
     printed: dict[str, str] = field(default_factory=dict)
     codes: dict[str, int] = field(default_factory=dict)
     planted: set[Path] = field(default_factory=set)
@@ -92,14 +99,12 @@ class Said:
             "DEPLOY_REGISTRY_USER": "it",
             "DEPLOY_REGISTRY_PASSWORD": "Canary7registry",
             "COLUMNS": "200",
+            # No engine: what asks for one is refused.
+            "DOCKER_HOST": f"unix://{self.site.root}/no.sock",
         }
-        done = subprocess.run(
-            [PROGRAM, *line.split()[1:]],
-            env=environ, cwd=self.site.root,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
-        self.printed[line] = done.stdout + done.stderr
-        self.codes[line] = done.returncode
+        done = self.program.run(*line.split()[1:], environ=environ, folder=self.site.root)
+        self.printed[line] = done.text
+        self.codes[line] = done.code
 
     def plant(self, path: Path, text: str, mode: int = 0o644) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,12 +132,28 @@ def plant_everything(said: Said) -> None:
         f"load_from:\n  - python_package:\n      package_name: {package}\n      location_name: sales_report\n",
     )
     said.plant(site.module / "src/sales_report_dagster/value.py", f"VALUE = 1\n{CODE}")
-    said.plant(site.module / "deploy/yoda/.env.deploy", settings("SALES_REPORT_"), 0o600)
+    key = site.module / "deploy/yoda/secrets/key.pem"
+    said.plant(key, PEM, 0o600)
+    said.plant(site.module / ".env.example", "SALES_REPORT_KEY=''\n")
+    from_file = "SALES_REPORT_KEY_FILE='secrets/key.pem'\n"
+    said.plant(site.module / "deploy/yoda/.env.deploy", settings("SALES_REPORT_") + from_file, 0o600)
     git = ["git", "-C", str(site.module)]
-    (site.module / ".gitignore").write_text(".env\n.env.*\n!.env.example\n!.env.deploy.example\n")
+    (site.module / ".gitignore").write_text(".env\n.env.*\n!.env.example\n!.env.deploy.example\nsecrets/\n")
     subprocess.run([*git, "init", "--quiet"], check=True)
     remote = "https://me:Canary7remote@git.example/x.git"
     subprocess.run([*git, "remote", "add", "origin", remote], check=True)
+
+
+def commit_for_git(said: Said) -> None:
+    """Have a deployment of the same module that takes a commit, whose remote has a password in its address."""
+    site = said.site
+    data = yaml.safe_load((site.module / "deploy/yoda/deployment.yaml").read_text())
+    python = data["environment"]["python"]
+    folder = make_deployment(site.module, [site.host], [site.dagster.url], python, name="obi", strategy="git")
+    said.plant(folder / ".env.deploy", settings("SALES_REPORT_"), 0o600)
+    git = ["git", "-C", str(site.module), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--message", "all"], check=True)
 
 
 def break_code(said: Said) -> None:
@@ -152,16 +173,20 @@ def break_lines(said: Said) -> None:
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Said]:
     for sites in quick_sites(tmp_path_factory.mktemp("canaries"), 1):
-        told = Said(sites.sites[0])
+        program = QuickProgram()
+        told = Said(sites.sites[0], program)
         for line in TYPED:
             if line == "BREAK":
                 break_code(told)
             elif line == "LINES":
                 break_lines(told)
+            elif line == "COMMIT":
+                commit_for_git(told)
             else:
                 told.type(line)
             if line == "+ workspace.init":
                 plant_everything(told)
+        program.close()
         yield told
 
 
