@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side import files, journal, keeping
+from deploy_strategies.host_side import files, journal, keeping, logbook
 from deploy_strategies.host_side.remains import read_remains
 from tests.deploy.host_driver import MODULE, NEW, OLD
 from tests.deploy.near_host import Near, near
@@ -23,7 +23,13 @@ LOG = {"action": "deploy"}
 
 
 def log_of(near: Near) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (near.there / "log.jsonl").read_text().splitlines()]
+    """Return how things ended, as the module's log says."""
+    lines = Path(logbook.log_of(near.host, MODULE)).read_text().splitlines()
+    return [line for line in map(json.loads, lines) if line["event"] == "ended"]
+
+
+def begin(near: Near) -> None:
+    near.host.begun = logbook.begin(near.host, [MODULE], {"who": "test", **LOG})
 
 
 def release(near: Near, name: str, environment: str | None = None) -> Path:
@@ -119,6 +125,7 @@ def pending(near: Near) -> None:
 
 def test_a_release_stands_before_anything_else_is_asked_or_removed(near: Near) -> None:
     """FAULTS B4: the log says so even where what follows fails."""
+    begin(near)
     pending(near)
     (near.there / "releases/r1").mkdir()
     (near.there / "releases/r1/RELEASE.json").write_text("{")
@@ -130,7 +137,7 @@ def test_a_release_stands_before_anything_else_is_asked_or_removed(near: Near) -
     assert seen == [False]
     assert "RELEASE.json on the host is not JSON" in answer["problems"][0]
     (line,) = log_of(near)
-    assert {**line, "at": ""} == {"at": "", "action": "deploy", "result": "good", "release": OLD}
+    assert (line["action"], line["result"], line["release"]) == ("deploy", "good", OLD)
     assert names(near.base / "modules/.remains") == set()
 
 
@@ -162,6 +169,7 @@ def test_servers_serve_and_go_with_their_releases(near: Near) -> None:
 
 
 def test_what_was_begun_is_removed_when_the_old_release_comes_back(near: Near) -> None:
+    begin(near)
     before = (near.base / "workspace.yaml").read_bytes()
     pending(near)
     (near.base / "workspace.yaml").write_text("load_from: [] # mine\n")
@@ -189,6 +197,7 @@ def data_of(near: Near) -> tuple[dict[str, Any], Path]:
 @pytest.mark.parametrize("deletes", [True, False, None])
 def test_data_is_remembered_until_it_is_deleted(near: Near, deletes: bool | None) -> None:
     """FAULTS B7."""
+    begin(near)
     pending(near)
     data, storage = data_of(near)
     gone = near.base / f"modules/.journal.{MODULE}.gone"
@@ -201,8 +210,8 @@ def test_data_is_remembered_until_it_is_deleted(near: Near, deletes: bool | None
     assert not near.there.exists()
     assert not gone.exists()
     assert not journal.is_pending(near.host)
-    (line,) = (near.base / "modules/removed.jsonl").read_text().splitlines()
-    assert {**json.loads(line), "at": ""} == {"at": "", "module": MODULE, "action": "deploy"}
+    (line,) = log_of(near)
+    assert (line["action"], line["result"]) == ("deploy", "removed")
     assert keeping.remove_module(near.host, MODULE, LOG, None, data, **options)["problems"] == []
 
 
@@ -223,9 +232,9 @@ def test_without_data_nothing_is_deleted_or_remembered(near: Near) -> None:
     assert not (near.base / "modules/.remains").exists()
 
 
-def test_the_log_of_a_removal_goes_with_the_module_when_that_cannot_be_removed(
-    near: Near, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removal_is_logged_where_the_folder_cannot_be_removed(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(near)
+
     def refuse(*_: object) -> None:
         raise OSError("no")
 
@@ -244,3 +253,21 @@ def test_servers_that_were_begun_are_ended_when_the_old_release_comes_back(
     monkeypatch.setattr(keeping, "drop_begun", ended.append)
     keeping.go_back(near.host, [], LOG)
     assert ended == [near.host]
+
+
+def test_services_and_images_go_with_what_used_them(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS B11: while the journal can still bring the services back; their image is remembered with the data."""
+    five(near)
+    (near.there / "releases/r1/RELEASE.json").write_text('{"image": "sha256:1"}')
+    seen: list[object] = []
+    monkeypatch.setattr(keeping, "drop", lambda host, *given: seen.append((*given, journal.is_pending(host))))
+    monkeypatch.setattr(keeping, "forget_image", lambda _, *given: seen.append(given))
+    monkeypatch.setattr(keeping, "image_of", lambda *given: f"image of {given[2][0]}")
+    journal.write_journal(near.host, [], [], {"folder": "dagster", "names": [], "gone": ["db"], "old": []})
+    assert keeping.keep(near.host, [MODULE], 4, LOG)["stopped"] == ["db"]
+    assert seen == [("dagster", ["db"], True), (MODULE, "r1", "sha256:1")]
+    seen.clear()
+    data, _ = data_of(near)
+    keeping.remove_module(near.host, MODULE, LOG, {"folder": "dagster", "names": ["db"]}, data)
+    assert seen == [("dagster", ["db"], False)]
+    assert read_remains(near.host, MODULE)["image"] == "image of db"

@@ -162,6 +162,7 @@ def test_what_was_switched_is_taken_back_in_the_reverse_order(near: Near) -> Non
         f"rename .env{COPY} .env",
         "fsync .",
         f"rename {OURS}/current{HALF} {OURS}/current",
+        f"unlink {OURS}/previous",
         f"fsync {OURS}",
         f"rename {OURS}/releases/{NEW} {OURS}/releases/{NEW}.bad",
         f"fsync {OURS}/releases",
@@ -221,6 +222,18 @@ def test_a_file_that_cannot_be_put_back_keeps_the_journal(near: Near, monkeypatc
     monkeypatch.setattr(os, "rename", inner)
     assert journal.undo(near.host) == []
     assert (near.base / ".env").read_bytes() == env(OLD)
+
+
+def test_services_start_once_the_journal_names_those_that_run_already(
+    near: Near, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS B11."""
+    services = {"folder": "x", "names": ["db"], "gone": []}
+    seen: list[object] = []
+    monkeypatch.setattr(switching, "with_old", lambda _, given: {**given, "old": ["db"]})
+    monkeypatch.setattr(switching, "start", lambda host, given: seen.append((given, journal.intent(host)["services"])))
+    switch(near, services=services)
+    assert seen == [(services, {**services, "old": ["db"]})]
 
 
 def test_a_file_that_changed_before_the_switch_is_refused(near: Near) -> None:
