@@ -321,7 +321,7 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
     data |= {
         "name": module.path.name,
         "path": _relative(workspace.root, module.path),
-        "integrated_at": data["integrated_at"] if unchanged else now.isoformat(timespec="seconds"),
+        "integrated_at": (unchanged and data.get("integrated_at")) or now.isoformat(timespec="seconds"),
         "database": _database(given),
         "marker": marker,
         "template_version": module.template_version,

@@ -215,6 +215,9 @@ def _is_registry(data: Any) -> bool:
         and len(set(names)) == len(names)
         and all(isinstance(entry.get(key, ""), str) for entry in entries for key in ("marker", "path"))
         and all(
+            isinstance(entry.get(key) or "", str) for entry in entries for key in ("integrated_at", "template_version")
+        )
+        and all(
             isinstance(entry.get(key) or {}, dict) for entry in entries for key in ("blocks", "database", "provides")
         )
         and all(isinstance(claimed, list) for entry in entries for claimed in (entry.get("provides") or {}).values())
