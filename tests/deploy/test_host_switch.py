@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side import journal, switching
+from deploy_strategies.host_side import journal, logbook, switching
 from deploy_strategies.host_side.client import UNDOING
 from deploy_strategies.host_side.errors import GoneError, RefusedError
 from deploy_strategies.host_side.files import digest
@@ -186,6 +186,15 @@ def test_taking_back_keeps_the_owner_and_goes_on_where_things_are_missing(near: 
     assert not journal.is_pending(near.host)
 
 
+def test_what_is_taken_back_is_logged_while_the_journal_is_there(near: Near) -> None:
+    """FAULTS C13: whoever is cut off before that has it taken back, and logged, by the next command."""
+    switch(near)
+    seen: list[bool] = []
+    assert journal.undo(near.host, lambda: seen.append(journal.is_pending(near.host))) == []
+    assert seen == [True]
+    assert not journal.is_pending(near.host)
+
+
 def test_links_of_a_module_that_is_gone_are_not_made_again(near: Near) -> None:
     switch(near)
     near.there.rename(near.base / "elsewhere")
@@ -343,6 +352,18 @@ def test_nothing_is_forgotten_where_nothing_is_pending(near: Near) -> None:
     journal.forget(near.host)
     assert near.steps == []
     assert journal.intent(near.host) == {}
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_the_log_learns_that_a_change_stands_only_where_it_does(near: Near, stands: bool) -> None:
+    """FAULTS C13: whoever ends what was cut off after that says so."""
+    near.host.begun = logbook.begin(near.host, [MODULE], {"action": "deploy"})
+    switch(near)
+    if stands:
+        journal.forget(near.host)
+    else:
+        journal.undo(near.host)
+    assert near.host.begun["stands"] is stands
 
 
 def test_all_that_lies_beside_the_files_goes_with_the_journal(near: Near) -> None:
