@@ -196,7 +196,9 @@ def _tried(name: str, target: dict[str, Any], chosen: Sequence[Mutant]) -> list[
     copy, alive = Copy(target), []
     try:
         for number, (mutant, lives) in enumerate(zip(chosen, copy.alive(chosen), strict=True), 1):
-            alive += [mutant] * lives
+            if lives:
+                alive.append(mutant)
+                sys.stderr.write(f"\r{mutant}\n")
             sys.stderr.write(f"\r{name}: {number} of {len(chosen)}, {len(alive)} survive ")
             sys.stderr.flush()
     finally:
