@@ -281,8 +281,9 @@ def _back_up(places: Places, targets: list[FileChange]) -> str:
     staged.mkdir(mode=0o700)
     files = []
     for number, change in enumerate(targets):
-        held = None if change.before is None else f"{number}-{change.path.name}"
-        if held is not None and change.before is not None:
+        held = None
+        if change.before is not None:
+            held = f"{number}-{change.path.name}"
             _write_synced(staged / held, change.before, stat.S_IMODE(change.path.stat().st_mode))
         files.append({"path": _relative(places, change), "held": held})
     contents = {"id": identity, "files": files, "folders": _folder_modes(places, targets)}
