@@ -251,8 +251,10 @@ def test_servers_that_were_begun_are_ended_when_the_old_release_comes_back(
 ) -> None:
     ended: list[object] = []
     monkeypatch.setattr(keeping, "drop_begun", ended.append)
+    begin(near)
     keeping.go_back(near.host, [], LOG)
     assert ended == [near.host]
+    assert [line["result"] for line in log_of(near)] == ["bad"], "also where nothing was switched"
 
 
 def test_services_and_images_go_with_what_used_them(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:
