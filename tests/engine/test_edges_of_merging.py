@@ -11,7 +11,7 @@ import pytest
 from dagster_module_builder import merge as merging
 from dagster_module_builder import settings
 from dagster_module_builder.blocks import Block, Layout, ending_near, make_block
-from dagster_module_builder.errors import DamagedFileError
+from dagster_module_builder.errors import DamagedFileError, EditedBlockError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.merge import NO_FILE, Known, merge, open_layout
@@ -143,3 +143,19 @@ def test_a_file_that_was_not_there_goes_with_its_last_block_and_stays_with_a_lin
         assert (NO_FILE in left.scaffolds) == (expected is not None)
     assert merge(PATH, env_file.FILE, Layout([]), {}, Known(), absent=True).text is None
     assert merge(PATH, env_file.FILE, Layout([]), {}, Known()).text == b""
+
+
+def test_an_edited_block_is_not_replaced_unless_it_is_asked_for() -> None:
+    given = {"seo": [Contribution((), mapping=(b"X='1'",))]}
+    made = merge(PATH, env_file.FILE, Layout([]), given, Known())
+    known = Known(made.digests, made.scaffolds)
+    edited = (made.text or b"").replace(b"'1'", b"'2'")
+    with pytest.raises(EditedBlockError):
+        merge(PATH, env_file.FILE, open_layout(PATH, env_file.FILE, edited, known), given, known)
+    layout = open_layout(PATH, env_file.FILE, edited, known)
+    assert merge(PATH, env_file.FILE, layout, given, known, force=True).text == made.text
+
+
+def test_a_file_that_is_made_or_deleted_has_a_diff() -> None:
+    assert FileChange(PATH, None, b"# a\n").diff().endswith("+# …\n ")
+    assert FileChange(PATH, b"# a\n", None).diff().endswith("-# …\n ")
