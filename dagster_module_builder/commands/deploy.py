@@ -64,10 +64,10 @@ def deploy(
     from dagster_module_builder.deployments.deploy import deploy as carry_out
     from dagster_module_builder.deployments.pipeline import refuse_by_hand
 
+    refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     if dry_run:
         _preview(chosen, allow_dirty=allow_dirty, force=force, as_json=json)
         return
-    refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)

@@ -283,7 +283,7 @@ def refuse_by_hand(deployments: Sequence[Deployment], *, local: bool, environ: M
         environ: The process's environment, in which a platform says who it is.
 
     Raises:
-        RefusedError: One of them has a pipeline, and this is none.
+        RefusedError: One of them has a pipeline, and this process does not run in one.
     """
     if local or is_in_pipeline(environ):
         return
@@ -291,5 +291,5 @@ def refuse_by_hand(deployments: Sequence[Deployment], *, local: bool, environ: M
         if one.pipeline is not None:
             raise RefusedError(
                 f"{one.names.name} gets to {one.name!r} through {summary(one)} ({find(one).shown}), which tests it and "
-                f"asks for approval. To deploy from this machine without both, give --local."
+                f"asks for approval. To deploy from this machine without both, pass --local."
             )

@@ -479,10 +479,11 @@ def test_from_the_command_line(tmp_path: Path, module: Path) -> None:
     assert str(module / ".gitlab-ci.yml") in said.stdout
     (listed,) = json.loads(run(tmp_path, "deploy.list", "--json").stdout)
     assert (listed["strategy"], listed["carries out"]) == ("ci-cd", "rsync")
-    said = run(tmp_path, "deploy", "yoda", "--allow-dirty")
-    assert said.returncode == 1
-    assert "GitLab CI/CD on a push to main (.gitlab-ci.yml)" in said.stderr
-    assert "--local" in said.stderr
+    for refused in (["--allow-dirty"], ["--allow-dirty", "--dry-run"]):
+        said = run(tmp_path, "deploy", "yoda", *refused)
+        assert said.returncode == 1
+        assert "GitLab CI/CD on a push to main (.gitlab-ci.yml)" in said.stderr
+        assert "--local" in said.stderr
     local = run(tmp_path, "deploy", "yoda", "--allow-dirty", "--local")
     assert "--local" not in local.stderr
     assert "up to date" in run(tmp_path, "deploy.pipeline", "yoda").stdout
