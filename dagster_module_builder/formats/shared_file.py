@@ -107,18 +107,19 @@ def take_apart(text: bytes, kind: SharedFile, known: Collection[tuple[str, str]]
 
     Raises:
         DamagedMarkersError: A marker has no partner, or pairs overlap.
-        OutlineError: The file cannot be read.
+        OutlineError: The file cannot be read; with the line of the whole file, blocks included.
     """
     lines = split_lines(text)
     sure = trusted(lines, pair(markers(lines))[0], known)
     inside = {line for begin, end in sure for line in range(begin.line, end.line + 1)}
     origin = [line for line in range(len(lines)) if line not in inside] if inside else range(len(lines))
     own = [lines[line] for line in origin]
-    refuse_large(own)
-    unproven = markers(own)
-    if not unproven:
-        return cut(lines, sure)
-    texts = kind.text_lines(own)
+    try:
+        refuse_large(own)
+        unproven = markers(own)
+        texts = kind.text_lines(own) if unproven else set()
+    except OutlineError as error:
+        raise OutlineError(origin[error.position], error.reason) from None
     pairs, left = pair([marker for marker in unproven if marker.line not in texts])
     if left:
         raise DamagedMarkersError([(origin[marker.line] + 1, str(marker)) for marker in left])
