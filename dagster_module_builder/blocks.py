@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 _MARKER_LINE = re.compile(rb"([ \t]*)# (BEGIN|END): (\w+)[ \t]*\r?\n?")
-_MARKER_HINT = re.compile(rb"^[ \t]*# (?:BEGIN|END): \w+[ \t]*\r?$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -146,11 +145,6 @@ def markers(lines: Sequence[bytes]) -> list[Marker]:
     """Return every line that looks like a marker; whether it is a comment only its file's format knows."""
     found = (_MARKER_LINE.fullmatch(line) if b"# " in line else None for line in lines)
     return [Marker(i, match[2] == b"END", match[3].decode()) for i, match in enumerate(found) if match]
-
-
-def has_marker(text: bytes) -> bool:
-    """Tell whether some line of a text looks like a marker."""
-    return _MARKER_HINT.search(text) is not None
 
 
 def pair(found: Sequence[Marker]) -> tuple[list[tuple[Marker, Marker]], list[Marker]]:

@@ -115,8 +115,8 @@ def _heading(group: Sequence[tuple[str, int, int, int, int]]) -> str:
 
 
 def _range(start: int, end: int) -> str:
-    """Return a range of lines as a unified diff names it: the first one, counted from 1, and how many."""
-    return f"{start + 1}" if end - start == 1 else f"{start + (end > start)},{end - start}"
+    """Return a range of lines as a unified diff names it: the first one, counted from 1, and how many; never none."""
+    return f"{start + 1}" if end - start == 1 else f"{start + 1},{end - start}"
 
 
 def _common(old: list[str], new: list[str]) -> int:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dagster_module_builder import merge as merging
 from dagster_module_builder import settings
-from dagster_module_builder.blocks import Block, Layout, ending_near, make_block
+from dagster_module_builder.blocks import Block, Layout, ending_near, make_block, markers, pair, split_lines, trusted
 from dagster_module_builder.errors import DamagedFileError, EditedBlockError
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.merge import NO_FILE, Known, merge, open_layout
+from dagster_module_builder.formats import compose, dockerfile, env_file
+from dagster_module_builder.formats.shared_file import Contribution, Scaffold
+from dagster_module_builder.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout
 from dagster_module_builder.plan import FileChange, Plan
+from tests.engine.merging import merged, without
 
 PATH = Path("file")
 NUMBERS = [f"# {number}" for number in range(20)]
@@ -159,3 +161,64 @@ def test_an_edited_block_is_not_replaced_unless_it_is_asked_for() -> None:
 def test_a_file_that_is_made_or_deleted_has_a_diff() -> None:
     assert FileChange(PATH, None, b"# a\n").diff().endswith("+# …\n ")
     assert FileChange(PATH, b"# a\n", None).diff().endswith("-# …\n ")
+
+
+def test_a_block_edited_to_what_its_module_now_gives_is_an_edited_block() -> None:
+    made = merged(env_file.FILE, b"", {"seo": [Contribution((), mapping=(b"X='1'",))]})
+    edited = (made.text or b"").replace(b"'1'", b"'2'")
+    with pytest.raises(EditedBlockError, match="was edited by hand"):
+        merged(env_file.FILE, edited, {"seo": [Contribution((), mapping=(b"X='2'",))]}, made)
+
+
+def test_a_last_line_that_its_owner_changed_stays_when_the_blocks_go() -> None:
+    made = merged(env_file.FILE, b"# mine", {"seo": [Contribution((), mapping=(b"X='1'",))]})
+    assert made.scaffolds == {END_OF_FILE: Scaffold((b"# mine",), (b"# mine\n",))}
+    assert without(env_file.FILE, made, "seo") == b"# mine"
+    edited = replace(made, text=(made.text or b"").replace(b"mine", b"yours"))
+    assert without(env_file.FILE, edited, "seo") == b"# yours\n"
+
+
+def test_keys_that_were_made_inside_each_other_all_go() -> None:
+    made = merged(compose.FILE, b"x: 1\n", {"seo": [Contribution(("a", "b"), mapping=(b"c: 1",))]})
+    assert made.text
+    assert b"\na:\n  b:\n" in made.text
+    assert without(compose.FILE, made, "seo") == b"x: 1\n"
+
+
+def test_keys_that_are_made_stand_in_the_order_of_their_names_whichever_came_first() -> None:
+    first, second = (Contribution((name,), mapping=(b"c: 1",)) for name in "ab")
+    one_way = merged(compose.FILE, b"", {"seo": [second]})
+    other_way = merged(compose.FILE, b"", {"shop": [first]})
+    assert (
+        merged(compose.FILE, one_way.text or b"", {"shop": [first]}, one_way).text
+        == merged(compose.FILE, other_way.text or b"", {"seo": [second]}, other_way).text
+    )
+
+
+def test_a_key_that_goes_decides_nothing_about_the_place_of_one_that_comes() -> None:
+    gone, given = (Contribution((name,), mapping=(b"c: 1",)) for name in "za")
+    made = merged(compose.FILE, b"", {"seo": [gone]})
+    changed = merged(compose.FILE, (made.text or b"") + b"y: 1\n", {"seo": [given]}, made)
+    assert changed.text == merged(compose.FILE, b"y: 1\n", {"seo": [given]}).text
+
+
+def test_blocks_are_known_by_their_marker_and_their_digest() -> None:
+    known = make_block("seo", [b"a", b"b"], 2, b"\r\n")
+    lines = [b"own\n", *known.lines, *block("other").lines]
+    found, other = pair(markers(lines))[0]
+    assert trusted(lines, [found, other], {("seo", known.digest), ("other", known.digest)}) == [(*found,)]
+
+
+def test_what_makes_a_file_unreadable_is_named_with_its_line_in_the_whole_file() -> None:
+    """Blocks that are known are cut out unread, but they are counted."""
+    made = merged(compose.FILE, b"x: 1\n", {"seo": [Contribution(("a",), mapping=(b"c: 1",))]})
+    known, lines = Known(made.digests, made.scaffolds), split_lines(made.text or b"")
+    unknown = make_block("shop", [b"z: 1"], 0, b"\n")
+    with pytest.raises(DamagedFileError, match="no valid YAML") as caught:
+        open_layout(PATH, compose.FILE, b"".join([*lines, *unknown.lines, b"y: ]\n"]), known)
+    assert caught.value.place == f"file:{len(lines) + 4}"
+    with pytest.raises(DamagedFileError, match="'# BEGIN: shop' in line 1, '# END: seo' in line 2"):
+        open_layout(PATH, env_file.FILE, b"# BEGIN: shop\n# END: seo\n", Known())
+    with pytest.raises(DamagedFileError, match="there is no stage 'build'") as caught:
+        merged(dockerfile.FILE, b"", {"seo": [Contribution(("build",), mapping=(b"RUN x",))]})
+    assert caught.value.place.endswith(":1")
