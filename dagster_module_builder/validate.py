@@ -221,7 +221,8 @@ def _repeated_keys(workspace: Workspace) -> Iterator[Finding]:
         layout = workspace.layouts[file]
         for position, name in _twice(Outline(layout.own)):
             where = f"{workspace.path(file)}:{layout.line_number(position)}"
-            yield Finding("error", f"the key {name!r} stands there twice, and the last one wins", where, "Delete one")
+            message = f"the key {name!r} stands there a second time, and only the last one counts"
+            yield Finding("error", message, where, "Delete one")
 
 
 def _twice(outline: Outline) -> Iterator[tuple[int, str]]:

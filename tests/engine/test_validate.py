@@ -143,7 +143,7 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a key that stands there twice": (
         lambda root: edit(services(root) / "docker-compose.yml", "  store:", "  web:\n    image: x\n  store:"),
-        "error", "the key 'web' stands there twice", "docker-compose.yml:", "Delete one",
+        "error", "the key 'web' stands there a second time", "docker-compose.yml:", "Delete one",
     ),
     "a value that Dagster and Compose read differently": (
         lambda root: edit(services(root) / ".env", "# BEGIN", "IN='/data/${TENANT}/in'\n# BEGIN"),
