@@ -24,6 +24,7 @@ class FileChange:
         mode: The permission bits of a file that is made.
         chmod: The permission bits of a file that stays, before and after, where they change.
         below: The folder that no link on the way to the file may lead out of, where the file is no workspace's.
+        public: Lines that a diff may show whatever they hold, without the white space around them.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class FileChange:
     mode: int = 0o644
     chmod: tuple[int, int] | None = None
     below: Path | None = None
+    public: frozenset[str] = frozenset()
 
     @property
     def changes(self) -> bool:
@@ -76,7 +78,7 @@ class FileChange:
         modes = [f"# {self.path}: mode {self.chmod[0]:o} becomes {self.chmod[1]:o}"] if self.chmod else []
         if self.before == self.after:
             return "\n".join(modes)
-        shown = [shown_lines(self.path.name, side or b"") for side in (self.before, self.after)]
+        shown = [shown_lines(self.path.name, side or b"", self.public) for side in (self.before, self.after)]
         return "\n".join([*modes, *self._diff(shown, context=3)])
 
 

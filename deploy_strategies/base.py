@@ -131,6 +131,7 @@ class PipelineFile:
         mention: What stands before the file's name wherever a guide names it (group 1), and that name; None where the
             platform knows one name only.
         text: What goes into it, beside these lines of others.
+        public: The lines of it that are the same for everybody, without the white space around them.
     """
 
     places: tuple[str, ...]
@@ -139,6 +140,7 @@ class PipelineFile:
     folder: str
     mention: re.Pattern[str] | None
     text: Callable[[Sequence[bytes]], str]
+    public: frozenset[str] = frozenset()
 
 
 def load_strategy(name: str) -> Strategy:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
+from dagster_module_builder.disclosure.messages import harmless_text
 
 
 class StepsTable:
@@ -37,7 +38,7 @@ class StepsTable:
         table = Table("host", "step", box=None, pad_edge=False)
         for host, step in self._steps.items():
             # As texts: what a host says is no markup.
-            table.add_row(Text(terminal.shown(host)), Text(terminal.shown(step)))
+            table.add_row(Text(terminal.shown(host)), Text(terminal.shown(harmless_text(step))))
         table.caption = f"{time.monotonic() - self._started:.1f} s"
         return table
 

@@ -125,7 +125,7 @@ def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> Fi
     module_files.refuse_links(found.top, found.path)
     before = module_files.read(found.top, found.path)
     after = (_merged if found.file.kind else _whole)(found, before, force=force, remove=remove)
-    return FileChange(found.path, before, after, below=found.top)
+    return FileChange(found.path, before, after, below=found.top, public=found.file.public)
 
 
 def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:

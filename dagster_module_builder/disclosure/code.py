@@ -7,12 +7,13 @@ import re
 import tokenize
 
 from dagster_module_builder.disclosure.shown import Shown
-from dagster_module_builder.disclosure.values import is_harmless_anywhere
+from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_secret_name
 
 _SHOWN = {tokenize.NAME, tokenize.OP}
 #: A section, a key before its value, a bare word of markup.
 _STRUCTURE = re.compile(
-    r"""(?m)^[ \t]*(?:\[{1,2}[\w.-]+\]{1,2}[ \t]*$|[\w.-]{1,60}[ \t]*[=:](?=\s|$)|[-*#>\[\]{}(),]+[ \t]*)"""
+    r"(?m)^[ \t]*(?:\[{1,2}[\w.-]+\]{1,2}[ \t]*$|[\w.-]{1,60}[ \t]*(?::(?=\s|$)|=(?=[ \t]+\S))"
+    r"|[-*#>\[\]{}(),]+[ \t]*)"
 )
 _REQUIREMENT = re.compile(
     r"""(['"])(?:[A-Za-z0-9][\w.-]{0,60}(?:\[[\w,-]+\])?(?:\s*(?:[<>=!~]=?|===)\s*\d[\w.*]{0,12},?){1,3}|\d+(?:\.\d+){1,3})\1"""
@@ -26,8 +27,10 @@ def show_python(shown: Shown) -> None:
     except (tokenize.TokenError, SyntaxError):
         show_text(shown)
         return
+    secret_rows = {token.start[0] for token in tokens if token.type == tokenize.NAME and is_secret_name(token.string)}
     for token in tokens:
-        if token.type in _SHOWN or (token.type == tokenize.NUMBER and is_harmless_anywhere(token.string)):
+        is_number = token.type == tokenize.NUMBER and token.start[0] not in secret_rows
+        if token.type in _SHOWN or (is_number and is_harmless_anywhere(token.string)):
             (row, column), (last, end) = token.start, token.end
             shown.show(shown.start_of(row - 1) + column, shown.start_of(last - 1) + end)
 

@@ -36,7 +36,7 @@ def _show_instruction(shown: Shown, keyword: str, start: int, end: int) -> None:
         _show_words(shown, behind, end, rf"{IMAGE}|AS|as|--platform=[\w/$]+|{NAME}")
     elif keyword in _FILES:
         # Behind the first line of a heredoc stands a file's content.
-        end = shown.text.index("\n", behind) if "<<" in shown.text[behind:end] else end
+        end = start + len(shown.text[start:end].partition("\n")[0]) if "<<" in shown.text[behind:end] else end
         _show_words(shown, behind, end, rf"{PATH}|--from={NAME}|--chown=[\w:]+|--chmod=\d+|\d+(?::\d+)?")
 
 
@@ -52,6 +52,9 @@ def _show_settings(shown: Shown, keyword: str, start: int, end: int) -> None:
         shown.show(start + match.start(), start + match.end())
     is_one = "=" not in part.split(maxsplit=1)[0] if part else True
     for match in _SETTING.finditer(shown.text, start, end):
+        if match[2] != "=" and not is_one:
+            # No variable: words of a value before it that has no quotes.
+            continue
         shown.show(match.start(1), match.end(2))
         if is_harmless_setting(match[1], match[3].strip("'\"")):
             shown.show(match.start(3), match.end(3))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.disclosure import code, dockerfile, yaml_file
@@ -13,20 +13,26 @@ from dagster_module_builder.formats import env_file
 
 _YAML = (".yml", ".yaml")
 _MARKER = re.compile(r"[ \t]*# (?:BEGIN|END): \w+[ \t]*")
+#: In one case, unlike the last line of a key in Base64, whose padding is an equals sign.
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_.]*|[a-z_][a-z0-9_.]*")
 _VALUE = re.compile(r"""(['"]?)(.*)\1""", re.DOTALL)
 
 
-def shown_lines(name: str, content: bytes) -> list[str]:
+def shown_lines(name: str, content: bytes, public: Collection[str] = ()) -> list[str]:
     """Return a file's lines as people may see them: as many as it has, without their endings.
 
     Args:
         name: The file's name, which says how it is read.
         content: Its bytes.
+        public: Lines, without the white space around them, that anybody may read wherever they stand.
     """
     text = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
     shown = Shown(text)
     _reader(name)(shown)
-    return [_with_comment(raw, line) for raw, line in zip(text.split("\n"), shown.lines(), strict=True)]
+    return [
+        raw if raw.strip() in public else _with_comment(raw, line)
+        for raw, line in zip(text.split("\n"), shown.lines(), strict=True)
+    ]
 
 
 def hidden_texts(name: str, content: bytes) -> list[str]:
@@ -58,6 +64,8 @@ def _show_env(shown: Shown) -> None:
     """Show the variables of an env file, and of their values those that are harmless."""
     lines: Sequence[str] = [line.decode() for line in split_lines(shown.text.encode())]
     for entry in env_file.entries(shown.text.encode()):
+        if not entry.raw and not _VARIABLE.fullmatch(entry.name):
+            continue
         start = shown.start_of(entry.line)
         line = lines[entry.line]
         behind = line.index("=", line.index(entry.name) + len(entry.name)) + 1

@@ -51,5 +51,5 @@ def harmless_data(data: Any) -> Any:
     if isinstance(data, str):
         return harmless_text(data)
     if isinstance(data, Mapping):
-        return {key: harmless_data(value) for key, value in data.items()}
+        return {harmless_data(key): harmless_data(value) for key, value in data.items()}
     return [harmless_data(one) for one in data] if isinstance(data, list | tuple) else data

@@ -30,7 +30,7 @@ _ANYWHERE = re.compile(
 )
 #: Names of what is secret: their values are never shown, but for references to variables.
 _SECRET_NAME = re.compile(
-    r"PASS|PWD|PW$|SECRET|TOKEN|KEY|CRED|AUTH|DSN|(?:^|_)PIN(?:_|$)|OTP|SALT|SEED|WEBHOOK|CERT|SIGN|PRIVATE|COOKIE"
+    r"PASS|PWD|PW$|SECRET|TOKEN|KEY|CRED|AUTH|DSN|PIN(?:_|$)|CODE$|PHRASE|OTP|SALT|SEED|WEBHOOK|CERT|SIGN|PRIVATE|COOKIE"
     r"|SESSION|BEARER|LICEN[CS]E",
     re.IGNORECASE,
 )

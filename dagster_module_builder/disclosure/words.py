@@ -26,7 +26,7 @@ _PLACE = re.compile(
 #: The package managers, and the shapes of what they install.
 _INSTALLS = re.compile(r"(?:apt-get|apt|apk|dnf|yum|pip3?)\b[^&|;\n]*?\b(?:install|add)\b((?:\\\n|[^&|;#\"'\n])*)")
 _PACKAGE = re.compile(
-    r"(?<![\w.:/@=-])[a-z][a-z0-9+.-]{1,40}(?:\[[a-z0-9,-]+\])?(?:(?:==|>=|<=|~=|=)\d[\d.*]{0,15})?(?![\w:/@=.$?-])"
+    r"(?<!\S)[a-z][a-z0-9+.-]{1,40}(?:\[[a-z0-9,-]+\])?(?:(?:==|>=|<=|~=|=)\d[\d.*]{0,15})?(?![^\s\\])"
 )
 
 

@@ -65,6 +65,10 @@ _SETTINGS = frozenset((
 #: Keys whose values are commands.
 _COMMANDS = frozenset({"command", "entrypoint", "test", "run", "script", "before_script", "args_list"})
 _KEY = re.compile(r"(?:x-)?[\w./@${}-]{1,80}|<<|\*")
+#: Tags of Compose and GitLab.
+_TAGS = frozenset({"reset", "override", "reference"})
+#: Keys below which there are names of a person's choice, which say nothing of what is below them.
+_NAMED = frozenset({"services", "volumes", "networks", "depends_on", "jobs"})
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _PLAIN_KEY = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)*(?:[A-Za-z_][\w.-]{0,60}:(?=[ \t]|$))?")
 
@@ -80,11 +84,17 @@ def show(shown: Shown) -> None:
         for match in _PLAIN_KEY.finditer(shown.text):
             shown.show(match.start(), match.end())
         return
+    aliases = {token.value for token in tokens if isinstance(token, yaml.AliasToken)}
     for token in tokens:
         if not isinstance(token, yaml.ScalarToken):
             shown.show(token.start_mark.index, token.end_mark.index)
     for node, path in _scalars(root, (), set()):
         _show_scalar(shown, node, path)
+    for token in tokens:
+        # A password without quotes that begins with "!" or "&" is a tag or an anchor to YAML.
+        unknown = isinstance(token, yaml.TagToken) and token.value[1] not in _TAGS
+        if unknown or (isinstance(token, yaml.AnchorToken) and token.value not in aliases):
+            shown.hide(token.start_mark.index, token.end_mark.index)
 
 
 def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tuple[yaml.ScalarNode, _Path | None]]:
@@ -94,7 +104,8 @@ def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tu
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode):
+            # Behind a comma in a flow mapping, a key without a value is the rest of the value before it.
+            if isinstance(key, yaml.ScalarNode) and not (node.flow_style and _is_empty(value)):
                 yield key, None
             yield from _scalars(value, (*path, str(key.value)), seen)
     elif isinstance(node, yaml.SequenceNode):
@@ -102,6 +113,10 @@ def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tu
             yield from _scalars(item, path, seen)
     elif isinstance(node, yaml.ScalarNode):
         yield node, path
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index
 
 
 def _show_scalar(shown: Shown, node: yaml.ScalarNode, path: _Path | None) -> None:
@@ -112,7 +127,9 @@ def _show_scalar(shown: Shown, node: yaml.ScalarNode, path: _Path | None) -> Non
             shown.show(start, end)
         return
     name = next((key for key in reversed(path) if not key.isdigit()), "")
-    if any(key in _COMMANDS for key in path[-2:]):
+    if len(path) > 2 and is_secret_name(path[-2]) and path[-3] not in _NAMED:
+        name = path[-2]
+    if any(key in _COMMANDS for key in path[-2:]) and not is_secret_name(name):
         words.show(shown, start, end)
     elif _is_setting(path):
         _show_setting(shown, start, end, name, text)

@@ -70,6 +70,13 @@ PLATFORMS = {
 }
 
 
+def _public(template: str) -> frozenset[str]:
+    """Return the lines of a template into which nothing of a deployment is put."""
+    texts = [(TEMPLATES / name).read_text("utf-8") for name in (template, "shell.jinja")]
+    lines = (line.strip() for text in texts for line in text.splitlines())
+    return frozenset(line for line in lines if line and not re.search(r"\[\[|\[%|\[#|[%#\]]\]", line))
+
+
 class CiCd(PipelineStrategy):
     """Writes the pipeline."""
 
@@ -101,7 +108,12 @@ class CiCd(PipelineStrategy):
             )
         platform = str(_settings(deployment)["platform"])
         module, name = deployment.names.name, deployment.name
-        made = functools.partial(PipelineFile, folder=_folder(deployment, inside), mention=PLATFORMS[platform].mention)
+        made = functools.partial(
+            PipelineFile,
+            folder=_folder(deployment, inside),
+            mention=PLATFORMS[platform].mention,
+            public=_public(PLATFORMS[platform].template),
+        )
         if platform == "gitlab":
             kind = self.places[".gitlab-ci.yml"]
             return made((".gitlab-ci.yml",), True, kind, text=lambda own: _gitlab(deployment, inside, own))

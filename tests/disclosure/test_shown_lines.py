@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.disclosure.files import shown_lines
+from dagster_module_builder.disclosure.messages import harmless_data
 from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.plan import FileChange, Plan
 
@@ -122,6 +123,39 @@ def test_no_secret_is_shown_in_any_file(name: str, content: bytes) -> None:
     lines = shown_lines(name, content)
     assert len(lines) == len(content.split(b"\n"))
     assert "canary" not in "\n".join(lines).lower()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("docker-compose.yml", "a: {environment: {PASSWORD: x,canary}}"),
+        ("docker-compose.yml", "a:\n  environment:\n    PASSWORD: !canary\n    TOKEN: &canary\n"),
+        ("docker-compose.yml", "a:\n  tokens: {alice: 847215}\n  test: {PASSWORD: 847215}\n"),
+        ("Dockerfile", "COPY <<EOF /etc/canary:x"),
+        ("Dockerfile", "ENV PASSPHRASE=correct canary battery\n"),
+        ("Dockerfile", "RUN pip install --index-url https://u:p!canary!x@h/simple pandas\n"),
+        ("pyproject.toml", "[a]\nYWNhbmFyeWNhbmFyeQcanary=\n"),
+        (".env", "KEY=-----BEGIN PRIVATE KEY-----\nYWNhbmFyeQcanary=\n"),
+        (".env", "DOOR_CODE=847215\nUSERPIN=847215\n"),
+        ("a.py", "PIN = 847215\n"),
+    ],
+)
+def test_no_part_of_a_secret_is_shown_for_its_shape(name: str, text: str) -> None:
+    """FAULTS A2: rests of values that look like keys, tags, variables, packages or numbers."""
+    shown = "\n".join(shown_lines(name, text.encode()))
+    assert "canary" not in shown
+    assert "847215" not in shown
+
+
+def test_keys_of_json_are_cleared_too() -> None:
+    assert harmless_data({"https://u:canary@x": 1}) == {"https://…@x": 1}
+
+
+def test_public_lines_are_shown_and_no_others() -> None:
+    content = b"job:\n  script:\n    - |\n      work it out\n      work canary\n"
+    lines = shown_lines(".gitlab-ci.yml", content, {"work it out"})
+    assert "      work it out" in lines
+    assert "canary" not in "\n".join(lines)
 
 
 def test_what_is_harmless_is_shown() -> None:
