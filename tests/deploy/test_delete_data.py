@@ -53,19 +53,13 @@ def configure(site: Site, **settings: object) -> Path:
 def with_database(quick: Site, request: pytest.FixtureRequest) -> Iterator[tuple[Site, Path]]:
     """Give a deployed module with a database server on its host, which no container is."""
     settings = {"USER": "shop", "NAME": "orders", "PASSWORD": "s3cret-of-the-shop"}
-    folder = quick.host.folder / "server"
-    folder.mkdir()
     schema = quick.host.folder / "schema.sql"
     schema.write_text(SCHEMA)
     port = database_servers.free_port()
     data = yaml.safe_load((quick.module / "deploy/yoda/deployment.yaml").read_text())
     data["database"] = {"type": request.param, "port": port}
     (quick.module / "deploy/yoda/deployment.yaml").write_text(yaml.safe_dump(data))
-    for parent in (quick.host.folder, *quick.host.folder.parents):
-        if parent.stat().st_uid and parent != Path("/"):
-            break
-        parent.chmod(parent.stat().st_mode | 0o111)
-    with database_servers.running(request.param, folder, port, settings, schema):
+    with database_servers.running(request.param, port, settings, schema):
         named = {f"DB_{name}": value for name, value in settings.items()}
         storage = configure(quick, DB_HOST="127.0.0.1", DB_PORT=port, **named)
         quick.deploy()

@@ -61,6 +61,8 @@ def main(carry_out: Callable[[str, Path, str], int] = carry_out) -> None:
         if process == 0:
             ctypes.CDLL(None).prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
             os.kill(os.getpid(), signal.SIGSTOP)
+            # The workspaces of other tests are no neighbours of this one.
+            os.environ["XDG_STATE_HOME"] = os.fspath(Path(root).parent / "state")
             os._exit(carry_out(command, Path(root), argument))
         os.waitpid(process, os.WUNTRACED)
         answer(process)

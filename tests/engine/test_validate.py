@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -226,9 +226,17 @@ def test_requirements_that_do_not_go_together_are_found_with_both_modules(
     assert one.command == "workspace.remove stock"
 
 
-def test_what_compose_rejects_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _compose(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have Compose on PATH, and forget which one it was."""
     monkeypatch.setenv("PATH", str(compose_program().parent), prepend=":")
     compose_command.program.cache_clear()
+    yield
+    compose_command.program.cache_clear()
+
+
+@pytest.mark.usefixtures("_compose")
+def test_what_compose_rejects_is_found(root: Path) -> None:
     edit(services(root) / "docker-compose.yml", "    image: postgres:16", "    image: postgres:16\n    replicas: x")
     one = found(root, "Docker Compose does not accept", check=True)
     assert (one.severity, one.where) == ("error", f"{services(root)}/docker-compose.yml")

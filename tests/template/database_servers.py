@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +28,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(kind: str, folder: Path, port: int, settings: dict[str, str], schema: Path) -> Iterator[None]:
+def running(kind: str, port: int, settings: dict[str, str], schema: Path) -> Iterator[None]:
     """Run a server with a database, a user and a schema, as its official image sets them up."""
     starts = {"postgresql": _postgresql, "mysql": _mariadb}
-    with starts[kind](folder, port, settings, schema):
+    # Not below pytest's own folder, which no other user may enter: any pytest that starts takes that right away.
+    with tempfile.TemporaryDirectory(prefix=f"{kind}-") as folder, starts[kind](Path(folder), port, settings, schema):
         yield
 
 

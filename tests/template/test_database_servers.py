@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +14,6 @@ from tests.template import environment
 from tests.template.database_servers import free_port, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.template.rendering import Desk, Rendering
 
 pytestmark = [pytest.mark.dagster, pytest.mark.matrix, pytest.mark.slow]
@@ -59,15 +56,8 @@ def run(rendering: Rendering, script: str, storage: Path, **variables: str) -> s
     )
 
 
-@pytest.fixture
-def server_folder() -> Iterator[Path]:
-    # Not below pytest's folder, which other users may not enter; and a socket's path has to be short.
-    with TemporaryDirectory(prefix="server-") as folder:
-        yield Path(folder)
-
-
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
-def test_a_real_server_gets_the_summary_and_its_absence_is_explained(desk: Desk, kind: str, server_folder: Path):
+def test_a_real_server_gets_the_summary_and_its_absence_is_explained(desk: Desk, kind: str):
     needs.registry()
     rendering = desk.rendered(database=kind)
     settings = {"NAME": "sales_report", "USER": "sales_report_user", "PASSWORD": PASSWORD}
@@ -75,7 +65,7 @@ def test_a_real_server_gets_the_summary_and_its_absence_is_explained(desk: Desk,
     variables = {"PORT": str(port), **settings}
     schema = rendering.module / "workspace/local/schema.sql"
 
-    with running(kind, server_folder, port, settings, schema):
+    with running(kind, port, settings, schema):
         done = run(rendering, MATERIALIZE, desk.root / "storage", **variables)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "(6, " in done.stdout
