@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import re
+import shlex
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -28,6 +30,7 @@ from dagster_module_builder.transaction import (
     prune_backups,
     recover,
 )
+from tests import needs
 from tests.engine.folders import make_workspace
 
 CRASHED = 99
@@ -145,6 +148,7 @@ def test_a_commit_that_is_cut_off_anywhere_is_all_old_or_all_new(tmp_path: Path,
     # First nothing was begun, then it is undone, then it is finished.
     assert sorted(set(seen), key=seen.index) == [(True, False), (True, True), (False, False)]
     assert seen == sorted(seen, key=[(True, False), (True, True), (False, False)].index)
+    assert seen.count((False, False)) > 1  # also where it was cut off with all in place
     new = files(root)
     assert new["first"] == (b"new", 0o640)
     assert new["folder/inner/made"] == (b"new", 0o600)
@@ -171,9 +175,11 @@ def test_a_commit_whose_disk_fails_once_puts_everything_back_and_says_so(root: P
     said = []
     for at in range(1, 100):
         said.append(in_child(lambda: commit(root, plan), at, OSError(errno.ENOSPC, "No space left", "x/y")))
+        left = list((root / settings.REGISTRY).parent.glob(".journal*"))
         recover(root)
         if files(root) != old:
             break
+        assert left == []
         assert said[-1].startswith("RolledBackError: x/y: No space left: ")
     ends = [text.rpartition(": ")[2] for text in said if text]
     assert ends == sorted(ends)  # first nothing was changed, then everything was put back
@@ -246,8 +252,9 @@ def test_a_single_file_is_made_with_its_folders_and_only_where_it_changes(tmp_pa
     for before, after in ((None, b"1"), (b"1", b"2")):
         commit_one(FileChange(path, before, after))
         assert path.read_bytes() == after
-    with pytest.raises(ChangedMeanwhileError):
-        commit_one(FileChange(path, b"1", b"3"))
+    for after in (b"3", None):
+        with pytest.raises(ChangedMeanwhileError):
+            commit_one(FileChange(path, b"1", after))
     assert [path.name for path in path.parent.iterdir()] == ["file"]
     path.chmod(0o444)
     with pytest.raises(RefusedError, match="read-only"):
@@ -271,8 +278,10 @@ def test_the_lock_needs_a_workspace_and_makes_its_own_folder(root: Path, tmp_pat
 
 
 def test_errors_of_the_disk_name_the_file(root: Path) -> None:
-    with pytest.raises(ToolError, match=r"^x: No space left\.$"), locked(root):
+    with pytest.raises(ToolError, match=r"^x: No space left\.$") as caught, locked(root):
         raise OSError(errno.ENOSPC, "No space left", "x")
+    with locked(root, wait=0.1):
+        assert caught.tb  # whoever keeps the error does not keep the lock
     with pytest.raises(ToolError, match=r"^No space left\.$"), locked(root):
         raise OSError(errno.ENOSPC, "No space left")
     with pytest.raises(ToolError, match=r"^strange\.$"), locked(root):
@@ -309,10 +318,102 @@ def test_a_commit_clears_away_what_is_old_and_what_was_begun(root: Path) -> None
     assert made
     newer = (made + timedelta(seconds=1)).strftime("%Y%m%dT%H%M%S.%fZ")
     (backups / newer).mkdir()
-    assert prune_backups(root, made + BACKUP_AGE) == []
-    assert prune_backups(root, made + BACKUP_AGE + timedelta(microseconds=1)) == [backup]
+    for name in (long_ago, f".{long_ago}.tmp"):
+        (backups / name).write_text("no folder, and no reason to stop")
+    assert prune_backups(root, made + BACKUP_AGE) == [long_ago]
+    assert prune_backups(root, made + BACKUP_AGE + timedelta(microseconds=1)) == [long_ago, backup]
+    assert not (backups / backup).exists()
 
 
 def test_a_commit_without_changes_makes_no_backup(root: Path) -> None:
     assert commit(root, Plan((FileChange(root / "first", b"old", b"old"),))) is None
     assert backup_ids(root) == []
+
+
+@pytest.fixture
+def flushed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, object]]:
+    """Note what is flushed, as it is at that moment: how many bytes a file has, the names in a folder."""
+    calls: list[tuple[Path, object]] = []
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        calls.append((path, {entry.name for entry in path.iterdir()} if path.is_dir() else os.fstat(handle).st_size))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    return calls
+
+
+def test_what_is_flushed_is_complete(root: Path, flushed: list[tuple[Path, object]]) -> None:
+    """FAULTS B11: a flush before the bytes, or before the name, keeps nothing of them."""
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    commit(root, plan_with(root, "replaced"))
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    sizes = {path.name: size for path, size in flushed if isinstance(size, int)}
+    assert {sizes[f"{name}.dagster-module-builder.tmp"] for name in ("first", "made", "last")} == {len(b"new")}
+    assert 0 not in sizes.values()
+    staged = [names for path, names in flushed if path.parent == root / settings.BACKUPS]
+    assert staged == [{"backup.json", "0-first", "2-gone", "3-last"}]
+
+
+def test_a_made_file_that_is_taken_back_is_gone_from_the_disk(root: Path, flushed: list[tuple[Path, object]]) -> None:
+    """FAULTS B11: else a crash after recovery would bring it back."""
+    assert in_child(lambda: commit(root, plan_with(root, "replaced")), HALF) == "cut off"
+    assert (root / "folder/inner/made").exists()
+    recover(root)
+    assert (root / "folder/inner", set()) in flushed
+
+
+def test_a_finished_commit_is_cleared_away_however_often_that_is_cut_off(root: Path) -> None:
+    staged = root / "first.dagster-module-builder.tmp"
+    for at in range(1, 100):
+        plan = plan_with(root, "replaced")
+        assert in_child(lambda plan=plan: commit(root, plan), HALF) == "cut off"
+        (root / "last").write_bytes(b"new")
+        staged.write_bytes(b"ne")
+        ended = in_child(lambda: recover(root), at)
+        assert recover(root) == []
+        assert not staged.exists()
+        if ended != "cut off":
+            break
+        made_again(root)
+    assert at > 3
+
+
+def made_again(root: Path) -> None:
+    """Bring the files back that a plan begins with."""
+    (root / "folder/inner/made").unlink(missing_ok=True)
+    for name in ("first", "gone", "last"):
+        (root / name).write_bytes(b"old")
+
+
+def test_a_single_file_below_a_folder_is_written_there(tmp_path: Path) -> None:
+    commit_one(FileChange(tmp_path / "file", None, b"1", below=tmp_path))
+    assert (tmp_path / "file").read_bytes() == b"1"
+
+
+def test_mounts_are_found_whatever_their_names_and_read_only_ones_are_refused(tmp_path: Path) -> None:
+    """The kernel's list of mounts escapes four characters (proc(5)); on a read-only mount, modes say nothing."""
+    needs.root()
+    needs.program("unshare")
+    odd, folder = tmp_path / "a b\tc\\d\ne", tmp_path / "folder"
+    folder.mkdir()
+    for path in (odd, tmp_path / "other", folder / "file"):
+        path.write_text("")
+    code = (
+        "import pathlib, sys\nfrom dagster_module_builder import errors, plan, transaction\n"
+        "for name in sys.argv[1:]:\n"
+        "    try:\n        transaction.commit_one(plan.FileChange(pathlib.Path(name), b'', b'1'))\n"
+        "    except errors.RefusedError as error:\n        print(error)\n"
+    )
+    mounts = [("mount", "--bind", tmp_path / "other", odd), ("mount", "--bind", "-o", "ro", folder, folder)]
+    steps = [*mounts, (sys.executable, "-c", code, odd, folder / "file")]
+    script = " && ".join(shlex.join(map(str, step)) for step in steps)
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr.lower():
+        needs.lacking("a kernel that lets this user mount")
+    assert f"{odd} is mounted singly" in done.stdout, done.stderr
+    assert f"{folder / 'file'} is read-only" in done.stdout
