@@ -340,3 +340,56 @@ def test_projects_of_other_tools_are_read(root: Path, kind: str) -> None:
     failed = {one.check for one in found.results if one.status == "FAIL"}
     assert result(found, "definitions").status == "PASS"
     assert {"resources-file", "io-manager", "fragments"} <= failed
+
+
+def test_a_file_with_secrets_that_one_other_class_of_users_can_read_is_found(root: Path, module: Path) -> None:
+    env = module / "workspace/local/.env"
+    for mode, wanted in ((0o600, "PASS"), (0o400, "PASS"), (0o640, "FAIL"), (0o604, "FAIL")):
+        env.chmod(mode)
+        assert status(root, module, "secret-modes") == wanted
+
+
+@pytest.mark.parametrize(
+    "name", [".env", "workspace/staging/.env", "workspace/local/.env.kept", "deploy/a/.env.deploy"]
+)
+def test_every_kind_of_file_with_secrets_has_to_be_private_and_ignored(root: Path, module: Path, name: str) -> None:
+    write(module, {name: 'API_KEY="hunter2hunter2"\n'})
+    (module / name).chmod(0o644)
+    (module / ".gitignore").unlink()
+    subprocess.run(["git", "init", "-q"], cwd=module, check=True)
+    found = audit(root, module, only=("secrets", "secret-modes", "secrets-ignored"))
+    where = {one.check: [problem.where for problem in one.problems] for one in found.results}
+    assert name in where["secret-modes"]
+    assert name in where["secrets-ignored"]
+    assert not where["secrets"]  # it is there to hold them
+
+
+def test_what_is_no_text_is_large_or_is_a_placeholder_is_no_secret(root: Path, module: Path) -> None:
+    line = 'PASSWORD = "hunter2hunter2"\n'
+    write(module, {
+        "data/a.csv": line, "data/B.PNG": line,
+        "large.py": line + "#" * 500_000, "b.py": line.replace("2h", "change-me"),
+        "tests/test_b.py": line,
+    })  # fmt: skip
+    assert status(root, module, "secrets") == "PASS"
+    (module / "large.py").write_text((line + "#" * 500_000)[:500_000])
+    assert messages(root, module, "secrets").startswith("large.py:1: ")
+
+
+def test_a_reason_is_a_text_that_says_something(root: Path, module: Path) -> None:
+    append(
+        module / "pyproject.toml", '\n[tool.dagster-module-builder.audit.off]\ntests = " "\nsyntax = 1\nnone = "x"\n'
+    )
+    shutil.rmtree(module / "tests")
+    found = audit(root, module, only=("switched-off", "tests", "syntax"))
+    assert {one.check: one.status for one in found.results} == {
+        "switched-off": "FAIL",
+        "tests": "WARN",
+        "syntax": "PASS",
+    }
+    assert sorted(one.status for one in result(found, "switched-off").problems) == ["FAIL", "FAIL", "WARN"]
+
+
+def test_a_workspace_alone_switches_off_with_a_reason(root: Path, module: Path) -> None:
+    (root / "pyproject.toml").write_text('[tool.dagster-module-builder.audit.off]\ncompose-lint = ""\n')
+    assert "compose-lint is switched off without a reason" in messages(root, module, "switched-off")
