@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -78,7 +79,7 @@ def is_up(url: str, timeout: float = 2.0) -> bool:
     try:
         with _opener.open(f"{url}/server_info", timeout=timeout) as answer:
             return "dagster_webserver_version" in json.load(answer)
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -168,7 +169,7 @@ def _ask(url: str, query: str, variables: dict[str, str] | None = None, timeout:
             answer = json.load(response)
     except urllib.error.HTTPError as error:
         raise ToolError(f"Dagster's webserver at {url} answers with status {error.code}.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise ToolError(f"Dagster's webserver at {url} does not answer: {error}") from error
     if answer.get("errors"):
         raise ToolError(f"Dagster's webserver at {url} refuses: {answer['errors'][0].get('message')}")

@@ -56,9 +56,9 @@ def find_running(workspace: Workspace) -> Running | Stranger | None:
     containers = [service for service in _containers(workspace.root) if service.state == "running"]
     published = {f"http://127.0.0.1:{port}" for service in containers for port in service.ports}
     first = [dev_url(workspace.root), f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT') or 3000}"]
-    answering = [url for url in dict.fromkeys([*first, *sorted(published)]) if url and graphql.is_up(url)]
     strangers = []
-    for url in answering:
+    # A port that is published may be a database's, which waits for more: only what comes before the Dagster is asked.
+    for url in filter(graphql.is_up, filter(None, dict.fromkeys([*first, *sorted(published)]))):
         if url in published:
             daemons = tuple(service.name for service in containers if _is_daemon(workspace, service.name))
             return Running(url, daemons)

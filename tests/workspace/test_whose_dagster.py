@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import integrate, live
+from dagster_module_builder import graphql, integrate, live
+from dagster_module_builder.errors import ToolError
 from dagster_module_builder.native_environment import process_environment
 from dagster_module_builder.running import Running, find_running
 from dagster_module_builder.workspace import read_workspace
@@ -116,3 +118,23 @@ def test_native_dagster_asks_no_proxy_for_this_machine(root: Path) -> None:
     environment = process_environment(root, given)
     for name in ("no_proxy", "NO_PROXY"):
         assert environment[name].split(",") == ["intranet", "localhost", "127.0.0.1", "::1"]
+
+
+def test_what_speaks_no_http_is_no_dagster(root: Path) -> None:
+    """FAULTS C2: a database's greeting on a port of the workspace is no answer, and no error of this program's."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        threading.Thread(target=greet, args=(server,), daemon=True).start()
+        listen_at(root, port)
+        assert find_running(read_workspace(root)) is None
+        with pytest.raises(ToolError):
+            graphql.location_states(f"http://127.0.0.1:{port}")
+
+
+def greet(server: socket.socket) -> None:
+    """Say what MariaDB says to whoever connects."""
+    for _ in range(2):
+        connection, _address = server.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"d\x00\x00\x00\n11.4.2-MariaDB\x00")
