@@ -14,7 +14,7 @@ from dagster_module_builder.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.formats import compose, dockerfile, env_file
 from dagster_module_builder.image import read_image
 from dagster_module_builder.integrate import Check, planned_registry
-from dagster_module_builder.local_sources import Build, unreachable
+from dagster_module_builder.local_sources import Build, takes_from_folders, unreachable
 from dagster_module_builder.plan import Plan
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.workspace import Workspace
@@ -115,6 +115,9 @@ def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
     after = {change.path.name: change.after for change in plan.changes}
     for entry in _put(workspace, plan):
         module = workspace.root / entry.path
+        # Most modules take nothing from folders; what the image copies grows with the modules.
+        if not takes_from_folders(workspace.stack.read(module / "pyproject.toml") or b""):
+            continue
         build = _build_of(workspace, entry, after.get(dockerfile.NAME) or b"")
         for reason, mend in unreachable(build, module) if build else ():
             raise ConflictError([f"{entry.name}: {reason}. {mend}"], where=_stated_at(module), owner=entry.name)

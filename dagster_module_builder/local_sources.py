@@ -81,6 +81,11 @@ def works_out_requirements(pyproject: bytes) -> bool:
         return False
 
 
+def takes_from_folders(pyproject: bytes) -> bool:
+    """Tell whether a project's requirements may need more of the image than its ``pyproject.toml``."""
+    return works_out_requirements(pyproject) or any(local_sources(pyproject))
+
+
 @dataclass(frozen=True)
 class Build:
     """How an image is built.

@@ -11,6 +11,7 @@ import pytest
 from dagster_module_builder import integrate
 from dagster_module_builder.checks import sources_reach_the_image
 from dagster_module_builder.errors import ConflictError
+from dagster_module_builder.image import Image
 from dagster_module_builder.initialize import initialize
 from dagster_module_builder.validate import validate
 from tests.engine.folders import make_module, shared
@@ -95,3 +96,12 @@ def test_the_cure_that_is_named_works_and_is_taken_out_again(root: Path) -> None
     add(root)
     integrate.remove(root, "sales")
     assert shared(root) == before
+
+
+def test_what_the_image_copies_is_read_for_modules_that_need_it_only(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Dockerfile grows with the modules: read once for each of a thousand, it takes minutes."""
+    module(root, ACCEPTED["an index"])
+    monkeypatch.delattr(Image, "copied")
+    add(root)
