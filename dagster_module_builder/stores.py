@@ -107,7 +107,7 @@ def is_own(folder: str, marker: str, module: str) -> bool:
         module: The module's folder, relative to the workspace's root.
     """
     path = PurePosixPath(folder)
-    if ".git" in path.parts or path == PurePosixPath(settings.DATA):
+    if {".git", ".."} & {*path.parts} or path == PurePosixPath(settings.DATA):
         return False
     if path == STORAGE or STORAGE in path.parents:
         return path == STORAGE / marker or STORAGE / marker in path.parents

@@ -128,3 +128,21 @@ def test_a_registry_of_an_earlier_version_works(stored: Path) -> None:
     remove_with_data(stored)
     assert not (stored / "data/out").exists()
     assert not (stored / "data/storage/seo").exists()
+
+
+def test_what_a_registry_names_outside_is_never_deleted(stored: Path) -> None:
+    """A registry comes from a version control system too: `..` in it leads to no folder that is deleted."""
+    integrate.remove(stored, "seo")
+    registry = stored / settings.REGISTRY
+    registry.write_text(registry.read_text().replace('"data/out"', '"data/../services"'))
+    data = module_data.data_of(stored, "seo")
+    assert stored / "data/../services" not in data.folders
+    assert data.folders
+
+
+def test_data_is_listed_where_no_project_is_left(stored: Path) -> None:
+    """Git keeps no empty folder: a clone of a workspace without modules has no `projects/`."""
+    integrate.remove(stored, "seo")
+    shutil.rmtree(stored / settings.PROJECTS)
+    (seo, _) = sorted(module_data.every_data(stored), key=lambda data: data.module != "seo")
+    assert stored / "data/out" in seo.folders
