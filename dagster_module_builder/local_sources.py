@@ -59,7 +59,8 @@ def local_sources(pyproject: bytes) -> Iterator[Source]:
             yield Source(name[0], written[1])
         given = by_name.get(_normalized(name[0]), [])
         for one in given if isinstance(given, list) else [given]:
-            yield from _local(name[0], one)
+            if isinstance(one, Mapping):
+                yield from _local(name[0], one)
 
 
 def _local(package: str, given: Mapping[str, Any]) -> Iterator[Source]:

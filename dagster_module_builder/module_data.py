@@ -89,7 +89,7 @@ def every_data(root: Path) -> list[ModuleData]:
     workspace = look_at(root)
     integrated = {entry.marker: entry for entry in workspace.registry.entries}
     markers = sorted({*integrated, *workspace.registry.left_behind, *_found_markers(workspace)})
-    names = {folded(path.name): path.name for path in (root / settings.PROJECTS).glob("*/")}
+    names = {folded(path.name): path.name for path in (root / settings.PROJECTS).glob("*") if path.is_dir()}
     found = [
         _data_of(workspace, entry.name if entry else names.get(folded(marker), marker), marker, entry)
         for marker in markers

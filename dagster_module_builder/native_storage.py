@@ -83,7 +83,7 @@ def _refuse_damaged(root: Path) -> None:
 
 def _damage(file: Path) -> str | None:
     try:
-        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as connection:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
             heads = connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
     except sqlite3.OperationalError:
         # Without the table: nothing was made in it yet.
