@@ -154,7 +154,8 @@ class Copy:
 
     def _work(self, chosen: Sequence[Mutant]) -> str:
         tried = [(mutant.file, mutant.text, mutant.line) for mutant in chosen]
-        work = Work(self.root, self.target["files"], tried, self.target.get("always", []))
+        always, prepared = self.target.get("always", []), self.target.get("prepared", [])
+        work = Work(self.root, self.target["files"], tried, always, prepared)
         path = self.root / "work.pickle"
         path.write_bytes(pickle.dumps(work))
         return str(path)

@@ -41,12 +41,15 @@ class Work:
         files: The files that are mutated, in any of the mutants.
         mutants: A file, its text and the line (from 1) of the change, for each.
         always: What the ids of tests begin with that run the code in other programs.
+        prepared: Fixtures of the session that are set up once, for all mutants. To set them up runs nothing that is
+            mutated, and they need no process or thread of the one that set them up.
     """
 
     root: Path
     files: Sequence[str]
     mutants: Sequence[tuple[str, str, int]]
     always: Sequence[str]
+    prepared: Sequence[str] = ()
 
 
 def function_at(source: str, line: int) -> tuple[int, int] | None:
@@ -119,6 +122,7 @@ class Warm:
         """Run the tests once, noting what each calls, then with every mutant."""
         if session.testsfailed:
             return False
+        self._prepare(session)
         _, said = self._child(lambda answer: self._without_mutation(session, answer), None)
         if not said or (without := json.loads(said))["failure"]:
             self._say({"failure": without["failure"] if said else "collection"})
@@ -131,6 +135,12 @@ class Warm:
         for number, (file, text, line) in enumerate(self.work.mutants):
             self._say({"result": self._outcome(session, number, file, text, line)})
         return True
+
+    def _prepare(self, session: pytest.Session) -> None:
+        """Run a test with each of the session's fixtures that all mutants share, and leave those set up."""
+        for name in self.work.prepared:
+            item = next(item for item in session.items if name in item.fixturenames)  # type: ignore[attr-defined]
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
 
     def _say(self, message: dict[str, object]) -> None:
         os.write(self.report, json.dumps(message).encode() + b"\n")
@@ -169,7 +179,7 @@ class Warm:
         return status, said.decode()
 
     def _run(self, items: Sequence[pytest.Item], answer: int) -> int:
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], items[0].session], strict=True):
             os.write(answer, f"{item.nodeid}\n".encode())
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.failure:
