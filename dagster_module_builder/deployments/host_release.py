@@ -71,6 +71,11 @@ class Target:
         return str(self.host)
 
     @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What tells it from the others: one host may be reached as several users, and have several base paths."""
+        return str(self.host), self.host.base_path, self.host.address.user
+
+    @property
     def first(self) -> Deployment:
         """A deployment that says how the host's Dagster runs, as all of them do."""
         return self.deployments[0]

@@ -12,7 +12,7 @@ from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_run import HostRun, holder
 from dagster_module_builder.deployments.host_settings import ENV
-from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
+from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
 from dagster_module_builder.formats import env_file
 from deploy_strategies.conversation import HostError
 
@@ -74,7 +74,7 @@ class Removing(Rollout):
 
     manner: Manner = ALL_AT_ONCE
     delete_data: bool = False
-    remains: dict[tuple[str, str], dict[str, Any] | None] = field(default_factory=dict)
+    remains: dict[tuple[Key, str], dict[str, Any] | None] = field(default_factory=dict)
 
     action = "remove"
 
@@ -87,7 +87,7 @@ class Removing(Rollout):
         for one in run.target.deployments:
             is_gone = not run.plan([], [one.names], force=self.manner.force).effective
             before = run.found["modules"][one.names.name]["remains"] if is_gone else None
-            self.remains[str(run.target), one.names.name] = before or None
+            self.remains[run.target.key, one.names.name] = before or None
 
     def switch(self, run: HostRun) -> None:
         """Have Dagster let the modules go."""
@@ -96,8 +96,8 @@ class Removing(Rollout):
         run.switch(run.plan([], names, force=self.manner.force), [], [], [one.snake for one in names])
         # Dumped behind the switch, so that no run stores anything later; a dump that fails puts every host back.
         for one in run.target.deployments:
-            before = self.remains[str(run.target), one.names.name]
-            self.remains[str(run.target), one.names.name] = self.leave(run, one, before)
+            before = self.remains[run.target.key, one.names.name]
+            self.remains[run.target.key, one.names.name] = self.leave(run, one, before)
 
     def leave(self, run: HostRun, deployment: Deployment, before: dict[str, Any] | None) -> dict[str, Any]:
         """Return what a module leaves behind; where that is to be deleted, have it dumped on the host.
@@ -142,7 +142,7 @@ class Removing(Rollout):
         for one in run.target.deployments:
             module = one.names.name
             service, folder = run.database(module), run.on_host(one.dagster_folder)
-            remains = self.remains[str(run.target), module] or {}
+            remains = self.remains[run.target.key, module] or {}
             answer = run.conversation.ask(
                 "remove",
                 module=module,

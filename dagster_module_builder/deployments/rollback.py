@@ -11,7 +11,7 @@ from dagster_module_builder.deployments import host_database
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_files import Location
 from dagster_module_builder.deployments.host_run import HostRun, holder
-from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Manner, Rollout, targets_of
+from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
 from dagster_module_builder.errors import RefusedError
 
 #: Releases that stay, where a change is no reason to remove any.
@@ -39,7 +39,7 @@ class Rechoosing(Rollout):
     """Another release, or other settings, of those that are on the hosts already."""
 
     manner: Manner = ALL_AT_ONCE
-    taken: dict[str, list[Chosen]] = field(default_factory=dict)
+    taken: dict[Key, list[Chosen]] = field(default_factory=dict)
 
     def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
         """Return what a module is to have on a host."""
@@ -51,20 +51,20 @@ class Rechoosing(Rollout):
         run.look(modules, (), holder(self.action), self.manner.wait)
         run.begun += modules
         run.refuse_unready()
-        self.taken[str(run.target)] = [self.choose(run, one) for one in run.target.deployments]
+        self.taken[run.target.key] = [self.choose(run, one) for one in run.target.deployments]
         run.plan(self.locations(run), force=self.manner.force)
         run.tell("verified")
 
     def locations(self, run: HostRun) -> list[Location]:
         """Return what a host's Dagster is to be told."""
-        chosen = self.taken[str(run.target)]
+        chosen = self.taken[run.target.key]
         return [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in chosen]
 
     def switch(self, run: HostRun) -> None:
         """Switch a host."""
         put = self.locations(run)
         run.switch(
-            run.plan(put, force=self.manner.force), [self.request(run, one) for one in self.taken[str(run.target)]], put
+            run.plan(put, force=self.manner.force), [self.request(run, one) for one in self.taken[run.target.key]], put
         )
 
     def request(self, run: HostRun, chosen: Chosen) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Rechoosing(Rollout):
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the change stand; no release is removed."""
-        chosen = self.taken[str(run.target)]
+        chosen = self.taken[run.target.key]
         run.keep([one.module for one in chosen], _ALL, holder(self.action))
         return HostOutcome(str(run.target), {one.module: one.identity for one in chosen})
 

@@ -7,13 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from dagster_module_builder.deployments.deployment import Deployment, Host
 from dagster_module_builder.deployments.host_release import Target
 from dagster_module_builder.deployments.host_run import HostRun, Progress, holder
 from dagster_module_builder.disclosure.messages import harmless_text
 from dagster_module_builder.errors import BuilderError, RefusedError
+
+#: What tells targets apart (``Target.key``).
+Key: TypeAlias = tuple[str, str, str | None]
 
 #: How many hosts are spoken to at once.
 AT_ONCE = 32
@@ -198,14 +201,14 @@ class Rollout(ABC):
         if failures:
             self.back(name, failures)
 
-    def back(self, step: str, failures: Mapping[str, BuilderError]) -> None:
+    def back(self, step: str, failures: Mapping[Key, BuilderError]) -> None:
         """Put every host back, and say why."""
         told = harmless_text("; ".join(str(error) for error in failures.values()))
         log = {**holder(self.action), "step": step, "reason": told[:_REASON]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
         error.results = [
-            {"host": str(run.target), "step": step, "error": str(failures.get(str(run.target), "")) or None}
+            {"host": str(run.target), "step": step, "error": str(failures.get(run.target.key, "")) or None}
             for run in self.runs
         ]
         raise error
@@ -265,12 +268,12 @@ def in_parallel(runs: Sequence[HostRun], work: Callable[[HostRun], Any]) -> list
         pool.shutdown(wait=True)
 
 
-def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[str, BuilderError] | None:
+def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[Key, BuilderError] | None:
     try:
         work(run)
     except BuilderError as error:
         run.tell("failed")
-        return str(run.target), error
+        return run.target.key, error
     return None
 
 
@@ -284,7 +287,7 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
         return [f"{run.target} did not confirm that it was put back; it does that by itself: see 'deploy.status'."]
 
 
-def _said(step: str, failures: Mapping[str, BuilderError], notes: Sequence[str], count: int) -> DeployError:
+def _said(step: str, failures: Mapping[Key, BuilderError], notes: Sequence[str], count: int) -> DeployError:
     back = "as far as the hosts tell" if notes else "everywhere"
     before = "Nothing was switched" if step == "prepare" else f"The old release was put back {back}"
     whole = f"{before}: {len(failures)} of {count} hosts failed." if count > 1 else f"{before}."

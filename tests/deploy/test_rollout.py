@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from dagster_module_builder.deployments import rollout
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_release import Target
 from dagster_module_builder.deployments.host_run import HostRun
+from dagster_module_builder.deployments.removal import Removing
+from dagster_module_builder.deployments.rollback import Chosen, Rechoosing
 from dagster_module_builder.deployments.rollout import DeployError, HostOutcome, Rollout, targets_of
 from dagster_module_builder.errors import BuilderError, RefusedError
 
@@ -310,3 +313,49 @@ def test_one_host_is_worked_on_in_this_thread() -> None:
     assert set(rollout.in_parallel(far("a"), lambda _: threading.current_thread())) == threads
     both = threading.Barrier(2, timeout=20)
     assert len(rollout.in_parallel(far("a", "b"), lambda _: both.wait())) == 2
+
+
+def twins(kind: type[Far] = Far) -> list[HostRun]:
+    """Return two users' Dagsters on one host."""
+    targets = targets_of([deployment("sales", ["b", {"host": "b", "user": "u"}])])
+    return [kind(target, lambda *_: None) for target in targets]
+
+
+def test_each_dagster_on_one_host_has_its_own_failure() -> None:
+    with pytest.raises(DeployError, match=r"^Nothing was switched: 2 of 2 hosts failed\.\nFull\.\nFull\.$") as refusal:
+        change(twins(), prepare_b=BuilderError("Full.")).carry_out()
+    assert [one["error"] for one in refusal.value.results] == ["Full.", "Full."]
+
+
+@dataclass
+class Looked(Far):
+    """One on which a module was, that left behind what its user has."""
+
+    def look(self, *_: object, **__: object) -> dict[str, Any]:
+        self.found = {"modules": {"sales": {"remains": {"storage": self.target.host.address.user}}}}
+        return self.found
+
+    def refuse_unready(self) -> None:
+        pass
+
+    def plan(self, *_: object, **__: object) -> Any:
+        return SimpleNamespace(effective=[])
+
+    def location(self, *_: object) -> Any:
+        return None
+
+
+@dataclass
+class Choosing(Rechoosing):
+    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+        return Chosen(deployment, str(run.target.host.address.user), None, b"")
+
+
+def test_each_dagster_on_one_host_has_its_own_data_and_release() -> None:
+    removing, choosing = Removing([], lambda *_: None), Choosing([], lambda *_: None)
+    runs = twins(Looked)
+    for run in runs:
+        removing.prepare(run)
+        choosing.prepare(run)
+    assert [one and one["storage"] for one in removing.remains.values()] == [None, "u"]
+    assert [chosen.identity for (chosen,) in choosing.taken.values()] == ["None", "u"]
