@@ -56,7 +56,10 @@ class OpenSshChannel:
 
     def sendall(self, data: bytes) -> None:
         """Have all of it sent."""
-        self._wire.sendall(data)
+        # Python's own 'sendall' has the limit for all of it, however much a slow line still has to carry.
+        left = memoryview(data)
+        while left:
+            left = left[self._wire.send(left) :]
 
     def makefile(self, mode: str) -> Any:
         """Return what the command writes to its output, as a file."""

@@ -53,7 +53,7 @@ class Remote:
         if not self.address.only_openssh:
             # A kind of key, or of encryption, that Paramiko has not may be one that OpenSSH has.
             with contextlib.suppress(NotLetInError):
-                return _started(self.connection(), command)
+                return _started(self.address, self.connection(), command)
         if not is_pinned(self.address):
             raise not_pinned(self.address)
         return OpenSshChannel([*self.address.ssh(), "--", self.address.host, command])
@@ -154,11 +154,16 @@ def short_folder() -> str:
     return next(fitting, usual)
 
 
-def _started(connection: Connection, command: str) -> Channel:
+def _started(address: Address, connection: Connection, command: str) -> Channel:
     """Start a command over Fabric's connection."""
-    channel = connection.transport.open_session(timeout=SILENCE)
-    channel.settimeout(SILENCE)
-    channel.exec_command(command)
+    import paramiko
+
+    try:
+        channel = connection.transport.open_session(timeout=SILENCE)
+        channel.settimeout(SILENCE)
+        channel.exec_command(command)
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        raise ToolError(f"{address} starts no command: {error or type(error).__name__}.") from None
     found: Channel = channel
     return found
 
@@ -168,8 +173,8 @@ def _direct(address: Address) -> socket.socket:
     place = (address.settings["hostname"], int(address.settings["port"]))
     try:
         wire = socket.create_connection(place, address.connect_timeout)
-    except OSError as error:
-        raise ToolError(f"{address} cannot be reached: {error.strerror or error}.") from None
+    except (OSError, UnicodeError) as error:  # What cannot be a name, such as 'a..b', is not encoded.
+        raise ToolError(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}.") from None
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return wire
 

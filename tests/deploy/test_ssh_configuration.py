@@ -17,8 +17,10 @@ import yaml
 
 from dagster_module_builder.deployments.deployment import read_deployment
 from dagster_module_builder.deployments.trust import shown_keys
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
+from deploy_strategies import channels
 from deploy_strategies.address import Address, parts_of
+from deploy_strategies.channels import OpenSshChannel
 from deploy_strategies.conversation import Conversation
 from deploy_strategies.remote import Remote
 from tests import needs
@@ -393,3 +395,40 @@ def test_a_committed_configuration_says_where_hosts_are(quick: Site) -> None:
     change(folder / "deployment.yaml", hosts=["yoda"], user=None, ssh={"config": "ssh_config"})
     (entry,) = read_deployment(folder).hosts
     assert talk(entry.address).endswith("/srv")
+
+
+def test_a_host_that_lets_in_and_starts_no_command_is_an_error(tmp_path: Path) -> None:
+    host = SshHost(tmp_path / "host", "127.0.0.1", free_port(), make_key(tmp_path / "key"), settings={"MaxSessions": 0})
+    (tmp_path / "known_hosts").write_text(host.start().known_hosts_line)
+    address = Address(host.address, tmp_path / "known_hosts", host.port, user(), str(host.client_key))
+    try:
+        with pytest.raises(ToolError, match="starts no command"):
+            talk(address)
+    finally:
+        host.stop()
+
+
+def test_what_can_be_no_name_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match=r"a\.\.b cannot be reached"):
+        talk(Address("a..b", tmp_path / "known_hosts"))
+
+
+#: Reads 4 MiB, for twice as long as a connection may be silent.
+SLOW = """\
+import os, time
+left = 4 << 20
+while left:
+    left -= len(os.read(0, 64 << 10))
+    time.sleep(0.03)
+print("all", flush=True)
+"""
+
+
+def test_what_a_slow_line_carries_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "SILENCE", 1)
+    channel = OpenSshChannel([sys.executable, "-c", SLOW])
+    try:
+        channel.sendall(bytes(4 << 20))
+        assert channel.makefile("rb").readline() == b"all\n"
+    finally:
+        channel.close()
