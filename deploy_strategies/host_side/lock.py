@@ -50,7 +50,8 @@ def lock_holder(host: Host) -> dict[str, Any] | None:
     except PermissionError:
         return {"who": f"unknown: {path} belongs to another user"}
     except BlockingIOError:
-        held: dict[str, Any] = read_json(os.path.join(host.modules, ".holder"), {})
+        # Whoever is the first to hold it has not said so yet.
+        held: dict[str, Any] = read_json(os.path.join(host.modules, ".holder"), {}) or {"who": "unknown"}
         return held
     return None
 

@@ -112,7 +112,8 @@ def end_cut_off(host: Host, *, back: bool, stood: bool) -> None:
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         if name.startswith(".") and name.endswith(".json"):
             begun = read_json(os.path.join(folder, name), {})
-            if not (begun["started"] and begun["started"] == start_of(begun["pid"])):
+            # An 'unlock' that ends meanwhile, and needs no lock, has taken its file away.
+            if begun and not (begun["started"] and begun["started"] == start_of(begun["pid"])):
                 end(host, begun, how_it_went(begun, back=back, stands=begun["stands"] or stood))
 
 

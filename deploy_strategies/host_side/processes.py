@@ -23,7 +23,9 @@ def start_of(process: int) -> str | None:
     The field ``starttime`` of proc(5), in clock ticks since the start that ``boot_id`` names; without /proc, what ps
     says. None where there is no such process.
     """
-    boot, stat = read("/proc/sys/kernel/random/boot_id"), read(f"/proc/{process}/stat")
+    boot, stat = read("/proc/sys/kernel/random/boot_id"), None
+    with contextlib.suppress(ProcessLookupError):  # It ends while it is read.
+        stat = read(f"/proc/{process}/stat")
     if boot is not None:
         return None if stat is None else f"{boot.decode().strip()} {stat.rpartition(b')')[2].split()[19].decode()}"
     return said(["ps", "-o", "lstart=", "-p", str(process)], answers=(0, 1)).strip() or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -228,3 +229,16 @@ def test_what_another_process_still_does_is_left_open(host: Host) -> None:
     """FAULTS C13: an unlock goes on while the next deployment takes the lock."""
     logbook.begin(host, ["sales"], {**RECORD, "action": "unlock"})
     assert next_command(host)["result"] == OPEN
+
+
+def test_an_unlock_that_ends_while_the_next_command_looks_stops_nothing(host: Host) -> None:
+    """Its file is listed, and gone when it is read."""
+    died(host)
+    Path(logbook.folder_of(host), ".gone.json").symlink_to("nowhere")
+    assert next_command(host)["result"] == "taken back"
+
+
+def test_a_lock_whose_holder_has_said_nothing_yet_is_held(host: Host) -> None:
+    with lock.open_lock(host) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock.lock_holder(host) == {"who": "unknown"}
