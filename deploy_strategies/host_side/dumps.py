@@ -18,7 +18,7 @@ from .remains import read_remains
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from .host import Host
 
@@ -136,10 +136,16 @@ def digest_of(path: str) -> str:
     """Return a file's SHA-256, read from the disk: what the kernel still holds of it in memory is dropped first."""
     found = hashlib.sha256()
     with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        drop_cached(file)
         for part in iter(lambda: file.read(PART), b""):
             found.update(part)
     return found.hexdigest()
+
+
+def drop_cached(file: BinaryIO) -> None:
+    """Have the kernel drop what it holds of a file in memory, where a system has a call for that (macOS has none)."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
@@ -161,7 +167,7 @@ def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
 def ends_well(path: str, kind: str) -> bool:
     """Tell whether a dump on the disk has the line that its program writes last."""
     with open(path, "rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        drop_cached(file)
         file.seek(max(0, os.path.getsize(path) - END))
         return ENDS[kind].search(file.read()) is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -182,3 +183,14 @@ def test_what_is_not_there_is_still_none(host: Host, tmp_path: Path, monkeypatch
         programs.run_step(host, ["rsync"])
     put(tmp_path / "programs", "docker", "#!/bin/sh\necho \"docker: 'compose' is not a docker command.\" >&2; exit 1\n")
     assert survey.program(host, "docker compose") is None
+
+
+def test_a_file_is_read_back_where_the_kernel_cannot_be_told_to_forget_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS has no posix_fadvise(2)."""
+    monkeypatch.delattr(os, "posix_fadvise")
+    path = tmp_path / "database.sql"
+    path.write_bytes(b"-- PostgreSQL database dump complete\n")
+    assert dumps.ends_well(str(path), "postgresql")
+    assert dumps.digest_of(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
