@@ -219,7 +219,8 @@ def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, place: Place) -
 
 def _has(place: Place, commit: str) -> bool:
     test = 'git -C "$1" cat-file -e "$2" 2>/dev/null || echo no'
-    return "no" not in place.run("sh", "-c", test, "sh", place.repository, f"{commit}^{{commit}}")
+    # Beside it there may be a shell's warning, of a locale that it cannot change for example.
+    return "no" not in place.run("sh", "-c", test, "sh", place.repository, f"{commit}^{{commit}}").splitlines()
 
 
 def _fetching(own: Mapping[str, Any], commit: str) -> list[str]:

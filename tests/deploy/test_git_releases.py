@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dagster_module_builder.deployments.deployment import find
 from dagster_module_builder.deployments.rollback import roll_back
 from dagster_module_builder.errors import RefusedError
+from deploy_strategies.base import load_strategy
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
 from tests.deploy.test_strategies import git, settings
@@ -221,3 +224,12 @@ def test_nothing_is_written_into_the_deployers_repository(shared: Site) -> None:
     shared.deploy()
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert not subprocess.run(["git", "fsck", "--unreachable"], cwd=shared.root, capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize(("said", "has"), [("", True), ("no\n", False)])
+def test_a_warning_of_the_hosts_shell_is_no_answer(said: str, has: bool) -> None:
+    """It says whether it has a commit beside a locale that it cannot change."""
+    steps = sys.modules[type(load_strategy("git")).__module__]
+    warning = "sh: warning: setlocale: LC_ALL: cannot change locale (de_DE.UTF-8)\n"
+    place = SimpleNamespace(repository="repo.git", run=lambda *_: warning + said)
+    assert steps._has(place, "c" * 40) is has
