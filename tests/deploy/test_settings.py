@@ -125,6 +125,7 @@ def test_a_file_that_others_get_is_refused_with_the_command(folder: Path) -> Non
 def test_a_file_that_is_not_there_or_too_much_is_refused(folder: Path) -> None:
     """FAULTS C6: with the line."""
     assert "does not exist" in cure(folder, "S_KEY_FILE=nowhere\n")[0]
+    assert "does not exist" in cure(folder, "S_KEY_FILE='~no-such-user/key'\n")[0]
     value_file(folder / "secrets/big", b"x" * (host_settings.MOST + 1))
     assert "is larger than 120 KiB" in cure(folder, "S_KEY_FILE=secrets/big\n")[0]
     value_file(folder / "secrets/key", b"x")
