@@ -15,8 +15,7 @@ from deploy_strategies.base import Strategy
 from deploy_strategies.place import Place, for_conversation
 
 if TYPE_CHECKING:
-    from dagster_module_builder import outside_programs
-from dagster_module_builder.deployments.release import Staged
+    from dagster_module_builder.deployments.release import Staged
 
 #: Never part of a release: version control, environments, caches, settings with secrets, and deployments.
 EXCLUDED = (
