@@ -60,7 +60,7 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
     services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
-    mend = "Mend what it names, and look again with 'workspace.validate'"
+    mend = "Fix what it names, and look again with 'workspace.validate'"
     try:
         if text is None or not compose_command.is_installed():
             return

@@ -69,8 +69,8 @@ def _entries(file: Path) -> list[dict[str, Any]]:
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         found = str(getattr(error, "problem", None) or "this is not YAML that Dagster reads")
-        raise DamagedFileError(file, None if line is None else line + 1, found, "Mend it by hand.") from None
-    raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Mend it by hand.")
+        raise DamagedFileError(file, None if line is None else line + 1, found, "Fix it by hand.") from None
+    raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Fix it by hand.")
 
 
 def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> Location:

@@ -29,7 +29,7 @@ class _Mend:
 
 
 def repair(root: Path, *, dry_run: bool = False) -> Plan:
-    """Mend the markers of all shared files, as one plan that is itself backed up.
+    """Fix the markers of all shared files, as one plan that is itself backed up.
 
     Args:
         root: The workspace's root.

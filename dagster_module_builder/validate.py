@@ -132,7 +132,7 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
         try:
             located = blocks_by_slot(workspace.path(file), kind, layout, markers)
         except BuilderError as error:
-            found = _as_finding(error, workspace.path(file), f"Mend it there, or run '{_REPAIR}'")
+            found = _as_finding(error, workspace.path(file), f"Fix it there, or run '{_REPAIR}'")
             yield replace(found, command=_REPAIR)
             continue
         for marker, slots in located.items():
@@ -175,7 +175,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
         try:
             given = read_given(workspace, path)
         except BuilderError as error:
-            yield _as_finding(error, path / settings.FRAGMENTS, f"Mend it there, and run '{_SYNC}'", entry.name)
+            yield _as_finding(error, path / settings.FRAGMENTS, f"Fix it there, and run '{_SYNC}'", entry.name)
             continue
         if not is_current(given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
@@ -280,7 +280,7 @@ def _loaded(root: Path) -> Iterator[Finding]:
 
 
 def _not_loading(root: Path, failure: NotLoaded) -> Finding:
-    mend = "Mend the module's code, and look again with 'workspace.validate --load'"
+    mend = "Fix the module's code, and look again with 'workspace.validate --load'"
     where = failure.place or str(root / settings.SERVICES / workspace_yaml.NAME)
     subject = f"the location {failure.location}" if failure.location else "the workspace"
     message = f"{subject} does not load: {failure.error}"

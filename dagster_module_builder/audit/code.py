@@ -23,7 +23,7 @@ def syntax(subject: Subject) -> Iterator[Problem]:
     for file in subject.sources.files:
         if file.problem:
             where = subject.shown(file.path, file.problem.lineno)
-            yield Problem(f"Not valid Python: {file.problem.msg}", "Mend that line", where)
+            yield Problem(f"Not valid Python: {file.problem.msg}", "Fix that line", where)
 
 
 @check(

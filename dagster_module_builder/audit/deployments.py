@@ -47,7 +47,7 @@ def deployments_read(subject: Subject) -> Iterator[Problem]:
         try:
             files = load_steps(read_deployment(folder).strategy).files
         except BuilderError as error:
-            yield Problem(str(error).partition("\n")[0], "Mend that file", subject.shown(folder))
+            yield Problem(str(error).partition("\n")[0], "Fix that file", subject.shown(folder))
             continue
         for name in files:
             if not (folder / name).is_file():

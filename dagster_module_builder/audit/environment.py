@@ -71,7 +71,7 @@ def _unloaded(subject: Subject) -> str:
 def loads(subject: Subject) -> Iterator[Problem]:
     """Import the definitions and let Dagster validate them."""
     if problem := look(subject).get("problem"):
-        yield Problem(f"Dagster does not load it: {problem}", "Mend the module's code")
+        yield Problem(f"Dagster does not load it: {problem}", "Fix the module's code")
 
 
 @check(

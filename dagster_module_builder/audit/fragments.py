@@ -44,7 +44,7 @@ def fragments(subject: Subject) -> Iterator[Problem]:
 def fragments_fit(subject: Subject) -> Iterator[Problem]:
     """Read the fragments as ``workspace.add`` reads them."""
     if isinstance(subject.given, BuilderError):
-        yield Problem(str(subject.given).partition("\n")[0], "Mend that fragment")
+        yield Problem(str(subject.given).partition("\n")[0], "Fix that fragment")
 
 
 @check(
@@ -107,7 +107,7 @@ def compose_lint(subject: Subject) -> Iterator[Problem]:
     where = subject.shown(subject.fragment(compose.NAME))
     if error := _is_no_yaml(subject):
         mark = getattr(error, "problem_mark", None)
-        yield Problem("This is not YAML", "Mend that line", f"{where}:{mark.line + 1}" if mark else where)
+        yield Problem("This is not YAML", "Fix that line", f"{where}:{mark.line + 1}" if mark else where)
     for name, service in subject.compose_services.items():
         for message, mend in _unsafe(service):
             yield Problem(f"The service {name} {message}", mend, where, "WARN")

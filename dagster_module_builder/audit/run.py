@@ -119,7 +119,7 @@ def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Proble
     try:
         return wanted.python or environment_of(root, path, tests=wanted.tests), None
     except BuilderError as error:
-        return None, Problem(f"No environment could be made: {error}", "Mend its requirements")
+        return None, Problem(f"No environment could be made: {error}", "Fix its requirements")
 
 
 def _result(subject: Subject, one: Check, wanted: Wanted, problem: Problem | None) -> Result:

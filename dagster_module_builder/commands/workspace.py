@@ -204,7 +204,7 @@ def validate(
         "root": ROOT_HELP,
         "prune": "Take out the modules whose project folder is gone.",
         "check": "Change nothing; exit with 1 when something would change.",
-        "repair": "Mend damaged markers first, after showing how.",
+        "repair": "Repair damaged markers first, after showing how.",
         "yes": YES_HELP,
         "dry-run": DRY_RUN_HELP,
         "force": FORCE_HELP,
@@ -244,14 +244,14 @@ def sync(
 
 
 def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
-    """Mend markers after a shown diff; tell whether to go on."""
+    """Fix markers after a shown diff; tell whether to go on."""
     from dagster_module_builder.repair import repair
 
     plan = repair(root, dry_run=True)
     if not plan.effective:
         return True
     console.say_diff(plan.diff())
-    if dry_run or not console.confirmed("Mend these lines?", yes=yes):
+    if dry_run or not console.confirmed("Repair these lines?", yes=yes):
         console.tell("Nothing was changed.")
         return False
     repair(root)

@@ -200,11 +200,9 @@ def read_deployment(folder: Path) -> Deployment:
         data = yaml.safe_load(module_files.read(folder.parent.parent, path) or b"")
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise DamagedFileError(
-            path, None if line is None else line + 1, "this is not YAML", "Mend that line."
-        ) from None
+        raise DamagedFileError(path, None if line is None else line + 1, "this is not YAML", "Fix that line.") from None
     if problem := problem_with(data):
-        raise DamagedFileError(path, None, problem, f"Mend it; {SCHEMA} says what may stand there.")
+        raise DamagedFileError(path, None, problem, f"Fix it; {SCHEMA} says what may stand there.")
     if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:
         found = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
         raise DamagedFileError(path, None, found, "Give it the names of the folders that it lies in.")

@@ -47,7 +47,7 @@ def read(folder: Path) -> bytes:
     try:
         env_file.contributions(text)
     except OutlineError as error:
-        raise DamagedFileError(path, error.position + 1, error.reason, "Mend that line.") from None
+        raise DamagedFileError(path, error.position + 1, error.reason, "Fix that line.") from None
     return _with_files(folder, text)
 
 
