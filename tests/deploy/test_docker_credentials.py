@@ -83,7 +83,7 @@ def test_given_for_this_deployment_only(place: QuickPlace, monkeypatch: pytest.M
 def test_a_wrong_password(place: QuickPlace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOY_REGISTRY_USER", USER)
     monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", "wr0ng")
-    with pytest.raises(BuilderError, match="login failed") as error:
+    with pytest.raises(BuilderError, match="docker login here failed") as error:
         place.deploy()
     assert "wr0ng" not in str(error.value)
 
