@@ -9,7 +9,11 @@ from pathlib import Path
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
+from dagster_module_builder.deployments.deployment import FILL_IN
 from dagster_module_builder.deployments.host_settings import ENV
+from dagster_module_builder.deployments.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.disclosure.values import is_harmless
+from dagster_module_builder.formats import env_file
 from dagster_module_builder.plan import SECRET_MODE
 
 _NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})
@@ -48,6 +52,19 @@ def secrets(subject: Subject) -> Iterator[Problem]:
         if not _is_harmless(found.secret_value):
             mend = "Move it into workspace/local/.env, and change it where it is used"
             yield Problem(f"Looks like a secret: {found.type}", mend, subject.shown(path, found.line_number))
+    yield from _committed_settings(subject)
+
+
+def _committed_settings(subject: Subject) -> Iterator[Problem]:
+    """Find the values that earlier versions took over from ``.env`` into the examples of the deployments."""
+    for path in sorted(subject.path.glob(f"deploy/*/{DEPLOYED_EXAMPLE}")):
+        content = subject.bytes_of(path)
+        values = env_file.values(content)
+        for entry in env_file.entries(content):
+            value = values.get(entry.name, "")
+            if not is_harmless(entry.name, value) and not _is_harmless(value):
+                cure = f"Write '{FILL_IN}' there, and change it where it is used if it is a secret"
+                yield Problem(f"{entry.name} has a value there", cure, subject.shown(path, entry.line + 1))
 
 
 def _is_read(path: Path) -> bool:

@@ -17,7 +17,8 @@ _REFERENCE = re.compile(
 #: Text that is harmless whatever it is for.
 _ANYWHERE = re.compile(
     r"""(?ix)
-    | [-+]?\d{1,9}(?:\.\d{1,6})?                       # numbers
+    # numbers; a long one that is not round may be a PIN or an account
+    | [-+]?(?:\d{1,5}(?:\.\d{1,6})?|[1-9]\d{0,5}000)
     | true|false|yes|no|on|off|null|none|~|auto|all
     | \d+(?:\.\d+){1,3}                                 # versions
     | (?:\d+(?:ns|us|ms|s|m|h|d))+ | \d+(?:b|k|m|g|kb|mb|gb|kib|mib|gib|ki|mi|gi)

@@ -8,6 +8,10 @@ from dagster_module_builder.disclosure.shown import Shown
 from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_harmless_setting, is_secret_name
 
 _WORD = re.compile(r"""[^\s'"\[\],;()&|<>\\]+""")
+#: The rest of a value that a word begins: up to its closing quote, else up to the next white space.
+_REST = re.compile(r"""(?:(?<==)"(?:\\.|[^"\\])*"?|(?<==)'[^']*'?|[^\s'"])*""")
+#: An option whose value is a password, whatever its name (``redis-cli -a``).
+_PASSWORDS = frozenset({"-a"})
 _PUNCTUATION = re.compile(r"""['"\[\],;()&|<>\\]+""")
 #: What images are built with and services are started with.
 _PROGRAMS = frozenset((
@@ -35,15 +39,25 @@ def show(shown: Shown, start: int, end: int) -> None:
     part = shown.text[start:end]
     for match in _PUNCTUATION.finditer(part):
         shown.show(start + match.start(), start + match.end())
-    before = ""
+    before, secret_until = "", 0
     for match in _WORD.finditer(part):
-        if not is_secret_name(before) or before.startswith("$"):
+        if match.start() < secret_until:
+            continue
+        name, equals, _ = match[0].partition("=")
+        if before in _PASSWORDS or is_secret_name(before) or (equals and is_secret_name(name)):
+            secret_until = _end_of(part, match.end())
+        if before not in _PASSWORDS and not is_secret_name(before):
             _show_word(shown, start + match.start(), match[0])
         before = match[0] if _OPTION.fullmatch(match[0]) else ""
     for match in _INSTALLS.finditer(part):
         for package in _PACKAGE.finditer(match[1]):
             first = start + match.start(1)
             _show_package(shown, first + package.start(), first + package.end())
+
+
+def _end_of(part: str, at: int) -> int:
+    rest = _REST.match(part, at)
+    return rest.end() if rest else at
 
 
 def _show_package(shown: Shown, start: int, end: int) -> None:

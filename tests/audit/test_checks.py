@@ -130,6 +130,20 @@ PREPARED = {
 ELSEWHERE = {"pipelines", "loads", "keys-loaded", "io-manager-loaded", "requirements", "tests-pass"}
 
 
+def test_values_that_an_earlier_version_committed_are_found_and_not_shown(root: Path, module: Path) -> None:
+    """FAULTS A1: an example of a deployment that came from ``.env``."""
+    deployed(module)
+    assert status(root, module, "secrets") == "PASS"
+    example = module / "deploy/production/.env.deploy.example"
+    append(
+        example,
+        "# theirs\nSALES_REPORT_URL='https://u:canary@h/'\nSALES_REPORT_MODE='change-me'\nSALES_REPORT_SIZE=20\n",
+    )
+    line = example.read_text().splitlines().index("SALES_REPORT_URL='https://u:canary@h/'") + 1
+    found = [problem for problem in messages(root, module, "secrets").splitlines() if "SALES_REPORT" in problem]
+    assert found == [f"deploy/production/.env.deploy.example:{line}: SALES_REPORT_URL has a value there"]
+
+
 WARNINGS = {"asset-keys", "schedule-timezones", "compose-lint", "dockerfile-lint", "variables-example",
             "requirements-stated", "template-version", "clashes", "deployments-env", "tests"}  # fmt: skip
 

@@ -138,6 +138,9 @@ def test_no_secret_is_shown_in_any_file(name: str, content: bytes) -> None:
         (".env", "KEY=-----BEGIN PRIVATE KEY-----\nYWNhbmFyeQcanary=\n"),
         (".env", "DOOR_CODE=847215\nUSERPIN=847215\n"),
         ("a.py", "PIN = 847215\n"),
+        (".env", "DOOR=847215\n"),
+        ("docker-compose.yml", "a: {command: redis-cli -a 847215}\n"),
+        ("docker-compose.yml", "a: {command: mysql -p847215 start}\n"),
     ],
 )
 def test_no_part_of_a_secret_is_shown_for_its_shape(name: str, text: str) -> None:
@@ -145,6 +148,15 @@ def test_no_part_of_a_secret_is_shown_for_its_shape(name: str, text: str) -> Non
     shown = "\n".join(shown_lines(name, text.encode()))
     assert "canary" not in shown
     assert "847215" not in shown
+
+
+@pytest.mark.parametrize(
+    "command", ["PASSWORD=ab,start", 'PASSWORD="ab start"', "run --password ab,start", "redis-cli -a start"]
+)
+def test_no_part_of_a_password_is_shown_because_it_is_a_word_that_commands_have(command: str) -> None:
+    """FAULTS A2: what follows a comma or a blank within a value belongs to it."""
+    assert "start" not in "\n".join(shown_lines("Dockerfile", f"RUN {command} && install\n".encode()))
+    assert "install" in "\n".join(shown_lines("Dockerfile", f"RUN {command} && install\n".encode()))
 
 
 def test_keys_of_json_are_cleared_too() -> None:
