@@ -31,17 +31,24 @@ class Release:
         """The module's name."""
         return self.deployment.names.name
 
-    @property
-    def environment(self) -> str | None:
-        """The hash of what goes into its own environment; None where it runs in the host's, or in its image."""
-        chosen = self.deployment.environment
-        if chosen["kind"] == "host" or self.strategy.serves:
+    def environment(self, interpreter: str) -> str | None:
+        """Return the hash of what goes into its own environment; None where it runs in the host's, or in its image.
+
+        Args:
+            interpreter: What the environment is made with.
+        """
+        if self.deployment.environment["kind"] == "host" or self.strategy.serves:
             return None
-        parts = (self.requirements, self.constraints, chosen["python"])
+        parts = (self.requirements, self.constraints, interpreter)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
-    def record(self, holder: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the host keeps with it."""
+    def record(self, holder: Mapping[str, Any], environment: str | None) -> dict[str, Any]:
+        """Return what the host keeps with it.
+
+        Args:
+            holder: Who deploys.
+            environment: The environment that it has on this host.
+        """
         return {
             "release": self.identity,
             "module": self.module,
@@ -53,7 +60,7 @@ class Release:
             "digest": self.staged.digest,
             "files": len(self.staged.lines),
             "bytes": self.staged.size,
-            "environment": self.environment,
+            "environment": environment,
             "database": self.database,
             **self.made,
             "by": holder["who"],

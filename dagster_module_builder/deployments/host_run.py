@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagster_module_builder.deployments import host_database, host_files
+from dagster_module_builder.deployments import host_database, host_environment, host_files
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_files import Location, Server
 from dagster_module_builder.deployments.host_release import Release, Target
@@ -119,6 +119,7 @@ class HostRun:
             "tools": sorted({*tools, *self.own_tools}),
             "holder": holder,
             "wait": wait,
+            "pythons": sorted(host_environment.interpreters(self.target)),
         }
 
     @property
@@ -190,9 +191,9 @@ class HostRun:
     def bring(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
         """Have one release on the host, complete and loadable."""
         self.tell("prepare")
-        there = self.found["modules"][release.module]["environments"]
-        if release.environment is not None and release.environment not in there:
-            self.build(release)
+        environment = self.environment(release)
+        if environment is not None and not self.has_environment(release.module, environment):
+            self.build(release, environment)
         if release.database:
             self.fetch_database(release, release.database)
         self.tell("transfer")
@@ -200,13 +201,24 @@ class HostRun:
         self.tell("verify")
         self.verify(release, begun, holder)
 
-    def build(self, release: Release) -> None:
+    def environment(self, release: Release) -> str | None:
+        """Return the environment of a release here; None where it runs in the host's, or in its image."""
+        environments = self.found["modules"][release.module]["environments"]
+        return host_environment.environment(self.target, release, self.found["interpreters"], environments)
+
+    def has_environment(self, module: str, environment: str) -> bool:
+        """Tell whether an environment is complete on the host, and its interpreter still there."""
+        environments = self.found["modules"][module]["environments"]
+        # A container's interpreter is not to be found on the host.
+        return environment in environments and (self.where is not None or environments[environment] is not None)
+
+    def build(self, release: Release, environment: str) -> None:
         """Make the release's environment."""
         self.tell("environment")
         self.conversation.ask(
             "environment",
             module=release.module,
-            identity=release.environment,
+            identity=environment,
             requirements=release.requirements,
             constraints=release.constraints,
             python=self.environment_python(release.deployment),
@@ -254,7 +266,7 @@ class HostRun:
             "module": release.module,
             "identity": release.identity,
             "wanted": hashlib.sha256(release.staged.files.encode()).hexdigest(),
-            "record": release.record(holder),
+            "record": release.record(holder, self.environment(release)),
             **self.proof_of(release),
         }
         try:
@@ -271,7 +283,7 @@ class HostRun:
     def proof_of(self, release: Release) -> dict[str, Any]:
         """Return how the host is to prove that a release's definitions load."""
         if not release.strategy.serves:
-            return {"check": self.check_of(release.deployment, release.environment, release.env)}
+            return {"check": self.check_of(release.deployment, self.environment(release), release.env)}
         server = serving(release.deployment, release.identity, str(release.made["image"]), release.env)
         return {"serve": server, "contents": release.staged.manifest}
 
@@ -324,7 +336,7 @@ class HostRun:
 
     def environment_python(self, deployment: Deployment) -> str:
         """Return the interpreter that environments are made with, or that the host's Dagster itself has."""
-        return self.target.host.environment_python or str(deployment.environment["python"])
+        return host_environment.interpreter(self.target, deployment.environment)
 
     def python(self, deployment: Deployment, environment: str | None) -> str:
         """Return the interpreter of a release, where Dagster runs."""
@@ -364,7 +376,7 @@ class HostRun:
     def location_of(self, release: Release) -> Location:
         """Return what Dagster is told of a new release."""
         env, database = release.env, release.database
-        found = self.location(release.deployment, release.identity, release.environment, env, database)
+        found = self.location(release.deployment, release.identity, self.environment(release), env, database)
         if not release.strategy.serves:
             return found
         folder = self.inside("modules", release.module, "releases", release.identity)

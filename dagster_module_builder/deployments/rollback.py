@@ -105,7 +105,7 @@ class RollingBack(Rechoosing):
             there = ", ".join(sorted(found["releases"])) or "none"
             raise RefusedError(f"{run.target}: {module} has no good release {identity!r} any more: there are {there}.")
         environment = record.get("environment")
-        if environment and environment not in found["environments"]:
+        if environment and not run.has_environment(module, environment):
             raise RefusedError(f"{run.target}: the environment of {identity} is gone: deploy its commit again.")
         env = base64.b64decode(run.conversation.ask("settings", module=module, identity=identity)["env"])
         if image := record.get("image"):

@@ -163,7 +163,8 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
         else {"manifest": "", "env": ""}
     )
     old_env = env_file.values(base64.b64decode(old["env"]))
-    builds = release.environment is not None and release.environment not in found["environments"]
+    environment = run.environment(release)
+    builds = environment is not None and not run.has_environment(release.module, environment)
     files = file_changes(old["manifest"], release.staged.manifest)
     place = run.place(release, run.on_host("modules", release.module, "releases", release.identity), current)
     known = set(old["manifest"].splitlines())
@@ -184,12 +185,12 @@ def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
     """Return what is run where Dagster runs, behind the transfer, as a person would type it."""
     deployment, identity = release.deployment, release.identity
     folder = PurePosixPath(run.inside("modules", release.module, "releases", identity), deployment.source)
-    python = run.python(deployment, release.environment)
+    python = run.python(deployment, run.environment(release))
     commands = [["dagster", "definitions", "validate", "-m", deployment.names.definitions, "-d", str(folder)]]
     if not release.strategy.serves:
         commands[0][:1] = [python, "-m", "dagster"]
     if builds:
-        commands[:0] = building(str(PurePosixPath(python).parent.parent), deployment.environment["python"])
+        commands[:0] = building(str(PurePosixPath(python).parent.parent), run.environment_python(deployment))
     if there := run.where:
         commands = [[*there["prefix"], there["service"], *one] for one in commands]
     if release.database:

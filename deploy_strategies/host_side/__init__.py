@@ -29,6 +29,7 @@ MODULES = (
     "journal",
     "lock",
     "remains",
+    "interpreters",
     "survey",
     "programs",
     "dumps",

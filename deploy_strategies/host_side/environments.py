@@ -57,6 +57,7 @@ def build_environment(
             f"complete by hand and 'touch {folder}/.complete', or have the workspace name another one.",
         )
     host.refuse_full(need)
+    python = python if where else os.path.expanduser(python)
     remove_tree(folder)
     os.makedirs(folder)
     for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):

@@ -203,7 +203,8 @@ def check_definitions(
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [python, "-m", "dagster", "definitions", "validate", "-m", package]
+    program = python if where else os.path.expanduser(python)
+    command = [program, "-m", "dagster", "definitions", "validate", "-m", package]
     command += ["-d", seen_from(host, where, code_folder)]
     try:
         put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)

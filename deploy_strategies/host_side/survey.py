@@ -14,6 +14,7 @@ from .dagster import Dagster
 from .errors import RefusedError
 from .files import is_mounted_singly, read, read_json
 from .host import STATE
+from .interpreters import identity_of, interpreter_of
 from .journal import is_pending
 from .lock import lock_holder, take_lock
 from .outside import failed, installed
@@ -22,6 +23,7 @@ from .servers import servers_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from .host import Host
@@ -39,6 +41,7 @@ def survey(
     tools: list[str],
     holder: dict[str, Any] | None = None,
     wait: float = 0.0,
+    pythons: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Say what there is; with a holder, under the lock. Without one nothing is changed.
 
@@ -51,6 +54,7 @@ def survey(
         tools: The programs to look for.
         holder: Who deploys, and what (``action``, which the log has); None takes no lock.
         wait: How many seconds to wait for another holder.
+        pythons: The interpreters to tell of.
     """
     host.base = os.path.expanduser(base)
     host.dagster = Dagster(url)
@@ -78,6 +82,7 @@ def survey(
         "modes": {name: mode_of(host, name) for name in files},
         "modules": {name: known(host, name) for name in modules},
         "dagster": dagster_seen(host),
+        "interpreters": {name: identity_of(host, name) for name in pythons},
         "lock": lock_holder(host),
         "journal": is_pending(host),
     }
@@ -154,11 +159,12 @@ def known(host: Host, name: str) -> dict[str, Any]:
     }
 
 
-def environments(host: Host, module: str) -> list[str]:
-    """Return the environments that are complete."""
+def environments(host: Host, module: str) -> dict[str, str | None]:
+    """Return the environments that are complete, with the interpreter of each; None where that is not on this host."""
     folder = host.of(module, "venvs")
-    found = os.listdir(folder) if os.path.isdir(folder) else []
-    return [one for one in found if os.path.exists(os.path.join(folder, one, ".complete"))]
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    complete = [name for name in names if os.path.exists(os.path.join(folder, name, ".complete"))]
+    return {name: interpreter_of(os.path.join(folder, name)) for name in complete}
 
 
 def dagster_seen(host: Host) -> dict[str, Any]:
