@@ -58,6 +58,24 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
         yield "The image or the containers changed: run 'workspace.up' to build and start them."
 
 
+def to_be_loaded_again(root: Path, outcome: Outcome) -> Iterator[str]:
+    """Say which locations a running Dagster has with older code, which ``tell_dagster`` would have it load again.
+
+    Args:
+        root: The workspace's root.
+        outcome: A change that was only planned.
+    """
+    workspace = look_at(root)
+    try:
+        running = find_running(workspace) if outcome.modules else None
+        older = _older(workspace, running, outcome.modules) if isinstance(running, Running) else {}
+    except ToolError as error:
+        yield f"Warning: Whether a running Dagster has older code could not be found out. {error}"
+        return
+    for name in older:
+        yield f"The code of {name} changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
+
+
 def _told(workspace: Workspace, running: Running, outcome: Outcome, *, effective: bool) -> Iterator[str]:
     older = _older(workspace, running, outcome.modules)
     if not effective and not older:

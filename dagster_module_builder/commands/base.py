@@ -15,6 +15,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
 from dagster_module_builder import terminal
+from dagster_module_builder.commands import console
 from dagster_module_builder.commands.failing import end
 from dagster_module_builder.errors import UsageError
 from dagster_module_builder.settings import workspace_root
@@ -67,6 +68,8 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
             except Exit as ended:
                 # Invoke would print the message as it is.
                 if ended.message:
+                    if flags.get("json") and not console.has_said_json():
+                        console.say_json({"error": ended.message, "results": []})
                     terminal.tell(ended.message)
                 raise Exit(code=ended.code) from None
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end

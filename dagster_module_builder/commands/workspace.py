@@ -264,6 +264,8 @@ def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], 
     from dagster_module_builder import docker, live
 
     if outcome.dry_run:
+        for line in live.to_be_loaded_again(root, outcome):
+            say(line)
         return
     started = start and bool(outcome.plan.effective) and live.needs_up(outcome)
     if started:

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 
-from dagster_module_builder.commands import namespace
+from dagster_module_builder.commands import console, namespace
+from dagster_module_builder.commands.base import command
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import line_of, without_tools
@@ -49,3 +52,18 @@ def test_an_unreadable_deployment_does_not_hide_the_others(full: Terminal, quick
         result = quick_program.run("deploy.list", *flags, environ=full.environment, folder=full.cwd)
         assert (result.code, "yoda" in result.out, str(broken) in result.text) == (1, True, True), result
     assert [("error" in one) for one in json.loads(result.out)].count(True) == 1
+
+
+def test_a_question_answered_with_no_is_told_in_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS C12: what a person declines ends with JSON too."""
+    monkeypatch.setattr(console, "_said_json", [])
+
+    def declined(_context: Context, json: bool = False) -> None:
+        raise Exit("Nothing was changed.", 1)
+
+    with pytest.raises(Exit) as ended:
+        command("declined", help={})(declined)(Context(), json=True)
+    assert ended.value.code == 1
+    assert json.loads(capsys.readouterr().out)["error"] == "Nothing was changed."

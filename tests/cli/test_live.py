@@ -84,6 +84,9 @@ def _sync_brings_changed_code(workspace: Terminal) -> None:
     assert "loaded again" not in workspace.done("workspace.sync", "--no-check")
     code = workspace.root / "projects/first/src/first_dagster/assets.py"
     code.write_text(code.read_text() + "\nCHANGED = True\n")
+    would = "The code of first changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
+    assert would in workspace.done("workspace.sync", "--check")
+    assert would in workspace.done("workspace.sync", "--dry-run", "--no-check")
     said = workspace.done("workspace.sync", "--no-check")
     assert "Dagster: the location first is loaded again, with its changed code." in said
     assert "the location second" not in said

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dagster_module_builder import native_environment
+from dagster_module_builder.loaded_code import is_mounted
+from dagster_module_builder.workspace import read_workspace
 from tests.e2e.dagster_web import await_that
 from tests.e2e.stack import LOCATIONS, MODULES, SERVICES, Stack
 
@@ -110,6 +113,14 @@ def test_changed_code_runs_after_a_reload_and_rebuilds_nothing(stack: Stack) -> 
         for location, file in changed.items():
             file.write_text(original[location])
             stack.dagster.reload(location)
+
+
+def test_which_code_a_container_sees_as_it_is_now(stack: Stack) -> None:
+    """FAULTS C10: code below a bind mount is loaded again by a reload; code that only an image has is not."""
+    services = read_workspace(stack.root).code_services
+    for location in native_environment.locations(stack.root):
+        assert is_mounted(stack.root, location.module, location, services)
+        assert not is_mounted(stack.root, stack.root.parent / "elsewhere", location, services)
 
 
 def test_sizes_of_images_are_reported(stack: Stack, artifacts: Path) -> None:
