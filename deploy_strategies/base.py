@@ -57,6 +57,15 @@ class Strategy(Steps, ABC):
             allow_dirty: Take also what no commit has.
         """
 
+    def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:  # noqa: ARG002 - a strategy may take in more
+        """Return the files and folders below the repository's top that releases are made from; ``.`` for all of them.
+
+        Args:
+            own: The strategy's section of ``deployment.yaml``.
+            inside: The module's folder below the repository's top; ``.`` where it is the top.
+        """
+        return (inside,)
+
     def is_bulky(self, staged: Staged) -> bool:  # noqa: ARG002 - it may depend on what was taken in
         """Tell whether the OpenSSH connection is worth opening before anybody knows what the host has already."""
         return self.bulk
@@ -119,6 +128,10 @@ class PipelineStrategy(Steps, ABC):
         """Say in a few words who deploys, and when."""
 
 
+#: Where a guide names what may change, and the name: given the name of the pipeline's file.
+Mentions = Callable[[str], Sequence[tuple[re.Pattern[str], str]]]
+
+
 @dataclass(frozen=True)
 class PipelineFile:
     """A file in a repository that a platform finds a pipeline in.
@@ -128,8 +141,8 @@ class PipelineFile:
         shares: Whether it can stand in the first place together with lines of others.
         kind: Its format, where parts of it can be marked as ours; None where it has to be ours as a whole.
         folder: The deployment's folder in the repository.
-        mention: What stands before the file's name wherever a guide names it (group 1), and that name; None where the
-            platform knows one name only.
+        mentions: Given the file's name, what stands before a name of this pipeline in its guide (group 1) with the name
+            that it had, and the name that it has.
         text: What goes into it, beside these lines of others.
         public: The lines of it that are the same for everybody, without the white space around them.
     """
@@ -138,7 +151,7 @@ class PipelineFile:
     shares: bool
     kind: SharedFile | None
     folder: str
-    mention: re.Pattern[str] | None
+    mentions: Mentions
     text: Callable[[Sequence[bytes]], str]
     public: frozenset[str] = frozenset()
 

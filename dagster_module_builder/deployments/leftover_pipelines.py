@@ -85,7 +85,7 @@ def _written(top: Path) -> Iterator[Found]:
         if isinstance(strategy, PipelineStrategy):
             for pattern, kind in strategy.places.items():
                 for path in sorted(top.glob(pattern)):
-                    yield from _in_file(top, path, PipelineFile((), False, kind, "", None, lambda _: ""))
+                    yield from _in_file(top, path, PipelineFile((), False, kind, "", lambda _: (), lambda _: ""))
 
 
 def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[Found]:
@@ -97,7 +97,7 @@ def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[Found]:
     for title, end in zip(titles, ends, strict=False):
         folder = _FOLDER.search(text, title.end(), end)
         if folder is not None:
-            own = PipelineFile(file.places, file.shares, file.kind, folder[1], file.mention, file.text)
+            own = PipelineFile(file.places, file.shares, file.kind, folder[1], file.mentions, file.text)
             yield Found(title[2], title[1], top, own, path)
 
 

@@ -221,7 +221,7 @@ def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
 
 
 def planned_guide(found: Found) -> FileChange:
-    """Plan the guide of a deployment so that it names the file that its pipeline is in."""
+    """Plan the guide of a deployment so that it names the file and the environment of its pipeline."""
     module = found.guide.parent.parent.parent
     module_files.refuse_links(module, found.guide)
     before = module_files.read(module, found.guide)
@@ -231,12 +231,13 @@ def planned_guide(found: Found) -> FileChange:
 
 
 def _with_names(guide: str, found: Found) -> str:
-    """Return a guide in which each mention of the pipeline's file has its name.
+    """Return a guide in which the pipeline's file and environment have the names that they have now.
 
     ``"gh workflow run deploy-yoda.yml" -> "gh workflow run deploy-yoda-stock.yml"`` where that is the file.
     """
-    mention = found.file.mention
-    return guide if mention is None else mention.sub(lambda match: f"{match[1]}{found.path.name}", guide)
+    for pattern, name in found.file.mentions(found.path.name):
+        guide = pattern.sub(lambda match, name=name: f"{match[1]}{name}", guide)  # type: ignore[misc]
+    return guide
 
 
 def problem(deployment: Deployment) -> str | None:
@@ -250,7 +251,7 @@ def problem(deployment: Deployment) -> str | None:
     if change.before is None:
         return f"{change.path} is missing: {command}."
     if guide.changes and not change.changes:
-        return f"{guide.path} names another file than {found.shown}: {command}."
+        return f"{guide.path} names another file or environment than {found.shown}: {command}."
     return f"{change.path} is older than {deployment.folder / FILE}: {command}." if change.changes else None
 
 

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from dagster_module_builder import module_files, outside_programs
@@ -59,6 +59,13 @@ class Docker(Strategy):
         manifest = "".join(sorted([*staged.manifest.splitlines(keepends=True), sent]))
         read = staged.read
         return replace(staged, manifest=manifest, sent=sent, read=lambda name: read(f"{inner}/{name}"))
+
+    def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:
+        """Return the folder of the build context."""
+        context = _with_defaults(own)["context"]
+        # One above the top is refused where the folder is known: ``context_folder``.
+        above = [path.as_posix() for path in PurePosixPath(inside).parents][: context.count("..")]
+        return (above[-1] if above else inside,)
 
     def build(self, staged: Staged, tell: Callable[[str], None]) -> Mapping[str, Any]:
         """Build the image, and push it or keep its layers for the hosts."""

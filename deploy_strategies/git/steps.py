@@ -74,6 +74,11 @@ class Git(Strategy):
         self.repository, self.snapshot = repository, exported(repository, whole, held)
         return _staged(self.snapshot.entries, held, Source(commit, branch or repository.branch))
 
+    def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:
+        """Return the module, where its files are taken from, and what is included."""
+        named = [name.strip("/") for name in (own.get("path") or inside, *(own.get("include") or ()))]
+        return tuple(dict.fromkeys([inside, *named]))
+
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
         """Have the release's tree on the host, and export it there."""
         repository, taken = self._taken()

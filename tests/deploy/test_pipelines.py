@@ -25,6 +25,8 @@ from dagster_module_builder.deployments.status import problems_here
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.module_files import commit
 from deploy_strategies.base import load_steps
+from deploy_strategies.pipelines.description import describe
+from deploy_strategies.pipelines.github import CHECKOUT
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.test_commands import run
@@ -440,10 +442,7 @@ def test_questions_that_both_ask_in_different_words(module: Path) -> None:
 
 def test_actions_are_pinned_as_in_the_modules() -> None:
     (template,) = REPOSITORY.glob("cookiecutter-dagster-module/*/.github/workflows/ci.yml")
-    assert load_steps("ci-cd").__module__.endswith("ci_cd")
-    steps = (REPOSITORY / "deploy_strategies/ci-cd/steps.py").read_text()
-    (pinned,) = re.findall(r'"(actions/checkout@[0-9a-f]{40} # v[\d.]+)"', steps)
-    assert pinned in template.read_text()
+    assert CHECKOUT in template.read_text()
 
 
 def test_what_is_in_its_way_is_told(module: Path) -> None:
@@ -509,6 +508,23 @@ def test_each_guide_names_the_file_that_was_written(tmp_path: Path) -> None:
         assert len(set(named)) == 2
 
 
+def test_each_guide_has_the_names_of_the_description(tmp_path: Path) -> None:
+    """FAULTS P2: secrets, credentials and environments are called in the guide as in the pipeline, also later."""
+    for platform in PLATFORMS:
+        deployment = configured(make_module(tmp_path / platform), platform, carries_out="docker", registry="r.example")
+        pipelined = describe(deployment, ".")
+        guide = deployment.folder / "DEPLOYMENT.md"
+        table = re.findall(r"^   \| (`.*?`) \|", guide.read_text(), re.MULTILINE)
+        secrets = [pipelined.key, pipelined.settings, pipelined.registry_user, pipelined.registry_password]
+        wanted = [*pipelined.credentials.values()] if platform == "jenkins" else secrets
+        assert re.findall("`(.*?)`", " ".join(table)) == wanted
+        if platform != "jenkins":
+            changed = change_settings(deployment, environment="client-x")
+            run(tmp_path / platform, "deploy.pipeline", "yoda")
+            assert pipeline.problem(changed) is None
+            assert len(re.findall("(?:--env |--scope |environment `)client-x", guide.read_text())) == 5
+
+
 def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, module: Path) -> None:
     """FAULTS P2: a guide that names another module's pipeline is found, and corrected."""
     git(tmp_path, "init", "-q")
@@ -516,7 +532,9 @@ def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, mod
     deployment = made(module, "github")
     guide = deployment.folder / "DEPLOYMENT.md"
     guide.write_text("Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda.yml -f action=rollback\n")
-    assert "names another file than .github/workflows/deploy-yoda-sales-report.yml" in str(pipeline.problem(deployment))
+    assert "names another file or environment than .github/workflows/deploy-yoda-sales-report.yml" in str(
+        pipeline.problem(deployment)
+    )
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     corrected = "Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda-sales-report.yml -f action=rollback\n"
     assert guide.read_text() == corrected

@@ -32,8 +32,8 @@ pipeline {
                     set +x -eu
                     work="$(mktemp -d)"
                     trap 'rm -rf "$work"' EXIT
-[% if below %]
-                    cd "[[ inside ]]"
+[% if pipeline.below %]
+                    cd "[[ pipeline.inside ]]"
 [% endif %]
                     [[ shell.test() | groovy | indent(20) ]]
                 '''
@@ -49,19 +49,19 @@ pipeline {
                 not { equals expected: 'rollback', actual: params.ACTION }
             }
             input {
-                message 'Deploy [[ module ]] to [[ deployment ]]?'
+                message 'Deploy [[ pipeline.module ]] to [[ pipeline.deployment ]]?'
                 ok 'Deploy'
-[% if approvers %]
-                submitter '[[ approvers ]]'
+[% if pipeline.approvers %]
+                submitter '[[ pipeline.approvers ]]'
 [% endif %]
             }
             agent [[ agent ]]
             environment {
-                TOOL = '[[ tool ]]'
-                DEPLOY_SSH_KEY = credentials('[[ name ]]-ssh-key')
-                DEPLOY_ENV = credentials('[[ name ]]-env')
-[% if registry %]
-                REGISTRY = credentials('[[ name ]]-registry')
+                TOOL = '[[ pipeline.tool ]]'
+                DEPLOY_SSH_KEY = credentials('[[ pipeline.name ]]-ssh-key')
+                DEPLOY_ENV = credentials('[[ pipeline.name ]]-env')
+[% if pipeline.registry %]
+                REGISTRY = credentials('[[ pipeline.name ]]-registry')
 [% endif %]
             }
             steps {
@@ -71,7 +71,7 @@ pipeline {
                     set +x -eu
                     work="$(mktemp -d)"
                     trap 'rm -rf "$work"' EXIT
-[% if registry %]
+[% if pipeline.registry %]
                     export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
 [% endif %]
                     [[ shell.install() | groovy | indent(20) ]]
@@ -88,18 +88,18 @@ pipeline {
                 equals expected: 'rollback', actual: params.ACTION
             }
             input {
-                message 'Roll [[ module ]] back at [[ deployment ]]?'
+                message 'Roll [[ pipeline.module ]] back at [[ pipeline.deployment ]]?'
                 ok 'Roll back'
-[% if approvers %]
-                submitter '[[ approvers ]]'
+[% if pipeline.approvers %]
+                submitter '[[ pipeline.approvers ]]'
 [% endif %]
             }
             agent [[ agent ]]
             environment {
-                TOOL = '[[ tool ]]'
-                DEPLOY_SSH_KEY = credentials('[[ name ]]-ssh-key')
-[% if registry %]
-                REGISTRY = credentials('[[ name ]]-registry')
+                TOOL = '[[ pipeline.tool ]]'
+                DEPLOY_SSH_KEY = credentials('[[ pipeline.name ]]-ssh-key')
+[% if pipeline.registry %]
+                REGISTRY = credentials('[[ pipeline.name ]]-registry')
 [% endif %]
             }
             steps {
@@ -109,7 +109,7 @@ pipeline {
                     set +x -eu
                     work="$(mktemp -d)"
                     trap 'rm -rf "$work"' EXIT
-[% if registry %]
+[% if pipeline.registry %]
                     export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
 [% endif %]
                     [[ shell.install() | groovy | indent(20) ]]
