@@ -15,6 +15,7 @@ from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from deploy_strategies import host_start
 from deploy_strategies.answers import parsed
 from deploy_strategies.channels import OPENSSH_FAILED, OpenSshChannel
+from deploy_strategies.host_side import dumps
 from deploy_strategies.host_start import program, start_line
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ NOISE = 1 << 20
 MESSAGE = 32 << 20
 UNREAD = 64 << 20
 PROGRESS = 10_000
-ANSWERED_WITHIN = 4 * 3600.0
+ANSWERED_WITHIN = dumps.DUMPING + 1800
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
 

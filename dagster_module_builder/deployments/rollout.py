@@ -245,10 +245,14 @@ def _found_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
         again = HostRun(run.target, run.progress)
         try:
             found = again.look(modules)
+            if not found["lock"] or time.monotonic() > until:
+                return found
+        except BuilderError:
+            # A line that was just lost may take a moment to come back.
+            if time.monotonic() > until:
+                raise
         finally:
             again.close()
-        if not found["lock"] or time.monotonic() > until:
-            return found
         time.sleep(0.5)
 
 

@@ -36,6 +36,7 @@ class Client:
         # Signal handlers put into it, so it has to be reentrant.
         self.inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.gone = threading.Event()
+        self.leaving = False
         self.heard = time.monotonic()
         self.running: set[subprocess.Popen[bytes]] = set()
         self.writing = threading.Lock()
@@ -44,7 +45,7 @@ class Client:
 
     def listen(self) -> None:
         """Take in requests and signs of life until the channel is closed."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             for line in iter(self.requests.readline, b""):
                 self.heard = time.monotonic()
                 if line.strip():
@@ -52,7 +53,10 @@ class Client:
                     if "attached" in request:
                         request["attached"] = self.attached(request["attached"])
                     self.inbox.put(request)
-        self.leave()
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.leave()
 
     def attached(self, size: int) -> bytes:
         """Take in the bytes behind a request's line; each part of them is a sign of life."""
@@ -75,7 +79,10 @@ class Client:
 
     def leave(self) -> None:
         """Note that the client is gone, and end what runs for it."""
-        self.gone.set()
+        # A signal may come while another is dealt with, and the event's lock cannot be taken twice (threading.Event).
+        if not self.leaving:
+            self.leaving = True
+            self.gone.set()
         self.inbox.put(None)
         for process in list(self.running):
             kill_group(process)

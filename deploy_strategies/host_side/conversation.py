@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import traceback
 
 from . import (
     PROTOCOL,
@@ -28,7 +29,7 @@ from .journal import is_pending, reload_quietly, undo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
 #: What a client may ask for; each is given the host, and what the request says.
@@ -71,13 +72,33 @@ def serve(host: Host) -> None:
             host.client.answer(**respond(host, request))
     except GoneError:
         pass
+    finally:
+        clean_up(host)
+
+
+def clean_up(host: Host) -> None:
+    """Undo what is half done; a step that fails keeps none of the others from being taken."""
     # Under the lock a journal is this conversation's own.
     if host.lock is not None and is_pending(host):
-        undo(host, lambda: end_log(host, back=True))
-        reload_quietly(host)
-    with contextlib.suppress(OSError):
-        end_log(host, back=False)
-    servers.drop_begun(host)
+        with told():
+            undo(host, lambda: end_log(host, back=True))
+        with told():
+            reload_quietly(host)
+    # What could not be put back is put back by the next command, which then ends the log, and drops the servers.
+    if host.lock is None or not is_pending(host):
+        with told():
+            end_log(host, back=False)
+        with told():
+            servers.drop_begun(host)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Complain of what fails, and go on."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - nothing comes behind this that could tell of it
+        traceback.print_exc()
 
 
 def end_log(host: Host, *, back: bool) -> None:
@@ -88,14 +109,21 @@ def end_log(host: Host, *, back: bool) -> None:
 
 def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:
     """Carry out one request."""
-    work = REQUESTS[request.pop("do")]
     try:
+        work = REQUESTS[request.pop("do")]
         return {"ok": True, "result": work(host, **request)}
     except RefusedError as error:
         return {"ok": False, "code": error.code, "message": str(error), "details": error.details}
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}
+    except GoneError:
+        raise
+    except Exception as error:  # noqa: BLE001 - answered, as every other failure is
+        # The client, which knows what is half done, says what comes next.
+        traceback.print_exc()
+        text = f"This should not have happened on the host ({type(error).__name__}: {str(error)[:200]})."
+        return {"ok": False, "code": "host", "message": text, "details": {}}
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .host import Host
 
-#: Seconds that a dump may take.
+#: Seconds that a dump may take, with all of its parts.
 DUMPING = 6 * 3600.0
 #: Bytes that are read at once.
 PART = 1 << 20
@@ -91,6 +91,7 @@ def dump(
     Returns:
         The ``folder``, and the SHA-256 of each file in it, as read back from the disk.
     """
+    until = time.monotonic() + DUMPING
     left = read_remains(host, module) if remains else {}
     if is_whole(left.get("dump")):
         return dict(left["dump"])
@@ -100,11 +101,11 @@ def dump(
     folder = new_folder(host, module)
     try:
         if database:
-            dump_database(host, os.path.join(folder, "database.sql"), database)
+            dump_database(host, os.path.join(folder, "database.sql"), database, until)
         for volume in volume_names(host, **left["service"]) if left.get("service") else []:
-            dump_volume(host, folder, volume, left["image"])
+            dump_volume(host, folder, volume, left["image"], until)
         if storage and is_stored(host, where, folder, storage, location):
-            dump_files(host, os.path.join(folder, "storage.tar.gz"), storage, location, where)
+            dump_files(host, os.path.join(folder, "storage.tar.gz"), storage, location, where, until)
     except BaseException:
         remove_tree(folder)
         raise
@@ -148,7 +149,7 @@ def drop_cached(file: BinaryIO) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
+def dump_database(host: Host, path: str, database: dict[str, Any], until: float) -> None:
     """Dump a database, where it is, and see that the dump is whole."""
     kind, service = database["type"], database.get("service")
     environ: dict[str, str] = {}
@@ -159,7 +160,7 @@ def dump_database(host: Host, path: str, database: dict[str, Any]) -> None:
         command = ["docker", "exec", there[0], "sh", "-c", INSIDE[kind]]
     else:
         command, environ = reached(database)
-    said = into(host, path, command, environ)
+    said = into(host, path, command, environ, until)
     if said is not None or not ends_well(path, kind):
         raise RefusedError("dump", f"The database could not be dumped: {said or 'the dump is not whole'}")
 
@@ -183,10 +184,15 @@ def reached(database: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     return command, {"MYSQL_PWD": database["password"]}
 
 
-def into(host: Host, path: str, command: list[str], environ: dict[str, str]) -> str | None:
+def left_until(until: float) -> float:
+    """Return the seconds that are left of a dump's time."""
+    return max(1.0, until - time.monotonic())
+
+
+def into(host: Host, path: str, command: list[str], environ: dict[str, str], until: float) -> str | None:
     """Run a command with its output in a file, on the disk; return what it complained of, None where it succeeded."""
     code, said = host.client.run(
-        ["/bin/sh", "-c", INTO, path, *command], None, DUMPING, env={**os.environ, **environ}, cwd=host.base
+        ["/bin/sh", "-c", INTO, path, *command], None, left_until(until), env={**os.environ, **environ}, cwd=host.base
     )
     sync(path)
     return (tail(said) or f"{command[0]} ended with {code}") if code else None
@@ -198,21 +204,21 @@ def is_stored(host: Host, where: dict[str, Any] | None, cwd: str, storage: str, 
     return ask_where(host, where, look, cwd, "yes|no") == "yes"
 
 
-def dump_files(host: Host, path: str, storage: str, location: str, where: dict[str, Any] | None) -> None:
+def dump_files(host: Host, path: str, storage: str, location: str, where: dict[str, Any] | None, until: float) -> None:
     """Pack a module's folder of the storage, and compare what was packed with it, byte for byte."""
     command = ["tar", "--create", "--gzip", "--directory", storage, "--", location]
     there = [] if where is None else [*where["prefix"], where["service"]]
-    said = into(host, path, [*there, *command], {})
+    said = into(host, path, [*there, *command], {}, until)
     if said is not None:
         raise RefusedError("dump", f"{storage}/{location} could not be packed: {said}")
     python = sys.executable if where is None else "python3"
     compare = ["/bin/sh", "-c", FROM, path, *there, python, "-c", COMPARE, storage, location]
-    code, said = host.client.run(compare, None, DUMPING, cwd=host.base)
+    code, said = host.client.run(compare, None, left_until(until), cwd=host.base)
     if code:
         raise RefusedError("dump", f"{storage}/{location} is not whole in its dump: {tail(said)}")
 
 
-def dump_volume(host: Host, folder: str, volume: str, image: str) -> None:
+def dump_volume(host: Host, folder: str, volume: str, image: str, until: float) -> None:
     """Pack a volume whose service is gone, as its files are, and compare what was packed with it."""
     path = os.path.join(folder, f"{volume}.tar")
     # It is never started: 'docker cp' reads the volume through it.
@@ -223,7 +229,7 @@ def dump_volume(host: Host, folder: str, volume: str, image: str) -> None:
     container = said.split()[-1]
     copy = ["docker", "cp", f"{container}:/volume", "-"]
     try:
-        complaint = into(host, path, copy, {}) or into(host, f"{path}.again", copy, {})
+        complaint = into(host, path, copy, {}, until) or into(host, f"{path}.again", copy, {}, until)
         if complaint is None and digest_of(path) != digest_of(f"{path}.again"):
             complaint = "it changed meanwhile"
     finally:

@@ -108,7 +108,8 @@ def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, An
         folder = host.of(one, "releases")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             if name.endswith(".tmp"):
-                remove_tree(os.path.join(folder, name))
+                with told(problems):
+                    remove_tree(os.path.join(folder, name))
     with told(problems):
         logbook.finish(host, record)
     return {"problems": problems}

@@ -105,19 +105,30 @@ def mend(host: Host) -> list[str]:
     with contextlib.suppress(OSError):
         logbook.end_cut_off(host, back=False, stood=has_stood(host))
     mend_servers(host)
+    with contextlib.suppress(OSError):  # It is removed below, or named.
+        clear(f"{host.journal}.done")
+    for path in leftovers(host):
+        try:
+            remove_tree(path)
+        except OSError as error:
+            mended.append(f"{path} is left from an earlier deployment and cannot be removed: {error.strerror}.")
+    return mended
+
+
+def leftovers(host: Host) -> list[str]:
+    """Return what an earlier conversation began to bring or to remove, and nothing needs."""
     needed = Needed(host)
+    found = []
     for name in os.listdir(host.modules):
         releases = host.of(name, "releases")
-        for one in os.listdir(releases) if os.path.isdir(releases) else []:
-            if one.endswith((".tmp", ".gone")) and not needed.by_files(name, "releases", one):
-                remove_tree(os.path.join(releases, one))
-        for one in unfinished(host, needed, name):
-            remove_tree(host.of(name, "venvs", one))
-    clear(f"{host.journal}.done")
-    for one in os.listdir(host.modules):
-        if one.startswith((".journal.", ".temporary")):
-            remove_tree(os.path.join(host.modules, one))
-    return mended
+        found += [
+            os.path.join(releases, one)
+            for one in (os.listdir(releases) if os.path.isdir(releases) else [])
+            if one.endswith((".tmp", ".gone")) and not needed.by_files(name, "releases", one)
+        ]
+        found += [host.of(name, "venvs", one) for one in unfinished(host, needed, name)]
+    begun = [one for one in os.listdir(host.modules) if one.startswith((".journal.", ".temporary"))]
+    return found + [os.path.join(host.modules, one) for one in begun]
 
 
 def unfinished(host: Host, needed: Needed, module: str) -> list[str]:

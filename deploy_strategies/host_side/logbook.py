@@ -133,25 +133,32 @@ def add(host: Host, modules: Iterable[str], record: dict[str, Any]) -> None:
     """Add a line to modules' logs, on the disk."""
     line = json.dumps({"at": now(), **record}).encode() + b"\n"
     for module in modules:
-        handle = os.open(log_of(host, module), os.O_RDWR | os.O_APPEND | os.O_CREAT, host.private_mode)
-        with os.fdopen(handle, "ab") as file:
-            with contextlib.suppress(PermissionError):
-                os.fchmod(handle, host.private_mode)
-            size = os.fstat(handle).st_size
-            # What a crash left half written is a line of its own, and does not spoil this one.
-            file.write(b"\n" + line if size and os.pread(handle, 1, size - 1) != b"\n" else line)
-            file.flush()
-            os.fsync(handle)
+        append(host, module, line)
     sync(folder_of(host))
+
+
+def append(host: Host, module: str, lines: bytes) -> None:
+    """Append lines to a module's log, on the disk; what others append meanwhile, without a lock, stays."""
+    handle = os.open(log_of(host, module), os.O_RDWR | os.O_APPEND | os.O_CREAT, host.private_mode)
+    with os.fdopen(handle, "ab") as file:
+        with contextlib.suppress(PermissionError):
+            os.fchmod(handle, host.private_mode)
+        size = os.fstat(handle).st_size
+        # What a crash left half written is a line of its own, and does not spoil this one.
+        file.write(b"\n" + lines if size and os.pread(handle, 1, size - 1) != b"\n" else lines)
+        file.flush()
+        os.fsync(handle)
 
 
 def bring_along(host: Host, module: str) -> None:
     """Have the log of an earlier version, in the module's folder, where it outlives that."""
-    before, path = host.of(module, "log.jsonl"), log_of(host, module)
+    before = host.of(module, "log.jsonl")
     text = read(before)
     if text is not None:
-        write(path, text + (read(path) or b""), host.private_mode)
-        os.unlink(before)
+        append(host, module, text)
+        sync(folder_of(host))
+        with contextlib.suppress(FileNotFoundError):  # An 'unlock', which waits for no lock, brings it along too.
+            os.unlink(before)
 
 
 def entries(host: Host, module: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -295,7 +296,7 @@ def pack(folder: Path, volume: str, image: str) -> None:
     with (folder / "answers").open("wb") as answers:
         host = Host(Client(os.fdopen(requests, "rb"), answers))
         host.base = str(folder)
-        dumps.dump_volume(host, str(folder), volume, image)
+        dumps.dump_volume(host, str(folder), volume, image, time.monotonic() + 600)
         answers.flush()
         os._exit(0)
 

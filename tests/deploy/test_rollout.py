@@ -263,6 +263,9 @@ def test_a_host_that_is_lost_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatc
     outcome = rollout.what_stands(lost(monkeypatch, found("", journal=True)), error)
     assert outcome.releases == {}
     assert ": no release." in outcome.problems[0]
+    outcome = rollout.what_stands(lost(monkeypatch, None, found("new")), error)
+    assert outcome.stands, "a look that failed once decides what is said of the host"
+    monkeypatch.setattr(rollout, "LOCK_FREE", 0.0)
     outcome = rollout.what_stands(lost(monkeypatch, None), error)
     assert (outcome.stands, dict(outcome.releases)) == (False, {})
     assert outcome.problems == ("Cut.\nIt is not known which release runs on a: Not reached.",)
