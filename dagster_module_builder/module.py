@@ -57,7 +57,7 @@ def locate(root: Path, name_or_path: str) -> Path:
         RefusedError: The name is none that a module can have.
     """
     path = (
-        Path(name_or_path).expanduser().absolute()
+        settings.expanded(name_or_path).absolute()
         if _is_path(name_or_path)
         else root / settings.PROJECTS / name_or_path
     )

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dagster_module_builder import settings
 from dagster_module_builder.facts import has_unset, interpolated
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.image import Image
@@ -208,7 +209,7 @@ class Service:
             return None
         given = interpolated(source, self.env)
         if is_path or _IS_PATH.match(given):
-            return os.path.normpath(self.folder / Path(given).expanduser())
+            return os.path.normpath(self.folder / settings.expanded(given))
         return self.real_volumes.get(given, given)
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.settings import expanded
 
 #: Seconds until a host has to have answered, where the SSH configuration names no other time.
 CONNECT_TIMEOUT = 15
@@ -87,10 +88,10 @@ class Address:
         return self._own_options() + (["-J", self.jumps] if self.jumps else [])
 
     def _own_options(self) -> list[str]:
-        options = ["-F", str(Path(self.config).expanduser())] if self.config else []
+        options = ["-F", str(expanded(self.config))] if self.config else []
         options += ["-p", str(self.port)] if self.port else []
         options += ["-l", self.user] if self.user else []
-        return options + (["-i", str(Path(self.identity_file).expanduser())] if self.identity_file else [])
+        return options + (["-i", str(expanded(self.identity_file))] if self.identity_file else [])
 
     @property
     def pinned_as(self) -> str:
@@ -117,7 +118,7 @@ class Address:
     def identities(self) -> list[str]:
         """Return the private keys to try, in OpenSSH's order."""
         if self.identity_file:
-            named = [str(Path(self.identity_file).expanduser())]
+            named = [str(expanded(self.identity_file))]
         else:
             named = [value for key, value in self._printed if key == "identityfile"]
         return [path for path in map(self._expanded, named) if Path(path).is_file()]

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -44,15 +45,19 @@ class OpenSshChannel:
     """A command on a host that OpenSSH has started: for settings that Paramiko has no counterpart of."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._wire, its = socket.socketpair()
-        self._complaints, said = socket.socketpair()
         self._files: list[Any] = []
-        self._process = outside_programs.start(
-            command, stdin=its.fileno(), stdout=its.fileno(), stderr=said.fileno(), start_new_session=True
-        )
-        for ends, its_end in ((self._wire, its), (self._complaints, said)):
-            its_end.close()
-            ends.settimeout(SILENCE)
+        with contextlib.ExitStack() as ours:
+            self._wire, its = map(ours.enter_context, socket.socketpair())
+            self._complaints, said = map(ours.enter_context, socket.socketpair())
+            with its, said:
+                self._process = outside_programs.start(
+                    command, stdin=its.fileno(), stdout=its.fileno(), stderr=said.fileno(), start_new_session=True
+                )
+            ours.pop_all()
+        for end in (self._wire, self._complaints):
+            end.settimeout(SILENCE)
+        self._closing = threading.Lock()
+        self._is_closed = False
 
     def sendall(self, data: bytes) -> None:
         """Have all of it sent."""
@@ -87,7 +92,11 @@ class OpenSshChannel:
         return int(self._process.wait())
 
     def close(self) -> None:
-        """End OpenSSH, and with it the command."""
+        """End OpenSSH, and with it the command; once, whoever asks for it and how often."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
         for end in (self._wire, self._complaints):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -107,7 +116,8 @@ def end_program(process: outside_programs.Process | None) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5)
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     for pipe in (process.stdin, process.stderr):
         if pipe is not None:

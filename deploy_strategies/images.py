@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 from dagster_module_builder import outside_programs
 from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.settings import expanded
 
 #: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
 #: and its credential helpers count, on each machine.
@@ -61,7 +62,7 @@ def logged_in(image: str) -> Iterator[Mapping[str, str]]:
 @contextlib.contextmanager
 def _configuration() -> Iterator[Mapping[str, str]]:
     """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
-    theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    theirs = expanded(os.environ.get("DOCKER_CONFIG") or "~/.docker")
     memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
     with tempfile.TemporaryDirectory(prefix="dmb-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
         # It ends with our end of its input, so that the folder goes too when this process is killed.

@@ -8,12 +8,13 @@ import os
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dagster_module_builder import outside_programs
-from dagster_module_builder.errors import BuilderError, ToolError
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from deploy_strategies.address import Address
 from deploy_strategies.channels import SILENCE, Channel, OpenSshChannel, end_program
 from deploy_strategies.host_keys import is_pinned, key_changed, not_pinned, refuse_unpinned
@@ -41,6 +42,7 @@ class Remote:
         self._jump: outside_programs.Process | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._master: outside_programs.Process | None = None
+        self._closing = threading.Lock()
 
     def session(self, command: str) -> Channel:
         """Start a command on the host: over Fabric's connection, or by OpenSSH, where only that can get there.
@@ -80,21 +82,28 @@ class Remote:
             command = self.address.wire()
             with tempfile.TemporaryFile() as said:
                 wire = self._wire(command, said) if command else _direct(self.address)
-                self._connection = _connected(self.address, wire, said)
+                try:
+                    self._connection = _connected(self.address, wire, said)
+                except BaseException:
+                    wire.close()
+                    raise
         return self._connection
 
     def _wire(self, command: str, said: IO[bytes]) -> socket.socket:
         """Start the command that reaches the host, and return the socket that leads through it."""
-        ours, its = socket.socketpair()
-        self._jump = outside_programs.start(
-            # As OpenSSH does it (ssh_config(5), ProxyCommand).
-            [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
-            stdin=its.fileno(),
-            stdout=its.fileno(),
-            stderr=said,
-            start_new_session=True,
-        )
-        its.close()
+        with contextlib.ExitStack() as kept:
+            ours, its = socket.socketpair()
+            kept.enter_context(ours)
+            with its:
+                self._jump = outside_programs.start(
+                    # As OpenSSH does it (ssh_config(5), ProxyCommand).
+                    [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],
+                    stdin=its.fileno(),
+                    stdout=its.fileno(),
+                    stderr=said,
+                    start_new_session=True,
+                )
+            kept.pop_all()
         return ours
 
     def prepare_bulk(self) -> None:
@@ -129,15 +138,18 @@ class Remote:
         return self.address.ssh(("no", self._control))
 
     def close(self) -> None:
-        """Close both connections."""
-        if self._connection is not None:
+        """Close both connections; each is closed once, whichever threads ask for it."""
+        with self._closing:
+            connection, jump, master, folder = self._connection, self._jump, self._master, self._folder
+            self._connection = self._jump = self._master = self._folder = None
+        if connection is not None:
             with contextlib.suppress(Exception):  # A broken connection breaks once more when it is closed.
-                self._connection.close()
-        end_program(self._jump)
-        end_program(self._master)
-        if self._folder is not None:
-            self._folder.cleanup()
-        self._connection = self._jump = self._master = self._folder = None
+                connection.close()
+        end_program(jump)
+        end_program(master)
+        if folder is not None:
+            with contextlib.suppress(OSError):  # The shell that runs OpenSSH removes it, too.
+                folder.cleanup()
 
     def __enter__(self) -> Remote:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         return self
@@ -205,12 +217,17 @@ def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connec
     # Fabric accepts any key and reads no file of known ones (3.2).
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     if address.known_hosts.is_file():
-        connection.client.load_host_keys(str(address.known_hosts))
+        try:
+            connection.client.load_host_keys(str(address.known_hosts))
+        except (paramiko.hostkeys.InvalidHostKey, ValueError):
+            raise RefusedError(
+                f"{address.known_hosts} has a line that is no key. Delete it, and run 'deploy.trust "
+                f"{address.known_hosts.parent.name}'."
+            ) from None
     try:
         connection.open()
     except (paramiko.SSHException, OSError, EOFError) as error:
         connection.close()
-        wire.close()
         said.seek(0)
         raise _refusal(address, error, " ".join(said.read().decode("utf-8", "replace").split())) from None
     connection.transport.set_keepalive(5)

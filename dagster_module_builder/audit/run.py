@@ -84,7 +84,7 @@ def find(root: Path, name_or_path: str) -> Path:
         NoModuleError: There is no such folder.
     """
     is_path = os.sep in name_or_path or name_or_path in {".", ".."}
-    path = Path(name_or_path).expanduser().absolute() if is_path else root / settings.PROJECTS / name_or_path
+    path = settings.expanded(name_or_path).absolute() if is_path else root / settings.PROJECTS / name_or_path
     path = Path(os.path.normpath(path))
     if not path.is_dir():
         raise NoModuleError(path.name, path.parent)

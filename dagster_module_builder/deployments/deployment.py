@@ -126,7 +126,7 @@ class Deployment:
     def _identity_file(self) -> str | None:
         """Return the private key; a pipeline has its own in an agent, and not a person's file."""
         named = (self.data.get("ssh") or {}).get("identity_file")
-        is_elsewhere = named and self.pipeline and not Path(named).expanduser().is_file()
+        is_elsewhere = named and self.pipeline and not settings.expanded(named).is_file()
         return None if is_elsewhere else named
 
     def _ssh_config(self) -> str | None:
@@ -140,8 +140,8 @@ class Deployment:
             return None
         beside = self.folder / named
         is_beside = not Path(named).is_absolute() and module_files.read(self.module, beside) is not None
-        path = beside if is_beside else Path(named).expanduser()
-        if not Path(named).expanduser().is_absolute() or path.resolve().is_relative_to(self.module.resolve()):
+        path = beside if is_beside else settings.expanded(named)
+        if not settings.expanded(named).is_absolute() or path.resolve().is_relative_to(self.module.resolve()):
             refuse_commands(path)
         return str(path)
 

@@ -102,8 +102,7 @@ def _with_files(folder: Path, text: bytes) -> bytes:
 def _line(folder: Path, name: str, entry: env_file.Entry) -> bytes:
     """Return the line, or lines, that set a variable to what its file has."""
     written = env_value.ALIKE.fullmatch(entry.raw.decode())
-    # A home folder of nobody's stays as it is written, and is not found.
-    path = folder / os.path.expanduser(env_value.read(written) if written else "")  # noqa: PTH111
+    path = folder / settings.expanded(env_value.read(written) if written else "")
     if reason := next(_problems(folder, path), None):
         raise DamagedFileError(folder / ENV, entry.line + 1, f"the file that {entry.name} names {reason[0]}", reason[1])
     return f"{name}={env_value.written(path.read_bytes().decode())}\n".encode()
