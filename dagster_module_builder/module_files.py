@@ -148,13 +148,15 @@ def _writable(root: Path, path: Path) -> Iterator[tuple[int, str]]:
 
 def _replace(folder: int, path: Path, name: str, content: bytes, mode: int) -> None:
     staged = f".{name[:200]}.{secrets.token_hex(8)}.tmp"
-    mode = _mode_of(folder, path, name, mode)
+    there = _plain_file(folder, path, name)
     opened = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
         with os.fdopen(opened, "wb") as file:
             file.write(content)
             file.flush()
-            os.fchmod(opened, mode)
+            if there is not None:
+                _take_owner(opened, there)
+            os.fchmod(opened, mode if there is None else stat.S_IMODE(there.st_mode))
             os.fsync(opened)
         os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
@@ -163,18 +165,26 @@ def _replace(folder: int, path: Path, name: str, content: bytes, mode: int) -> N
     os.fsync(folder)
 
 
-def _mode_of(folder: int, path: Path, name: str, mode: int) -> int:
+def _take_owner(opened: int, there: os.stat_result) -> None:
+    """Give a file the owner of the one that it replaces: the administrator's changes stay the person's files."""
+    if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+        with contextlib.suppress(PermissionError):
+            os.fchown(opened, there.st_uid, there.st_gid)
+
+
+def _plain_file(folder: int, path: Path, name: str) -> os.stat_result | None:
+    """Return what is known of the file that is to be replaced; None where there is none."""
     try:
         there = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
-        return mode
+        return None
     if not stat.S_ISREG(there.st_mode):
         raise NotPlainError(f"{path} is no plain file: nothing was changed. {_PLAIN}")
     if not there.st_mode & stat.S_IWUSR:
         raise RefusedError(f"{path} is read-only: nothing was changed.")
     if there.st_nlink > 1:
         raise RefusedError(f"{path} has several hard links, which a replacement would part: nothing was changed.")
-    return stat.S_IMODE(there.st_mode)
+    return there
 
 
 @dataclass

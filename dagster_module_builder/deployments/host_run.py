@@ -27,11 +27,12 @@ from dagster_module_builder.deployments.host_requests import (
 )
 from dagster_module_builder.deployments.pipeline_run import who_runs
 from dagster_module_builder.deployments.release import differences
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import Plan
 from deploy_strategies.conversation import Conversation, HostError
+from deploy_strategies.host_side.compose import tells_absence
 from deploy_strategies.images import credentials
 from deploy_strategies.place import Place
 from deploy_strategies.remote import Remote
@@ -230,7 +231,10 @@ class HostRun:
         """Have on the host what the module's database starts from: its image, and the files that it mounts."""
         settings = self.files().get(host_files.paths(self.target.first.dagster_folder)[env_file.NAME])
         image = host_database.image(database, settings, release.env)
-        if self.conversation.ask("run", command=["docker", "image", "inspect", "--format", "{{.Id}}", image])["code"]:
+        found = self.conversation.ask("run", command=["docker", "image", "inspect", "--format", "{{.Id}}", image])
+        if found["code"]:
+            if not tells_absence(found["code"], found["said"]):
+                raise ToolError(f"{self.target}: docker failed: {found['said'].strip() or 'it did not say why'}")
             self.tell("database image")
             answer = self.conversation.ask("run", command=["docker", "pull", "--quiet", image], limit=1800)
             if answer["code"]:

@@ -30,13 +30,23 @@ MARK = "releases-only"
 #: Committed bytes are what arrives, whatever attributes and settings say (gitattributes(5)).
 ATTRIBUTES = "* -text -ident -filter !working-tree-encoding -export-subst -export-ignore"
 
-_EXPORT = 'find "$3" -mindepth 1 -delete; git -C "$1" archive --format=tar "$2" | tar -x -C "$3"'
+#: Ends with the failure of git, or with that of tar: a pipeline by itself ends as its last program does
+#: (POSIX.1-2017, Shell Command Language, 2.9.2).
+_UNPACKED = '''exec 4>&1
+failed=$({ { git -C "$repository" --literal-pathspecs archive --format=tar "$tree" -- "$@"
+echo $? >&3; } | tar -x >&4; } 3>&1) && exit "$failed"'''
+
+_EXPORT = f"""repository=$1 tree=$2
+cd "$3" && find . -mindepth 1 -delete || exit
+set --
+{_UNPACKED}
+"""
 
 #: Exports the files whose names come on stdin, each with a NUL behind it.
-_EXPORT_SOME = """cd "$3" && xargs -0 sh -c '
+_EXPORT_SOME = f"""cd "$3" && xargs -0 sh -c '
 repository=$1 tree=$2
 shift 2
-git -C "$repository" --literal-pathspecs archive --format=tar "$tree" -- "$@" | tar -x
+{_UNPACKED}
 ' sh "$1" "$2"
 """
 #: Makes the repository, in place of one that has more than releases: the mark comes last.

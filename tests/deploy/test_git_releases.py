@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -233,3 +234,30 @@ def test_a_warning_of_the_hosts_shell_is_no_answer(said: str, has: bool) -> None
     warning = "sh: warning: setlocale: LC_ALL: cannot change locale (de_DE.UTF-8)\n"
     place = SimpleNamespace(repository="repo.git", run=lambda *_: warning + said)
     assert steps._has(place, "c" * 40) is has
+
+
+@pytest.mark.parametrize("some", [False, True])
+def test_an_export_that_fails_behind_all_of_its_files_has_failed(tmp_path: Path, some: bool) -> None:
+    """A pipeline ends as its last program does: tar, which was given a whole archive, is content."""
+    steps = sys.modules[type(load_strategy("git")).__module__]
+    (repository := tmp_path / "repository").mkdir()
+    for arguments in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        git(repository, *arguments)
+    (repository / "a file").write_text("whole")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "y")
+    (programs := tmp_path / "programs").mkdir()
+    real = shutil.which("git")
+    (programs / "git").write_text(f'#!/bin/sh\n{real} "$@" && ! test -e {tmp_path}/failing || exit 7\n')
+    (programs / "git").chmod(0o755)
+    (folder := tmp_path / "folder").mkdir()
+    script, given = (steps._EXPORT_SOME, b"a file\0") if some else (steps._EXPORT, None)
+    command = ["sh", "-c", script, "sh", repository, "HEAD", folder]
+    environ = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    done = subprocess.run(command, input=given, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (folder / "a file").read_text() == "whole"
+    (tmp_path / "failing").touch()
+    assert subprocess.run(command, input=given, env=environ, check=False).returncode != 0
+    command[-2:] = ["HEAD", tmp_path / "nowhere"]
+    assert subprocess.run(command, input=given, env=environ, check=False, capture_output=True).returncode != 0

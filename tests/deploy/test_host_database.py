@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import yaml
 from dagster_module_builder import templates
 from dagster_module_builder.deployments import host_database
 from dagster_module_builder.deployments.host_files import REGISTRY, Location, plan_host
-from dagster_module_builder.errors import ConflictError
+from dagster_module_builder.deployments.host_run import HostRun
+from dagster_module_builder.errors import ConflictError, ToolError
 from dagster_module_builder.module import FRAGMENT_NAMES
 from dagster_module_builder.names import ModuleNames
 
@@ -117,3 +119,34 @@ def test_the_image_is_the_hosts_choice(fragment: bytes) -> None:
     assert host_database.image(found, b"POSTGRES_IMAGE='mirror/pg:16'\nMYSQL_IMAGE='mirror/my:8'\n", ENV) in {
         "mirror/pg:16", "mirror/my:8"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("Error response from daemon: No such image: postgres:17", None),
+        ("permission denied while trying to connect to the Docker daemon socket", "permission denied"),
+        ("", "it did not say why"),
+    ],
+)
+def test_an_image_is_fetched_only_where_docker_says_that_it_is_not_there(words: str, error: str | None) -> None:
+    """An engine that cannot be asked is no engine without the image: its own words are told."""
+    asked: list[list[str]] = []
+
+    class Answers:
+        def ask(self, _: str, *, command: list[str], limit: float = 0.0) -> dict[str, Any]:
+            asked.append(command[1:3])
+            return {"code": 0, "said": ""} if limit else {"code": 1, "said": f"\n{words}\n"}
+
+    run: Any = HostRun.__new__(HostRun)
+    run.conversation, run.progress = Answers(), lambda *_: None
+    run.target = SimpleNamespace(first=SimpleNamespace(dagster_folder="."))
+    run.found = {"files": {}}
+    release: Any = SimpleNamespace(module="sales-report", env=b"")
+    made = {"service": {"image": "postgres:17"}, "files": {}}
+    if error:
+        with pytest.raises(ToolError, match=error):
+            run.fetch_database(release, made)
+    else:
+        run.fetch_database(release, made)
+    assert asked == [["image", "inspect"], *([] if error else [["pull", "--quiet"]])]

@@ -21,6 +21,7 @@ from dagster_module_builder.initialize import initialize
 from dagster_module_builder.integrate import add
 from dagster_module_builder.sync import sync
 from dagster_module_builder.upgrade import record
+from tests import needs
 from tests.deploy.modules import make_module
 
 CANARY = "alias ls='ls --color'\nSECRET='canary-7f3a'\n"
@@ -226,3 +227,16 @@ def test_a_file_keeps_its_mode_and_its_neighbours(tmp_path: Path) -> None:
     module_files.write(tmp_path, path, b"2")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"2", 0o640)
     assert [one.name for one in path.parent.iterdir()] == ["secret"]
+
+
+def test_a_file_of_another_user_stays_that_users_file(tmp_path: Path) -> None:
+    """Root runs a command in a workspace of a person: what it replaces can still be edited by that person."""
+    needs.root()
+    path = tmp_path / "deploy/yoda/known_hosts"
+    module_files.write(tmp_path, path, b"one\n", 0o600)
+    os.chown(path, 1501, 1502)
+    path.chmod(0o640)
+    module_files.write(tmp_path, path, b"two\n")
+    there = path.stat()
+    assert (there.st_uid, there.st_gid, there.st_mode & 0o777) == (1501, 1502, 0o640)
+    assert path.read_bytes() == b"two\n"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagster_module_builder import checks, compose_command, integrate
-from dagster_module_builder.compose_project import project_in
-from dagster_module_builder.errors import ConflictError
+from dagster_module_builder.compose_project import project_in, redefined
+from dagster_module_builder.errors import ConflictError, DamagedFileError
 from dagster_module_builder.validate import validate
 from tests.e2e.engine import compose_program
 from tests.engine.folders import ENV, FIRST_PORT, make_module, make_workspace, shared
@@ -111,3 +111,11 @@ def test_the_shell_has_no_say_in_what_the_env_file_sets(root: Path, monkeypatch:
     assert {"DAGSTER_PORT", "COMPOSE_FILE"}.isdisjoint(project.environment)
     assert project.environment["ELSEWHERE"] == "kept"
     assert project.files == [root / "services/dagster/docker-compose.yml"]
+
+
+@pytest.mark.parametrize("text", ["services: [\n", "x-since: 2024-13-45\n", "? [a]\n: {b: !!float x}\n", "\x01\n"])
+def test_another_file_that_is_no_yaml_is_named_with_its_line(root: Path, text: str) -> None:
+    """Compose may read what this program's reader does not: YAML 1.2, where that knows 1.1."""
+    put(root, "docker-compose.override.yml", text)
+    with pytest.raises(DamagedFileError, match=r"docker-compose\.override\.yml.*Fix it by hand"):
+        list(redefined(project_in(root / "services/dagster"), {}))
