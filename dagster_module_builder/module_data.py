@@ -15,7 +15,7 @@ from dagster_module_builder.names import ModuleNames, folded, problem_with_name
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.stores import STORAGE, STORAGE_VOLUME, Stores, bound, stores_of, usual
 from dagster_module_builder.transaction import locked
-from dagster_module_builder.workspace import Workspace, bodies_of, look_at, read_workspace
+from dagster_module_builder.workspace import Workspace, look_at, read_workspace
 
 _DATABASE_VOLUME = "_db_data"
 
@@ -74,7 +74,7 @@ def data_of(root: Path, name: str) -> ModuleData:
     name = Path(name).name
     entry = workspace.registry.find(name)
     marker = entry.marker if entry else _free_marker(workspace, name)
-    found = _data_of(workspace, name, marker, entry)
+    found = _data_of(workspace, _says(workspace), name, marker, entry)
     if entry is None and marker not in workspace.registry.left_behind and not found.parts():
         raise RefusedError(f"{name!r} is not integrated, and nothing that it stored is left: see 'workspace.list'.")
     return found
@@ -89,9 +89,10 @@ def every_data(root: Path) -> list[ModuleData]:
     workspace = look_at(root)
     integrated = {entry.marker: entry for entry in workspace.registry.entries}
     markers = sorted({*integrated, *workspace.registry.left_behind, *_found_markers(workspace)})
+    says = _says(workspace)
     names = {folded(path.name): path.name for path in (root / settings.PROJECTS).glob("*") if path.is_dir()}
     found = [
-        _data_of(workspace, entry.name if entry else names.get(folded(marker), marker), marker, entry)
+        _data_of(workspace, says, entry.name if entry else names.get(folded(marker), marker), marker, entry)
         for marker in markers
         for entry in [integrated.get(marker)]
     ]
@@ -132,15 +133,21 @@ def _free_marker(workspace: Workspace, name: str) -> str:
     return marker
 
 
-def _data_of(workspace: Workspace, name: str, marker: str, entry: Entry | None) -> ModuleData:
+def _says(workspace: Workspace) -> dict[str, Stores]:
+    """Return what each module's blocks say that it stores, by marker."""
+    return {marker: stores_of(bodies, workspace.root) for marker, bodies in workspace.bodies.items()}
+
+
+def _data_of(
+    workspace: Workspace, says: Mapping[str, Stores], name: str, marker: str, entry: Entry | None
+) -> ModuleData:
     module = entry.path if entry else str(settings.PROJECTS / name)
-    says = stores_of(bodies_of(workspace, marker), workspace.root)
-    known = says | workspace.registry.left_behind.get(marker, Stores())
+    known = says.get(marker, Stores()) | workspace.registry.left_behind.get(marker, Stores())
     stores = known | usual(marker)
-    folders = {path: _reason_to_keep(workspace, path, marker, module) for path in stores.folders}
+    folders = {path: _reason_to_keep(workspace, says, path, marker, module) for path in stores.folders}
     doomed = tuple(workspace.root / path for path, reason in folders.items() if reason is None)
     left = [f"{workspace.root / path}, {reason}" for path, reason in folders.items() if reason]
-    taken = _volumes_of_others(workspace, marker)
+    taken = _volumes_of_others(workspace, says, marker)
     keys = [key for key in stores.volumes if key not in taken]
     project = _project(workspace)
     try:
@@ -171,22 +178,25 @@ def _images(workspace: Workspace) -> tuple[str, ...]:
     return (f"{project}-dagster", *(str(service.data["image"]) for service in services if service.data.get("image")))
 
 
-def _volumes_of_others(workspace: Workspace, marker: str) -> set[str]:
+def _volumes_of_others(workspace: Workspace, says: Mapping[str, Stores], marker: str) -> set[str]:
     others = [entry.marker for entry in workspace.registry.entries if entry.marker != marker]
     remembered = {other: stores for other, stores in workspace.registry.left_behind.items() if other != marker}
     own = workspace.compose_data.get("volumes") if isinstance(workspace.compose_data, dict) else None
     return {
         *(own or {}),
         *(key for stores in remembered.values() for key in stores.volumes),
-        *(key for other in others for key in stores_of(bodies_of(workspace, other), workspace.root).volumes),
+        *(key for other in others for key in says.get(other, Stores()).volumes),
     }
 
 
-def _reason_to_keep(workspace: Workspace, folder: str, marker: str, module: str) -> str | None:
+def _reason_to_keep(
+    workspace: Workspace, says: Mapping[str, Stores], folder: str, marker: str, module: str
+) -> str | None:
     """Say why a folder stays; None where it is deleted, and nothing where there is none.
 
     Args:
         workspace: The workspace.
+        says: What each module's blocks say that it stores, by marker.
         folder: Relative to its root.
         marker: The module's marker.
         module: The module's folder, relative to the workspace's root.
@@ -199,7 +209,7 @@ def _reason_to_keep(workspace: Workspace, folder: str, marker: str, module: str)
         return "because a link leads there"
     if not path.is_dir():
         return ""
-    used = _shared_with(workspace, folder, marker)
+    used = _shared_with(workspace, says, folder, marker)
     return f"which {used} writes to, too" if used else None
 
 
@@ -216,11 +226,11 @@ def _link_in(root: Path, folder: str) -> bool:
     return any(path.is_symlink() for path in paths if path != root / settings.DATA)
 
 
-def _shared_with(workspace: Workspace, folder: str, marker: str) -> str | None:
+def _shared_with(workspace: Workspace, says: Mapping[str, Stores], folder: str, marker: str) -> str | None:
     """Return who else writes to a folder, or to one in it."""
     path = Path(folder)
     users: dict[str, Sequence[str]] = {
-        entry.name: stores_of(bodies_of(workspace, entry.marker), workspace.root).folders
+        entry.name: says.get(entry.marker, Stores()).folders
         for entry in workspace.registry.entries
         if entry.marker != marker
     }

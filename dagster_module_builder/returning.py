@@ -69,7 +69,7 @@ def returning(workspace: Workspace, plan: Plan, *, ask: bool) -> Iterator[Return
     env = env_file.values(after.get(env_file.NAME) or b"")
     for entry in new:
         name = str((entry.database or {}).get("service"))
-        service = data["services"].get(name) or {}
+        service = ((data or {}).get("services") or {}).get(name) or {}
         kept = _kept(workspace, entry, _volumes(service), ask=ask)
         passwords = account_passwords(service, env)
         known, backup = _known_passwords(workspace, service, passwords)

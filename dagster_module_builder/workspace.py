@@ -29,6 +29,9 @@ SHARED_FILES: dict[str, SharedFile] = {
 #: Without these two there is nothing that a module could be added to.
 _NEEDED = (workspace_yaml.NAME, compose.NAME)
 
+#: What stands in the blocks of a marker, by file and slot.
+Bodies = dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]
+
 MODES = {env_file.NAME: SECRET_MODE}
 
 
@@ -69,6 +72,16 @@ class Workspace:
             file: open_layout(self.path(file), kind, self.files[file] or b"", self.known[file])
             for file, kind in SHARED_FILES.items()
         }
+
+    @cached_property
+    def bodies(self) -> dict[str, Bodies]:
+        """The bodies of each marker's blocks, by file and slot."""
+        found: dict[str, Bodies] = {}
+        for file, kind in SHARED_FILES.items():
+            blocks = self.layouts[file].blocks()
+            for (_, block), slot in zip(blocks, kind.slots_of(self.layouts[file], blocks), strict=True):
+                found.setdefault(block.marker, {})[file, slot] = block.body
+        return found
 
     def own_text(self, file: str) -> bytes:
         """Return the lines of a shared file that are its owner's."""
@@ -175,15 +188,9 @@ def look_at(root: Path) -> Workspace:
     return reading(root, lambda _recovered: read_workspace(root))
 
 
-def bodies_of(workspace: Workspace, marker: str) -> dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]:
+def bodies_of(workspace: Workspace, marker: str) -> Bodies:
     """Return the bodies of a marker's blocks, by file and slot."""
-    bodies = {}
-    for file, kind in SHARED_FILES.items():
-        layout = workspace.layouts[file]
-        found = [(at, block) for at, block in layout.blocks() if block.marker == marker]
-        for (_, block), slot in zip(found, kind.slots_of(layout, found), strict=True):
-            bodies[file, slot] = block.body
-    return bodies
+    return workspace.bodies.get(marker, {})
 
 
 def _read(path: Path) -> bytes | None:
