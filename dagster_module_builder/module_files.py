@@ -66,9 +66,11 @@ def text(root: Path, path: Path) -> str | None:
 
 
 def _content(path: Path, opened: int, most_bytes: int) -> bytes:
+    # Python makes no file object of an open folder.
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise NotPlainError(f"{path} is no plain file. {_PLAIN}")
     with os.fdopen(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise NotPlainError(f"{path} is no plain file. {_PLAIN}")
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise NotPlainError(f"{path} holds more than {most_bytes >> 20} MiB. Make it smaller, or remove it.")

@@ -182,10 +182,10 @@ def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
     text = subject.text_of(path)
     given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
     shift = 0 if given is text else 1
-    # It ends with 1 where it found something, and where it cannot read a line: both are told in lines.
+    # It ends with 1 where it found something, and where it cannot read a line, of which it names the column, too.
     asked = outside_programs.ask(["hadolint", "--no-color", *options, "-"], answers=(0, 1), given=given.encode())
     said = asked.out.decode("utf-8", "replace")
     if asked.status and not said.strip():
         raise outside_programs.failure("hadolint", outside_programs.ended(asked.status), asked.errors)
-    for found in re.finditer(r"^-:(\d+) (.*)$", said, re.MULTILINE):
+    for found in re.finditer(r"^(?:-|/dev/stdin):(\d+)(?::\d+)? (.*)$", said, re.MULTILINE):
         yield Problem(found[2], "See Hadolint's page for that rule", subject.shown(path, int(found[1]) - shift), "WARN")

@@ -6,12 +6,16 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from dagster_module_builder.audit.lacks import no_definitions
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.syntax import SourceFile, last_name
 from dagster_module_builder.audit.table import check
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "io_manager"
 STORAGE = ("DAGSTER_STORAGE_DIR", "/tmp/dagster_storage")  # noqa: S108 - where the containers have their volume
@@ -88,27 +92,39 @@ def resource_items(subject: Subject) -> Iterator[tuple[str | None, SourceFile, a
                 yield from _items(subject, file, node)
 
 
-def _items(subject: Subject, file: SourceFile, node: ast.expr) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
-    """Go through a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these."""
-    if isinstance(node, ast.Dict):
-        for key, value in zip(node.keys, node.values, strict=True):
+def _items(
+    subject: Subject, file: SourceFile, node: ast.expr, within: Sequence[ast.expr] = ()
+) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
+    """Go through a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these.
+
+    A name may be given a mapping that is made from itself; ``within`` are the expressions that the search is in.
+    """
+    parts, within = _parts(node), [*within, node]
+    behind, value = _behind(subject, file, node)
+    if parts is not None:
+        for key, part in parts:
             if key is None:
-                yield from _items(subject, file, value)
+                yield from _items(subject, file, part, within)
             else:
-                yield subject.sources.text(file, key), *_behind(subject, file, value)
-    elif isinstance(node, ast.Call) and last_name(node) == "dict":
-        for part in node.args:
-            yield from _items(subject, file, part)
-        for keyword in node.keywords:
-            key = ast.Constant(keyword.arg) if keyword.arg else None
-            yield from _items(subject, file, ast.Dict([key], [keyword.value]))
-    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        for side in (node.left, node.right):
-            yield from _items(subject, file, side)
-    elif (found := _behind(subject, file, node))[1] is not node:
-        yield from _items(subject, *found)
-    else:
+                yield subject.sources.text(file, key), *_behind(subject, file, part)
+    elif value in within:
         yield None, file, node
+    else:
+        yield from _items(subject, behind, value, within)
+
+
+def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
+    """Return the keys and values of a mapping; None is the key of a mapping within it. None where it is no mapping."""
+    if isinstance(node, ast.Dict):
+        return list(zip(node.keys, node.values, strict=True))
+    if isinstance(node, ast.Call) and last_name(node) == "dict":
+        named = [(ast.Constant(keyword.arg) if keyword.arg else None, keyword.value) for keyword in node.keywords]
+        return [*((None, part) for part in node.args), *named]
+    return (
+        [(None, node.left), (None, node.right)]
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+        else None
+    )
 
 
 def _behind(subject: Subject, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
@@ -164,7 +180,7 @@ def _texts(subject: Subject, file: SourceFile) -> Iterator[str]:
     # A docstring or a comment that names the variable stores nothing.
     statements = {id(node.value) for node in file.nodes if isinstance(node, ast.Expr)}
     for node in file.nodes:
-        if isinstance(node, (ast.Constant, ast.Name)) and id(node) not in statements:
+        if id(node) not in statements:
             yield subject.sources.text(file, node) or ""
 
 
@@ -195,11 +211,11 @@ def _writes_files(one: IOManager) -> bool:
 def io_manager_registered(subject: Subject) -> Iterator[Problem]:
     """Look for the key ``io_manager`` in the resources of ``Definitions``, through names and imports."""
     keys = {key for key, _, _ in resource_items(subject)}
-    definitions = subject.layout.definitions
-    if KEY in keys or definitions is None:
+    if KEY in keys:
         return
     if None in keys:
         yield Problem("what the resources of Definitions hold cannot be seen without --load", status="SKIP")
     else:
+        definitions = subject.layout.definitions  # The check is made only where there are some.
         mend = f'Add resources={{"{KEY}": {io_managers(subject)[0].name}(…)}} to Definitions'
-        yield Problem(f"No resource '{KEY}' in Definitions", mend, subject.shown(definitions))
+        yield Problem(f"No resource '{KEY}' in Definitions", mend, subject.shown(cast("Path", definitions)))

@@ -23,7 +23,7 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them fills 
 from dagster_module_builder.audit.results import Audit, Problem, Result
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import TABLE, Check, check
-from dagster_module_builder.errors import BuilderError, NoModuleError, ToolError
+from dagster_module_builder.errors import BuilderError, NoModuleError, RefusedError, ToolError
 from dagster_module_builder.layout import is_project
 from dagster_module_builder.module_environment import environment_of
 from dagster_module_builder.module_files import NotPlainError
@@ -146,6 +146,8 @@ def _looked(subject: Subject, one: Check) -> tuple[Problem, ...]:
         return tuple(one.look(subject))
     except NotPlainError as error:
         return (Problem(str(error), "Put a plain file in its place"),)
+    except RefusedError as error:
+        return (Problem(str(error), "Make that file readable"),)
     except OSError as error:
         return (Problem(f"{error.filename}: {error.strerror}", "Make it readable"),)
     except ToolError as error:

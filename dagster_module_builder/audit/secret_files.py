@@ -49,7 +49,7 @@ def secrets(subject: Subject) -> Iterator[Problem]:
 
     unread = {*subject.tests, *secret_files(subject)}
     for path, found in secrets_in([path for path in subject.tracked if path not in unread and _is_read(path)]):
-        if not _is_harmless(found.secret_value):
+        if not _is_harmless(str(found.secret_value)):
             mend = "Move it into workspace/local/.env, and change it where it is used"
             yield Problem(f"Looks like a secret: {found.type}", mend, subject.shown(path, found.line_number))
     yield from _committed_settings(subject)
@@ -71,8 +71,8 @@ def _is_read(path: Path) -> bool:
     return path.suffix.lower() not in _NO_TEXT and path.stat().st_size <= _LARGEST
 
 
-def _is_harmless(value: str | None) -> bool:
-    return not value or any(mark in value.lower() for mark in _HARMLESS)
+def _is_harmless(value: str) -> bool:
+    return any(mark in value.lower() for mark in _HARMLESS)
 
 
 @check(

@@ -28,6 +28,8 @@ _FILTERS = (
     "detect_secrets.filters.heuristic.is_not_alphanumeric_string",
     "detect_secrets.filters.heuristic.is_prefixed_with_dollar_sign",
 )
+#: YAML's values may go on in the next line, with or without a space in between.
+_FOLDED = frozenset({".eyaml", ".yaml", ".yml"})
 _WORDS = re.compile("|".join(DENYLIST), re.IGNORECASE)
 
 
@@ -47,12 +49,13 @@ def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
 
 def _can_match(path: Path, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:
     """Tell whether a rule can match in a file: at once, in a fraction of the time that its lines one by one take."""
+    if path.suffix in _FOLDED:
+        return True
     text = path.read_text("utf-8", "replace")
     if _WORDS.search(text):
         # Files that are not Python's are given quotes, as settings, before they are looked at.
         return path.suffix != ".py" or any(pattern.search(text) for pattern in (*forms, *named))
-    joined = text if path.suffix == ".py" else re.sub(r"\s*\n\s*", "", text)
-    return any(form.search(side) for form in forms for side in {text, joined})
+    return any(form.search(text) for form in forms)
 
 
 def _forms() -> list[re.Pattern[str]]:

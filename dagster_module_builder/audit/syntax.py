@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 
 #: What Dagster's own IO managers and their bases are called; a class below one of them is a custom IO manager.
 IO_MANAGER_BASES = frozenset(
@@ -20,6 +21,7 @@ IO_MANAGER_BASES = frozenset(
     }
 )
 _IO_MANAGER_DECORATORS = frozenset({"io_manager"})
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Variable:
     name: str
     place: Place
     required: bool
-    is_env_var: bool = False
+    is_env_var: bool
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,9 @@ class SourceFile:
         return list(ast.walk(self.tree))
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
-        """Return the calls of functions or classes by their last name."""
+        """Return the calls of functions or classes by their last name, in the order of the file."""
         found = [call for name in dict.fromkeys(names) for call in self._calls.get(name, ())]
-        return iter(found if len(names) == 1 else sorted(found, key=lambda call: (call.lineno, call.col_offset)))
+        return iter(sorted(found, key=lambda call: (call.lineno, call.col_offset)))
 
     @cached_property
     def _calls(self) -> Mapping[str, Sequence[ast.Call]]:
@@ -100,8 +102,9 @@ def parsed(path: Path) -> SourceFile:
         return SourceFile(path, ast.parse(path.read_bytes(), str(path)))
     except SyntaxError as error:
         return SourceFile(path, ast.Module([], []), error)
-    except ValueError as error:
-        return SourceFile(path, ast.Module([], []), SyntaxError(str(error)))
+    except (MemoryError, RecursionError, ValueError):
+        problem = SyntaxError("it is nested too deeply, or holds a NUL byte")
+        return SourceFile(path, ast.Module([], []), problem)
 
 
 def last_name(node: ast.AST) -> str:
@@ -142,37 +145,40 @@ class Sources:
                 return found
         return None
 
-    def text(self, file: SourceFile, node: ast.AST, known: Mapping[str, str] | None = None) -> str | None:
-        """Return the text that an expression always has, or None."""
-        if isinstance(node, ast.Constant):
-            return node.value if isinstance(node.value, str) else None
-        if isinstance(node, ast.FormattedValue):
-            return self.text(file, node.value, known)
-        if isinstance(node, ast.JoinedStr):
-            return _joined([self.text(file, part, known) for part in node.values])
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            return _joined([self.text(file, side, known) for side in (node.left, node.right)])
-        if isinstance(node, ast.Name):
-            return self._text_of_name(file, node.id, known or {})
-        return None
+    def text(
+        self, file: SourceFile, node: ast.AST, known: Mapping[str, str] = _NOTHING, within: Sequence[ast.expr] = ()
+    ) -> str | None:
+        """Return the text that an expression always has, or None.
 
-    def _text_of_name(self, file: SourceFile, name: str, known: Mapping[str, str]) -> str | None:
-        if name in known:
-            return known[name]
-        found = self.value_of(file, name)
-        if found is None or (isinstance(found[1], ast.Name) and found[1].id == name):
+        Args:
+            file: The file that it stands in.
+            node: The expression.
+            known: The texts of names that are known already.
+            within: The expressions that the search is in: a name may be given a value that is made from itself.
+        """
+        texts = [self._text_of_part(file, part, known, within) for part in _parts(node)]
+        return None if None in texts else "".join(map(str, texts))
+
+    def _text_of_part(
+        self, file: SourceFile, part: ast.AST, known: Mapping[str, str], within: Sequence[ast.expr]
+    ) -> str | None:
+        if isinstance(part, ast.Constant):
+            return part.value if isinstance(part.value, str) else None
+        if not isinstance(part, ast.Name):
             return None
-        return self.text(*found)
+        if part.id in known:
+            return known[part.id]
+        found = self.value_of(file, part.id)
+        return self.text(*found, within=[*within, found[1]]) if found and found[1] not in within else None
 
     def variables(self) -> Iterator[Variable]:
         """Return the environment variables that the code reads by names that can be seen."""
         for file in self.files:
-            reads = [(node, read) for node in file.nodes if (read := _read_of(node))]
-            names = [self.text(file, read.name) for _, read in reads]
-            for (node, read), name in zip(reads, names, strict=True):
+            reads = [(node, read, self.text(file, read.name)) for node in file.nodes if (read := _read_of(node))]
+            for node, read, name in reads:
                 if name:
                     yield Variable(name, Place(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
-            if None in names:
+            if any(name is None for *_, name in reads):
                 yield from self._through_functions(file)
 
     def _through_functions(self, file: SourceFile) -> Iterator[Variable]:
@@ -181,7 +187,7 @@ class Sources:
             parameters = [argument.arg for argument in function.args.args]
             reads = [read for node in ast.walk(function) if (read := _read_of(node))]
             open_reads = [read for read in reads if self.text(file, read.name) is None]
-            for call in file.calls(function.name) if open_reads else ():
+            for call in file.calls(function.name):
                 texts = {
                     name: text
                     for name, value in zip(parameters, call.args, strict=False)
@@ -232,6 +238,16 @@ def _is_environ(node: ast.AST) -> bool:
     return last_name(node) == "environ"
 
 
-def _joined(parts: Sequence[str | None]) -> str | None:
-    texts = [part for part in parts if part is not None]
-    return "".join(texts) if len(texts) == len(parts) else None
+def _parts(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield the expressions whose texts, one after the other, are an expression's text."""
+    waiting = [node]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, ast.FormattedValue):
+            waiting.append(part.value)
+        elif isinstance(part, ast.JoinedStr):
+            waiting += reversed(part.values)
+        elif isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
+            waiting += [part.right, part.left]
+        else:
+            yield part

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from dagster_module_builder import templates
 from dagster_module_builder.audit.results import Problem
@@ -94,20 +94,13 @@ def template_version(subject: Subject) -> Iterator[Problem]:
         yield Problem(f"The record of the template: {error.found}", error.way_out, RECORD)
         return
     recorded = record.version if record else today
-    if _older(today, recorded):
+    if Version(today) < Version(recorded):
         message = f"Made from template {recorded}, and this program has {today}"
         yield Problem(message, "Update this program", status="WARN")
-    elif _older(recorded, today):
+    elif Version(recorded) < Version(today):
         yield Problem(
             f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN", by_upgrade=True
         )
-
-
-def _older(one: str, other: str) -> bool:
-    try:
-        return Version(one) < Version(other)
-    except InvalidVersion:
-        return True
 
 
 @check(

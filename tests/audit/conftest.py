@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.audit.results import Audit, Result
-from dagster_module_builder.audit.run import audit
+from dagster_module_builder.audit.results import Audit, Problem, Result
+from dagster_module_builder.audit.run import Wanted, audit
 from dagster_module_builder.initialize import initialize
 from dagster_module_builder.new import new
 
@@ -41,3 +41,13 @@ def status(root: Path, module: Path, check: str) -> str:
 
 def messages(root: Path, module: Path, check: str) -> str:
     return "\n".join(f"{one.where}: {one.message}" for one in result(audit(root, module), check).problems)
+
+
+def problems(root: Path, module: Path, check: str, wanted: Wanted | None = None) -> list[Problem]:
+    """Make one check; return what it says, whole."""
+    (made_,) = audit(root, module, wanted, (check,)).results
+    return list(made_.problems)
+
+
+def skipped(why: str) -> list[Problem]:
+    return [Problem(why, status="SKIP")]
