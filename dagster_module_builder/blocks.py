@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import insort
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 _MARKER_LINE = re.compile(rb"([ \t]*)# (BEGIN|END): (\w+)[ \t]*\r?\n?")
@@ -179,13 +179,16 @@ def cut(lines: Sequence[bytes], pairs: Iterable[tuple[Marker, Marker]]) -> Layou
 
 
 def trusted(
-    lines: Sequence[bytes], pairs: Iterable[tuple[Marker, Marker]], known: Collection[tuple[str, str]]
+    lines: Sequence[bytes],
+    pairs: Iterable[tuple[Marker, Marker]],
+    known: Collection[tuple[str, str]],
+    sealed: Callable[[str], str] = str,
 ) -> list[tuple[Marker, Marker]]:
-    """Return the pairs whose marker and digest are ``known``: blocks that nobody has touched."""
+    """Return the pairs whose marker and digest, as ``sealed`` says it, are ``known``: blocks as they were put there."""
     return [
         (begin, end)
         for begin, end in pairs
-        if (begin.name, Block(begin.name, tuple(lines[begin.line : end.line + 1])).digest) in known
+        if (begin.name, sealed(Block(begin.name, tuple(lines[begin.line : end.line + 1])).digest)) in known
     ]
 
 

@@ -168,9 +168,18 @@ def _says_all(project: Mapping[str, Any]) -> bool:
     return not project.get("dynamic") and not project["uv"]
 
 
+#: The user and the password in an address.
+_USER_INFO = re.compile(r"//[^/@\s]*@")
+
+
 def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
     """Return the file that is there when these requirements resolved: its name is made of all that they depend on."""
-    indexes = sorted(item for item in os.environ.items() if item[0].startswith("UV_"))
+    # Passwords of indexes decide nothing, and a hash of them would let them be guessed.
+    indexes = [
+        (name, _USER_INFO.sub("//", value))
+        for name, value in sorted(os.environ.items())
+        if name.startswith("UV_") and not name.endswith(("_PASSWORD", "_USERNAME", "_TOKEN"))
+    ]
     digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
     for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
         digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))

@@ -331,10 +331,10 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
     return Entry(data)
 
 
-def is_current(given: Given, entry: Entry) -> bool:
+def is_current(workspace: Workspace, given: Given, entry: Entry) -> bool:
     """Tell whether a module's blocks, as the registry remembers them, are what it gives now."""
     wanted = {
-        slot_name(file, one.path): one.digests
+        slot_name(file, one.path): set(map(workspace.known[file].sealed, one.digests))
         for file, contributions in given.contributions.items()
         for one in contributions
     }

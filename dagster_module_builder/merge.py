@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dagster_module_builder.blocks import Block, Layout, bare, ending_near, join, make_block
+from dagster_module_builder.blocks import Block, Layout, ending_near, join, make_block
 from dagster_module_builder.errors import DamagedFileError, EditedBlockError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError
 from dagster_module_builder.formats.shared_file import (
@@ -18,6 +18,7 @@ from dagster_module_builder.formats.shared_file import (
     SharedFile,
     take_apart,
 )
+from dagster_module_builder.sealing import Seal
 
 #: The key under which a line feed that was added to the end of a file is remembered.
 END_OF_FILE: KeyPath = ("(end of file)",)
@@ -38,10 +39,20 @@ class Known:
     Attributes:
         digests: By marker and slot, the digest of the block that was put there.
         scaffolds: By slot, what was changed to make room.
+        seal: What both are remembered through, where the file holds secrets.
     """
 
     digests: Mapping[str, Digests] = field(default_factory=dict)
     scaffolds: Mapping[KeyPath, Scaffold] = field(default_factory=dict)
+    seal: Seal | None = None
+
+    def sealed(self, digest: str) -> str:
+        """Return what is remembered of a digest."""
+        return self.seal(digest) if self.seal else digest
+
+    def sealed_line(self, line: bytes) -> bytes:
+        """Return what is remembered of an own line, which has no ending."""
+        return self.seal.line(line) if self.seal else line
 
     @property
     def pairs(self) -> set[tuple[str, str]]:
@@ -94,12 +105,12 @@ def merge(
             if contribution.path not in kept.get(marker, {})
         ]
         scaffolds = dict(known.scaffolds)
-        _end_last_line(layout, scaffolds)
+        _end_last_line(layout, scaffolds, known)
         wanted_slots = {contribution.path for _, contribution in wanted}
         _clear(kind, layout, scaffolds, wanted_slots | _slots_in_use(kind, layout, known, changes, kept))
         _prepare(kind, layout, scaffolds, wanted_slots)
-        digests = _put(kind, layout, wanted)
-        _give_back_last_line(layout, scaffolds)
+        digests = _put(kind, layout, wanted, known)
+        _give_back_last_line(layout, scaffolds, known)
     except OutlineError as error:
         raise unsafe(path, _line_at_first(start, layout, error.position), error.reason) from None
     united = _united(known.digests, changes, kept, digests)
@@ -135,7 +146,7 @@ def open_layout(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layo
     if len(text) > LARGEST_TEXT or text.count(b"\n") > MOST_LINES:
         raise unsafe(path, 1, f"the file has more than {LARGEST_TEXT // 1024**2} MB or {MOST_LINES} lines")
     try:
-        return take_apart(text, kind, known.pairs)
+        return take_apart(text, kind, known.pairs, known.sealed)
     except DamagedMarkersError as error:
         way_out = "Nothing was changed. Put the missing line back, or see what 'workspace.sync --repair' would do."
         raise DamagedFileError(path, error.lines[0][0], f"a marker without its partner: {error}", way_out) from None
@@ -192,11 +203,11 @@ def _drop(
     for marker, blocks in located.items():
         wanted = {given.path: given.digests for given in changes[marker]}
         for slot, (at, block) in blocks.items():
-            remembered = known.digests.get(marker, {}).get(slot)
-            if block.digest == remembered and block.digest in wanted.get(slot, ()):
-                kept.setdefault(marker, {})[slot] = block.digest
+            remembered, now = known.digests.get(marker, {}).get(slot), known.sealed(block.digest)
+            if now == remembered and block.digest in wanted.get(slot, ()):
+                kept.setdefault(marker, {})[slot] = now
                 continue
-            if block.digest != remembered and not force:
+            if now != remembered and not force:
                 raise EditedBlockError(path, layout.line_of(at, block), marker, known=remembered is not None)
             layout.discard(at, block)
     return kept
@@ -219,24 +230,35 @@ def _clear(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold],
         kind.clear(layout, path, scaffolds.pop(path))
 
 
-def _end_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
+def _end_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold], known: Known) -> None:
     """See to it that the last own line ends, so that something can be put behind it."""
     if layout.own and not layout.own[-1].endswith(b"\n"):
-        line = layout.own[-1]
-        layout.own[-1] = line + ending_near(layout.own, len(layout.own) - 1)
-        scaffolds[END_OF_FILE] = Scaffold((line,), (layout.own[-1],))
+        line, ending = layout.own[-1], ending_near(layout.own, len(layout.own) - 1)
+        layout.own[-1] = line + ending
+        remembered = known.sealed_line(line)
+        scaffolds[END_OF_FILE] = Scaffold((remembered,), (remembered + ending,))
 
 
-def _give_back_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold]) -> None:
-    """Take the line feed at the end away again, where nothing stands behind it any more."""
+def _give_back_last_line(layout: Layout, scaffolds: dict[KeyPath, Scaffold], known: Known) -> None:
+    """Drop the final line feed that was added, if nothing follows it."""
     scaffold = scaffolds.get(END_OF_FILE)
     if scaffold is None:
         return
-    if len(layout.own) not in layout.placed and bare(layout.own[-1:]) == bare(scaffold.after):
-        layout.own[-1:] = scaffold.before
+    at_first = _last_line_at_first(layout, scaffold, known) if len(layout.own) not in layout.placed else None
+    if at_first is not None:
+        layout.own[-1:] = [at_first]
         del scaffolds[END_OF_FILE]
     elif not layout.placed:
         del scaffolds[END_OF_FILE]
+
+
+def _last_line_at_first(layout: Layout, scaffold: Scaffold, known: Known) -> bytes | None:
+    """Return the last own line without the ending that it was given; None where it has been changed since."""
+    last = layout.own[-1] if layout.own else b""
+    before, after = b"".join(scaffold.before), b"".join(scaffold.after)
+    # An editor may have changed the endings throughout.
+    without = (last.removesuffix(cut) for cut in (after.removeprefix(before), b"\r\n", b"\n") if last.endswith(cut))
+    return next((line for line in without if known.sealed_line(line) == before), None)
 
 
 def _prepare(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold], wanted: set[KeyPath]) -> None:
@@ -245,13 +267,15 @@ def _prepare(kind: SharedFile, layout: Layout, scaffolds: dict[KeyPath, Scaffold
         scaffolds.update(kind.prepare(layout, path, created))
 
 
-def _put(kind: SharedFile, layout: Layout, wanted: Sequence[tuple[str, Contribution]]) -> dict[str, Digests]:
+def _put(
+    kind: SharedFile, layout: Layout, wanted: Sequence[tuple[str, Contribution]], known: Known
+) -> dict[str, Digests]:
     digests: dict[str, Digests] = {}
     places = kind.places(layout, [contribution for _, contribution in wanted])
     for (marker, contribution), place in zip(wanted, places, strict=True):
         block = _block(marker, place, layout)
         layout.place(place.position, block)
-        digests.setdefault(marker, {})[contribution.path] = block.digest
+        digests.setdefault(marker, {})[contribution.path] = known.sealed(block.digest)
     return digests
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +16,13 @@ from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.formats.shared_file import Scaffold
 from dagster_module_builder.merge import Digests, Known, Merged
 from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.sealing import Seal
 from dagster_module_builder.stores import Stores
 
 VERSION = "1.0.0"
+
+#: Which key the registry's digests of secrets were made with.
+_KEY = "key"
 
 _DOT = "\\."
 _BETWEEN_KEYS = re.compile(r"(?<!\\)\.")
@@ -81,14 +85,14 @@ class Registry:
     def _by_name(self) -> dict[str, Entry]:
         return {entry.name: entry for entry in self.entries}
 
-    def known(self, file: str) -> Known:
-        """Return what is remembered of one shared file."""
+    def known(self, file: str, seal: Seal | None = None) -> Known:
+        """Return what is remembered of one shared file, and through which seal."""
         scaffolds = {
             path: Scaffold(_encoded(made["before"]), _encoded(made["after"]))
             for slot, made in self.data.get("scaffolds", {}).items()
             if (path := _path_in(file, slot)) is not None
         }
-        return Known(self._digests.get(file, {}), scaffolds)
+        return Known(self._digests.get(file, {}), scaffolds, seal)
 
     @cached_property
     def _digests(self) -> dict[str, dict[str, Digests]]:
@@ -118,6 +122,37 @@ class Registry:
         if changed:
             data["left_behind"] = {marker: changed[marker].to_json() for marker in sorted(changed)}
         return replace(self, data=data)
+
+    def is_sealed_by(self, seal: Seal) -> bool:
+        """Tell whether what is remembered of secrets was sealed with this key."""
+        return bool(self.data.get(_KEY) == seal.identity)
+
+    def sealed(self, file: str, seal: Seal, lost: Callable[[Entry], str | None]) -> Registry:
+        """Return the registry with what it remembers of one file sealed, as earlier versions did not have it.
+
+        Args:
+            file: The file, which holds secrets.
+            seal: The seal.
+            lost: Returns the digest of what a module gives to the file; asked where the key of before is gone, so that
+                its block is still known as long as it is that.
+        """
+        is_lost = _KEY in self.data and not self.is_sealed_by(seal)
+        entries = []
+        for entry in self.entries:
+            again = lost(entry) if is_lost and file in entry.blocks else None
+            blocks = {
+                slot: seal(again or str(digest)) if _split(slot)[0] == file else digest
+                for slot, digest in entry.blocks.items()
+            }
+            entries.append({**entry.data, "blocks": blocks} if entry.blocks else entry.data)
+        scaffolds = {
+            slot: _sealed_lines(made, seal) if _split(slot)[0] == file else made
+            for slot, made in self.data.get("scaffolds", {}).items()
+        }
+        data = {"version": self.data.get("version", VERSION), **self.data, "integrated_modules": entries}
+        others = {key: value for key, value in data.items() if key not in {"version", _KEY, "scaffolds"}}
+        kept = {"scaffolds": scaffolds} if scaffolds else {}
+        return replace(self, data={"version": data["version"], _KEY: seal.identity, **others, **kept})
 
     def with_entries(
         self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged], code_services: Sequence[str] = ()
@@ -163,6 +198,18 @@ def _split(slot: str) -> tuple[str, KeyPath]:
     if "\\" not in path:
         return file, tuple(path.split("."))
     return file, tuple(key.replace(_DOT, ".") for key in _BETWEEN_KEYS.split(path))
+
+
+def _sealed_lines(made: Mapping[str, list[str]], seal: Seal) -> dict[str, list[str]]:
+    """Return a scaffold that says nothing of the line that it is about."""
+    sealed = {}
+    for side, lines in made.items():
+        bare = [line.rstrip("\r\n") for line in lines]
+        sealed[side] = [
+            seal.line(text.encode("utf-8", "surrogateescape")).decode() + line[len(text) :]
+            for line, text in zip(lines, bare, strict=True)
+        ]
+    return sealed
 
 
 def _path_in(file: str, slot: str) -> KeyPath | None:

@@ -88,6 +88,6 @@ def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Mend | Non
             return None
         body = lines[first : first + length]
         ends = (lost, here) if marker.end else (here, lost)
-        if Block(marker.name, (ends[0], *body, ends[1])).digest in digests:
+        if known.sealed(Block(marker.name, (ends[0], *body, ends[1])).digest) in digests:
             return _Mend(first if marker.end else first + length, lost)
     return None

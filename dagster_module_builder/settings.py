@@ -13,6 +13,8 @@ SERVICES = Path("services/dagster")
 PROJECTS = Path("projects")
 DATA = Path("data")
 REGISTRY = SERVICES / "modules" / ".registry"
+#: The secret of a workspace, which seals what the registry remembers of other secrets. Never committed.
+KEY = SERVICES / "modules" / ".key"
 BACKUPS = SERVICES / "modules" / "backups"
 FRAGMENTS = Path("workspace/local")
 

@@ -26,7 +26,8 @@ from filelock import FileLock, Timeout
 
 from dagster_module_builder import module_files, settings
 from dagster_module_builder.errors import BuilderError, DamagedFileError, NoWorkspaceError, RefusedError, ToolError
-from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.sealing import KEY_SIZE, new_key
 
 #: How long a command waits for another one to end, in seconds.
 LOCK_WAIT = 60.0
@@ -35,6 +36,13 @@ BACKUP_AGE = timedelta(days=7)
 
 _ID_FORMAT = "%Y%m%dT%H%M%S.%fZ"
 _TEMPORARY = ".dagster-module-builder.tmp"
+#: As the workspace template writes it: locks, journals, backups and the key are no one else's.
+_IGNORED = b"""\
+# The registry is kept; locks, journals and backups, which hold secrets, are not.
+*
+!.gitignore
+!.registry
+"""
 
 
 class LockedError(BuilderError):
@@ -69,6 +77,16 @@ class Places:
     def holder(self) -> Path:
         """Who holds the lock."""
         return self.modules / ".lock-holder"
+
+    @property
+    def key(self) -> Path:
+        """The secret that seals what the registry remembers of secrets."""
+        return self.root / settings.KEY
+
+    @property
+    def ignored(self) -> Path:
+        """What keeps all but the registry out of version control."""
+        return self.modules / ".gitignore"
 
     @property
     def journal(self) -> Path:
@@ -113,6 +131,7 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         raise RefusedError(f"{_what(error)}: the workspace cannot be locked.") from None
     try:
         _write_holder(places)
+        _provide_key(places)
         yield recover(root)
     except OSError as error:
         raise ToolError(f"{_what(error)}.") from None
@@ -120,6 +139,19 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         with contextlib.suppress(OSError):
             places.holder.unlink(missing_ok=True)
         lock.release()
+
+
+def _provide_key(places: Places) -> None:
+    """Make the workspace's secret where there is none: before anything is sealed with it, and never again."""
+    with contextlib.suppress(FileNotFoundError):
+        if places.key.stat().st_size == KEY_SIZE:
+            return
+    for path, content, mode in ((places.ignored, _IGNORED, 0o644), (places.key, new_key(), SECRET_MODE)):
+        if path == places.key or not path.exists():
+            staged = path.with_name(path.name + _TEMPORARY)
+            _write_synced(staged, content, mode)
+            staged.rename(path)
+    _sync_folder(places.modules)
 
 
 def _write_holder(places: Places) -> None:

@@ -142,9 +142,10 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
 def _blocks_of(
     workspace: Workspace, file: str, marker: str, entry: Entry | None, slots: dict[KeyPath, tuple[int, Block]]
 ) -> Iterator[Finding]:
-    known = workspace.known[file].digests.get(marker, {})
+    remembered = workspace.known[file]
+    known = remembered.digests.get(marker, {})
     for slot, (position, block) in slots.items():
-        if entry and block.digest == known.get(slot):
+        if entry and remembered.sealed(block.digest) == known.get(slot):
             continue
         where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
@@ -177,7 +178,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
         except BuilderError as error:
             yield _as_finding(error, path / settings.FRAGMENTS, f"Fix it there, and run '{_SYNC}'", entry.name)
             continue
-        if not is_current(given, entry):
+        if not is_current(workspace, given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
             yield Finding("warning", message, str(path / settings.FRAGMENTS), f"Run '{_SYNC}'", entry.name, _SYNC)
             yield from _passwords(workspace, given, entry.name)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from dagster_module_builder import settings
 from dagster_module_builder.blocks import Layout
-from dagster_module_builder.errors import NoWorkspaceError, RefusedError
+from dagster_module_builder.errors import BuilderError, NoWorkspaceError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_workspace
 from dagster_module_builder.fit.surroundings import Surroundings
 from dagster_module_builder.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import SharedFile
 from dagster_module_builder.merge import Known, open_layout, unsafe
+from dagster_module_builder.module import read_module
 from dagster_module_builder.plan import SECRET_MODE
 from dagster_module_builder.reading import reading
-from dagster_module_builder.registry import Registry, parse_registry
+from dagster_module_builder.registry import Entry, Registry, parse_registry
+from dagster_module_builder.sealing import KEY_SIZE, Seal, new_key
 from dagster_module_builder.stack import Stack, services_with_code
 
 #: The shared files, in the order in which they are shown and written.
@@ -34,6 +37,9 @@ Bodies = dict[tuple[str, tuple[str, ...]], tuple[bytes, ...]]
 
 MODES = {env_file.NAME: SECRET_MODE}
 
+#: The shared files that hold secrets: the registry, which is committed, remembers nothing that they can be guessed by.
+_SECRET = (env_file.NAME,)
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -44,17 +50,29 @@ class Workspace:
         files: The bytes of its shared files; None where one is absent.
         registry_bytes: The bytes of its registry.
         chosen_services: The services that run code, where a person named them.
+        key: The secret that seals what the registry remembers of secrets.
     """
 
     root: Path
     files: Mapping[str, bytes | None]
     registry_bytes: bytes | None
     chosen_services: tuple[str, ...] = ()
+    key: bytes = field(default_factory=new_key, repr=False)
 
     @cached_property
     def registry(self) -> Registry:
-        """The registry."""
-        return parse_registry(self.root / settings.REGISTRY, self.registry_bytes)
+        """The registry, with what earlier versions did not seal sealed."""
+        registry = parse_registry(self.root / settings.REGISTRY, self.registry_bytes)
+        for file in _SECRET:
+            registry = registry.sealed(file, Seal(self.key), partial(self._digest_of_fragment, file))
+        return registry
+
+    def _digest_of_fragment(self, file: str, entry: Entry) -> str | None:
+        """Return the digest of what a module gives to a file of plain lines; None where it gives nothing."""
+        with contextlib.suppress(BuilderError, OutlineError, OSError):
+            fragment = read_module(self.root / entry.path).fragments.get(file, b"")
+            return next((digest for one in env_file.contributions(fragment) for digest in one.digests), None)
+        return None
 
     def path(self, file: str) -> Path:
         """Return where a shared file is."""
@@ -63,7 +81,8 @@ class Workspace:
     @cached_property
     def known(self) -> dict[str, Known]:
         """What the registry remembers of each shared file."""
-        return {file: self.registry.known(file) for file in SHARED_FILES}
+        seal = Seal(self.key)
+        return {file: self.registry.known(file, seal if file in _SECRET else None) for file in SHARED_FILES}
 
     @cached_property
     def layouts(self) -> dict[str, Layout]:
@@ -176,7 +195,16 @@ def read_workspace(root: Path) -> Workspace:
     if not all((services / file).is_file() for file in _NEEDED):
         raise NoWorkspaceError(root)
     files = {file: _read(services / file) for file in SHARED_FILES}
-    return Workspace(root, files, _read(root / settings.REGISTRY))
+    return Workspace(root, files, _read(root / settings.REGISTRY), key=_key(root))
+
+
+def _key(root: Path) -> bytes:
+    """Return the workspace's secret; one for now only where this user cannot read it, or a clone has none yet."""
+    with contextlib.suppress(OSError):
+        key = (root / settings.KEY).read_bytes()
+        if len(key) == KEY_SIZE:
+            return key
+    return new_key()
 
 
 def look_at(root: Path) -> Workspace:

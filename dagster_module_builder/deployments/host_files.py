@@ -159,7 +159,7 @@ def plan_host(
         for name, one in merged.items()
     ]
     after = registry.with_entries(entries, merged).to_bytes()
-    return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after)))
+    return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
 
 
 def _needs_compose(registry: Registry, put: Sequence[Location], take: Sequence[ModuleNames]) -> bool:

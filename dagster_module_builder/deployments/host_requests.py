@@ -9,6 +9,7 @@ import zlib
 from typing import Any
 
 from dagster_module_builder.deployments.deployment import Deployment
+from dagster_module_builder.deployments.host_files import REGISTRY
 from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.plan import FileChange
 from deploy_strategies.host_side.manifest import brief
@@ -41,6 +42,8 @@ def as_request(change: FileChange) -> dict[str, Any]:
         "before": None if change.before is None else hashlib.sha256(change.before).hexdigest(),
         "text": None if change.after is None else base64.b64encode(change.after).decode(),
         "mode": change.mode,
+        # The registry has digests of secrets, by which short ones can be guessed.
+        "private": str(change.path) == REGISTRY,
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -99,18 +99,20 @@ class DamagedMarkersError(Exception):
         return ", ".join(f"{text!r} in line {line}" for line, text in self.lines)
 
 
-def take_apart(text: bytes, kind: SharedFile, known: Collection[tuple[str, str]] = ()) -> Layout:
+def take_apart(
+    text: bytes, kind: SharedFile, known: Collection[tuple[str, str]] = (), sealed: Callable[[str], str] = str
+) -> Layout:
     """Take the blocks out of a file.
 
-    Blocks whose marker and digest are ``known`` are cut out unread, so that the cost of reading a file does not grow
-    with the number of modules in it. Any other marker is first proven to be a comment.
+    Blocks whose marker and digest, as ``sealed`` says it, are ``known`` are cut out unread, so that the cost of reading
+    a file does not grow with the number of modules in it. Any other marker is first proven to be a comment.
 
     Raises:
         DamagedMarkersError: A marker has no partner, or pairs overlap.
         OutlineError: The file cannot be read; with the line of the whole file, blocks included.
     """
     lines = split_lines(text)
-    sure = trusted(lines, pair(markers(lines))[0], known)
+    sure = trusted(lines, pair(markers(lines))[0], known, sealed)
     inside = {line for begin, end in sure for line in range(begin.line, end.line + 1)}
     origin = [line for line in range(len(lines)) if line not in inside] if inside else range(len(lines))
     own = [lines[line] for line in origin]

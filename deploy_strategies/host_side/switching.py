@@ -52,7 +52,8 @@ def switch(
 
     Args:
         host: This one.
-        files: Path below the base, digest before, text (Base64) or None, and mode of each shared file.
+        files: Path below the base, digest before, text (Base64) or None, and mode of each shared file; ``private``
+            where others may not read it, whatever its mode was before.
         modules: For each module its release, and the text (Base64) of its settings.
         expect: The code folder that Dagster has to name for each location.
         absent: The locations that Dagster must not know any more.
@@ -87,7 +88,8 @@ def change(host: Host, one: dict[str, Any]) -> dict[str, Any]:
     """Return one shared file's change, as the journal wants it."""
     path = os.path.realpath(os.path.join(host.base, one["path"]))
     text = None if one["text"] is None else base64.b64decode(one["text"])
-    return changed(path, one["before"], text, one["mode"])
+    found = changed(path, one["before"], text, one["mode"])
+    return {**found, "mode": found["mode"] & 0o700} if one.get("private") else found
 
 
 def changed(path: str, before: str | None, text: bytes | None, mode: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import errno
 import json
 import os
+import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -93,6 +94,16 @@ def contents(near: Near) -> dict[str, bytes | str]:
         for path in near.base.rglob("*")
         if path.is_symlink() or path.is_file()
     }
+
+
+def test_the_registry_becomes_private_and_the_mode_of_other_files_stays(near: Near) -> None:
+    """FAULTS S12: the registry of an earlier version could be read, and its digests of passwords guessed by, all."""
+    for name in ("registry", "shared"):
+        (near.base / name).write_text("old")
+        (near.base / name).chmod(0o644)
+    switch(near, {**shared(near, "registry", b"new"), "private": True}, shared(near, "shared", b"new"))
+    modes = [stat.S_IMODE((near.base / name).stat().st_mode) for name in ("registry", "shared")]
+    assert modes == [0o600, 0o644]
 
 
 OURS = f"modules/{MODULE}"

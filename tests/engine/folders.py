@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from dagster_module_builder import settings
+from dagster_module_builder.sealing import KEY_SIZE
 
 WORKSPACE = b"# Locations.\nload_from: []\n"
 ENV = b"# Shared.\nDAGSTER_PORT='3000'\n"
@@ -58,6 +59,10 @@ def make_workspace(root: Path, **files: bytes | None) -> Path:
     services = root / settings.SERVICES
     (services / "modules").mkdir(parents=True)
     (root / settings.PROJECTS).mkdir()
+    # What the first command makes.
+    (root / settings.KEY).write_bytes(b"k" * KEY_SIZE)
+    (root / settings.KEY).chmod(0o600)
+    (root / settings.KEY).with_name(".gitignore").write_bytes(b"*\n!.gitignore\n!.registry\n")
     given = dict(zip(("workspace", "env", "compose", "dockerfile"), SHARED, strict=True))
     wanted = {**SHARED, **{given[name]: text for name, text in files.items() if name in given}}
     for name, text in wanted.items():

@@ -20,6 +20,7 @@ from dagster_module_builder.facts import Facts
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.integrate import Given, plan_changes
+from dagster_module_builder.merge import Known
 from dagster_module_builder.module import read_module
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
@@ -63,7 +64,7 @@ def stepped(workspace: Workspace, versions: Versions) -> Workspace:
     plan = plan_changes(workspace, put, [entry for entry in entries if entry])
     *changes, registry = plan.changes
     files = {change.path.name: change.after for change in changes}
-    return Workspace(workspace.root, files, registry.after)
+    return Workspace(workspace.root, files, registry.after, key=workspace.key)
 
 
 def walked(workspace: Workspace, steps: Sequence[Versions]) -> tuple[Workspace, dict[str, int]]:
@@ -91,6 +92,12 @@ def own_lines(text: bytes, names: Sequence[str]) -> list[bytes]:
         if is_marker:
             inside = words[1] == b"BEGIN:"
     return own
+
+
+def remembered(known: Known, line: bytes) -> bytes:
+    """Return what the registry says of an own line, which may end in a carriage return."""
+    bare = line.rstrip(b"\r")
+    return known.sealed_line(bare) + line[len(bare) :] if bare else line
 
 
 def merged_data(data: Any, contributions: Sequence[Contribution]) -> Any:
@@ -151,13 +158,14 @@ def test_nothing_but_blocks_and_what_makes_room_for_them_changes(
         workspace, inside = walked(original, steps)
         for file, text in workspace.files.items():
             before, after = (original.files[file] or b"").split(b"\n"), own_lines(text or b"", list(inside))
-            scaffolds = workspace.registry.known(file).scaffolds.values()
+            known = workspace.known[file]
+            scaffolds = known.scaffolds.values()
             made = {line.rstrip(b"\n") for scaffold in scaffolds for line in scaffold.after}
             gone = {line.rstrip(b"\n") for scaffold in scaffolds for line in scaffold.before}
             for _, old, to_old, new, to_new in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
                 if before[old:to_old] != after[new:to_new]:
-                    assert set(before[old:to_old]) <= {*gone, b""}
-                    assert set(after[new:to_new]) <= {*made, b""}
+                    assert {remembered(known, line) for line in before[old:to_old]} <= {*gone, b""}
+                    assert {remembered(known, line) for line in after[new:to_new]} <= {*made, b""}
 
 
 @bounded
