@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dagster_module_builder.settings import FRAGMENTS
+
 
 class BuilderError(Exception):
     """A failure that a person can understand and mend; the program prints its text and exits with ``exit_code``."""
@@ -58,9 +60,10 @@ class EditedBlockError(RefusedError):
 
     def __init__(self, path: object, line: int, marker: str, *, known: bool) -> None:
         found = "was edited by hand" if known else "is not in the registry"
+        same = f"make the same change in the module's {FRAGMENTS}/, " if known else ""
         super().__init__(
-            f"{path}:{line}: the block of {marker!r} {found}. Nothing was changed: move your lines out of the block, "
-            f"or give --force to replace it."
+            f"{path}:{line}: the block of {marker!r} {found}. Nothing was changed: {same}move your lines out of the "
+            f"block, or give --force to replace it."
         )
 
 

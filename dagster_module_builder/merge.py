@@ -204,7 +204,8 @@ def _drop(
         wanted = {given.path: given.digests for given in changes[marker]}
         for slot, (at, block) in blocks.items():
             remembered, now = known.digests.get(marker, {}).get(slot), known.sealed(block.digest)
-            if now == remembered and block.digest in wanted.get(slot, ()):
+            # Also where a person wrote it there: it would be put there again, letter for letter.
+            if remembered is not None and block.digest in wanted.get(slot, ()):
                 kept.setdefault(marker, {})[slot] = now
                 continue
             if now != remembered and not force:

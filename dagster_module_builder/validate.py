@@ -145,7 +145,8 @@ def _blocks_of(
     remembered = workspace.known[file]
     known = remembered.digests.get(marker, {})
     for slot, (position, block) in slots.items():
-        if entry and remembered.sealed(block.digest) == known.get(slot):
+        is_same = entry and remembered.sealed(block.digest) == known.get(slot)
+        if is_same or (entry and slot in known and _is_given(workspace, file, entry, block)):
             continue
         where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
@@ -157,12 +158,22 @@ def _blocks_of(
             message = f"a block of {marker!r} in a place that the registry does not know"
             yield Finding("error", message, where, "Move it back", entry.name, _ANEW)
         else:
-            mend = f"Move your lines out of the block, or give them up with '{_ANEW}'"
+            same = f"Make the same change in the module's {settings.FRAGMENTS}/, move your lines out of the block"
+            mend = f"{same}, or give them up with '{_ANEW}'"
             yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend, entry.name, _ANEW)
     for slot in known.keys() - slots.keys():
         message = f"the block of {marker!r} is missing in {slot_name(file, slot)}"
         mend = f"Put it back with '{_SYNC}'"
         yield Finding("error", message, str(workspace.path(file)), mend, entry.name if entry else "", _SYNC)
+
+
+def _is_given(workspace: Workspace, file: str, entry: Entry, block: Block) -> bool:
+    """Tell whether a block has what its module gives by now; then the fragments are what is told of."""
+    try:
+        given = read_given(workspace, workspace.root / entry.path)
+    except (BuilderError, OSError):
+        return False
+    return any(block.digest in one.digests for one in given.contributions[file])
 
 
 def _fragments(workspace: Workspace) -> Iterator[Finding]:

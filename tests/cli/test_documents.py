@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from dagster_module_builder.deployments.deployment import schema
 from tests.cli.conftest import Terminal, copied, terminal_in
 from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import without_tools
-from tests.cli.test_cures import CONTEXTS, FLAGS, settings_of
+from tests.cli.test_cures import CONTEXTS, FLAGS, MESSAGES, settings_of, texts_of
 from tests.documents import PROGRAMS, Document, read
 
 REPOSITORY = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ DEPLOYMENTS = {
 ELSEWHERE = {
     "KEY/PARTITION.data": "what a module stores",
     "deploy-<name>-<module>.yml": "a workflow of a repository that has one already",
+    "saved.sql": "a dump that a person makes",
     "LD_PRELOAD": "the linker's; all that begin with LD_ are refused",
 }
 
@@ -200,6 +202,28 @@ def test_every_file_that_is_named_exists(library: Library) -> None:
     none_wrong((document, code) for document, code in named if not library.exists(code))
     assert len(linked) > 5
     none_wrong((document, link) for document, link in linked if not any((place / link).exists() for place in places))
+
+
+#: What the first column of a table of messages is called, and what it has of a message.
+TOLD = {"message": r".+", "it says": r"`([^`]+)`", "what you see": r"^`([^`]+)`"}
+
+
+def messages_told(document: Document) -> Iterator[str]:
+    """Yield each message that a document explains, in pieces where it is shortened."""
+    for table in re.findall(r"(?m)(?:^ *\|.*\n)+", f"{document.text}\n"):
+        title, *rows = [line.strip(" |").split(" | ")[0] for line in table.strip().splitlines()]
+        quoted = [text for row in rows for text in re.findall(TOLD.get(title, "(?!)"), row)]
+        yield from (piece for text in quoted for piece in re.split(r" *… *", re.sub(r"^\w+: ?", "", text)) if piece)
+
+
+def test_every_message_that_is_explained_is_one_that_is_said(library: Library) -> None:
+    """FAULTS P14: of the program, or of a module's own code."""
+    modules = [ast.parse(path.read_text()) for folder in library.folders for path in folder.glob("src/*/*.py")]
+    said = [text for _, text in MESSAGES] + [text for tree in modules for text in texts_of(tree)]
+    plain = "\n".join(said).replace("'", "")
+    told = [(document, text) for document in library.documents for text in messages_told(document)]
+    assert len(told) > 30
+    none_wrong((page, text) for page, text in told if text.replace("'", "") not in plain)
 
 
 def test_every_test_that_a_document_names_exists(library: Library) -> None:

@@ -163,11 +163,17 @@ def test_a_file_that_is_made_or_deleted_has_a_diff() -> None:
     assert FileChange(PATH, b"# a\n", None).diff().endswith("-# …\n ")
 
 
-def test_a_block_edited_to_what_its_module_now_gives_is_an_edited_block() -> None:
+def test_a_block_edited_to_what_its_module_now_gives_stays_and_is_remembered() -> None:
+    """FAULTS P14: nothing is lost by it; one that the registry does not know is nobody's to keep."""
     made = merged(env_file.FILE, b"", {"seo": [Contribution((), mapping=(b"X='1'",))]})
     edited = (made.text or b"").replace(b"'1'", b"'2'")
-    with pytest.raises(EditedBlockError, match="was edited by hand"):
-        merged(env_file.FILE, edited, {"seo": [Contribution((), mapping=(b"X='2'",))]}, made)
+    given = {"seo": [Contribution((), mapping=(b"X='2'",))]}
+    again = merged(env_file.FILE, edited, given, made)
+    assert again.text == edited
+    assert again.digests != made.digests
+    assert without(env_file.FILE, again, "seo") == b""
+    with pytest.raises(EditedBlockError, match="is not in the registry"):
+        merged(env_file.FILE, edited, given)
 
 
 def test_a_last_line_that_its_owner_changed_stays_when_the_blocks_go() -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pty
 import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from dagster_module_builder import integrate, settings
+from dagster_module_builder.errors import EditedBlockError
 from dagster_module_builder.sync import sync
 from dagster_module_builder.validate import validate
+from tests.documents import Document
 from tests.e2e.engine import CommandError, Engine
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
+from tests.template.rendering import Desk
+from tests.typist import Typist
 
 ENV = b"SEO_DB_PORT='15440'\nSEO_DB_PASSWORD='another'\n"
 MYSQL = b"""\
@@ -66,6 +67,34 @@ def test_validate_says_it_before_sync(root: Path) -> None:
     make_module(root, "seo", env=ENV)
     (finding,) = (one for one in validate(root, check=False) if "password" in one.message)
     assert (finding.severity, finding.owner) == ("warning", "seo")
+
+
+def test_a_password_that_was_changed_in_both_files_is_the_persons(root: Path) -> None:
+    """FAULTS P14: ``sync`` refused where a person had followed SECURITY.md."""
+    make_module(root, "seo", env=ENV)
+    path = services(root) / ".env"
+    path.write_bytes(path.read_bytes().replace(b"SEO_DB_PASSWORD='s3cret'", b"SEO_DB_PASSWORD='another'"))
+    before = path.read_bytes()
+    assert ENV in before
+    (finding,) = [one for one in validate(root, check=False) if one.owner == "seo"]
+    assert (finding.severity, finding.command) == ("warning", "workspace.sync")
+    told: list[str] = []
+    assert sync(root, warn=told.append).updated == ("seo",)
+    assert told == []
+    assert path.read_bytes() == before
+    assert [one for one in validate(root, check=False) if one.owner == "seo"] == []
+    integrate.remove(root, "seo")
+    assert b"SEO" not in path.read_bytes()
+
+
+def test_a_password_that_was_changed_in_the_workspace_alone_is_refused_with_the_file_to_change(root: Path) -> None:
+    """FAULTS P14: the cure is the fragment; the person's password is not overwritten."""
+    path = services(root) / ".env"
+    path.write_bytes(path.read_bytes().replace(b"SEO_DB_PASSWORD='s3cret'", b"SEO_DB_PASSWORD='another'"))
+    with pytest.raises(EditedBlockError, match="make the same change in the module's workspace/local/"):
+        sync(root)
+    (finding,) = [one for one in validate(root, check=False) if one.owner == "seo"]
+    assert (finding.severity, "workspace/local" in finding.mend) == ("error", True)
 
 
 def test_each_account_of_mysql_is_named(root: Path) -> None:
@@ -135,29 +164,6 @@ def test_a_volume_that_only_docker_knows_is_told_of(
         engine.docker("volume", "rm", f"{project}_seo_db_data")
 
 
-class Typist:
-    """Runs a command on a terminal of its own, and types what it asks for."""
-
-    def __init__(self, command: str, environ: Mapping[str, str]) -> None:
-        self.terminal, inner = pty.openpty()
-        self.process = subprocess.Popen(
-            ["sh", "-c", command], stdin=inner, stdout=inner, stderr=inner, env=dict(environ), start_new_session=True
-        )
-        os.close(inner)
-
-    def type(self, *lines: str) -> str:
-        """Type a line each time that something is asked; return all that was said."""
-        said = b""
-        waiting = list(lines)
-        with contextlib.suppress(OSError):  # The terminal has no other end any more.
-            while part := os.read(self.terminal, 4096):
-                said += part
-                if waiting and (b"assword" in part or b"again" in part):
-                    os.write(self.terminal, f"{waiting.pop(0)}\n".encode())
-        assert self.process.wait(60) == 0, said
-        return said.decode()
-
-
 SERVERS = {
     "postgres": (
         {"POSTGRES_USER": "shop", "POSTGRES_DB": "orders", "POSTGRES_PASSWORD": "${SEO_DB_PASSWORD}"},
@@ -173,12 +179,21 @@ SERVERS = {
 }  # fmt: skip
 
 
+def security_says(folder: Path, kind: str) -> str:
+    """Return the command that a module's SECURITY.md gives for its server; what follows it there is looked at, too."""
+    database = {"postgres": "postgresql", "mariadb": "mysql"}[kind]
+    made = Desk(folder / "desk").prepared().rendered("seo", database=database, governance="enterprise")
+    page = Document("SECURITY.md", made.text("SECURITY.md")).section("Changing a secret")
+    assert page.typed() == [["workspace.sync"], ["workspace.up"]]
+    return next(line for block in page.shell() for line in block.commands())
+
+
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", SERVERS)
 def test_the_command_changes_it_in_a_running_server(
     kind: str, engine: Engine, image_names: dict[str, str], tmp_path: Path
 ) -> None:
-    """FAULTS C11: what is printed works: afterwards the new password is let in, and the old one is not."""
+    """FAULTS C11, P14: afterwards the new password is let in, and the old one is not; so it is with SECURITY.md's."""
     variables, ask, typed = SERVERS[kind]
     image = image_names["POSTGRES_IMAGE" if kind == "postgres" else "MYSQL_IMAGE"]
     project = f"dmb-password-{secrets.token_hex(4)}"
@@ -207,5 +222,10 @@ def test_the_command_changes_it_in_a_running_server(
         Typist(line[line.index("docker compose") :], engine.environ).type(*typed)
         assert enters("another")
         assert not enters("s3cret")
+        Typist(security_says(tmp_path, kind), engine.environ, there).type(*(["third"] * len(typed)))
+        make_module(root, "seo", compose=fragment, env=b"SEO_DB_PASSWORD='third'\n")
+        assert sync(root).updated == ("seo",)
+        assert enters("third")
+        assert not enters("another")
     finally:
         engine.compose(there, "down", "--volumes", "--timeout", "1")
