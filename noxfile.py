@@ -57,6 +57,14 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def boots(session: nox.Session) -> None:
+    """The real stack comes up from nothing, twelve times in a row. Needs root on Debian."""
+    _install(session, "dev,e2e")
+    tests = ["pytest", "tests/e2e/test_first_boot.py", *session.posargs]
+    session.run("python", "-m", "tests.e2e.engine", *tests, env={"DAGSTER_E2E_BOOTS": "12"})
+
+
+@nox.session
 def e2e(session: nox.Session) -> None:
     """The real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
     _install(session, "dev,e2e")

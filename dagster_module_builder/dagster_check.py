@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import settings, uv_program
+from dagster_module_builder import module_files, settings, uv_program
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.names import ModuleNames
@@ -153,7 +153,7 @@ def python_version(root: Path) -> str:
 def _project(module: Path) -> Mapping[str, Any]:
     """Return the table ``project`` of a module, and ``tool.uv`` as its ``uv``."""
     try:
-        data = tomllib.loads(pyproject_of(module).read_text("utf-8"))
+        data = tomllib.loads((module_files.read(module, pyproject_of(module)) or b"").decode())
         return {**data["project"], "name": data["project"]["name"], "uv": data.get("tool", {}).get("uv")}
     except (KeyError, TypeError, ValueError) as error:
         raise ToolError(f"{pyproject_of(module)} does not name its project: {error}") from error
@@ -183,7 +183,10 @@ def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
     digest = hashlib.sha256(f"{version} {_WORKSPACE_PACKAGES} {indexes}".encode("utf-8", "surrogateescape"))
     for settings_file in (root / CONSTRAINTS, root / "uv.toml", root / "pyproject.toml"):
         digest.update(b"\0" + (settings_file.read_bytes() if settings_file.is_file() else b""))
-    for text in sorted(b"\0".join(path.read_bytes() for path in stating_files(module)) for module in modules):
+    stated = (
+        b"\0".join(module_files.read(module, path) or b"" for path in stating_files(module)) for module in modules
+    )
+    for text in sorted(stated):
         digest.update(b"\0" + text)
     return cache_folder() / "resolved" / digest.hexdigest()
 

@@ -91,15 +91,19 @@ def _is_without_code(folder: Path) -> bool:
     return skipped or (folder / "pyvenv.cfg").exists()
 
 
+def _builds_definitions(module: Path, path: Path) -> bool:
+    return _BUILDS_DEFINITIONS.search(module_files.read(module, path) or b"") is not None
+
+
 def read_layout(module: Path) -> CodeLayout:
     """Find a project's code: by what it says of itself, else by what builds definitions."""
     files = code_files(module)
     for dotted in _said(module):
         for source in (module / "src", module):
             found = _file_of(source, dotted)
-            if found and (found.stem != "__init__" or _BUILDS_DEFINITIONS.search(found.read_bytes())):
+            if found and (found.stem != "__init__" or _builds_definitions(module, found)):
                 return _layout(source, found)
-    building = [path for path in files if _BUILDS_DEFINITIONS.search(path.read_bytes())]
+    building = [path for path in files if _builds_definitions(module, path)]
     chosen = min(building, key=_likelihood, default=None)
     if chosen is not None:
         return _layout(_source_of(chosen, module), chosen)

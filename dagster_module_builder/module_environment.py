@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from dagster_module_builder import uv_program
+from dagster_module_builder import module_files, uv_program
 from dagster_module_builder.dagster_check import CONSTRAINTS, pyproject_of
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.layout import pyproject, table
@@ -52,7 +52,7 @@ def _stating(module: Path) -> Sequence[Path]:
 
 
 def _made(module: Path, arguments: Sequence[str], dagster: str | None) -> Path:
-    content = b"".join(path.read_bytes() for path in _stating(module) if path.is_file())
+    content = b"".join(module_files.read(module, path) or b"" for path in _stating(module))
     identity = hashlib.sha256(f"{sys.executable} {module} {list(arguments)}".encode() + content).hexdigest()
     folder = cache_folder() / "environments" / f"{module.name}-{identity[:16]}"
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder import passwords, settings
+from dagster_module_builder import module_files, passwords, settings
 from dagster_module_builder.blocks import Block
 from dagster_module_builder.checks import compose_accepts, requirements, sources_reach_the_image
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
@@ -219,10 +219,12 @@ def _where(workspace: Workspace, owner: str, attribute: str, name: object) -> st
     file = _STANDS_IN.get(attribute, compose.NAME)
     entry = workspace.registry.find(owner)
     if entry is None:
-        path = workspace.path(file)
+        path, text = workspace.path(file), workspace.files[file]
     else:
-        path = workspace.root / entry.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
+        module = workspace.root / entry.path
+        path = module / settings.FRAGMENTS / FRAGMENT_NAMES[file]
+        text = module_files.read(module, path)
+    lines = (text or b"").split(b"\n")
     word = re.compile(rb"(?<![\w-])" + re.escape(str(name).encode()) + rb"(?![\w-])")
     line = next((number for number, text in enumerate(lines, 1) if word.search(text)), None)
     return f"{path}:{line}" if line else str(path)

@@ -57,7 +57,7 @@ class Subject:
     @cached_property
     def sources(self) -> Sources:
         """Its Python files."""
-        return Sources([parsed(path) for path in code_files(self.path)])
+        return Sources([parsed(path, self.bytes_of(path)) for path in code_files(self.path)])
 
     @cached_property
     def variables(self) -> Sequence[Variable]:

@@ -96,10 +96,10 @@ class SourceFile:
         return [*named, *(node.module or "" for node in self.nodes if isinstance(node, ast.ImportFrom))]
 
 
-def parsed(path: Path) -> SourceFile:
-    """Read a file; one that is no Python has an empty tree."""
+def parsed(path: Path, content: bytes) -> SourceFile:
+    """Parse a file; one that is no Python has an empty tree."""
     try:
-        return SourceFile(path, ast.parse(path.read_bytes(), str(path)))
+        return SourceFile(path, ast.parse(content, str(path)))
     except SyntaxError as error:
         return SourceFile(path, ast.Module([], []), error)
     except (MemoryError, RecursionError, ValueError):

@@ -50,7 +50,7 @@ def _explained(subject: Subject) -> list[str]:
 
 
 def _unused(subject: Subject, named: set[str]) -> Iterator[Problem]:
-    everywhere = b"".join(file.path.read_bytes() for file in subject.sources.files).decode("utf-8", "replace")
+    everywhere = b"".join(subject.bytes_of(file.path) for file in subject.sources.files).decode("utf-8", "replace")
     everywhere += subject.fragment_text(compose.NAME).decode("utf-8", "replace")
     everywhere += "".join(subject.text_of(path) for path in subject.dockerfiles)
     read = set(_read(subject))

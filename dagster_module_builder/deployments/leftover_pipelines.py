@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import FILE, read_deployment
 from dagster_module_builder.deployments.pipeline import Found, find
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.settings import PROJECTS
 from dagster_module_builder.version_control import top as repository_top
 from deploy_strategies import folders
@@ -89,9 +90,11 @@ def _written(top: Path) -> Iterator[Found]:
 
 
 def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[Found]:
-    if not path.is_file():
+    try:
+        text = module_files.text(top, path) or ""
+    except RefusedError:
+        # A folder, or a link to somewhere else: none that this program wrote.
         return
-    text = path.read_bytes().decode("utf-8", "replace")
     titles = list(_TITLE.finditer(text))
     ends = [title.start() for title in titles[1:]] + [len(text)]
     for title, end in zip(titles, ends, strict=False):

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dagster_module_builder import baseline
+from dagster_module_builder import baseline, module_files
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.module import RECORD
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
@@ -57,12 +57,8 @@ def _chmod(path: Path, *, executable: bool) -> tuple[int, int] | None:
 def recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:
     """Return the changes of what a module records: the answers, and what the template made of them."""
     new = {baseline.FILE: kept, Path(RECORD): record}
-    return [FileChange(module / path, read(module / path), data) for path, data in new.items() if data is not None]
-
-
-def read(path: Path) -> bytes | None:
-    """Return the bytes of a file; None where there is none."""
-    return path.read_bytes() if path.is_file() else None
+    before = {path: module_files.read(module, module / path) for path in new}
+    return [FileChange(module / path, before[path], data) for path, data in new.items() if data is not None]
 
 
 def carry_out(root: Path, module: Path, plan: Plan) -> str | None:

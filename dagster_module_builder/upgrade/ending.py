@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagster_module_builder import baseline
+from dagster_module_builder import baseline, module_files
 from dagster_module_builder.baseline import Held
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import three_way, unfinished
-from dagster_module_builder.upgrade.changes import carry_out, file_change, read, recorded
+from dagster_module_builder.upgrade.changes import carry_out, file_change, recorded
 from dagster_module_builder.upgrade.run import Outcome, locate
 from dagster_module_builder.upgrade.unfinished import Unfinished
 
@@ -51,7 +51,7 @@ def _left(module: Path, path: str, state: Unfinished) -> list[str]:
     if path.endswith(three_way.BESIDE):
         return [str(module / path)] if (module / path).exists() else []
     size = state.marker_sizes.get(path, three_way.MARKER_SIZE)
-    lines = (read(module / path) or b"").split(b"\n")
+    lines = (module_files.read(module, module / path) or b"").split(b"\n")
     return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line, size)]
 
 
@@ -76,7 +76,7 @@ def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
     before = state.old[path]
     if before is None or not (module / path).is_file():
         return before is None and not (module / path).exists()
-    return baseline.held(module / path) == Held(before, path in state.executable)
+    return baseline.held(module, module / path) == Held(before, path in state.executable)
 
 
 def abort(root: Path, name: str) -> Outcome:
@@ -89,7 +89,9 @@ def abort(root: Path, name: str) -> Outcome:
         module = locate(root, name)
         data, state = _needed(root, module)
         changes = [
-            file_change(module, path, read(module / path), old, executable=path in state.executable)
+            file_change(
+                module, path, module_files.read(module, module / path), old, executable=path in state.executable
+            )
             for path, old in state.old.items()
         ]
         plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))

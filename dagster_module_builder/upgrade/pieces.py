@@ -95,7 +95,7 @@ class _Gathered:
 
     def _merged(self, name: str, text: bytes) -> Merged:
         path = self.subject.path / name
-        before = held(path) if path.is_file() else None
+        before = held(self.subject.path, path) if path.is_file() else None
         return Merged(name, before, Held(text, before.executable if before else False))
 
     def _make(self, name: str, text: bytes) -> None:
@@ -153,7 +153,7 @@ class _Gathered:
             text = self._from_template("resources.py").replace(b"from .storage", f"from {dot}storage".encode())
             self._make(self._relative(package / "resources.py"), text)
             registration = Registration(f"from {origin}resources import RESOURCES", "RESOURCES", "**RESOURCES")
-        text_after = registered(definitions.read_bytes(), registration)
+        text_after = registered(self.subject.bytes_of(definitions), registration)
         name = self._relative(definitions)
         if text_after is None:
             self.notes.append(f"The shape of {name} is not understood. Add these lines to it:\n{registration.lines}")
@@ -171,9 +171,8 @@ class _Gathered:
             self.files["pyproject.toml"] = (with_requirements(text, wanted) or text).encode()
         elif not table(self.subject.pyproject, "project"):
             self._ask_for(wanted, "the dependencies in [project] of pyproject.toml")
-        elif more := lacking(path.read_text("utf-8"), wanted):
-            with path.open(encoding="utf-8", newline="") as file:
-                changed = with_requirements(file.read(), more)
+        elif more := lacking(text := self.subject.bytes_of(path).decode(), wanted):
+            changed = with_requirements(text, more)
             if changed is None:
                 self._ask_for(more, "pyproject.toml")
             else:
@@ -182,7 +181,7 @@ class _Gathered:
     def _old_requirements(self, wanted: Sequence[str]) -> None:
         """State them in ``setup.py``, or in ``setup.cfg`` where the others stand there."""
         module = self.subject.path
-        texts = {name: _bytes(module / name) for name in (stated.SETUP_PY, stated.SETUP_CFG)}
+        texts = {name: self.subject.bytes_of(module / name) for name in (stated.SETUP_PY, stated.SETUP_CFG)}
         more = not_among(stated.old_requirements(*texts.values()) or [], wanted)
         if not more:
             return
@@ -262,12 +261,8 @@ class _Gathered:
         ignored = self.subject.path / ".gitignore"
         if not ignored.is_file():
             self.files[".gitignore"] = self.template[".gitignore"].content
-        elif not _ignores_env(text := ignored.read_bytes()):
+        elif not _ignores_env(text := self.subject.bytes_of(ignored)):
             self.files[".gitignore"] = text + (b"" if text.endswith(b"\n") or not text else b"\n") + _SECRETS_IGNORED
-
-
-def _bytes(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b""
 
 
 def _ignores_env(text: bytes) -> bool:

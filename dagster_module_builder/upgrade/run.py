@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import baseline, ports, settings
+from dagster_module_builder import baseline, module_files, ports, settings
 from dagster_module_builder.baseline import Held, Tree
 from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
 from dagster_module_builder.formats import env_file
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
 from dagster_module_builder.reading import under_lock
 from dagster_module_builder.upgrade import pieces, three_way, unfinished
-from dagster_module_builder.upgrade.changes import carry_out, change, confined, read, recorded
+from dagster_module_builder.upgrade.changes import carry_out, change, confined, recorded
 from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
@@ -198,12 +198,12 @@ def _base(root: Path, record: Record, today: Rendering, from_template: Path | No
 
 def _mine(module: Path, paths: Iterable[str]) -> dict[str, Held]:
     files = {name: confined(module, name) for name in paths}
-    return {name: baseline.held(path) for name, path in files.items() if path.is_file()}
+    return {name: baseline.held(module, path) for name, path in files.items() if path.is_file()}
 
 
 def _with_secrets(module: Path, base: Tree, merged: Sequence[Merged]) -> list[Merged]:
     """Make the secrets that are new, and keep those whose lines go: an old volume still wants its password."""
-    before = read(confined(module, KEPT_SECRETS.as_posix()))
+    before = module_files.read(module, confined(module, KEPT_SECRETS.as_posix()))
     kept = env_file.values(before or b"")
     filled = [_filled(one, kept) for one in merged]
     for one in filled:
