@@ -28,13 +28,28 @@ def _places(pipeline: Pipeline) -> tuple[str, ...]:
 
 
 def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
-    branch = f"github.ref == 'refs/heads/{pipeline.trigger.branch}'"
     return {
-        "condition": "startsWith(github.ref, 'refs/tags/')" if pipeline.trigger.is_tag else branch,
+        "condition": _place(pipeline),
         "paths": patterns(pipeline, "/**"),
         "runner": pipeline.runner or RUNNER,
         "checkout": CHECKOUT,
     }
+
+
+def _place(pipeline: Pipeline) -> str:
+    """Return the condition that a run is of the branch or the tags that are deployed.
+
+    Expressions have no patterns: what stands between the ``*`` of a tag has to be in it.
+    """
+    if not pipeline.trigger.is_tag:
+        return f"github.ref == 'refs/heads/{pipeline.trigger.branch}'"
+    first, *others = f"refs/tags/{pipeline.trigger.tag}".split("*")
+    if not others:
+        return f"github.ref == '{first}'"
+    *middle, last = others
+    parts = [f"contains(github.ref, '{part}')" for part in middle if part]
+    ends = [f"endsWith(github.ref, '{last}')"] if last else []
+    return " && ".join([f"startsWith(github.ref, '{first}')", *parts, *ends])
 
 
 def _mentions(pipeline: Pipeline, file: str) -> list[tuple[re.Pattern[str], str]]:

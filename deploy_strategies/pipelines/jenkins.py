@@ -10,6 +10,7 @@ from deploy_strategies.pipelines.description import Pipeline
 from deploy_strategies.pipelines.platform import Platform
 
 FILE = "Jenkinsfile"
+_PERSON = "triggeredBy 'UserIdCause'"
 
 
 def _places(pipeline: Pipeline) -> tuple[str, ...]:
@@ -20,17 +21,32 @@ def _places(pipeline: Pipeline) -> tuple[str, ...]:
 
 def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
     label = f"{{ label '{pipeline.runner}' }}" if pipeline.runner else "any"
-    return {"agent": label, "conditions": _conditions(pipeline)}
+    compares = pipeline.trigger.kind == "push" and bool(pipeline.watched)
+    return {
+        "agent": label,
+        "place": _place(pipeline),
+        "conditions": [_place(pipeline), *_cause(pipeline, compares=compares)],
+        "compares": compares,
+        "watched": " ".join(f"'{path}'" for path in pipeline.watched),
+    }
 
 
-def _conditions(pipeline: Pipeline) -> list[str]:
-    """Return the conditions, all of which have to hold."""
+def _place(pipeline: Pipeline) -> str:
+    """Return the condition that a build is of the branch or the tags that are deployed."""
     if pipeline.trigger.is_tag:
-        return [f"tag pattern: '{pipeline.trigger.tag}', comparator: 'GLOB'"]
-    branch, person = f"branch '{pipeline.trigger.branch}'", "triggeredBy 'UserIdCause'"
+        return f"tag pattern: '{pipeline.trigger.tag}', comparator: 'GLOB'"
+    return f"branch '{pipeline.trigger.branch}'"
+
+
+def _cause(pipeline: Pipeline, *, compares: bool) -> list[str]:
+    """Return the condition on what started a build, where not every start counts.
+
+    ``changeset`` is not used: it is of the build before, whether that deployed or not, and is empty in a stage that is
+    asked for before a checkout (https://www.jenkins.io/doc/book/pipeline/syntax/#built-in-conditions).
+    """
     if pipeline.trigger.kind == "manual":
-        return [branch, person]
-    return [branch, f"anyOf {{ changeset '{pipeline.inside}/**'; {person} }}"] if pipeline.below else [branch]
+        return [_PERSON]
+    return [f"anyOf {{ expression {{ env.CHANGED == 'yes' }}; {_PERSON} }}"] if compares else []
 
 
 PLATFORM = Platform(

@@ -16,7 +16,13 @@ Object read(node) {
         case ClosureExpression: return node.code.statements.collect { read(it) }
         case ConstantExpression: return node.value
         case VariableExpression: return [variable: node.name]
-        case PropertyExpression: return [variable: node.text]
+        case PropertyExpression:
+            return node.objectExpression instanceof MethodCallExpression ?
+                [of: read(node.objectExpression), property: node.propertyAsString] : [variable: node.text]
+        case ElvisOperatorExpression: return [elvis: [read(node.trueExpression), read(node.falseExpression)]]
+        case TernaryExpression:
+            return [ask: read(node.booleanExpression), yes: read(node.trueExpression), no: read(node.falseExpression)]
+        case BooleanExpression: return read(node.expression)
         case ListExpression: return node.expressions.collect { read(it) }
         case MapExpression: return node.mapEntryExpressions.collectEntries { [read(it.keyExpression), read(it.valueExpression)] }
         case TupleExpression: return node.expressions.collect { read(it) }
@@ -24,6 +30,9 @@ Object read(node) {
         case BinaryExpression:
             if (node.operation.text == '=') {
                 return [set: node.leftExpression.text, value: read(node.rightExpression), line: node.lineNumber]
+            }
+            if (node.operation.text == '==') {
+                return [equal: [read(node.leftExpression), read(node.rightExpression)], line: node.lineNumber]
             }
     }
     throw new IllegalArgumentException("line ${node.lineNumber}: a ${node.class.simpleName} is not declarative")

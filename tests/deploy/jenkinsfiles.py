@@ -41,7 +41,7 @@ _ALLOWED = {
     },
     "agent": {"docker", "dockerfile", "kubernetes", "label", "node"},
     # Of all steps, those of the plugins that every Jenkins with pipelines has, as far as ours use them.
-    "steps": {"checkout", "deleteDir", "sh"},
+    "steps": {"checkout", "deleteDir", "script", "sh", "withCredentials"},
 }  # fmt: skip
 _NEEDED = {"pipeline": {"agent", "stages"}, "input": {"message"}}
 _SEVERAL = {"parameters", "steps", "when"}
@@ -119,6 +119,8 @@ def _word(word: Word, place: str) -> Iterator[str]:
     elif name == "agent":
         fixed = word["given"] in ([{"variable": "any"}], [{"variable": "none"}]) and word["inside"] is None
         yield from [] if fixed else _block(word, "agent")
+    elif name == "script":
+        yield from [] if word["inside"] else [f"line {word['line']}: an empty script"]
     elif name in {"parameters", "input", "when", "steps"}:
         yield from _block(word, name)
     elif place == "when":
@@ -138,6 +140,8 @@ def _condition(word: Word) -> Iterator[str]:
             yield f"line {word['line']}: not takes one condition"
     elif name.startswith("before"):
         yield from [] if given in ([True], [False]) else [f"line {word['line']}: {name} takes true or false"]
+    elif name == "expression":
+        yield from [] if inside else [f"line {word['line']}: expression takes a value in braces"]
     elif not given and inside is None and name not in {"buildingTag", "changeRequest"}:
         yield f"line {word['line']}: {name} takes a value"
 
@@ -148,6 +152,13 @@ def _environment(word: Word) -> Iterator[str]:
         secret = isinstance(value, dict) and value.get("name") == "credentials" and _is_text(value["given"])
         if not re.fullmatch(r"[A-Za-z_]\w*", str(one.get("set"))) or not (isinstance(value, str) or secret):
             yield f"line {one['line']}: no variable with a text or credentials"
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Tell whether a name fits a pattern whose ``*`` is anything but a slash, and ``**`` anything."""
+    parts = re.split(r"(\*\*/|\*\*|\*)", pattern)
+    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+    return re.fullmatch("".join(meaning.get(part) or re.escape(part) for part in parts), name) is not None
 
 
 def _is_text(given: list[Any]) -> bool:

@@ -13,16 +13,16 @@ import shutil
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests import needs
-from tests.deploy import jenkinsfiles
+from tests.deploy import jenkinsfiles, pipeline_conditions
+from tests.deploy.jenkins_build import Build
 from tests.deploy.jenkinsfiles import Word
 from tests.node_programs import installed
 
@@ -143,7 +143,9 @@ class Github(Runner):
         ran: dict[str, Done] = {}
         for name, job in workflow["jobs"].items():
             needed = [job["needs"]] if "needs" in job else []
-            if _holds(job["if"], values) and all(one in ran and ran[one].code == 0 for one in needed):
+            if pipeline_conditions.holds(job["if"], values) and all(
+                one in ran and ran[one].code == 0 for one in needed
+            ):
                 ran[name] = self._job(name, job, ref, values)
         return list(ran.values())
 
@@ -176,13 +178,6 @@ class Github(Runner):
 def _filled(value: str, known: Mapping[str, Any]) -> str:
     """Put the values of expressions into a text; a secret of an environment that a job is not in is empty."""
     return re.sub(r"\$\{\{ ([\w.]+) \}\}", lambda found: str(known.get(found[1], "")), value)
-
-
-def _holds(condition: str, values: Mapping[str, Any]) -> bool:
-    """Evaluate a job's condition, with the few operators that ours have."""
-    text = re.sub(r"startsWith\(([\w.]+), ('[^']*')\)", r"\1.startswith(\2)", condition)
-    text = re.sub(r"(github|inputs)\.\w+", lambda found: repr(values[found[0]]), text)
-    return bool(eval(text.replace("&&", "and")))
 
 
 class Gitlab(Runner):
@@ -260,20 +255,12 @@ class Jenkins(Runner):
     def run(self, branch: str, **parameters: str) -> list[Done]:
         """Run the stages whose conditions hold, until one fails, as a person's build with parameters does."""
         (words,) = jenkinsfiles.read((self.checkout(branch) / "Jenkinsfile").read_text())
-        facts = {
-            "branch": branch,
-            "triggeredBy": "UserIdCause",
-            **{f"params.{key}": parameters[key] for key in parameters},
-        }
-        ran: list[Done] = []
-        for stage in jenkinsfiles.within(words[0], "stages"):
-            conditions = jenkinsfiles.within(stage, "when")
-            if all(_agrees(one, facts) for one in conditions) and all(one.code == 0 for one in ran):
-                ran.append(self._stage(stage, branch, parameters))
-        return ran
+        build = _Build(("branch", branch), True, parameters, machine=self)
+        build.run(words[0])
+        return build.done
 
-    def _stage(self, stage: Word, ref: str, parameters: Mapping[str, str]) -> Done:
-        workspace = self.checkout(ref)
+    def stage(self, stage: Word, workspace: Path, parameters: Mapping[str, str]) -> Done:
+        """Run the shell lines of a stage in a folder that has been checked out."""
         secrets = workspace.with_name(f"{workspace.name}-secrets")
         secrets.mkdir()
         environ = {**self.environ(workspace), "JENKINS_URL": "https://run.example/", "WORKSPACE": str(workspace),
@@ -283,8 +270,7 @@ class Jenkins(Runner):
             environ |= (
                 {one["set"]: value} if isinstance(value, str) else self._bound(one["set"], *value["given"], secrets)
             )
-        *before, step = jenkinsfiles.within(stage, "steps")
-        assert [one["name"] for one in [*before, step]] == ["deleteDir", "checkout", "sh"]
+        (step,) = jenkinsfiles.within(stage, "steps")[2:]
         done = Done(stage["given"][0], *self.shell(["/bin/sh", "-xe"], *step["given"], workspace, environ))
         shutil.rmtree(secrets)
         return done
@@ -300,11 +286,22 @@ class Jenkins(Runner):
         return {name: str(path)}
 
 
-def _agrees(condition: Word, facts: Mapping[str, str]) -> bool:
-    """Tell whether a condition of a stage holds; of what a changeset is, all files are part."""
-    name, given, inside = condition["name"], condition["given"], condition["inside"]
-    if name in {"not", "anyOf"}:
-        return any(_agrees(one, facts) for one in inside) is (name == "anyOf")
-    if name == "equals":
-        return bool(given[0]["expected"] == facts[given[0]["actual"]["variable"]])
-    return name.startswith("before") or name == "changeset" or fnmatch(facts[name], given[0])
+@dataclass
+class _Build(Build):
+    """A build whose stages run their shell lines; the branch has no build before it."""
+
+    machine: Jenkins = field(kw_only=True)
+    workspace: Path = field(init=False)
+    done: list[Done] = field(default_factory=list)
+
+    def checkout(self) -> Mapping[str, str]:
+        self.workspace = self.machine.checkout(self.job[1])
+        return {}
+
+    def status(self, script: str) -> int:
+        environ = {**self.machine.environ(self.workspace), **self.variables}
+        return self.machine.shell(["/bin/sh", "-xe"], script, self.workspace, environ)[0]
+
+    def work(self, stage: Word, steps: Sequence[Word]) -> bool:
+        self.done.append(self.machine.stage(stage, self.workspace, self.parameters))
+        return self.done[-1].code == 0

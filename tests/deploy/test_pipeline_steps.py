@@ -155,9 +155,8 @@ def test_failed_tests_and_other_branches_deploy_nothing(handed_over: tuple[Site,
     pipelined.write(platform="github", trigger="push", tests=["true"])
     git(site.root, "checkout", "-qb", "feature")
     git(site.root, "commit", "-qam", "tests that pass")
-    (test,) = hub.run("refs/heads/feature", "workflow_dispatch", action="deploy")
+    assert hub.run("refs/heads/feature", "workflow_dispatch", action="deploy") == []
     git(site.root, "checkout", "-q", BRANCH)
-    assert (test.job, test.code) == ("test", 0), test.said
     assert site.running() == before
 
 

@@ -684,3 +684,20 @@ def test_gitlab_has_a_rollback_job_in_every_pipeline_of_the_branch(tmp_path: Pat
     always = {"if": '$CI_COMMIT_BRANCH == "main"', "when": "manual", "allow_failure": True}
     assert jobs["sales-report-yoda rollback"]["rules"] == [always]
     assert any("changes" in rule for rule in jobs["sales-report-yoda deploy"]["rules"]) is (trigger == "push")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_pipeline_of_an_earlier_version_is_brought_along_in_one_step(
+    tmp_path: Path, module: Path, platform: str
+) -> None:
+    """FAULTS P1: files as earlier versions wrote them are known as ours, told as old, and written again."""
+    git(tmp_path, "init", "-q")
+    deployment = declared(module, platform)
+    path = tmp_path / FILES[platform]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(__file__).parent / "earlier_pipelines" / path.name, path)
+    assert "is older than" in str(pipeline.problem(deployment))
+    assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
+    assert pipeline.problem(deployment) is None
+    assert "changeset" not in path.read_text()
+    assert write(deployment, remove=True) is None

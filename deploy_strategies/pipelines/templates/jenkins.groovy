@@ -13,6 +13,31 @@ pipeline {
         string(name: 'RELEASE', defaultValue: '', description: 'The release to roll back to (empty for the one before)')
     }
     stages {
+[% if compares %]
+        stage('Changes') {
+            when {
+                beforeAgent true
+                [[ place ]]
+                not { equals expected: 'rollback', actual: params.ACTION }
+            }
+            agent [[ agent ]]
+            options {
+                timeout(time: 30, unit: 'MINUTES')
+            }
+            steps {
+                deleteDir()
+                script {
+                    // The commit of the last build that succeeded, which deployed it or had nothing to deploy.
+                    env.DEPLOYED = checkout(scm).GIT_PREVIOUS_SUCCESSFUL_COMMIT ?: ''
+                    // A commit that is not here any more counts as a change.
+                    env.CHANGED = sh(returnStatus: true, script: '''
+                        set +x
+                        git diff --quiet "$DEPLOYED" HEAD -- [[ watched ]]
+                    ''') == 0 ? 'no' : 'yes'
+                }
+            }
+        }
+[% endif %]
         stage('Test') {
             when {
                 beforeAgent true
@@ -84,7 +109,7 @@ pipeline {
             when {
                 beforeInput true
                 beforeAgent true
-                [[ conditions[0] ]]
+                [[ place ]]
                 equals expected: 'rollback', actual: params.ACTION
             }
             input {
