@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -91,9 +91,14 @@ _RENAME = "Give one of them another name in its workspace/local/, and run 'works
 _MENDS = {"ports": "Change the *PORT of one of them in its workspace/local/.env, and run 'workspace.sync'"}
 
 
+#: How many owners of one claim are named; the others are counted.
+_MOST_NAMED = 4
+
+
 def _owners(owners: list[str]) -> str:
-    counted = [f"{owner} {owners.count(owner)} times" if owners.count(owner) > 1 else owner for owner in owners]
-    return " and ".join(dict.fromkeys(counted))
+    counted = [f"{owner} {count} times" if count > 1 else owner for owner, count in Counter(owners).items()]
+    more = [f"{len(counted) - _MOST_NAMED} more"] if len(counted) > _MOST_NAMED else []
+    return " and ".join([*counted[:_MOST_NAMED], *more])
 
 
 def undefined(

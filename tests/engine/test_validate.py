@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder import compose_command, dagster_check, integrate, settings
-from dagster_module_builder.conflicts import Finding
+from dagster_module_builder.conflicts import Finding, duplicates
+from dagster_module_builder.facts import Facts
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.registry import slot_name
 from dagster_module_builder.validate import validate
@@ -242,3 +243,9 @@ def test_what_compose_rejects_is_found(root: Path) -> None:
     assert (one.severity, one.where) == ("error", f"{services(root)}/docker-compose.yml")
     assert "replicas" in one.message
     assert "workspace.validate" in one.mend
+
+
+def test_of_many_who_claim_one_thing_a_few_are_named() -> None:
+    facts = {f"m{number}": Facts(ports=(5440,)) for number in range(300)}
+    (found,) = duplicates(facts)
+    assert found.message == "host port 5440 is claimed by m0 and m1 and m2 and m3 and 296 more"
