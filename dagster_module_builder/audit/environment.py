@@ -39,14 +39,15 @@ def _leaving_nothing(subject: Subject, own: Mapping[str, str] = os.environ) -> d
 
 
 def _looked(subject: Subject) -> Mapping[str, Any]:
-    if subject.python is None or subject.layout.dotted is None:
+    dotted = subject.layout.dotted
+    if dotted is None:
         return {"problem": "no file builds Definitions"}
     try:
         asked = outside_programs.ask(
-            [subject.python, loaded.__file__],
+            [str(subject.python), loaded.__file__],
             named="Loading the definitions",
             answers=outside_programs.ANY,
-            given=json.dumps({"source": str(subject.layout.source), "dotted": subject.layout.dotted}).encode(),
+            given=json.dumps({"source": str(subject.layout.source), "dotted": dotted}).encode(),
             folder=subject.path,
             environ={**_leaving_nothing(subject), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
         )
@@ -78,13 +79,12 @@ def loads(subject: Subject) -> Iterator[Problem]:
     "keys-loaded",
     "Every loaded asset key has the module's prefix",
     "What a loader names is seen here only.",
-    lambda subject: _unloaded(subject) or ("" if look(subject).get("assets") else "no assets"),
+    lambda subject: _unloaded(subject) or ("" if look(subject)["assets"] else "no assets"),
     "environment",
 )
 def keys_loaded(subject: Subject) -> Iterator[Problem]:
     """Compare the first part of each asset key with the module's name."""
-    keys = look(subject).get("assets") or []
-    foreign = ["/".join(key) for key in keys if key[0] != subject.names.snake]
+    foreign = ["/".join(key) for key in look(subject)["assets"] if key[0] != subject.names.snake]
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if foreign[3:] else "")
         yield Problem(f"Without the prefix {subject.names.snake}: {shown}", "Give them a key_prefix", status="WARN")
@@ -99,8 +99,7 @@ def keys_loaded(subject: Subject) -> Iterator[Problem]:
 )
 def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
     """Look at what is registered as ``io_manager`` once all is loaded."""
-    answer = look(subject)
-    if (answer.get("resources") or {}).get("io_manager") is None:
+    if "io_manager" not in look(subject)["resources"]:
         message = "No resource 'io_manager' once it is loaded"
         adds = not subject.record and not subject.sources.io_managers
         yield subject.missing(message) if adds else Problem(message, "Register it in Definitions")
@@ -146,6 +145,6 @@ def tests_pass(subject: Subject) -> Iterator[Problem]:
     if asked.status:
         said = asked.out.decode("utf-8", "replace")
         failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", said, re.MULTILINE)
-        last = said.strip().splitlines()[-1:]
+        last = said.strip().splitlines()[-1:] or [outside_programs.ended(asked.status)]
         for line in failed[:5] or last:
             yield Problem(f"A test does not pass: {line}", "Run pytest in the module's folder")
