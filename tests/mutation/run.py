@@ -1,7 +1,8 @@
 """Mutation testing: changes one thing in the code at a time, and sees whether the tests notice.
 
 ``nox -s mutation`` tries all targets of ``targets.toml``, ``nox -s mutation -- merge`` one. A mutant that no test
-notices has to stand in ``survivors.toml`` with the reason why it does no harm, else the session fails.
+notices has to stand in ``survivors.toml`` with the reason why it does no harm, and nothing else may stand there; else
+the session fails.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 
 from tests.mutation.operators import operators
+from tests.mutation.survivors import Change, stale
+from tests.mutation.survivors import known as survivors_listed
 from tests.mutation.warm import Work
 
 if sys.version_info >= (3, 11):
@@ -61,6 +64,11 @@ class Mutant:
     line: int
     before: str
     after: str
+
+    @property
+    def change(self) -> Change:
+        """What it is listed by, where it does no harm."""
+        return self.file, self.before, self.after
 
     def __str__(self) -> str:
         taken, brought = (text.splitlines() or [""] for text in (self.before, self.after))
@@ -186,12 +194,6 @@ class Copy:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def known_survivors() -> set[tuple[str, str, str]]:
-    """Return the mutants that are known to do no harm."""
-    entries = tomllib.loads((HERE / "survivors.toml").read_text()).get("survivor", [])
-    return {(entry["file"], entry["before"].strip(), entry["after"].strip()) for entry in entries if entry["why"]}
-
-
 def _tried(name: str, target: dict[str, Any], chosen: Sequence[Mutant]) -> list[Mutant]:
     """Try mutants in a copy of their own; return those that live."""
     copy, alive = Copy(target), []
@@ -207,19 +209,23 @@ def _tried(name: str, target: dict[str, Any], chosen: Sequence[Mutant]) -> list[
     return alive
 
 
-def test_target(name: str, target: dict[str, Any], jobs: int) -> list[Mutant]:
-    """Try a target's mutants and print how many there were; return those that survive without a reason."""
-    chosen = sample([mutant for file in target["files"] for mutant in mutants(file)], target.get("limit"))
+def is_fine(name: str, target: dict[str, Any], jobs: int) -> bool:
+    """Try a target's mutants and print what came out; tell whether all that survive, and no others, are listed."""
+    made = [mutant for file in target["files"] for mutant in mutants(file)]
+    chosen = sample(made, target.get("limit"))
     with ThreadPoolExecutor(jobs) as pool:
         shares = list(pool.map(lambda share: _tried(name, target, share), [chosen[at::jobs] for at in range(jobs)]))
     survivors = [mutant for share in shares for mutant in share]
-    known = known_survivors()
-    unknown = [mutant for mutant in survivors if (mutant.file, mutant.before, mutant.after) not in known]
+    known = survivors_listed()
+    unknown = [mutant for mutant in survivors if mutant.change not in known]
+    old = stale(known, target["files"], {mutant.change for mutant in made})
     print(f"{name}: {len(chosen)} mutants, {len(chosen) - len(survivors)} killed, "
           f"{len(survivors) - len(unknown)} known to do no harm, {len(unknown)} survive")  # fmt: skip
     for mutant in unknown:
         print(mutant, flush=True)
-    return unknown
+    for file, before, after in old:
+        print(f"Take this out of survivors.toml, it is no mutant: {file}\n  - {before}\n  + {after}", flush=True)
+    return not unknown and not old
 
 
 def main() -> int:
@@ -229,8 +235,8 @@ def main() -> int:
     parser.add_argument("target", nargs="*", choices=[*targets, []], default=[])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    survivors = [test_target(name, targets[name], options.jobs) for name in options.target or targets]
-    return 1 if any(survivors) else 0
+    fine = [is_fine(name, targets[name], options.jobs) for name in options.target or targets]
+    return 0 if all(fine) else 1
 
 
 if __name__ == "__main__":
