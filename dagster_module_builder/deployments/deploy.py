@@ -15,7 +15,7 @@ else:
     import tomli as tomllib
 
 from dagster_module_builder import outside_programs, settings
-from dagster_module_builder.deployments import host_database
+from dagster_module_builder.deployments import host_assets, host_database
 from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
 from dagster_module_builder.deployments.host_files import Location
 from dagster_module_builder.deployments.host_release import Release
@@ -178,6 +178,7 @@ class Deploying(Rollout):
 
     def judge(self, run: HostRun) -> None:
         """Refuse what cannot be merged into a host's files."""
+        host_assets.choose(run, {one.module: one.env for one in self.releases_of(run)})
         run.plan(self.locations(run), force=self.options.force)
 
     def prepare(self, run: HostRun) -> None:
@@ -188,6 +189,7 @@ class Deploying(Rollout):
             run.tell("drain")
             locations = [release.deployment.names.snake for release in self.releases_of(run)]
             run.conversation.ask("wait", locations=locations, limit=DRAIN)
+        host_assets.bring(run)
         # Planned before the barrier: what cannot be merged on one host stops all of them.
         self.judge(run)
         run.seconds["prepare"] = round(time.monotonic() - started, 3)
@@ -215,12 +217,15 @@ class Deploying(Rollout):
         put = self.locations(run)
         modules = [switch_request(one, run.servers.get(one.module)) for one in self.releases_of(run)]
         run.switch(run.plan(put, force=self.options.force), modules, put)
+        # Runs may have stored something since.
+        host_assets.bring(run)
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Let the new releases stand."""
         releases = self.releases_of(run)
         keep = max(2, self.options.keep or max(one.deployment.keep for one in releases))
         log = {**holder(self.action), "commit": releases[0].staged.source.commit}
+        run.notes += host_assets.notes(run)
         pruned = run.keep([one.module for one in releases], keep, log)
         return HostOutcome(str(run.target), {one.module: one.identity for one in releases}, pruned=tuple(pruned))
 

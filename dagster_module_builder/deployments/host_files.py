@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder.deployments import host_database, host_launcher
+from dagster_module_builder.deployments import host_database, host_launcher, host_storage
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dagster_yaml, env_file, workspace_yaml
@@ -130,6 +130,7 @@ def plan_host(
     take: Sequence[ModuleNames] = (),
     *,
     force: bool = False,
+    storage: str | None = None,
 ) -> Plan:
     """Plan what a host's files become. The paths of the plan are relative to the base path.
 
@@ -139,6 +140,8 @@ def plan_host(
         put: The modules whose release changes.
         take: The modules that go.
         force: Replace blocks that somebody edited.
+        storage: Where all modules are to store, where nothing says it; empty for the place of before, and None where
+            the host's containers have one.
 
     Raises:
         RefusedError: There is no Dagster, or a file cannot be edited safely.
@@ -150,6 +153,8 @@ def plan_host(
         raise RefusedError(f"There is no {where[workspace_yaml.NAME]} below the base path: run 'deploy.setup' once.")
     touched = [name for name in KINDS if name != compose.NAME or _needs_compose(registry, put, take)]
     merged = {name: _merged(name, where, files, registry, put, take, force=force) for name in touched}
+    if storage is not None:
+        merged[env_file.NAME] = _with_storage(merged[env_file.NAME], files.get(where[env_file.NAME]), put, storage)
     _refuse_conflicts(merged)
     _refuse_launcher(files.get(instance_path(folder)), folder, merged[env_file.NAME].text, put)
     entries: dict[str, Entry | None] = {names.name: None for names in take}
@@ -160,6 +165,15 @@ def plan_host(
     ]
     after = registry.with_entries(entries, merged).to_bytes()
     return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
+
+
+def _with_storage(merged: Merged, before: bytes | None, put: Sequence[Location], storage: str) -> Merged:
+    """Have the host say where modules store, unless one of them does; as long as there are any, it stays there."""
+    if any(host_storage.VARIABLE in env_file.keys(one.env) for one in put if not one.server):
+        return replace(merged, text=host_storage.without_line(merged.text))
+    kept = env_file.values(before or b"").get(host_storage.VARIABLE) if any(merged.digests.values()) else None
+    place = storage or kept
+    return replace(merged, text=host_storage.with_line(merged.text, place)) if place else merged
 
 
 def _needs_compose(registry: Registry, put: Sequence[Location], take: Sequence[ModuleNames]) -> bool:

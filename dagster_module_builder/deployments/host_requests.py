@@ -8,6 +8,7 @@ import secrets
 import zlib
 from typing import Any
 
+from dagster_module_builder.deployments import host_storage
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_files import REGISTRY
 from dagster_module_builder.deployments.release import Staged
@@ -47,7 +48,7 @@ def as_request(change: FileChange) -> dict[str, Any]:
     }
 
 
-def serving(deployment: Deployment, identity: str, image: str, env: bytes) -> dict[str, Any]:
+def serving(deployment: Deployment, identity: str, image: str, env: bytes, storage: str) -> dict[str, Any]:
     """Return how the host starts a release's code server.
 
     Args:
@@ -55,17 +56,18 @@ def serving(deployment: Deployment, identity: str, image: str, env: bytes) -> di
         identity: The release.
         image: What the server starts from.
         env: Its settings.
+        storage: The folder of the host that it stores in, where Dagster does not run in containers.
     """
     return {
         "name": server_name(deployment.names.name, identity),
         "image": image,
         "env": base64.b64encode(env).decode(),
         "package": deployment.names.definitions,
-        "surroundings": surroundings(deployment),
+        "surroundings": surroundings(deployment, storage),
     }
 
 
-def surroundings(deployment: Deployment) -> dict[str, Any]:
+def surroundings(deployment: Deployment, storage: str) -> dict[str, Any]:
     """Return what a code server has around it on the host."""
     own = deployment.data.get("docker") or {}
     if deployment.kind == "compose":
@@ -74,7 +76,7 @@ def surroundings(deployment: Deployment) -> dict[str, Any]:
             "service": deployment.data["dagster"].get("service") or WEBSERVER,
             "folder": deployment.dagster_folder,
         }
-    return {"storage": own.get("storage") or "/tmp/dagster_storage", "dagster_home": own.get("dagster_home")}  # noqa: S108 - where modules store by default
+    return {"storage": host_storage.own_folder(own) or storage, "dagster_home": own.get("dagster_home")}
 
 
 def server_name(module: str, identity: str) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dagster_module_builder.deployments import host_database, host_environment, host_files
+from dagster_module_builder.deployments import host_database, host_environment, host_files, host_storage
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_files import Location, Server
 from dagster_module_builder.deployments.host_release import Release, Target
@@ -62,6 +62,7 @@ class HostRun:
     problems: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    storage: host_storage.Storage | None = None
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)
@@ -120,6 +121,7 @@ class HostRun:
             "tools": sorted({*tools, *self.own_tools}),
             "holder": holder,
             "wait": wait,
+            "folder": self.target.first.dagster_folder if self.target.first.kind == "native" else None,
             "pythons": sorted(host_environment.interpreters(self.target)),
         }
 
@@ -288,7 +290,9 @@ class HostRun:
         """Return how the host is to prove that a release's definitions load."""
         if not release.strategy.serves:
             return {"check": self.check_of(release.deployment, self.environment(release), release.env)}
-        server = serving(release.deployment, release.identity, str(release.made["image"]), release.env)
+        server = serving(
+            release.deployment, release.identity, str(release.made["image"]), release.env, self.storage_folder
+        )
         return {"serve": server, "contents": release.staged.manifest}
 
     def verified_again(self, request: Mapping[str, Any], release: Release) -> dict[str, Any]:
@@ -323,9 +327,8 @@ class HostRun:
         self.fetch(image)
         self.tell("verify")
         module = deployment.names.name
-        answer = self.conversation.ask(
-            "serve", module=module, identity=identity, **serving(deployment, identity, image, env)
-        )
+        server = serving(deployment, identity, image, env, self.storage_folder)
+        answer = self.conversation.ask("serve", module=module, identity=identity, **server)
         self.servers[module] = answer["server"]
 
     def server_of(self, deployment: Deployment, identity: str) -> Server:
@@ -375,6 +378,25 @@ class HostRun:
         lacking = f"{self.target}: {self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed there."
         return lacking if free < need else None
 
+    # What modules store
+
+    def settings(self) -> tuple[str, bytes]:
+        """Return the path and the text of the host's ``.env``."""
+        path = host_files.paths(self.target.first.dagster_folder)[env_file.NAME]
+        return self.on_host(path), self.files().get(path) or b""
+
+    @property
+    def storage_place(self) -> str:
+        """Where the modules of the host store: a folder, or an address of object storage."""
+        if self.storage:
+            return self.storage.place
+        return host_storage.present(self.settings()[1], self.found["storage"] or {"told": None})
+
+    @property
+    def storage_folder(self) -> str:
+        """The folder of the host that code servers store in."""
+        return self.storage_place if self.storage_place.startswith("/") else self.on_host(host_storage.FOLDER)
+
     # The switch
 
     def location_of(self, release: Release) -> Location:
@@ -404,7 +426,11 @@ class HostRun:
 
     def plan(self, put: Sequence[Location], take: Sequence[ModuleNames] = (), *, force: bool = False) -> Plan:
         """Plan what the host's files become."""
-        return host_files.plan_host(self.target.first.dagster_folder, self.files(), put, take, force=force)
+        # What Dagster was started with says it already, and .env would say something else.
+        place = self.storage.place if self.storage and not self.storage.is_of_processes else ""
+        storage = None if self.target.first.kind == "compose" else place
+        folder = self.target.first.dagster_folder
+        return host_files.plan_host(folder, self.files(), put, take, force=force, storage=storage)
 
     def switch(
         self, plan: Plan, modules: Sequence[Mapping[str, Any]], put: Sequence[Location], absent: Sequence[str] = ()

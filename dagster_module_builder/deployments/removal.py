@@ -12,12 +12,11 @@ from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import Deployment
 from dagster_module_builder.deployments.host_run import HostRun, holder
 from dagster_module_builder.deployments.host_settings import ENV
+from dagster_module_builder.deployments.host_storage import VARIABLE
 from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
 from dagster_module_builder.formats import env_file
 from deploy_strategies.conversation import HostError
 
-#: Where modules store their assets unless they are told otherwise.
-STORAGE = "/tmp/dagster_storage"  # noqa: S108 - the template's default, which a container has a volume at
 _SERVERS = ("postgresql", "mysql")
 
 
@@ -38,15 +37,18 @@ class Stored:
     left: Sequence[str] = ()
 
 
-def stored(deployment: Deployment, settings: Mapping[str, str], service: Mapping[str, Any] | None) -> Stored:
+def stored(
+    deployment: Deployment, settings: Mapping[str, str], service: Mapping[str, Any] | None, storage: str
+) -> Stored:
     """Return what a module has stored, as its settings on the host say.
 
     Args:
         deployment: Of which module.
         settings: The settings that the current release has there.
         service: Its database's, where that is one of the host's Compose project.
+        storage: Where all modules of the host store.
     """
-    place = settings.get("DAGSTER_STORAGE_DIR") or STORAGE
+    place = settings.get(VARIABLE) or storage
     is_folder = place.startswith("/")
     left = [] if is_folder else [f"What it stored in {place} is left there."]
     prefix = deployment.names.env_prefix
@@ -108,7 +110,7 @@ class Removing(Rollout):
             before: What the host remembers of a module that is gone already.
         """
         module, service = deployment.names.name, run.database(deployment.names.name)
-        data = stored(deployment, _settings(run, deployment), service)
+        data = stored(deployment, _settings(run, deployment), service, run.storage_place)
         folder = run.on_host(deployment.dagster_folder)
         remains = before or {
             "location": deployment.names.snake,

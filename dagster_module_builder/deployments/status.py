@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from dagster_module_builder.deployments import host_files, host_settings, leftover_pipelines, pipeline
+from dagster_module_builder.deployments import host_assets, host_files, host_settings, leftover_pipelines, pipeline
 from dagster_module_builder.deployments.deploy import release_of
 from dagster_module_builder.deployments.deployment import Deployment, lacking_settings
 from dagster_module_builder.deployments.host_containers import problems_inside
@@ -146,6 +146,7 @@ def preview(
         mine = [made[one.names.name] for one in run.target.deployments]
         run.look(_modules(run), sorted({tool for one in mine for tool in one.strategy.tools_there}))
         run.refuse_unready()
+        host_assets.choose(run, {one.module: one.env for one in mine})
         plan = run.plan([run.location_of(one) for one in mine], force=force)
         shown = host_files.without_secrets(plan)
         return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}
@@ -264,6 +265,7 @@ def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
     try:
         run.refuse_unready()
         run.plan([])
+        host_assets.choose(run, {one.names.name: one.env_text() for one in run.target.deployments})
         problems += problems_inside(run)
     except BuilderError as error:
         problems.append(str(error))

@@ -30,6 +30,7 @@ MODULES = (
     "lock",
     "remains",
     "interpreters",
+    "storage",
     "survey",
     "programs",
     "dumps",

@@ -19,6 +19,7 @@ from . import (
     programs,
     releases,
     servers,
+    storage,
     survey,
     switching,
 )
@@ -50,6 +51,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "port": servers.free_port,
     "wait": switching.await_runs,
     "switch": switching.switch,
+    "bring": storage.bring_storage,
     "keep": keeping.keep,
     "back": keeping.go_back,
     "daemon": programs.settle_daemon,

@@ -20,6 +20,7 @@ from .lock import lock_holder, take_lock
 from .outside import failed, installed
 from .remains import read_remains
 from .servers import servers_of
+from .storage import storage_seen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def survey(
     holder: dict[str, Any] | None = None,
     wait: float = 0.0,
     pythons: Sequence[str] = (),
+    folder: str | None = None,
 ) -> dict[str, Any]:
     """Say what there is; with a holder, under the lock. Without one nothing is changed.
 
@@ -55,6 +57,7 @@ def survey(
         holder: Who deploys, and what (``action``, which the log has); None takes no lock.
         wait: How many seconds to wait for another holder.
         pythons: The interpreters to tell of.
+        folder: The folder below the base that Dagster is started in; None where it runs in containers.
     """
     host.base = os.path.expanduser(base)
     host.dagster = Dagster(url)
@@ -83,6 +86,7 @@ def survey(
         "modules": {name: known(host, name) for name in modules},
         "dagster": dagster_seen(host),
         "interpreters": {name: identity_of(host, name) for name in pythons},
+        "storage": None if folder is None else storage_seen(host, folder),
         "lock": lock_holder(host),
         "journal": is_pending(host),
     }
