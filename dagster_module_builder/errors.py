@@ -76,3 +76,17 @@ class ConflictError(RefusedError):
         self.mend = mend
         self.owner = owner
         super().__init__("Nothing was changed, because it would not work:\n" + "\n".join(f"- {one}" for one in reasons))
+
+
+class FragmentRefusedError(RefusedError):
+    """A module's fragments have settings that a person has to allow; names each with its place, and the command."""
+
+    def __init__(self, module: str, settings: Sequence[tuple[str, str]], command: str) -> None:
+        self.settings = settings
+        self.command = command
+        self.way_out = "Take the setting out, or allow it"
+        listed = "\n".join(f"- {place}: {text}" for place, text in settings)
+        super().__init__(
+            f"Nothing was changed: {module!r} has settings that a module may not have by itself:\n{listed}\n"
+            f"Take them out. Or, where you trust the module with them, allow them:\n  {command}"
+        )

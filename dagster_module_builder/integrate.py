@@ -6,22 +6,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from dagster_module_builder import adopt, left_behind, passwords, settings
 from dagster_module_builder.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import Facts, facts_of_bodies, load_lines
-from dagster_module_builder.fit.module import fitted
-from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.formats.outline import OutlineError
-from dagster_module_builder.formats.shared_file import Contribution, refuse_unfit
-from dagster_module_builder.merge import Merged, merge, unsafe
-from dagster_module_builder.module import Module, in_projects, locate, read_module
+from dagster_module_builder.formats import compose
+from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.merge import Merged, merge
+from dagster_module_builder.module import in_projects, locate
+from dagster_module_builder.module_fragments import Given, read_given, unused_allowances
 from dagster_module_builder.names import folded
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.reading import under_lock
@@ -29,18 +25,6 @@ from dagster_module_builder.registry import Entry, Registry, parse_registry, slo
 from dagster_module_builder.returning import returning
 from dagster_module_builder.transaction import commit
 from dagster_module_builder.workspace import MODES, SHARED_FILES, Workspace, bodies_of, read_workspace
-
-Contributions = Mapping[str, Sequence[Contribution]]
-
-
-@dataclass(frozen=True)
-class Given:
-    """A module that is put in, what it gives to each shared file, and what it claims thereby."""
-
-    module: Module
-    contributions: Contributions
-    facts: Facts
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,7 @@ def add(
     move: bool = False,
     adopting: bool = False,
     code_services: Sequence[str] = (),
+    allowances: Mapping[str, Sequence[str]] | None = None,
     checks: Sequence[Check] = (),
     warn: Callable[[str], None] | None = None,
 ) -> Outcome:
@@ -91,6 +76,7 @@ def add(
         move: Move its folder under ``projects/`` first, where it is elsewhere.
         adopting: Take over what an older version, or a person, put there for it without marking it.
         code_services: The services that run code, where the compose file does not show it; the registry remembers them.
+        allowances: The settings that a person allows, by module; the registry remembers them.
         checks: What looks at the plan before it is carried out.
         warn: Told of passwords that old databases do not learn of, before anything changes; None makes notes of it.
 
@@ -99,7 +85,7 @@ def add(
     """
 
     def work(recovered: list[str]) -> Outcome:
-        workspace = replace(read_workspace(root), chosen_services=tuple(code_services))
+        workspace = replace(read_workspace(root), chosen_services=tuple(code_services), allowances=allowances or {})
         found = locate(root, name_or_path)
         entry = workspace.registry.find(found.name)
         if entry and not adopt.is_old(entry):
@@ -111,7 +97,7 @@ def add(
             plan = adopt.from_the_start(plan_changes(free, [given], [], force=force or entry is not None), workspace)
             if (entry or free is not workspace) and not (adopting or force or dry_run):
                 adopt.refuse_unseen(plan, path.name, _what_is_there(entry))
-            notes = [*recovered, *given.notes]
+            notes = [*recovered, *given.notes, *given.warnings, *unused_allowances(workspace, [given])]
             return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks, warn=warn)
 
     return under_lock(root, work, changes=not dry_run)
@@ -177,40 +163,6 @@ def carry_out(
         notes = [note for noted in threads.map(lambda check: list(check(workspace, plan)), checks) for note in noted]
     backup = None if dry_run else commit(workspace.root, plan)
     return Outcome(plan, modules, dry_run, backup, (*recovered, *([] if warn else stale), *notes))
-
-
-def read_given(workspace: Workspace, path: Path) -> Given:
-    """Read a module and work out what it gives to this workspace.
-
-    Raises:
-        DamagedFileError: One of its fragments cannot be read.
-    """
-    module = read_module(path)
-    written = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
-    given, notes = fitted(workspace.surroundings, module.path, module.names.snake, written)
-    bodies = {(file, one.path): one.mapping or one.sequence or () for file, every in given.items() for one in every}
-    try:
-        facts = facts_of_bodies(bodies, workspace.own_env)
-    except yaml.YAMLError as error:
-        raise RefusedError(f"{path / settings.FRAGMENTS}: {error}") from None
-    return Given(module, given, facts, tuple(notes))
-
-
-def _contributions(workspace: Workspace, module: Module, file: str) -> list[Contribution]:
-    fragment = module.fragments.get(file)
-    readers: dict[str, Callable[[bytes], list[Contribution]]] = {
-        workspace_yaml.NAME: workspace_yaml.contributions,
-        env_file.NAME: env_file.contributions,
-        compose.NAME: partial(compose.contributions, code_services=workspace.code_services),
-        dockerfile.NAME: dockerfile.contributions,
-    }
-    if fragment is None:
-        return []
-    try:
-        refuse_unfit(fragment)
-        return readers[file](fragment)
-    except OutlineError as error:
-        raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
 
 
 def refuse_clashes(workspace: Workspace, given: Sequence[Given], leaving: Collection[str] = ()) -> None:
@@ -327,8 +279,9 @@ def _entry(workspace: Workspace, given: Given, merged: Mapping[str, Merged], now
         "template_version": module.template_version,
         "blocks": blocks,
         "provides": given.facts.to_json(),
+        "allowed": list(given.allowed),
     }
-    return Entry(data)
+    return Entry(data if given.allowed else {key: value for key, value in data.items() if key != "allowed"})
 
 
 def is_current(workspace: Workspace, given: Given, entry: Entry) -> bool:

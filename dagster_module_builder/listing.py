@@ -23,6 +23,7 @@ class Listed:
     database: str | None = None
     port: int | None = None
     template_version: str | None = None
+    allowed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as data."""
@@ -61,4 +62,5 @@ def _integrated(root: Path, entry: Entry) -> Listed:
         database=database.get("type"),
         port=database.get("port"),
         template_version=entry.data.get("template_version"),
+        allowed=entry.allowed,
     )

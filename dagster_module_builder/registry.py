@@ -61,6 +61,11 @@ class Entry:
         return self.data.get("database")
 
     @property
+    def allowed(self) -> tuple[str, ...]:
+        """The settings of its fragments that a person allowed."""
+        return tuple(self.data.get("allowed") or ())
+
+    @property
     def provides(self) -> Mapping[str, Any] | None:
         """What its blocks claim in the workspace (services, ports, …), as written when they were."""
         return self.data.get("provides")
@@ -267,6 +272,7 @@ def _is_registry(data: Any) -> bool:
         and all(
             isinstance(entry.get(key) or {}, dict) for entry in entries for key in ("blocks", "database", "provides")
         )
+        and all(isinstance(name, str) for entry in entries for name in entry.get("allowed") or ())
         and all(isinstance(claimed, list) for entry in entries for claimed in (entry.get("provides") or {}).values())
         and all(isinstance(side, list) and all(isinstance(line, str) for line in side) for side in [*sides, *left])
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagster_module_builder import adopt, neighbours
-from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, read_given, refuse_clashes
+from dagster_module_builder.integrate import Check, Outcome, carry_out, plan_changes, refuse_clashes
 from dagster_module_builder.module import modules_in
+from dagster_module_builder.module_fragments import read_given, unused_allowances
 from dagster_module_builder.reading import under_lock
 from dagster_module_builder.registry import Entry
 from dagster_module_builder.workspace import Workspace, read_workspace
@@ -32,6 +33,7 @@ def sync(
     prune: bool = False,
     dry_run: bool = False,
     force: bool = False,
+    allowances: Mapping[str, Sequence[str]] | None = None,
     checks: Sequence[Check] = (),
     warn: Callable[[str], None] | None = None,
 ) -> Synced:
@@ -44,6 +46,7 @@ def sync(
         prune: Take out the modules whose project folder is gone.
         dry_run: Plan and check, but change nothing.
         force: Replace blocks that somebody edited.
+        allowances: The settings that a person allows, by module; the registry remembers them.
         checks: What looks at the plan before it is carried out.
         warn: Told of what running databases do not learn of, before anything changes; None makes notes of it.
 
@@ -52,9 +55,11 @@ def sync(
     """
 
     def work(recovered: list[str]) -> Synced:
-        workspace = read_workspace(root)
+        workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
         given = [read_given(named, path) for path in modules_in(root)]
+        notes += [warning for one in given for warning in one.warnings]
+        notes += unused_allowances(named, given)
         vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
         taken = vanished if prune else []
         free = adopt.taken_over(named, [one.module for one in given], force=True) if force else named

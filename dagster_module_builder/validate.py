@@ -20,12 +20,19 @@ from dagster_module_builder import module_files, passwords, settings
 from dagster_module_builder.blocks import Block
 from dagster_module_builder.checks import compose_accepts, requirements, sources_reach_the_image
 from dagster_module_builder.conflicts import Finding, duplicates, undefined
-from dagster_module_builder.errors import BuilderError, ConflictError, DamagedFileError, ToolError
+from dagster_module_builder.errors import (
+    BuilderError,
+    ConflictError,
+    DamagedFileError,
+    FragmentRefusedError,
+    ToolError,
+)
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import KeyPath, Outline
-from dagster_module_builder.integrate import Check, Given, all_facts, is_current, plan_changes, read_given
+from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.module_fragments import Given, allowing, place_of, read_given
 from dagster_module_builder.native_definitions import NotLoaded, load_locations
 from dagster_module_builder.plan import SECRET_MODE, Plan
 from dagster_module_builder.reading import reading
@@ -186,13 +193,28 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
             continue
         try:
             given = read_given(workspace, path)
+        except FragmentRefusedError as error:
+            yield from (
+                Finding("error", text, place, error.way_out, entry.name, error.command)
+                for place, text in error.settings
+            )
+            continue
         except BuilderError as error:
             yield _as_finding(error, path / settings.FRAGMENTS, f"Fix it there, and run '{_SYNC}'", entry.name)
             continue
+        yield from _tolerated(given, entry.name)
         if not is_current(workspace, given, entry):
             message = f"{entry.name!r} gives something else than what was integrated"
             yield Finding("warning", message, str(path / settings.FRAGMENTS), f"Run '{_SYNC}'", entry.name, _SYNC)
             yield from _passwords(workspace, given, entry.name)
+
+
+def _tolerated(given: Given, name: str) -> Iterator[Finding]:
+    """Tell of settings that an earlier version put in without asking."""
+    for one in given.tolerated:
+        command = allowing(name, [one], integrated=True)
+        where, mend = place_of(given.module, one), "Take it out, or allow it"
+        yield Finding("warning", f"{one}; nobody has allowed it", where, mend, name, command)
 
 
 def _passwords(workspace: Workspace, given: Given, name: str) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from dagster_module_builder.fit.surroundings import Surroundings
 from dagster_module_builder.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import SharedFile
+from dagster_module_builder.fragment_rules import references
 from dagster_module_builder.merge import Known, open_layout, unsafe
 from dagster_module_builder.module import read_module
 from dagster_module_builder.plan import SECRET_MODE
@@ -51,6 +52,7 @@ class Workspace:
         registry_bytes: The bytes of its registry.
         chosen_services: The services that run code, where a person named them.
         key: The secret that seals what the registry remembers of secrets.
+        allowances: What a person allows by this command, by module, beside what the registry remembers.
     """
 
     root: Path
@@ -58,6 +60,7 @@ class Workspace:
     registry_bytes: bytes | None
     chosen_services: tuple[str, ...] = ()
     key: bytes = field(default_factory=new_key, repr=False)
+    allowances: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def registry(self) -> Registry:
@@ -127,6 +130,16 @@ class Workspace:
     def own_env(self) -> dict[str, str]:
         """The variables that the owner's lines of ``.env`` set."""
         return env_file.values(self.own_text(env_file.NAME))
+
+    @cached_property
+    def around_fragments(self) -> references.Surroundings:
+        """What of it a module's fragments could take, or take over."""
+        text = self.own_text(compose.NAME).decode("utf-8", "replace")
+        return references.Surroundings(
+            anchors={name for name, _ in references.anchors_of(text)},
+            variables=set(env_file.keys(self.files[env_file.NAME] or b"")),
+            uses=references.used_in(text) - self.own_env.keys(),
+        )
 
     @cached_property
     def stack(self) -> Stack:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,13 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.conflicts import duplicates, undefined
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.errors import BuilderError, FragmentRefusedError
 from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.fragment_rules.refused import Refused
+from dagster_module_builder.fragment_rules.rules import judge
 from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.module_fragments import Given, allowing
 
 _LATEST = re.compile(r"^[^:@]+(:latest)?$")
 
@@ -43,8 +47,51 @@ def fragments(subject: Subject) -> Iterator[Problem]:
 )
 def fragments_fit(subject: Subject) -> Iterator[Problem]:
     """Read the fragments as ``workspace.add`` reads them."""
-    if isinstance(subject.given, BuilderError):
+    if isinstance(subject.given, BuilderError) and not isinstance(subject.given, FragmentRefusedError):
         yield Problem(str(subject.given).partition("\n")[0], "Fix that fragment")
+
+
+@check(
+    "fragment-settings",
+    "The fragments have only settings that a module may have by itself",
+    "A container with rights over this machine, or a mount of its folders.",
+    lambda subject: no_fragments(subject) or _unreadable(subject),
+    security=True,
+)
+def fragment_settings(subject: Subject) -> Iterator[Problem]:
+    """Look for settings that a person has to allow, and name those that were allowed."""
+    given = subject.given
+    if isinstance(given, FragmentRefusedError):
+        for place, text in given.settings:
+            path, _, line = place.rpartition(":")
+            yield Problem(text, f"Take it out, or allow it: {given.command}", subject.shown(Path(path), int(line)))
+    elif isinstance(given, Given):
+        for one in given.tolerated:
+            command = allowing(subject.path.name, [one], integrated=True)
+            yield Problem(str(one), f"Take it out, or allow it: {command}", _where(subject, one), "WARN")
+        for name in given.allowed:
+            yield Problem(f"{name!r} was allowed", "Take it out where it is not needed", status="WARN")
+    else:
+        for one in _judged(subject):
+            yield Problem(str(one), "Take it out", _where(subject, one))
+
+
+def _where(subject: Subject, refused: Refused) -> str:
+    return subject.shown(subject.fragment(refused.file), refused.line)
+
+
+def _judged(subject: Subject) -> Sequence[Refused]:
+    """Return what is refused of a module that is in no workspace."""
+    return judge(subject.path.name, {file: subject.fragment_text(file) for file in FRAGMENT_NAMES}).refused
+
+
+def _unreadable(subject: Subject) -> str:
+    try:
+        _ = subject.given or _judged(subject)
+    except OutlineError:
+        return "its fragments cannot be read"
+    is_error = isinstance(subject.given, BuilderError) and not isinstance(subject.given, FragmentRefusedError)
+    return "its fragments cannot be read" if is_error else ""
 
 
 @check(
@@ -130,8 +177,6 @@ def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for port in data.get("ports") or []:
         if isinstance(port, (str, int)) and not re.match(r"(127\.|\[::1\]|localhost)", str(port)):
             yield f"opens the port {port} to the network", "Write 127.0.0.1: before it"
-    if data.get("privileged") or data.get("network_mode") == "host":
-        yield "has rights over the host", "Take privileged and network_mode: host away"
 
 
 @check(

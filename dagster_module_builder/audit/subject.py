@@ -17,9 +17,10 @@ from dagster_module_builder.deployments.deployment import deployments_of
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.facts import Facts
 from dagster_module_builder.formats import compose, dockerfile, env_file
-from dagster_module_builder.integrate import Given, all_facts, read_given
+from dagster_module_builder.integrate import all_facts
 from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
 from dagster_module_builder.module import FRAGMENT_NAMES, record_of
+from dagster_module_builder.module_fragments import Given, read_given
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.version_control import Repository, find
 from dagster_module_builder.workspace import Workspace, look_at

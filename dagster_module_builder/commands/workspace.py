@@ -16,6 +16,7 @@ NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
 UP_HELP = "Build and start what changed, as 'workspace.up' does."
 ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
+_ALLOW_HELP = "A setting that a module may have, as NAME=SETTING, as the refusal calls it; may be repeated."
 FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 
 
@@ -80,8 +81,9 @@ def init(
         "up": UP_HELP,
         "move": "Move the module's folder to the workspace's projects first, where it is elsewhere.",
         "code-service": "A service that runs code, where the compose file does not show which do; may be repeated.",
+        "allow": _ALLOW_HELP,
     },
-    iterable=["code_service"],
+    iterable=["code_service", "allow"],
 )
 def add(
     _context: Context,
@@ -94,9 +96,11 @@ def add(
     move: bool = False,
     up: bool = False,
     code_service: Sequence[str] | None = None,
+    allow: Sequence[str] | None = None,
 ) -> None:
     """Bring a module into the workspace."""
     from dagster_module_builder import integrate
+    from dagster_module_builder.fragment_rules.refused import parse_allowances
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
@@ -108,6 +112,7 @@ def add(
         adopting=adopt,
         move=may_move,
         code_services=code_service or (),
+        allowances=parse_allowances(allow or ()),
         checks=_checks(no_check=no_check),
         warn=console.tell,
     )
@@ -167,6 +172,9 @@ def list_(_context: Context, root: str | None = None, json: bool = False, data: 
         for module in modules
     ]
     console.say_table(("MODULE", "STATE", "DATABASE", "PORT", "SINCE (UTC)", "TEMPLATE"), rows)
+    for module in modules:
+        if module.allowed:
+            console.say(f"{module.name} is allowed: {', '.join(module.allowed)}")
 
 
 @command(
@@ -210,7 +218,9 @@ def validate(
         "force": FORCE_HELP,
         "no-check": _NO_CHECK_HELP,
         "up": UP_HELP,
+        "allow": _ALLOW_HELP,
     },
+    iterable=["allow"],
 )
 def sync(
     _context: Context,
@@ -223,15 +233,25 @@ def sync(
     force: bool = False,
     no_check: bool = False,
     up: bool = False,
+    allow: Sequence[str] | None = None,
 ) -> None:
     """Bring all modules under projects/ into the workspace, as their fragments are now."""
+    from dagster_module_builder.fragment_rules.refused import parse_allowances
     from dagster_module_builder.sync import sync as bring
 
     where = root_of(root)
     if repair and not _repaired(where, dry_run=dry_run or check, yes=yes):
         return
     checks = _checks(no_check=no_check or check)
-    done = bring(where, prune=prune, dry_run=dry_run or check, force=force, checks=checks, warn=console.tell)
+    done = bring(
+        where,
+        prune=prune,
+        dry_run=dry_run or check,
+        force=force,
+        allowances=parse_allowances(allow or ()),
+        checks=checks,
+        warn=console.tell,
+    )
     say_outcome(done.outcome, where, "Synchronized", "with")
     tell_dagster(done.outcome, where, start=up)
     for label in ("added", "updated", "removed"):

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.blocks import split_lines
-from dagster_module_builder.formats.outline import Key, Outline, OutlineError, is_empty
+from dagster_module_builder.formats.outline import Key, Outline, OutlineError, is_empty, outline_of
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.formats.yaml_file import YamlFile
 
@@ -34,7 +34,7 @@ def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contrib
     Raises:
         OutlineError: The fragment cannot be read.
     """
-    outline = Outline(split_lines(fragment))
+    outline = outline_of(split_lines(fragment))
     given: list[Contribution] = []
     for name in outline.children(()):
         key = outline.find((name,))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 from dagster_module_builder.blocks import Block, Layout, split_lines
 from dagster_module_builder.formats.line_file import LineFile
@@ -18,8 +19,9 @@ NAME = "Dockerfile"
 #: A word of the shell; a heredoc begins in a word of its own, and is none in ``$((1<<3))`` or in quotes.
 _WORD = re.compile(rb"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
 _HEREDOC = re.compile(rb"\d*<<(-?)([^<]+)")
+#: A backslash before the one at the end takes its meaning away, as BuildKit's parser has it (``parser/parser.go``).
+_CONTINUES = re.compile(rb"(?:.*[^\\])?\\[ \t]*\r?\n?", re.DOTALL)
 _TAKES_HEREDOCS = {b"RUN", b"COPY", b"ADD", b"ONBUILD"}
-_INSTRUCTION = re.compile(rb"\s*([A-Za-z]+)\s")
 _COMMENT = re.compile(rb"\s*#")
 #: From the first of these on, the last stage is about running the image and not about what it holds.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
@@ -28,28 +30,59 @@ _STAGE_NAME = re.compile(rb"\sAS\s+(\S+)\s*$", re.IGNORECASE)
 _BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
 
+@dataclass(frozen=True)
+class Statement:
+    """An instruction as BuildKit takes it from the lines of a file.
+
+    Attributes:
+        first: Its first line, counted from 0.
+        body: The line after its last one, heredocs left out.
+        end: The line after its last one.
+        text: It as one line, without the comments between.
+        ended: Whether its end is in the file.
+    """
+
+    first: int
+    body: int
+    end: int
+    text: bytes
+    ended: bool
+
+    @property
+    def keyword(self) -> bytes:
+        """Its keyword, in capitals."""
+        return self.text.split(maxsplit=1)[0].upper()
+
+
 def instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
     """Yield each instruction's first line, the line after its last, and its keyword in capitals."""
-    for first, end, keyword, _ in _instructions(own):
-        yield first, end, keyword
+    for statement in statements(own):
+        yield statement.first, statement.end, statement.keyword
 
 
-def _instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes, bool]]:
-    """Yield the instructions, and whether the end of each is there."""
+def statements(own: Sequence[bytes]) -> Iterator[Statement]:
+    """Yield the instructions, also what is none that Docker knows."""
     number = 0
     while number < len(own):
-        first, match = number, _INSTRUCTION.match(own[number])
-        number += 1
-        if not match or _COMMENT.match(own[first]):
+        first = number
+        if _is_nothing(own[first]):
+            number += 1
             continue
-        keyword = match[1].upper()
         number, continued = _end_of_line(own, first)
-        ends = _heredocs(own[first:number]) if keyword in _TAKES_HEREDOCS else []
-        for dash, word in ends:
+        body, text = number, _joined(own[first:number])
+        if not text.strip():
+            continue
+        for dash, word in _heredocs(text):
             while number < len(own) and (own[number].strip(b"\t\r\n") if dash else own[number].strip(b"\r\n")) != word:
                 number += 1
             number += 1
-        yield first, min(number, len(own)), keyword, not continued and number <= len(own)
+        yield Statement(first, body, min(number, len(own)), text, not continued and number <= len(own))
+
+
+def _joined(lines: Sequence[bytes]) -> bytes:
+    """Return the lines of one instruction as one."""
+    kept = (line.rstrip(b"\r\n") for line in lines if not _is_nothing(line))
+    return b"".join(line.rstrip(b" \t")[:-1] if _CONTINUES.fullmatch(line) else line for line in kept)
 
 
 def _end_of_line(own: Sequence[bytes], number: int) -> tuple[int, bool]:
@@ -58,7 +91,7 @@ def _end_of_line(own: Sequence[bytes], number: int) -> tuple[int, bool]:
     while continued and number < len(own):
         line = own[number]
         # Comments and empty lines between are passed over.
-        continued = line.rstrip().endswith(b"\\") or (_is_nothing(line) and continued)
+        continued = _is_nothing(line) or _CONTINUES.fullmatch(line) is not None
         number += 1
     return number, continued
 
@@ -67,9 +100,11 @@ def _is_nothing(line: bytes) -> bool:
     return not line.strip() or _COMMENT.match(line) is not None
 
 
-def _heredocs(lines: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    words = (word[0] for line in lines if not _is_nothing(line) for word in _WORD.finditer(line))
-    found = filter(None, map(_HEREDOC.fullmatch, words))
+def _heredocs(text: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the heredocs that an instruction begins: whether tabs before their lines count for nothing, their end."""
+    if text.split(maxsplit=1)[0].upper() not in _TAKES_HEREDOCS:
+        return []
+    found = filter(None, (_HEREDOC.fullmatch(word[0]) for word in _WORD.finditer(text)))
     return [(match[1], match[2].strip(b"'\"")) for match in found]
 
 
@@ -79,9 +114,9 @@ def refuse_unfinished(own: Sequence[bytes]) -> None:
     Raises:
         OutlineError: With the instruction's first line.
     """
-    for first, _, _, ended in _instructions(own):
-        if not ended:
-            raise OutlineError(first, "this instruction has no end: a line that is continued, or a heredoc")
+    for statement in statements(own):
+        if not statement.ended:
+            raise OutlineError(statement.first, "this instruction has no end: a line that is continued, or a heredoc")
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dagster_module_builder.blocks import split_lines
 from dagster_module_builder.formats.compose import children_text
-from dagster_module_builder.formats.outline import Outline, OutlineError
+from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.formats.yaml_file import YamlFile
 
@@ -22,7 +22,7 @@ def contributions(fragment: bytes) -> list[Contribution]:
     Raises:
         OutlineError: The fragment cannot be read, or names no location.
     """
-    outline = Outline(split_lines(fragment))
+    outline = outline_of(split_lines(fragment))
     key = outline.find(SLOT)
     if key is None:
         raise OutlineError(0, "there is no 'load_from:' with the module's location")

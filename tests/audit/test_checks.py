@@ -72,6 +72,9 @@ BREAKAGES = {
     "schedule-timezones": lambda module: edit(module / PACKAGE / "schedules.py", '    execution_timezone="UTC",\n', ""),
     "fragments": lambda module: (module / "workspace/local/dockerfile.snippet").unlink(),
     "fragments-fit": lambda module: edit(module / "workspace/local/workspace.yaml", "load_from:", "locations:"),
+    "fragment-settings": lambda module: edit(
+        module / "workspace/local/docker-compose.yml", "    restart: unless-stopped", "    privileged: true"
+    ),
     "variables-set": lambda module: edit(module / "workspace/local/docker-compose.yml", "_DB_NAME}", "_DATABASE}"),
     "compose-lint": lambda module: edit(module / "workspace/local/docker-compose.yml", "127.0.0.1:$", "$"),
     "dockerfile-lint": lambda module: (module / "workspace/local/dockerfile.snippet").write_text(

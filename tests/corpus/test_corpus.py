@@ -11,6 +11,7 @@ import yaml
 from dagster_module_builder import integrate, settings
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.initialize import initialize
+from dagster_module_builder.module_fragments import read_given
 from dagster_module_builder.sync import sync
 from dagster_module_builder.workspace import read_workspace
 from tests.corpus.workspaces import CASES, STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
@@ -136,7 +137,7 @@ def test_our_own_workspace_has_everything_already(name: str, tmp_path: Path, mod
     root = tmp_path / "ws"
     initialize(root)
     modules.put(root, name)
-    given = integrate.read_given(read_workspace(root), root / settings.PROJECTS / name)
+    given = read_given(read_workspace(root), root / settings.PROJECTS / name)
     fragments = root / settings.PROJECTS / name / settings.FRAGMENTS
     snippet, entry = given.contributions["Dockerfile"], given.contributions["workspace.yaml"]
     assert b"\n".join(snippet[0].mapping or ()) == (fragments / "dockerfile.snippet").read_bytes().rstrip(b"\n")

@@ -14,7 +14,8 @@ import yaml
 
 from dagster_module_builder import settings
 from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.integrate import plan_changes, read_given, refuse_clashes
+from dagster_module_builder.integrate import plan_changes, refuse_clashes
+from dagster_module_builder.module_fragments import read_given
 from dagster_module_builder.workspace import read_workspace
 from tests.corpus.workspaces import Case, Modules, bytes_of, cases
 

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from dagster_module_builder import settings
+from dagster_module_builder.fragment_rules.rules import judge
+from dagster_module_builder.module import FRAGMENT_NAMES
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.template.rendering import Desk, Rendering
 
 DATABASES = ("none", "postgresql", "mysql", "duckdb")
 SERVERS = ("postgresql", "mysql")
+
+
+def refused_settings(module: Path) -> list[str]:
+    """Return what of a module a person would have to allow."""
+    fragments = {file: (module / settings.FRAGMENTS / name).read_bytes() for file, name in FRAGMENT_NAMES.items()}
+    return [one.setting for one in judge(module.name, fragments).refused]
 
 
 def fragment(rendering: Rendering, name: str) -> Any:
@@ -43,8 +55,10 @@ def test_a_code_server_of_its_own_is_named_by_its_service(desk: Desk):
 
 @pytest.mark.parametrize(("database", "server"), [*itertools.product(DATABASES, ("shared", "own"))])
 def test_every_service_is_complete(desk: Desk, database: str, server: str):
-    compose = fragment(desk.rendered(database=database, code_server=server), "docker-compose.yml") or {}
+    rendering = desk.rendered(database=database, code_server=server)
+    compose = fragment(rendering, "docker-compose.yml") or {}
 
+    assert refused_settings(rendering.module) == []
     expected = [("sales_report_db", database in SERVERS), ("sales_report_code", server == "own")]
     services = compose.get("services", {})
     assert set(services) == {name for name, wanted in expected if wanted}

@@ -17,6 +17,7 @@ from tests import needs
 from tests.template import environment
 from tests.template.forked import Programs
 from tests.template.rendering import TEMPLATE, Desk, Rendering
+from tests.template.test_fragments import refused_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,6 +150,12 @@ def test_every_module_is_strictly_typed(
 
     paths = {"MYPYPATH": ":".join(map(str, sources))}
     check(renderings[0], module_environment.program("mypy"), *settings, *sources, tmp_path=tmp_path, **paths)
+
+
+def test_no_module_has_a_setting_that_a_person_has_to_allow(render: Callable[[Variant], Rendering]):
+    """FAULTS S5, S15: the template says only what a module may say."""
+    refused = {variant.name: refused_settings(render(variant).module) for variant in variants()}
+    assert {name: settings for name, settings in refused.items() if settings} == {}
 
 
 def test_every_file_of_the_template_is_rendered_by_some_variant(render: Callable[[Variant], Rendering]):

@@ -1,0 +1,93 @@
+"""The module that a fragment is of: what is its own to name, mount and read."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.settings import DATA, PROJECTS, SERVICES
+
+#: The Compose project's name is no secret and nobody's in particular.
+_PROJECT_NAME = "${COMPOSE_PROJECT_NAME}"
+_WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+@dataclass(frozen=True)
+class OwnPath:
+    """A path that a fragment names and that has to be what it seems: a link there could lead anywhere.
+
+    Attributes:
+        file: The shared file that the fragment is for.
+        line: Its line, counted from 1.
+        path: Where it is, below the workspace's root.
+    """
+
+    file: str
+    line: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A module, as its fragments name it.
+
+    Attributes:
+        name: Its name.
+        services: Its Compose services.
+        volumes: Its volumes.
+        mounted_files: Its Compose secrets and configs.
+        code_servers: Those of its services that its locations name as code servers.
+        paths: Takes the paths that its fragments name.
+    """
+
+    name: str
+    services: Collection[str] = ()
+    volumes: Collection[str] = ()
+    mounted_files: Collection[str] = ()
+    code_servers: Collection[str] = ()
+    paths: list[OwnPath] = field(default_factory=list)
+
+    @property
+    def snake(self) -> str:
+        """Its name as Python and Compose take it."""
+        return ModuleNames(self.name).snake
+
+    @property
+    def folder(self) -> str:
+        """Its folder, below the workspace's root."""
+        return f"{PROJECTS.as_posix()}/{self.name}"
+
+    def is_named_after(self, text: str) -> bool:
+        """Tell whether a name says that it is the module's: the module's name is a part of it."""
+        plain = text.replace(_PROJECT_NAME, "")
+        names = "|".join(map(re.escape, {self.name, self.snake}))
+        return "$" not in plain and re.search(rf"(?<![A-Za-z0-9])(?:{names})(?![A-Za-z0-9])", plain) is not None
+
+    def owns(self, path: str) -> bool:
+        """Tell whether a path below the workspace's root is the module's folder, or in it."""
+        return path == self.folder or path.startswith(f"{self.folder}/")
+
+    def may_mount(self, path: str) -> bool:
+        """Tell whether a path below the workspace's root may be mounted: the module's, or a folder in ``data/``."""
+        return self.owns(path) or path.startswith(f"{DATA.as_posix()}/")
+
+
+def below_root(text: str, start: str = SERVICES.as_posix()) -> str | None:
+    """Return a path of a fragment below the workspace's root; None where it leads elsewhere, or nobody can tell.
+
+    Args:
+        text: The path, as it is written.
+        start: The folder that it is relative to, below the root.
+
+    >>> below_root("../../projects/shop/data"), below_root("/etc"), below_root("${HOME}/x"), below_root("../../..")
+    ('projects/shop/data', None, None, None)
+    """
+    if not text or text.startswith(("/", "~", "-")) or "$" in text or "\\" in text or _WINDOWS_DRIVE.match(text):
+        return None
+    if any(character < " " for character in text) or "://" in text:
+        return None
+    path = posixpath.normpath(posixpath.join(start, text))
+    return None if path == ".." or path.startswith("../") else path

@@ -1,0 +1,159 @@
+"""What the allow-lists are made of: rules for values, that yield what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from dagster_module_builder.formats import compose
+from dagster_module_builder.fragment_rules.owner import Owner, OwnPath, below_root
+from dagster_module_builder.fragment_rules.refused import Refused, setting
+from dagster_module_builder.fragment_rules.values import Value
+
+UNKNOWN = "is no setting that a module may have by itself"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where in a fragment a value is.
+
+    Attributes:
+        owner: The module.
+        place: What has it: ``services.shop_db``.
+        path: Its key path below that; empty for the place itself.
+        service: The service, where it is in one.
+        file: The shared file that the fragment is for.
+    """
+
+    owner: Owner
+    place: str
+    path: str = ""
+    service: Value | None = None
+    file: str = compose.NAME
+
+    def at(self, key: str) -> Where:
+        """Return where the value of a key below is."""
+        return replace(self, path=f"{self.path}.{key}" if self.path else key)
+
+    @property
+    def service_name(self) -> str:
+        """The service's name."""
+        return self.place.partition(".")[2]
+
+    def refuse(self, value: Value, why: str = "", text: str | None = None) -> Iterator[Refused]:
+        """Refuse a value: each scalar in it by itself, so that allowing one allows no other.
+
+        Args:
+            value: The value.
+            why: What it would do.
+            text: The value in a shorter form.
+        """
+        said = why or _why(self.path)
+        leaves = [(self.path, value)] if text is not None else value.leaves(self.path)
+        for path, leaf in leaves:
+            name = setting(path, leaf.text if text is None else text)
+            yield Refused(self.file, leaf.position + 1, self.place, name, said)
+
+    def needs(self, path: str, value: Value) -> None:
+        """Note that a path has to be what it seems."""
+        self.owner.paths.append(OwnPath(self.file, value.position + 1, path))
+
+
+#: Yields what is refused of a value.
+Rule = Callable[[Where, Value], Iterator[Refused]]
+
+_RIGHTS = "gives the container rights over this machine"
+_NAMESPACE = "shares a namespace with this machine or with other containers"
+_READS = "reads a file that is not the module's"
+_WHY = {
+    "privileged": _RIGHTS, "cap_add": _RIGHTS, "devices": _RIGHTS, "device_cgroup_rules": _RIGHTS, "gpus": _RIGHTS,
+    "security_opt": _RIGHTS, "group_add": _RIGHTS, "cgroup_parent": _RIGHTS, "runtime": _RIGHTS, "sysctls": _RIGHTS,
+    "use_api_socket": "hands Docker's socket to the container, and with it this machine",
+    "pid": _NAMESPACE, "ipc": _NAMESPACE, "uts": _NAMESPACE, "cgroup": _NAMESPACE, "userns_mode": _NAMESPACE,
+    "network_mode": _NAMESPACE, "volumes_from": "mounts what other services mount",
+    "include": "takes in a Compose file that no rule has looked at",
+    "extends": "takes in a service that no rule has looked at",
+    "provider": "runs a program of this machine", "credential_spec": _READS, "env_file": _READS, "label_file": _READS,
+    "user": "runs as root, or as a user that is not known", "external_links": "reaches containers of others",
+    "external": "takes what belongs to another project", "driver_opts": "can mount any folder of this machine",
+    "entitlements": _RIGHTS, "ssh": "hands keys of this machine to the build",
+    "develop": "copies files of this machine into the container",
+}  # fmt: skip
+
+
+def _why(path: str) -> str:
+    """Return what a refused setting would do: what is known of the innermost key that something is known of."""
+    return next((_WHY[key] for key in reversed(path.split(".")) if key in _WHY), UNKNOWN)
+
+
+def anything(_where: Where, _value: Value) -> Iterator[Refused]:
+    """Allow any value."""
+    return iter(())
+
+
+def words(*allowed: str) -> Rule:
+    """Allow these words, alone or in a list."""
+
+    def rule(where: Where, value: Value) -> Iterator[Refused]:
+        for one in value.items() if value.is_list else (value,):
+            if not one.is_null and one.text not in allowed:
+                yield from where.refuse(one)
+
+    return rule
+
+
+def matching(pattern: str, why: str = "") -> Rule:
+    """Allow texts of this pattern."""
+    compiled = re.compile(pattern)
+
+    def rule(where: Where, value: Value) -> Iterator[Refused]:
+        if not value.is_null and not compiled.fullmatch(value.text or "\n"):
+            yield from where.refuse(value, why)
+
+    return rule
+
+
+def table(rules: Mapping[str, Rule], otherwise: Rule | None = None) -> Rule:
+    """Allow a mapping with these keys, each by its rule, and extensions (``x-…``), which Compose ignores.
+
+    Args:
+        rules: The rule of each key.
+        otherwise: The rule of what is no mapping; None refuses it.
+    """
+
+    def rule(where: Where, value: Value) -> Iterator[Refused]:
+        if not value.is_mapping and not value.is_null:
+            yield from otherwise(where, value) if otherwise else where.refuse(value)
+        for key, one in value.entries():
+            if not key.startswith("x-"):
+                yield from rules.get(key, Where.refuse)(where.at(key), one)
+
+    return rule
+
+
+def each(inner: Rule) -> Rule:
+    """Allow a list or a scalar whose items this rule allows."""
+
+    def rule(where: Where, value: Value) -> Iterator[Refused]:
+        for one in value.items() if value.is_list else (value,):
+            yield from inner(where, one)
+
+    return rule
+
+
+def own_path(where: Where, value: Value) -> Iterator[Refused]:
+    """Allow a path in the module's folder."""
+    path = below_root(value.text or "")
+    if path is not None and where.owner.owns(path):
+        where.needs(path, value)
+    elif not value.is_null:
+        yield from where.refuse(value)
+
+
+def named_after(where: Where, value: Value) -> Iterator[Refused]:
+    """Allow a name that says whose it is."""
+    if not value.is_null and not where.owner.is_named_after(value.text or ""):
+        yield from where.refuse(
+            value, "is a name that another module, or another project, may have: put the module's in"
+        )
