@@ -199,7 +199,7 @@ def test_a_refused_module_is_moved_back(sales: Terminal, tmp_path: Path) -> None
 def test_a_dry_run_shows_the_diff_without_secrets_and_changes_nothing(sales: Terminal) -> None:
     before = everything_in(sales.root)
     shown = sales.done("workspace.add", "sales-report", "--dry-run", "--no-check")
-    assert re.search(r"^# \S+/\.registry: \+7 -0, ", shown, re.MULTILINE)
+    assert re.search(r"^# \S+/\.registry: \+8 -0, ", shown, re.MULTILINE)
     assert "integrated_modules" not in shown
     assert "+SALES_REPORT_DB_PASSWORD=…" in shown
     assert "+SALES_REPORT_DB_PORT='54" in shown

@@ -199,3 +199,77 @@ def test_a_storage_that_cannot_be_written_is_named(storage_dir: Path):
 
     with pytest.raises(storage.StorageError, match="DAGSTER_STORAGE_DIR"):
         run(dg.asset(name="made")(lambda: 1))
+
+
+@pytest.fixture
+def default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The default folder, with one stored number."""
+    folder = tmp_path / "default"
+    monkeypatch.delenv(storage.STORAGE_VARIABLE)
+    monkeypatch.setattr(storage, "DEFAULT_STORAGE", str(folder))
+    run(one)
+    return folder
+
+
+@dg.asset
+def one() -> int:
+    return 1
+
+
+@dg.asset
+def wants_one(one: int) -> None: ...
+
+
+@dg.asset
+def wants_frame(one: pd.DataFrame) -> None: ...
+
+
+def given_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a path another user's."""
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 65534)
+
+
+def test_the_default_folder_is_this_user_s_alone(default: Path):
+    assert default.stat().st_mode & 0o777 == 0o700
+    default.chmod(0o755)
+    run(one)
+    assert default.stat().st_mode & 0o777 == 0o700
+    run(one, wants_one, selection=[wants_one])
+
+
+@pytest.mark.parametrize("part", ["folder", "file"])
+def test_nothing_of_another_user_is_read_or_written(default: Path, monkeypatch: pytest.MonkeyPatch, part: str):
+    given_away({"folder": default, "file": default / "one.data"}[part], monkeypatch)
+    with pytest.raises(storage.StorageError, match=f"another user's.* Set {storage.STORAGE_VARIABLE}"):
+        run(one, wants_one, selection=[wants_one])
+    if part == "folder":
+        with pytest.raises(storage.StorageError, match="another user's"):
+            run(one)
+
+
+def test_nothing_is_read_that_all_may_write_or_that_is_a_link(default: Path):
+    file = default / "one.data"
+    file.chmod(0o666)
+    with pytest.raises(storage.StorageError, match="others may write"):
+        run(one, wants_one, selection=[wants_one])
+    file.chmod(0o600)
+    file.rename(default / "elsewhere")
+    file.symlink_to(default / "elsewhere")
+    with pytest.raises(storage.StorageError, match="another user's"):
+        run(one, wants_one, selection=[wants_one])
+
+
+def test_a_folder_that_a_person_chose_is_not_judged(default: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, str(default.with_name("chosen")))
+    run(one)
+    default.with_name("chosen").chmod(0o777)
+    run(one, wants_one, selection=[wants_one])
+
+
+def test_a_pickle_is_never_read_where_a_frame_is_wanted():
+    run(one)
+    with pytest.raises(storage.StorageError, match="holds no data frame"):
+        run(one, wants_frame, selection=[wants_frame])

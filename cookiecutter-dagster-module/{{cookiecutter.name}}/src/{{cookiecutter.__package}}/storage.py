@@ -7,10 +7,11 @@ The file's first bytes record which, so a value of another type simply takes the
 import errno
 import os
 import pickle
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 from urllib.parse import quote
@@ -44,8 +45,11 @@ class OutputMissingError(dg.Failure, FileNotFoundError):
 
 
 def storage_root() -> str:
-    """Return the folder or the URL below which everything is stored."""
-    return os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
+    """Return the folder or the URL below which everything is stored; the default folder is made for this user alone."""
+    root = os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
+    with suppress(OSError):  # Who writes there is told why that fails.
+        _make_private(UPath(root))
+    return root
 
 
 def escaped(part: str) -> str:
@@ -73,16 +77,22 @@ class Storage(dg.UPathIOManager):
 
         Raises:
             OutputMissingError: Nothing is stored for the asset.
+            StorageError: The file could be another user's, or a frame is wanted and it holds none.
         """
+        annotation = context.dagster_type.typing_type
+        _refuse_others(path)
         try:
             with path.open("rb") as file:
-                return _read(file, _libraries(context.dagster_type.typing_type))
+                _refuse_pickled_frame(annotation, file, path)
+                return _read(file, _libraries(annotation))
         except FileNotFoundError as error:
             raise OutputMissingError(_missing(context, path), allow_retries=False) from error
 
     def make_directory(self, path: UPath) -> None:
         """Make the folder of an asset."""
         with _explained(path):
+            _make_private(path)
+            _refuse_others(path)
             super().make_directory(path)
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
@@ -136,6 +146,55 @@ def _replacement(path: UPath) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder, "output")
             path.fs.put_file(f"{folder}/output", path.path)
+
+
+def _is_in_tmp(path: UPath) -> bool:
+    """Tell whether a path lies in the default folder, in ``/tmp``, where any user of the machine could have made it.
+
+    In a container it is a mounted volume, which the administrator made.
+    """
+    if os.name == "nt" or not isinstance(path.fs, LocalFileSystem) or os.path.ismount(DEFAULT_STORAGE):
+        return False
+    return Path(os.path.abspath(path.path)).is_relative_to(DEFAULT_STORAGE)
+
+
+def _make_private(path: UPath) -> None:
+    """Make the default folder for this user alone, also where an earlier version let others in."""
+    if not _is_in_tmp(path):
+        return
+    root = Path(DEFAULT_STORAGE)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = root.lstat()
+    if stat.S_ISDIR(state.st_mode) and state.st_uid == os.geteuid() and state.st_mode & 0o077:
+        root.chmod(0o700)
+
+
+def _refuse_others(path: UPath) -> None:
+    """Refuse what another user may have written: reading a pickle runs what its writer chose."""
+    if not _is_in_tmp(path):
+        return
+    target = Path(os.path.abspath(path.path))
+    folders = [folder for folder in target.parents if folder.is_relative_to(DEFAULT_STORAGE)]
+    for part in [*reversed(folders), target]:
+        try:
+            state = part.lstat()
+        except FileNotFoundError:
+            return
+        is_open = state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX
+        if stat.S_ISLNK(state.st_mode) or state.st_uid not in {0, os.geteuid()} or is_open:
+            raise StorageError(
+                f"{part} is another user's, or others may write to it: it is not used. "
+                f"Set {STORAGE_VARIABLE} to a folder of your own, or remove it.",
+                allow_retries=False,
+            )
+
+
+def _refuse_pickled_frame(annotation: Any, file: IO[bytes], path: UPath) -> None:
+    """Refuse to unpickle where a data frame is wanted: those are always stored as Parquet."""
+    wants_frame = {"DataFrame", "LazyFrame"} & _libraries(annotation) and not get_args(annotation)
+    if wants_frame and file.read(len(PARQUET_MARK)) != PARQUET_MARK:
+        raise StorageError(f"{path} holds no data frame: materialize the asset again.", allow_retries=False)
+    file.seek(0)
 
 
 @contextmanager
