@@ -14,6 +14,7 @@ import yaml
 
 from dagster_module_builder import module_files, settings
 from dagster_module_builder.deployments import host_settings
+from dagster_module_builder.deployments.base_path import refused_base_path
 from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.errors import DamagedFileError, RefusedError
 from dagster_module_builder.formats import env_file
@@ -220,7 +221,7 @@ def problem_with(data: Any) -> str | None:
             _validator(carried)(data)
     except fastjsonschema.JsonSchemaValueException as error:
         return str(error.message).replace("data.", "", 1)
-    return None
+    return refused_base_path(data)
 
 
 def carried_out(data: Mapping[str, Any]) -> str | None:

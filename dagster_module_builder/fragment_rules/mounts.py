@@ -16,7 +16,7 @@ from dagster_module_builder.fragment_rules.rule import Where, anything, table, w
 from dagster_module_builder.fragment_rules.values import Value
 
 #: Where the workspace's images and the system have what decides how they run.
-_SYSTEM_FOLDER = re.compile(r"/(?:(?:bin|boot|dev|etc|lib\w*|proc|root|run|sbin|sys|usr)(?:/.*)?)?")
+_SYSTEM_FOLDER = re.compile(r"/(?:(?:bin|boot|dev|etc|lib(?:32|64|x32|exec)?|proc|root|run|sbin|sys|usr)(?:/.*)?)?")
 _SHARED_FOLDERS = ("/workspace", "/opt/dagster", "/tmp/dagster_storage")  # noqa: S108 - a path in containers
 #: What a code server has, as every service of the workspace that runs code.
 _CODE_SERVER_VOLUMES = {"dagster_home": "/opt/dagster/home/storage", "dagster_storage": "/tmp/dagster_storage"}  # noqa: S108

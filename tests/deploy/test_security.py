@@ -137,6 +137,8 @@ HOSTILE = [
     ("user", "$(touch oops)"),
     ("base_path", "relative"),
     ("base_path", "/a\nb"),
+    ("base_path", "/"),
+    ("hosts", [{"host": "x", "base_path": "//"}]),
     ("client", "a\nb"),
     ("strategy", "../../evil"),
     ("strategy", "nothing-like-it"),
