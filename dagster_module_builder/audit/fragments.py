@@ -108,12 +108,11 @@ def clashes(subject: Subject) -> Iterator[Problem]:
 
 
 def _ports_of_others(subject: Subject) -> Iterator[Problem]:
-    """Compare the port with those of modules that are not integrated yet."""
+    """Compare the port with those of modules that are not integrated yet; the module itself is among the facts."""
     mine = {value for name, value in subject.fragment_env.items() if name.endswith("_PORT")}
-    integrated = set(subject.facts)
     for path in sorted((subject.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
         name = path.parents[2].name
-        if name in integrated or path.parents[2] == subject.path:
+        if name in subject.facts:
             continue
         other = Subject(path.parents[2], subject.root).fragment_env
         for port in sorted(mine & {value for key, value in other.items() if key.endswith("_PORT")}):
@@ -170,7 +169,7 @@ def _is_no_yaml(subject: Subject) -> yaml.YAMLError | None:
 
 def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     image = str(data.get("image") or "")
-    if image and "$" not in image and _LATEST.match(image.rpartition("/")[2]):
+    if "$" not in image and _LATEST.match(image.rpartition("/")[2]):
         yield f"uses {image} without a version", "Name the image's version"
     if image and "build" not in data and "healthcheck" not in data:
         yield "has no health check", "Add a healthcheck, so that others can wait for it"
