@@ -248,7 +248,15 @@ def test_a_reason_switches_a_check_off(folder: Path) -> None:
     assert off == {"tests": ("ours", ()), "fragments": ("x", ())}
 
 
-GUARDS = {"compose-lint", "dockerfile-lint", "secrets", "secret-modes", "secrets-ignored", "switched-off"}
+GUARDS = {
+    "fragment-settings",
+    "compose-lint",
+    "dockerfile-lint",
+    "secrets",
+    "secret-modes",
+    "secrets-ignored",
+    "switched-off",
+}
 
 
 def test_checks_that_guard_the_workspace_are_known_as_such() -> None:

@@ -60,7 +60,6 @@ def is_open(port: str) -> Problem:
 
 
 UNCHECKED = service("has no health check", "Add a healthcheck, so that others can wait for it")
-RIGHTS = service("has rights over the host", "Take privileged and network_mode: host away")
 
 COMPOSING: dict[str, tuple[dict[str, str], list[Problem]]] = {
     "no fragment": ({"a.py": ""}, skipped("no service in Compose")),
@@ -83,9 +82,6 @@ COMPOSING: dict[str, tuple[dict[str, str], list[Problem]]] = {
         [is_open("$A:4"), is_open("5"), is_open("0.0.0.0:6:6")],
     ),
     "no ports": (one("ports: null"), []),
-    "privileged": (one("privileged: true"), [RIGHTS]),
-    "the host's network": (one("network_mode: host"), [RIGHTS]),
-    "neither": (one("privileged: false, network_mode: bridge"), []),
 }  # fmt: skip
 
 
