@@ -90,7 +90,8 @@ def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, A
     if deployment.kind != "compose":
         return None
     fragment = staged.read(f"{settings.FRAGMENTS}/{compose.NAME}")
-    return host_database.database_of(fragment, deployment.names, deployment.dagster_folder, env)
+    allowed = deployment.data.get("allow") or ()
+    return host_database.database_of(fragment, deployment.names, deployment.dagster_folder, env, allowed)
 
 
 def built(release: Release, progress: Progress) -> Release:

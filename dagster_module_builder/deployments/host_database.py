@@ -5,13 +5,14 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.deployments import database_rules
 from dagster_module_builder.facts import interpolated, published_ports
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.formats.outline import Outline
@@ -33,7 +34,9 @@ def service_name(names: ModuleNames) -> str:
     return f"{names.snake}_db"
 
 
-def database_of(fragment: bytes | None, names: ModuleNames, folder: str, env: bytes) -> dict[str, Any] | None:
+def database_of(
+    fragment: bytes | None, names: ModuleNames, folder: str, env: bytes, allowed: Sequence[str] = ()
+) -> dict[str, Any] | None:
     """Return a module's database as a host's Compose project is to have it, for the release's record.
 
     Args:
@@ -41,10 +44,12 @@ def database_of(fragment: bytes | None, names: ModuleNames, folder: str, env: by
         names: The module's names.
         folder: Where the host's Compose project is, below the base path.
         env: The deployment's settings; a database that they place elsewhere is no service of the host's.
+        allowed: The settings that the deployment allows it.
 
     Returns:
         ``name``, ``service`` (without networks), ``volumes``, and ``files``: what the service mounts, by the path
-        below the base that it is to have. None where the module has no such service.
+        below the base that it is to have; and what it asks for that nobody allowed. None where the module has no such
+        service.
     """
     data = yaml.safe_load(fragment or b"")
     services = data.get("services") if isinstance(data, dict) else None
@@ -55,11 +60,14 @@ def database_of(fragment: bytes | None, names: ModuleNames, folder: str, env: by
     named = {text.partition(":")[0] for text, _ in mounts}
     volumes = {name: value for name, value in (data.get("volumes") or {}).items() if name in named}
     kept = {key: value for key, value in service.items() if key not in _OTHERWISE}
+    asked = {**kept, "volumes": service.get("volumes") or []}
+    refused = database_rules.unallowed(names, asked, volumes, env, allowed)
     return {
         "name": service_name(names),
         "service": {**kept, "volumes": [text for text, _ in mounts]},
         "volumes": volumes,
         "files": dict(file for _, file in mounts if file),
+        **({database_rules.KEY: refused} if refused else {}),
     }
 
 

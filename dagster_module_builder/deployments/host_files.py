@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder.deployments import host_database, host_launcher, host_storage
+from dagster_module_builder.deployments import database_rules, host_database, host_launcher, host_storage
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dagster_yaml, env_file, workspace_yaml
@@ -151,6 +151,7 @@ def plan_host(
     where = paths(folder, [path for path, text in files.items() if text is not None])
     if files.get(where[workspace_yaml.NAME]) is None:
         raise RefusedError(f"There is no {where[workspace_yaml.NAME]} below the base path: run 'deploy.setup' once.")
+    _refuse_unallowed(files.get(where[compose.NAME]) or b"", put)
     touched = [name for name in KINDS if name != compose.NAME or _needs_compose(registry, put, take)]
     merged = {name: _merged(name, where, files, registry, put, take, force=force) for name in touched}
     if storage is not None:
@@ -202,6 +203,12 @@ def _merged(
         changes |= {one.names.snake: one.contributions()[name] for one in put}
     absent = files.get(path) is None
     return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
+
+
+def _refuse_unallowed(text: bytes, put: Sequence[Location]) -> None:
+    found = [reason for one in put for reason in database_rules.reasons(one.names, one.database, text)]
+    if found:
+        raise ConflictError(found)
 
 
 def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from dagster_module_builder import templates
-from dagster_module_builder.deployments import host_database
+from dagster_module_builder.deployments import database_rules, host_database
 from dagster_module_builder.deployments.host_files import REGISTRY, Location, plan_host
 from dagster_module_builder.deployments.host_run import HostRun
 from dagster_module_builder.errors import ConflictError, ToolError
@@ -150,3 +150,22 @@ def test_an_image_is_fetched_only_where_docker_says_that_it_is_not_there(words: 
     else:
         run.fetch_database(release, made)
     assert asked == [["image", "inspect"], *([] if error else [["pull", "--quiet"]])]
+
+
+def test_what_nobody_allows_a_database_comes_to_no_host_that_does_not_have_it(
+    fragment: bytes, host: dict[str, bytes | None]
+) -> None:
+    """FAULTS S5, on hosts: refused unless the deployment allows it; what an earlier version put there stays."""
+    hostile = fragment.replace(b"    restart: unless-stopped\n", b"    privileged: true\n", 1)
+    found = database(hostile)
+    assert found
+    with pytest.raises(ConflictError, match=r"sales_report_db: 'privileged' gives the container rights"):
+        plan_host("services/dagster", host, [location(found)])
+    allowed = host_database.database_of(hostile, NAMES, "services/dagster", ENV, ["privileged"])
+    earlier = {key: value for key, value in found.items() if key != database_rules.KEY}
+    assert allowed == earlier
+    put = after(host, plan_host("services/dagster", host, [location(earlier)]))
+    assert not plan_host("services/dagster", put, [location(found)]).effective
+    more = location(database(hostile.replace(b"    privileged: true\n", b"    privileged: true\n    pid: host\n")))
+    with pytest.raises(ConflictError, match="'pid:host' shares"):
+        plan_host("services/dagster", put, [more])
