@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,56 @@ def test_fragments_that_do_not_fit_are_found_once(root: Path) -> None:
     for check in ("clashes", "variables-set"):
         assert problems(root, module, check) == skipped("its fragments cannot be read")
     assert found(root, WHOLE, "fragments-fit") == []
+
+
+RIGHTS = "services.a: 'privileged' gives the container rights over this machine"
+SHARES = "services.a: 'pid:host' shares a namespace with this machine or with other containers"
+POWERFUL = {
+    **WHOLE,
+    f"{LOCAL}/docker-compose.yml": """\
+services:
+  a:
+    image: a:1
+    privileged: true
+    pid: host
+    networks: [workspace-net]
+""",
+}
+
+
+def refused(cure: str, status: Status = "FAIL") -> list[Problem]:
+    places = ((RIGHTS, 4), (SHARES, 5))
+    return [Problem(text, cure, f"{LOCAL}/docker-compose.yml:{line}", status) for text, line in places]
+
+
+def test_settings_that_a_person_has_to_allow_are_named(folder: Path, root: Path) -> None:
+    check = "fragment-settings"
+    assert found(folder, POWERFUL, check) == refused("Take it out")
+    flags = "--allow orders=privileged --allow orders=pid:host"
+    assert found(root, POWERFUL, check) == refused(f"Take it out, or allow it: workspace.add orders {flags}")
+    assert found(root, POWERFUL, "fragments-fit") == []
+    integrate.add(root, "orders", allowances={"orders": ["privileged", "pid:host"]})
+    assert found(root, POWERFUL, check) == [
+        Problem(f"{name!r} was allowed", "Take it out where it is not needed", "", "WARN")
+        for name in ("privileged", "pid:host")
+    ]
+    registry = root / "services/dagster/modules/.registry"
+    data = json.loads(registry.read_text())
+    del data["integrated_modules"][0]["allowed"]
+    registry.write_text(json.dumps(data))
+    tolerated = [
+        replace(one, mend=f"Take it out, or allow it: workspace.sync --allow orders={name}")
+        for one, name in zip(refused("", "WARN"), ("privileged", "pid:host"), strict=True)
+    ]
+    assert found(root, POWERFUL, check) == tolerated
+
+
+def test_settings_of_fragments_that_cannot_be_read_are_not_judged(folder: Path, root: Path) -> None:
+    check, unread = "fragment-settings", skipped("its fragments cannot be read")
+    for place in (folder, root):
+        assert found(place, {"a.py": ""}, check) == skipped("no workspace/local/")
+        assert found(place, WHOLE, check) == []
+        assert found(place, {f"{LOCAL}/docker-compose.yml": "services:\n  a: }\n"}, check) == unread
 
 
 RENAME = "Give one of them another name in its workspace/local/, and run 'workspace.sync'"

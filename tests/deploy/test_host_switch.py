@@ -359,6 +359,27 @@ def test_what_an_earlier_switch_left_is_not_mixed_with_the_next(near: Near) -> N
     assert [path.name for path in (near.base / "modules").iterdir()] == [MODULE]
 
 
+@pytest.mark.parametrize(
+    ("found", "stood"),
+    [
+        ((), False),
+        ((".journal.tmp/0.old",), False),
+        ((".journal.done/0.old",), True),
+        ((".journal/0.old",), True),
+        ((".journal/journal.json",), False),
+        ((".journal/journal.json", ".journal.done/0.old"), True),
+    ],
+)
+def test_a_change_stood_whose_journal_is_done_or_has_lost_its_first_file(
+    near: Near, found: tuple[str, ...], stood: bool
+) -> None:
+    for name in found:
+        path = near.base / "modules" / name
+        path.parent.mkdir()
+        path.touch()
+    assert journal.has_stood(near.host) is stood
+
+
 def test_nothing_is_forgotten_where_nothing_is_pending(near: Near) -> None:
     journal.forget(near.host)
     assert near.steps == []
