@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.cli.test_skill import REMOTE, SKILL, commands, mentioned
+from tests.cli.test_skill import MODES, REMOTE, mentioned
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 from tests.deploy.test_commands import run
@@ -38,7 +38,6 @@ def published(module: Path, remote: Path) -> None:
 
 
 def test_the_commands_that_speak_to_hosts_work_one_after_the_other(quick: Site, tmp_path: Path) -> None:
-    text = SKILL.read_text()
     named_staging(quick)
     published(quick.module, tmp_path / "remote.git")
     # A module's very first deployment waits a minute for the daemon.
@@ -47,9 +46,9 @@ def test_the_commands_that_speak_to_hosts_work_one_after_the_other(quick: Site, 
     set_value(quick.module, 2)
     git(quick.module, "commit", "-qam", "second")
     git(quick.module, "push", "-q")
-    lines = [line for line in commands(text) if line[0] in REMOTE]
+    lines = [line for line in MODES.typed() if line[0] in REMOTE]
     assert {line[0] for line in lines} == REMOTE
-    said = mentioned(text)
+    said = mentioned(MODES)
     for line in [*lines, *(line for line in said if line == ["deploy", "staging"]), ["deploy.rollback", "staging"]]:
         assert line in lines + said
         if line[0] == "deploy.rollback":
