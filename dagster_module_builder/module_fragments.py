@@ -94,6 +94,8 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
         return readers[file](fragment)
     except OutlineError as error:
         raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
+    except yaml.YAMLError as error:
+        raise RefusedError(f"{module.fragment_path(file)}: {error}") from None
 
 
 def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tuple[Refused, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dagster_module_builder.fragment_rules.owner import below_root
 from dagster_module_builder.fragment_rules.refused import Refused
@@ -87,8 +87,13 @@ def _mount(where: Where, item: Value) -> Iterator[Refused]:
         problems = list(_LONG(where, item))
         yield from problems
         mount = _Mount(_text(item, "source"), _text(item, "target"), _text(item, "read_only") == "true")
-        if _text(item, "type") == "tmpfs" and not mount.source:
+        kind = _text(item, "type")
+        if kind == "tmpfs" and not mount.source:
             return
+        # A bind mount takes a name for a folder beside the compose file.
+        mount = (
+            replace(mount, source=f"./{mount.source}") if kind == "bind" and _VOLUME.fullmatch(mount.source) else mount
+        )
     if why := _against(where, item, mount):
         yield from where.refuse(item, why, mount.name)
 

@@ -12,6 +12,8 @@ from dagster_module_builder.settings import DATA, PROJECTS, SERVICES
 
 #: The Compose project's name is no secret and nobody's in particular.
 _PROJECT_NAME = "${COMPOSE_PROJECT_NAME}"
+#: What the workspace sets for its modules to use: nothing of it is secret.
+_FOR_MODULES = re.compile(r"COMPOSE_PROJECT_NAME|WORKSPACE_(?:UID|GID|NETWORK)|DAGSTER_PORT|TZ|\w+_IMAGE")
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -39,6 +41,7 @@ class Owner:
         services: Its Compose services.
         volumes: Its volumes.
         mounted_files: Its Compose secrets and configs.
+        variables: The variables that its ``.env`` sets.
         code_servers: Those of its services that its locations name as code servers.
         paths: Takes the paths that its fragments name.
     """
@@ -47,6 +50,7 @@ class Owner:
     services: Collection[str] = ()
     volumes: Collection[str] = ()
     mounted_files: Collection[str] = ()
+    variables: Collection[str] = ()
     code_servers: Collection[str] = ()
     paths: list[OwnPath] = field(default_factory=list)
 
@@ -65,6 +69,11 @@ class Owner:
         plain = text.replace(_PROJECT_NAME, "")
         names = "|".join(map(re.escape, {self.name, self.snake}))
         return "$" not in plain and re.search(rf"(?<![A-Za-z0-9])(?:{names})(?![A-Za-z0-9])", plain) is not None
+
+    def may_use(self, variable: str) -> bool:
+        """Tell whether a variable is the module's, or one that the workspace has for modules."""
+        own = variable in self.variables or variable.startswith(f"{ModuleNames(self.name).env_prefix}_")
+        return own or _FOR_MODULES.fullmatch(variable) is not None
 
     def owns(self, path: str) -> bool:
         """Tell whether a path below the workspace's root is the module's folder, or in it."""

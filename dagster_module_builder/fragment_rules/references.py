@@ -20,8 +20,7 @@ from dagster_module_builder.names import ModuleNames
 
 _NAMED = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)")
 _REFERENCE = re.compile(r"\$\$|\$\{(\w+)([^}]*)\}|\$(\w+)")
-#: What the workspace sets for its modules to use: nothing of it is secret.
-_FOR_MODULES = re.compile(r"COMPOSE_PROJECT_NAME|WORKSPACE_(?:UID|GID|NETWORK)|DAGSTER_PORT|TZ|\w+_IMAGE")
+_ESCAPE = re.compile(r'\\[^"]')
 
 _ANCHOR = "is an anchor of the workspace's own lines, too, whose aliases could mean this one: give it another name"
 _ANCHOR_FOR_CODE = "is an anchor among the workspace's own lines: write out what its aliases stand for"
@@ -81,22 +80,22 @@ def refused_anchors(outline: Outline, around: Surroundings) -> Iterator[Refused]
             yield Refused(compose.NAME, line, "", setting("anchor", name), why)
 
 
-def refused_variables(outline: Outline, owner: Owner, env: bytes, around: Surroundings) -> Iterator[Refused]:
+def refused_variables(outline: Outline, owner: Owner, around: Surroundings) -> Iterator[Refused]:
     """Yield the variables that a fragment uses and that are others'.
 
     Args:
         outline: The Compose fragment.
         owner: The module.
-        env: Its ``workspace/local/.env``.
         around: The workspace.
     """
-    own = {*env_file.keys(env)}
-    for line, value in _scalars(outline.text) if "$" in outline.text else ():
+    named = {name for name in _NAMED.findall(outline.text) if name and not owner.may_use(name)}
+    # Most fragments name their own variables alone. An escape of YAML's could make a name that the text does not have.
+    for line, value in _scalars(outline.text) if named or _ESCAPE.search(outline.text) else ():
         plain = set(_without_default(value))
         for name in dict.fromkeys(match[1] for match in _NAMED.finditer(value) if match[1]):
             # Another check says of a variable that nobody sets that it has to be set.
             is_unset = name in plain and name not in around.variables and not env_value.is_reserved(name)
-            if not (name in own or is_for(owner.name, name) or is_unset):
+            if not (owner.may_use(name) or is_unset):
                 yield Refused(compose.NAME, line, "", setting("variable", name), _VARIABLE)
 
 
@@ -105,11 +104,6 @@ def _without_default(value: str) -> Iterator[str]:
     for match in _REFERENCE.finditer(value):
         if match[0] != "$$" and not (match[2] or "").lstrip(":").startswith(("-", "+")):
             yield match[1] or match[3]
-
-
-def is_for(module: str, variable: str) -> bool:
-    """Tell whether a variable is one that a module may use: its own by its name, or one that is there for modules."""
-    return variable.startswith(f"{ModuleNames(module).env_prefix}_") or _FOR_MODULES.fullmatch(variable) is not None
 
 
 def refused_settings_of_env(module: str, env: bytes, around: Surroundings) -> Iterator[Refused]:

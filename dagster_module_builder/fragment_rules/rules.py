@@ -49,7 +49,7 @@ def judge(name: str, fragments: Mapping[str, bytes], around: Surroundings = NOTH
     Raises:
         OutlineError: A YAML fragment cannot be read, or there is too much to list.
     """
-    owner = owner_of(name, fragments.get(compose.NAME, b""), fragments.get(workspace_yaml.NAME, b""))
+    owner = owner_of(name, fragments)
     found = list(islice(_refused(owner, fragments, around), MOST_REFUSED + 1))
     if len(found) > MOST_REFUSED:
         raise OutlineError(0, f"more than {MOST_REFUSED} settings that a module may not have by itself")
@@ -64,5 +64,5 @@ def _refused(owner: Owner, fragments: Mapping[str, bytes], around: Surroundings)
         outline = outline_of(split_lines(text))
         yield from refused_in_compose(owner, text)
         yield from refused_anchors(outline, around)
-        yield from refused_variables(outline, owner, fragments.get(env_file.NAME, b""), around)
+        yield from refused_variables(outline, owner, around)
     yield from refused_in_snippet(owner, fragments.get(dockerfile.NAME, b""))

@@ -6,11 +6,11 @@ the kinds of locations Dagster's (https://docs.dagster.io/guides/build/projects/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dagster_module_builder.blocks import split_lines
-from dagster_module_builder.formats import compose, workspace_yaml
+from dagster_module_builder.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import outline_of
 from dagster_module_builder.fragment_rules import service as services
 from dagster_module_builder.fragment_rules.owner import Owner
@@ -68,17 +68,24 @@ _LOCATIONS["grpc_server"] = table(
 )
 
 
-def owner_of(name: str, compose_fragment: bytes, workspace_fragment: bytes) -> Owner:
+def owner_of(name: str, fragments: Mapping[str, bytes]) -> Owner:
     """Return a module as its fragments name it.
 
     Raises:
         OutlineError: One of them cannot be read.
     """
-    outline = outline_of(split_lines(compose_fragment))
+    outline = outline_of(split_lines(fragments.get(compose.NAME, b"")))
     own = set(outline.children(("services",)))
-    hosts = {host.text for _, location in _locations(workspace_fragment) if (host := location.get("host"))}
-    mounted = {*outline.children(("secrets",)), *outline.children(("configs",))}
-    return Owner(name, own, set(outline.children(("volumes",))), mounted, own & {host for host in hosts if host})
+    locations = _locations(fragments.get(workspace_yaml.NAME, b""))
+    hosts = {host.text for _, location in locations if (host := location.get("host"))}
+    return Owner(
+        name,
+        services=own,
+        volumes=set(outline.children(("volumes",))),
+        mounted_files={*outline.children(("secrets",)), *outline.children(("configs",))},
+        variables=set(env_file.keys(fragments.get(env_file.NAME, b""))),
+        code_servers={host for host in hosts if host in own},
+    )
 
 
 def refused_in_compose(owner: Owner, fragment: bytes) -> Iterator[Refused]:

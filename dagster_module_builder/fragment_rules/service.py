@@ -28,7 +28,7 @@ from dagster_module_builder.fragment_rules.values import Value
 
 _HARMLESS = (
     "attach", "command", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset",
-    "depends_on", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "environment", "expose", "extra_hosts",
+    "depends_on", "dns", "dns_opt", "dns_search", "domainname", "entrypoint", "expose", "extra_hosts",
     "healthcheck", "hostname", "init", "links", "mac_address", "mem_limit", "mem_reservation", "mem_swappiness",
     "memswap_limit", "pids_limit", "platform", "ports", "profiles", "pull_policy", "read_only", "restart", "scale",
     "shm_size", "stdin_open", "stop_grace_period", "stop_signal", "tmpfs", "tty", "ulimits", "working_dir", "cap_drop",
@@ -43,6 +43,7 @@ _BUILDS = "is built from what is not the module's"
 _DECLARED = "is not declared by the module"
 _FOR_EVERYBODY = "decides how the processes of all modules run"
 _MACHINE = "is read by Compose itself"
+_WITHOUT_VALUE = "takes its value from the shell of whoever starts the workspace, and is not the module's"
 
 
 def _labels(where: Where, value: Value) -> Iterator[Refused]:
@@ -104,19 +105,34 @@ def _declared(where: Where, value: Value) -> Iterator[Refused]:
             yield from where.refuse(source or one, _DECLARED)
 
 
+def _declared_by_name(where: Where, value: Value) -> Iterator[Refused]:
+    # In the long form it could be put over a file that the service starts from.
+    yield from _declared(where, value) if value.text is not None else where.refuse(value)
+
+
 def _image(where: Where, value: Value) -> Iterator[Refused]:
     if where.service is not None and where.service.get("build") is not None:
         yield from named_after(where, value)
 
 
+def _values(where: Where, value: Value) -> Iterator[Refused]:
+    """Allow names with values; without one, Compose takes it from the shell."""
+    items = ((item.text or "", item) for item in value.items())
+    without = [(name, one) for name, one in value.entries() if one.is_null]
+    for name, one in [*without, *((text, item) for text, item in items if "=" not in text)]:
+        if not where.owner.may_use(name):
+            yield from where.refuse(one, _WITHOUT_VALUE, name)
+
+
 _BUILD_KEYS = table(
     {
+        "args": _values,
         "context": anything,
         "dockerfile": anything,
         "network": words("none", "default"),
         "privileged": words("false"),
         **dict.fromkeys(
-            ("args", "target", "shm_size", "platforms", "pull", "no_cache", "dockerfile_inline", "ulimits", "labels"),
+            ("target", "shm_size", "platforms", "pull", "no_cache", "dockerfile_inline", "ulimits", "labels"),
             anything,
         ),
     },
@@ -142,6 +158,7 @@ def _build(where: Where, value: Value) -> Iterator[Refused]:
 
 
 def _environment_for_code(where: Where, value: Value) -> Iterator[Refused]:
+    yield from _values(where, value)
     named = (
         value.entries() if value.is_mapping else (((item.text or "").partition("=")[0], item) for item in value.items())
     )
@@ -161,7 +178,9 @@ _DEPLOY = table(
         "resources": table({"limits": table(_ANY_OF_THEM), "reservations": table(_ANY_OF_THEM)}),
     }
 )
-_HOOK = each(table({**dict.fromkeys(("command", "environment", "working_dir"), anything), "user": _NOT_AS_ROOT}))
+_HOOK = each(
+    table({**dict.fromkeys(("command", "working_dir"), anything), "environment": _values, "user": _NOT_AS_ROOT})
+)
 
 _SERVICE: Mapping[str, Rule] = {
     **dict.fromkeys(_HARMLESS, anything),
@@ -171,6 +190,7 @@ _SERVICE: Mapping[str, Rule] = {
     "container_name": named_after,
     "deploy": _DEPLOY,
     "env_file": _env_file,
+    "environment": _values,
     "extends": _extends,
     "image": _image,
     "ipc": words("private", "none"),
@@ -197,7 +217,7 @@ for_code: Rule = table(
         "environment": _environment_for_code,
         "labels": _labels,
         "networks": networks,
-        "secrets": _declared,
+        "secrets": each(_declared_by_name),
         "volumes": volumes_for_code,
     }
 )

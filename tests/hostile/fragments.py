@@ -184,6 +184,13 @@ SERVICES = (
     service("a password of another", "environment: {A: '${SHOP_DB_PASSWORD:-}'}", "variable:SHOP_DB_PASSWORD"),
     service("a key of the shell", "command: echo ${X:-${AWS_SECRET_ACCESS_KEY}}", "variable:X",
             "variable:AWS_SECRET_ACCESS_KEY"),
+    service("a key of the shell, escaped", 'command: "echo \\x24{AWS_TOKEN:-}"', "variable:AWS_TOKEN"),
+    service("a key of the shell, by name", "environment: [AWS_TOKEN]", "environment:AWS_TOKEN"),
+    service("a key of the shell, without a value", "environment: {AWS_TOKEN: }", "environment:AWS_TOKEN"),
+    service("a key of the shell in a build", "build: {context: ../../projects/guest, args: [AWS_TOKEN]}",
+            "build.args:AWS_TOKEN", "image:x:1"),
+    service("a folder by the name of a volume", "volumes: [{type: bind, source: modules, target: /x}]",
+            "volumes:./modules", more="volumes:\n  modules:\n"),
     service("a setting that is new", "brand_new: {a: [1]}", "brand_new.a:1"),
 )  # fmt: skip
 
@@ -222,6 +229,9 @@ WHOLE = (
             more="x-dagster-code:\n  volumes:\n    - /:/workspace\n"),
     service("a program for all services", "", "environment:LD_PRELOAD",
             more="x-dagster-code:\n  environment:\n    LD_PRELOAD: /x.so\n"),
+    service("a file for all services", "", "secrets.source:guest_k", "secrets.target:/opt/dagster/x.py",
+            more="secrets:\n  guest_k: {file: ../../projects/guest/k}\nx-dagster-code:\n  secrets:\n"
+            "    - source: guest_k\n      target: /opt/dagster/x.py\n"),
     service("a path for all services, in a list", "", "environment:PATH",
             more="x-dagster-code:\n  environment:\n    - PATH=/x\n"),
     service("names for all services", "", "extra_hosts:pypi.org:10.0.0.1",
