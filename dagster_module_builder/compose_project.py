@@ -16,8 +16,9 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import engine
-from dagster_module_builder.errors import DamagedFileError, RefusedError
+from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.formats.yaml_text import loaded
 
 # What Compose looks for in a folder, the first one found counts (https://docs.docker.com/compose/how-tos/multiple-compose-files/merge/).
 _MAIN = ("compose.yaml", "compose.yml", compose.NAME, "docker-compose.yaml")
@@ -124,15 +125,6 @@ def _untagged(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
 _Loader.add_multi_constructor("!", _untagged)
 
 
-def _content(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_bytes() if path.is_file() else b"", Loader=_Loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        found = str(getattr(error, "problem", None) or "this is not YAML that Compose reads")
-        raise DamagedFileError(path, None if line is None else line + 1, found, "Fix it by hand.") from None
-
-
 def redefined(project: Project, services: Mapping[str, str]) -> Iterator[tuple[str, Path, str]]:
     """Find services of modules that another file of the project makes into others, by an image or a build.
 
@@ -147,7 +139,7 @@ def redefined(project: Project, services: Mapping[str, str]) -> Iterator[tuple[s
         DamagedFileError: One of the other files is not YAML.
     """
     for path in project.others:
-        data = _content(path)
+        data = loaded(path, path.read_bytes() if path.is_file() else b"", loader=_Loader)
         found = data.get("services") if isinstance(data, dict) else None
         for name, service in (found if isinstance(found, dict) else {}).items():
             if name in services and isinstance(service, dict) and {"image", "build"} & service.keys():

@@ -1,9 +1,23 @@
-"""What a host says, as this program takes it: one shape for each message, and nothing else."""
+"""What a host says, as this program takes it: one shape for each message and for each answer, and nothing else.
+
+A host may belong to somebody who lies. What it says becomes file contents of its own, arguments of programs on it, and
+text that people read here: so each value has a type and a bound before anything is made of it.
+"""
 
 from __future__ import annotations
 
+import base64
+import functools
 import json
+import re
+from collections.abc import Mapping
 from typing import Any
+
+#: Bytes of one message; and lists, mappings and values in it, which take more room here than on the line.
+MESSAGE = 8 << 20
+VALUES = 400_000
+#: How deep lists and mappings may lie in each other.
+DEPTH = 40
 
 #: What each message has, and of which type.
 _SHAPES: tuple[dict[str, type], ...] = (
@@ -11,6 +25,142 @@ _SHAPES: tuple[dict[str, type], ...] = (
     {"ok": bool, "result": dict},
     {"ok": bool, "code": str, "message": str, "details": dict},
 )
+#: Characters of a step's name, of a failure's code, and of what a failure says.
+_LONGEST = {"progress": 1000, "code": 40, "message": 1 << 18}
+
+Schema = Mapping[str, Any]
+
+
+def _text(most: int, pattern: str = "") -> Schema:
+    return {"type": "string", "maxLength": most, **({"pattern": pattern} if pattern else {})}
+
+
+def _record(optional: Mapping[str, Schema] | None = None, /, **needed: Schema) -> Schema:
+    """Return the shape of a mapping with certain names, and no others."""
+    return {
+        "type": "object", "required": list(needed), "properties": {**needed, **(optional or {})},
+        "additionalProperties": False,
+    }  # fmt: skip
+
+
+def _open_record(**known: Schema) -> Schema:
+    """Return the shape of what a host has written down: an earlier version may have written less, a later one more."""
+    return {"type": "object", "properties": known, "additionalProperties": _PLAIN}
+
+
+def _each(schema: Schema, most: int = 10_000) -> Schema:
+    return {"type": "array", "items": schema, "maxItems": most}
+
+
+def _by_name(schema: Schema, most: int = 10_000) -> Schema:
+    return {"type": "object", "propertyNames": _NAME, "additionalProperties": schema, "maxProperties": most}
+
+
+def _or_none(schema: Schema) -> Schema:
+    return {"anyOf": [{"type": "null"}, schema]}
+
+
+def _number(least: float, most: float, kind: str = "integer") -> Schema:
+    return {"type": kind, "minimum": least, "maximum": most}
+
+
+_FLAG: Schema = {"type": "boolean"}
+_SAID = _text(1 << 18)
+#: On one line: a name, an identity, a commit, an image.
+_NAME = _text(1000, r"^[^\x00-\x1f\x7f]*\Z")
+#: Absolute, and without a way back up.
+_PATH = _text(4096, r"^/(?!(?:[^\x00]*/)?\.\.(?:/|\Z))[^\x00-\x1f\x7f]*\Z")
+#: A path, or one that the host could not fill in the home folder of.
+_BASE = _text(4096, r"^[/~](?!(?:[^\x00]*/)?\.\.(?:/|\Z))[^\x00-\x1f\x7f]*\Z")
+_SECONDS = _number(0, 1e7, "number")
+_COUNT = _number(0, 1 << 62)
+_BASE64: Schema = {"type": "string", "format": "base64"}
+_DIGEST = _text(64, r"^[0-9a-f]{64}\Z")
+_MANIFEST: Schema = {"type": "string", "format": "manifest"}
+#: Read by nobody here but to be shown; ``DEPTH`` and the message's size are its bounds.
+_PLAIN: Schema = {"type": ["string", "number", "boolean", "null", "array", "object"]}
+_SERVER_NAME = _text(200, r"^[A-Za-z0-9][A-Za-z0-9_.:-]*\Z")
+_SERVER = _record(name=_SERVER_NAME, host=_SERVER_NAME, port=_number(1, 65535), release=_NAME, image=_NAME)
+_WHO = _open_record(who=_SAID, since=_NAME, command=_SAID, action=_NAME)
+_FOLDER_OF: Schema = {"anyOf": [{"type": "null"}, {"type": "object", "properties": {"folder": _PATH}}]}
+_DUMP = _record(folder=_PATH, files=_by_name(_DIGEST))
+_DATABASE = {
+    **_open_record(
+        name=_NAME,
+        service={"type": "object"},
+        volumes={"type": "object"},
+        files=_by_name(_NAME),
+        unallowed=_by_name(_SAID),
+    ),
+    "required": ["name", "service", "volumes"],
+}
+_REMAINS: Schema = {
+    "anyOf": [
+        {"type": "object", "maxProperties": 0},
+        {
+            **_open_record(location=_NAME, storage=_or_none(_NAME), service=_FOLDER_OF, dump=_or_none(_DUMP),
+                           where=_or_none({"type": "object"}), image=_or_none(_NAME)),
+            "required": ["location", "storage", "service", "where", "dump"],
+        },
+    ]
+}  # fmt: skip
+_STATE = _open_record(
+    current=_or_none(_NAME), previous=_or_none(_NAME), since=_or_none(_NAME), by=_or_none(_SAID),
+    server=_or_none(_open_record(name=_NAME)),
+)  # fmt: skip
+_RELEASE = _open_record(
+    release=_NAME, commit=_or_none(_NAME), branch=_or_none(_NAME), dirty=_or_none(_FLAG), digest=_or_none(_NAME),
+    image=_or_none(_NAME), environment=_or_none(_NAME), database=_or_none(_DATABASE), by=_or_none(_SAID),
+)  # fmt: skip
+_MODULE = _record(
+    state=_STATE, releases=_by_name(_RELEASE), bad=_each(_NAME), unfinished=_each(_NAME), servers=_each(_NAME),
+    environments=_by_name(_or_none(_NAME)), remains=_REMAINS,
+)  # fmt: skip
+_LOCATION = _record(
+    loaded=_FLAG, status=_text(1000, r"\S"), error=_or_none(_text(1 << 20)), metadata=_by_name(_or_none(_SAID))
+)
+_DAGSTER: Schema = {
+    "anyOf": [_record(error=_SAID), _record(locations=_by_name(_LOCATION), daemons=_FLAG)],
+}
+
+#: What is answered to each request.
+ANSWERS: Mapping[str, Schema] = {
+    "open": _record(
+        mended=_each(_SAID), base=_BASE, user=_NAME, uid=_COUNT, gid=_COUNT, host=_NAME, python=_NAME, writable=_FLAG,
+        disk=_record(bytes=_COUNT, files=_or_none(_COUNT)), tools=_by_name(_or_none(_NAME)), docker=_or_none(_SAID),
+        files=_by_name(_or_none(_BASE64)), mounted=_each(_PATH), modes=_by_name(_or_none(_number(0, 0o7777))),
+        modules=_by_name(_MODULE), dagster=_DAGSTER, lock=_or_none(_WHO), journal=_FLAG,
+        interpreters=_by_name(_or_none(_NAME)),
+        storage=_or_none(_record(told=_or_none(_text(4096)), seen=_FLAG, held=_FLAG, temporary=_each(_NAME))),
+    ),
+    "layout": _record(base=_BASE, made=_FLAG),
+    "write": _record(made=_FLAG),
+    "expect": _record(),
+    "begin": _record(folder=_PATH, current=_or_none(_NAME), lacking=_or_none(_each(_COUNT, VALUES))),
+    "put": _record(),
+    "run": _record(code=_number(-256, 255), said=_text(20_000)),
+    "environment": _record(built=_FLAG),
+    "verify": _record({"server": _SERVER}, seconds=_SECONDS),
+    "check": _record(seconds=_SECONDS),
+    "fetch": _record(pulled=_FLAG),
+    "layers": _record(layers=_each(_each(_NAME, 1000), 1000)),
+    "serve": _record(server=_SERVER, seconds=_SECONDS),
+    "port": _record(port=_number(1, 65535)),
+    "wait": _record(waited=_FLAG),
+    "bring": _record(brought=_COUNT),
+    "switch": _record(seconds=_SECONDS, daemons=_FLAG),
+    "keep": _record(pruned=_each(_NAME), stopped=_each(_NAME), problems=_each(_SAID)),
+    "back": _record(problems=_each(_SAID)),
+    "daemon": _record(restarted=_FLAG),
+    "dump": _DUMP,
+    "remove": _record(deleted=_each(_SAID), problems=_each(_SAID)),
+    "log": _record(log=_each({**_open_record(at=_NAME), "required": ["at"]}, VALUES)),
+    "settings": _record(env=_BASE64),
+    "contents": _record(manifest=_MANIFEST, env=_BASE64),
+    "unlock": _record(held=_or_none(_WHO)),
+}  # fmt: skip
+#: What comes with a failure, by its code.
+_DETAILS: Mapping[str, Schema] = {"manifest": _record(manifest=_MANIFEST)}
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
@@ -19,14 +169,103 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     ``{"progress": …}`` tells of a step; ``{"ok": true, "result": …}`` is an answer, and ``{"ok": false, "code": …,
     "message": …, "details": …}`` a failure.
     """
+    # Counted before anything is made of it: '{},' takes 72 bytes here.
+    if not line.isascii() or sum(map(line.count, (b"[", b"{", b",", b":"))) > VALUES:
+        return None
     try:
-        data = json.loads(line)
+        data = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(data, dict):
+    if not isinstance(data, dict) or _is_deeper(data, DEPTH):
         return None
     fitting = any(
         data.keys() == shape.keys() and all(isinstance(data[name], kind) for name, kind in shape.items())
         for shape in _SHAPES
     )
-    return data if fitting and data.get("ok", True) is ("message" not in data) else None
+    if not fitting or data.get("ok", True) is ("message" in data):
+        return None
+    if any(len(data.get(name, "")) > most for name, most in _LONGEST.items()):
+        return None
+    return data if "details" not in data or _fits(_validator(_DETAILS, str(data["code"])), data["details"]) else None
+
+
+#: What is asked for by name, and has to be told of by that name.
+_BY_NAME = {"open": {"modules": "modules", "files": "files", "tools": "tools", "pythons": "interpreters"}}
+
+
+def answer_to(what: str, result: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the answer to a request; None where it is as it has to be.
+
+    Args:
+        what: What was asked.
+        result: The answer.
+        asked: With what it was asked.
+    """
+    import fastjsonschema
+
+    try:
+        _validator(ANSWERS, what)(result)
+    except fastjsonschema.JsonSchemaValueException as error:
+        # Its message quotes the value's name only.
+        return str(error.message)[:200]
+    for names, told in _BY_NAME.get(what, {}).items():
+        if set(asked.get(names) or ()) != set(result[told]):
+            return f"data.{told} must tell of what was asked for"
+    return None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _is_deeper(data: Any, depth: int) -> bool:
+    if not isinstance(data, (dict, list)):
+        return False
+    return not depth or any(
+        _is_deeper(value, depth - 1) for value in (data.values() if isinstance(data, dict) else data)
+    )
+
+
+def _fits(validate: Any, data: Any) -> bool:
+    import fastjsonschema
+
+    try:
+        validate(data)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
+_LINE = re.compile(r'[0-9a-f]{64} [flx] ("[^\x00-\x1f]{1,20000}")')
+
+
+def _is_manifest(text: str) -> bool:
+    """Tell whether a text is a manifest: its lines are read by ``path_of``, which trusts them."""
+    lines = text.split("\n")
+    matches = [_LINE.fullmatch(line) for line in lines[:-1]]
+    try:
+        return not lines[-1] and all(match is not None and json.loads(match[1]) for match in matches)
+    except ValueError:
+        return False
+
+
+_FORMATS = {"base64": _is_base64, "manifest": _is_manifest}
+
+
+@functools.cache
+def _validator_of(schema: str) -> Any:
+    import fastjsonschema  # only commands that speak to a host wait for it
+
+    return fastjsonschema.compile(json.loads(schema), formats=_FORMATS, use_default=False)
+
+
+def _validator(schemas: Mapping[str, Schema], name: str) -> Any:
+    return _validator_of(json.dumps(schemas.get(name, _record())))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from deploy_strategies import host_start
-from deploy_strategies.answers import parsed
+from deploy_strategies.answers import MESSAGE, answer_to, parsed
 from deploy_strategies.channels import OPENSSH_FAILED, OpenSshChannel
 from deploy_strategies.host_side import dumps
 from deploy_strategies.host_start import program, start_line
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 SIGN_OF_LIFE = 5.0
 #: Seconds that start files of a login shell may take, and bytes that they may say.
 GREETED_WITHIN = 60.0
-NOISE = 1 << 20
-#: Bytes of one answer, and of all that nobody has asked for yet; messages of progress, and seconds, before an answer.
-MESSAGE = 32 << 20
-UNREAD = 64 << 20
+NOISE = 256 << 10
+#: Bytes of all that is said before it is asked for, with what each message takes beside; messages of progress, signs of
+#: life, and seconds, before an answer.
+UNREAD = 16 << 20
+BESIDE = 100
 PROGRESS = 10_000
+SIGNS = 100_000
 ANSWERED_WITHIN = dumps.DUMPING + 1800
 #: Failures that come from outside: a program of the host's, its Dagster, its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
@@ -79,8 +81,10 @@ class Conversation:
         self._opening: threading.Thread | None = None
         self._failure: Exception | None = None
         self._hints: list[tuple[str, Mapping[str, Any]]] = []
-        #: How many requests have no answer yet.
-        self._owed = 0
+        #: The requests that have no answer yet.
+        self._owed: list[tuple[str, Mapping[str, Any]]] = []
+        #: Set when the greeting has come, or never will.
+        self._greeted = threading.Event()
 
     def begin(self, *hints: tuple[str, Mapping[str, Any]]) -> None:
         """Begin to open the channel, while something else is done; ``open`` waits for it.
@@ -131,17 +135,27 @@ class Conversation:
 
     def _listen(self) -> None:
         """Take in answers until the host is gone, or silent: a partition is noticed while files travel, too."""
-        with contextlib.suppress(OSError, EOFError, ValueError):
+        try:
             self._await_greeting()
-            while self.greeting and (line := self._answers.readline(MESSAGE)):
-                if not line.endswith(b"\n"):
-                    break
-                if line.strip():
-                    self._received += len(line)
-                    self._inbox.put(line)
-                if self._received - self._taken > UNREAD:
-                    break
-        self._inbox.put(None)
+            self._greeted.set()
+            self._take_in()
+        except (OSError, EOFError, ValueError, RecursionError):
+            pass
+        finally:
+            self._greeted.set()
+            self._inbox.put(None)
+
+    def _take_in(self) -> None:
+        """Take in messages for as long as the host keeps to the bounds."""
+        signs = 0
+        while self.greeting and signs < SIGNS and self._received - self._taken < UNREAD:
+            line = self._answers.readline(MESSAGE)
+            if not line.endswith(b"\n"):
+                return
+            signs = 0 if line.strip() else signs + 1
+            if line.strip():
+                self._received += len(line) + BESIDE
+                self._inbox.put(line)
 
     def _await_greeting(self) -> None:
         """Skip what the start files of the login shell say, until the greeting comes."""
@@ -151,8 +165,8 @@ class Conversation:
             if not line:
                 return
             if line.startswith(host_start.GREETING):
-                self.greeting = json.loads(line)
-            else:
+                self.greeting = parsed_greeting(line)
+            if not self.greeting:
                 self._noise += line
 
     def _drain(self) -> None:
@@ -188,15 +202,13 @@ class Conversation:
 
     def ask_all(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
         """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
-        posted = self._owed
+        posted = len(self._owed)
         self.post(requests)
         while self._hints:
-            self._answer()
-            self._hints.pop()
+            self._answer(*self._hints.pop(0))
         answers = []
         while self._owed:
-            answers.append(self._answer())
-            self._owed -= 1
+            answers.append(self._answer(*self._owed.pop(0)))
         failures = [answer for answer in answers if not answer["ok"]]
         if failures:
             raise _failure(str(self.remote.address), failures[0])
@@ -206,9 +218,15 @@ class Conversation:
         """Have the host do something without waiting for it; what is asked next fails where this did."""
         for request in requests:
             self._send(_line(request))
-            self._owed += 1
+            what, asked = request
+            self._owed.append((what, {} if "attached" in asked else asked))
 
-    def _answer(self) -> dict[str, Any]:
+    def _answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Wait for the answer to a request; whoever breaks the rules is not spoken to any more."""
+        if not self._greeted.wait(GREETED_WITHIN):
+            lost = self._lost()
+            self.close()
+            raise lost
         end = time.monotonic() + ANSWERED_WITHIN
         for _ in range(PROGRESS):
             try:
@@ -218,14 +236,23 @@ class Conversation:
             if line is None:
                 self._inbox.put(None)
                 raise self._lost()
-            self._taken += len(line)
+            self._taken += len(line) + BESIDE
             data = parsed(line)
             if data is None:
-                raise ToolError(f"{self.remote.address}: the host answered {line[:200]!r}, which is no answer.")
-            if "ok" in data:
-                return data
-            self.progress(data["progress"])
-        raise ToolError(f"{self.remote.address}: the host gave signs of progress, but no answer: run it again.")
+                raise self._broken(f"the host answered {line[:200]!r}, which is no answer")
+            if "ok" not in data:
+                self.progress(data["progress"])
+                continue
+            if data["ok"] and (problem := answer_to(what, data["result"], asked)):
+                raise self._broken(f"the host's answer to {what!r} is not as it has to be ({problem})")
+            return data
+        raise self._broken("the host gave signs of progress, but no answer")
+
+    def _broken(self, what: str) -> ToolError:
+        """End a conversation whose other side does not keep to its rules, and say how."""
+        self.close()
+        self._inbox.put(None)
+        return ToolError(f"{self.remote.address}: {what}. Run it again; if it stays so, look at the host itself.")
 
     def _lost(self) -> BuilderError:
         time.sleep(0.05)
@@ -256,6 +283,13 @@ class Conversation:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def parsed_greeting(line: bytes) -> dict[str, Any]:
+    """Return a host's greeting; empty where it is none."""
+    data = json.loads(line)
+    fitting = data.keys() == {"hello", "pid"} and all(type(value) is int for value in data.values())
+    return dict(data) if fitting else {}
 
 
 def _line(request: tuple[str, Mapping[str, Any]]) -> bytes:

@@ -104,9 +104,15 @@ class Place:
     source: str | None = None
 
     def lacking(self, staged: Staged) -> list[str]:
-        """Return the lines of the manifest that nothing was linked for."""
+        """Return the lines of the manifest that nothing was linked for.
+
+        Raises:
+            ToolError: The host names lines that there are not.
+        """
         if self.unlinked is None or self.again:
             return staged.lines
+        if any(number >= len(staged.lines) for number in self.unlinked):
+            raise ToolError(f"{self.remote.address}: the host asks for files that the release does not have.")
         return [staged.lines[number] for number in self.unlinked]
 
     def put(self, files: Iterable[File]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.formats.yaml_text import ON_HOST, loaded
 from dagster_module_builder.fragment_rules.refused import Refused, covered
 from dagster_module_builder.fragment_rules.rules import judge
 from dagster_module_builder.names import ModuleNames
@@ -57,7 +59,7 @@ def reasons(names: ModuleNames, database: Mapping[str, Any] | None, text: bytes)
     """
     if not database or not database.get(KEY):
         return
-    data = yaml.safe_load(text)
+    data = loaded(Path(compose.NAME), text, ON_HOST)
     services = data.get("services") if isinstance(data, dict) else None
     there = services.get(database["name"]) if isinstance(services, dict) else None
     volumes = data.get("volumes") if isinstance(data, dict) else None

@@ -17,6 +17,7 @@ from dagster_module_builder.facts import interpolated, published_ports
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.formats.outline import Outline
 from dagster_module_builder.formats.shared_file import Contribution
+from dagster_module_builder.formats.yaml_text import ON_HOST, loaded
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.service import Service
 from dagster_module_builder.stack import Stack
@@ -51,7 +52,7 @@ def database_of(
         below the base that it is to have; and what it asks for that nobody allowed. None where the module has no such
         service.
     """
-    data = yaml.safe_load(fragment or b"")
+    data = loaded(Path(compose.NAME), fragment or b"")
     services = data.get("services") if isinstance(data, dict) else None
     service = services.get(service_name(names)) if isinstance(services, dict) else None
     if not isinstance(service, dict) or "build" in service or is_elsewhere(env, names):
@@ -129,7 +130,7 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
 
 def services_with_code(text: bytes, env: bytes) -> list[Service]:
     """Return the services of a host's compose file that load modules' code."""
-    data = yaml.safe_load(text)
+    data = loaded(Path(compose.NAME), text, ON_HOST)
     stack = Stack(Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None)
     return [one for one in stack.services.values() if one.loads_code or one.seems_to_load_code]
 
@@ -146,7 +147,7 @@ def conflicts(text: bytes, env: bytes) -> list[str]:
     kinds = {"services": "service", "volumes": "volume"}
     keys = Counter(key.path for key in outline.keys if len(key.path) == 2 and key.path[0] in kinds)
     reasons = [f"the {kinds[path[0]]} {path[1]} would be there twice" for path, count in keys.items() if count > 1]
-    data = yaml.safe_load(text)
+    data = loaded(Path(compose.NAME), text, ON_HOST)
     ports = Counter(published_ports(data.get("services") if isinstance(data, dict) else None, env_file.values(env)))
     return reasons + [f"two services would publish the port {port}" for port, count in ports.items() if count > 1]
 

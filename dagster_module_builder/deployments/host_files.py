@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dagster_module_builder.deployments import database_rules, host_database, host_launcher, host_storage
 from dagster_module_builder.errors import ConflictError, RefusedError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dagster_yaml, env_file, workspace_yaml
+from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution, SharedFile
-from dagster_module_builder.merge import Merged, merge, open_layout
+from dagster_module_builder.formats.yaml_text import ON_HOST, loaded
+from dagster_module_builder.merge import Merged, merge, open_layout, unsafe
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
 from dagster_module_builder.registry import Entry, Registry, parse_registry, slot_name
@@ -71,7 +71,7 @@ class Location:
         """Return its blocks, by file."""
         if self.server:
             # Compose fills the settings into the database's service; the server has a file of its own.
-            env = env_file.contributions(self.env) if self.database else []
+            env = self._settings() if self.database else []
             return {workspace_yaml.NAME: [_entry_of_server(self, self.server)], env_file.NAME: env}
         lines = [
             "- python_package:",
@@ -81,7 +81,13 @@ class Location:
         ]
         lines += [f"    executable_path: {_yaml(self.python)}"] if self.python else []
         entry = Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
-        return {workspace_yaml.NAME: [entry], env_file.NAME: env_file.contributions(self.env)}
+        return {workspace_yaml.NAME: [entry], env_file.NAME: self._settings()}
+
+    def _settings(self) -> list[Contribution]:
+        try:
+            return env_file.contributions(self.env)
+        except OutlineError as error:
+            raise unsafe(Path(f"the settings of {self.names.name}"), error.position + 1, error.reason) from None
 
 
 def _entry_of_server(location: Location, server: Server) -> Contribution:
@@ -212,7 +218,7 @@ def _refuse_unallowed(text: bytes, put: Sequence[Location]) -> None:
 
 
 def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
-    data = yaml.safe_load(merged[workspace_yaml.NAME].text or b"")
+    data = loaded(Path(workspace_yaml.NAME), merged[workspace_yaml.NAME].text or b"", ON_HOST)
     locations = location_names(data.get("load_from") if isinstance(data, dict) else None)
     keys = env_file.keys(merged[env_file.NAME].text or b"")
     reasons = [f"the code location {name} would be there twice" for name in _twice(locations)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-import yaml
-
 from dagster_module_builder.formats import dagster_yaml, env_file
+from dagster_module_builder.formats.yaml_text import ON_HOST, loaded
 from dagster_module_builder.service import Mount
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def reasons(location: Location, folder: str, text: bytes, env: Mapping[str, str]
         text: ``dagster.yaml``.
         env: The variables of the process that launches.
     """
-    data = yaml.safe_load(text)
+    data = loaded(Path(dagster_yaml.NAME), text, ON_HOST)
     launcher = dagster_yaml.launcher(data, env)
     if launcher.kind != dagster_yaml.DOCKER:
         return []

@@ -5,7 +5,7 @@ The format is Dagster's (https://docs.dagster.io/deployment/oss/dagster-yaml), t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +57,12 @@ def launcher(data: Any, env: Mapping[str, str]) -> Launcher:
     entry = _mapping(_mapping(data).get("run_launcher"))
     config = _mapping(entry.get("config"))
     kwargs = _mapping(config.get("container_kwargs"))
-    networks = [config["network"]] if config.get("network") else config.get("networks") or ()
+    networks = [config["network"]] if config.get("network") else _list(config.get("networks"))
     return Launcher(
         kind=str(entry.get("class") or entry.get("custom") or LOCAL),
         image=_text(config.get("image"), env),
         networks=tuple(filter(None, (_text(network, env) for network in networks))),
-        env_vars=tuple(str(entry).partition("=")[0] for entry in config.get("env_vars") or ()),
+        env_vars=tuple(str(entry).partition("=")[0] for entry in _list(config.get("env_vars"))),
         volumes=tuple(_volumes(kwargs.get("volumes"))),
         working_dir=_text(kwargs.get("working_dir"), env),
     )
@@ -70,6 +70,10 @@ def launcher(data: Any, env: Mapping[str, str]) -> Launcher:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
 
 
 def _text(value: Any, env: Mapping[str, str]) -> str | None:

@@ -63,6 +63,9 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "unlock": lock.unlock,
 }
 
+#: Characters of a failure that are told: a program's last line may be as long as it likes.
+TOLD = 1 << 16
+
 
 def serve(host: Host) -> None:
     """Answer requests until the client is done, or gone; then undo what is half done."""
@@ -115,7 +118,7 @@ def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:
         work = REQUESTS[request.pop("do")]
         return {"ok": True, "result": work(host, **request)}
     except RefusedError as error:
-        return {"ok": False, "code": error.code, "message": str(error), "details": error.details}
+        return {"ok": False, "code": error.code, "message": str(error)[:TOLD], "details": error.details}
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}

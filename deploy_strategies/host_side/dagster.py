@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 IN_PROGRESS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
+#: Characters of a location's error that are told.
+TOLD = 1 << 16
 
 LOCATIONS = """{ workspaceOrError { __typename
   ... on Workspace { locationEntries { name loadStatus displayMetadata { key value }
@@ -76,7 +78,7 @@ class Dagster:
         return {
             "loaded": loaded,
             "status": location["loadStatus"],
-            "error": result.get("message"),
+            "error": result["message"][:TOLD] if result.get("message") else None,
             "metadata": metadata,
         }
 

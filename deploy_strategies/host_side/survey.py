@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import pwd
 import re
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from .host import Host
 
+#: How much of a module's log one answer has room for: bytes, and entries.
+LOG_BYTES, LOG_ENTRIES = 4 << 20, 10_000
 #: How Docker says that it has no such plugin.
 NO_PLUGIN = re.compile("is not a docker command|unknown command")
 
@@ -180,8 +183,15 @@ def dagster_seen(host: Host) -> dict[str, Any]:
 
 
 def read_log(host: Host, module: str) -> dict[str, Any]:
-    """Return a module's log."""
-    return {"log": logbook.entries(host, module)}
+    """Return a module's log; of a very long one, the newest entries."""
+    newest: list[Any] = []
+    left = LOG_BYTES
+    for entry in reversed(logbook.entries(host, module)[-LOG_ENTRIES:]):
+        left -= len(json.dumps(entry))
+        if left < 0:
+            break
+        newest.append(entry)
+    return {"log": newest[::-1]}
 
 
 def settings_of(host: Host, module: str, identity: str) -> dict[str, Any]:
