@@ -114,6 +114,15 @@ def test_requirements_that_cannot_be_looked_at_are_a_warning(folder: Path, monke
     assert (problem.mend, problem.where, problem.status) == ("Change them", "", "WARN")
 
 
+@pytest.mark.dagster
+def test_requirements_are_compared_with_the_workspaces(root: Path) -> None:
+    project = "[project]\nname = 'orders'\nversion = '1'\ndependencies = ['dagster{}']\n"
+    assert found(root, {"pyproject.toml": project.format("")}, "requirements") == []
+    (problem,) = found(root, {"pyproject.toml": project.format("<1.5")}, "requirements")
+    assert "dagster<1.5" in problem.message
+    assert (problem.mend, problem.status) == ("Change them", "FAIL")
+
+
 FAILING = "import pytest\n\n\n@pytest.mark.parametrize('number', range(7))\ndef test_it(number):\n    assert {}\n"
 
 
