@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import JSON_HELP, YES_HELP
+from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors, show
 from dagster_module_builder.commands.steps_table import StepsTable
+from dagster_module_builder.errors import UsageError
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.deployment import Deployment
@@ -65,14 +66,46 @@ def say_to_commit(deployment: Deployment) -> None:
             console.say(f"  {line}")
 
 
-@deployment_task("deploy.setup", {"start": "Build and start Dagster's containers where there is no Dagster yet."})
-def setup(chosen: Chosen, start: bool = False) -> None:
+@deployment_task(
+    "deploy.setup",
+    {
+        "start": "Make and start a Dagster where none runs: its containers, or its environment and its processes.",
+        "stop": "Stop the Dagster that --start started; what is stored stays.",
+        "yes": "Stop it also while runs are in progress, which end with it.",
+        "dry-run": DRY_RUN_HELP,
+        "json": JSON_HELP,
+    },
+)
+def setup(
+    chosen: Chosen,
+    start: bool = False,
+    stop: bool = False,
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
     """Prepare hosts for their first deployment; where that is done, change nothing."""
-    from dagster_module_builder.deployments.setup import set_up
+    from dagster_module_builder.deployments.setup import preview, set_up
 
+    if start and stop:
+        raise UsageError("Pass --start or --stop, not both.")
+    if dry_run:
+        show(preview(chosen.deployments, chosen.hosts, start=start), _say_plan, as_json=json)
+        return
     with StepsTable() as table:
-        found = set_up(chosen.deployments, chosen.hosts, start=start, progress=table.update)
-    show(found, _say_setup, as_json=False)
+        found = set_up(chosen.deployments, chosen.hosts, start=start, stop=stop, ends_runs=yes, progress=table.update)
+    show(found, _say_stopped if stop else _say_setup, as_json=json)
+
+
+def _say_plan(found: Mapping[str, Any]) -> None:
+    console.say(f"{found['host']}: {'nothing would change' if not found['would'] else 'would be prepared'}")
+    for step in found["would"]:
+        console.say(f"  {step}")
+
+
+def _say_stopped(found: Mapping[str, Any]) -> None:
+    for note in found["notes"]:
+        console.say(f"{found['host']}: {note}")
 
 
 def _say_setup(found: Mapping[str, Any]) -> None:

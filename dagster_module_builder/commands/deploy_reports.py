@@ -46,6 +46,8 @@ def _say_status(found: Sequence[Mapping[str, Any]]) -> None:
             console.tell(f"{one['host']}: {one['lock'].get('who')} is deploying since {one['lock'].get('since')}.")
         elif one["unfinished"]:
             console.tell(f"{one['host']}: a deployment was cut off; the next command there puts the old release back.")
+        if one.get("dagster", "answers") != "answers":
+            console.tell(f"{one['host']}: {one['dagster']}")
         if one.get("daemon") is False:
             console.tell(f"{one['host']}: Dagster's daemon is not alive.")
 

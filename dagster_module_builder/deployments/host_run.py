@@ -189,7 +189,9 @@ class HostRun:
         if mounted := ", ".join(self.found.get("mounted", [])):
             raise RefusedError(f"{host}: {mounted} is mounted singly and cannot be replaced: mount its folder there.")
         if error := self.found["dagster"].get("error"):
-            raise RefusedError(f"{host}: {error} Start it, then deploy again.")
+            is_ours = (self.found["service"] or {}).get("made")
+            start = f"Run 'deploy.setup {self.target.first.name} --start'" if is_ours else "Start it"
+            raise RefusedError(f"{host}: {error} {start}, then deploy again.")
 
     def bring(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
         """Have one release on the host, complete and loadable."""
@@ -227,6 +229,7 @@ class HostRun:
             python=self.environment_python(release.deployment),
             need=ENVIRONMENT,
             where=self.where,
+            service=self.target.first.dagster_folder if self.where is None else None,
         )
 
     def fetch_database(self, release: Release, database: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from dagster_module_builder.deployments.host_run import HostRun, holder
 from dagster_module_builder.deployments.host_settings import ENV
 from dagster_module_builder.deployments.host_storage import VARIABLE
 from dagster_module_builder.deployments.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
+from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from deploy_strategies.conversation import HostError
 
@@ -71,12 +72,14 @@ class Removing(Rollout):
     Attributes:
         manner: How.
         delete_data: Whether what they stored is deleted, too.
+        stopped: The hosts whose Dagster was stopped, since it had no module left.
         remains: What each module leaves behind on each host, as the host remembers it until it is deleted.
     """
 
     manner: Manner = ALL_AT_ONCE
     delete_data: bool = False
     remains: dict[tuple[Key, str], dict[str, Any] | None] = field(default_factory=dict)
+    stopped: set[Key] = field(default_factory=set)
 
     action = "remove"
 
@@ -157,8 +160,27 @@ class Removing(Rollout):
             deleted += answer["deleted"]
         if deleted:
             run.notes.append(f"Deleted: {', '.join(deleted)}.")
+        self.stop_unused(run)
         run.tell("done")
         return HostOutcome(str(run.target), deleted=tuple(deleted))
+
+    def stop_unused(self, run: HostRun) -> None:
+        """Stop a Dagster that this program started and that has no code location left."""
+        gone = {one.names.snake for one in run.target.deployments}
+        if not (run.found["service"] or {}).get("made") or set(run.found["dagster"]["locations"]) - gone:
+            return
+        again = f"start it again with 'deploy.setup {run.target.first.name} --start'"
+        try:
+            if run.conversation.ask("stop service", folder=run.target.first.dagster_folder)["stopped"]:
+                self.stopped.add(run.target.key)
+                run.notes.append(f"Dagster had no module left, and was stopped; {again}.")
+        except BuilderError as error:
+            run.problems.append(f"{run.target}: Dagster has no module left, and still runs: {error}")
+
+    def settle(self, run: HostRun) -> None:
+        """See to it that Dagster's daemon knows of the change, where it still runs."""
+        if run.target.key not in self.stopped:
+            super().settle(run)
 
 
 def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:

@@ -56,7 +56,7 @@ def status(
         found = run.look(_modules(run))
         seen = found["dagster"]
         return {
-            "dagster": seen.get("error") or "answers",
+            "dagster": seen.get("error", "answers") + _how_to_start(run, seen),
             "daemon": seen.get("daemons"),
             "lock": found["lock"],
             "unfinished": found["journal"] and not found["lock"],
@@ -64,6 +64,11 @@ def status(
         }
 
     return _on_hosts(deployments, hosts, look, progress)
+
+
+def _how_to_start(run: HostRun, seen: Mapping[str, Any]) -> str:
+    is_ours = (run.found["service"] or {}).get("made")
+    return f" Run 'deploy.setup {run.target.first.name} --start'." if is_ours and "error" in seen else ""
 
 
 def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str, Any]) -> dict[str, Any]:

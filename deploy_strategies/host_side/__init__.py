@@ -31,6 +31,8 @@ MODULES = (
     "remains",
     "interpreters",
     "storage",
+    "service",
+    "running",
     "survey",
     "programs",
     "dumps",

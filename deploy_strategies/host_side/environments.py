@@ -9,6 +9,7 @@ from .files import remove_tree, write
 from .needed import Needed
 from .outside import installed
 from .programs import ask_where, run_where, seen_from
+from .service import python_of, service_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def build_environment(
     python: str,
     need: int = 0,
     where: dict[str, Any] | None = None,
+    service: str | None = None,
 ) -> dict[str, Any]:
     """Build the environment of a release, unless it is there already.
 
@@ -46,6 +48,7 @@ def build_environment(
         python: The interpreter that it is made with.
         need: The free space that it takes, in bytes.
         where: Where Dagster runs.
+        service: The folder below the base that Dagster is started in, where ``deploy.setup`` may have made it.
     """
     folder = host.of(module, "venvs", identity)
     if os.path.exists(os.path.join(folder, ".complete")):
@@ -58,18 +61,56 @@ def build_environment(
         )
     host.refuse_full(need)
     python = python if where else os.path.expanduser(python)
+    more = storage_packages(host, where, host.modules, python_of(host, service) or python)
+    fill(host, folder, module, requirements, constraints, python, more, where)
+    return {"built": True}
+
+
+def build_service(
+    host: Host, folder: str, identity: str, requirements: str, constraints: str, python: str, need: int
+) -> dict[str, Any]:
+    """Build the environment of the host's own Dagster, unless it is there already.
+
+    Args:
+        host: This one.
+        folder: The folder below the base that Dagster is started in.
+        identity: The hash of what goes into it.
+        requirements: The requirements file's text; where it has hashes, every package has to have one.
+        constraints: The constraints file's text.
+        python: The interpreter that it is made with.
+        need: The free space that it takes, in bytes.
+    """
+    place = service_path(host, folder, "environments", identity)
+    if os.path.exists(os.path.join(place, ".complete")):
+        return {"built": False}
+    host.refuse_full(need)
+    more = ["--require-hashes"] if "--hash=" in requirements else []
+    fill(host, place, "Dagster", requirements, constraints, os.path.expanduser(python), more, None)
+    return {"built": True}
+
+
+def fill(
+    host: Host,
+    folder: str,
+    whose: str,
+    requirements: str,
+    constraints: str,
+    python: str,
+    more: Sequence[str],
+    where: dict[str, Any] | None,
+) -> None:
+    """Make an environment; where that fails, nothing of it stays."""
     remove_tree(folder)
     os.makedirs(folder)
     for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):
         write(os.path.join(folder, name), text.encode())
-    uv, more = has_uv(host, where, folder), storage_packages(host, where, folder, python)
+    uv = has_uv(host, where, folder)
     for command in building(seen_from(host, where, folder), python, more, has_uv=uv):
         code, said = run_where(host, where, command, folder, 1800, {})
         if code:
             remove_tree(folder)
-            raise RefusedError("environment", f"The environment of {module} could not be built:\n{said[-4000:]}")
+            raise RefusedError("environment", f"The environment of {whose} could not be built:\n{said[-4000:]}")
     write(os.path.join(folder, ".complete"), b"")
-    return {"built": True}
 
 
 def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:
@@ -96,7 +137,8 @@ def building(folder: str, python: str, more: Sequence[str] = (), *, has_uv: bool
     if has_uv:
         return [
             ["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],
-            ["uv", "pip", "install", "--quiet", "--python", own, *files],
+            # Every verification and every start would compile it again: half of their time.
+            ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", own, *files],
         ]
     return [
         [python, "-m", "venv", folder],

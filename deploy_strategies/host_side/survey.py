@@ -21,6 +21,7 @@ from .lock import lock_holder, take_lock
 from .outside import failed, installed
 from .remains import read_remains
 from .servers import servers_of
+from .service import service_seen
 from .storage import storage_seen
 
 TYPE_CHECKING = False
@@ -90,6 +91,7 @@ def survey(
         "dagster": dagster_seen(host),
         "interpreters": {name: identity_of(host, name) for name in pythons},
         "storage": None if folder is None else storage_seen(host, folder),
+        "service": None if folder is None else service_seen(host, folder),
         "lock": lock_holder(host),
         "journal": is_pending(host),
     }

@@ -1,0 +1,343 @@
+"""The processes of the Dagster that ``deploy.setup --start`` made here: by ``systemd --user``, or started plainly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+
+from .client import tail
+from .errors import RefusedError
+from .files import digest, put, read, read_json, remove_tree, sync
+from .outside import installed
+from .processes import named_by_processes, start_of
+from .service import PROCESSES, START, python_of, service_path, service_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .host import Host
+
+#: Seconds that a process may take until it answers, and until it has ended.
+STARTING, ENDING = 180.0, 30.0
+#: A unit of systemd's. Nothing in it is secret. The program itself may not have special characters in its path.
+UNIT = """\
+[Unit]
+Description=Dagster's {name} in {shown}
+
+[Service]
+WorkingDirectory={folder}
+ExecStart=/usr/bin/env "{python}" "{start}" {name}
+Restart=on-failure
+RestartSec=5
+
+[Install]
+WantedBy=default.target
+"""
+#: The processes that this conversation started: they are its children, so that one that ended is still in the table.
+CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
+
+
+def unit_name(host: Host, folder: str, name: str) -> str:
+    """Return the name of a unit: one for each folder that Dagster runs in."""
+    place = hashlib.sha256(service_path(host, folder).encode()).hexdigest()[:8]
+    return f"dagster-{place}-{name}.service"
+
+
+def unit_text(folder: str, python: str, start: str, name: str) -> str:
+    r"""Return a unit, with what systemd reads in paths escaped (systemd.unit(5), systemd.service(5)).
+
+    ``%`` begins a specifier; in ``ExecStart=``, ``$`` begins a variable, and quoted words have ``\`` and ``"`` escaped.
+    """
+    plain = folder.replace("%", "%%")
+    quoted = [
+        path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") for path in (python, start)
+    ]
+    return UNIT.format(name=name, shown=plain, folder=plain, python=quoted[0], start=quoted[1])
+
+
+def units_folder() -> str:
+    """Return where the units of this user are."""
+    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "systemd", "user")
+
+
+def surroundings() -> dict[str, str]:
+    """Return the variables with which systemctl finds this user's systemd; a login without a terminal may lack them."""
+    place = f"/run/user/{os.geteuid()}"
+    return {**({"XDG_RUNTIME_DIR": place} if os.path.isdir(place) else {}), **os.environ}
+
+
+def systemctl(host: Host, *arguments: str) -> tuple[int, str]:
+    """Ask this user's systemd for something."""
+    return host.client.run(["systemctl", "--user", *arguments], limit=60, env=surroundings())
+
+
+def has_systemd(host: Host) -> bool:
+    """Tell whether this user has a systemd that answers."""
+    return installed("systemctl") is not None and systemctl(host, "show-environment")[0] == 0
+
+
+def by_hand(host: Host, folder: str) -> list[str]:
+    """Return what a person types to start the processes."""
+    python, start = python_of(host, folder), service_path(host, folder, START)
+    return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in PROCESSES]
+
+
+# What runs
+
+
+def is_running(host: Host, folder: str, name: str, *, by_systemd: bool) -> bool:
+    """Tell whether a process of the service runs, or is about to again."""
+    if by_systemd:
+        _, said = systemctl(host, "is-active", unit_name(host, folder, name))
+        return said.strip() in {"active", "activating", "reloading"}
+    child = CHILDREN.get(service_path(host, folder, name))
+    if child is not None and child.poll() is not None:
+        return False
+    return process_of(host, folder, name) is not None
+
+
+def process_of(host: Host, folder: str, name: str) -> int | None:
+    """Return the number of a process that was started as it is; None where it does not run."""
+    found = read_json(service_path(host, folder, f"{name}.pid"), {})
+    is_it = bool(found) and start_of(found["process"]) == found["start"] is not None
+    return found["process"] if is_it and not has_ended(found["process"]) else None
+
+
+def has_ended(process: int) -> bool:
+    """Tell whether a process has ended that nobody has asked for its exit status (the field ``state`` of proc(5))."""
+    with contextlib.suppress(OSError):
+        return (read(f"/proc/{process}/stat") or b"").rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
+    return True
+
+
+def refuse_taken(port: int) -> None:
+    """Refuse a port that another program listens at."""
+    with socket.socket(socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise RefusedError(
+                "port",
+                f"Port {port} of the host is taken by another program. Stop that, or set 'url:' below 'dagster:' in "
+                f"deployment.yaml to a free one.",
+            ) from None
+
+
+def check_port(host: Host, folder: str, port: int) -> dict[str, Any]:
+    """Refuse a port that another program has, before minutes go into an environment.
+
+    Args:
+        host: This one.
+        folder: The folder below the base that Dagster is started in.
+        port: Where its webserver is to listen.
+    """
+    if not is_running(host, folder, "webserver", by_systemd=has_systemd(host)):
+        refuse_taken(port)
+    return {}
+
+
+# Start
+
+
+def start_service(host: Host, folder: str, changed: bool) -> dict[str, Any]:
+    """Have the service run, with the files of now; said again, change nothing.
+
+    Args:
+        host: This one.
+        folder: The folder below the base that Dagster is started in.
+        changed: Whether its files have changed.
+
+    Returns:
+        ``started``: the processes that were not there; ``by``: ``systemd`` or ``processes``; ``lingers``: whether
+        systemd keeps them when the user is not logged in; ``runs``: how many runs are in progress, which would not
+        outlive a start with new files, so that it was left out.
+    """
+    by_systemd = has_systemd(host)
+    answer = {"by": "systemd" if by_systemd else "processes", "runs": 0, "by_hand": by_hand(host, folder)}
+    running = [name for name in PROCESSES if is_running(host, folder, name, by_systemd=by_systemd)]
+    if running and changed:
+        if runs := runs_in_progress(host):
+            return {**answer, "started": [], "lingers": True, "runs": runs}
+        stop_processes(host, folder, by_systemd=by_systemd)
+        running = []
+    missing = [name for name in PROCESSES if name not in running]
+    if "webserver" in missing:
+        refuse_taken(int(service_settings(host, folder)["port"]))
+    lingers = not by_systemd or keep_lingering(host)
+    if missing:
+        migrate(host, folder)
+    try:
+        for name in missing:
+            start_unit(host, folder, name) if by_systemd else start_process(host, folder, name)
+        await_service(host, folder, by_systemd=by_systemd)
+    except BaseException:
+        for name in missing:
+            stop_one(host, folder, name, by_systemd=by_systemd)
+        raise
+    prune_environments(host, folder)
+    return {**answer, "started": missing, "lingers": lingers}
+
+
+def prune_environments(host: Host, folder: str) -> None:
+    """Remove the service's environments of before, unless a process still runs in one."""
+    current, place = str(python_of(host, folder)), service_path(host, folder, "environments")
+    old = [os.path.join(place, name) for name in os.listdir(place)]
+    old = [path for path in old if not current.startswith(f"{path}/")]
+    named = named_by_processes() if old else ""
+    for path in old:
+        if path not in named:
+            remove_tree(path)
+
+
+def config_of(host: Host, folder: str) -> str:
+    """Return the path of ``dagster.yaml``."""
+    return service_path(host, folder, "home", "dagster.yaml")
+
+
+def migrate(host: Host, folder: str) -> None:
+    """Have the tables of Dagster's storage there: two first starts at once would make them twice."""
+    settings, python = service_settings(host, folder), str(python_of(host, folder))
+    done, made_for = (
+        service_path(host, folder, "migrated"),
+        f"{python} {digest(read(config_of(host, folder)))}".encode(),
+    )
+    if read(done) == made_for:
+        return
+    command = [python, "-m", "dagster", "instance", "migrate"]
+    environ = {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **settings["environ"]}
+    code, said = host.client.run(command, limit=300, cwd=settings["folder"], env=environ)
+    if code:
+        raise RefusedError("service", f"Dagster's storage cannot be used:\n{tail(said)}")
+    put(done, made_for)
+
+
+def start_unit(host: Host, folder: str, name: str) -> None:
+    """Have systemd start a process now, and at each start of the machine."""
+    unit = unit_name(host, folder, name)
+    text = unit_text(
+        service_settings(host, folder)["folder"],
+        str(python_of(host, folder)),
+        service_path(host, folder, START),
+        name,
+    )
+    os.makedirs(units_folder(), exist_ok=True)
+    put(os.path.join(units_folder(), unit), text.encode())
+    for arguments in (["daemon-reload"], ["enable", "--now", unit]):
+        code, said = systemctl(host, *arguments)
+        if code:
+            raise RefusedError("service", f"systemctl --user {' '.join(arguments)} failed on the host: {tail(said)}")
+
+
+def keep_lingering(host: Host) -> bool:
+    """Have systemd keep this user's units when the user is not logged in; tell whether it does."""
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    _, said = host.client.run(["loginctl", "show-user", user, "--property=Linger"], limit=60)
+    return "Linger=yes" in said or host.client.run(["loginctl", "enable-linger"], limit=60)[0] == 0
+
+
+def start_process(host: Host, folder: str, name: str) -> None:
+    """Start a process that outlives this conversation."""
+    command = [str(python_of(host, folder)), service_path(host, folder, START), name]
+    log = os.open(service_path(host, folder, f"{name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            command, cwd=host.base, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    finally:
+        os.close(log)
+    CHILDREN[service_path(host, folder, name)] = process
+    noted = {"process": process.pid, "start": start_of(process.pid)}
+    put(service_path(host, folder, f"{name}.pid"), json.dumps(noted).encode())
+    sync(service_path(host, folder))
+
+
+def await_service(host: Host, folder: str, *, by_systemd: bool) -> None:
+    """Wait until the webserver answers, and the daemon is alive."""
+    until = time.monotonic() + STARTING
+    while True:
+        host.client.check()
+        for name in PROCESSES:
+            if not is_running(host, folder, name, by_systemd=by_systemd):
+                raise RefusedError("service", f"Dagster's {name} ended:\n{log_of(host, folder, name)}")
+        with contextlib.suppress(RefusedError):
+            if host.dagster.daemons():
+                return
+        if time.monotonic() > until:
+            said = "\n".join(log_of(host, folder, name) for name in PROCESSES)
+            raise RefusedError("service", f"Dagster was not ready within {STARTING:g} seconds:\n{said}")
+        time.sleep(0.2)
+
+
+def log_of(host: Host, folder: str, name: str) -> str:
+    """Return the last lines that a process wrote."""
+    path = service_path(host, folder, f"{name}.log")
+    if os.path.exists(path):
+        return tail((read(path) or b"")[-8000:].decode("utf-8", "replace"))
+    command = ["journalctl", "--user", "--no-pager", "--lines=25", "--unit", unit_name(host, folder, name)]
+    return tail(host.client.run(command, limit=60, env=surroundings())[1]) if installed("journalctl") else ""
+
+
+# Stop
+
+
+def runs_in_progress(host: Host) -> int:
+    """Return how many runs are in progress; none where Dagster does not answer."""
+    try:
+        return len(host.dagster.runs())
+    except RefusedError:
+        return 0
+
+
+def stop_service(host: Host, folder: str, ends_runs: bool = False) -> dict[str, Any]:
+    """Stop the service, so that it does not start with the machine either; its files and what it stored stay.
+
+    Args:
+        host: This one.
+        folder: The folder below the base that Dagster is started in.
+        ends_runs: Stop it while runs are in progress, which end with it.
+    """
+    if not service_settings(host, folder):
+        return {"stopped": []}
+    by_systemd = has_systemd(host)
+    running = [name for name in PROCESSES if is_running(host, folder, name, by_systemd=by_systemd)]
+    if running and not ends_runs and (runs := runs_in_progress(host)):
+        raise RefusedError("runs", f"{runs} runs are in progress, and would end: wait for them, or pass --yes.")
+    stop_processes(host, folder, by_systemd=by_systemd)
+    return {"stopped": running}
+
+
+def stop_processes(host: Host, folder: str, *, by_systemd: bool) -> None:
+    """Stop all of the service's processes; those that were started before there was a systemd, too."""
+    for name in PROCESSES:
+        stop_one(host, folder, name, by_systemd=by_systemd)
+        stop_one(host, folder, name, by_systemd=False)
+
+
+def stop_one(host: Host, folder: str, name: str, *, by_systemd: bool) -> None:
+    """Stop one process, with the code servers that it started."""
+    if by_systemd:
+        systemctl(host, "disable", "--now", unit_name(host, folder, name))
+        return
+    process = process_of(host, folder, name)
+    if process is None:
+        return
+    until = time.monotonic() + ENDING
+    # It is the first of a session of its own, so that the group is its too.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process, number)
+        while is_running(host, folder, name, by_systemd=False) and time.monotonic() < until:
+            time.sleep(0.05)
+    os.unlink(service_path(host, folder, f"{name}.pid"))
