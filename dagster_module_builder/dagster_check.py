@@ -8,21 +8,16 @@ import os
 import re
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dagster_module_builder import module_files, settings, uv_program
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.formats import env_file
-from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.settings import cache_folder
-from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, is_old, old_requirements_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dagster_module_builder.stated import SETUP_CFG, SETUP_PY
+from dagster_module_builder.static_requirements import Statement, statement_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,27 +78,28 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
     remembered = _remembered(root, there, version)
     if not there or remembered.is_file():
         return None
+    statements = {module: statement_of(module, root) for module in there}
+    named = {_normalized(one.name): module for module, one in statements.items()}
     with tempfile.TemporaryDirectory() as folder:
-        rewritten = {_rewritten(module, Path(folder)): module for module in there}
-        projects = {module: _project(module) for module in rewritten}
-        named = {_normalized(project["name"]): module for module, project in projects.items()}
-        found = _resolve(root, named, version)
-    if found is None and all(map(_says_all, projects.values())):
+        restated = {name: _restated(Path(folder), name, statements[module]) for name, module in named.items()}
+        found = _resolve(root, restated, version)
+    if isinstance(found, Conflict):
+        return replace(found, modules=tuple(named[name].name for name in found.modules))
+    left_out = [f"{module.name}: {reason}" for module, one in statements.items() for reason in one.left_out]
+    if found is None and left_out:
+        return Unknown("\n".join(left_out))
+    if found is None and all(one.complete for one in statements.values()):
         _remember(remembered)
     return found
 
 
-def _rewritten(module: Path, folder: Path) -> Path:
-    """Return a module, or, where it is an older project, one in ``folder`` that states the same without being built."""
-    if not is_old(module):
-        return module
-    listed = old_requirements_of(module)
-    if listed is None:
-        raise ToolError(f"{module / SETUP_PY} works its requirements out: list them in install_requires=[…].")
-    made = folder / module.name
-    made.mkdir()
-    project = f"name = {json.dumps(ModuleNames(module.name).snake)}\nversion = '0'\ndependencies = {json.dumps(listed)}"
-    pyproject_of(made).write_text(f"[project]\n{project}\n")
+def _restated(folder: Path, name: str, statement: Statement) -> Path:
+    """Return a project in ``folder`` that states what a module does, and of which nothing has to be built."""
+    made = Path(tempfile.mkdtemp(dir=folder))
+    lines = [f"name = {json.dumps(name)}", "version = '0'"]
+    lines += [f"requires-python = {json.dumps(statement.python)}"] if statement.python else []
+    lines.append(f"dependencies = {json.dumps(statement.requirements)}")
+    pyproject_of(made).write_text("[project]\n" + "\n".join(lines) + "\n", "utf-8")
     return made
 
 
@@ -117,7 +113,8 @@ def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | 
     given = "\n".join([*wanted, *_WORKSPACE_PACKAGES, ""])
     lock = ["--constraint", str(root / CONSTRAINTS)] if (root / CONSTRAINTS).is_file() else []
     arguments = [
-        *("pip", "compile", "--quiet", "--no-header", "--no-annotate"),
+        # Building a package runs its code.
+        *("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-build"),
         *("--python-version", version, "--python-platform", "linux", *lock, "-"),
     ]
     try:
@@ -136,7 +133,7 @@ def _asked(arguments: Sequence[str], root: Path, given: str, named: Mapping[str,
 
 
 def _judged(said: str, named: Mapping[str, Path]) -> Conflict | Unknown:
-    blamed = [module.name for name, module in named.items() if re.search(rf"(?<![\w.-]){re.escape(name)}==", said)]
+    blamed = [name for name in named if re.search(rf"(?<![\w.-]){re.escape(name)}==", said)]
     if "No solution found" not in said or uv_program.could_not_look(said) or not blamed:
         return Unknown(said)
     return Conflict(tuple(blamed), said)
@@ -150,22 +147,8 @@ def python_version(root: Path) -> str:
     return found[1] if found else "{}.{}".format(*sys.version_info)
 
 
-def _project(module: Path) -> Mapping[str, Any]:
-    """Return the table ``project`` of a module, and ``tool.uv`` as its ``uv``."""
-    try:
-        data = tomllib.loads((module_files.read(module, pyproject_of(module)) or b"").decode())
-        return {**data["project"], "name": data["project"]["name"], "uv": data.get("tool", {}).get("uv")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise ToolError(f"{pyproject_of(module)} does not name its project: {error}") from error
-
-
 def _normalized(name: object) -> str:
     return re.sub(r"[-_.]+", "-", str(name)).lower()
-
-
-def _says_all(project: Mapping[str, Any]) -> bool:
-    """Tell whether a project's requirements stand in its ``pyproject.toml`` alone: no other file has a say."""
-    return not project.get("dynamic") and not project["uv"]
 
 
 #: The user and the password in an address.

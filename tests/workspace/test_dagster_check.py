@@ -111,20 +111,6 @@ def test_the_python_is_that_of_the_image(root: Path, image: str, version: str) -
 
 
 #: What builds a project whose requirements stand in a file of their own; needs nothing installed.
-BACKEND = """
-import pathlib
-
-def prepare_metadata_for_build_wheel(folder, config_settings=None):
-    made = pathlib.Path(folder, "one-0.dist-info")
-    made.mkdir()
-    needed = pathlib.Path("requirements.txt").read_text()
-    made.joinpath("METADATA").write_text(f"Metadata-Version: 2.1\\nName: one\\nVersion: 0\\nRequires-Dist: {needed}")
-    made.joinpath("WHEEL").write_text("Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
-    return made.name
-
-def build_wheel(folder, config_settings=None, metadata_directory=None):
-    raise NotImplementedError
-"""
 
 
 def test_requirements_that_stand_in_another_file_are_looked_at_each_time(
@@ -133,15 +119,12 @@ def test_requirements_that_stand_in_another_file_are_looked_at_each_time(
     (one,) = modules(root, one="dagster")
     monkeypatch.setattr(dagster_check, "cache_folder", lambda: root / "cache")
     (one / "pyproject.toml").write_text(
-        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
         '[project]\nname = "one"\nversion = "0"\ndynamic = ["dependencies"]\n'
+        '[tool.setuptools.dynamic]\ndependencies = {file = "requirements.txt"}\n'
     )
-    (one / "backend.py").write_text(BACKEND)
     (one / "requirements.txt").write_text("dagster\n")
     assert resolve_together(root, [one]) is None
     (one / "requirements.txt").write_text("dagster<1.5\n")
-    # uv itself looks at a project anew when its pyproject.toml is newer.
-    (one / "pyproject.toml").touch()
     assert isinstance(resolve_together(root, [one]), Conflict)
 
 

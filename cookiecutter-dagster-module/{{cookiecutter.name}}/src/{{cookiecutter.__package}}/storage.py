@@ -155,7 +155,7 @@ def _is_in_tmp(path: UPath) -> bool:
     """
     if os.name == "nt" or not isinstance(path.fs, LocalFileSystem) or os.path.ismount(DEFAULT_STORAGE):
         return False
-    return Path(os.path.abspath(path.path)).is_relative_to(DEFAULT_STORAGE)
+    return Path(path.path).absolute().is_relative_to(DEFAULT_STORAGE)
 
 
 def _make_private(path: UPath) -> None:
@@ -173,7 +173,7 @@ def _refuse_others(path: UPath) -> None:
     """Refuse what another user may have written: reading a pickle runs what its writer chose."""
     if not _is_in_tmp(path):
         return
-    target = Path(os.path.abspath(path.path))
+    target = Path(path.path).absolute()
     folders = [folder for folder in target.parents if folder.is_relative_to(DEFAULT_STORAGE)]
     for part in [*reversed(folders), target]:
         try:
