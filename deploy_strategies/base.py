@@ -7,7 +7,7 @@ import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,10 @@ class Steps:
     def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
         """Return better defaults for the strategy's questions, found in the module."""
         return {}
+
+    def problem_with(self, answers: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a strategy may judge them
+        """Say why a deployment with these answers would not work, and what to answer; None where it may."""
+        return None
 
 
 class Strategy(Steps, ABC):
@@ -127,6 +131,10 @@ class PipelineStrategy(Steps, ABC):
     def summary(self, deployment: Deployment) -> str:
         """Say in a few words who deploys, and when."""
 
+    def lacking(self, deployment: Deployment) -> list[str]:  # noqa: ARG002 - a platform may take all of it by itself
+        """Return what the repository has and the pipeline would not take."""
+        return []
+
 
 #: Where a guide names what may change, and the name: given the name of the pipeline's file.
 Mentions = Callable[[str], Sequence[tuple[re.Pattern[str], str]]]
@@ -144,6 +152,8 @@ class PipelineFile:
         mentions: Given the file's name, what stands before a name of this pipeline in its guide (group 1) with the name
             that it had, and the name that it has.
         text: What goes into it, beside these lines of others.
+        beside: Further files that the jobs read, by their paths below the repository's top; the first line of each says
+            what it is for.
         public: The lines of it that are the same for everybody, without the white space around them.
     """
 
@@ -154,6 +164,7 @@ class PipelineFile:
     mentions: Mentions
     text: Callable[[Sequence[bytes]], str]
     public: frozenset[str] = frozenset()
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def load_strategy(name: str) -> Strategy:

@@ -22,6 +22,8 @@ from dagster_module_builder.settings import expanded
 #: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
 #: and its credential helpers count, on each machine.
 USER, PASSWORD = "DEPLOY_REGISTRY_USER", "DEPLOY_REGISTRY_PASSWORD"
+#: Of who may only read. Where they are set, even to nothing, no host is told who may push.
+PULL_USER, PULL_PASSWORD = "DEPLOY_REGISTRY_PULL_USER", "DEPLOY_REGISTRY_PULL_PASSWORD"
 
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _LAST = 4000
@@ -33,9 +35,13 @@ def credentials(image: str) -> dict[str, str]:
     Raises:
         RefusedError: There is a user without a password, or a password without a user.
     """
-    user, password = os.environ.get(USER, ""), os.environ.get(PASSWORD, "")
+    return _login(image, *((PULL_USER, PULL_PASSWORD) if PULL_USER in os.environ else (USER, PASSWORD)))
+
+
+def _login(image: str, user_variable: str, password_variable: str) -> dict[str, str]:
+    user, password = os.environ.get(user_variable, ""), os.environ.get(password_variable, "")
     if bool(user) != bool(password):
-        raise RefusedError(f"Set both {USER} and {PASSWORD}, or neither.")
+        raise RefusedError(f"Set both {user_variable} and {password_variable}, or neither.")
     if not user or "@" not in image:
         return {}
     return {"registry": registry_of(image), "user": user, "password": password}
@@ -49,7 +55,7 @@ def registry_of(image: str) -> str:
 @contextlib.contextmanager
 def logged_in(image: str) -> Iterator[Mapping[str, str]]:
     """Give the variables with which ``docker`` may speak to an image's registry."""
-    chosen = credentials(f"{image}@")
+    chosen = _login(f"{image}@", USER, PASSWORD)
     if not chosen:
         yield {}
         return

@@ -80,6 +80,7 @@ def configure_deployment(
     configured = read_deployment(made.folder)
     if configured.pipeline is not None:
         console.say(f"{configured.names.name} gets to {configured.name!r} through {summary(configured)}.")
+        console.say(f"The pipeline installs {configured.pipeline['tool']}.")
     say_to_commit(configured)
     name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
     console.say_next(

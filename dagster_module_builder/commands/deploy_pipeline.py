@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force: bool = False) -> None:
     """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
     from dagster_module_builder.deployments import leftover_pipelines
-    from dagster_module_builder.deployments.pipeline import planned_at, planned_guide
+    from dagster_module_builder.deployments.pipeline import planned_at
+    from dagster_module_builder.deployments.pipeline_companions import companions
 
     left = leftover_pipelines.named(root_of(chosen.root), chosen.name, chosen.modules)
     found = _found(chosen, may_be_gone=remove and bool(left))
@@ -37,9 +38,9 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
             console.tell(f"{each.problem} Run '{each.cure}'.")
     for place in found:
         _carry_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run)
-        guide = planned_guide(place)
-        if guide.changes and not remove:
-            _carry_out(guide, place.module, dry_run=dry_run)
+        for beside in companions(place, remove=remove):
+            if beside.changes:
+                _carry_out(beside, place.module, dry_run=dry_run)
 
 
 def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:

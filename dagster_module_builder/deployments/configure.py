@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from dagster_module_builder import module_files, settings, templates, transaction
-from dagster_module_builder.deployments import pipeline
+from dagster_module_builder.deployments import pipeline, pipeline_companions
 from dagster_module_builder.deployments.deployment import (
     DEPLOYMENTS,
     FILE,
@@ -154,6 +154,8 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     carried = _carried(strategy, answers)
     given = {**detected(root, module, strategy, carried), **answers}
     _refuse_unprintable(given)
+    if lacking := load_steps(strategy).problem_with(given):
+        raise RefusedError(lacking)
     name = str(given.get("deployment", ""))
     folder = module / DEPLOYMENTS / name
     if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
@@ -206,12 +208,13 @@ def _write_pipeline(folder: Path) -> list[Path]:
             return []
         found = pipeline.find(deployment)
         change = pipeline.planned_at(found)
-        for each in (pipeline.planned_guide(found), change):
+        beside = pipeline_companions.companions(found)
+        for each in (*beside, change):
             transaction.commit_one(each)
     except BaseException:
         shutil.rmtree(folder)
         raise
-    return [change.path]
+    return [change.path, *(each.path for each in beside if each.before is None)]
 
 
 def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], private: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from dagster_module_builder import module_files
 from dagster_module_builder.blocks import Block, Layout, bare, split_lines
 from dagster_module_builder.deployments.deployment import FILE, GUIDE, Deployment
+from dagster_module_builder.deployments.pipeline_companions import companions, read_by_jobs
 from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
 from dagster_module_builder.deployments.pipeline_seal import is_sealed, seal, with_newest_pins
 from dagster_module_builder.errors import RefusedError
@@ -220,45 +221,25 @@ def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
         )
 
 
-def planned_guide(found: Found) -> FileChange:
-    """Plan the guide of a deployment so that it names the file and the environment of its pipeline."""
-    module = found.guide.parent.parent.parent
-    module_files.refuse_links(module, found.guide)
-    before = module_files.read(module, found.guide)
-    after = None if before is None else _with_names(before.decode("utf-8", "surrogateescape"), found)
-    written = None if after is None else after.encode("utf-8", "surrogateescape")
-    return FileChange(found.guide, before, written, below=module)
-
-
-def _with_names(guide: str, found: Found) -> str:
-    """Return a guide in which the pipeline's file and environment have the names that they have now.
-
-    ``"gh workflow run deploy-yoda.yml" -> "gh workflow run deploy-yoda-stock.yml"`` where that is the file.
-    """
-    for pattern, name in found.file.mentions(found.path.name):
-        guide = pattern.sub(lambda match, name=name: f"{match[1]}{name}", guide)  # type: ignore[misc]
-    return guide
-
-
 def problem(deployment: Deployment) -> str | None:
     """Say what is wrong with the pipeline of a deployment; None when nothing is."""
     command = f"run 'deploy.pipeline {deployment.name}'"
     try:
         found = find(deployment)
-        change, guide = planned_at(found), planned_guide(found)
+        change, beside = planned_at(found), [each for each in companions(found) if each.changes]
     except RefusedError as error:
         return str(error)
     if change.before is None:
         return f"{change.path} is missing: {command}."
-    if guide.changes and not change.changes:
-        return f"{guide.path} names another file or environment than {found.shown}: {command}."
+    if beside and not change.changes:
+        return f"{beside[0].path} is not as {found.shown} needs it: {command}."
     return f"{change.path} is older than {deployment.folder / FILE}: {command}." if change.changes else None
 
 
 def uncommitted(deployment: Deployment) -> list[str]:
     """Return what the pipeline needs and would not find, because no commit has it."""
     found = find(deployment)
-    needed = [found.path, deployment.folder / FILE, deployment.known_hosts]
+    needed = [found.path, deployment.folder / FILE, deployment.known_hosts, *read_by_jobs(found)]
     repository = find_repository(found.top)
     if repository is None:
         return [f"{found.top} is in no git repository: the platform has to get it from one."]
@@ -267,7 +248,7 @@ def uncommitted(deployment: Deployment) -> list[str]:
     missing = [f"{name} is not committed: the pipeline would not find it." for name in names if name not in tracked]
     empty = not (module_files.read(deployment.module, deployment.known_hosts) or b"").strip()
     trust = f"No key is pinned: run 'deploy.trust {deployment.name}', and commit {deployment.known_hosts}."
-    return [*missing, *([trust] if empty else [])]
+    return [*missing, *([trust] if empty else []), *load_pipeline(str(deployment.data["strategy"])).lacking(deployment)]
 
 
 def summary(deployment: Deployment) -> str:

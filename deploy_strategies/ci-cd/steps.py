@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.errors import RefusedError
 from deploy_strategies.base import PipelineFile, PipelineStrategy
-from deploy_strategies.pipelines.branches import main_branch
 from deploy_strategies.pipelines.description import describe, settings_of, trigger_of
 from deploy_strategies.pipelines.platforms import PLATFORMS
-from deploy_strategies.pipelines.tool import installed_as
+from deploy_strategies.pipelines.repositories import contents, main_branch
+from deploy_strategies.pipelines.tool import installed_as, lock_of, problem_with
 
 if TYPE_CHECKING:
     from dagster_module_builder.deployments.deployment import Deployment
@@ -27,9 +27,25 @@ class CiCd(PipelineStrategy):
         self.places = {platform.pattern: platform.kind for platform in PLATFORMS.values()}
 
     def questions_from(self, module: Path) -> Mapping[str, str]:
-        """Return how this program was installed, and the branch that the repository begins with."""
-        branch = main_branch(module)
-        return {"tool": installed_as(), **({"trigger_branch": branch} if branch else {})}
+        """Return how this program was installed, and what the repository says of itself."""
+        found = {"tool": installed_as().requirement, "trigger_branch": main_branch(module)}
+        return {**contents(module), **{name: value for name, value in found.items() if value}}
+
+    def problem_with(self, answers: Mapping[str, Any]) -> str | None:
+        """Say why the jobs could not install this program."""
+        tool = str(answers.get("tool") or "")
+        return problem_with(tool) if tool else installed_as().problem
+
+    def lacking(self, deployment: Deployment) -> list[str]:
+        """Return what the repository has and the jobs would not check out."""
+        own, has = settings_of(deployment), contents(deployment.module)
+        kinds = {"submodules": "submodules", "lfs": "files of Git LFS"}
+        return [
+            f"The repository has {what}, which the pipeline does not check out: set 'ci-cd: {name}: true' in "
+            f"{deployment.folder / 'deployment.yaml'} and run 'deploy.pipeline {deployment.name}'."
+            for name, what in kinds.items()
+            if has.get(name) == "yes" and not own.get(name)
+        ]
 
     def summary(self, deployment: Deployment) -> str:
         """Say who deploys, and when."""
@@ -43,6 +59,8 @@ class CiCd(PipelineStrategy):
                 f"{inside!r}: a pipeline takes folders of letters, digits and . _ + @ / - only, no - first."
             )
         pipeline = describe(deployment, inside)
+        if problem := problem_with(pipeline.tool):
+            raise RefusedError(f"{deployment.folder / 'deployment.yaml'}: {problem}")
         platform = PLATFORMS[pipeline.platform]
         return PipelineFile(
             places=platform.places(pipeline),
@@ -52,4 +70,5 @@ class CiCd(PipelineStrategy):
             mentions=lambda file: platform.mentions(pipeline, file),
             text=lambda others: platform.text(pipeline, others),
             public=platform.public,
+            beside={pipeline.lock: lock_of(pipeline.tool)},
         )

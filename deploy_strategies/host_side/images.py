@@ -97,7 +97,7 @@ def refusal(image: str, said: str) -> str:
     if "unauthorized" in said or "denied" in said or "no basic auth" in said:
         return (
             f"The registry does not give {image} to the host: {reason}. Log in there ('docker login'), "
-            f"or set DEPLOY_REGISTRY_USER and DEPLOY_REGISTRY_PASSWORD for the deployment."
+            f"or set DEPLOY_REGISTRY_PULL_USER and DEPLOY_REGISTRY_PULL_PASSWORD for the deployment."
         )
     return f"{image} could not be fetched: {reason}. Does the host reach the registry?"
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dagster_module_builder.deployments.deployment import Deployment
 
 PACKAGE = "dagster-module-builder"
+#: In the deployment's folder.
+LOCK = "tool.lock"
 GITLAB_IMAGE = "python:3.12-bookworm"
 DEFAULTS = {"branch": "main", "tag": "v*", "runner": None, "image": GITLAB_IMAGE, "approvers": None}
 
@@ -65,6 +67,8 @@ class Pipeline:
         runner: Label or tag of the machines; None for the platform's own.
         image: The image of GitLab's jobs.
         approvers: Who may approve in Jenkins, with commas between them; None for all who may build.
+        submodules: Whether jobs check out submodules too.
+        lfs: Whether jobs check out the files that Git LFS keeps elsewhere.
     """
 
     module: str
@@ -81,12 +85,17 @@ class Pipeline:
     runner: str | None
     image: str
     approvers: str | None
+    submodules: bool = False
+    lfs: bool = False
 
     #: The secrets. Jenkins has credentials instead, whose IDs begin with ``name``, and binds them to these variables.
     key = "DEPLOY_SSH_KEY"
     settings = "DEPLOY_ENV"
     registry_user = "DEPLOY_REGISTRY_USER"
     registry_password = "DEPLOY_REGISTRY_PASSWORD"  # noqa: S105 - a variable's name
+    #: Of who may only read there, which is all that a host is told.
+    pull_user = "DEPLOY_REGISTRY_PULL_USER"
+    pull_password = "DEPLOY_REGISTRY_PULL_PASSWORD"  # noqa: S105 - a variable's name
 
     @property
     def name(self) -> str:
@@ -94,9 +103,16 @@ class Pipeline:
         return f"{self.module}-{self.deployment}"
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables of all secrets."""
+        logins = (self.registry_user, self.registry_password, self.pull_user, self.pull_password)
+        return self.key, self.settings, *(logins if self.registry else ())
+
+    @property
     def credentials(self) -> dict[str, str]:
         """The IDs of Jenkins's credentials, by what they hold."""
-        return {"key": f"{self.name}-ssh-key", "settings": f"{self.name}-env", "registry": f"{self.name}-registry"}
+        kinds = {"key": "ssh-key", "settings": "env", "registry": "registry", "pull": "registry-pull"}
+        return {kind: f"{self.name}-{end}" for kind, end in kinds.items()}
 
     @property
     def folder(self) -> str:
@@ -107,6 +123,11 @@ class Pipeline:
     def guide(self) -> str:
         """The guide that says how to make the secrets."""
         return f"{self.folder}/DEPLOYMENT.md"
+
+    @property
+    def lock(self) -> str:
+        """What the tool needs, with hashes: below the repository's top."""
+        return f"{self.folder}/{LOCK}"
 
     @property
     def below(self) -> str:
@@ -170,6 +191,8 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         runner=own["runner"],
         image=own["image"],
         approvers=own["approvers"],
+        submodules=bool(own.get("submodules")),
+        lfs=bool(own.get("lfs")),
     )
 
 

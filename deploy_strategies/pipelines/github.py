@@ -15,8 +15,10 @@ from dagster_module_builder.formats.outline import outline_of
 from deploy_strategies.pipelines.description import Pipeline
 from deploy_strategies.pipelines.platform import Platform, patterns
 
-#: By its commit, as the modules' own workflows have it: a tag can be moved.
-CHECKOUT = "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2"
+#: By their commits: a tag can be moved.
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0"
+PYTHON = "3.12"
 WORKFLOWS = ".github/workflows"
 RUNNER = "ubuntu-24.04"
 
@@ -33,7 +35,15 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
         "paths": patterns(pipeline, "/**"),
         "runner": pipeline.runner or RUNNER,
         "checkout": CHECKOUT,
+        "more_checkout": _checked_out_too(pipeline),
+        "setup_python": SETUP_PYTHON,
+        "python": PYTHON,
     }
+
+
+def _checked_out_too(pipeline: Pipeline) -> list[str]:
+    """Return the settings of the checkout (https://github.com/actions/checkout#usage)."""
+    return [*(["submodules: recursive"] if pipeline.submodules else []), *(["lfs: true"] if pipeline.lfs else [])]
 
 
 def _place(pipeline: Pipeline) -> str:

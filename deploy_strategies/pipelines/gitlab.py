@@ -28,7 +28,14 @@ def _values(pipeline: Pipeline, others: Sequence[bytes]) -> Mapping[str, Any]:
         "paths": patterns(pipeline, "/**/*"),
         "stages": _stages(others),
         "programs": ["git", "ssh-agent", *(tool for tool in tools if tool not in {"git", "ssh"})],
-        "packages": sorted({"git", "openssh-client", *(DEBIAN_PACKAGES.get(tool, tool) for tool in tools)}),
+        "packages": sorted(
+            {
+                "git",
+                "openssh-client",
+                *(["git-lfs"] if pipeline.lfs else []),
+                *(DEBIAN_PACKAGES.get(tool, tool) for tool in tools),
+            }
+        ),
     }
 
 

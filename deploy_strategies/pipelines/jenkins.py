@@ -24,11 +24,25 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
     compares = pipeline.trigger.kind == "push" and bool(pipeline.watched)
     return {
         "agent": label,
+        "checkout": _checkout(pipeline),
         "place": _place(pipeline),
         "conditions": [_place(pipeline), *_cause(pipeline, compares=compares)],
         "compares": compares,
         "watched": " ".join(f"'{path}'" for path in pipeline.watched),
     }
+
+
+def _checkout(pipeline: Pipeline) -> str:
+    """Return the step that checks out (https://www.jenkins.io/doc/pipeline/steps/params/scmgit/)."""
+    extensions = [
+        *(["submodule(recursiveSubmodules: true, parentCredentials: true)"] if pipeline.submodules else []),
+        *(["lfs()"] if pipeline.lfs else []),
+    ]
+    if not extensions:
+        return "checkout scm"
+    more = f"scm.extensions + [{', '.join(extensions)}]"
+    given = ("branches: scm.branches", f"extensions: {more}", "userRemoteConfigs: scm.userRemoteConfigs")
+    return "\n    ".join(["checkout scmGit(", ",\n    ".join(given)]) + "\n)"
 
 
 def _place(pipeline: Pipeline) -> str:

@@ -33,6 +33,8 @@ MODULES = {
     "shop-stock": ("--database=mysql", "--governance=enterprise", "--code-server=own", "--starter=empty"),
     "weather": ("--database=duckdb", "--governance=standard"),
 }
+#: What a pipeline's jobs install, which a clone does not say of itself.
+TOOL = "--set=tool=dagster-module-builder==0.1.0"
 #: Deployments of every strategy to every kind of host: what is asked for beside the strategy.
 DEPLOYMENTS = {
     "git": ("--strategy=git",),
@@ -40,9 +42,9 @@ DEPLOYMENTS = {
     "rsync": ("--strategy=rsync", "--hosts=a.example.org,b.example.org:2222"),
     "docker": ("--strategy=docker", "--set=registry=registry.example.org"),
     "docker-compose": ("--strategy=docker", "--set=dagster_kind=compose", "--set=registry=none"),
-    "github": ("--strategy=ci-cd", "--set=platform=github", "--set=trigger=push", "--set=carries_out=git"),
-    "gitlab": ("--strategy=ci-cd", "--set=platform=gitlab", "--set=trigger=tag", "--set=carries_out=rsync"),
-    "jenkins": ("--strategy=ci-cd", "--set=platform=jenkins", "--set=trigger=manual", "--set=carries_out=docker"),
+    "github": ("--strategy=ci-cd", "--set=platform=github", "--set=trigger=push", "--set=carries_out=git", TOOL),
+    "gitlab": ("--strategy=ci-cd", "--set=platform=gitlab", "--set=trigger=tag", "--set=carries_out=rsync", TOOL),
+    "jenkins": ("--strategy=ci-cd", "--set=platform=jenkins", "--set=trigger=manual", "--set=carries_out=docker", TOOL),
 }
 
 #: Names of what is made later, and of what other programs know.

@@ -31,6 +31,9 @@ Object read(node) {
             if (node.operation.text == '=') {
                 return [set: node.leftExpression.text, value: read(node.rightExpression), line: node.lineNumber]
             }
+            if (node.operation.text == '+') {
+                return [plus: [read(node.leftExpression), read(node.rightExpression)]]
+            }
             if (node.operation.text == '==') {
                 return [equal: [read(node.leftExpression), read(node.rightExpression)], line: node.lineNumber]
             }

@@ -151,11 +151,14 @@ class Github(Runner):
 
     def _job(self, name: str, job: Mapping[str, Any], ref: str, values: Mapping[str, Any]) -> Done:
         secrets = {"DEPLOY_SSH_KEY": self.key, "DEPLOY_ENV": self.settings}
-        secrets |= {"DEPLOY_REGISTRY_USER": self.registry[0], "DEPLOY_REGISTRY_PASSWORD": self.registry[1]}
+        for kind in ("", "PULL_"):
+            secrets |= {f"DEPLOY_REGISTRY_{kind}USER": self.registry[0]}
+            secrets |= {f"DEPLOY_REGISTRY_{kind}PASSWORD": self.registry[1]}
         known = {**values, **({f"secrets.{key}": value for key, value in secrets.items()}
                               if job.get("environment") == ENVIRONMENT else {})}  # fmt: skip
-        checkout, *steps = job["steps"]
+        checkout, python, *steps = job["steps"]
         assert checkout["uses"].startswith("actions/checkout@")
+        assert python["uses"].startswith("actions/setup-python@")
         assert checkout["with"]["persist-credentials"] is False
         workspace = self.checkout(ref, depth=checkout["with"].get("fetch-depth", 1))
         temporary = workspace.with_name(f"{workspace.name}-temp")
@@ -207,6 +210,8 @@ class Gitlab(Runner):
             "DEPLOY_ENV": base64.b64encode(self.settings.encode()).decode(),
             "DEPLOY_REGISTRY_USER": user,
             "DEPLOY_REGISTRY_PASSWORD": password,
+            "DEPLOY_REGISTRY_PULL_USER": user,
+            "DEPLOY_REGISTRY_PULL_PASSWORD": password,
         }
         scoped = {
             name: {"type": "variable", "values": {ENVIRONMENT: value}} for name, value in secrets.items() if value
@@ -260,30 +265,46 @@ class Jenkins(Runner):
         return build.done
 
     def stage(self, stage: Word, workspace: Path, parameters: Mapping[str, str]) -> Done:
-        """Run the shell lines of a stage in a folder that has been checked out."""
+        """Run the shell lines of a stage in a folder that has been checked out; each has the secrets bound to it."""
+        temporary = workspace.with_name(f"{workspace.name}@tmp")
+        temporary.mkdir()
+        environ = {**self.environ(workspace), "JENKINS_URL": "https://run.example/", "WORKSPACE": str(workspace),
+                   "BUILD_URL": "https://run.example/job/7/", "WORKSPACE_TMP": str(temporary),
+                   **parameters}  # fmt: skip
+        environ |= {one["set"]: one["value"] for one in jenkinsfiles.within(stage, "environment")}
+        name, said = stage["given"][0], ""
+        for step in jenkinsfiles.within(stage, "steps")[2:]:
+            code, more = self._step(step, workspace, environ)
+            said += more
+            if code:
+                return Done(name, code, said)
+        return Done(name, 0, said)
+
+    def _step(self, step: Word, workspace: Path, environ: Mapping[str, str]) -> tuple[int, str]:
+        if step["name"] == "sh":
+            return self.shell(["/bin/sh", "-xe"], *step["given"], workspace, environ)
+        assert step["name"] == "withCredentials"
         secrets = workspace.with_name(f"{workspace.name}-secrets")
         secrets.mkdir()
-        environ = {**self.environ(workspace), "JENKINS_URL": "https://run.example/", "WORKSPACE": str(workspace),
-                   "BUILD_URL": "https://run.example/job/7/", **parameters}  # fmt: skip
-        for one in jenkinsfiles.within(stage, "environment"):
-            value = one["value"]
-            environ |= (
-                {one["set"]: value} if isinstance(value, str) else self._bound(one["set"], *value["given"], secrets)
-            )
-        (step,) = jenkinsfiles.within(stage, "steps")[2:]
-        done = Done(stage["given"][0], *self.shell(["/bin/sh", "-xe"], *step["given"], workspace, environ))
+        bound = [self._bound(one["name"], one["given"][0], secrets) for one in step["given"][0]]
+        (inner,) = step["inside"]
+        code, said = self._step(
+            inner, workspace, {**environ, **{key: value for one in bound for key, value in one.items()}}
+        )
         shutil.rmtree(secrets)
-        return done
+        return code, said
 
-    def _bound(self, name: str, credentials: str, secrets: Path) -> dict[str, str]:
-        """Return the variables that credentials come in: a user's with its password, or the path of a file."""
-        if credentials == f"{ENVIRONMENT}-registry":
-            user, password = self.registry
-            return {name: f"{user}:{password}", f"{name}_USR": user, f"{name}_PSW": password}
-        files = {f"{ENVIRONMENT}-ssh-key": self.key, f"{ENVIRONMENT}-env": self.settings}
-        path = secrets / name
-        path.write_text(files[credentials])
-        return {name: str(path)}
+    def _bound(self, kind: str, asked: Mapping[str, str], secrets: Path) -> dict[str, str]:
+        """Return the variables that credentials come in: a user's and its password's, or the path of a file."""
+        if kind == "usernamePassword":
+            assert asked["credentialsId"] in {f"{ENVIRONMENT}-registry", f"{ENVIRONMENT}-registry-pull"}
+            return dict(zip((asked["usernameVariable"], asked["passwordVariable"]), self.registry, strict=True))
+        assert kind == "file"
+        path = secrets / asked["variable"]
+        path.write_text(
+            {f"{ENVIRONMENT}-ssh-key": self.key, f"{ENVIRONMENT}-env": self.settings}[asked["credentialsId"]]
+        )
+        return {asked["variable"]: str(path)}
 
 
 @dataclass

@@ -134,7 +134,7 @@ def test_a_pipeline_is_written_through_no_link(bare: Path, canary: Path, name: s
     """FAULTS S1: ``.github`` as a link had the pipeline written where it led."""
     module = bare
     before = sorted(canary.parent.rglob("*"))
-    answers = {**ANSWERS, "platform": "github", "carries_out": "rsync"}
+    answers = {**ANSWERS, "platform": "github", "carries_out": "rsync", "tool": "dagster-module-builder==0.1.0"}
     _replace(module / name, canary if name.endswith(".yml") else canary.parent)
     with pytest.raises(RefusedError, match="link"):
         configure(_root(module), module, "ci-cd", answers)

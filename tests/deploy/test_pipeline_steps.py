@@ -17,8 +17,11 @@ import yaml
 
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.deployment import find, read_deployment
+from dagster_module_builder.deployments.pipeline_companions import companions
 from dagster_module_builder.deployments.status import status
 from dagster_module_builder.module_files import commit
+from deploy_strategies.pipelines.description import LOCK
+from deploy_strategies.pipelines.tool import lock_of
 from tests.deploy import pipeline_tool
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
@@ -74,7 +77,12 @@ class Pipelined:
         section = {"carries_out": carried, "tool": str(self.tool), "tests": QUICK, **own}
         data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-somebodys-laptop"}}
         path.write_text(yaml.safe_dump(data))
-        commit(pipeline.planned(read_deployment(path.parent)))
+        found = pipeline.find(read_deployment(path.parent))
+        if section["tool"] == str(self.tool):
+            # The light wheel needs nothing.
+            (path.parent / LOCK).write_bytes(lock_of(section["tool"]).partition(b"\n")[0] + b"\n")
+        for change in (*companions(found), pipeline.planned_at(found)):
+            commit(change)
 
 
 @pytest.fixture(scope="session")

@@ -9,24 +9,34 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.version import Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 from dagster_module_builder.audit.deployments import pipelines
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.configure import configure, questionnaire
 from dagster_module_builder.deployments.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments.pipeline_companions import companions
 from dagster_module_builder.deployments.status import problems_here
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.module_files import commit
 from deploy_strategies.base import load_steps
+from deploy_strategies.images import credentials
 from deploy_strategies.pipelines.description import describe
 from deploy_strategies.pipelines.github import CHECKOUT
+from deploy_strategies.pipelines.tool import Installed, from_origin, lock_of
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.test_commands import run
@@ -35,7 +45,8 @@ from tests.deploy.test_strategies import git
 REPOSITORY = Path(__file__).parents[2]
 PLATFORMS = ("github", "gitlab", "jenkins")
 FILES = {"github": ".github/workflows/deploy-yoda.yml", "gitlab": ".gitlab-ci.yml", "jenkins": "Jenkinsfile"}
-ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "yoda.example"}
+TOOL = "dagster-module-builder==0.1.0"
+ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "yoda.example", "tool": TOOL}
 
 
 @pytest.fixture
@@ -52,6 +63,8 @@ def made(module: Path, platform: str = "gitlab", **own: Any) -> Deployment:
     """Make a deployment as ``configured`` does, without the templates, which take a second."""
     deployment = declared(module, platform, **own)
     write(deployment)
+    for beside in companions(pipeline.find(deployment)):
+        commit(beside)
     return deployment
 
 
@@ -255,6 +268,9 @@ def test_files_that_cannot_be_edited_are_refused(module: Path, text: str) -> Non
         {"runner": "$(touch oops)"},
         {"trigger": "tag", "trigger_tag": "v*\n"},
         {"tool": "-r /etc/passwd"},
+        {"tool": "dagster-module-builder"},
+        {"tool": "dagster-module-builder @ git+ssh://git@example.org/x@abc"},
+        {"tool": "git+file:///srv/x@abc"},
         {"tool": "$(touch oops)"},
         {"deployment": "../yoda"},
         {"trigger_branch": "main\njobs: {}"},
@@ -302,7 +318,7 @@ HOSTILE = {
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_hostile_values_are_refused_or_arrive_as_they_are(module: Path, platform: str) -> None:
     taken = []
-    plain = ["good"] if platform == "jenkins" else READS_AS_OTHER
+    plain = ["good", "x==1"] if platform == "jenkins" else [*READS_AS_OTHER, "x==1 # a"]
     for key, value in itertools.product(HOSTILE[platform], [*BREAKS_OUT, *plain]):
         with contextlib.suppress(BuilderError):
             deployment = declared(module, platform, **{key: [value] if key == "tests" else value})
@@ -332,7 +348,7 @@ def _in_workflows(texts: list[str]) -> Iterator[dict[str, str]]:
         assert deploy["if"] == f"github.ref == 'refs/heads/{branch}' && inputs.action != 'rollback'"
         yield {
             "branch": branch, "runner": deploy["runs-on"], "environment": deploy["environment"],
-            "tool": deploy["steps"][1]["env"]["TOOL"], "tests": test["steps"][1]["run"].splitlines()[-1],
+            "tool": deploy["steps"][2]["env"]["TOOL"], "tests": test["steps"][-1]["run"].splitlines()[-1],
         }  # fmt: skip
 
 
@@ -343,7 +359,7 @@ def _in_gitlab(texts: list[str]) -> Iterator[dict[str, str]]:
         test = jobs["sales-report-yoda test"]
         yield {
             "image": every["image"], "runner": every.get("tags", [""])[0],
-            "environment": hosts["environment"]["name"], "tool": hosts["variables"]["TOOL"],
+            "environment": hosts["environment"]["name"], "tool": every["variables"]["TOOL"],
             "tests": test["script"][0].splitlines()[-1],
             "branch": test["rules"][0]["if"].removeprefix('$CI_COMMIT_BRANCH == "').partition('"')[0],
         }  # fmt: skip
@@ -374,7 +390,7 @@ def test_a_workflow_has_few_rights_and_no_expression_in_its_shell_lines(module: 
     assert workflow["permissions"] == {}
     assert [job["permissions"] for job in jobs.values()] == [{"contents": "read"}] * 3
     steps = [step for job in jobs.values() for step in job["steps"]]
-    assert [one["with"]["persist-credentials"] for one in steps if "uses" in one] == [False] * 3
+    assert [one["with"]["persist-credentials"] for one in steps if "checkout" in one.get("uses", "")] == [False] * 3
     assert [one["run"] for one in steps if "${{" in one.get("run", "")] == []
     secrets = {name for name, job in jobs.items() if "secrets." in json.dumps(job)}
     assert secrets == {name for name, job in jobs.items() if job.get("environment")} == {"deploy", "rollback"}
@@ -440,16 +456,17 @@ def test_questions_that_both_ask_in_different_words(module: Path) -> None:
     assert "DEPLOY_REGISTRY_PASSWORD: ${{ secrets.DEPLOY_REGISTRY_PASSWORD }}" in (module / FILES["github"]).read_text()
 
 
-def test_actions_are_pinned_as_in_the_modules() -> None:
+def test_actions_are_at_least_as_new_as_in_the_modules() -> None:
     (template,) = REPOSITORY.glob("cookiecutter-dagster-module/*/.github/workflows/ci.yml")
-    assert CHECKOUT in template.read_text()
+    (pinned,) = re.findall(r"actions/checkout@[0-9a-f]{40} # v([\d.]+)", template.read_text())
+    assert Version(CHECKOUT.rpartition("# v")[2]) >= Version(pinned)
 
 
 def test_what_is_in_its_way_is_told(module: Path) -> None:
     git(module, "init", "-q")
     deployment = made(module)
     said = "\n".join(problems_here(deployment))
-    for name in (".gitlab-ci.yml", "deploy/yoda/deployment.yaml", "deploy/yoda/known_hosts"):
+    for name in (".gitlab-ci.yml", "deploy/yoda/deployment.yaml", "deploy/yoda/known_hosts", "deploy/yoda/tool.lock"):
         assert f"{name} is not committed" in said
     assert "deploy.trust yoda" in said
     deployment.known_hosts.write_text("yoda.example ssh-ed25519 AAAA\n")
@@ -472,7 +489,11 @@ def test_audit_knows_pipelines(module: Path) -> None:
 
 def test_from_the_command_line(tmp_path: Path, module: Path) -> None:
     flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "ci-cd"]
-    answers = [part for one in ("platform=gitlab", "carries_out=rsync", "exclude=notes") for part in ("--set", one)]
+    answers = [
+        part
+        for one in ("platform=gitlab", "carries_out=rsync", "exclude=notes", f"tool={TOOL}")
+        for part in ("--set", one)
+    ]
     said = run(tmp_path, "configure-deployment", "sales-report", *flags, *answers)
     assert said.returncode == 0, said
     assert str(module / ".gitlab-ci.yml") in said.stdout
@@ -515,14 +536,13 @@ def test_each_guide_has_the_names_of_the_description(tmp_path: Path) -> None:
         pipelined = describe(deployment, ".")
         guide = deployment.folder / "DEPLOYMENT.md"
         table = re.findall(r"^   \| (`.*?`) \|", guide.read_text(), re.MULTILINE)
-        secrets = [pipelined.key, pipelined.settings, pipelined.registry_user, pipelined.registry_password]
-        wanted = [*pipelined.credentials.values()] if platform == "jenkins" else secrets
-        assert re.findall("`(.*?)`", " ".join(table)) == wanted
+        wanted = pipelined.credentials.values() if platform == "jenkins" else pipelined.secrets
+        assert re.findall("`(.*?)`", " ".join(table)) == list(wanted)
         if platform != "jenkins":
             changed = change_settings(deployment, environment="client-x")
             run(tmp_path / platform, "deploy.pipeline", "yoda")
             assert pipeline.problem(changed) is None
-            assert len(re.findall("(?:--env |--scope |environment `)client-x", guide.read_text())) == 5
+            assert len(re.findall("(?:--env |--scope |environment `)client-x", guide.read_text())) == 7
 
 
 def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, module: Path) -> None:
@@ -532,9 +552,7 @@ def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, mod
     deployment = made(module, "github")
     guide = deployment.folder / "DEPLOYMENT.md"
     guide.write_text("Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda.yml -f action=rollback\n")
-    assert "names another file or environment than .github/workflows/deploy-yoda-sales-report.yml" in str(
-        pipeline.problem(deployment)
-    )
+    assert "is not as .github/workflows/deploy-yoda-sales-report.yml needs it" in str(pipeline.problem(deployment))
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     corrected = "Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda-sales-report.yml -f action=rollback\n"
     assert guide.read_text() == corrected
@@ -605,10 +623,11 @@ def test_the_branch_that_is_deployed_is_the_remotes_default_and_shown(tmp_path: 
     git(module, "commit", "-qm", "x")
     git(module, "push", "-q", "origin", "HEAD")
     git(module, "checkout", "-qb", "feature/ci")
-    answers = [part for one in ("platform=github", "carries_out=git") for part in ("--set", one)]
+    answers = [part for one in ("platform=github", "carries_out=git", f"tool={TOOL}") for part in ("--set", one)]
     flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "ci-cd"]
     said = run(tmp_path, "configure-deployment", "sales-report", *flags, *answers)
     assert "through GitHub Actions on a push to release/stable." in said.stdout, said
+    assert f"installs {TOOL}." in said.stdout
     workflow = yaml.safe_load((module / FILES["github"]).read_text())
     assert workflow[True]["push"]["branches"] == ["release/stable"]
 
@@ -696,8 +715,156 @@ def test_a_pipeline_of_an_earlier_version_is_brought_along_in_one_step(
     path = tmp_path / FILES[platform]
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(Path(__file__).parent / "earlier_pipelines" / path.name, path)
-    assert platform == "gitlab" or "is older than" in str(pipeline.problem(deployment))
+    assert "is older than" in str(pipeline.problem(deployment))
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     assert pipeline.problem(deployment) is None
     assert "changeset" not in path.read_text()
     assert write(deployment, remove=True) is None
+
+
+COMMIT = "0123456789012345678901234567890123456789"
+ORIGINS: list[tuple[dict[str, Any], str | None]] = [
+    ({}, "dagster-module-builder==1.2.3"),
+    (
+        {"url": "https://example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+        f"dagster-module-builder @ git+https://example.org/x.git@{COMMIT}",
+    ),
+    ({"url": "ssh://git@example.org/x.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}, None),
+    ({"url": "file:///srv/x.git", "vcs_info": {"vcs": "git", "commit_id": COMMIT}}, None),
+    ({"url": "file:///tmp/x-1.2.3-py3-none-any.whl", "archive_info": {}}, None),
+    ({"url": "https://example.org/x.whl", "archive_info": {}}, "dagster-module-builder @ https://example.org/x.whl"),
+    ({"url": "file:///nowhere", "dir_info": {"editable": True}}, None),
+]
+
+
+@pytest.mark.parametrize(("origin", "expected"), ORIGINS)
+def test_the_tool_is_what_another_machine_can_install(origin: dict[str, Any], expected: str | None) -> None:
+    """FAULTS P5: by a local path, by SSH and without a repository there is none, and it is told."""
+    installed = from_origin(origin, "1.2.3")
+    assert installed.requirement == expected
+    assert bool(installed.reason) is (expected is None)
+
+
+def test_the_tool_of_a_clone_is_a_commit_that_is_pushed_to_https(tmp_path: Path) -> None:
+    """FAULTS P5: a clone of a local path, of SSH, without a remote, or with a commit that nobody else has."""
+    git(tmp_path, "init", "-q", "--bare", "there.git")
+    git(tmp_path, "init", "-q", "here")
+    here = tmp_path / "here"
+    origin = {"url": f"file://{here}", "dir_info": {"editable": True}}
+    git(here, "commit", "-q", "--allow-empty", "-m", "x")
+    assert "no remote 'origin'" in from_origin(origin, "1").reason
+    git(here, "remote", "add", "origin", str(tmp_path / "there.git"))
+    assert "is on no remote" in from_origin(origin, "1").reason
+    git(here, "push", "-q", "origin", "HEAD")
+    assert "this machine only" in from_origin(origin, "1").reason
+    for url, is_fine in [("git@example.org:a/x.git", False), ("https://example.org/a/x.git", True)]:
+        git(here, "remote", "set-url", "origin", url)
+        commit = git(here, "rev-parse", "HEAD")
+        expected = f"dagster-module-builder @ git+{url}@{commit}" if is_fine else None
+        assert from_origin(origin, "1").requirement == expected
+
+
+def test_without_a_tool_that_jobs_can_install_nothing_is_made(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS P5: refused at once, with what to type, and not by the runner after somebody has approved."""
+    monkeypatch.setattr("deploy_strategies.pipelines.tool.installed_as", lambda: Installed(None, "it is here only"))
+    answers = {key: value for key, value in ANSWERS.items() if key != "tool"}
+    with pytest.raises(RefusedError, match=r"it is here only\. Pass --set tool='dagster-module-builder==VERSION'"):
+        configure(module.parent.parent, module, "ci-cd", {**answers, "platform": "github"})
+    assert not (module / "deploy").exists()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_lock_comes_stays_and_goes_with_its_tool(tmp_path: Path, module: Path, platform: str) -> None:
+    """FAULTS S16: every job installs from the lock; a person's stays while the tool is the same."""
+    deployment = configured(module, platform)
+    lock = deployment.folder / "tool.lock"
+    assert f"What {TOOL} needs" in lock.read_text().splitlines()[0]
+    text = pipeline.find(deployment).path.read_text()
+    assert text.count('--only-binary :all: --require-hashes --requirement "deploy/yoda/tool.lock"') == 3
+    own = lock.read_text().splitlines()[0] + "\n# A person's own.\n"
+    lock.write_text(own)
+    assert pipeline.problem(deployment) is None
+    lock.unlink()
+    assert "tool.lock is not as" in str(pipeline.problem(deployment))
+    lock.write_text(own)
+    deployment = change_settings(deployment, tool="dagster-module-builder==0.2.0")
+    assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
+    assert "==0.2.0 needs" in lock.read_text()
+    assert pipeline.problem(deployment) is None
+    assert run(tmp_path, "deploy.pipeline", "yoda", "--remove").returncode == 0
+    assert not lock.exists()
+
+
+def test_the_lock_has_what_the_program_needs_with_hashes() -> None:
+    """FAULTS S16: every requirement of this program, as constraints.txt has it, and what builds it from Git."""
+    text = lock_of(TOOL).decode()
+    entries = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", text, re.MULTILINE))
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    needed = {re.split("[>=<; ]", one)[0] for one in project["dependencies"]} | {"hatchling"}
+    assert needed <= set(entries)
+    constraints = (REPOSITORY / "constraints.txt").read_text()
+    assert [name for name in needed - {"hatchling"} if f"{name}=={entries[name]}" not in constraints] == []
+    starts = re.findall(r"^[a-z0-9-]+==.*", text, re.MULTILINE)
+    assert all(line.endswith("\\") for line in starts)
+    assert len(re.findall(r"^    --hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)) > len(starts)
+
+
+def test_secrets_are_only_in_the_step_that_needs_them(module: Path) -> None:
+    """FAULTS S16: while packages are installed, no step and no process has the key."""
+    made(module, "github")
+    jobs = yaml.safe_load((module / FILES["github"]).read_text())["jobs"]
+    named = [step["name"] for job in jobs.values() for step in job["steps"] if "secrets." in json.dumps(step)]
+    assert named == ["Deploy", "Roll back"]
+    shutil.rmtree(module / "deploy")
+    made(module, "jenkins")
+    ((whole,),) = jenkinsfiles.read((module / FILES["jenkins"]).read_text())
+    for stage in jenkinsfiles.within(whole, "stages")[1:]:
+        *_, install, bound = jenkinsfiles.within(stage, "steps")
+        assert "pip" in install["given"][0]
+        assert bound["name"] == "withCredentials"
+        assert "pip" not in json.dumps(bound)
+    shutil.rmtree(module / "deploy")
+    made(module, "gitlab")
+    jobs = yaml.safe_load((module / FILES["gitlab"]).read_text())
+    for name in ("deploy", "rollback"):
+        (script,) = jobs[f"sales-report-yoda {name}"]["script"]
+        before, _, inside = script.partition("(\nunset DEPLOY_SSH_KEY DEPLOY_ENV\n")
+        assert "pip" not in before
+        assert "pip" not in inside.partition("\n)\n")[2]
+
+
+def test_hosts_are_told_who_may_read_and_not_who_may_push(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FAULTS S16: pipelines set both, the second perhaps to nothing; a person who sets one login goes on with it."""
+    for name in ("USER", "PASSWORD"):
+        monkeypatch.setenv(f"DEPLOY_REGISTRY_{name}", "push")
+    image = "registry.example/x@sha256:0"
+    assert credentials(image) == {"registry": "registry.example", "user": "push", "password": "push"}
+    for value, expected in [("", {}), ("pull", {"registry": "registry.example", "user": "pull", "password": "pull"})]:
+        for name in ("USER", "PASSWORD"):
+            monkeypatch.setenv(f"DEPLOY_REGISTRY_PULL_{name}", value)
+        assert credentials(image) == expected
+
+
+CHECKED_OUT = {
+    "github": ("submodules: recursive", "lfs: true"),
+    "gitlab": ("GIT_SUBMODULE_STRATEGY: recursive", 'GIT_LFS_SKIP_SMUDGE: "0"'),
+    "jenkins": ("submodule(recursiveSubmodules: true, parentCredentials: true)", "lfs()"),
+}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_submodules_and_large_files_are_checked_out_where_there_are_any(module: Path, platform: str) -> None:
+    """FAULTS P13: found in the repository, said in deployment.yaml, and told where that does not say it."""
+    git(module, "init", "-q")
+    (module / ".gitmodules").write_text("[submodule]\n")
+    (module / ".gitattributes").write_text("*.bin filter=lfs\n")
+    deployment = configured(module, platform)
+    text = pipeline.find(deployment).path.read_text()
+    assert [line for line in CHECKED_OUT[platform] if line not in text] == []
+    if platform == "jenkins":
+        (words,) = jenkinsfiles.read(text)
+        assert jenkinsfiles.problems(words) == []
+    assert "does not check out" not in "\n".join(problems_here(deployment))
+    deployment = change_settings(deployment, submodules=None, lfs=False)
+    assert "\n".join(problems_here(deployment)).count("does not check out") == 2
+    assert [line for line in CHECKED_OUT[platform] if line in (write(deployment) or b"").decode()] == []

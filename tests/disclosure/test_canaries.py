@@ -54,7 +54,10 @@ RUN pip install --index-url https://u:Canary7index@pypi.example/simple acme # ca
 CODE = '\n# Canary7comment\nPASSWORD = "Canary7code"\n'
 DEFINITIONS = "from .value import VALUE\n\ndefs = VALUE\n"
 FLAGS = "--client Yoda --hosts yoda.example --strategy rsync"
-PIPELINE = "--client Luke --hosts luke.example --strategy ci-cd --set carries_out=rsync --set platform=github"
+PIPELINE = (
+    "--client Luke --hosts luke.example --strategy ci-cd --set carries_out=rsync --set platform=github "
+    "--set tool=dagster-module-builder==0.1.0"
+)
 
 #: What is typed for every task, in this order; ``+`` says that it has to succeed, ``-`` that it has to be refused.
 TYPED = (

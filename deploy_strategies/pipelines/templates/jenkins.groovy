@@ -22,7 +22,7 @@ pipeline {
             }
             agent [[ agent ]]
             options {
-                timeout(time: 30, unit: 'MINUTES')
+                timeout(time: 10, unit: 'MINUTES')
             }
             steps {
                 deleteDir()
@@ -50,13 +50,18 @@ pipeline {
             options {
                 timeout(time: 30, unit: 'MINUTES')
             }
+            environment {
+                TOOL = '[[ pipeline.tool ]]'
+            }
             steps {
                 deleteDir()
-                checkout scm
+                [[ checkout | indent(16) ]]
                 sh '''
                     set +x -eu
                     work="$(mktemp -d)"
                     trap 'rm -rf "$work"' EXIT
+                    # Here, so that it is known before anybody is asked.
+                    [[ shell.install() | groovy | indent(20) ]]
 [% if pipeline.below %]
                     cd "[[ pipeline.inside ]]"
 [% endif %]
@@ -83,26 +88,42 @@ pipeline {
             agent [[ agent ]]
             environment {
                 TOOL = '[[ pipeline.tool ]]'
-                DEPLOY_SSH_KEY = credentials('[[ pipeline.name ]]-ssh-key')
-                DEPLOY_ENV = credentials('[[ pipeline.name ]]-env')
-[% if pipeline.registry %]
-                REGISTRY = credentials('[[ pipeline.name ]]-registry')
-[% endif %]
             }
             steps {
                 deleteDir()
-                checkout scm
+                [[ checkout | indent(16) ]]
+                // No secret is here yet.
                 sh '''
                     set +x -eu
-                    work="$(mktemp -d)"
-                    trap 'rm -rf "$work"' EXIT
-[% if pipeline.registry %]
-                    export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
-[% endif %]
+                    work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                    rm -rf "$work"
+                    mkdir -p "$work"
                     [[ shell.install() | groovy | indent(20) ]]
-                    [[ shell.agent(read('DEPLOY_SSH_KEY'), settings=true) | groovy | indent(20) ]]
-                    [[ shell.deploy(read('DEPLOY_ENV')) | groovy | indent(20) ]]
                 '''
+                withCredentials([
+                    file(credentialsId: '[[ pipeline.credentials.settings ]]', variable: 'DEPLOY_ENV'),
+[% if pipeline.registry %]
+                    usernamePassword(
+                        credentialsId: '[[ pipeline.credentials.registry ]]',
+                        usernameVariable: 'DEPLOY_REGISTRY_USER',
+                        passwordVariable: 'DEPLOY_REGISTRY_PASSWORD'
+                    ),
+                    // The hosts are told who may read, and never who may push.
+                    usernamePassword(
+                        credentialsId: '[[ pipeline.credentials.pull ]]',
+                        usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
+                        passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
+                    ),
+[% endif %]
+                    file(credentialsId: '[[ pipeline.credentials.key ]]', variable: 'DEPLOY_SSH_KEY')
+                ]) {
+                    sh '''
+                        set +x -eu
+                        work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                        [[ shell.agent(read('DEPLOY_SSH_KEY'), settings=true) | groovy | indent(24) ]]
+                        [[ shell.deploy(read('DEPLOY_ENV')) | groovy | indent(24) ]]
+                    '''
+                }
             }
         }
         stage('Roll back') {
@@ -122,25 +143,41 @@ pipeline {
             agent [[ agent ]]
             environment {
                 TOOL = '[[ pipeline.tool ]]'
-                DEPLOY_SSH_KEY = credentials('[[ pipeline.name ]]-ssh-key')
-[% if pipeline.registry %]
-                REGISTRY = credentials('[[ pipeline.name ]]-registry')
-[% endif %]
             }
             steps {
                 deleteDir()
-                checkout scm
+                [[ checkout | indent(16) ]]
+                // No secret is here yet.
                 sh '''
                     set +x -eu
-                    work="$(mktemp -d)"
-                    trap 'rm -rf "$work"' EXIT
-[% if pipeline.registry %]
-                    export DEPLOY_REGISTRY_USER="$REGISTRY_USR" DEPLOY_REGISTRY_PASSWORD="$REGISTRY_PSW"
-[% endif %]
+                    work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                    rm -rf "$work"
+                    mkdir -p "$work"
                     [[ shell.install() | groovy | indent(20) ]]
-                    [[ shell.agent(read('DEPLOY_SSH_KEY')) | groovy | indent(20) ]]
-                    [[ shell.rollback() | groovy | indent(20) ]]
                 '''
+                withCredentials([
+[% if pipeline.registry %]
+                    usernamePassword(
+                        credentialsId: '[[ pipeline.credentials.registry ]]',
+                        usernameVariable: 'DEPLOY_REGISTRY_USER',
+                        passwordVariable: 'DEPLOY_REGISTRY_PASSWORD'
+                    ),
+                    // The hosts are told who may read, and never who may push.
+                    usernamePassword(
+                        credentialsId: '[[ pipeline.credentials.pull ]]',
+                        usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
+                        passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
+                    ),
+[% endif %]
+                    file(credentialsId: '[[ pipeline.credentials.key ]]', variable: 'DEPLOY_SSH_KEY')
+                ]) {
+                    sh '''
+                        set +x -eu
+                        work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                        [[ shell.agent(read('DEPLOY_SSH_KEY')) | groovy | indent(24) ]]
+                        [[ shell.rollback() | groovy | indent(24) ]]
+                    '''
+                }
             }
         }
     }

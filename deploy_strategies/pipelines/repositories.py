@@ -1,4 +1,4 @@
-"""Which branch a new pipeline deploys."""
+"""What a module's repository tells a new pipeline: its default branch, submodules, files of Git LFS."""
 
 from __future__ import annotations
 
@@ -52,3 +52,15 @@ def _branch_without_remote(repository: Repository) -> str | None:
     usual = next((name for name in ("main", "master", "trunk") if name in short), None)
     only = repository.branch if not repository.has_remotes and len(short) < 2 else None
     return usual or only
+
+
+def contents(module: Path) -> dict[str, str]:
+    """Return whether the jobs need submodules and files of Git LFS, as the questions take it."""
+    repository = find(module)
+    if repository is None:
+        return {}
+    folders = [folder for folder in (module, *module.parents) if folder.resolve().is_relative_to(repository.top)]
+    texts = [path.read_bytes() for folder in folders if (path := folder / ".gitattributes").is_file()]
+    has_submodules = (repository.top / ".gitmodules").is_file()
+    has_lfs = any(b"filter=lfs" in text for text in texts)
+    return {"submodules": "yes" if has_submodules else "no", "lfs": "yes" if has_lfs else "no"}
