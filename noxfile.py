@@ -95,7 +95,7 @@ def release(session: nox.Session) -> None:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Known vulnerabilities of what is locked. Needs PyPI's advisories, which mirrors of it mostly lack; then it fails."""
+    """Known vulnerabilities of what is locked. Fails where the index has no advisories, as many mirrors of PyPI."""
     session.install("--quiet", "pip-audit==2.10.1")
     session.run("pip-audit", "--strict", "--disable-pip", "--require-hashes", "-r", HASHES)
     session.run("pip-audit", "--strict", "--disable-pip", "--no-deps", "-r", LOCK)
