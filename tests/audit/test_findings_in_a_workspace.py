@@ -366,7 +366,7 @@ def needing(wanted: Wanted | None, root: Path, module: Path) -> dict[str, Sequen
 
 
 def test_what_needs_an_environment_is_made_only_where_one_is_asked_for(folder: Path) -> None:
-    module = project(folder, {"a.py": ""})
+    module = project(folder, {"a.py": "defs = Definitions()\n"})
     load, tests = skipped("Only with --load"), skipped("Only with --run-tests")
     loading = {"loads", "keys-loaded", "io-manager-loaded", "requirements"}
     for wanted in (None, Wanted()):
@@ -376,7 +376,8 @@ def test_what_needs_an_environment_is_made_only_where_one_is_asked_for(folder: P
     only_load, only_tests = (
         needing(Wanted(*flags, python=PYTHON), folder, module) for flags in ((True,), (False, True))
     )
-    assert only_load["loads"] == only_tests["loads"] != tuple(load)
+    missing = Problem("Dagster does not load it: The program '/python' was not found.", "Fix the module's code")
+    assert only_load["loads"] == only_tests["loads"] == (missing,)
     assert list(only_load["tests-pass"]) == tests
     assert list(only_tests["tests-pass"]) == skipped("no tests")
     assert only_load["syntax"] == only_tests["syntax"] == ()
