@@ -132,6 +132,7 @@ ANSWERS: Mapping[str, Schema] = {
         modules=_by_name(_MODULE), dagster=_DAGSTER, lock=_or_none(_WHO), journal=_FLAG,
         interpreters=_by_name(_or_none(_NAME)),
         storage=_or_none(_record(told=_or_none(_text(4096)), seen=_FLAG, held=_FLAG, temporary=_each(_NAME))),
+        service=_or_none(_record(made=_FLAG, port=_or_none(_number(1, 65535)), has_password=_FLAG)),
     ),
     "layout": _record(base=_BASE, made=_FLAG),
     "write": _record(made=_FLAG),
@@ -147,6 +148,14 @@ ANSWERS: Mapping[str, Schema] = {
     "serve": _record(server=_SERVER, seconds=_SECONDS),
     "port": _record(port=_number(1, 65535)),
     "wait": _record(waited=_FLAG),
+    "service port": _record(),
+    "service environment": _record(built=_FLAG),
+    "service files": _record(changed=_each(_PATH), kept=_each(_PATH)),
+    "start service": _record(
+        by={"enum": ["systemd", "processes"]}, runs=_COUNT, by_hand=_each(_SAID), started=_each(_NAME), lingers=_FLAG
+    ),
+    "stop service": _record(stopped=_each(_NAME)),
+    "restart daemon": _record(restarted=_FLAG),
     "bring": _record(brought=_COUNT),
     "switch": _record(seconds=_SECONDS, daemons=_FLAG),
     "keep": _record(pruned=_each(_NAME), stopped=_each(_NAME), problems=_each(_SAID)),

@@ -487,6 +487,13 @@ class HostRun:
         self.tell("as before")
         return problems
 
+    def restarts_daemon(self) -> bool:
+        """Have the daemon started again where ``deploy.setup`` started it; tell whether that could be done."""
+        if not (self.found["service"] or {}).get("made"):
+            return False
+        folder = self.target.first.dagster_folder
+        return bool(self.conversation.ask("restart daemon", folder=folder)["restarted"])
+
     def settle(self, *, is_new: bool, wait: bool) -> None:
         """See to it that Dagster's daemon knows the workspace of now, and say how."""
         command = self.target.first.data["dagster"].get("restart_daemon")
@@ -496,6 +503,9 @@ class HostRun:
             )
             return
         self.tell("daemon")
+        if not command and self.restarts_daemon():
+            self.notes.append("Dagster's daemon was restarted.")
+            return
         # It may have begun to read just before the switch; that minute begins when all locations are loaded.
         until_it_knows = DAEMON_READS + 2 * self.seconds.get("reload", 0.0)
         answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)

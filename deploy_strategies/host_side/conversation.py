@@ -57,6 +57,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "service environment": environments.build_service,
     "service files": service.write_service,
     "start service": running.start_service,
+    "restart daemon": running.restart_daemon,
     "stop service": running.stop_service,
     "bring": storage.bring_storage,
     "keep": keeping.keep,

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import shlex
 import signal
 import socket
 import subprocess
@@ -87,7 +88,7 @@ def has_systemd(host: Host) -> bool:
 
 def by_hand(host: Host, folder: str) -> list[str]:
     """Return what a person types to start the processes."""
-    python, start = python_of(host, folder), service_path(host, folder, START)
+    python, start = map(shlex.quote, (str(python_of(host, folder)), service_path(host, folder, START)))
     return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in PROCESSES]
 
 
@@ -261,6 +262,22 @@ def start_process(host: Host, folder: str, name: str) -> None:
     noted = {"process": process.pid, "start": start_of(process.pid)}
     put(service_path(host, folder, f"{name}.pid"), json.dumps(noted).encode())
     sync(service_path(host, folder))
+
+
+def restart_daemon(host: Host, folder: str) -> dict[str, Any]:
+    """Start the daemon anew, so that it knows the workspace of now; while runs are in progress, leave it.
+
+    Args:
+        host: This one.
+        folder: The folder below the base that Dagster is started in.
+    """
+    by_systemd = has_systemd(host)
+    if not is_running(host, folder, "daemon", by_systemd=by_systemd) or runs_in_progress(host):
+        return {"restarted": False}
+    stop_one(host, folder, "daemon", by_systemd=by_systemd)
+    start_unit(host, folder, "daemon") if by_systemd else start_process(host, folder, "daemon")
+    await_service(host, folder, by_systemd=by_systemd)
+    return {"restarted": True}
 
 
 def await_service(host: Host, folder: str, *, by_systemd: bool) -> None:

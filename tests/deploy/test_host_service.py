@@ -22,8 +22,10 @@ from deploy_strategies.host_side import environments, running, service
 from deploy_strategies.host_side.errors import RefusedError
 from deploy_strategies.host_side.host import Host
 from tests import needs
+from tests.deploy import systemd_host
 from tests.deploy.conftest import Site
 from tests.deploy.host_here import host_here
+from tests.deploy.sshd import free_port
 
 PASSWORD = "s3cret-of-postgres"
 
@@ -204,3 +206,25 @@ def test_what_would_be_done_is_told_and_not_done(quick: Site) -> None:
     assert not (quick.host.base / "dagster-service").exists()
     set_up(find(quick.root, "yoda"))
     assert not (quick.host.base / "dagster-service").exists()
+
+
+def test_systemd_starts_it_again_and_stops_it(tmp_path: Path) -> None:
+    """FAULTS D7: a real ``systemd --user``; said twice it changes nothing, and a process that fails comes back."""
+    needs.root()
+    needs.programs("systemctl", "loginctl", "unshare")
+    base, port = tmp_path / "srv", free_port()
+    base.mkdir()
+    systemd_host.furnish(base, port)
+    script = tmp_path / "inside"
+    script.write_text(systemd_host.INSIDE)
+    command = ["unshare", "--mount", "sh", script, sys.executable, "-m", "tests.deploy.systemd_host", base, str(port)]
+    environ = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
+    environ.pop("XDG_CONFIG_HOME", None)
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["first"]["by"], found["first"]["started"]) == ("systemd", ["webserver", "daemon"])
+    assert found["again"]["started"] == []
+    assert (found["restarted"], found["enabled"]) == (True, "enabled")
+    assert (found["stopped"], found["left"]) == ({"stopped": ["webserver", "daemon"]}, [])
+    assert found["enabled_after"] == "disabled"
