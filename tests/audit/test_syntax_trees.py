@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.syntax import Sources, parsed
-from tests.audit.projects import write
 
 #: A variable as it is found: its name, its place, whether it has to be set, whether it is an EnvVar.
 Read = tuple[str, str, bool, bool]
 
 
 def sources(folder: Path, files: dict[str, str]) -> Sources:
-    return Sources([parsed(write(folder, files) / name) for name in files])
+    return Sources([parsed(folder / name, text.encode()) for name, text in files.items()])
 
 
 def reads(folder: Path, files: dict[str, str]) -> list[Read]:
@@ -125,9 +124,8 @@ def test_names_are_followed_through_imports(tmp_path: Path, case: str) -> None:
 
 
 def test_calls_are_found_by_their_last_name_in_the_order_of_the_file(tmp_path: Path) -> None:
-    file = parsed(
-        write(tmp_path, {"a.py": "def f():\n    x.g(1)\n\n\nh(2)(3)\nh(g(4), g(5))\ni(6)\ng[int](7)\n"}) / "a.py"
-    )
+    text = b"def f():\n    x.g(1)\n\n\nh(2)(3)\nh(g(4), g(5))\ni(6)\ng[int](7)\n"
+    file = parsed(tmp_path / "a.py", text)
     assert [(call.lineno, call.col_offset) for call in file.calls("g")] == [(2, 4), (6, 2), (6, 8), (8, 0)]
     lines = [2, 5, 5, 6, 6, 6, 8]
     assert [call.lineno for call in file.calls("h", "g", "h", "none")] == lines
@@ -135,7 +133,7 @@ def test_calls_are_found_by_their_last_name_in_the_order_of_the_file(tmp_path: P
 
 
 def test_the_packages_of_a_file_are_those_of_both_kinds_of_import(tmp_path: Path) -> None:
-    file = parsed(write(tmp_path, {"a.py": "import a.b as c, d\nfrom e.f import g\nfrom . import h\n"}) / "a.py")
+    file = parsed(tmp_path / "a.py", b"import a.b as c, d\nfrom e.f import g\nfrom . import h\n")
     assert list(file.packages) == ["a.b", "d", "e.f", ""]
 
 
@@ -157,7 +155,7 @@ def test_io_managers_are_known_by_their_bases_and_decorators(tmp_path: Path, tex
 
 def test_a_file_that_is_no_python_has_an_empty_tree_and_a_problem(tmp_path: Path) -> None:
     for text in ("x = )", "x = '\0'", "x" + "+ x" * 20000, "-" * 20000 + "x"):
-        file = parsed(write(tmp_path, {"a.py": text}) / "a.py")
+        file = parsed(tmp_path / "a.py", text.encode())
         assert file.problem is not None
         assert list(file.calls("x")) == []
-    assert parsed(write(tmp_path, {"a.py": ""}) / "a.py").problem is None
+    assert parsed(tmp_path / "a.py", b"").problem is None
