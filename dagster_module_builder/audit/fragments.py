@@ -87,7 +87,7 @@ def _judged(subject: Subject) -> Sequence[Refused]:
 
 def _unreadable(subject: Subject) -> str:
     try:
-        _ = subject.given or _judged(subject)
+        _judged(subject)
     except OutlineError:
         return "its fragments cannot be read"
     is_error = isinstance(subject.given, BuilderError) and not isinstance(subject.given, FragmentRefusedError)
