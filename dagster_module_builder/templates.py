@@ -31,6 +31,8 @@ STRATEGIES = "deploy_strategies"
 Answer = str | bool
 
 _HERE = Path(__file__).parent
+#: In a copy of a template: where its own extension keeps what Jinja has compiled of it.
+COMPILED = ".compiled"
 STAGING_PREFIX = ".dagster-module-builder-"
 
 
@@ -178,12 +180,29 @@ def questions(template: str | os.PathLike[str], environment: Mapping[str, str] |
         template: As for ``template_folder``.
         environment: Variables for the hook, beside the process's own.
     """
-    folder = template_folder(template)
-    with _private_folder() as private:
-        context = json.loads((_prepared(folder, private, environment) / "cookiecutter.json").read_text("utf-8"))
+    with prepared(template, environment) as made:
+        context = json.loads((made / "cookiecutter.json").read_text("utf-8"))
     prompts = context.pop("__prompts__", {})
     asked = [_question(name, raw, prompts.get(name, name)) for name, raw in context.items() if not name.startswith("_")]
-    return Questionnaire(folder, context, tuple(asked))
+    return Questionnaire(template_folder(template), context, tuple(asked))
+
+
+@contextlib.contextmanager
+def prepared(template: str | os.PathLike[str], environment: Mapping[str, str] | None = None) -> Iterator[Path]:
+    """Give a template whose hook before the prompts (if any) has run, once for all that is rendered from it.
+
+    Args:
+        template: As for ``template_folder``.
+        environment: Variables for the hook, beside the process's own.
+    """
+    folder = template_folder(template)
+    with _private_folder() as private:
+        made = _prepared(folder, private, environment)
+        if made != folder:
+            for hook in made.glob("hooks/pre_prompt.*"):
+                hook.unlink()
+            (made / COMPILED).mkdir(mode=0o700, exist_ok=True)
+        yield made
 
 
 def _question(name: str, raw: Any, prompt: str | dict[str, str]) -> Question:

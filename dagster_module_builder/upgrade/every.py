@@ -13,7 +13,7 @@ from dagster_module_builder import cookiecutter_fork
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.upgrade import pieces
 from dagster_module_builder.upgrade.record import read_record
-from dagster_module_builder.upgrade.rendering import Prepared, rendering
+from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
 from dagster_module_builder.upgrade.run import Outcome, locate
 
 
@@ -39,8 +39,14 @@ def upgrade_each(
         Each name with its outcome, or with what was wrong.
     """
     workers = max(1, min(len(names), os.cpu_count() or 1))
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), cookiecutter_fork.prepare) as pool:
-        waiting: dict[str, Future[Prepared | None]] = {name: pool.submit(prepared, root, name) for name in names}
+    forked = multiprocessing.get_context("fork")
+    with (
+        prepared_template(root) as template,
+        ProcessPoolExecutor(workers, forked, cookiecutter_fork.prepare) as pool,
+    ):
+        waiting: dict[str, Future[Prepared | None]] = {
+            name: pool.submit(prepared, root, name, template) for name in names
+        }
         for number, name in enumerate(names):
             began(number, name)
             try:
@@ -49,11 +55,17 @@ def upgrade_each(
                 yield name, error
 
 
-def prepared(root: Path, name: str) -> Prepared | None:
-    """Return the rendering that the upgrade of a module needs; None where the upgrade itself says what is wrong."""
+def prepared(root: Path, name: str, template: Path) -> Prepared | None:
+    """Return the rendering that the upgrade of a module needs; None where the upgrade itself says what is wrong.
+
+    Args:
+        root: The workspace's root.
+        name: The module's name.
+        template: Today's, as ``prepared_template`` gives it.
+    """
     try:
         module = locate(root, name)
         source = read_record(module) or pieces.answers_for(module)
-        return Prepared(source, rendering(root, source))
+        return Prepared(source, rendering(root, source, template))
     except BuilderError:
         return None

@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,26 @@ def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | 
         UsageError: The same, of an answer that is given now.
         RefusedError: The template refuses an answer.
     """
-    environment = {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
     # What the hooks say of this machine was said when the module was made.
-    with contextlib.redirect_stderr(io.StringIO()), tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        questionnaire = templates.questions(template, environment)
+    with (
+        contextlib.redirect_stderr(io.StringIO()),
+        tempfile.TemporaryDirectory(prefix=_PREFIX) as folder,
+        prepared_template(root, template) as prepared,
+    ):
+        questionnaire = templates.questions(prepared)
         answers, notes = _answers(questionnaire, recorded)
-        made = templates.render(template, answers, Path(folder), environment)
+        made = templates.render(prepared, answers, Path(folder), environment_of(root))
         return Rendering(_tree(made), (made / RECORD).read_bytes(), tuple(notes))
+
+
+def environment_of(root: Path) -> dict[str, str]:
+    """Return what the template's hooks are told."""
+    return {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
+
+
+def prepared_template(root: Path, template: str | Path = templates.MODULE) -> AbstractContextManager[Path]:
+    """Give a template that many modules of a workspace can be rendered from, as ``template`` of ``rendering``."""
+    return templates.prepared(template, environment_of(root))
 
 
 def _tree(made: Path) -> Tree:

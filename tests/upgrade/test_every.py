@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.every import upgrade_each
 from dagster_module_builder.upgrade.record import read_record
-from dagster_module_builder.upgrade.rendering import Prepared, Rendering
+from dagster_module_builder.upgrade.rendering import Prepared, Rendering, prepared_template, rendering
 from tests.audit.projects import SINGLE_FILE, write
 from tests.upgrade.conftest import files_of
 
@@ -43,6 +44,21 @@ def test_modules_are_rendered_by_other_processes_and_upgraded_in_their_order(
     changes = {name: one.changes for name, one in found.items() if not isinstance(one, BuilderError)}
     assert changes == {"orders": True, "sales": False, "south": True}
     assert (root / "projects/orders/storage.py").is_file()
+
+
+def test_a_template_is_prepared_and_compiled_once_for_all_modules(root: Path, today: Rendering) -> None:
+    """FAULTS P17: neither its first hook nor Jinja's compiler runs for the second module, which comes out the same."""
+    answers = json.loads(today.record)["answers"]
+    with prepared_template(root) as template:
+        assert not list(template.glob("hooks/pre_prompt.*"))
+        assert rendering(root, answers, template).tree == today.tree
+        compiled = {path: path.read_bytes() for path in (template / ".compiled").iterdir()}
+        assert len(compiled) > 30
+        # Whatever is compiled once more is written once more.
+        for path in compiled:
+            os.utime(path, (0, 0))
+        assert rendering(root, {**answers, "title": "Another"}, template).tree.keys() == today.tree.keys()
+        assert {path.stat().st_mtime for path in (template / ".compiled").iterdir()} == {0}
 
 
 def test_a_rendering_of_other_answers_is_not_taken(root: Path, module: Path, fixed: Rendering) -> None:
