@@ -1,5 +1,8 @@
 """The tasks of ``invoke`` in this folder; ``dagster-module-builder`` offers the same ones anywhere."""
 
+from dagster_module_builder import terminal
 from dagster_module_builder.commands import namespace
 
 __all__ = ["namespace"]
+
+terminal.let_readers_go()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
 import sys
+from types import TracebackType
 from typing import TextIO
 
 from dagster_module_builder.disclosure.messages import harmless_text
@@ -73,6 +75,22 @@ def flush() -> None:
             except (OSError, ValueError):
                 with contextlib.suppress(OSError, ValueError):
                     leave(stream)
+
+
+def let_readers_go() -> None:
+    """Have a program that is not ours (stock Invoke) end well where the reader of its list has read enough."""
+    atexit.register(flush)
+    usual = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not issubclass(kind, BrokenPipeError):
+            usual(kind, error, trace)
+            return
+        for stream in (sys.stdout, sys.stderr):
+            leave(stream)
+        os._exit(0)
+
+    sys.excepthook = hook
 
 
 def open_descriptors() -> None:

@@ -17,6 +17,7 @@ from invoke.tasks import Task, task
 from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.failing import end
+from dagster_module_builder.commands.numbers import NumberTask
 from dagster_module_builder.errors import UsageError
 from dagster_module_builder.settings import workspace_root
 
@@ -75,7 +76,7 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end
                 end(error, as_json=bool(flags.get("json")))
 
-        made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), **options)(run)
+        made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), klass=NumberTask, **options)(run)
         return made
 
     return decorate

@@ -40,6 +40,29 @@ def test_an_unknown_answer_is_wrong_usage(workspace: Terminal) -> None:
     assert "'oracle' is none of" in workspace.refused("new", "sales", "--database", "oracle", code=2)
 
 
+@pytest.mark.parametrize("line", [["deploy", "yoda", "--wait", "abc"], ["workspace.dev", "--port=abc"]])
+def test_a_number_that_is_none_is_wrong_usage_for_stock_invoke_too(terminal: Terminal, line: list[str]) -> None:
+    """FAULTS E7: Invoke lets out what Python says of it."""
+    for program, code in (((str(PROGRAM),), 2), (INVOKE, 1)):
+        result = terminal.run(*line, program=program)
+        assert (result.returncode, result.stdout) == (code, "")
+        assert result.stderr.strip().splitlines()[-1].endswith("'abc' is not a number. Give a whole number.")
+        assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("program", [(str(PROGRAM),), INVOKE], ids=["program", "invoke"])
+@pytest.mark.parametrize("line", [["--list"], ["--help", "new"]], ids=" ".join)
+def test_a_list_that_is_cut_off_is_no_traceback(terminal: Terminal, program: tuple[str, ...], line: list[str]) -> None:
+    """FAULTS E7: `invoke --list | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [*program, *line], env=terminal.environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("program", [(str(PROGRAM),), INVOKE], ids=["program", "invoke"])
 @pytest.mark.parametrize("line", [["workspace.add", "--help"], ["--help", "workspace.add"], ["workspace.add", "-h"]])
 def test_help_of_a_task_is_never_taken_for_a_name(
