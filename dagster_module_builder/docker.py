@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 PATIENCE = 300.0
 _PAUSE = 1.0
 _LOG_LINES = "20"
-_STDERR = 2
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def logs(root: Path, *, follow: bool = False, service: str | None = None) -> Non
     arguments = ["logs", *(["--follow"] if follow else []), *(["--", service] if service else [])]
     # Ctrl-C is how following ends.
     with contextlib.suppress(KeyboardInterrupt):
-        _pass_through(root, *arguments, stdout=None)
+        _pass_through(root, *arguments, out=lambda line: terminal.write(sys.stdout, line))
 
 
 def restart(root: Path, service: str) -> None:
@@ -256,16 +257,25 @@ def _captured(root: Path, *arguments: str) -> str:
     return asked.out.decode("utf-8", "replace")
 
 
-def _pass_through(root: Path, *arguments: str, stdout: int | None = _STDERR) -> None:
-    """Run Compose where a person reads along; what it says belongs to stderr unless it is the result."""
+def _tell(line: str) -> bool:
+    terminal.tell(line)
+    # Who stops reading does not stop the work.
+    return True
+
+
+def _pass_through(root: Path, *arguments: str, out: Callable[[str], bool] = _tell) -> None:
+    """Run Compose where a person reads along; what it says belongs to stderr unless it is the result.
+
+    Its words are those of builds and containers, too: they are shown as all that comes from elsewhere.
+    """
     project = project_in(root / settings.SERVICES)
-    outside_programs.ask(
+    outside_programs.relay(
         [*program(), *project.arguments(), *arguments],
+        out,
+        _tell,
         named=f"{' '.join(program())} {arguments[0]}",
         folder=project.folder,
         environ=project.environment,
-        out=stdout,
-        errors=None,
     )
 
 

@@ -6,7 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from dagster_module_builder.errors import ToolError
 #: not among them (POSIX.1-2017, Shell Command Language, 2.8.2), nor is an end by a signal.
 ANY = range(126)
 _LONGEST = 4000
+#: Bytes of a line that are passed on at once.
+_LINE = 1 << 16
 
 Process: TypeAlias = subprocess.Popen[bytes]
 
@@ -100,6 +103,51 @@ def ask(
     if answer.status not in answers:
         raise failure(name, ended(answer.status), answer.errors if answer.errors.strip() else answer.out)
     return answer
+
+
+def relay(
+    command: Sequence[str | Path],
+    out: Callable[[str], bool],
+    errors: Callable[[str], bool],
+    *,
+    named: str,
+    folder: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> None:
+    """Run a program to its end, and pass on each line that it writes, when it writes it.
+
+    Args:
+        command: The program and its arguments.
+        out: Takes a line of its standard output; tells whether to go on. Where not, the program is ended.
+        errors: The same for its standard error, which always goes on.
+        named: What a failure calls it.
+        folder: Where it runs.
+        environ: All of its variables; by default this process's.
+
+    Raises:
+        ToolError: It could not be started, or failed.
+    """
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with start(command, cwd=folder, env=environ, **pipes) as process:
+        complaining = threading.Thread(target=_pass_on, args=(process.stderr, errors), kwargs={"to_the_end": True})
+        complaining.start()
+        heard = False
+        try:
+            heard = _pass_on(process.stdout, out)
+        finally:
+            if not heard:
+                process.terminate()
+            process.wait()
+            complaining.join()
+    if heard and process.returncode:
+        raise failure(name=named, how=ended(process.returncode), said=None)
+
+
+def _pass_on(pipe: IO[bytes] | None, take: Callable[[str], bool], *, to_the_end: bool = False) -> bool:
+    for line in iter(lambda: pipe.readline(_LINE), b"") if pipe else ():
+        if not take(line.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")) and not to_the_end:
+            return False
+    return True
 
 
 def start(command: Sequence[str | Path], **options: Any) -> Process:

@@ -155,9 +155,10 @@ class Questionnaire:
         default = self.default(question, answers)
         if question.choices:
             first = [default, *(choice for choice in question.choices if choice != default)]
-            texts = {question.name: {"__prompt__": question.prompt, **question.labels}}
+            labels = {name: terminal.shown(label) for name, label in question.labels.items()}
+            texts = {question.name: {"__prompt__": terminal.shown(question.prompt), **labels}}
             return str(prompt.read_user_choice(question.name, first, texts, prefix))
-        plain = {question.name: question.prompt}
+        plain = {question.name: terminal.shown(question.prompt)}
         if isinstance(default, bool):
             return bool(prompt.read_user_yes_no(question.name, default, plain, prefix))
         # A default may come from a module's files.

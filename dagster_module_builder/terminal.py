@@ -34,10 +34,13 @@ def _escape(found: re.Match[str]) -> str:
     return "\\r" if number == 13 else f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
-def write(stream: TextIO | None, text: str, *, end: str = "\n") -> None:
-    """Write a text at once. Who stops reading does not stop the work; a stream that is closed takes nothing."""
+def write(stream: TextIO | None, text: str, *, end: str = "\n") -> bool:
+    """Write a text at once; tell whether it is still read.
+
+    Who stops reading does not stop the work; a stream that is closed takes nothing.
+    """
     if stream is None:
-        return
+        return False
     safe = (
         shown(harmless_text(text))
         .encode(stream.encoding or "utf-8", "backslashreplace")
@@ -47,6 +50,8 @@ def write(stream: TextIO | None, text: str, *, end: str = "\n") -> None:
         print(safe, file=stream, end=end, flush=True)
     except BrokenPipeError:
         leave(stream)
+        return False
+    return True
 
 
 def say(text: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from rich.console import Console
 
-from dagster_module_builder import terminal
+from dagster_module_builder import outside_programs, terminal
 from dagster_module_builder.commands.base import command
 from dagster_module_builder.commands.steps_table import StepsTable
+from dagster_module_builder.errors import ToolError
 from dagster_module_builder.templates import Question, Questionnaire
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
@@ -88,3 +90,52 @@ def test_a_modules_fragments_cannot_hide_lines_of_a_diff(full: Terminal, quick_p
         result = quick_program.run(*line, environ=full.environment, folder=full.cwd)
         assert not {"\x1b", "\r", "\x9b"} & set(result.text), (line, result)
     assert "\\x1b[2Jleia" in quick_program.run("deploy.list", environ=full.environment, folder=full.cwd).text
+
+
+@pytest.mark.parametrize(("line", "end"), [(["workspace.logs"], 0), (["workspace.down"], 0)], ids=str)
+def test_what_containers_say_is_shown_escaped(
+    full: Terminal, quick_program: QuickProgram, tmp_path: Path, line: list[str], end: int
+) -> None:
+    """FAULTS S8: Compose passes on what programs in containers, and builds, write."""
+    (programs := tmp_path / "programs").mkdir()
+    said = r"web  | \033]0;title\007\033[2Jdone\r\n"
+    case = (
+        'case "$*" in *version*--short*) echo 2.30.0;; *version*) echo 27.0;; *config*) echo \'{"services": {}}\';; '
+        f"*logs*|*down*) printf '{said}'; printf 'why\\033[2K\\n' >&2;; esac"
+    )
+    (programs / "docker").write_text(f"#!/bin/sh\n{case}\n")
+    (programs / "docker").chmod(0o755)
+    environ = {**full.environment, "PATH": f"{programs}:{os.environ['PATH']}"}
+    result = quick_program.run(*line, environ=environ, folder=full.cwd)
+    assert result.code == end, result
+    assert "web  | \\x1b]0;title\\x07\\x1b[2Jdone\n" in (result.out if "logs" in line[0] else result.err)
+    assert "why\\x1b[2K\n" in result.err
+    assert not {"\x1b", "\x07"} & set(result.text)
+
+
+def test_logs_end_with_their_reader(tmp_path: Path) -> None:
+    """FAULTS S8: ``workspace.logs --follow | head`` ends, as it does without this program in between."""
+    heard: list[str] = []
+
+    def head(line: str) -> bool:
+        heard.append(line)
+        return len(heard) < 3
+
+    endless = ["sh", "-c", "while :; do echo y; echo no >&2; done"]
+    outside_programs.relay(endless, head, lambda _: False, named="logs")
+    assert heard == ["y", "y", "y"]
+    with pytest.raises(ToolError, match="logs failed: exit status 3"):
+        outside_programs.relay(["sh", "-c", "echo x; exit 3"], lambda _: True, lambda _: True, named="logs")
+
+
+def test_the_texts_of_questions_are_shown_escaped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FAULTS S8: a template may come from elsewhere, too."""
+    for choices in ((), ("a", "b")):
+        question = Question("title", f"Title{EVIL}", "a", choices, {"a": f"A{EVIL}", "b": "B"})
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+        asking = Questionnaire(Path(), {"title": ""}, (question,))
+        monkeypatch.setattr(Questionnaire, "default", lambda *_: "a")
+        assert asking._read(question, {}) == "a"
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(capsys.readouterr().out)
