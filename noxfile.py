@@ -44,12 +44,15 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def sweeps(session: nox.Session) -> None:
-    """Every system call of every change meets every fault, in workspaces and on hosts. Needs strace and root."""
+    """Every system call meets every fault, every task every trouble and every lie of a host. Needs strace and root."""
     _install(session)
     engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
     hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
-    every = {"ENGINE_FAULTS": "all", "DEPLOY_FAULTS": "all"}
-    session.run("pytest", *engine, *hosts, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every)
+    tasks = ["tests/cli/test_never_a_traceback.py", "tests/deploy/test_hostile_hosts.py"]
+    every = {"ENGINE_FAULTS": "all", "DEPLOY_FAULTS": "all", "TROUBLES_ONE_IN": "1", "LIES_IN_TURNS": "1"}
+    session.run(
+        "pytest", *engine, *hosts, *tasks, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every
+    )
 
 
 @nox.session

@@ -11,7 +11,7 @@ from invoke.program import Program
 
 from dagster_module_builder import __version__, terminal
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN, unforeseen
+from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN, of_system, unforeseen
 from dagster_module_builder.errors import UsageError
 
 NAME = "dagster-module-builder"
@@ -30,6 +30,10 @@ class BuilderProgram(Program):
         except BrokenPipeError:
             # Who asked for a list or for help has read enough.
             terminal.leave(sys.stdout)
+        except OSError as error:
+            # Invoke looks for settings of its own, in the home folder for example, which may not be entered.
+            terminal.tell(f"Error: {of_system(error)}")
+            sys.exit(1)
         except Exception as error:  # noqa: BLE001 - Invoke's own work failed
             terminal.tell(f"Error: {unforeseen(error)}")
             sys.exit(UNFORESEEN)
