@@ -57,9 +57,7 @@ def locate(root: Path, name_or_path: str) -> Path:
         RefusedError: The name is none that a module can have.
     """
     path = (
-        settings.expanded(name_or_path).absolute()
-        if _is_path(name_or_path)
-        else root / settings.PROJECTS / name_or_path
+        settings.expanded(name_or_path).absolute() if is_path(name_or_path) else root / settings.PROJECTS / name_or_path
     )
     path = Path(os.path.normpath(path))
     if problem := problem_with_name(path.name):
@@ -69,7 +67,8 @@ def locate(root: Path, name_or_path: str) -> Path:
     return path
 
 
-def _is_path(name_or_path: str) -> bool:
+def is_path(name_or_path: str) -> bool:
+    """Tell whether a module is named by a path."""
     return os.sep in name_or_path or name_or_path in {".", ".."}
 
 
@@ -115,7 +114,7 @@ def lies_outside(root: Path, name_or_path: str) -> Path | None:
     Raises:
         NoModuleError: There is no such folder.
     """
-    if not _is_path(name_or_path):
+    if not is_path(name_or_path):
         return None
     path = locate(root, name_or_path)
     return path if path.parent.resolve() != (root / settings.PROJECTS).resolve() else None

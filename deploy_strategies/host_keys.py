@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from dagster_module_builder import outside_programs
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import RefusedError, ToolError
 from deploy_strategies.address import CONNECT_TIMEOUT, Address
 
@@ -78,7 +79,7 @@ def refuse_unpinned(before: list[Address]) -> None:
 
 def not_pinned(address: Address, what: str = "") -> RefusedError:
     """Return the refusal of a host whose key is not pinned."""
-    name = address.known_hosts.parent.name
+    name = typed(address.known_hosts.parent)
     return RefusedError(
         f"The key of {what}{address} is not pinned: run 'deploy.trust {name}' and compare its fingerprint. "
         f"(It is not in {address.known_hosts}.)"
@@ -90,7 +91,7 @@ def key_changed(address: Address) -> RefusedError:
     return RefusedError(
         f"{address} shows another host key than the one pinned in {address.known_hosts}. Either the host was installed "
         f"again, or another machine answers in its place: ask its administrator for the fingerprint, then run "
-        f"'deploy.trust {address.known_hosts.parent.name}'."
+        f"'deploy.trust {typed(address.known_hosts.parent)}'."
     )
 
 

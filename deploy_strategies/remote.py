@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dagster_module_builder import outside_programs
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
 from deploy_strategies.address import Address
 from deploy_strategies.channels import SILENCE, Channel, OpenSshChannel, end_program
@@ -222,7 +223,7 @@ def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connec
         except (paramiko.hostkeys.InvalidHostKey, ValueError):
             raise RefusedError(
                 f"{address.known_hosts} has a line that is no key. Delete it, and run 'deploy.trust "
-                f"{address.known_hosts.parent.name}'."
+                f"{typed(address.known_hosts.parent)}'."
             ) from None
     try:
         connection.open()

@@ -15,6 +15,7 @@ from dagster_module_builder.deployments.deployment import DEPLOYMENTS, Deploymen
 from dagster_module_builder.deployments.host_settings import ENV
 from dagster_module_builder.deployments.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.deployments.leftover_pipelines import beside
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.formats import env_file
 from deploy_strategies.base import load_steps
@@ -98,4 +99,4 @@ def pipelines(subject: Subject) -> Iterator[Problem]:
         with contextlib.suppress(BuilderError):
             if found := pipeline.problem(deployment):
                 folder = deployment.folder
-                yield Problem(found, f"Run 'deploy.pipeline {folder.name}'", subject.shown(folder))
+                yield Problem(found, f"Run 'deploy.pipeline {typed(folder)}'", subject.shown(folder))

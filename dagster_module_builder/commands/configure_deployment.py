@@ -51,6 +51,7 @@ def configure_deployment(
     from dagster_module_builder.deployments import configure as use_case
     from dagster_module_builder.deployments.deployment import read_deployment
     from dagster_module_builder.deployments.pipeline import summary
+    from dagster_module_builder.deployments.typed_names import typed
     from dagster_module_builder.module import locate
 
     where = root_of(root)
@@ -82,7 +83,7 @@ def configure_deployment(
         console.say(f"{configured.names.name} gets to {configured.name!r} through {summary(configured)}.")
         console.say(f"The pipeline installs {configured.pipeline['tool']}.")
     say_to_commit(configured)
-    name, suffix = made.folder.name, f" --root {shlex.quote(root)}" if root else ""
+    name, suffix = typed(made.folder), f" --root {shlex.quote(root)}" if root else ""
     console.say_next(
         [
             (f"deploy.trust {name}{suffix}", "pin the hosts' keys"),

@@ -62,6 +62,7 @@ def deploy(
     """Put modules on their client's hosts: verified, switched and healthy, or everything as before."""
     from dagster_module_builder.deployments.deploy import Options
     from dagster_module_builder.deployments.deploy import deploy as carry_out
+    from dagster_module_builder.deployments.job_summary import write_summary
     from dagster_module_builder.deployments.pipeline import refuse_by_hand
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
@@ -71,6 +72,7 @@ def deploy(
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)
+    write_summary(chosen.name, outcomes, os.environ)
     report(outcomes, "runs", as_json=json)
 
 
@@ -110,10 +112,12 @@ def rollback(
     chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, json: bool = False
 ) -> None:
     """Go back to the release before, with its environment and settings; databases stay as they are."""
+    from dagster_module_builder.deployments.job_summary import write_summary
     from dagster_module_builder.deployments.rollback import roll_back
 
     with _manner(chosen, wait, force=force) as manner:
         done = roll_back(chosen.deployments, release, manner)
+    write_summary(chosen.name, done, os.environ)
     report(done, "runs", as_json=json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster_module_builder.commands import console
@@ -28,7 +29,7 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
     from dagster_module_builder.deployments.pipeline import planned_at
     from dagster_module_builder.deployments.pipeline_companions import companions
 
-    left = leftover_pipelines.named(root_of(chosen.root), chosen.name, chosen.modules)
+    left = leftover_pipelines.named(root_of(chosen.root), Path.cwd(), chosen.name, chosen.modules)
     found = _found(chosen, may_be_gone=remove and bool(left))
     # What is left over goes first: where it cannot, nothing else is changed.
     for each in left:

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
@@ -24,7 +25,10 @@ FORCE_HELP = "Replace what somebody edited inside our blocks on the host."
 
 _SHARED = {
     "name": "The deployment's name: the folder below the modules' deploy/.",
-    "module": "Only this module; may be given several times (default: every module that has the deployment).",
+    "module": (
+        "Only this module, by its name or the path of its folder; may be given several times (default: the module that "
+        "you stand in, outside of a workspace, else every module that has the deployment)."
+    ),
     "host": "Only this host; may be given several times (default: all of them).",
     "root": ROOT_HELP,
 }
@@ -41,10 +45,15 @@ class Chosen:
 
     @functools.cached_property
     def deployments(self) -> list[Deployment]:
-        """The deployments of that name."""
-        from dagster_module_builder.deployments.deployment import find  # its YAML is not waited for by others
+        """The deployments of that name: of the modules named, of the one around the current folder, or of all."""
+        # Its YAML is not waited for by others.
+        from dagster_module_builder.deployments.deployment import find, standing_in
 
-        return find(root_of(self.root), self.name, self.modules)
+        root = root_of(self.root)
+        # Whoever names a workspace or a module means that, wherever they stand.
+        is_open = not (self.modules or self.root)
+        standing = standing_in(Path.cwd(), root, self.name) if is_open else None
+        return find(root, self.name, [str(standing)] if standing else self.modules)
 
 
 def deployment_task(

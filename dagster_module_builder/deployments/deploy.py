@@ -24,6 +24,7 @@ from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.deployments.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
 
 #: How long to wait for runs in progress, in seconds.
@@ -228,7 +229,20 @@ class Deploying(Rollout):
         log = {**holder(self.action), "commit": releases[0].staged.source.commit}
         run.notes += host_assets.notes(run)
         pruned = run.keep([one.module for one in releases], keep, log)
-        return HostOutcome(str(run.target), {one.module: one.identity for one in releases}, pruned=tuple(pruned))
+        return HostOutcome(
+            str(run.target),
+            {one.module: one.identity for one in releases},
+            pruned=tuple(pruned),
+            before={one.module: run.state(one.module).get("current") for one in releases},
+            commits={one.module: self.commits(run, one) for one in releases},
+        )
+
+    @staticmethod
+    def commits(run: HostRun, release: Release) -> list[str]:
+        """Return the commits of a module that a host has not had, as far as they are known here."""
+        current = run.state(release.module).get("current")
+        record = run.found["modules"][release.module]["releases"].get(current) or {}
+        return commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit)
 
     def settle(self, run: HostRun) -> None:
         """See to it that Dagster's daemon knows the releases, and wait for it where one is a module's first."""

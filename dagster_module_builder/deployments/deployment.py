@@ -18,6 +18,7 @@ from dagster_module_builder.deployments.base_path import refused_base_path
 from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.errors import DamagedFileError, RefusedError
 from dagster_module_builder.formats import env_file
+from dagster_module_builder.module import is_path, lies_outside, locate
 from dagster_module_builder.names import ModuleNames
 from deploy_strategies import folders, strategy_folder
 from deploy_strategies.address import Address, parts_of
@@ -269,14 +270,23 @@ def all_deployments(root: Path) -> list[Path]:
 
 
 def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]:
-    """Return a deployment by its name: of every module that has it, or of those named.
+    """Return a deployment by its name: of every module of a workspace that has it, or of those named.
+
+    Args:
+        root: The workspace's root.
+        name: The deployment's name.
+        modules: The modules' names, or paths to their folders, which may lie anywhere.
 
     Raises:
+        NoModuleError: There is no folder at a path.
         RefusedError: Nobody has it, or one of those named has not.
     """
     if not _NAME.fullmatch(name):
         raise RefusedError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     there = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
+    elsewhere = {module: path for module in modules if (path := lies_outside(root, module))}
+    there |= {module: path / DEPLOYMENTS / name for module, path in elsewhere.items() if _has(path, name)}
+    modules = [locate(root, each).name if is_path(each) and each not in elsewhere else each for each in modules]
     lacking = [module for module in modules if module not in there]
     if lacking or not there:
         whose = ", ".join(lacking) or "no module"
@@ -284,9 +294,26 @@ def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]
         raise RefusedError(
             f"{whose} in {root / settings.PROJECTS} has a deployment {name!r}"
             f"{'' if not lacking else ': it is missing'}. There are: {', '.join(known) or 'none'}; "
-            f"make one with 'configure-deployment MODULE'."
+            f"make one with 'configure-deployment MODULE', or name a module elsewhere with --module PATH."
         )
     return [read_deployment(folder) for module, folder in there.items() if not modules or module in modules]
+
+
+def _has(module: Path, name: str) -> bool:
+    return (module / DEPLOYMENTS / name / FILE).is_file()
+
+
+def standing_in(folder: Path, root: Path, name: str) -> Path | None:
+    """Return the module around a folder that is in no workspace and has a deployment of a name; None where none is.
+
+    Args:
+        folder: Where the person stands.
+        root: The workspace's root.
+        name: The deployment's name.
+    """
+    module = next((path for path in (folder, *folder.parents) if _has(path, name)), None)
+    projects = (root / settings.PROJECTS).resolve()
+    return None if module is None or module.parent.resolve() == projects else module
 
 
 def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:

@@ -46,6 +46,7 @@ class Leftover:
     @property
     def cure(self) -> str:
         """The command that takes it out; of one that has moved, it leaves the pipeline in its new place."""
+        # A folder that is gone is found by its pipeline, in the repository that one stands in.
         command = f"deploy.pipeline {self.found.deployment} --module {self.found.module}"
         return command if self.moved else f"{command} --remove"
 
@@ -65,19 +66,21 @@ def beside(module: Path) -> list[Leftover]:
     return [each for each in leftovers(top) if each.found.module == name or not _module_folder(each.found).is_dir()]
 
 
-def named(root: Path, deployment: str, modules: Sequence[str]) -> list[Leftover]:
-    """Return the leftovers of a deployment's name in the repositories of a workspace and its modules.
+def named(root: Path, here: Path, deployment: str, modules: Sequence[str]) -> list[Leftover]:
+    """Return the leftovers of a deployment's name in the repositories of a workspace and its modules, and in one more.
 
     Args:
         root: The workspace's root.
+        here: A folder in one more repository: the one that the person stands in.
         deployment: The deployment's name.
-        modules: The names of their modules; any when empty.
+        modules: Their modules' names, or paths that end in them; any when empty.
     """
     projects = root / PROJECTS
-    folders_asked = [root, *(path for path in sorted(projects.glob("*")) if path.is_dir())]
+    folders_asked = [root, here, *(path for path in sorted(projects.glob("*")) if path.is_dir())]
     tops = dict.fromkeys((repository_top(folder) or folder).resolve() for folder in folders_asked if folder.is_dir())
     found = [each for top in tops for each in leftovers(top) if each.found.deployment == deployment]
-    return [each for each in found if not modules or each.found.module in modules]
+    names = {Path(module).resolve().name for module in modules}
+    return [each for each in found if not names or each.found.module in names]
 
 
 def _written(top: Path) -> Iterator[Found]:

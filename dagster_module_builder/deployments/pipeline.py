@@ -16,6 +16,7 @@ from dagster_module_builder.deployments.deployment import FILE, GUIDE, Deploymen
 from dagster_module_builder.deployments.pipeline_companions import companions, read_by_jobs
 from dagster_module_builder.deployments.pipeline_run import is_in_pipeline
 from dagster_module_builder.deployments.pipeline_seal import is_sealed, seal, with_newest_pins
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.formats.outline import KeyPath, OutlineError, outline_of
 from dagster_module_builder.formats.shared_file import Contribution, Scaffold, SharedFile
@@ -223,7 +224,7 @@ def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
 
 def problem(deployment: Deployment) -> str | None:
     """Say what is wrong with the pipeline of a deployment; None when nothing is."""
-    command = f"run 'deploy.pipeline {deployment.name}'"
+    command = f"run 'deploy.pipeline {typed(deployment.folder)}'"
     try:
         found = find(deployment)
         change, beside = planned_at(found), [each for each in companions(found) if each.changes]
@@ -247,7 +248,7 @@ def uncommitted(deployment: Deployment) -> list[str]:
     names = [str(path.resolve().relative_to(found.top.resolve())) for path in needed]
     missing = [f"{name} is not committed: the pipeline would not find it." for name in names if name not in tracked]
     empty = not (module_files.read(deployment.module, deployment.known_hosts) or b"").strip()
-    trust = f"No key is pinned: run 'deploy.trust {deployment.name}', and commit {deployment.known_hosts}."
+    trust = f"No key is pinned: run 'deploy.trust {typed(deployment.folder)}', and commit {deployment.known_hosts}."
     return [*missing, *([trust] if empty else []), *load_pipeline(str(deployment.data["strategy"])).lacking(deployment)]
 
 

@@ -76,7 +76,8 @@ class Rechoosing(Rollout):
         """Let the change stand; no release is removed."""
         chosen = self.taken[run.target.key]
         run.keep([one.module for one in chosen], _ALL, holder(self.action))
-        return HostOutcome(str(run.target), {one.module: one.identity for one in chosen})
+        before = {one.module: run.state(one.module).get("current") for one in chosen}
+        return HostOutcome(str(run.target), {one.module: one.identity for one in chosen}, before=before)
 
 
 @dataclass

@@ -63,6 +63,8 @@ class HostOutcome:
         deleted: What was deleted of the modules' data.
         problems: What failed after the change stood on every host; a person has to look at it.
         stands: Whether the change stands there; one that was lost before it confirmed may have gone back.
+        before: The release of each module that ran before; None where none did.
+        commits: By module, the commits that came with the change, newest first.
     """
 
     host: str
@@ -73,6 +75,8 @@ class HostOutcome:
     deleted: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     stands: bool = True
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    commits: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:

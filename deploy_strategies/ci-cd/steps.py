@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import RefusedError
 from deploy_strategies.base import PipelineFile, PipelineStrategy
 from deploy_strategies.pipelines.description import describe, settings_of, trigger_of
@@ -42,7 +43,7 @@ class CiCd(PipelineStrategy):
         kinds = {"submodules": "submodules", "lfs": "files of Git LFS"}
         return [
             f"The repository has {what}, which the pipeline does not check out: set 'ci-cd: {name}: true' in "
-            f"{deployment.folder / 'deployment.yaml'} and run 'deploy.pipeline {deployment.name}'."
+            f"{deployment.folder / 'deployment.yaml'} and run 'deploy.pipeline {typed(deployment.folder)}'."
             for name, what in kinds.items()
             if has.get(name) == "yes" and not own.get(name)
         ]

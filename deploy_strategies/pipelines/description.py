@@ -67,6 +67,7 @@ class Pipeline:
         runner: Label or tag of the machines; None for the platform's own.
         image: The image of GitLab's jobs.
         approvers: Who may approve in Jenkins, with commas between them; None for all who may build.
+        url: Where people see what was deployed; None where nobody says.
         submodules: Whether jobs check out submodules too.
         lfs: Whether jobs check out the files that Git LFS keeps elsewhere.
     """
@@ -85,6 +86,7 @@ class Pipeline:
     runner: str | None
     image: str
     approvers: str | None
+    url: str | None = None
     submodules: bool = False
     lfs: bool = False
 
@@ -191,6 +193,7 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         runner=own["runner"],
         image=own["image"],
         approvers=own["approvers"],
+        url=own.get("url"),
         submodules=bool(own.get("submodules")),
         lfs=bool(own.get("lfs")),
     )

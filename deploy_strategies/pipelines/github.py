@@ -37,6 +37,8 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
         "checkout": CHECKOUT,
         "more_checkout": _checked_out_too(pipeline),
         "setup_python": SETUP_PYTHON,
+        # GitHub's own registry takes the job's own token: nobody keeps a password for it.
+        "own_registry": (pipeline.registry or "").partition("/")[0] == "ghcr.io",
         "python": PYTHON,
     }
 

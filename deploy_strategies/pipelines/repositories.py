@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dagster_module_builder import git_program
+from dagster_module_builder import git_program, module_files
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.version_control import Repository, find
 
@@ -59,8 +59,10 @@ def contents(module: Path) -> dict[str, str]:
     repository = find(module)
     if repository is None:
         return {}
-    folders = [folder for folder in (module, *module.parents) if folder.resolve().is_relative_to(repository.top)]
-    texts = [path.read_bytes() for folder in folders if (path := folder / ".gitattributes").is_file()]
+    inside = [
+        folder for folder in (repository.folder, *repository.folder.parents) if folder.is_relative_to(repository.top)
+    ]
+    texts = [module_files.read(repository.top, folder / ".gitattributes") or b"" for folder in inside]
     has_submodules = (repository.top / ".gitmodules").is_file()
     has_lfs = any(b"filter=lfs" in text for text in texts)
     return {"submodules": "yes" if has_submodules else "no", "lfs": "yes" if has_lfs else "no"}

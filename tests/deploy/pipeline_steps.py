@@ -155,7 +155,7 @@ class Github(Runner):
             secrets |= {f"DEPLOY_REGISTRY_{kind}USER": self.registry[0]}
             secrets |= {f"DEPLOY_REGISTRY_{kind}PASSWORD": self.registry[1]}
         known = {**values, **({f"secrets.{key}": value for key, value in secrets.items()}
-                              if job.get("environment") == ENVIRONMENT else {})}  # fmt: skip
+                              if job.get("environment") == {"name": ENVIRONMENT} else {})}  # fmt: skip
         checkout, python, *steps = job["steps"]
         assert checkout["uses"].startswith("actions/checkout@")
         assert python["uses"].startswith("actions/setup-python@")

@@ -20,11 +20,12 @@ from tests.deploy.modules import make_module, set_value
 PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
 
 
-def run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(root: Path, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "COLUMNS": "200"}
     return subprocess.run(
         [PROGRAM, *arguments],
-        env=environ, cwd=root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+        env=environ, cwd=folder or root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+        check=False,
     )  # fmt: skip
 
 

@@ -28,7 +28,9 @@ from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.deployments import pipeline
 from dagster_module_builder.deployments.configure import configure, questionnaire
 from dagster_module_builder.deployments.deployment import Deployment, read_deployment
+from dagster_module_builder.deployments.job_summary import write_summary
 from dagster_module_builder.deployments.pipeline_companions import companions
+from dagster_module_builder.deployments.rollout import HostOutcome
 from dagster_module_builder.deployments.status import problems_here
 from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.module_files import commit
@@ -347,7 +349,7 @@ def _in_workflows(texts: list[str]) -> Iterator[dict[str, str]]:
         (branch,) = workflow[True]["push"]["branches"]
         assert deploy["if"] == f"github.ref == 'refs/heads/{branch}' && inputs.action != 'rollback'"
         yield {
-            "branch": branch, "runner": deploy["runs-on"], "environment": deploy["environment"],
+            "branch": branch, "runner": deploy["runs-on"], "environment": deploy["environment"]["name"],
             "tool": deploy["steps"][2]["env"]["TOOL"], "tests": test["steps"][-1]["run"].splitlines()[-1],
         }  # fmt: skip
 
@@ -869,3 +871,89 @@ def test_submodules_and_large_files_are_checked_out_where_there_are_any(module: 
     deployment = change_settings(deployment, submodules=None, lfs=False)
     assert "\n".join(problems_here(deployment)).count("does not check out") == 2
     assert [line for line in CHECKED_OUT[platform] if line in (write(deployment) or b"").decode()] == []
+
+
+@pytest.fixture
+def loads(tmp_path: Path) -> Path:
+    """Give a module in a monorepo that is no workspace, beside one of another place."""
+    git(tmp_path, "init", "-q", "-b", "trunk")
+    for name in ("stock", "orders"):
+        module = make_module(tmp_path / "made", name)
+        place = tmp_path / "etl/loads" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        module.rename(place)
+    return tmp_path / "etl/loads"
+
+
+def test_a_module_outside_of_a_workspace_is_found_from_its_folder_and_by_its_path(tmp_path: Path, loads: Path) -> None:
+    """FAULTS P12: ``deploy.pipeline`` and the others in the module's folder, below it, and with ``--module PATH``."""
+    orders = declared(loads / "orders", "github")
+    declared(loads / "stock", "github")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    said = run(empty, "deploy.pipeline", "yoda", folder=orders.module / "src")
+    assert (said.returncode, "orders: " in said.stdout) == (0, True), said
+    assert pipeline.problem(orders) is None
+    assert pipeline.find(read_deployment(loads / "stock/deploy/yoda")).path.exists() is False
+    said = run(empty, "deploy.pipeline", "yoda", "--module", "../stock", folder=orders.module)
+    assert (said.returncode, "stock: " in said.stdout) == (0, True), said
+    said = run(empty, "deploy.pipeline", "yoda", folder=tmp_path)
+    assert "has a deployment 'yoda'" in said.stderr
+    for where, more in ((orders.module, []), (tmp_path, ["--module", str(orders.module)])):
+        checked = run(empty, "deploy.check", "yoda", *more, folder=where)
+        assert f"'deploy.trust yoda --module {orders.module}'" in checked.stdout + checked.stderr
+
+
+def test_the_environment_shows_where_people_look(module: Path) -> None:
+    address = "https://dagster.client.example:8443/sales"
+    made(module, "github", url=address)
+    jobs = yaml.safe_load((module / FILES["github"]).read_text())["jobs"]
+    wanted = {"name": "sales-report-yoda", "url": address}
+    assert [job.get("environment") for job in jobs.values()] == [None, wanted, wanted]
+    shutil.rmtree(module / "deploy")
+    made(module, "gitlab", url=address)
+    jobs = yaml.safe_load((module / FILES["gitlab"]).read_text())
+    assert jobs[".sales-report-yoda on the hosts"]["environment"] == wanted
+    with pytest.raises(BuilderError):
+        change_settings(read_deployment(module / "deploy/yoda"), url="https://x.example/' || true")
+
+
+@pytest.mark.parametrize(("registry", "has_own"), [("ghcr.io", True), ("registry.example:5000", False)])
+def test_githubs_own_registry_takes_the_jobs_token(module: Path, registry: str, has_own: bool) -> None:
+    """FAULTS S16: no password is kept for it, and only the job that pushes may write."""
+    deployment = configured(module, "github", carries_out="docker", registry=registry)
+    jobs = yaml.safe_load(pipeline.find(deployment).path.read_text())["jobs"]
+    assert [job["permissions"].get("packages") for job in jobs.values()] == [None, "write" if has_own else None, None]
+    given = {name: jobs[name]["steps"][-1]["env"] for name in ("deploy", "rollback")}
+    token = "${{ github.token }}" if has_own else "${{ secrets.DEPLOY_REGISTRY_PASSWORD }}"
+    assert given["deploy"]["DEPLOY_REGISTRY_PASSWORD"] == token
+    assert "DEPLOY_REGISTRY_PASSWORD" not in given["rollback"]
+    assert "DEPLOY_REGISTRY_PULL_PASSWORD" in given["rollback"]
+
+
+def test_a_job_says_what_was_deployed_and_what_changed(tmp_path: Path) -> None:
+    page = tmp_path / "summary.md"
+    page.write_text("Before.\n")
+    outcomes = [
+        HostOutcome(
+            "a.example", {"sales": "2-b"}, before={"sales": "1-a"}, commits={"sales": ["b leia: <b>x</b>\x1b[0m"]}
+        ),
+        HostOutcome("b.example", {"sales": "2-b"}, before={"sales": None}),
+        HostOutcome("c.example", problems=("lost",), stands=False),
+    ]
+    write_summary("yoda", outcomes, {"GITHUB_STEP_SUMMARY": str(page)})
+    write_summary("yoda", outcomes, {})
+    assert page.read_text().splitlines() == [
+        "Before.",
+        "### yoda",
+        "",
+        "| host | module | before | now |",
+        "|---|---|---|---|",
+        "| a.example | sales | 1-a | 2-b |",
+        "| b.example | sales | (none) | 2-b |",
+        "| c.example | | | not changed |",
+        "",
+        "Commits of sales:",
+        "",
+        "    b leia: <b>x</b>[0m",
+    ]

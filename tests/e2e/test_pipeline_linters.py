@@ -30,10 +30,11 @@ TRIGGERS = ("push", "tag", "manual")
 CARRIED = {"git": {}, "rsync": {}, "docker": {"registry": "registry.example:5000", "image": "sales"}}
 #: Whether the repository is the module's own, or a workspace's.
 REPOSITORIES = ("module", "workspace")
+CHECKED_OUT = {"submodules": True, "lfs": True}
 SETTINGS = {
-    "github": {"tests": ["pip install .", "pytest -q"]},
-    "gitlab": {"runner": "of-our-own", "image": "python:3.13"},
-    "jenkins": {"runner": "linux", "approvers": "leia,han"},
+    "github": {"tests": ["pip install .", "pytest -q"], "url": "https://dagster.example", **CHECKED_OUT},
+    "gitlab": {"runner": "of-our-own", "image": "python:3.13", "url": "https://dagster.example", **CHECKED_OUT},
+    "jenkins": {"runner": "linux", "approvers": "leia,han", **CHECKED_OUT},
 }
 
 
@@ -62,11 +63,14 @@ def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
     folder = module / "deploy/yoda"
     folder.mkdir(parents=True)
     own = SETTINGS[platform] if trigger == "push" else {}
+    carrying = {**CARRIED[carried]}
+    if trigger == "manual" and carrying:
+        carrying["registry"] = "ghcr.io"
     section = {"platform": platform, "trigger": trigger, "carries_out": carried, "tool": "dagster-module-builder==1.0"}
     data = {
         "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
         "hosts": [{"host": "yoda.example"}], "base_path": "/srv/dagster", "dagster": {"url": "http://127.0.0.1:3000"},
-        carried: CARRIED[carried], "ci-cd": {**section, **own},
+        carried: carrying, "ci-cd": {**section, **own},
     }  # fmt: skip
     (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
     change = pipeline.planned(read_deployment(folder))

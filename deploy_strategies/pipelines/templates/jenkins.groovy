@@ -158,12 +158,6 @@ pipeline {
                 withCredentials([
 [% if pipeline.registry %]
                     usernamePassword(
-                        credentialsId: '[[ pipeline.credentials.registry ]]',
-                        usernameVariable: 'DEPLOY_REGISTRY_USER',
-                        passwordVariable: 'DEPLOY_REGISTRY_PASSWORD'
-                    ),
-                    // The hosts are told who may read, and never who may push.
-                    usernamePassword(
                         credentialsId: '[[ pipeline.credentials.pull ]]',
                         usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
                         passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
