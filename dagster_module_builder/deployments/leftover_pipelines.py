@@ -10,6 +10,7 @@ from pathlib import Path
 from dagster_module_builder import module_files
 from dagster_module_builder.deployments.deployment import FILE, read_deployment
 from dagster_module_builder.deployments.pipeline import Found, find
+from dagster_module_builder.deployments.typed_names import typed
 from dagster_module_builder.errors import BuilderError, RefusedError
 from dagster_module_builder.settings import PROJECTS
 from dagster_module_builder.version_control import top as repository_top
@@ -46,8 +47,10 @@ class Leftover:
     @property
     def cure(self) -> str:
         """The command that takes it out; of one that has moved, it leaves the pipeline in its new place."""
-        # A folder that is gone is found by its pipeline, in the repository that one stands in.
-        command = f"deploy.pipeline {self.found.deployment} --module {self.found.module}"
+        name, there = self.found.deployment, typed(self.found.top / self.found.file.folder)
+        if self.moved and there != name:
+            return f"deploy.pipeline {there}"
+        command = f"deploy.pipeline {name} --module {self.found.module}"
         return command if self.moved else f"{command} --remove"
 
 

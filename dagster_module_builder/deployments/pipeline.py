@@ -234,7 +234,9 @@ def problem(deployment: Deployment) -> str | None:
         return f"{change.path} is missing: {command}."
     if beside and not change.changes:
         return f"{beside[0].path} is not as {found.shown} needs it: {command}."
-    return f"{change.path} is older than {deployment.folder / FILE}: {command}." if change.changes else None
+    if change.changes:
+        return f"{change.path} is older than {deployment.folder / FILE}: {command}."
+    return load_pipeline(str(deployment.data["strategy"])).problem_with(deployment.pipeline or {})
 
 
 def uncommitted(deployment: Deployment) -> list[str]:

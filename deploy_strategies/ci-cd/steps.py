@@ -60,8 +60,6 @@ class CiCd(PipelineStrategy):
                 f"{inside!r}: a pipeline takes folders of letters, digits and . _ + @ / - only, no - first."
             )
         pipeline = describe(deployment, inside)
-        if problem := problem_with(pipeline.tool):
-            raise RefusedError(f"{deployment.folder / 'deployment.yaml'}: {problem}")
         platform = PLATFORMS[pipeline.platform]
         return PipelineFile(
             places=platform.places(pipeline),

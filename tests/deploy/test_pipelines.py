@@ -766,6 +766,14 @@ def test_the_tool_of_a_clone_is_a_commit_that_is_pushed_to_https(tmp_path: Path)
         assert from_origin(origin, "1").requirement == expected
 
 
+def test_an_earlier_deployment_with_a_tool_out_of_reach_is_told_and_removable(module: Path) -> None:
+    """FAULTS P5: earlier versions wrote such a tool; its runners may have a key, so the pipeline is only told."""
+    deployment = made(module, tool="dagster-module-builder @ git+ssh://git@example.org/x@abc")
+    assert "cannot install this program" in str(pipeline.problem(deployment))
+    assert "cannot install this program" in "\n".join(problems_here(deployment))
+    assert write(deployment, remove=True) is None
+
+
 def test_without_a_tool_that_jobs_can_install_nothing_is_made(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS P5: refused at once, with what to type, and not by the runner after somebody has approved."""
     monkeypatch.setattr("deploy_strategies.pipelines.tool.installed_as", lambda: Installed(None, "it is here only"))
