@@ -10,7 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dagster_module_builder import outside_programs, settings
-from dagster_module_builder.errors import RefusedError, ToolError
+from dagster_module_builder.errors import DamagedFileError, RefusedError, ToolError
+from dagster_module_builder.formats import dagster_yaml
+from dagster_module_builder.formats.yaml_text import loaded
 from dagster_module_builder.native_environment import FOLDER, HOME, dev_url, process_environment
 
 #: Opens each table file of an instance, which makes it where it is not there.
@@ -55,12 +57,13 @@ def make_storage(root: Path, python: Path) -> None:
         python: The interpreter of an environment that has Dagster.
 
     Raises:
+        DamagedFileError: The instance's ``dagster.yaml`` is no mapping.
         ToolError: A table file is damaged, or could not be made.
     """
     made = root / HOME / _MADE
     with FileLock(root / FOLDER / ".storage.lock"):
         _refuse_damaged(root)
-        if made.exists():
+        if made.exists() and all((root / HOME / name).is_file() for name in _FILES):
             return
         outside_programs.ask(
             [python, "-c", _MAKE],
@@ -73,21 +76,32 @@ def make_storage(root: Path, python: Path) -> None:
 
 def _refuse_damaged(root: Path) -> None:
     home = root / HOME
+    _refuse_broken(home / dagster_yaml.NAME)
     for file in (home / name for name in _FILES):
-        if file.is_file() and (found := _damage(file)):
+        if file.exists() and (found := _damage(file)):
             raise ToolError(
                 f"{file} is damaged: {found}. It holds the history of native runs, not what they stored. Move it away, "
                 f"and it is made again:\n  mv {home} {home}.damaged"
             )
 
 
+def _refuse_broken(file: Path) -> None:
+    """Refuse settings that Dagster cannot read: it would say so in a traceback of its own, of whatever it starts."""
+    way_out = "Fix it, or remove it: then it is made again."
+    content = loaded(file, file.read_bytes(), way_out) if file.is_file() else None
+    if content is not None and not isinstance(content, dict):
+        raise DamagedFileError(file, None, "this is not a mapping", way_out)
+
+
 def _damage(file: Path) -> str | None:
+    if not file.is_file():
+        return "it is not a file"
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
             heads = connection.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
-    except sqlite3.OperationalError:
+    except sqlite3.OperationalError as error:
         # Without the table: nothing was made in it yet.
-        return None
+        return None if "no such table" in str(error) else str(error)
     except sqlite3.DatabaseError as error:
         return str(error)
     return f"its tables were made twice ({heads} versions are noted)" if heads > 1 else None

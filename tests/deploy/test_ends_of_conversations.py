@@ -188,7 +188,9 @@ def test_many_signals_end_a_conversation() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"7\n", b'{"do": "port"\n', b"[" * 100_000 + b"\n", b'{"attached": "x"}\n', b"\xff\n"]
+    "line",
+    [b"7\n", b'{"do": "port"\n', b"[" * 100_000 + b"\n", b'{"attached": "x"}\n', b"\xff\n"],
+    ids=["a number", "cut off", "depth", "an odd size", "no text"],
 )
 def test_a_request_that_is_none_ends_the_conversation(line: bytes) -> None:
     with start() as process:
