@@ -39,7 +39,7 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
         RefusedError: It cannot be started; what was built stays for the next time.
     """
     target, folder = run.target, run.target.first.dagster_folder
-    if "error" not in run.found["dagster"] and not run.found["service"]["made"]:
+    if "error" not in run.found["dagster"] and not run.has_service:
         return [], [f"A Dagster answers at {target.host.url} that this program did not start; it was left as it is."]
     port = host_service.port_of(target, target.host.url)
     postgresql = target.first.data["dagster"].get("postgresql")
@@ -80,7 +80,7 @@ def stop(run: HostRun, *, ends_runs: bool) -> list[str]:
     Returns:
         What a person should know.
     """
-    if not run.found["service"]["made"]:
+    if not run.has_service:
         return ["This program did not start a Dagster there: nothing was stopped."]
     run.tell("stop")
     folder = run.target.first.dagster_folder
@@ -90,9 +90,8 @@ def stop(run: HostRun, *, ends_runs: bool) -> list[str]:
 
 def planned(run: HostRun) -> list[str]:
     """Return what ``start`` would do, for people."""
-    made = (run.found.get("service") or {}).get("made")
     if "error" not in run.found.get("dagster", {"error": ""}):
-        return [] if made else ["Would leave the Dagster as it is that answers already."]
+        return [] if run.has_service else ["Would leave the Dagster as it is that answers already."]
     port = host_service.port_of(run.target, run.target.host.url)
     packages = ", ".join(host_service.versions(lock_of(run)))
     return [

@@ -189,8 +189,7 @@ class HostRun:
         if mounted := ", ".join(self.found.get("mounted", [])):
             raise RefusedError(f"{host}: {mounted} is mounted singly and cannot be replaced: mount its folder there.")
         if error := self.found["dagster"].get("error"):
-            is_ours = (self.found["service"] or {}).get("made")
-            start = f"Run 'deploy.setup {self.target.first.name} --start'" if is_ours else "Start it"
+            start = f"Run 'deploy.setup {self.target.first.name} --start'" if self.has_service else "Start it"
             raise RefusedError(f"{host}: {error} {start}, then deploy again.")
 
     def bring(self, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
@@ -355,6 +354,11 @@ class HostRun:
         return self.inside("modules", deployment.names.name, "venvs", environment, "bin", "python")
 
     @property
+    def has_service(self) -> bool:
+        """Whether ``deploy.setup`` made the Dagster of this host, as processes of its own."""
+        return bool((self.found.get("service") or {}).get("made"))
+
+    @property
     def own_tools(self) -> set[str]:
         """The programs that reaching the host's Dagster takes."""
         return {"docker"} if self.target.first.kind == "compose" else set()
@@ -489,10 +493,8 @@ class HostRun:
 
     def restarts_daemon(self) -> bool:
         """Have the daemon started again where ``deploy.setup`` started it; tell whether that could be done."""
-        if not (self.found["service"] or {}).get("made"):
-            return False
         folder = self.target.first.dagster_folder
-        return bool(self.conversation.ask("restart daemon", folder=folder)["restarted"])
+        return self.has_service and bool(self.conversation.ask("restart daemon", folder=folder)["restarted"])
 
     def settle(self, *, is_new: bool, wait: bool) -> None:
         """See to it that Dagster's daemon knows the workspace of now, and say how."""

@@ -167,7 +167,7 @@ class Removing(Rollout):
     def stop_unused(self, run: HostRun) -> None:
         """Stop a Dagster that this program started and that has no code location left."""
         gone = {one.names.snake for one in run.target.deployments}
-        if not (run.found["service"] or {}).get("made") or set(run.found["dagster"]["locations"]) - gone:
+        if not run.has_service or set(run.found["dagster"]["locations"]) - gone:
             return
         again = f"start it again with 'deploy.setup {run.target.first.name} --start'"
         try:

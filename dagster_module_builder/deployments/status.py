@@ -67,8 +67,7 @@ def status(
 
 
 def _how_to_start(run: HostRun, seen: Mapping[str, Any]) -> str:
-    is_ours = (run.found["service"] or {}).get("made")
-    return f" Run 'deploy.setup {run.target.first.name} --start'." if is_ours and "error" in seen else ""
+    return f" Run 'deploy.setup {run.target.first.name} --start'." if run.has_service and "error" in seen else ""
 
 
 def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str, Any]) -> dict[str, Any]:
