@@ -62,6 +62,14 @@ def _unloaded(subject: Subject) -> str:
     return "it does not load" if "problem" in look(subject) else ""
 
 
+def _no_assets(subject: Subject) -> str:
+    return _unloaded(subject) or ("" if look(subject)["assets"] else "no assets")
+
+
+def _no_requirements(subject: Subject) -> str:
+    return "" if requirements_of(subject) else "it states no requirements"
+
+
 @check(
     "loads",
     "The definitions load",
@@ -79,7 +87,7 @@ def loads(subject: Subject) -> Iterator[Problem]:
     "keys-loaded",
     "Every loaded asset key has the module's prefix",
     "What a loader names is seen here only.",
-    lambda subject: _unloaded(subject) or ("" if look(subject)["assets"] else "no assets"),
+    _no_assets,
     "environment",
 )
 def keys_loaded(subject: Subject) -> Iterator[Problem]:
@@ -109,7 +117,7 @@ def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
     "requirements",
     "Its requirements resolve",
     "An image that cannot be built stops every module in it.",
-    lambda subject: "" if requirements_of(subject) else "it states no requirements",
+    _no_requirements,
     "environment",
 )
 def requirements(subject: Subject) -> Iterator[Problem]:

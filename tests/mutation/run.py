@@ -31,7 +31,6 @@ from tests.mutation.operators import operators
 from tests.mutation.survivors import Change, stale
 from tests.mutation.survivors import known as survivors_listed
 from tests.mutation.warm import Work
-from tests.template.environment import FOLDER_VARIABLE
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -141,8 +140,7 @@ class Copy:
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.root / name, follow_symlinks=False)
         # The copy comes before the installed package, in the tests' subprocesses too.
-        kept = os.environ.get(FOLDER_VARIABLE) or os.fspath(ROOT / ".nox/module-environments")
-        self.environ = {**os.environ, "PYTHONPATH": os.fspath(self.root), FOLDER_VARIABLE: kept}
+        self.environ = {**os.environ, "PYTHONPATH": os.fspath(self.root)}
 
     def alive(self, chosen: Sequence[Mutant]) -> Iterator[bool]:
         """Try mutants, one after the other, and tell of each whether the tests pass with it."""
