@@ -400,6 +400,13 @@ def test_a_workflow_has_few_rights_and_no_expression_in_its_shell_lines(module: 
     assert groups == [{"group": "deploy-sales-report-yoda", "cancel-in-progress": False}] * 2
 
 
+def test_a_workflow_can_be_called_by_another_as_a_person_starts_it(module: Path) -> None:
+    made(module, "github", trigger="manual")
+    on = yaml.safe_load((module / FILES["github"]).read_text())[True]
+    given = {kind: {name: one["default"] for name, one in on[kind]["inputs"].items()} for kind in on}
+    assert given == {kind: {"action": "deploy", "release": ""} for kind in ("workflow_dispatch", "workflow_call")}
+
+
 def test_gitlab_has_one_at_a_time_and_cancels_none(module: Path) -> None:
     made(module)
     jobs = yaml.safe_load((module / FILES["gitlab"]).read_text())
