@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dagster_module_builder import ports, settings, templates
+from dagster_module_builder import ports, settings, templates, trusted_code
 from dagster_module_builder.errors import NoWorkspaceError, RefusedError, UsageError
 from dagster_module_builder.initialize import is_workspace
 from dagster_module_builder.names import colliding, problem_with_name
@@ -72,6 +72,7 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         with templates.staging(projects) as staged:
             made = templates.render(templates.MODULE, answers, staged, environment)
             path = made.rename(projects / name)
+    trusted_code.remember_made(path)
     files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     return NewModule(path, files, answers)
 

@@ -11,6 +11,7 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, name_unless, root_of
+from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
 from dagster_module_builder.errors import UsageError
 
 
@@ -23,6 +24,7 @@ from dagster_module_builder.errors import UsageError
         "load": "Make an environment with the module's requirements, and load its definitions there.",
         "run-tests": "Run the module's tests in such an environment, too.",
         "python": "The Python of an environment to use instead of making one.",
+        "trust": TRUST_HELP,
         "json": JSON_HELP,
         "markdown": "Print Markdown on stdout.",
     },
@@ -36,6 +38,7 @@ def audit(
     load: bool = False,
     run_tests: bool = False,
     python: str | None = None,
+    trust: bool = False,
     json: bool = False,
     markdown: bool = False,
 ) -> None:
@@ -46,6 +49,9 @@ def audit(
         raise UsageError("Give a module's name, or --all; and one of --json and --markdown at most.")
     where = root_of(root)
     wanted = run.Wanted(load, run_tests, Path(python).absolute() if python else None)
+    if load or run_tests:
+        for path in run.projects_in(where) if all else [run.find(where, str(name))]:
+            agree_to_run(where, path, trust=trust)
     audits = run.audit_all(where, wanted) if all else [run.audit(where, run.find(where, str(name)), wanted)]
     if json:
         data = [one.to_json() for one in audits]

@@ -14,6 +14,7 @@ from invoke.exceptions import Exit
 from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, name_unless, root_of
+from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
 from dagster_module_builder.errors import BuilderError, ToolError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         "allow-dirty": "Go on although git has changes that are not committed.",
         "from-template": "The template that the module was made from, where no baseline is kept with the module.",
         "test-dagster": "A version of Dagster to load and test the module with, in an environment of its own.",
+        "trust": TRUST_HELP,
     },
     positional=name_unless("--all"),
     iterable=["set"],
@@ -54,6 +56,7 @@ def upgrade(
     allow_dirty: bool = False,
     from_template: str | None = None,
     test_dagster: str | None = None,
+    trust: bool = False,
 ) -> None:
     """Bring a module up to date; exit 1 where a person has to resolve conflicts."""
     from dagster_module_builder.upgrade import run  # it loads what only upgrades need
@@ -66,7 +69,7 @@ def upgrade(
         raise UsageError("--keep-mine needs --continue.")
     where = root_of(root)
     if test_dagster:
-        _each(where, name, lambda one: _try_dagster(where, one, test_dagster))
+        _each(where, name, lambda one: _try_dagster(where, one, test_dagster, trust=trust))
     elif continue_ or abort:
         from dagster_module_builder.upgrade import ending
 
@@ -183,12 +186,13 @@ def _say_what(outcome: Outcome, root: Path) -> None:
             console.say(f"  {outcome.module / path}")
 
 
-def _try_dagster(root: Path, name: str, version: str) -> bool:
+def _try_dagster(root: Path, name: str, version: str, *, trust: bool) -> bool:
     """Load and test a module with another version of Dagster, beside its present environment."""
     from dagster_module_builder.audit import report, run
     from dagster_module_builder.module_environment import environment_of, refuse_unpublished
 
     path = run.find(root, name)
+    agree_to_run(root, path, trust=trust)
     try:
         python = environment_of(root, path, tests=True, dagster=version)
     except ToolError:

@@ -7,6 +7,7 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, root_of
+from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
 from dagster_module_builder.commands.workspace import NAME_HELP
 
 
@@ -42,6 +43,7 @@ def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
         "select": "Which assets, as Dagster's selections are written (default: all).",
         "partition": "The key of one partition, where assets are partitioned.",
         "verbose": "Show Dagster's log.",
+        "trust": TRUST_HELP,
         "json": JSON_HELP,
     },
 )
@@ -52,6 +54,7 @@ def materialize(
     select: str | None = None,
     partition: str | None = None,
     verbose: bool = False,
+    trust: bool = False,
     json: bool = False,
 ) -> None:
     """Materialize a module's assets here, without Docker, and print what was stored."""
@@ -63,6 +66,7 @@ def materialize(
     where = root_of(root)
     read_workspace(where)
     path = module.locate(where, name)
+    agree_to_run(where, path, trust=trust)
     if not json:
         console.tell("Preparing the environment…")
     done = native.materialize(where, path, select, partition, verbose=verbose)

@@ -93,7 +93,7 @@ def test_wrong_usage_is_exit_code_2(terminal: Terminal) -> None:
 def test_a_version_that_is_not_published_is_named_with_the_newest(terminal: Terminal) -> None:
     """FAULTS P15: in the place of a resolver's riddle."""
     needs.registry()
-    said = terminal.refused("upgrade", "sales", "--test-dagster", "1.999.0")
+    said = terminal.refused("upgrade", "sales", "--test-dagster", "1.999.0", "--trust")
     assert re.search(r"Dagster 1\.999\.0 is not published; the newest is 1\.\d+\.\d+\.$", said.strip())
 
 
@@ -105,7 +105,7 @@ def test_another_dagster_is_tried_and_nothing_is_changed(terminal: Terminal, roo
     terminal.environment.pop("PYTHONDONTWRITEBYTECODE", None)
     project = write(root / "projects/orders", SCAFFOLD)
     before = files_of(project)
-    said = terminal.done("upgrade", "orders", "--test-dagster", "1.12.0")
+    said = terminal.done("upgrade", "orders", "--test-dagster", "1.12.0", "--trust")
     assert "orders with Dagster 1.12.0" in said
     assert said.count("PASS") == 2
     (python,) = Path(terminal.environment["HOME"]).glob(".cache/*/environments/orders-*/bin/python")
@@ -114,9 +114,9 @@ def test_another_dagster_is_tried_and_nothing_is_changed(terminal: Terminal, roo
     )
     assert version.stdout.strip() == "1.12.0"
     (project / "orders_tests/test_assets.py").write_text("def test_broken():\n    assert 1 == 2\n")
-    failed = terminal.run("upgrade", "orders", "--test-dagster", "1.12.0")
+    failed = terminal.run("upgrade", "orders", "--test-dagster", "1.12.0", "--trust")
     assert (failed.returncode, "test_broken" in failed.stdout) == (1, True)
-    said = terminal.refused("upgrade", "orders", "--test-dagster", "0.0.1")
+    said = terminal.refused("upgrade", "orders", "--test-dagster", "0.0.1", "--trust")
     assert "Dagster 0.0.1 is not published" in said
     (project / "orders_tests/test_assets.py").write_bytes(before["orders_tests/test_assets.py"][0])
     assert files_of(project) == before
