@@ -48,8 +48,18 @@ def sweeps(session: nox.Session) -> None:
     _install(session)
     engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
     hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
-    tasks = ["tests/cli/test_never_a_traceback.py", "tests/deploy/test_hostile_hosts.py"]
-    every = {"ENGINE_FAULTS": "all", "DEPLOY_FAULTS": "all", "TROUBLES_ONE_IN": "1", "LIES_IN_TURNS": "1"}
+    tasks = [
+        "tests/cli/test_never_a_traceback.py",
+        "tests/deploy/test_hostile_hosts.py",
+        "tests/people/test_onlookers.py",
+    ]
+    every = {
+        "ENGINE_FAULTS": "all",
+        "DEPLOY_FAULTS": "all",
+        "TROUBLES_ONE_IN": "1",
+        "LIES_IN_TURNS": "1",
+        "RACE_SECONDS": "60",
+    }
     session.run(
         "pytest", *engine, *hosts, *tasks, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every
     )
