@@ -62,12 +62,10 @@ def refused_in_snippet(owner: Owner, fragment: bytes) -> Iterator[Refused]:
             name = directive[1].decode().lower()
             yield _refuse(number, f"# {name}", line.partition(b"=")[2].decode("utf-8", "replace").strip(), _NOT_ALLOWED)
     for statement in statements(lines):
-        text = statement.text.decode("utf-8", "replace").strip()
-        keyword, *rest = text.split(maxsplit=1)
-        rule = _RULES.get(keyword.upper())
-        arguments = rest[0] if rest else ""
+        keyword, arguments = statement.keyword.decode("utf-8", "replace"), _arguments(statement.text)
+        rule = _RULES.get(keyword)
         if rule is None:
-            yield _refuse(statement.first + 1, keyword.upper(), arguments, _NOT_ALLOWED)
+            yield _refuse(statement.first + 1, keyword, arguments, _NOT_ALLOWED)
         else:
             yield from rule(owner, statement.first + 1, arguments)
         yield from _hidden(lines, statement)
@@ -76,8 +74,12 @@ def refused_in_snippet(owner: Owner, fragment: bytes) -> Iterator[Refused]:
 def _hidden(lines: Sequence[bytes], statement: Statement) -> Iterator[Refused]:
     for number in range(statement.body, statement.end):
         if found := _IN_HEREDOC.match(lines[number]):
-            value = lines[number].split(maxsplit=1)[1].decode("utf-8", "replace").strip()
-            yield _refuse(number + 1, (found[1] or found[2]).decode().upper(), value, _HIDDEN)
+            yield _refuse(number + 1, (found[1] or found[2]).decode().upper(), _arguments(lines[number]), _HIDDEN)
+
+
+def _arguments(line: bytes) -> str:
+    """Return what follows a line's keyword."""
+    return b"".join(line.split(maxsplit=1)[1:]).decode("utf-8", "replace").strip()
 
 
 def _flags(arguments: str) -> tuple[list[str], str]:

@@ -120,6 +120,13 @@ def test_instructions_that_people_use_are_not_refused(text: str) -> None:
     assert judged({**case_of(HARMLESS), SNIPPET: text.encode()}).refused == ()
 
 
+@pytest.mark.parametrize(
+    "text", ["\u00a0\n", "\x1c\n", "USER\n", "RUN <<E\nUSER \nE\n", "ENV\n", "ARG \u00a0\n", "COPY {} x\n"]
+)
+def test_what_is_hardly_an_instruction_is_refused_too(text: str) -> None:
+    assert len(judged({**case_of(HARMLESS), SNIPPET: text.encode()}).refused) == 1
+
+
 def case_of(fragments: object) -> dict[str, bytes]:
     return {name: text.encode() for name, text in dict(fragments).items()}  # type: ignore[call-overload]
 
