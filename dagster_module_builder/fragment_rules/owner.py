@@ -14,6 +14,8 @@ from dagster_module_builder.settings import DATA, PROJECTS, SERVICES
 _PROJECT_NAME = "${COMPOSE_PROJECT_NAME}"
 #: What the workspace sets for its modules to use: nothing of it is secret.
 _FOR_MODULES = re.compile(r"COMPOSE_PROJECT_NAME|WORKSPACE_(?:UID|GID|NETWORK)|DAGSTER_PORT|TZ|\w+_IMAGE")
+#: Where all modules store what they make, natively.
+_OUTPUTS = f"{DATA.as_posix()}/storage"
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -81,7 +83,10 @@ class Owner:
 
     def may_mount(self, path: str) -> bool:
         """Tell whether a path below the workspace's root may be mounted: the module's, or a folder in ``data/``."""
-        return self.owns(path) or path.startswith(f"{DATA.as_posix()}/")
+        is_output = f"{path}/".startswith(f"{_OUTPUTS}/")
+        is_own_output = f"{path}/".startswith(f"{_OUTPUTS}/{self.snake}/")
+        is_data = path.startswith(f"{DATA.as_posix()}/")
+        return self.owns(path) or is_own_output or (is_data and not is_output)
 
 
 def below_root(text: str, start: str = SERVICES.as_posix()) -> str | None:

@@ -85,7 +85,7 @@ def test_data_is_deleted_only_with_a_yes_and_only_the_modules_own(without_docker
         neighbour.read_text().replace("    volumes:\n", "    volumes:\n      - ../../data/shared:/shared\n")
     )
     for name in ("sales-report", "other"):
-        sales.done("workspace.add", name, "--no-check")
+        sales.done("workspace.add", name, "--no-check", "--allow", "sales-report=volumes")
     folders = [*MOUNTS, "data/in", "data/storage/sales_report"]
     (sales.root / "data/link").symlink_to("../.git")
     for folder in folders:

@@ -116,6 +116,8 @@ SERVICES = (
     service("a name that begins alike", "volumes: ['../../projects/guest2:/x']", "volumes:../../projects/guest2"),
     service("all of the workspace", "volumes: ['../..:/workspace']", "volumes:../.."),
     service("all data", "volumes: ['../../data:/x']", "volumes:../../data"),
+    service("outputs of all", "volumes: ['../../data/storage:/x']", "volumes:../../data/storage"),
+    service("outputs of another", "volumes: ['../../data/storage/shop:/x']", "volumes:../../data/storage/shop"),
     service("the shared files", "volumes: ['.:/x']", "volumes:."),
     service("the own volume of another", "volumes: ['shop_db_data:/x']", "volumes:shop_db_data"),
     service("the volume of all outputs", "volumes: ['dagster_storage:/tmp/x']", "volumes:dagster_storage"),

@@ -66,7 +66,7 @@ HONEST = (
     "ulimits: {nofile: 65536}\nmem_limit: 1g\ncpus: 2\npids_limit: 100\nshm_size: 1g\nstop_grace_period: 1m",
     "tmpfs: [/run]\nread_only: true\ncap_drop: [ALL]\nsecurity_opt: ['no-new-privileges:true']\nprivileged: false",
     "user: '1000:1000'", "user: postgres", "user: ${WORKSPACE_UID:-1000}:${WORKSPACE_GID:-1000}", "user: 70",
-    "volumes: ['guest_data:/x', '../../projects/guest/conf:/y:ro', '../../data/in:/z', /cache]",
+    "volumes: ['guest_data:/x', '../../projects/guest:/y:ro', '../../data/in:/z', '../../data/storage/guest:/s', /c]",
     "volumes: [{type: volume, source: guest_data, target: /x, volume: {nocopy: true}}, {type: tmpfs, target: /t}]",
     "volumes: [{type: bind, source: ../../projects/guest, target: /x, read_only: true, bind: {selinux: z}}]",
     "env_file: ../../projects/guest/db.env", "env_file: [{path: ../../projects/guest/db.env, required: false}]",
