@@ -972,3 +972,23 @@ def test_a_job_says_what_was_deployed_and_what_changed(tmp_path: Path) -> None:
         "",
         "    b leia: <b>x</b>[0m",
     ]
+
+
+def test_a_python_that_is_too_old_is_named(module: Path, tmp_path: Path) -> None:
+    """FAULTS P5: on a runner of a team's own. No such Python is to be had here: one of today says that it is older."""
+    made(module, "github")
+    step = yaml.safe_load((module / FILES["github"]).read_text())["jobs"]["test"]["steps"][2]
+    old = tmp_path / "bin/python3"
+    old.parent.mkdir()
+    set_version = 'code="import sys; sys.version_info = (3, 9, 18); $2"'
+    old.write_text(
+        f"#!/bin/sh\n[ \"$1\" = --version ] && echo 'Python 3.9.18' && exit\n{set_version}\n"
+        f'exec {sys.executable} "$1" "$code"\n'
+    )
+    old.chmod(0o755)
+    environ = {"PATH": f"{old.parent}:/usr/bin:/bin", "RUNNER_TEMP": str(tmp_path), **step["env"]}
+    shell = ["bash", "-e", "-c", step["run"]]
+    done = subprocess.run(shell, cwd=module, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Python 3.9.18 is too old here: dagster-module-builder needs Python 3.10.\n"
+    assert not (tmp_path / "tool").exists()
