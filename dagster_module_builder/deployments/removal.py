@@ -175,7 +175,8 @@ class Removing(Rollout):
                 self.stopped.add(run.target.key)
                 run.notes.append(f"Dagster had no module left, and was stopped; {again}.")
         except BuilderError as error:
-            run.problems.append(f"{run.target}: Dagster has no module left, and still runs: {error}")
+            stop = f"Stop it with 'deploy.setup {run.target.first.name} --stop'."
+            run.problems.append(f"{run.target}: Dagster has no module left, and still runs. {stop} {error}")
 
     def settle(self, run: HostRun) -> None:
         """See to it that Dagster's daemon knows of the change, where it still runs."""

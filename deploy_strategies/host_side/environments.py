@@ -137,8 +137,7 @@ def building(folder: str, python: str, more: Sequence[str] = (), *, has_uv: bool
     if has_uv:
         return [
             ["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],
-            # Every verification and every start would compile it again: half of their time.
-            ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", own, *files],
+            ["uv", "pip", "install", "--quiet", "--python", own, *files],
         ]
     return [
         [python, "-m", "venv", folder],
