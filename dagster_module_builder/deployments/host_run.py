@@ -33,7 +33,7 @@ from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.plan import Plan
 from deploy_strategies.conversation import Conversation, HostError
 from deploy_strategies.host_side.compose import tells_absence
-from deploy_strategies.images import credentials
+from deploy_strategies.images import credentials, registry_of
 from deploy_strategies.place import Place
 from deploy_strategies.remote import Remote
 
@@ -319,14 +319,19 @@ class HostRun:
 
     # A code server of a release's own
 
-    def fetch(self, image: str) -> None:
-        """Have a release's image on the host."""
+    def fetch(self, deployment: Deployment, image: str) -> None:
+        """Have a release's image on the host.
+
+        The host says which image its release has: it gets the password of the deployment's own registry, and of no
+        other one that it may name.
+        """
         self.tell("image")
-        self.conversation.ask("fetch", image=image, **credentials(image))
+        is_own = registry_of(image) == str(deployment.own.get("registry"))
+        self.conversation.ask("fetch", image=image, **(credentials(image) if is_own else {}))
 
     def serve(self, deployment: Deployment, identity: str, image: str, env: bytes) -> None:
         """Start the code server of a release that is on the host already, with these settings."""
-        self.fetch(image)
+        self.fetch(deployment, image)
         self.tell("verify")
         module = deployment.names.name
         server = serving(deployment, identity, image, env, self.storage_folder)

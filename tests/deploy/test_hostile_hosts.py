@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -254,6 +255,29 @@ def test_no_lie_of_a_host_is_a_traceback_or_a_file_or_steers_the_terminal(
     assert listed(honest.root) == before
     assert list(folder.iterdir()) == []
     assert refused > taken
+
+
+@pytest.mark.parametrize(
+    ("registry", "image", "given"),
+    [
+        ("reg.example:5000", "reg.example:5000/sales@sha256:00", True),
+        ("reg.example:5000", "evil.example/sales@sha256:00", False),
+        ("none", "reg.example:5000/sales@sha256:00", False),
+        (None, "reg.example:5000/sales@sha256:00", False),
+    ],
+)
+def test_a_host_gets_the_password_of_its_deployments_registry_only(
+    monkeypatch: pytest.MonkeyPatch, registry: str | None, image: str, given: bool
+) -> None:
+    """FAULTS S7: a host says which image its releases have; the password may be another deployment's."""
+    monkeypatch.setenv("DEPLOY_REGISTRY_USER", "ada")
+    monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", "canary")
+    asked: list[dict[str, Any]] = []
+    talk = SimpleNamespace(ask=lambda _, **arguments: asked.append(arguments))
+    made: Any = SimpleNamespace(tell=lambda _: None, conversation=talk)
+    deployment: Any = SimpleNamespace(own={"registry": registry} if registry else {})
+    host_run.HostRun.fetch(made, deployment, image)
+    assert (asked[0].get("password") == "canary") is given
 
 
 def listed(root: Path) -> set[str]:
