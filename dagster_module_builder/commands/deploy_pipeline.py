@@ -27,7 +27,7 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
     """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
     from dagster_module_builder.deployments import leftover_pipelines
     from dagster_module_builder.deployments.pipeline import planned_at
-    from dagster_module_builder.deployments.pipeline_companions import companions
+    from dagster_module_builder.deployments.pipeline_companions import companions, read_by_jobs
 
     left = leftover_pipelines.named(root_of(chosen.root), Path.cwd(), chosen.name, chosen.modules)
     found = _found(chosen, may_be_gone=remove and bool(left))
@@ -41,7 +41,7 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
         _carry_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run)
         for beside in companions(place, remove=remove):
             if beside.changes:
-                _carry_out(beside, place.module, dry_run=dry_run)
+                _carry_out(beside, place.module, dry_run=dry_run, in_full=beside.path not in read_by_jobs(place))
 
 
 def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
@@ -57,9 +57,12 @@ def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
     return [find(each) for each in deployments if each.pipeline is not None or not may_be_gone]
 
 
-def _carry_out(change: FileChange, module: str, *, dry_run: bool) -> None:
+def _carry_out(change: FileChange, module: str, *, dry_run: bool, in_full: bool = True) -> None:
     from dagster_module_builder.transaction import commit_one
 
+    if dry_run and not in_full:
+        console.say(f"{module}: {change.path} would be {'removed' if change.after is None else 'written'}")
+        return
     if dry_run:
         console.say_diff(change.diff())
         return

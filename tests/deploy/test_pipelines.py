@@ -809,6 +809,9 @@ def test_the_lock_comes_stays_and_goes_with_its_tool(tmp_path: Path, module: Pat
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     assert "==0.2.0 needs" in lock.read_text()
     assert pipeline.problem(deployment) is None
+    told = run(tmp_path, "deploy.pipeline", "yoda", "--remove", "--dry-run").stdout
+    assert f"{lock} would be removed" in told
+    assert "--hash" not in told
     assert run(tmp_path, "deploy.pipeline", "yoda", "--remove").returncode == 0
     assert not lock.exists()
 
