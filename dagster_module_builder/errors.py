@@ -84,7 +84,7 @@ class FragmentRefusedError(RefusedError):
     def __init__(self, module: str, settings: Sequence[tuple[str, str]], command: str) -> None:
         self.settings = settings
         self.command = command
-        self.way_out = "Take the setting out, or allow it"
+        self.way_out = f"Take the setting out, or allow it with '{command}'"
         listed = "\n".join(f"- {place}: {text}" for place, text in settings)
         super().__init__(
             f"Nothing was changed: {module!r} has settings that a module may not have by itself:\n{listed}\n"

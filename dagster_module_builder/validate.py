@@ -213,7 +213,7 @@ def _tolerated(given: Given, name: str) -> Iterator[Finding]:
     """Tell of settings that an earlier version put in without asking."""
     for one in given.tolerated:
         command = allowing(name, [one], integrated=True)
-        where, mend = place_of(given.module, one), "Take it out, or allow it"
+        where, mend = place_of(given.module, one), f"Take it out, or allow it with '{command}'"
         yield Finding("warning", f"{one}; nobody has allowed it", where, mend, name, command)
 
 
