@@ -48,6 +48,11 @@ def found(root: Path, files: dict[str, str], check: str) -> list[Problem]:
     return problems(root, project(root, files), check)
 
 
+def test_nothing_is_made_by_default() -> None:
+    """First: every other test would make environments for minutes."""
+    assert Wanted() == Wanted(load=False, tests=False, python=None)
+
+
 def test_fragments_that_are_missing_are_named(folder: Path, root: Path, module: Path) -> None:
     names = ("workspace.yaml", ".env", "docker-compose.yml", "dockerfile.snippet")
     assert found(folder, {"a.py": ""}, "fragments") == [
