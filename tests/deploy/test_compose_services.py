@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
     assert compose.with_old(host, services)["old"] == ["shop_db"]
     place = {"folder": str(tmp_path), "name": "shop_db"}
     path = tmp_path / "database.sql"
-    dumps.dump_database(host, str(path), {"type": "postgresql", "service": place})
+    dumps.dump_database(host, str(path), {"type": "postgresql", "service": place}, time.monotonic() + 60)
     assert "PostgreSQL database dump complete" in path.read_text()
     service = {"folder": str(tmp_path), "volumes": ["shop_db_data"]}
     assert len(compose.volume_names(host, **service)) == 1
