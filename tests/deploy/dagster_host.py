@@ -42,6 +42,8 @@ run_coordinator:
   config:
     dequeue_interval_seconds: 1
 """
+#: What modules need beside Dagster itself.
+PACKAGES = ("dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib", "sqlalchemy", "psycopg[binary]")
 #: Starts the daemon, which looks at the workspace after other times than a minute, and more often at itself.
 DAEMON = """\
 import sys
@@ -65,7 +67,7 @@ def python() -> str:
 
     constraints = CONSTRAINTS.read_bytes()
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    name = hashlib.sha256(constraints + version.encode()).hexdigest()[:12]
+    name = hashlib.sha256(constraints + repr((version, PACKAGES)).encode()).hexdigest()[:12]
     folder = Path.home() / ".cache/dagster-module-builder-tests" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -77,10 +79,9 @@ def python() -> str:
 def _make(program: str, folder: Path) -> None:
     needs.registry()
     subprocess.run([program, "venv", "-q", "--clear", "--python", sys.executable, folder], check=True)
-    wanted = ["dagster", "dagster-webserver", "pandas", "pyarrow", "universal-pathlib"]
     # Dozens of processes start from it, none of which writes its bytecode down.
     install = [program, "pip", "install", "-q", "--compile-bytecode", "--python", folder / "bin/python"]
-    subprocess.run([*install, "-c", CONSTRAINTS, *wanted], check=True)
+    subprocess.run([*install, "-c", CONSTRAINTS, *PACKAGES], check=True)
     (folder / ".complete").touch()
 
 

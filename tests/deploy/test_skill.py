@@ -25,7 +25,8 @@ def git(module: Path, *arguments: object) -> None:
 
 def published(module: Path, remote: Path) -> None:
     """Commit a module but for its secrets, and push it."""
-    (module / ".gitignore").write_text(".env\n.env.deploy\n")
+    with (module / ".gitignore").open("a") as file:
+        file.write(".env\n.env.deploy\n")
     for command in (
         ("init", "-q", "--bare", remote),
         ("init", "-q"),

@@ -1,0 +1,224 @@
+"""Wishes of the skill, followed as they stand there, with what a person would add: addresses, secrets, a yes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from dagster_module_builder.deployments.deploy import Options, deploy
+from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.errors import BuilderError
+from tests.cli.test_skill import SKILL, WISHES
+from tests.deploy import sshd
+from tests.deploy.conftest import Site
+from tests.deploy.dagster_host import DagsterHost
+from tests.deploy.modules import set_value
+from tests.deploy.sshd import SshHost
+from tests.deploy.test_commands import PROGRAM
+from tests.deploy.test_skill import git, published
+from tests.documents import Block
+from tests.template.database_servers import free_port, running
+
+NIGHTLY, WRONG, _ = WISHES
+MODULE = "nightly-pdfs"
+DATABASE = {"NAME": "documents_of_yoda", "USER": "acme", "PASSWORD": "the client's own"}
+PDFS = {"a b.pdf": b"%PDF-1.4 one\x00\xff", "two.pdf": b"%PDF-1.4 two"}
+
+
+def typed(root: Path, line: str) -> subprocess.CompletedProcess[str]:
+    """Type a line in the workspace's folder."""
+    path = f"{PROGRAM.parent}:{os.environ['PATH']}"
+    environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "PATH": path, "COLUMNS": "200", "UV_OFFLINE": "1"}
+    return subprocess.run(
+        ["bash", "-c", line], cwd=root, env=environ, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
+def follow(
+    root: Path, block: Block, replaced: Mapping[str, str] | None = None, finding: tuple[str, ...] = ()
+) -> list[str]:
+    """Type every line of a block, with these pieces of text replaced; return what each printed.
+
+    Args:
+        root: The workspace.
+        block: The lines.
+        replaced: What stands for texts of the skill.
+        finding: The tasks that find something to be wrong, and end with 1.
+    """
+    printed = []
+    for line in block.commands():
+        for old, new in (replaced or {}).items():
+            line = line.replace(old, new)  # noqa: PLW2901 - it is the line that is typed
+        done = typed(root, line)
+        wanted = any(task in line for task in finding)
+        assert done.returncode == wanted, f"{line}\n{done.stdout}\n{done.stderr}"
+        printed.append(done.stdout)
+    return printed
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[SshHost]:
+    """The client's SFTP server, with PDFs in the home of who connects."""
+    (folder := tmp_path / "sftp").mkdir()
+    key = sshd.make_key(folder / "client_key")
+    address = "127.0.0.9"
+    host = SshHost(folder, address, sshd.free_port(address), key, settings={"Subsystem": "sftp internal-sftp"})
+    (folder / "out").mkdir()
+    for name, content in PDFS.items():
+        (folder / "out" / name).write_bytes(content)
+    (folder / "out/notes.txt").write_text("none of them")
+    (folder / "known_hosts").write_text("")
+    host.start()
+    (folder / "known_hosts").write_text(host.known_hosts_line)
+    yield host
+    host.stop()
+
+
+def write_code(module: Path, assets: Block, schedule: Block) -> None:
+    """Put the skill's examples where it says."""
+    (package,) = (module / "src").iterdir()
+    (package / "assets.py").write_text(assets.text)
+    path = package / "schedules.py"
+    before = path.read_text()
+    text = re.sub(r"(?ms)^daily = .*?^\)\n", f"{schedule.text}\n", before)
+    assert text != before
+    path.write_text(text.replace("import dagster", "import os\n\nimport dagster", 1))
+
+
+def fill_in(module: Path, port: int, files: SshHost) -> None:
+    """Type what only the person knows into ``.env.deploy``."""
+    prefix = module.name.replace("-", "_").upper()
+    known = {f"{prefix}_DB_{name}": value for name, value in DATABASE.items()}
+    known |= {
+        f"{prefix}_DB_HOST": "127.0.0.1", f"{prefix}_DB_PORT": str(port), f"{prefix}_SCHEDULE": "RUNNING",
+        f"{prefix}_SFTP_URL": f"sftp://{sshd.user()}@{files.address}:{files.port}/{files.folder}/out",
+        f"{prefix}_SFTP_KEY": str(files.client_key), f"{prefix}_SFTP_KNOWN_HOSTS": f"{files.folder}/known_hosts",
+    }  # fmt: skip
+    quoted = {name: value.replace("'", "\\'") for name, value in known.items()}
+    (module / "deploy/yoda/.env.deploy").write_text("".join(f"{name}='{value}'\n" for name, value in quoted.items()))
+
+
+def schedules(dagster: DagsterHost) -> dict[str, str]:
+    """Return the status of each schedule that a host's Dagster has."""
+    query = """{ repositoriesOrError { ... on RepositoryConnection { nodes { schedules { name
+        scheduleState { status } } } } } }"""
+    nodes = dagster.ask(query)["repositoriesOrError"]["nodes"]
+    return {one["name"]: one["scheduleState"]["status"] for node in nodes for one in node["schedules"]}
+
+
+ROWS = """
+import os, psycopg
+with psycopg.connect(os.environ["DATABASE"]) as connection:
+    for name, content in connection.execute("SELECT name, content FROM documents"):
+        print(name, content.hex(), sep="\\t")
+"""
+
+
+def rows(python: str, port: int) -> dict[str, bytes]:
+    """Return the table of the client's database, as the host's Python reads it."""
+    quoted = {"host": "127.0.0.1", "port": port, "dbname": DATABASE["NAME"], "user": DATABASE["USER"]}
+    address = " ".join(f"{name}={value}" for name, value in quoted.items())
+    environ = {"DATABASE": address, "PGPASSWORD": DATABASE["PASSWORD"]}
+    said = subprocess.run([python, "-c", ROWS], env=environ, check=True, capture_output=True, text=True).stdout
+    return {name: bytes.fromhex(content) for name, content in (line.split("\t") for line in said.splitlines())}
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[int]:
+    """The client's PostgreSQL, with a database for the documents; its port."""
+    (schema := tmp_path / "schema.sql").write_text("")
+    with running("postgresql", port := free_port(), DATABASE, schema):
+        yield port
+
+
+@pytest.mark.slow
+def test_pdfs_every_night(site: Site, files: SshHost, database: int, dagster_python: str, tmp_path: Path) -> None:
+    """FAULTS P14: the first wish, proven by a run."""
+    dagster = site.dagster
+    assert isinstance(dagster, DagsterHost)
+    shutil.rmtree(site.root / "projects")
+    assert typed(site.root, "dagster-module-builder workspace.init").returncode == 0
+    module = site.root / "projects" / MODULE
+    section = SKILL.section(NIGHTLY)
+    make, configure, trust, carry_out = [block for block in section.blocks() if block.language == "console"]
+    follow(site.root, make)
+    write_code(module, *(block for block in section.blocks() if block.language == "python"))
+    (variables,) = [block.text for block in section.blocks() if block.language == "dotenv"]
+    for path in (module / ".env.example", module / "workspace/local/.env"):
+        path.write_text(f"{path.read_text()}{variables}\n")
+    published(module, tmp_path / "remote.git")
+    follow(site.root, configure, at_yoda(site, dagster_python))
+    fill_in(module, database, files)
+    # Of a stranger's key nothing is pinned; the fingerprint is what the host's administrator says.
+    key = subprocess.run(["ssh-keygen", "-lf", site.host.folder / "host_key.pub"], check=True, capture_output=True)
+    follow(site.root, trust, {"SHA256:…": key.stdout.decode().split()[1]})
+    for command in (["add", "."], ["commit", "-qm", "yoda"], ["push", "-q"]):
+        git(module, *command)
+    # The host here has no daemon, which is all that is found to be wrong, and that would have to know the module.
+    no_daemon = {"deploy yoda": "deploy yoda --no-settle"}
+    _, check, *_, status = follow(site.root, carry_out, no_daemon, finding=("deploy.check",))
+    assert re.findall(r"\d+ problems|daemon is not alive", check) == ["1 problems", "daemon is not alive"]
+    (on_host,) = json.loads(status)
+    assert [one["location"] for one in on_host["modules"]] == ["loaded"]
+    assert schedules(dagster) == {"nightly_pdfs_daily": "RUNNING"}
+    assert "`nightly_pdfs_refresh`" in section.text
+    dagster.await_run(dagster.launch("nightly_pdfs", "nightly_pdfs_refresh"), "SUCCESS")
+    assert rows(dagster_python, database) == PDFS
+
+
+def at_yoda(site: Site, python: str) -> dict[str, str]:
+    """Return what stands for yoda here, in place of what the skill's lines have."""
+    assert isinstance(site.dagster, DagsterHost)
+    own = {"identity_file": site.host.client_key, "dagster_url": site.dagster.url, "environment": "host",
+           "python": python}  # fmt: skip
+    more = " ".join(f"--set {name}={value}" for name, value in own.items())
+    return {
+        "yoda.example.org": f"{site.host.address}:{site.host.port}", "/srv/dagster": "'~/srv'",
+        "--user dagster": f"--user {sshd.user()}", "--no-input": f"{more} --no-input",
+    }  # fmt: skip
+
+
+def test_something_is_wrong_with_the_deployment(quick: Site) -> None:
+    """FAULTS P14: the second wish, where one deployment hangs and the release before it is bad."""
+    look, unlock, back = SKILL.section(WRONG).shell()
+    quick.deploy()
+    good = quick.running()
+    set_value(quick.module, 2)
+    quick.deploy()
+    reached, go_on = threading.Event(), threading.Event()
+
+    def hang(_: str, step: str) -> None:
+        if step == "verified":
+            reached.set()
+            go_on.wait(60)
+
+    def begin() -> None:
+        with pytest.raises(BuilderError):
+            deploy(find(quick.root, "yoda"), Options(allow_dirty=True, settle=False), hang)
+
+    set_value(quick.module, 3)
+    hanging = threading.Thread(target=begin)
+    hanging.start()
+    try:
+        assert reached.wait(60)
+        _, status, log, releases = follow(quick.root, look, finding=("deploy.check",))
+        assert json.loads(status)[0]["lock"]
+        assert "not ended" in log
+        assert good in releases
+        follow(quick.root, unlock)
+    finally:
+        go_on.set()
+        hanging.join(60)
+    _, status = follow(quick.root, back)
+    assert quick.running() == good
+    (on_host,) = json.loads(status)
+    assert (on_host["lock"], on_host["modules"][0]["location"]) == (None, "loaded")
