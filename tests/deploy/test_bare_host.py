@@ -47,7 +47,7 @@ class Bare:
 
     @property
     def slowness(self) -> float:
-        """How much longer a step may have taken here than it would have alone; others wait for the disk, too."""
+        """How much longer a step may take here than alone: twice as at the worst moment, since disks are shared too."""
         return 2 * max(self.waited)
 
     @property
