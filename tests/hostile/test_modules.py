@@ -1,0 +1,113 @@
+"""Hostile modules at the workspace's door: refused or harmless; nothing outside is read, written, run or asked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dagster_module_builder import integrate
+from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.validate import validate
+from tests.engine.folders import make_module, make_workspace
+from tests.hostile.modules import ALL, DEPLOYMENT, Hostile, Places
+
+CANARY = "canary8"
+SECRETS = {
+    "home/.bashrc": f"# {CANARY}\n",
+    "home/.ssh/id_canary": f"{CANARY}\n",
+    "home/workspace.yaml": f"load_from: [{CANARY}]\n",
+    "home/definitions.py": f"{CANARY} = 1\n",
+}
+HONEST = {
+    "pyproject.toml": '[project]\nname = "guest"\nversion = "0"\ndependencies = []\n',
+    "src/guest_dagster/__init__.py": "",
+    "src/guest_dagster/definitions.py": "import dagster as dg\n\ndefs = dg.Definitions()\n",
+    "tests/test_x.py": "def test_x():\n    pass\n",
+    "README.md": "# Guest\n",
+    "deploy/yoda/deployment.yaml": DEPLOYMENT,
+    "deploy/yoda/.env.deploy": "GUEST_DB_PASSWORD='x'\n",
+    "deploy/yoda/known_hosts": "",
+}
+
+
+def written(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A person's machine, of which each module gets a copy."""
+    top = tmp_path_factory.mktemp("person")
+    root = make_workspace(top / "workspace")
+    make_module(root, "other", env=f"OTHER_DB_PORT='15440'\nOTHER_DB_PASSWORD='{CANARY}'\n".encode())
+    integrate.add(root, "other")
+    written(top, SECRETS)
+    make_module(root, "guest", 15441)
+    written(root / "projects/guest", HONEST)
+    return top
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[socket.socket]:
+    """A server that nobody may come to."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+@pytest.fixture
+def person(template: Path, tmp_path: Path) -> Path:
+    top = tmp_path / "p"
+    shutil.copytree(template, top, symlinks=True)
+    (top / "ran").mkdir()
+    return top
+
+
+def outside(top: Path) -> dict[str, Any]:
+    """Return everything but the guest's folder and the registry's lock."""
+    return {
+        str(path): path.read_bytes() if path.is_file() and not path.is_symlink() else path.lstat().st_mode
+        for path in sorted(top.rglob("*"))
+        if "guest" not in path.parts and not path.name.startswith(".lock")
+    }
+
+
+def test_there_are_enough_modules_with_a_name_each() -> None:
+    assert len(ALL) >= 100
+    assert len({one.name for one in ALL}) == len(ALL)
+
+
+def test_the_honest_module_is_taken(person: Path) -> None:
+    """What is refused of the others is what they try."""
+    assert integrate.add(person / "workspace", "guest", dry_run=True).plan.effective
+
+
+@pytest.mark.parametrize("hostile", ALL, ids=lambda hostile: hostile.name)
+def test_a_hostile_module_reaches_nothing_at_the_door(person: Path, server: socket.socket, hostile: Hostile) -> None:
+    """FAULTS S1, S3, S5, S6, S8, S9, S15: by ``workspace.add --dry-run`` and ``workspace.validate``."""
+    root = person / "workspace"
+    port = server.getsockname()[1]
+    hostile.change(root / "projects/guest", Places(person / "home", person / "ran", f"http://127.0.0.1:{port}"))
+    before = outside(person)
+    try:
+        shown, refused = integrate.add(root, "guest", dry_run=True).plan.diff(), ""
+    except BuilderError as error:
+        shown, refused = "", str(error)
+    found = " ".join(str(finding) for finding in validate(root, check=False))
+    assert CANARY not in shown + refused + found
+    assert list((person / "ran").iterdir()) == []
+    assert outside(person) == before
+    with pytest.raises(BlockingIOError):
+        server.accept()
+    if hostile.refused is None:
+        assert not refused
+    else:
+        assert re.search(hostile.refused, refused)
