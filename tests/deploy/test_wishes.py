@@ -23,11 +23,12 @@ from tests.deploy.dagster_host import DagsterHost
 from tests.deploy.modules import set_value
 from tests.deploy.sshd import SshHost
 from tests.deploy.test_commands import PROGRAM
+from tests.deploy.test_delete_data import configure
 from tests.deploy.test_skill import git, published
 from tests.documents import Block
 from tests.template.database_servers import free_port, running
 
-NIGHTLY, WRONG, _ = WISHES
+NIGHTLY, WRONG, AWAY = WISHES
 MODULE = "nightly-pdfs"
 DATABASE = {"NAME": "documents_of_yoda", "USER": "acme", "PASSWORD": "the client's own"}
 PDFS = {"a b.pdf": b"%PDF-1.4 one\x00\xff", "two.pdf": b"%PDF-1.4 two"}
@@ -185,6 +186,30 @@ def at_yoda(site: Site, python: str) -> dict[str, str]:
         "yoda.example.org": f"{site.host.address}:{site.host.port}", "/srv/dagster": "'~/srv'",
         "--user dagster": f"--user {sshd.user()}", "--no-input": f"{more} --no-input",
     }  # fmt: skip
+
+
+def test_away_with_it_and_all_its_data(quick: Site, tmp_path: Path) -> None:
+    """FAULTS P14: the third wish: each of its steps leaves what comes later as it is."""
+    look, hosts, workspace, data, folder = SKILL.section(AWAY).shell()
+    there = configure(quick)
+    published(quick.module, tmp_path / "remote.git")
+    for line in ("workspace.init", "workspace.add sales-report --no-check"):
+        assert typed(quick.root, f"dagster-module-builder {line}").returncode == 0
+    quick.deploy()
+    shared = quick.root / "services/dagster/workspace.yaml"
+    named = {MODULE: quick.module.name}
+    follow(quick.root, look, named)
+    follow(quick.root, hosts, named)
+    assert (quick.dagster.locations(), quick.there.exists(), (there / "sales_report").exists()) == ({}, False, False)
+    assert list((quick.host.base / "dumps").iterdir())
+    assert "sales_report" in shared.read_text()
+    follow(quick.root, workspace, named)
+    assert "sales_report" not in shared.read_text()
+    assert (quick.module.exists(), (there / "other_module").exists()) == (True, True)
+    # It stored nothing here, and that is said.
+    follow(quick.root, data, named, finding=("--delete-data",))
+    follow(quick.root, folder, named)
+    assert not quick.module.exists()
 
 
 def test_something_is_wrong_with_the_deployment(quick: Site) -> None:
