@@ -188,8 +188,8 @@ SUFFIXES = (".md", ".py", ".yaml", ".yml", ".toml", ".json", ".jsonl", ".sql", "
 
 
 def is_path(code: str) -> bool:
-    """Tell whether a piece of code is the name of a file or folder of ours; absolute ones are other programs'."""
-    if not PATH.fullmatch(code) or task_named(code):
+    """Tell whether a piece of code names a file or folder of ours; in a home folder they are other programs'."""
+    if not PATH.fullmatch(code) or code.startswith("~/") or task_named(code):
         return False
     return "/" in code or code.endswith(SUFFIXES) or bool(re.fullmatch(r"\.[a-z][a-z.-]+", code))
 
