@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import templates
+from dagster_module_builder import module_files, templates
 from dagster_module_builder.dagster_check import CONSTRAINTS
 from dagster_module_builder.deployments import host_environment, host_service
 from dagster_module_builder.deployments.host_run import ENVIRONMENT, HostRun
@@ -120,9 +120,10 @@ def _environment(run: HostRun, postgresql: str | None) -> host_service.Made:
 def lock_of(run: HostRun) -> str:
     """Return the workspace's lock; where it has none, the one that this program comes with."""
     module = run.target.first.module
-    own = templates.template_folder(templates.WORKSPACE) / "{{cookiecutter.name}}" / CONSTRAINTS
-    paths = [module.parent.parent / CONSTRAINTS, module / Path(CONSTRAINTS).name, own]
-    return next(path.read_text("utf-8") for path in paths if path.is_file())
+    workspace, own = module.parent.parent, templates.template_folder(templates.WORKSPACE) / "{{cookiecutter.name}}"
+    places = ((workspace, CONSTRAINTS), (module, Path(CONSTRAINTS.name)), (own, CONSTRAINTS))
+    texts = (module_files.text(folder, folder / name) for folder, name in places)
+    return next(text for text in texts if text is not None)
 
 
 def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -51,6 +51,7 @@ DEPLOYMENTS = {
 ELSEWHERE = {
     "KEY/PARTITION.data": "what a module stores",
     "deploy-<name>-<module>.yml": "a workflow of a repository that has one already",
+    "~/.config/systemd/user/dagster-….service": "on a host",
     "saved.sql": "a dump that a person makes",
     "LD_PRELOAD": "the linker's; all that begin with LD_ are refused",
 }
