@@ -14,8 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import module_files
-
 #: Where it lies in a module; beside the module's own files in git.
 FILE = Path(".dagster-module/baseline.zip")
 
@@ -44,20 +42,15 @@ class Held:
 Tree = Mapping[str, Held]
 
 
-def held(module: Path, path: Path) -> Held:
-    """Read one file of a module.
-
-    Raises:
-        NotPlainError: A link leads out of the module, or it is no plain file.
-    """
-    return Held(module_files.read(module, path) or b"", bool(path.stat().st_mode & stat.S_IXUSR))
-
-
 def tree_of(module: Path) -> dict[str, Held]:
     """Read the files that the template has just written, by their paths in the module."""
     files = (path for path in sorted(module.rglob("*")) if path.is_file())
-    found = {path.relative_to(module).as_posix(): held(module, path) for path in files}
+    found = {path.relative_to(module).as_posix(): _held(path) for path in files}
     return {name: one for name, one in found.items() if name not in {RECORD, FILE.as_posix()}}
+
+
+def _held(path: Path) -> Held:
+    return Held(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 def packed(tree: Tree) -> bytes:
@@ -85,7 +78,7 @@ def read(module: Path) -> dict[str, Held] | None:
         return None
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise ValueError(f"it is no file of at most {MOST_BYTES >> 20} MiB")
-    return unpacked(module_files.read(module, path, MOST_BYTES) or b"")
+    return unpacked(path.read_bytes())
 
 
 def unpacked(data: bytes, most_bytes: int = MOST_BYTES) -> dict[str, Held]:

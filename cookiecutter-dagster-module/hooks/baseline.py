@@ -42,16 +42,15 @@ class Held:
 Tree = Mapping[str, Held]
 
 
-def held(path: Path) -> Held:
-    """Read one file."""
-    return Held(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
-
-
 def tree_of(module: Path) -> dict[str, Held]:
     """Read the files that the template has just written, by their paths in the module."""
     files = (path for path in sorted(module.rglob("*")) if path.is_file())
-    found = {path.relative_to(module).as_posix(): held(path) for path in files}
+    found = {path.relative_to(module).as_posix(): _held(path) for path in files}
     return {name: one for name, one in found.items() if name not in {RECORD, FILE.as_posix()}}
+
+
+def _held(path: Path) -> Held:
+    return Held(path.read_bytes(), bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 def packed(tree: Tree) -> bytes:

@@ -13,6 +13,8 @@ SERVICES = Path("services/dagster")
 PROJECTS = Path("projects")
 DATA = Path("data")
 REGISTRY = SERVICES / "modules" / ".registry"
+#: The secret of a workspace, which seals what the registry remembers of other secrets. Never committed.
+KEY = SERVICES / "modules" / ".key"
 BACKUPS = SERVICES / "modules" / "backups"
 FRAGMENTS = Path("workspace/local")
 
@@ -28,15 +30,23 @@ PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105 - the variable's na
 def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the workspace's root folder: the one given, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
     chosen = given or environ.get(ROOT_VARIABLE) or "~/workspace"
-    return Path(chosen).expanduser().absolute()
+    return expanded(chosen).absolute()
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with ``~`` and ``~user`` filled in; where the machine knows no such home folder, as it is written.
+
+    ``Path.expanduser`` raises a RuntimeError for those.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def state_folder() -> Path:
     """Return where the user's machine keeps what this program noted of its own work."""
     home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path("~/.local/state").expanduser()) / "dagster-module-builder"
+    return (Path(home) if home else expanded("~/.local/state")) / "dagster-module-builder"
 
 
 def cache_folder() -> Path:
     """Return where the user's machine keeps what can be found out again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dagster-module-builder"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagster_module_builder import baseline, module_files
+from dagster_module_builder.baseline import Held
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.module import RECORD
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
@@ -52,6 +53,15 @@ def _chmod(path: Path, *, executable: bool) -> tuple[int, int] | None:
     if bool(mode & stat.S_IXUSR) == executable:
         return None
     return mode, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+
+
+def held(module: Path, path: Path) -> Held:
+    """Read one file of a module.
+
+    Raises:
+        NotPlainError: A link leads out of the module, or it is no plain file.
+    """
+    return Held(module_files.read(module, path) or b"", bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 def recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagster_module_builder import baseline, module_files
+from dagster_module_builder import module_files
 from dagster_module_builder.baseline import Held
 from dagster_module_builder.errors import RefusedError
 from dagster_module_builder.plan import FileChange, Plan
 from dagster_module_builder.transaction import locked
 from dagster_module_builder.upgrade import three_way, unfinished
-from dagster_module_builder.upgrade.changes import carry_out, file_change, recorded
+from dagster_module_builder.upgrade.changes import carry_out, file_change, held, recorded
 from dagster_module_builder.upgrade.run import Outcome, locate
 from dagster_module_builder.upgrade.unfinished import Unfinished
 
@@ -76,7 +76,7 @@ def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
     before = state.old[path]
     if before is None or not (module / path).is_file():
         return before is None and not (module / path).exists()
-    return baseline.held(module, module / path) == Held(before, path in state.executable)
+    return held(module, module / path) == Held(before, path in state.executable)
 
 
 def abort(root: Path, name: str) -> Outcome:

@@ -16,7 +16,7 @@ from dagster_module_builder.formats import env_file
 from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
 from dagster_module_builder.reading import under_lock
 from dagster_module_builder.upgrade import pieces, three_way, unfinished
-from dagster_module_builder.upgrade.changes import carry_out, change, confined, recorded
+from dagster_module_builder.upgrade.changes import carry_out, change, confined, held, recorded
 from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
@@ -198,7 +198,7 @@ def _base(root: Path, record: Record, today: Rendering, from_template: Path | No
 
 def _mine(module: Path, paths: Iterable[str]) -> dict[str, Held]:
     files = {name: confined(module, name) for name in paths}
-    return {name: baseline.held(module, path) for name, path in files.items() if path.is_file()}
+    return {name: held(module, path) for name, path in files.items() if path.is_file()}
 
 
 def _with_secrets(module: Path, base: Tree, merged: Sequence[Merged]) -> list[Merged]:
