@@ -50,7 +50,7 @@ def demo(root: Path, announce: Announce) -> Shown:
     initialize(root, lasting=False)
     before = read_workspace(root).files
     announce(f"new: the module {MODULE}, on real measurements of penguins")
-    made = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"})
+    made = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"}, lasting=False)
     announce("add: the module into the workspace's shared files")
     added = integrate.add(root, MODULE, checks=(requirements,))
     announce("materialize: the environment first, then its assets in Dagster")

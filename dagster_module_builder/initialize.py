@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from dagster_module_builder import neighbours, ports, settings, templates
 from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.transaction import provide_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,8 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
         place = {"WORKSPACE_ROOT": str(root.absolute())}
         rendered = templates.render(templates.WORKSPACE, given, folder, place)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
+        (rendered / settings.KEY).parent.mkdir(exist_ok=True)
+        provide_key(rendered)
         kept = _move(rendered, root)
         if lasting:
             neighbours.remember(root)

@@ -37,7 +37,9 @@ class NewModule:
     answers: Mapping[str, Answer]
 
 
-def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = None) -> NewModule:
+def new(
+    root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = None, *, lasting: bool = True
+) -> NewModule:
     """Make a module under ``projects/``; whatever fails or interrupts it leaves nothing behind.
 
     Args:
@@ -45,6 +47,7 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         name: The module's name.
         given: Answers by question, as the template names them.
         ask: Asks the questions without an answer; None takes the defaults.
+        lasting: Whether to remember that it was made here, so that its code is run unasked.
 
     Raises:
         RefusedError: The name or an answer is refused, or the folder exists. Nothing was written.
@@ -72,7 +75,8 @@ def new(root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = No
         with templates.staging(projects) as staged:
             made = templates.render(templates.MODULE, answers, staged, environment)
             path = made.rename(projects / name)
-    trusted_code.remember_made(path)
+    if lasting:
+        trusted_code.remember_made(path)
     files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     return NewModule(path, files, answers)
 

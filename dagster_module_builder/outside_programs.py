@@ -201,7 +201,9 @@ def is_installed(name: str) -> bool:
     """
     if shutil.which(name):
         return True
-    blocked = [path for folder in os.get_exec_path() if (path := Path(folder) / name).is_file()]
+    # A folder that this user may not enter has no programs for them, as the shell sees it.
+    paths = (os.path.join(folder, name) for folder in os.get_exec_path())  # noqa: PTH118 - a Path's is_file would raise
+    blocked = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
     if blocked:
         raise ToolError(f"{blocked[0]} cannot be run: it is not executable for this user.")
     return False

@@ -131,7 +131,7 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         raise RefusedError(f"{_what(error)}: the workspace cannot be locked.") from None
     try:
         _write_holder(places)
-        _provide_key(places)
+        provide_key(places.root)
         yield recover(root)
     except OSError as error:
         raise ToolError(f"{_what(error)}.") from None
@@ -141,8 +141,9 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         lock.release()
 
 
-def _provide_key(places: Places) -> None:
-    """Make the workspace's secret where there is none: before anything is sealed with it, and never again."""
+def provide_key(root: Path) -> None:
+    """Make a workspace's secret where there is none: before anything is sealed with it, and never again."""
+    places = Places(root)
     with contextlib.suppress(FileNotFoundError):
         if places.key.stat().st_size == KEY_SIZE:
             return

@@ -21,6 +21,8 @@ from dagster_module_builder.settings import state_folder
 INTERRUPTED = 130
 #: A fault of this program's (``EX_SOFTWARE`` of sysexits(3)).
 UNFORESEEN = 70
+#: What ``Path.resolve`` says before Python 3.13, which takes such a path as it is written.
+_LOOP = "Symlink loop from "
 
 
 def end(error: BaseException, *, as_json: bool) -> NoReturn:
@@ -47,6 +49,8 @@ def _judged(error: BaseException) -> tuple[str, int, list[Any]]:
         return "The input ended before every question was answered. Give the answers as flags.", 1, []
     if isinstance(error, OSError) and error.strerror:
         return of_system(error), 1, []
+    if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):
+        return f"{str(error).removeprefix(_LOOP)}: a link there leads to itself. Remove it.", 1, []
     return unforeseen(error), UNFORESEEN, []
 
 

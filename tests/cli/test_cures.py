@@ -100,14 +100,20 @@ def tasks_of(function: ast.FunctionDef, module: dict[str, ast.FunctionDef]) -> s
 
 def questions() -> Iterator[tuple[str, str]]:
     """Yield, for each question that is asked before something is destroyed, its tasks and the flag that answers it."""
-    for path in (path for where, path in SOURCES.items() if "commands" in where.parts):
-        module = {one.name: one for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)}
+    commands = [path for where, path in SOURCES.items() if "commands" in where.parts]
+    modules = [{one.name: one for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)}
+               for path in commands]  # fmt: skip
+    for module in modules:
         for function in module.values():
             for node in ast.walk(function):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "console.confirmed":
                     flags = [key.value for key in node.keywords if key.arg == "flag"]
                     flag = str(ast.literal_eval(flags[0])) if flags else "--yes"
-                    yield from ((task, flag.split()[0]) for task in tasks_of(function, module) or {"?"})
+                    # A question that several files ask stands in one of its own.
+                    others = [(other, caller) for other in modules for caller in other.values()
+                              if other is not module and function.name in names_in(caller)]  # fmt: skip
+                    asking = {task for other, caller in others for task in tasks_of(caller, other)}
+                    yield from ((task, flag.split()[0]) for task in tasks_of(function, module) or asking or {"?"})
 
 
 @pytest.mark.parametrize(("task", "flag"), sorted(set(questions())))

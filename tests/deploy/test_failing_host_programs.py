@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,11 @@ from deploy_strategies.host_side.host import Host
 from deploy_strategies.host_side.journal import is_pending, undo
 from tests.deploy.host_here import host_here
 from tests.deploy.quick_dagster import QuickDagster
+
+
+def in_a_minute() -> float:
+    return time.monotonic() + 60
+
 
 WORDS = "the tool is out of order"
 #: A stand-in's text and mode, and what is said of it.
@@ -60,7 +66,10 @@ USES: list[tuple[str, Callable[[Host], Any]]] = [
     ("docker", lambda host: environments.has_uv(host, inside(host), host.base)),
     ("python3", lambda host: environments.storage_packages(host, None, host.base, "python3")),
     ("python3", lambda host: releases.check_definitions(host, "sales", host.base, "python3", "sales", {})),
-    ("tar", lambda host: dumps.dump_files(host, f"{host.base}/packed", host.base, "modules", None)),
+    (
+        "tar",
+        lambda host: dumps.dump_files(host, f"{host.base}/packed", host.base, "modules", None, time.monotonic() + 60),
+    ),
     ("rsync", lambda host: refuse(said_by_step(host, "rsync"))),
     ("git", lambda host: refuse(said_by_step(host, "git"))),
     ("ps", lambda _: processes.said(["ps", "-A"])),
