@@ -218,7 +218,7 @@ def test_no_way_leads_to_a_host_that_is_not_pinned(net: Net, tmp_path: Path, way
     config = net.config(tmp_path, *WAYS[way](net, tmp_path))
     hosts = [net.near, net.mid, *([net.six] if "[::1]" in config.read_text() else [])]
     address = net.address(tmp_path, config, pinned="".join(host.known_hosts_line for host in hosts))
-    with pytest.raises(RefusedError, match=r"The key of target is not pinned: run 'deploy\.trust yoda'"):
+    with pytest.raises(RefusedError, match=r"The key of target is not pinned: run 'deploy\.trust yoda --module "):
         talk(address)
 
 
@@ -229,7 +229,7 @@ def test_a_jump_host_that_is_not_pinned_is_named(net: Net, tmp_path: Path, hops:
     pinned = "".join(host.known_hosts_line for host in (net.near, net.far)) if "mid" in hops else ""
     unpinned = hops.rpartition(",")[2]
     before = net.near.connections()
-    with pytest.raises(RefusedError, match=rf"jump host {unpinned} is not pinned: run 'deploy\.trust yoda'"):
+    with pytest.raises(RefusedError, match=rf"jump host {unpinned} is not pinned: run 'deploy\.trust yoda --module "):
         talk(net.address(tmp_path, config, pinned=pinned))
     assert net.near.connections() == before
 
