@@ -213,7 +213,8 @@ def read_workspace(root: Path) -> Workspace:
 
 def _key(root: Path) -> bytes:
     """Return the workspace's secret; one for now only where this user cannot read it, or a clone has none yet."""
-    with contextlib.suppress(OSError):
+    # Anything else that fails is no answer: sealed with another key, the registry would be another one.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
         key = (root / settings.KEY).read_bytes()
         if len(key) == KEY_SIZE:
             return key
