@@ -162,6 +162,6 @@ def read_image(text: bytes) -> Image:
         if keyword == b"FROM" and (found := _FROM.match(arguments)):
             stages.append((found[2].lower() if found[2] else None, found[1], []))
         elif stages:
-            stages[-1][2].append(Instruction(first, keyword.decode(), arguments))
+            stages[-1][2].append(Instruction(first, keyword.decode("utf-8", "replace"), arguments))
     made = tuple(Stage(name, base, tuple(inside)) for name, base, inside in stages)
     return Image(tuple(own), made)
