@@ -44,9 +44,9 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 def state_folder() -> Path:
     """Return where the user's machine keeps what this program noted of its own work."""
     home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else expanded("~/.local/state")) / "dagster-module-builder"
+    return (Path(home) if home else Path("~/.local/state").expanduser()) / "dagster-module-builder"
 
 
 def cache_folder() -> Path:
     """Return where the user's machine keeps what can be found out again."""
-    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "dagster-module-builder"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"

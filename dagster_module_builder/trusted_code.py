@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dagster_module_builder import settings
@@ -33,17 +33,25 @@ def is_trusted(root: Path, module: Path, environ: Mapping[str, str] = os.environ
         environ: This process's variables.
     """
     in_pipeline = environ.get("CI", "").lower() in {"1", "true"}
-    return in_pipeline or _is_integrated(root, module) or _made(module).exists() or _agreed(module).exists()
+    return in_pipeline or _is_integrated(root, module) or _is_noted(module)
+
+
+def _is_noted(module: Path) -> bool:
+    try:
+        return _made(module).exists() or _agreed(module).exists()
+    except (OSError, RuntimeError):
+        # No folder to note it in: a user whom the machine does not know has no home.
+        return False
 
 
 def remember_made(module: Path) -> None:
     """Note that a module was made here, by its place."""
-    _note(_made(module))
+    _note(module, _made)
 
 
 def remember_agreed(module: Path) -> None:
     """Note that the person agreed to a module, by its content."""
-    _note(_agreed(module))
+    _note(module, _agreed)
 
 
 def _is_integrated(root: Path, module: Path) -> bool:
@@ -67,11 +75,12 @@ def _agreed(module: Path) -> Path:
     return _folder() / f"agreed-{_content(module)}"
 
 
-def _note(file: Path) -> None:
+def _note(module: Path, place: Callable[[Path], Path]) -> None:
     try:
+        file = place(module)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(0o600)
-    except OSError:
+    except (OSError, RuntimeError):
         # What cannot be noted is asked again.
         return
 

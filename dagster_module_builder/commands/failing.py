@@ -73,17 +73,23 @@ def unforeseen(error: BaseException) -> str:
     return f"This should not have happened ({name}). {where}. dagster-module-builder {__version__}."
 
 
+def _failures() -> Path:
+    return state_folder() / "failures"
+
+
 def _kept(trace: str) -> Path | None:
     text = f"dagster-module-builder {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
     text += f"{sys.argv[1] if len(sys.argv) > 1 else ''}\n{trace}"
-    for folder in (state_folder() / "failures", Path(tempfile.gettempdir())):
+    for place in (_failures, lambda: Path(tempfile.gettempdir())):
         try:
+            folder = place()
             folder.mkdir(parents=True, exist_ok=True)
             # Readable for its owner alone (tempfile.mkstemp).
             handle, name = tempfile.mkstemp(".log", time.strftime("dmb-%Y%m%d-%H%M%S-"), folder)
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-        except OSError:
+        except (OSError, RuntimeError):
+            # A user whom the machine does not know has no home.
             continue
         return Path(name)
     return None
