@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -268,7 +269,7 @@ def test_the_lock_needs_a_workspace_and_makes_its_own_folder(root: Path, tmp_pat
     with pytest.raises(NoWorkspaceError), locked(tmp_path):
         pass
     modules = (root / settings.REGISTRY).parent
-    modules.rmdir()
+    shutil.rmtree(modules)
     with locked(root):
         holder = json.loads((modules / ".lock-holder").read_text())
         assert holder["pid"] == os.getpid()
