@@ -214,7 +214,7 @@ def _tolerated(given: Given, name: str) -> Iterator[Finding]:
     for one in given.tolerated:
         command = allowing(name, [one], integrated=True)
         where, mend = place_of(given.module, one), f"Take it out, or allow it with '{command}'"
-        yield Finding("warning", f"{one}; nobody has allowed it", where, mend, name, command)
+        yield Finding("warning", f"{one}; it is not allowed yet", where, mend, name, command)
 
 
 def _passwords(workspace: Workspace, given: Given, name: str) -> Iterator[Finding]:
