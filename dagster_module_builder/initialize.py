@@ -66,9 +66,9 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
         given = {**_chosen(root, answers or {}), "name": "workspace"}
         place = {"WORKSPACE_ROOT": str(root.absolute())}
         rendered = templates.render(templates.WORKSPACE, given, folder, place)
-        files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
         (rendered / settings.KEY).parent.mkdir(exist_ok=True)
         provide_key(rendered)
+        files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
         kept = _move(rendered, root)
         if lasting:
             neighbours.remember(root)

@@ -22,9 +22,9 @@ from dagster_module_builder import integrate
 root = pathlib.Path(sys.argv[1])
 print("begun", flush=True)
 while True:
-    integrate.remove(root, "seo")
-    integrate.add(root, "seo")
-    time.sleep(0.05)
+    for change in (integrate.remove, integrate.add):
+        change(root, "seo")
+        time.sleep(0.06)  # longer than a reader pauses that found the lock taken: it sees both states
 """
 #: Counts how often the workspace was read whole; ends at once where half of a commit is seen.
 READER = """
@@ -39,6 +39,7 @@ while time.monotonic() < end and (len(seen) <= 20 or len(set(seen)) < 2):
              ("workspace.yaml", ".env", "docker-compose.yml")} | {workspace.registry.find("seo") is not None}
     assert len(there) == 1, there
     seen += there
+    time.sleep(0.005)  # the lock is not fair: a reader that asks again at once keeps the writer out
 print(len(seen), len(set(seen)))
 """
 

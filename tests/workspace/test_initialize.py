@@ -39,6 +39,9 @@ EXPECTED = {
     ),
 }
 
+#: Made beside what the template has, and of each workspace's own.
+KEY = "services/dagster/modules/.key"
+
 
 def tree(root: Path) -> dict[str, bytes]:
     return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
@@ -51,8 +54,8 @@ def env(root: Path) -> dict[str, str | None]:
 def test_a_workspace_is_made_where_nothing_was(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "ws"
     report = initialize(root)
-    assert set(tree(root)) == EXPECTED
-    assert {str(path.relative_to(root)) for path in report.made} == EXPECTED
+    assert set(tree(root)) == EXPECTED | {KEY}
+    assert {str(path.relative_to(root)) for path in report.made} == EXPECTED | {KEY}
     assert report.changed
     assert [path.name for path in root.parent.iterdir()] == ["ws"]
 
