@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dagster_module_builder.settings import PROJECTS
 from deploy_strategies.base import load_strategy
+from deploy_strategies.pipelines.registry_login import RegistryLogin, login_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +71,7 @@ class Pipeline:
         url: Where people see what was deployed; None where nobody says.
         submodules: Whether jobs check out submodules too.
         lfs: Whether jobs check out the files that Git LFS keeps elsewhere.
+        login: How the job that pushes logs in at the registry by its own token; None where it has a password.
     """
 
     module: str
@@ -89,6 +91,7 @@ class Pipeline:
     url: str | None = None
     submodules: bool = False
     lfs: bool = False
+    login: RegistryLogin | None = None
 
     #: The secrets. Jenkins has credentials instead, whose IDs begin with ``name``, and binds them to these variables.
     key = "DEPLOY_SSH_KEY"
@@ -177,7 +180,8 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
     """
     own = settings_of(deployment)
     module, strategy = deployment.names.name, load_strategy(deployment.strategy)
-    registry = deployment.own.get("registry")
+    named = deployment.own.get("registry")
+    registry = None if named in {None, "none"} else str(named)
     return Pipeline(
         module=module,
         deployment=deployment.name,
@@ -189,13 +193,14 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         tool=own["tool"],
         tests=tuple(own.get("tests") or _test_lines(deployment.module)),
         programs=strategy.tools_here,
-        registry=None if registry in {None, "none"} else str(registry),
+        registry=registry,
         runner=own["runner"],
         image=own["image"],
         approvers=own["approvers"],
         url=own.get("url"),
         submodules=bool(own.get("submodules")),
         lfs=bool(own.get("lfs")),
+        login=login_of(own, registry),
     )
 
 

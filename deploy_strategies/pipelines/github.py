@@ -18,6 +18,12 @@ from deploy_strategies.pipelines.platform import Platform, patterns
 #: By their commits: a tag can be moved.
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0"
+#: By the kind of registry: what logs a job in at the cloud by its OIDC token.
+CLOUDS = {
+    "aws": "aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c # v6.2.3",
+    "google": "google-github-actions/auth@7c6bc770dae815cd3e89ee6cdf493a5fab2cc093 # v3.0.0",
+    "azure": "Azure/login@f5d393ae46f8fde4be8b75f32e3fc50e654ad0ca # v3.0.1",
+}
 PYTHON = "3.12"
 WORKFLOWS = ".github/workflows"
 RUNNER = "ubuntu-24.04"
@@ -39,6 +45,7 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
         "setup_python": SETUP_PYTHON,
         # GitHub's own registry takes the job's own token: nobody keeps a password for it.
         "own_registry": (pipeline.registry or "").partition("/")[0] == "ghcr.io",
+        "cloud": CLOUDS[pipeline.login.kind] if pipeline.login else None,
         "python": PYTHON,
     }
 

@@ -58,8 +58,9 @@ class Platform:
 
     @functools.cached_property
     def public(self) -> frozenset[str]:
-        """The lines of the template into which nothing of a deployment is put."""
-        texts = [(TEMPLATES / name).read_text("utf-8") for name in (self.template, _SHELL)]
+        """The lines of the templates into which nothing of a deployment is put."""
+        own = sorted(TEMPLATES.glob(f"{Path(self.template).stem}*"))
+        texts = [path.read_text("utf-8") for path in (*own, TEMPLATES / _SHELL)]
         lines = (line.strip() for text in texts for line in text.splitlines())
         return frozenset(line for line in lines if line and not re.search(r"\[\[|\[%|\[#|[%#\]]\]", line))
 

@@ -41,6 +41,7 @@ from deploy_strategies.pipelines.github import CHECKOUT
 from deploy_strategies.pipelines.tool import Installed, from_origin, lock_of
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
+from tests.deploy.registry_logins import LOGINS
 from tests.deploy.test_commands import run
 from tests.deploy.test_strategies import git
 
@@ -947,6 +948,105 @@ def test_githubs_own_registry_takes_the_jobs_token(module: Path, registry: str, 
     assert given["deploy"]["DEPLOY_REGISTRY_PASSWORD"] == token
     assert "DEPLOY_REGISTRY_PASSWORD" not in given["rollback"]
     assert "DEPLOY_REGISTRY_PULL_PASSWORD" in given["rollback"]
+
+
+def with_login(module: Path, kind: str, platform: str = "github", registry: str | None = None) -> Deployment:
+    """Make a docker deployment whose job logs in by its own token; nothing is written yet."""
+    named, identity = LOGINS[kind]
+    deployment = declared(module, platform, carries_out="docker", registry_login={kind: identity})
+    path = deployment.folder / "deployment.yaml"
+    data = {**yaml.safe_load(path.read_text()), "docker": {"registry": registry or named, "image": "acme/sales"}}
+    path.write_text(yaml.safe_dump(data))
+    return read_deployment(deployment.folder)
+
+
+@pytest.mark.parametrize("kind", LOGINS)
+def test_a_registry_that_takes_the_jobs_own_token_needs_no_stored_password(module: Path, kind: str) -> None:
+    """FAULTS S16: only the job that pushes may ask for such a token, after the packages were installed."""
+    text = (write(with_login(module, kind)) or b"").decode()
+    jobs = yaml.safe_load(text)["jobs"]
+    assert [job["permissions"].get("id-token") for job in jobs.values()] == [None, "write", None]
+    assert "secrets.DEPLOY_REGISTRY_PASSWORD" not in text
+    steps = jobs["deploy"]["steps"]
+    assert [step["name"] for step in steps][2] == "Install dagster-module-builder"
+    (token,) = [step for step in steps[3:-1] if step.get("id") == "registry"]
+    output = re.search(r"steps\.registry\.outputs\.(\w+)", steps[-1]["env"]["DEPLOY_REGISTRY_PASSWORD"])
+    assert output
+    assert steps[-1]["env"]["DEPLOY_REGISTRY_USER"]
+    assert output[1] == token.get("with", {}).get("token_format", "token")
+    assert all(re.search(r"@[0-9a-f]{40}$", step["uses"]) for step in steps if "uses" in step)
+    # The deploying step has the token of the registry, and nothing of the cloud.
+    assert [name for name in steps[-1]["env"] if not name.startswith("DEPLOY_")] == []
+
+
+#: What the clouds' own programs are asked; they need an account, which there is none of here.
+ASKED = {
+    "aws": "ecr get-login-password --region eu-central-1",
+    "azure": "acr login --name acme --expose-token --query accessToken --output tsv --only-show-errors",
+}
+
+
+@pytest.mark.parametrize("kind", ASKED)
+@pytest.mark.parametrize("status", [0, 1])
+def test_the_token_of_a_registry_is_masked_and_a_failure_ends_the_job(
+    module: Path, tmp_path: Path, kind: str, status: int
+) -> None:
+    """FAULTS S16: the shell lines, with a program in the cloud's place that knows one question."""
+    jobs = yaml.safe_load((write(with_login(module, kind)) or b"").decode())["jobs"]
+    (step,) = [each for each in jobs["deploy"]["steps"] if each.get("id") == "registry"]
+    program = tmp_path / "bin" / {"aws": "aws", "azure": "az"}[kind]
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in "{ASKED[kind]}") echo t0ken; exit {status};; account*) ;; *) exit 9;; esac\n'
+    )
+    program.chmod(0o755)
+    output = tmp_path / "output"
+    output.touch()
+    own = {name: value for name, value in step["env"].items() if "${{" not in value}
+    environ = {"PATH": f"{program.parent}:/usr/bin:/bin", "GITHUB_OUTPUT": str(output), **own}
+    shell = ["bash", "-e", "-c", step["run"]]
+    done = subprocess.run(shell, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert output.read_text() == ("" if status else "token=t0ken\n")
+    assert done.stdout == ("" if status else "::add-mask::t0ken\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "platform", "registry", "said"),
+    [
+        ("aws", "gitlab", None, "'registry_login' is for GitHub"),
+        ("azure", "jenkins", None, "'registry_login' is for GitHub"),
+        ("aws", "github", "ghcr.io", "ACCOUNT.dkr.ecr.REGION.amazonaws.com, and images go to ghcr.io"),
+        ("google", "github", "acme.azurecr.io", "LOCATION-docker.pkg.dev"),
+        ("azure", "github", "none", "NAME.azurecr.io, and images go to no registry"),
+    ],
+)
+def test_a_login_that_a_platform_or_registry_does_not_know_is_refused(
+    module: Path, kind: str, platform: str, registry: str | None, said: str
+) -> None:
+    deployment = with_login(module, kind, platform, registry)
+    with pytest.raises(RefusedError, match=said):
+        write(deployment)
+    assert said in str(pipeline.problem(deployment))
+
+
+@pytest.mark.parametrize(
+    "login",
+    [{}, {"aws": {}}, {"aws": {"role": "x"}}, {"aws": LOGINS["aws"][1], "azure": LOGINS["azure"][1]}, {"oci": {}}],
+)
+def test_a_login_without_what_it_needs_is_refused(module: Path, login: dict[str, Any]) -> None:
+    with pytest.raises(BuilderError, match="registry_login"):
+        declared(module, "github", carries_out="docker", registry_login=login)
+
+
+def test_a_bumped_login_is_no_edit_and_stays(module: Path) -> None:
+    """FAULTS P10: the actions of the clouds are pinned as the others are."""
+    deployment = with_login(module, "google")
+    write(deployment)
+    path = module / FILES["github"]
+    bumped = re.sub(r"(google-github-actions/auth@).*", rf"\g<1>{'a' * 40} # v123.0.1", path.read_text())
+    path.write_text(bumped)
+    assert (write(deployment) or b"").decode() == bumped
 
 
 def test_a_job_says_what_was_deployed_and_what_changed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from dagster_module_builder.module_files import commit
 from tests import needs
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
+from tests.deploy.registry_logins import LOGINS
 from tests.deploy.test_strategies import git
 from tests.node_programs import installed
 
@@ -42,7 +43,9 @@ SETTINGS = {
 def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     """Give, for each platform, the pipelines of every trigger, strategy and kind of repository; equal ones once."""
     files: dict[str, dict[bytes, Path]] = {}
-    for platform, trigger, carried, repository in itertools.product(SETTINGS, TRIGGERS, CARRIED, REPOSITORIES):
+    kinds = [*itertools.product(SETTINGS, TRIGGERS, CARRIED, REPOSITORIES)]
+    kinds += [("github", "manual", cloud, "module") for cloud in LOGINS]
+    for platform, trigger, carried, repository in kinds:
         name = f"{trigger}-{carried}-{repository}"
         root = tmp_path_factory.mktemp(name)
         module = make_module(root)
@@ -63,9 +66,12 @@ def _generate(module: Path, platform: str, trigger: str, carried: str) -> Path:
     folder = module / "deploy/yoda"
     folder.mkdir(parents=True)
     own = SETTINGS[platform] if trigger == "push" else {}
-    carrying = {**CARRIED[carried]}
-    if trigger == "manual" and carrying:
-        carrying["registry"] = "ghcr.io"
+    if carried in LOGINS:
+        registry, identity = LOGINS[carried]
+        own, carried = {"registry_login": {carried: identity}}, "docker"
+    else:
+        registry = "ghcr.io" if trigger == "manual" else CARRIED["docker"]["registry"]
+    carrying = {**CARRIED[carried], **({"registry": registry} if CARRIED[carried] else {})}
     section = {"platform": platform, "trigger": trigger, "carries_out": carried, "tool": "dagster-module-builder==1.0"}
     data = {
         "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
