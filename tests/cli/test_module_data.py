@@ -15,6 +15,7 @@ import pytest
 
 from tests import needs
 from tests.cli.conftest import PROGRAM, Terminal
+from tests.cli.test_skill import SKILL, WISHES
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
@@ -82,3 +83,26 @@ def test_outputs_of_other_users_and_old_volumes_go_in_one_command(
     listed = json.loads(workspace.done("workspace.list", "--data", "--json"))["data"]
     assert [one["module"] for one in listed] == ["other"]
     assert Path(workspace.root / "data/storage").is_dir()
+
+
+def test_the_skills_wish_deletes_a_volume_that_a_container_holds(
+    engine: Engine, workspace: Terminal, project: str
+) -> None:
+    """FAULTS P14: "away with it", typed as the skill says it: the container of the database still runs."""
+    answers = ("--database=postgresql", "--governance=quick", "--starter=empty", "--no-input")
+    workspace.done("new", "shop", "--workspace=no", "--deployment=no", *answers)
+    workspace.done("workspace.add", "shop", "--no-check")
+    volume, of_it = f"{project}_shop_db_data", f"--label=com.docker.compose.project={project}"
+    engine.docker("volume", "create", of_it, "--label=com.docker.compose.volume=shop_db_data", volume)
+    server = ["--detach", "--interactive", of_it, "--label=com.docker.compose.service=shop_db"]
+    engine.docker("run", *server, f"--volume={volume}:/data", f"{project}-dagster", "sh", "-c", "read forever")
+    _, _, change, data, folder = SKILL.section(WISHES[-1]).shell()
+    for block in (change, data):
+        assert volume in engine.docker("volume", "ls", "--quiet").split()
+        for line in block.commands():
+            said = workspace.done(*line.replace("nightly-pdfs", "shop").split()[1:])
+            assert line != change.commands()[-1] or volume in said
+    assert volume not in engine.docker("volume", "ls", "--quiet").split()
+    assert engine.docker("ps", "--all", "--quiet", f"--filter=volume={volume}") == ""
+    assert f"{project}_weather_db_data" in engine.docker("volume", "ls", "--quiet").split()
+    assert "rm -r projects/nightly-pdfs" in folder.commands()
