@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.formats.yaml_text import parsed
 
 #: Webservers are asked on this machine only, where a proxy has no part in it: ``http_proxy`` is left aside.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -90,7 +91,7 @@ def instance_folder(url: str) -> str | None:
         None where the webserver does not state it, or does not answer.
     """
     try:
-        info = yaml.safe_load(_ask(url, _INSTANCE)["instance"]["info"])
+        info = parsed(_ask(url, _INSTANCE)["instance"]["info"])
         return str(info["local_artifact_storage"]["config"]["base_dir"])
     except (ToolError, yaml.YAMLError, LookupError, TypeError, AttributeError):
         return None

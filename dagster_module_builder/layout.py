@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,8 @@ from typing import Any
 import yaml
 
 from dagster_module_builder import module_files, settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dagster_module_builder.formats import toml_text
+from dagster_module_builder.formats.yaml_text import parsed
 
 #: Folders of a project without code of its own.
 _NO_CODE = frozenset({"build", "deploy", "dist", "docs", "node_modules", "site-packages", "tests", "venv", "workspace"})
@@ -56,7 +52,7 @@ def pyproject(module: Path) -> Mapping[str, Any]:
     """Return a project's ``pyproject.toml``, parsed; empty where there is none that can be read."""
     try:
         text = module_files.read(module, module / "pyproject.toml") or b""
-        data: Mapping[str, Any] = tomllib.loads(text.decode())
+        data: Mapping[str, Any] = toml_text.parsed(text)
     except (OSError, ValueError):
         return {}
     return data
@@ -126,7 +122,7 @@ def _said(module: Path) -> Iterator[str]:
 def _said_by_fragment(module: Path) -> Iterator[str]:
     try:
         text = module_files.read(module, module / settings.FRAGMENTS / "workspace.yaml")
-        data = yaml.safe_load(text or b"")
+        data = parsed(text or b"")
         entries = data["load_from"] or []
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return

@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from dagster_module_builder import docker, graphql, native
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.facts import location_names
 from dagster_module_builder.formats import compose, dockerfile, workspace_yaml
+from dagster_module_builder.formats.yaml_text import parsed
 from dagster_module_builder.integrate import Outcome
 from dagster_module_builder.loaded_code import changed_at, is_mounted
 from dagster_module_builder.names import ModuleNames
@@ -118,7 +117,7 @@ def needs_up(outcome: Outcome) -> bool:
 
 
 def _locations(workspace: Workspace) -> set[str]:
-    data = yaml.load(workspace.files[workspace_yaml.NAME] or b"", Loader=yaml.CSafeLoader)
+    data = parsed(workspace.files[workspace_yaml.NAME] or b"")
     return set(location_names(data.get("load_from") if isinstance(data, dict) else None))
 
 

@@ -9,20 +9,15 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.dockerignore import path_in_context
+from dagster_module_builder.formats import toml_text
 from dagster_module_builder.image import Image
 from dagster_module_builder.stack import Reader
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BY_FILE = re.compile(r"@\s*(?:file:(?://)?)?([./][^;\s]*)")
@@ -45,7 +40,7 @@ class Source:
 def local_sources(pyproject: bytes) -> Iterator[Source]:
     """Find the requirements of a project that come from folders; none where the file cannot be read."""
     try:
-        data = tomllib.loads(pyproject.decode())
+        data = toml_text.parsed(pyproject)
         dependencies = [str(one) for one in data["project"].get("dependencies", ())]
         sources = data.get("tool", {}).get("uv", {}).get("sources", {})
     except (ValueError, LookupError, AttributeError, TypeError):
@@ -77,7 +72,7 @@ def _normalized(name: str) -> str:
 def works_out_requirements(pyproject: bytes) -> bool:
     """Tell whether a project's requirements are known only when it is built (``dynamic``)."""
     try:
-        return "dependencies" in tomllib.loads(pyproject.decode())["project"].get("dynamic", ())
+        return "dependencies" in toml_text.parsed(pyproject)["project"].get("dynamic", ())
     except (ValueError, LookupError, AttributeError, TypeError):
         return False
 

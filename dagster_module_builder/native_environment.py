@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
 from dagster_module_builder import settings, uv_program
 from dagster_module_builder.dagster_check import CONSTRAINTS, pyproject_of
 from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError
+from dagster_module_builder.formats.yaml_text import loaded
 from dagster_module_builder.names import ModuleNames
 
 if TYPE_CHECKING:
@@ -62,14 +62,13 @@ def locations(root: Path) -> list[Location]:
 
 
 def _entries(file: Path) -> list[dict[str, Any]]:
+    data = loaded(file, file.read_bytes())
     try:
-        entries = (yaml.safe_load(file.read_bytes()) or {}).get("load_from") or []
+        entries = (data or {}).get("load_from") or []
         if all(isinstance(entry, dict) and entry for entry in entries):
             return list(entries)
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        found = str(getattr(error, "problem", None) or "this is not YAML that Dagster reads")
-        raise DamagedFileError(file, None if line is None else line + 1, found, "Fix it by hand.") from None
+    except (AttributeError, TypeError):
+        raise DamagedFileError(file, None, "this is not YAML that Dagster reads", "Fix it by hand.") from None
     raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Fix it by hand.")
 
 

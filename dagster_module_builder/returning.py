@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from dagster_module_builder import compose_command, engine, settings
 from dagster_module_builder.errors import ToolError
 from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.formats.yaml_text import parsed
 from dagster_module_builder.passwords import account_passwords, steps
 from dagster_module_builder.plan import Plan
 from dagster_module_builder.registry import Entry, parse_registry
@@ -65,7 +64,7 @@ def returning(workspace: Workspace, plan: Plan, *, ask: bool) -> Iterator[Return
     new = [entry for entry in registry.entries if workspace.registry.find(entry.name) is None and entry.database]
     if not new:
         return
-    data = yaml.load(after.get(compose.NAME) or b"", Loader=yaml.CSafeLoader)
+    data = parsed(after.get(compose.NAME) or b"")
     env = env_file.values(after.get(env_file.NAME) or b"")
     for entry in new:
         name = str((entry.database or {}).get("service"))

@@ -17,6 +17,7 @@ import yaml
 
 from dagster_module_builder.facts import interpolated
 from dagster_module_builder.formats import env_file
+from dagster_module_builder.formats.yaml_text import parsed
 from dagster_module_builder.image import read_image
 from dagster_module_builder.service import DEFAULT_NETWORK, Service, env_files, well_formed
 
@@ -95,7 +96,7 @@ class Stack:
 
     def _load(self, file: str) -> Mapping[str, Any]:
         try:
-            data = yaml.load(self.read(self.folder / file) or b"", Loader=yaml.CSafeLoader)
+            data = parsed(self.read(self.folder / file) or b"")
         except yaml.YAMLError:
             return {}
         return data if isinstance(data, dict) else {}

@@ -7,7 +7,6 @@ and repositories that it names. So it never sees a module: it gets this statemen
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,10 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from dagster_module_builder import module_files
 from dagster_module_builder.errors import ToolError
+from dagster_module_builder.formats import toml_text
 from dagster_module_builder.layout import table
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.stated import SETUP_PY, is_old, old_requirements_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: The user and the password in an address.
 _USER_INFO = re.compile(r"//[^/@\s]*@")
@@ -80,7 +75,7 @@ def statement_of(module: Path, root: Path | None = None) -> Statement:
 def _tables(module: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     path = module / "pyproject.toml"
     try:
-        data = tomllib.loads((module_files.read(module, path) or b"").decode())
+        data = toml_text.parsed(module_files.read(module, path) or b"")
         if not _NAME.fullmatch(data["project"]["name"]):
             raise ValueError("its name is none that a package can have")
     except (KeyError, TypeError, ValueError, RecursionError) as error:

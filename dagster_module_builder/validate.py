@@ -28,7 +28,7 @@ from dagster_module_builder.errors import (
     ToolError,
 )
 from dagster_module_builder.formats import compose, env_file, workspace_yaml
-from dagster_module_builder.formats.outline import KeyPath, Outline
+from dagster_module_builder.formats.outline import KeyPath, outline_of
 from dagster_module_builder.integrate import Check, all_facts, is_current, plan_changes
 from dagster_module_builder.merge import blocks_by_slot
 from dagster_module_builder.module import FRAGMENT_NAMES
@@ -255,18 +255,10 @@ def _where(workspace: Workspace, owner: str, attribute: str, name: object) -> st
 def _repeated_keys(workspace: Workspace) -> Iterator[Finding]:
     for file in (workspace_yaml.NAME, compose.NAME):
         layout = workspace.layouts[file]
-        for position, name in _twice(Outline(layout.own)):
+        for position, path in outline_of(layout.own).repeated:
             where = f"{workspace.path(file)}:{layout.line_number(position)}"
-            message = f"the key {name!r} stands there a second time, and only the last one counts"
+            message = f"the key {path[-1]!r} stands there a second time, and only the last one counts"
             yield Finding("error", message, where, "Delete one")
-
-
-def _twice(outline: Outline) -> Iterator[tuple[int, str]]:
-    seen: set[KeyPath] = set()
-    for key in outline.keys:
-        if key.path in seen and key.path[-1] != "<<":
-            yield key.line, key.path[-1]
-        seen.add(key.path)
 
 
 def _modes(workspace: Workspace) -> Iterator[Finding]:

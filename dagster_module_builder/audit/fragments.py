@@ -18,6 +18,7 @@ from dagster_module_builder.conflicts import duplicates, undefined
 from dagster_module_builder.errors import BuilderError, FragmentRefusedError
 from dagster_module_builder.formats import compose, env_file
 from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.formats.yaml_text import parsed
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.rules import judge
 from dagster_module_builder.module import FRAGMENT_NAMES
@@ -161,7 +162,7 @@ def compose_lint(subject: Subject) -> Iterator[Problem]:
 
 def _is_no_yaml(subject: Subject) -> yaml.YAMLError | None:
     try:
-        yaml.load(subject.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
+        parsed(subject.fragment_text(compose.NAME))
     except yaml.YAMLError as error:
         return error
     return None

@@ -16,7 +16,7 @@ from dagster_module_builder.audit.syntax import Sources, Variable, parsed
 from dagster_module_builder.deployments.deployment import deployments_of
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.facts import Facts
-from dagster_module_builder.formats import compose, dockerfile, env_file
+from dagster_module_builder.formats import compose, dockerfile, env_file, yaml_text
 from dagster_module_builder.integrate import all_facts
 from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
 from dagster_module_builder.module import FRAGMENT_NAMES, record_of
@@ -134,7 +134,7 @@ class Subject:
     def compose(self) -> Mapping[str, Any]:
         """Its compose fragment, parsed; empty where it cannot be."""
         try:
-            data = yaml.load(self.fragment_text(compose.NAME), Loader=yaml.CSafeLoader)
+            data = yaml_text.parsed(self.fragment_text(compose.NAME))
         except yaml.YAMLError:
             return {}
         return data if isinstance(data, dict) else {}

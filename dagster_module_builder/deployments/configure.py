@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from dagster_module_builder import module_files, settings, templates, transaction
 from dagster_module_builder.deployments import pipeline, pipeline_companions
 from dagster_module_builder.deployments.deployment import (
@@ -29,6 +27,7 @@ from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.errors import RefusedError, UsageError
 from dagster_module_builder.formats import compose, env_file, env_value
+from dagster_module_builder.formats.yaml_text import loaded
 from dagster_module_builder.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.templates import Answer, Question, Questionnaire
@@ -133,7 +132,7 @@ def _database(module: Path) -> str | None:
     if asked:
         return None if asked == "none" else str(asked)
     path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
-    data = yaml.safe_load(module_files.read(module, path) or b"")
+    data = loaded(path, module_files.read(module, path) or b"")
     services = data.get("services") if isinstance(data, dict) else None
     images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
     return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None
@@ -169,7 +168,7 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     with _all_or_nothing(module / DEPLOYMENTS):
         with templates.staging(module / DEPLOYMENTS) as private:
             made = _rendered(strategy, carried, given, private)
-            problem = problem_with(yaml.safe_load((made / FILE).read_bytes()))
+            problem = problem_with(loaded(made / FILE, (made / FILE).read_bytes()))
             if problem:
                 raise UsageError(f"That makes no deployment: {problem}.")
             empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import base64
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 from dagster_module_builder import outside_programs, settings
 from dagster_module_builder.deployments import host_assets, host_database
@@ -23,7 +17,7 @@ from dagster_module_builder.deployments.host_run import HostRun, Progress, holde
 from dagster_module_builder.deployments.release import Staged
 from dagster_module_builder.deployments.rollout import HostOutcome, Rollout, in_parallel, targets_of
 from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.formats import compose, env_file, toml_text
 from dagster_module_builder.version_control import commits_since
 from deploy_strategies.base import load_strategy
 
@@ -104,7 +98,7 @@ def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
     if pyproject is None:
         return ""
     try:
-        project = tomllib.loads(pyproject.decode())["project"]
+        project = toml_text.parsed(pyproject)["project"]
     except (ValueError, KeyError) as error:
         raise RefusedError(f"{deployment.module / 'pyproject.toml'}: {error}") from None
     return "".join(f"{one}\n" for one in project.get("dependencies", []))

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dagster_module_builder import module_files, settings
 from dagster_module_builder.deployments import host_settings
 from dagster_module_builder.deployments.base_path import refused_base_path
 from dagster_module_builder.deployments.host_settings import ENV, EXAMPLE
 from dagster_module_builder.errors import DamagedFileError, RefusedError
 from dagster_module_builder.formats import env_file
+from dagster_module_builder.formats.yaml_text import loaded
 from dagster_module_builder.module import is_path, lies_outside, locate
 from dagster_module_builder.names import ModuleNames
 from deploy_strategies import folders, strategy_folder
@@ -198,11 +197,7 @@ def read_deployment(folder: Path) -> Deployment:
         DamagedFileError: ``deployment.yaml`` is not what its schema says.
     """
     path = folder / FILE
-    try:
-        data = yaml.safe_load(module_files.read(folder.parent.parent, path) or b"")
-    except yaml.YAMLError as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        raise DamagedFileError(path, None if line is None else line + 1, "this is not YAML", "Fix that line.") from None
+    data = loaded(path, module_files.read(folder.parent.parent, path) or b"", "Fix that line.")
     if problem := problem_with(data):
         raise DamagedFileError(path, None, problem, f"Fix it; {SCHEMA} says what may stand there.")
     if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:

@@ -213,12 +213,12 @@ def _added_end(layout: Layout, blocks: Mapping[str, Block]) -> Scaffold | None:
 def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
     """Refuse a result in which a key stands twice, as when somebody has a job of that name already."""
     try:
-        repeated = next(iter(outline_of(split_lines(text)).repeated()), None)
+        repeated = next(iter(outline_of(split_lines(text)).repeated), None)
     except OutlineError as error:
         raise RefusedError(f"{found.path}: with our lines it is no {kind.name} any more: {error.reason}.") from None
     if repeated is not None:
         raise RefusedError(
-            f"{found.path}:{repeated.line + 1}: {'.'.join(repeated.path)!r} is there already: rename that one."
+            f"{found.path}:{repeated[0] + 1}: {'.'.join(repeated[1])!r} is there already: rename that one."
         )
 
 

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dagster_module_builder import settings
 from dagster_module_builder.dockerignore import path_in_context
+from dagster_module_builder.formats import toml_text
 from dagster_module_builder.formats.outline import KeyPath
 from dagster_module_builder.image import Image
 from dagster_module_builder.service import Service
 from dagster_module_builder.stack import Reader
 from dagster_module_builder.stated import SETUP_CFG, SETUP_PY, old_requirements
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONSTRAINTS = "/opt/dagster/constraints.txt"
 _CONSTRAINT = f" --constraint {CONSTRAINTS}"
@@ -133,7 +128,7 @@ def _requirements(file: Path, read: Reader) -> Sequence[object] | None:
         setup_py, setup_cfg = (read(file.with_name(name)) or b"" for name in _OLD_PROJECTS)
         return old_requirements(setup_py, setup_cfg)
     try:
-        found: Sequence[object] = tomllib.loads((read(file) or b"").decode())["project"]["dependencies"]
+        found: Sequence[object] = toml_text.parsed(read(file) or b"")["project"]["dependencies"]
     except (ValueError, KeyError, TypeError):
         return None
     return found

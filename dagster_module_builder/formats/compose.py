@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.blocks import split_lines
+from dagster_module_builder.formats import yaml_text
 from dagster_module_builder.formats.outline import Key, Outline, OutlineError, is_empty, outline_of
 from dagster_module_builder.formats.shared_file import Contribution
 from dagster_module_builder.formats.yaml_file import YamlFile
@@ -35,6 +36,7 @@ def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contrib
         OutlineError: The fragment cannot be read.
     """
     outline = outline_of(split_lines(fragment))
+    outline.refuse_repeated()
     given: list[Contribution] = []
     for name in outline.children(()):
         key = outline.find((name,))
@@ -52,7 +54,7 @@ def _for_code(outline: Outline, code_services: Sequence[str]) -> list[Contributi
         text = children_text(outline, key)
         is_list = isinstance(key.value, yaml.SequenceNode)
         mapping = None if is_list else text
-        items = text if is_list else _as_items(name, yaml.load(b"\n".join(text), Loader=yaml.CSafeLoader))
+        items = text if is_list else _as_items(name, yaml_text.parsed(b"\n".join(text)))
         given.extend(Contribution(("services", service, name), mapping, items) for service in code_services)
     return given
 

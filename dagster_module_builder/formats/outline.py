@@ -69,6 +69,7 @@ class Outline:
         self.root = _composed(text, self._line_of)
         self._seen: dict[int, int] = {}
         self._weights: dict[int, int] = {}
+        self._repeated: list[tuple[int, KeyPath]] = []
         self.keys = list(self._walk(self.root, ())) if self.root else []
 
     def _line_of(self, index: int) -> int:
@@ -95,8 +96,12 @@ class Outline:
             return
         if isinstance(node, yaml.MappingNode):
             self._weigh(node)
+            names: set[str] = set()
             for key, value in node.value:
                 here = (*path, str(key.value))
+                if here[-1] in names and key.tag != _MERGE:
+                    self._repeated.append((self.line(key), here))
+                names.add(here[-1])
                 if not node.flow_style:
                     self._refuse_unusual(key)
                     yield Key(here, self.line(key), self.column(key), key, value)
@@ -119,13 +124,19 @@ class Outline:
         if before.strip(" -"):
             raise OutlineError(line, f"{before.strip()[:20]!r} before a key on the same line")
 
-    def repeated(self) -> Iterator[Key]:
-        """Return the keys that stand in their mapping a second time, which YAML's loaders accept silently."""
-        seen: set[KeyPath] = set()
-        for key in self.keys:
-            if key.path in seen and key.path[-1] != "<<":
-                yield key
-            seen.add(key.path)
+    @property
+    def repeated(self) -> Sequence[tuple[int, KeyPath]]:
+        """The own lines and paths of keys that stand in their mapping again, which YAML's loaders accept silently."""
+        return self._repeated
+
+    def refuse_repeated(self) -> None:
+        """Refuse a file in which a key stands twice.
+
+        Raises:
+            OutlineError: With the line of the second one.
+        """
+        for line, path in self._repeated:
+            raise OutlineError(line, f"{'.'.join(path)!r} stands there a second time, and only the last one counts")
 
     @cached_property
     def _by_path(self) -> dict[KeyPath, Key]:
@@ -237,7 +248,8 @@ class Outline:
 
     def load(self) -> Any:
         """Return the values of the file, as YAML's safe loader reads them."""
-        return yaml.load(self.text, Loader=yaml.CSafeLoader)
+        # Its depth was bounded when it was composed.
+        return yaml.load(self.text, Loader=yaml.CSafeLoader)  # noqa: TID251
 
 
 @lru_cache(maxsize=16)

@@ -23,6 +23,7 @@ def contributions(fragment: bytes) -> list[Contribution]:
         OutlineError: The fragment cannot be read, or names no location.
     """
     outline = outline_of(split_lines(fragment))
+    outline.refuse_repeated()
     key = outline.find(SLOT)
     if key is None:
         raise OutlineError(0, "there is no 'load_from:' with the module's location")

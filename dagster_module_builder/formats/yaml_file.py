@@ -56,10 +56,7 @@ class YamlFile:
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
         outline = outline_of(layout.own)
-        for key in outline.repeated():
-            raise OutlineError(
-                key.line, f"'{'.'.join(key.path)}' stands there a second time, and only the last one counts"
-            )
+        outline.refuse_repeated()
         return [_place(outline, contribution) for contribution in contributions]
 
 

@@ -30,15 +30,27 @@ def loaded(path: Path, text: bytes, way_out: str = "Fix it by hand.", loader: An
         DamagedFileError: It is no YAML, or nested too deeply.
     """
     try:
-        _refuse_deep(text)
-        return yaml.load(text, Loader=loader)  # noqa: S506 - a safe loader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        return parsed(text, loader)
+    except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         found = str(getattr(error, "problem", None) or "this is not YAML")
         raise DamagedFileError(path, None if line is None else line + 1, found, way_out) from None
 
 
-def _refuse_deep(text: bytes) -> None:
+def parsed(text: bytes | str, loader: Any = yaml.CSafeLoader) -> Any:
+    """Return the values of a text.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, is nested too deeply, or has a value that Python knows none for.
+    """
+    try:
+        _refuse_deep(text)
+        return yaml.load(text, Loader=loader)  # noqa: S506, TID251 - a safe loader, behind the door
+    except (ValueError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from None
+
+
+def _refuse_deep(text: bytes | str) -> None:
     depth = aliases = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

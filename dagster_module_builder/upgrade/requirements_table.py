@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from dagster_module_builder.formats import toml_text
 from dagster_module_builder.layout import table
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _PROJECT = re.compile(r"^\[project\][ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _LIST = re.compile(r"^dependencies[ \t]*=[ \t]*\[", re.MULTILINE)
@@ -39,7 +34,7 @@ def _name(requirement: str) -> str:
 
 def _parsed(text: str) -> dict[str, object]:
     try:
-        data: dict[str, object] = tomllib.loads(text)
+        data: dict[str, object] = toml_text.parsed(text)
     except ValueError:
         return {}
     return data

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dagster_module_builder import integrate
+from dagster_module_builder import integrate, layout, static_requirements
+from dagster_module_builder.deployments.deployment import read_deployment
 from dagster_module_builder.errors import BuilderError
 from dagster_module_builder.validate import validate
 from tests.engine.folders import make_module, make_workspace
@@ -83,6 +84,19 @@ def outside(top: Path) -> dict[str, Any]:
 def test_there_are_enough_modules_with_a_name_each() -> None:
     assert len(ALL) >= 100
     assert len({one.name for one in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize("reader", [read_deployment, layout.pyproject, static_requirements.statement_of])
+def test_what_is_nested_too_deeply_is_refused_by_each_reader(tmp_path: Path, reader: Callable[[Path], object]) -> None:
+    """FAULTS S6: not only by those that ``workspace.add`` comes by."""
+    files = {"deploy/yoda/deployment.yaml": "[" * 100_000, "pyproject.toml": "a = " + "[" * 100_000}
+    written(tmp_path / "guest", files)
+    place = tmp_path / "guest/deploy/yoda" if reader is read_deployment else tmp_path / "guest"
+    try:
+        read = reader(place)
+    except BuilderError as error:
+        read = "nested too deeply" in str(error)
+    assert read in ({}, True)
 
 
 def test_the_honest_module_is_taken(person: Path) -> None:
