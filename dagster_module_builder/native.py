@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import signal
-import subprocess
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import native_materialize, outside_programs, ports, settings
+from dagster_module_builder import module_files, native_materialize, outside_programs, ports, settings, shown_programs
 from dagster_module_builder.errors import RefusedError, ToolError
 from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.native_environment import (
@@ -31,7 +32,7 @@ from dagster_module_builder.native_environment import (
 from dagster_module_builder.native_storage import make_storage, only_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
@@ -159,9 +160,13 @@ def dev(root: Path, port: int = 3000, host: str = "127.0.0.1", *, starting: Call
             # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
             "--use-legacy-code-server-behavior",
         ]  # fmt: skip
-        process = outside_programs.start(command, cwd=root / settings.SERVICES, env=process_environment(root))
-        with _passing_signals_to(process), announced(root, f"http://{host}:{port}"):
-            return process.wait()
+        options = {"cwd": root / settings.SERVICES, "env": process_environment(root)}
+        with (
+            shown_programs.started(command, ("stdout", "stderr"), **options) as dagster,
+            _passing_signals_to(dagster.process),
+            announced(root, f"http://{host}:{port}"),
+        ):
+            return dagster.wait()
 
 
 @contextmanager
@@ -209,14 +214,12 @@ def materialize(
         "partition": partition,
         "verbose": verbose,
     }
-    asked = outside_programs.ask(
+    run = _read_along if verbose else _in_silence
+    asked = run(
         [python, native_materialize.__file__],
-        named=f"The run of {module.name}",
-        answers=outside_programs.ANY,
-        given=json.dumps(request).encode(),
-        folder=root / settings.SERVICES,
-        environ={**_fragment(module), **process_environment(root)},
-        errors=None if verbose else subprocess.PIPE,
+        json.dumps(request).encode(),
+        root / settings.SERVICES,
+        {**_fragment(module), **process_environment(root)},
     )
     lines = [json.loads(line) for line in asked.out.splitlines()]
     if asked.status:
@@ -224,9 +227,32 @@ def materialize(
     return _outcome(lines)
 
 
+def _in_silence(
+    command: Sequence[str | Path], given: bytes, folder: Path, environ: Mapping[str, str]
+) -> outside_programs.Answer:
+    return outside_programs.ask(
+        command, named="The run", answers=outside_programs.ANY, given=given, folder=folder, environ=environ
+    )
+
+
+def _read_along(
+    command: Sequence[str | Path], given: bytes, folder: Path, environ: Mapping[str, str]
+) -> outside_programs.Answer:
+    """Run a program whose standard error is shown, when it is written."""
+    with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as results:
+        request.write(given)
+        request.seek(0)
+        options = {"stdin": request, "stdout": results, "cwd": folder, "env": environ}
+        with shown_programs.started(command, ("stderr",), **options) as running:
+            status = running.wait()
+        results.seek(0)
+        return outside_programs.Answer(status, results.read(), b"")
+
+
 def _fragment(module: Path) -> dict[str, str]:
     """Return the variables of a module that may not be integrated yet; of others, Dagster reads them from ``.env``."""
-    found = dotenv_values(module / settings.FRAGMENTS / ".env")
+    text = module_files.read(module, module / settings.FRAGMENTS / ".env") or b""
+    found = dotenv_values(stream=io.StringIO(text.decode("utf-8", "replace")))
     return {name: value for name, value in found.items() if value is not None}
 
 

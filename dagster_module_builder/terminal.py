@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
@@ -18,6 +19,8 @@ from dagster_module_builder.disclosure.messages import harmless_text
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+#: ECMA-48, SELECT GRAPHIC RENDITION: it changes how the characters behind it look, and nothing else.
+_COLOUR = re.compile("(\x1b\\[[0-9;:]{0,40}m)")
 
 
 def shown(text: str) -> str:
@@ -29,20 +32,36 @@ def shown(text: str) -> str:
     return _UNSAFE.sub(_escape, text)
 
 
+def coloured(text: str) -> str:
+    r"""Return lines of a program as they may be shown: as ``shown`` does, but for colours and the ends of lines.
+
+    >>> coloured("\x1b[31mred\x1b[2J\r\n")
+    '\x1b[31mred\\x1b[2J\n'
+    """
+    parts = _COLOUR.split(text.replace("\r\n", "\n"))
+    return "".join(part if number % 2 else shown(part) for number, part in enumerate(parts))
+
+
 def _escape(found: re.Match[str]) -> str:
     number = ord(found[0])
     return "\\r" if number == 13 else f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
-def write(stream: TextIO | None, text: str, *, end: str = "\n") -> bool:
+def write(stream: TextIO | None, text: str, *, end: str = "\n", form: Callable[[str], str] = shown) -> bool:
     """Write a text at once; tell whether it is still read.
 
     Who stops reading does not stop the work; a stream that is closed takes nothing.
+
+    Args:
+        stream: Where it is shown.
+        text: The text.
+        end: What is written behind it.
+        form: Makes it one that cannot steer a terminal.
     """
     if stream is None:
         return False
     safe = (
-        shown(harmless_text(text))
+        form(harmless_text(text))
         .encode(stream.encoding or "utf-8", "backslashreplace")
         .decode(stream.encoding or "utf-8")
     )

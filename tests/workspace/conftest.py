@@ -34,7 +34,7 @@ DEFINITIONS = """
 
     @dg.asset(key_prefix="NAME", group_name="NAME")
     def raw():
-        print("a module may print")
+        print("a module may print\\x07")
         return os.environ["NAME_TEXT"]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -13,8 +15,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import yaml
@@ -147,12 +151,26 @@ def test_a_failing_blocking_check_is_named(workspace: Path) -> None:
 
 
 def test_a_log_is_shown_when_asked_for(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """FAULTS S8: on a terminal, what the module prints cannot steer it."""
     set_text(workspace, "hello")
-    native.materialize(workspace, workspace / "projects/weather", verbose=True)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "a module may print" in err
+    screen, end = pty.openpty()
+    with patch.object(sys, "stderr", os.fdopen(end, "w")), ThreadPoolExecutor() as pool:
+        reading = pool.submit(read_to_the_end, screen)
+        native.materialize(workspace, workspace / "projects/weather", verbose=True)
+        sys.stderr.close()
+        err = reading.result()
+    assert capfd.readouterr() == ("", "")
+    assert "a module may print\\x07" in err
     assert "RUN_SUCCESS" in err
+    assert "\x07" not in err
+
+
+def read_to_the_end(screen: int) -> str:
+    read = b""
+    with contextlib.suppress(OSError):
+        while more := os.read(screen, 65536):
+            read += more
+    return read.decode()
 
 
 def test_code_that_does_not_load_is_named(workspace: Path) -> None:
@@ -300,6 +318,7 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
     port = free_port()
     program = f"""
 from pathlib import Path
+from unittest.mock import patch
 from dagster_module_builder import native
 raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
 """
