@@ -22,6 +22,8 @@ _HEREDOC = re.compile(rb"\d*<<(-?)([^<]+)")
 #: A backslash before the one at the end takes its meaning away, as BuildKit's parser has it (``parser/parser.go``).
 _CONTINUES = re.compile(rb"(?:.*[^\\])?\\[ \t]*\r?\n?", re.DOTALL)
 _TAKES_HEREDOCS = {b"RUN", b"COPY", b"ADD", b"ONBUILD"}
+#: As BuildKit's parser has it (``parser/directives.go``).
+_DIRECTIVE = re.compile(rb"(?:\xef\xbb\xbf)?\s*#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _COMMENT = re.compile(rb"\s*#")
 #: From the first of these on, the last stage is about running the image and not about what it holds.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
@@ -119,6 +121,23 @@ def refuse_unfinished(own: Sequence[bytes]) -> None:
             raise OutlineError(statement.first, "this instruction has no end: a line that is continued, or a heredoc")
 
 
+def refuse_other_escape(own: Sequence[bytes]) -> None:
+    """Refuse a file in whose lines a backslash is no escape, as it is in those of modules.
+
+    Directives stand before everything else (https://docs.docker.com/reference/dockerfile/#parser-directives).
+
+    Raises:
+        OutlineError: With the directive's line.
+    """
+    for number, directive in enumerate(map(_DIRECTIVE.match, own)):
+        if directive is None:
+            return
+        if directive[1].lower() == b"escape" and directive[2] != b"\\":
+            escape = directive[2].decode("utf-8", "replace")
+            cure = "delete this line, and continue yours with a backslash, as modules continue theirs"
+            raise OutlineError(number, f"'# escape={escape}' changes how lines are continued: {cure}")
+
+
 def text_lines(own: Sequence[bytes]) -> set[int]:
     """Return the lines inside an instruction of several lines (a heredoc, or one continued with a backslash)."""
     return {line for first, end, _ in instructions(own) for line in range(first + 1, end)}
@@ -174,6 +193,7 @@ class Dockerfile(LineFile):
     def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
         """Return where each contribution goes."""
         refuse_unfinished(layout.own)
+        refuse_other_escape(layout.own)
         return [Place(position(layout.own, one.path), 0, one.mapping or ()) for one in contributions]
 
 

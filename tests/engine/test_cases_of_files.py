@@ -124,6 +124,22 @@ def test_an_instruction_without_its_end_is_refused(text: bytes, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
+    ("head", "line"),
+    [(b"# escape=`\n", 1), (b"#syntax=docker/dockerfile:1\n # Escape = `  \n", 2), (b"\xef\xbb\xbf# escape=`\r\n", 1)],
+)
+def test_a_dockerfile_in_which_a_backslash_is_no_escape_is_refused(tmp_path: Path, head: bytes, line: int) -> None:
+    """FAULTS S15: its lines are not those that modules' instructions are made of; what is no directive is a comment."""
+    text = head + b"FROM x\nCOPY a `\n  b\n"
+    root = make_workspace(tmp_path / "ws", dockerfile=text)
+    make_module(root, "seo")
+    said = refused(root, lambda: integrate.add(root, "seo"))
+    assert f"{services(root) / 'Dockerfile'}:{line}: '# escape=`' changes how lines are continued" in said
+    for harmless in (b"# escape=\\\n", b"# A word.\n# escape=`\n", b"\n# escape=`\n"):
+        (root / "services/dagster/Dockerfile").write_bytes(harmless + b"FROM x\n")
+        assert integrate.add(root, "seo", dry_run=True).plan.effective
+
+
+@pytest.mark.parametrize(
     "line",
     [
         b"SEO_A=a b",
