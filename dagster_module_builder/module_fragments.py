@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,16 +17,15 @@ from dagster_module_builder.fit.module import fitted
 from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.formats.outline import OutlineError
 from dagster_module_builder.formats.shared_file import Contribution, refuse_unfit
-from dagster_module_builder.fragment_rules.owner import OwnPath
-from dagster_module_builder.fragment_rules.refused import Refused, covered, setting, used
-from dagster_module_builder.fragment_rules.rules import judge
+from dagster_module_builder.fragment_paths import refused_paths
+from dagster_module_builder.fragment_rules.refused import Refused, covered, used
+from dagster_module_builder.fragment_rules.rules import Judged, judge
 from dagster_module_builder.merge import unsafe
 from dagster_module_builder.module import Module, read_module
+from dagster_module_builder.names import ModuleNames
 from dagster_module_builder.workspace import SHARED_FILES, Workspace, bodies_of
 
 Contributions = Mapping[str, Sequence[Contribution]]
-
-_LINK = "leads out of the module's folder through a link"
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tup
         judged = judge(name, module.fragments, workspace.around_fragments)
     except OutlineError as error:
         raise unsafe(module.fragment_path(compose.NAME), error.position + 1, error.reason) from None
-    refused = [*judged.refused, *_links(workspace.root, module, judged.paths)]
+    refused = [*judged.refused, *refused_paths(workspace.root, judged)]
     given = [*(entry.allowed if entry else ()), *workspace.allowances.get(name, ())]
     left = [one for one in refused if not covered(given, one)]
     standing = _standing(workspace, module) if left and entry else set()
@@ -120,22 +119,23 @@ def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tup
     return used(given, refused), tuple(left)
 
 
-def _links(root: Path, module: Module, paths: Sequence[OwnPath]) -> Iterator[Refused]:
-    """Yield the paths of a module that a link leads out of its folder: Docker follows it."""
-    for one in paths:
-        path = root / one.path
-        is_own = one.path.startswith(f"{settings.PROJECTS.as_posix()}/")
-        base = root / settings.PROJECTS / module.path.name if is_own else root / settings.DATA
-        target = path.resolve()
-        if not target.is_relative_to(base.resolve()):
-            yield Refused(one.file, one.line, "", setting("link", f"{one.path}->{target}"), _LINK)
-
-
 def _standing(workspace: Workspace, module: Module) -> set[str]:
     """Return the settings that stand in a module's blocks already: an earlier version asked nobody."""
+    try:
+        return {one.setting for one in _judged_blocks(workspace, module.path.name).refused}
+    except OutlineError:
+        return set()
+
+
+def _judged_blocks(workspace: Workspace, name: str) -> Judged:
+    """Judge what stands in the workspace of a module.
+
+    Raises:
+        OutlineError: It cannot be read.
+    """
     sections: list[bytes] = []
     fragments: dict[str, bytes] = {}
-    for (file, path), body in bodies_of(workspace, module.names.snake).items():
+    for (file, path), body in bodies_of(workspace, ModuleNames(name).snake).items():
         if file != compose.NAME:
             head = [b"load_from:"] if file == workspace_yaml.NAME else []
             fragments[file] = b"\n".join([*head, *body])
@@ -143,11 +143,24 @@ def _standing(workspace: Workspace, module: Module) -> set[str]:
             sections += [f"{path[0]}:".encode(), *(b"  " + line for line in body)]
         else:
             sections += [f"{compose.CODE_KEY}:".encode(), f"  {path[-1]}:".encode(), *(b"    " + line for line in body)]
-    try:
-        judged = judge(module.path.name, {**fragments, compose.NAME: b"\n".join(sections)}, workspace.around_fragments)
-    except OutlineError:
-        return set()
-    return {one.setting for one in judged.refused}
+    return judge(name, {**fragments, compose.NAME: b"\n".join(sections)}, workspace.around_fragments)
+
+
+def refuse_changed_paths(workspace: Workspace) -> None:
+    """Look once more at the files of modules that Docker is about to read: they may have changed since they were added.
+
+    Raises:
+        FragmentRefusedError: A link leads out of a module now, or a file of variables takes others'.
+    """
+    for entry in workspace.registry.entries:
+        try:
+            judged = _judged_blocks(workspace, entry.name)
+        except OutlineError:
+            continue
+        new = [one for one in refused_paths(workspace.root, judged) if not covered(entry.allowed, one)]
+        if new:
+            named = [(str(workspace.path(one.file)), str(one)) for one in new]
+            raise FragmentRefusedError(entry.name, named, allowing(entry.name, new, integrated=True))
 
 
 def unused_allowances(workspace: Workspace, given: Sequence[Given]) -> list[str]:

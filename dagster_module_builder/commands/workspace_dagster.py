@@ -85,10 +85,12 @@ def up(_context: Context, root: str | None = None, no_build: bool = False) -> No
     """Build and start the workspace's containers, and wait until they are healthy."""
     from dagster_module_builder import docker
     from dagster_module_builder.image_sizes import image_sizes
+    from dagster_module_builder.module_fragments import refuse_changed_paths
     from dagster_module_builder.workspace import read_workspace
 
     where = root_of(root)
     workspace = read_workspace(where)
+    refuse_changed_paths(workspace)
     docker.up(where, build=not no_build)
     for image in image_sizes(where):
         console.say(f"Image {image}")

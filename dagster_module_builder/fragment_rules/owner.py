@@ -27,11 +27,13 @@ class OwnPath:
         file: The shared file that the fragment is for.
         line: Its line, counted from 1.
         path: Where it is, below the workspace's root.
+        variables: How Compose takes variables from it: ``filled in``, ``raw``; empty where it is no file of variables.
     """
 
     file: str
     line: int
     path: str
+    variables: str = ""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,13 @@ from dagster_module_builder.names import ModuleNames
 
 _NAMED = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)")
 _REFERENCE = re.compile(r"\$\$|\$\{(\w+)([^}]*)\}|\$(\w+)")
+_BARE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*(?:#.*)?")
+_COMMENT = re.compile(r"\s*(?:#.*)?")
+_SETS_VARIABLE = r"\s*(?:export\s+)?[\w.-]+\s*[=:]\s*"
+#: A comment, or a value in single quotes, which stays as it is.
+_LITERAL = re.compile(rf"{_COMMENT.pattern}|{_SETS_VARIABLE}'[^'\\]*'{_COMMENT.pattern}")
+#: A line that says all of what it sets.
+_WHOLE = re.compile(rf"{_BARE.pattern}|{_LITERAL.pattern}|{_SETS_VARIABLE}(?:\"[^\"\\]*\"{_COMMENT.pattern}|[^'\"\\]*)")
 _ESCAPE = re.compile(r'\\[^"]')
 
 _ANCHOR = "is an anchor of the workspace's own lines, too, whose aliases could mean this one: give it another name"
@@ -104,6 +111,22 @@ def _without_default(value: str) -> Iterator[str]:
     for match in _REFERENCE.finditer(value):
         if match[0] != "$$" and not (match[2] or "").lstrip(":").startswith(("-", "+")):
             yield match[1] or match[3]
+
+
+def taken_by_env_file(text: bytes, *, raw: bool) -> Iterator[tuple[int, str]]:
+    """Yield the variables that Compose fills in from elsewhere in a file of variables, with their lines from 1.
+
+    A name without a value takes it from the shell; in values without single quotes, variables are replaced, unless the
+    file is taken raw.
+    """
+    lines = [line.rstrip("\r") for line in text.decode("utf-8", "replace").split("\n")]
+    # Where a value may go on over several lines, what looks like single quotes may stand in double ones.
+    literal = _LITERAL if all(_WHOLE.fullmatch(line) for line in lines) else _COMMENT
+    for number, line in enumerate(lines, 1):
+        if name := _BARE.fullmatch(line):
+            yield number, name[1]
+        elif not raw and not literal.fullmatch(line):
+            yield from ((number, match[1]) for match in _NAMED.finditer(line) if match[1])
 
 
 def refused_settings_of_env(module: str, env: bytes, around: Surroundings) -> Iterator[Refused]:

@@ -55,9 +55,9 @@ class Where:
             name = setting(path, leaf.text if text is None else text)
             yield Refused(self.file, leaf.position + 1, self.place, name, said)
 
-    def needs(self, path: str, value: Value) -> None:
-        """Note that a path has to be what it seems."""
-        self.owner.paths.append(OwnPath(self.file, value.position + 1, path))
+    def needs(self, path: str, value: Value, variables: str = "") -> None:
+        """Note that a path has to be what it seems, and how variables are taken from it."""
+        self.owner.paths.append(OwnPath(self.file, value.position + 1, path, variables))
 
 
 #: Yields what is refused of a value.
@@ -142,11 +142,11 @@ def each(inner: Rule) -> Rule:
     return rule
 
 
-def own_path(where: Where, value: Value) -> Iterator[Refused]:
+def own_path(where: Where, value: Value, variables: str = "") -> Iterator[Refused]:
     """Allow a path in the module's folder."""
     path = below_root(value.text or "")
     if path is not None and where.owner.owns(path):
-        where.needs(path, value)
+        where.needs(path, value, variables)
     elif not value.is_null:
         yield from where.refuse(value)
 

@@ -32,10 +32,12 @@ class Judged:
     Attributes:
         refused: The settings that a person has to allow, by file and line.
         paths: The paths of the module that its fragments have Docker read: a link there must not lead out of it.
+        owner: The module, as its fragments name it.
     """
 
     refused: tuple[Refused, ...]
     paths: tuple[OwnPath, ...]
+    owner: Owner
 
 
 def judge(name: str, fragments: Mapping[str, bytes], around: Surroundings = NOTHING_AROUND) -> Judged:
@@ -54,7 +56,7 @@ def judge(name: str, fragments: Mapping[str, bytes], around: Surroundings = NOTH
     if len(found) > MOST_REFUSED:
         raise OutlineError(0, f"more than {MOST_REFUSED} settings that a module may not have by itself")
     in_order = sorted(found, key=lambda one: (one.file, one.line))
-    return Judged(tuple(dict.fromkeys(in_order)), tuple(dict.fromkeys(owner.paths)))
+    return Judged(tuple(dict.fromkeys(in_order)), tuple(dict.fromkeys(owner.paths)), owner)
 
 
 def _refused(owner: Owner, fragments: Mapping[str, bytes], around: Surroundings) -> Iterator[Refused]:

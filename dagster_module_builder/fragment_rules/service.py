@@ -62,7 +62,13 @@ def _env_file(where: Where, value: Value) -> Iterator[Refused]:
         if is_shared and where.service_name not in where.owner.code_servers:
             yield from where.refuse(path, _ENV_OF_ALL)
         elif not is_shared:
-            yield from own_path(where, path)
+            # https://docs.docker.com/reference/compose-file/services/#env_file
+            is_raw = one.is_mapping and (form := one.get("format")) is not None and form.text == "raw"
+            yield from own_path(where, path, "raw" if is_raw else "filled in")
+
+
+def _label_file(where: Where, value: Value) -> Iterator[Refused]:
+    yield from own_path(where, value, "filled in")
 
 
 def _network_mode(where: Where, value: Value) -> Iterator[Refused]:
@@ -194,7 +200,7 @@ _SERVICE: Mapping[str, Rule] = {
     "extends": _extends,
     "image": _image,
     "ipc": words("private", "none"),
-    "label_file": each(own_path),
+    "label_file": each(_label_file),
     "labels": _labels,
     "logging": table({"driver": words(*_LOG_DRIVERS), "options": anything}),
     "network_mode": _network_mode,

@@ -309,6 +309,63 @@ def test_a_mount_that_a_link_leads_elsewhere_is_refused(root: Path, tmp_path: Pa
     integrate.add(root, NAME)
 
 
+OWN_FILE = "services:\n  guest_db:\n    image: x:1\n    env_file: ../../projects/guest/db.env\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("A=${AWS_TOKEN}\nB='$LITERAL'\n# $NO\nC=$GUEST_X\nD=$$E\n", {"AWS_TOKEN"}),
+        ('export AWS_TOKEN\nB: $OTHER\r\nC = "x${SHOP_PASSWORD:-}"\n', {"AWS_TOKEN", "OTHER", "SHOP_PASSWORD"}),
+        ("A=\"\nB='$HOME'\n\"\n", {"HOME"}),
+        ("A='x\\'\nB='$HOME'\n", {"HOME"}),
+        ("A='1'\nGUEST_TOKEN\nTZ\n", set()),
+    ],
+)
+def test_an_own_file_of_variables_takes_none_of_others(root: Path, text: str, taken: set[str]) -> None:
+    """FAULTS S5, S15: Compose fills variables of the shell and of ``.env`` into it, and takes names without values."""
+    folder = put(root, Case("env_file", COMPOSE, OWN_FILE, ()))
+    (folder / "db.env").write_bytes(text.encode())
+    if not taken:
+        assert integrate.add(root, NAME, dry_run=True).plan.effective
+        return
+    with pytest.raises(FragmentRefusedError, match=r"is taken by projects/guest/db.env:\d") as refusal:
+        integrate.add(root, NAME)
+    assert {why.partition("'variable:")[2].partition("'")[0] for _, why in refusal.value.settings} == taken
+    assert integrate.add(root, NAME, allowances={NAME: [f"variable:{name}" for name in taken]}).plan.effective
+
+
+def test_a_file_of_variables_that_is_taken_raw_may_have_dollars(root: Path) -> None:
+    raw = "env_file: [{path: ../../projects/guest/db.env, format: raw}]"
+    folder = put(root, Case("env_file", COMPOSE, OWN_FILE.replace("env_file: ../../projects/guest/db.env", raw), ()))
+    (folder / "db.env").write_text("A=$HOME\n")
+    assert integrate.add(root, NAME, dry_run=True).plan.effective
+    (folder / "db.env").write_text("HOME\n")
+    with pytest.raises(FragmentRefusedError, match="variable:HOME"):
+        integrate.add(root, NAME)
+
+
+def test_what_was_changed_since_a_module_was_added_is_refused_before_docker_reads_it(terminal: Terminal) -> None:
+    """FAULTS S5, S9: links and files of variables are looked at by ``workspace.up`` once more."""
+    root = terminal.root
+    terminal.run("workspace.init")
+    mounts = "    volumes: ['../../projects/guest/out:/out']\n"
+    folder = put(root, Case("changed", COMPOSE, OWN_FILE + mounts, ()))
+    (folder / "db.env").write_text("A='1'\n")
+    (folder / "out").mkdir()
+    assert terminal.run("workspace.add", NAME, "--no-check").returncode == 0
+    terminal.environment["DOCKER_HOST"] = f"unix://{root}/no.sock"
+    assert "guest" not in terminal.refused("workspace.up")
+    (folder / "db.env").write_text("A=$HOME\n")
+    (folder / "out").rmdir()
+    (folder / "out").symlink_to("/etc")
+    said = terminal.refused("workspace.up")
+    assert "link:projects/guest/out->/etc" in said
+    assert "variable:HOME" in said
+    command = said.strip().splitlines()[-1].split()
+    assert command[:2] == ["workspace.sync", "--allow"]
+
+
 def test_the_command_that_a_refusal_prints_allows_what_it_refuses(terminal: Terminal) -> None:
     root = terminal.root
     terminal.run("workspace.init")
