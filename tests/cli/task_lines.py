@@ -10,12 +10,12 @@ from dagster_module_builder.commands import namespace
 from tests.cli.conftest import Terminal
 
 
-def line_of(task: str) -> list[str]:
-    """Return a command line of a task: its name, and a value for each argument that it demands."""
+def line_of(task: str, module: str = "sales") -> list[str]:
+    """Return a command line of a task about a module: its name, and a value for each argument that it demands."""
     parameters = list(inspect.signature(namespace[task].body).parameters.values())[1:]
     demanded = [one for one in parameters if one.default is inspect.Parameter.empty or one.name in {"name", "module"}]
     of_deployments = task == "deploy" or task.startswith("deploy.")
-    values = {"name": "yoda" if of_deployments else "sales", "module": "sales"}
+    values = {"name": "yoda" if of_deployments else module, "module": module}
     given = [values.get(one.name, "x") for one in demanded if not (of_deployments and one.name == "module")]
     return [task, *(given if "name" not in [one.name for one in demanded] or len(given) < 2 else given[:1])]
 

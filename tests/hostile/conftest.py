@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import terminal
+from tests.cli.conftest import made, quick_program, terminal
 
-__all__ = ["terminal"]
+__all__ = ["made", "quick_program", "terminal"]
