@@ -182,6 +182,30 @@ def verify(
         return check_definitions(host, module, folder=folder, **(check or {}))
 
 
+#: Loads definitions as Dagster's own command and its code servers do, without the rest of that command, which takes as
+#: long again: ``python -c LOAD -m PACKAGE -d FOLDER``. What is not in order, or made otherwise than by one
+#: ``Definitions``, is left to Dagster's command, which says what is wrong; but that takes ``sys.exit()`` for success.
+LOADED, ENDED = "definitions: loaded", "definitions: the module ends the process that loads it (sys.exit)"
+LOAD = f"""\
+import importlib, os, sys
+os.environ["DAGSTER_IS_DEFS_VALIDATION_CLI"] = "1"
+sys.path.insert(0, sys.argv[4])
+from dagster import Definitions
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._utils.test.definitions import LazyDefinitions
+try:
+    values = vars(importlib.import_module(sys.argv[2])).values()
+except SystemExit:
+    print("\\n{ENDED}", flush=True)
+    os._exit(1)
+(found,) = [value for value in values if isinstance(value, (Definitions, LazyDefinitions))]
+Definitions.validate_loadable(found)
+RepositorySnap.from_def(found.get_repository_def())
+print("\\n{LOADED}", flush=True)
+os._exit(0)
+"""
+
+
 def check_definitions(
     host: Host,
     module: str,
@@ -204,11 +228,14 @@ def check_definitions(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     program = python if where else os.path.expanduser(python)
-    command = [program, "-m", "dagster", "definitions", "validate", "-m", package]
-    command += ["-d", seen_from(host, where, code_folder)]
+    target = ["-m", package, "-d", seen_from(host, where, code_folder)]
+    settings = {**environ, **own}
     try:
         put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)
-        code, said = run_where(host, where, command, home, 300, {**environ, **own})
+        code, said = run_where(host, where, [program, "-c", LOAD, *target], home, 300, settings)
+        if not {LOADED, ENDED} & set(said.splitlines()):
+            command = [program, "-m", "dagster", "definitions", "validate", *target]
+            code, said = run_where(host, where, command, home, 300, settings)
     finally:
         remove_tree(home)
     if code:

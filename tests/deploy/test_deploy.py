@@ -14,9 +14,20 @@ from dagster_module_builder.errors import BuilderError
 from tests.deploy.conftest import Site
 from tests.deploy.modules import require_dagster, set_value
 
+#: Notes down what loads the module: the first of its process's arguments.
+NOTES = """
+import sys
+with open({path!r}, "a") as file:
+    file.write(sys.argv[0] + "\\n")
+"""
 
-def test_first_and_second_release(site: Site) -> None:
+
+def test_first_and_second_release(site: Site, tmp_path: Path) -> None:
+    """The definitions are loaded once to verify them, and once by Dagster's code server."""
+    (path,) = site.module.glob("src/*/definitions.py")
+    path.write_text(path.read_text() + NOTES.format(path=str(tmp_path / "loads")))
     (first,) = site.deploy()
+    assert [Path(one).name for one in (tmp_path / "loads").read_text().split()] == ["-c", "__main__.py"]
     assert site.running() == first.releases["sales-report"] == site.current()
     set_value(site.module, 2)
     (second,) = site.deploy()
@@ -29,13 +40,18 @@ def test_first_and_second_release(site: Site) -> None:
     assert not (site.host.base / "modules/.journal").exists()
 
 
+BROKEN = {"import nothing_of_that_name\n": "nothing_of_that_name", "raise SystemExit(0)\n": r"\(sys\.exit\)"}
+
+
 def test_broken_release_leaves_the_old_one(site: Site) -> None:
+    """Nothing is switched; Dagster's own command takes a module that ends its process for one that loads."""
     (first,) = site.deploy()
     before = (site.host.base / "workspace.yaml").read_bytes()
     (path,) = site.module.glob("src/*/definitions.py")
-    path.write_text("import nothing_of_that_name\n")
-    with pytest.raises(BuilderError, match="nothing_of_that_name"):
-        site.deploy()
+    for text, said in BROKEN.items():
+        path.write_text(text)
+        with pytest.raises(BuilderError, match=rf"(?s)^Nothing was switched.*{said}"):
+            site.deploy()
     assert site.running() == first.releases["sales-report"]
     assert (site.host.base / "workspace.yaml").read_bytes() == before
     assert site.releases() == [first.releases["sales-report"]]
