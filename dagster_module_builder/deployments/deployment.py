@@ -121,7 +121,8 @@ class Deployment:
             str(entry.get("base_path") or self.data["base_path"]).rstrip("/") or "/",
             str(entry.get("url") or self.data["dagster"]["url"]),
             entry.get("python") or self.data.get("python"),
-            entry.get("python"),
+            # Those of a Dagster in containers are made there, by an interpreter that the host need not have.
+            None if self.kind == "compose" else entry.get("python"),
         )
 
     def _identity_file(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests import needs
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module
 from tests.deploy.sshd import SshHost
+from tests.deploy.test_greeting import OLD
 from tests.e2e.dagster_web import Dagster
 from tests.e2e.engine import Engine
 
@@ -134,10 +136,14 @@ def make_site(root: Path, there: ComposeHost, **changes: Any) -> ComposeSite:
 
 @contextlib.contextmanager
 def host_with_engine(folder: Path, engine: Engine) -> Iterator[SshHost]:
-    """Give a host whose commands find the engine."""
+    """Give a host whose commands find the engine, and whose ``python3`` is older than the newest of its Pythons."""
     needs.programs("rsync", "git")
     environ = {key: engine.environ[key] for key in ("DOCKER_HOST", "DOCKER_CONFIG") if key in engine.environ}
-    environ["PATH"] = f"{needs.program('docker').parent}:/usr/local/bin:/usr/bin:/bin"
+    (programs := folder / "programs").mkdir(parents=True)
+    for name, text in (("python3", OLD), ("python3.30", f'#!/bin/sh\nexec {sys.executable} "$@"\n')):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    environ["PATH"] = f"{programs}:{needs.program('docker').parent}:/usr/local/bin:/usr/bin:/bin"
     with sshd.hosts(folder, 1, environ) as (host,):
         yield host
 

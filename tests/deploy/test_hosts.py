@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from dagster_module_builder.deployments import host_environment
 from dagster_module_builder.deployments.deploy import Options, deploy
 from dagster_module_builder.deployments.deployment import Deployment, find, problem_with
+from dagster_module_builder.deployments.host_release import Target
 from dagster_module_builder.deployments.status import status
 from dagster_module_builder.errors import BuilderError, RefusedError
 from deploy_strategies.address import Address
@@ -84,6 +86,20 @@ def test_a_host_may_be_written_in_short(text: str) -> None:
     wanted = ADDRESSES[text]
     assert (host.address.host, host.address.port, host.address.user) == (wanted.host, wanted.port, wanted.user)
     assert problem_with({**data, "hosts": [{"host": wanted.host}]}) is None
+
+
+def test_containers_have_their_own_interpreter_whatever_the_host_has() -> None:
+    """FAULTS D5, D9: ``python:`` of a host names what starts this program there, and is in no container."""
+    dagster = {"url": "http://x", "kind": "compose", "folder": "services/dagster"}
+    named = {"host": "x", "python": "/opt/python3.11/bin/python3"}
+    data = {"version": 1, "deployment": "y", "client": "c", "module": "m", "strategy": "rsync", "hosts": [named],
+            "base_path": "/srv", "dagster": dagster}  # fmt: skip
+    assert problem_with(data) is None
+    for kind, made_with in (("compose", "python3"), ("native", named["python"])):
+        deployment = Deployment(Path("m/deploy/y"), {**data, "dagster": {**dagster, "kind": kind}})
+        (host,) = deployment.hosts
+        assert host.python == named["python"]
+        assert host_environment.interpreter(Target(host, (deployment,)), deployment.environment) == made_with
 
 
 def test_one_fails_in_verify(three: Sites) -> None:
