@@ -22,6 +22,9 @@ _UNSAFE = re.compile(
 #: ECMA-48, SELECT GRAPHIC RENDITION: it changes how the characters behind it look, and nothing else.
 _COLOUR = re.compile("(\x1b\\[[0-9;:]{0,40}m)")
 
+#: The descriptors that nobody reads: closed from the start, or left by their reader.
+_UNREAD: set[int] = set()
+
 
 def shown(text: str) -> str:
     r"""Return a text as it may be shown: control characters as their escapes.
@@ -83,8 +86,14 @@ def tell(text: str, *, end: str = "\n") -> None:
     write(sys.stderr, text, end=end)
 
 
+def has_reader() -> bool:
+    """Tell whether the result that was printed can have been read."""
+    return 1 not in _UNREAD
+
+
 def leave(stream: TextIO) -> None:
     """Let nothing more reach a stream's reader, who has gone."""
+    _UNREAD.add(stream.fileno())
     handle = os.open(os.devnull, os.O_WRONLY)
     os.dup2(handle, stream.fileno())
     os.close(handle)
@@ -125,6 +134,7 @@ def open_descriptors() -> None:
         except OSError:
             # The lowest free number is this one: those below are open by now.
             os.open(os.devnull, os.O_RDWR)
+            _UNREAD.add(number)
         if getattr(sys, name) is None:
             stream = os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False)
             setattr(sys, name, stream)

@@ -68,10 +68,7 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
                 return body(context, *args, **flags)
             except Exit as ended:
                 # Invoke would print the message as it is.
-                if ended.message:
-                    if flags.get("json") and not console.has_said_json():
-                        console.say_json({"error": ended.message, "results": []})
-                    terminal.tell(ended.message)
+                _tell_why(ended, as_json=bool(flags.get("json")))
                 raise Exit(code=ended.code) from None
             except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end
                 end(error, as_json=bool(flags.get("json")))
@@ -80,6 +77,16 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
         return made
 
     return decorate
+
+
+def _tell_why(ended: Exit, *, as_json: bool) -> None:
+    """Say why a task ends, or that its report, which says it, is not read."""
+    if ended.message:
+        if as_json and not console.has_said_json():
+            console.say_json({"error": ended.message, "results": []})
+        terminal.tell(ended.message)
+    elif ended.code and not terminal.has_reader():
+        terminal.tell("Error: What is wrong could not be written: standard output is closed.")
 
 
 def show_help(name: str) -> NoReturn:
