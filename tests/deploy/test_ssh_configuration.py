@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shutil
 import subprocess
@@ -137,6 +138,11 @@ def by_public_key(net: Net, folder: Path) -> list[str]:
     return [*at(net.far), agent, f"IdentityFile {folder}/right.pub", "IdentitiesOnly yes"]
 
 
+def by_own_known_hosts(net: Net, folder: Path) -> list[str]:
+    (folder / "own").write_text(net.far.known_hosts_line)
+    return [*at(net.far), f"UserKnownHostsFile {folder}/own", "StrictHostKeyChecking yes"]
+
+
 AGENTS: list[subprocess.Popen[bytes]] = []
 
 
@@ -181,6 +187,7 @@ WAYS: dict[str, Callable[[Net, Path], list[str]]] = {
     "BindAddress": lambda net, _: [*at(net.far), "BindAddress 127.0.0.9"],
     "ConnectTimeout and ServerAliveInterval": lambda net, _: [
         *at(net.far), "ConnectTimeout 3", "ServerAliveInterval 60"],
+    "UserKnownHostsFile": by_own_known_hosts,
     "HostKeyAlias": lambda net, _: [*at(net.far), "HostKeyAlias another"],
     "what would be in the way": lambda net, _: [
         *at(net.far), "RequestTTY force", "ForwardX11 yes", "Compression yes", "ControlMaster auto",
@@ -269,6 +276,72 @@ def test_an_address_with_a_zone_is_reached(tmp_path: Path) -> None:
     finally:
         host.stop()
         subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+def test_an_ipv6_address_is_reached_as_it_is_written(net: Net, tmp_path: Path) -> None:
+    """FAULTS D3: by the conversation and by the bulk connection."""
+    known = tmp_path / "known_hosts"
+    known.write_text(net.six.known_hosts_line)
+    address = Address("::1", known, net.six.port, user(), str(net.key))
+    assert talk(address).endswith("/srv")
+    with contextlib.closing(Remote(address)) as remote:
+        assert subprocess.run([*remote.bulk(), "--", "::1", "true"], check=False).returncode == 0
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Iterator[tuple[str, list[SshHost]]]:
+    """Give a network with three hosts in a row, each of which reaches its neighbours alone."""
+    needs.root()
+    needs.programs("ip")
+    names = [f"chain{os.getpid()}n{number}" for number in range(4)]
+    key = make_key(tmp_path / "key")
+    hosts = [SshHost(tmp_path / f"host{n}", f"10.77.{n}.2", 2200 + n, key, namespace=names[n]) for n in (1, 2, 3)]
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            stack.callback(subprocess.run, ["ip", "netns", "delete", name], check=True)
+        for number, (near, far) in enumerate(itertools.pairwise(names), 1):
+            link(near, far, f"10.77.{number}")
+        for host in hosts:
+            stack.callback(host.stop)
+            host.start()
+        yield names[0], hosts
+
+
+def link(near: str, far: str, net: str) -> None:
+    """Join two networks by a wire; the near end is ``.1``, and the far one ``.2``."""
+    wire = ["ip", "link", "add", "far", "netns", near, "type", "veth", "peer", "name", "near", "netns", far]
+    subprocess.run(wire, check=True)
+    for name, device, number in ((near, "far", 1), (far, "near", 2)):
+        subprocess.run(["ip", "-n", name, "address", "add", f"{net}.{number}/24", "dev", device], check=True)
+        subprocess.run(["ip", "-n", name, "link", "set", device, "up"], check=True)
+
+
+def test_the_last_of_three_hosts_is_reached_where_only_the_first_one_is(
+    chain: tuple[str, list[SshHost]], tmp_path: Path
+) -> None:
+    """FAULTS D2: nothing of the way is looked for, or connected to, from here."""
+    here, hosts = chain
+    names = ("first", "second", "target")
+    places = "".join(
+        f"Host {name}\n  HostName {host.address}\n  Port {host.port}\n" for name, host in zip(names, hosts, strict=True)
+    )
+    (tmp_path / "ssh_config").write_text(
+        f"Host second\n  ProxyJump first\nHost target\n  ProxyJump second\n{places}Host *\n  User {user()}\n"
+        f"  IdentityFile {hosts[0].client_key}\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+    )
+    (tmp_path / "known_hosts").write_text("".join(host.known_hosts_line for host in hosts))
+    inside_here = ["ip", "netns", "exec", here, "ssh", "-F", tmp_path / "ssh_config", "-o", "BatchMode=yes"]
+    straight = subprocess.run(
+        [*inside_here, "-J", "none", "target", "true"], capture_output=True, text=True, check=False
+    )
+    assert "Network is unreachable" in straight.stderr
+    assert subprocess.run([*inside_here, "target", "true"], check=False).returncode == 0
+    address = Address("target", tmp_path / "known_hosts", config=str(tmp_path / "ssh_config"))
+    assert inside(here, lambda: talk(address)).result(60).endswith("/srv")
+    with contextlib.closing(Remote(address)) as remote:
+        command = inside(here, remote.bulk).result(60)
+        assert subprocess.run([*command, "--", "target", "true"], check=False).returncode == 0
 
 
 FAILURES = {
