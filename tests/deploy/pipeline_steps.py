@@ -32,11 +32,12 @@ BRANCH = "main"
 
 @dataclass
 class Done:
-    """One job that ran."""
+    """One job that ran, and what it put on its page."""
 
     job: str
     code: int
     said: str
+    page: str = ""
 
 
 @dataclass
@@ -163,19 +164,21 @@ class Github(Runner):
         workspace = self.checkout(ref, depth=checkout["with"].get("fetch-depth", 1))
         temporary = workspace.with_name(f"{workspace.name}-temp")
         temporary.mkdir()
+        (page := temporary / "summary.md").touch()
         said = ""
         for step in steps:
             own = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
             environ = {**self.environ(workspace), "GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(workspace),
                        "RUNNER_TEMP": str(temporary), "GITHUB_ACTOR": "leia", "GITHUB_SERVER_URL": "https://run.example",
-                       "GITHUB_REPOSITORY": "yoda/sales", "GITHUB_RUN_ID": "7", **own}  # fmt: skip
+                       "GITHUB_REPOSITORY": "yoda/sales", "GITHUB_RUN_ID": "7",
+                       "GITHUB_STEP_SUMMARY": str(page), **own}  # fmt: skip
             assert "${{" not in step["run"]
             script = f"cd {step.get('working-directory', '.')}\n{step['run']}"
             code, more = self.shell(["bash", "-e"], script, workspace, environ)
             said += more
             if code:
-                return Done(name, code, said)
-        return Done(name, 0, said)
+                return Done(name, code, said, page.read_text())
+        return Done(name, 0, said, page.read_text())
 
 
 def _filled(value: str, known: Mapping[str, Any]) -> str:

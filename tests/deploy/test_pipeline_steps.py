@@ -128,9 +128,14 @@ def test_deploys_and_rolls_back(handed_over: tuple[Site, Pipelined], platform: s
     assert [(one.job.lower(), one.code) for one in done] == [("test", 0), ("deploy", 0)], done
     assert site.running().endswith(git(pipelined.repository, "rev-parse", "HEAD")[:8])
     assert deployed_value(site) == f"VALUE = {pipelined.value}\n"
+    now = site.running()
     back = runner.roll_back()
     assert back.code == 0, back.said
     assert site.running() == before
+    if platform == "github":
+        # What was deployed in place of what, and back.
+        assert f"| sales-report | {before} | {now} |" in done[1].page
+        assert f"| sales-report | {now} | {before} |" in back.page
     assert "https://run.example/" in site.log()
     assert runner.told([*done, back]) == []
     assert runner.leftovers() == []
