@@ -1,4 +1,4 @@
-"""Wishes of the skill, followed as they stand there, with what a person would add: addresses, secrets, a yes."""
+"""Wishes of the skill and a module's checklist, followed as they stand there, with what a person would add."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from tests.cli.test_skill import SKILL, WISHES
 from tests.deploy import sshd
 from tests.deploy.conftest import Site
 from tests.deploy.dagster_host import DagsterHost
-from tests.deploy.modules import set_value
+from tests.deploy.modules import set_value, simplify
 from tests.deploy.sshd import SshHost
 from tests.deploy.test_commands import PROGRAM
 from tests.deploy.test_delete_data import configure
-from tests.deploy.test_skill import git, published
-from tests.documents import Block
+from tests.deploy.test_skill import git, named_staging, published
+from tests.documents import Block, read
+from tests.template import environment
 from tests.template.database_servers import free_port, running
 
 NIGHTLY, WRONG, AWAY = WISHES
@@ -247,3 +248,35 @@ def test_something_is_wrong_with_the_deployment(quick: Site) -> None:
     assert quick.running() == good
     (on_host,) = json.loads(status)
     assert (on_host["lock"], on_host["modules"][0]["location"]) == (None, "loaded")
+
+
+def test_the_checklist_before_a_deployment(quick: Site, tmp_path: Path) -> None:
+    """FAULTS P14: every command of a generated module's CHECKLIST.md, in its order, around its time on staging."""
+    named_staging(quick)
+    quick.module.rename(tmp_path / "before")
+    new = "new sales-report --governance quick --starter empty --workspace no --deployment no --no-input"
+    for line in ("workspace.init", new):
+        assert typed(quick.root, f"dagster-module-builder {line}").returncode == 0
+    (tmp_path / "before/deploy/staging").rename(quick.module / "deploy/staging")
+    page = read(quick.module / "deploy/CHECKLIST.md")
+    audit, check, back = [code for code in page.inline() if code.startswith("dagster-module-builder ")]
+    for path in quick.module.glob("tests/test_[as]*.py"):
+        path.unlink()  # The tests of definitions are enough here.
+    # In an environment that is there.
+    audited = typed(quick.root, f"{audit} --python {environment.made().python}")
+    assert audited.returncode == 0, audited.stdout
+    assert "PASS: Its tests pass" in audited.stdout, audited.stdout
+    # The host's Dagster is a stand-in.
+    (quick.module / "src/sales_report_dagster/value.py").write_text("VALUE = 1\n")
+    published(simplify(quick.module), tmp_path / "remote.git")
+    assert typed(quick.root, "dagster-module-builder deploy staging --no-settle").returncode == 0
+    first = quick.running()
+    set_value(quick.module, 2)
+    git(quick.module, "commit", "-qam", "second")
+    git(quick.module, "push", "-q")
+    assert typed(quick.root, "dagster-module-builder deploy staging --no-settle").returncode == 0
+    assert quick.running() != first
+    for line in (check.replace("NAME", "staging"), back):
+        done = typed(quick.root, line)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    assert quick.running() == first
