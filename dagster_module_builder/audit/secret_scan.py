@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import yaml
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from detect_secrets.core.potential_secret import PotentialSecret
-from detect_secrets.core.scan import scan_file
+from detect_secrets.core.scan import scan_file, scan_line
 from detect_secrets.plugins.keyword import DENYLIST, QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP
 from detect_secrets.settings import transient_settings
+
+from dagster_module_builder.formats.yaml_text import refuse_boundless
 
 #: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
 _PLUGINS = (
@@ -43,8 +46,22 @@ def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
     with transient_settings(rules):
         for path in paths:
             if _can_match(path, forms, named):
-                for found in sorted(scan_file(str(path)), key=lambda one: one.line_number):
+                for found in sorted(_scanned(path), key=lambda one: one.line_number):
                     yield path, found
+
+
+def _scanned(path: Path) -> Iterator[PotentialSecret]:
+    """Let detect-secrets look at a file; its own reader of YAML knows no bounds, and is not given what needs some."""
+    try:
+        if path.suffix in _FOLDED:
+            refuse_boundless(path.read_bytes())
+    except yaml.YAMLError:
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+            for found in scan_line(line):
+                found.line_number = number
+                yield found
+    else:
+        yield from scan_file(str(path))
 
 
 def _can_match(path: Path, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:

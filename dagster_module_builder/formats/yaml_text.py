@@ -13,6 +13,8 @@ from dagster_module_builder.errors import DamagedFileError
 DEEPEST = 200
 #: How many references to other parts of a text there may be: each may stand for many more.
 MOST_ALIASES = 1000
+#: How many values there may be in a text once each alias is replaced by what it stands for.
+MOST_VALUES = 200_000
 #: What to do with a file of a host's.
 ON_HOST = "Fix it on the host."
 
@@ -44,18 +46,41 @@ def parsed(text: bytes | str, loader: Any = yaml.CSafeLoader) -> Any:
         yaml.YAMLError: It is no YAML, is nested too deeply, or has a value that Python knows none for.
     """
     try:
-        _refuse_deep(text)
+        refuse_boundless(text)
         return yaml.load(text, Loader=loader)  # noqa: S506, TID251 - a safe loader, behind the door
     except (ValueError, RecursionError) as error:
         raise yaml.YAMLError(str(error)) from None
 
 
-def _refuse_deep(text: bytes | str) -> None:
-    depth = aliases = 0
+def refuse_boundless(text: bytes | str) -> None:
+    """Refuse what takes readers beyond all bounds: deep nesting, and aliases that stand for much, or for themselves.
+
+    Raises:
+        yaml.YAMLError: It is such, or no YAML.
+    """
+    sizes: dict[str, int] = {}
+    #: The collections that are open: the anchor of each, and how many values there are in it so far.
+    inside: list[tuple[str | None, int]] = [(None, 0)]
+    aliases = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        aliases += isinstance(event, yaml.AliasEvent)
-        if depth > DEEPEST or aliases > MOST_ALIASES:
-            problem = "collections nested too deeply" if depth > DEEPEST else "too many aliases"
+        if isinstance(event, yaml.CollectionStartEvent):
+            inside.append((event.anchor, 1))
+        elif isinstance(event, (yaml.CollectionEndEvent, yaml.NodeEvent)):
+            anchor, size = inside.pop() if isinstance(event, yaml.CollectionEndEvent) else (event.anchor, 1)
+            if isinstance(event, yaml.AliasEvent):
+                aliases += 1
+                size = MOST_VALUES + 1 if anchor in dict(inside) else sizes.get(str(anchor), 1)
+            elif anchor:
+                sizes[anchor] = size
+            inside[-1] = (inside[-1][0], inside[-1][1] + size)
+        if problem := _beyond(len(inside), aliases, inside[-1][1]):
             mark: Any = event.start_mark
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+
+
+def _beyond(depth: int, aliases: int, values: int) -> str:
+    if depth > DEEPEST + 1:
+        return "collections nested too deeply"
+    if aliases > MOST_ALIASES:
+        return "too many aliases"
+    return "aliases that stand for too many values" if values > MOST_VALUES else ""
