@@ -45,7 +45,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def sweeps(session: nox.Session) -> None:
-    """Every system call meets every fault, every task every trouble and every lie of a host. Needs strace and root."""
+    """Every system call meets every fault, every task every trouble, guest and lie of a host. Needs strace and root."""
     _install(session)
     engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
     hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
@@ -53,12 +53,14 @@ def sweeps(session: nox.Session) -> None:
         "tests/cli/test_never_a_traceback.py",
         "tests/deploy/test_hostile_hosts.py",
         "tests/people/test_onlookers.py",
+        "tests/hostile/test_tasks.py",
     ]
     every = {
         "ENGINE_FAULTS": "all",
         "DEPLOY_FAULTS": "all",
         "TROUBLES_ONE_IN": "1",
         "LIES_IN_TURNS": "1",
+        "GUESTS_ONE_IN": "1",
         "RACE_SECONDS": "60",
     }
     session.run(

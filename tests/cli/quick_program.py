@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import ctypes
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -135,6 +138,20 @@ def _become(request: Mapping[str, Any]) -> None:
     sys.argv = ["dagster-module-builder", *request["argv"]]
 
 
+def _import_everything() -> None:
+    """Import what each task imports only when it runs, so that no child does it."""
+    import dagster_module_builder  # noqa: PLC0415
+    import deploy_strategies  # noqa: PLC0415
+
+    for package in (dagster_module_builder, deploy_strategies):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if "_shipped" not in module.name:
+                importlib.import_module(module.name)
+    for name in ("fabric", "fastjsonschema", "rich.live", "rich.markdown", "rich.syntax", "rich.table", "uv"):
+        importlib.import_module(name)
+    gc.freeze()
+
+
 def main() -> None:
     """Serve requests."""
     # This folder's modules must not stand in for others.
@@ -143,6 +160,7 @@ def main() -> None:
     from dagster_module_builder.program import main as program  # noqa: PLC0415
 
     cookiecutter_fork.prepare()
+    _import_everything()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
         child = os.fork()

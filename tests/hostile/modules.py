@@ -223,6 +223,12 @@ LINKS = (
                 link(f"{LOCAL}/{name}", "../../../../services/dagster/.env"), LEADS_OUT)
         for name in FRAGMENT_FILES
     ),
+    *(
+        Hostile(f"link: the fragment .env to {target}", link(f"{LOCAL}/.env", target), LEADS_OUT)
+        for target in ("/etc/passwd", "{home}/../etc/shadow", "../../../../../etc/ssl/private.pem")
+    ),
+    Hostile("link: settings of a deployment to the machine's", link("deploy/yoda/.env.deploy", "{home}/../etc/shadow")),
+    Hostile("link: the folder docs to the machine's", link("docs", "/etc")),
     *(Hostile(f"link: {name} to a key", link(name, SECRET), LEADS_OUT) for name in OTHERS),
     *(Hostile(f"link: {name} to a key", link(name, SECRET)) for name in UNREAD),
     *(Hostile(f"link: the folder {name} to the home", link(name, "{home}")) for name in FOLDERS),

@@ -10,37 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from dagster_module_builder import integrate, layout, static_requirements
+from dagster_module_builder.audit.secret_scan import secrets_in
 from dagster_module_builder.deployments.deployment import read_deployment
 from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.formats import yaml_text
 from dagster_module_builder.validate import validate
 from tests.engine.folders import make_module, make_workspace
-from tests.hostile.modules import ALL, DEPLOYMENT, Hostile, Places
-
-CANARY = "canary8"
-SECRETS = {
-    "home/.bashrc": f"# {CANARY}\n",
-    "home/.ssh/id_canary": f"{CANARY}\n",
-    "home/workspace.yaml": f"load_from: [{CANARY}]\n",
-    "home/definitions.py": f"{CANARY} = 1\n",
-}
-HONEST = {
-    "pyproject.toml": '[project]\nname = "guest"\nversion = "0"\ndependencies = []\n',
-    "src/guest_dagster/__init__.py": "",
-    "src/guest_dagster/definitions.py": "import dagster as dg\n\ndefs = dg.Definitions()\n",
-    "tests/test_x.py": "def test_x():\n    pass\n",
-    "README.md": "# Guest\n",
-    "deploy/yoda/deployment.yaml": DEPLOYMENT,
-    "deploy/yoda/.env.deploy": "GUEST_DB_PASSWORD='x'\n",
-    "deploy/yoda/known_hosts": "",
-}
-
-
-def written(folder: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+from tests.hostile.machine import CANARY, HONEST, OTHERS, SECRETS, written
+from tests.hostile.modules import ALL, BOMB, Hostile, Places
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +28,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A person's machine, of which each module gets a copy."""
     top = tmp_path_factory.mktemp("person")
     root = make_workspace(top / "workspace")
-    make_module(root, "other", env=f"OTHER_DB_PORT='15440'\nOTHER_DB_PASSWORD='{CANARY}'\n".encode())
+    make_module(root, "other", env=f"OTHER_DB_PORT='15440'\nOTHER_DB_PASSWORD='{OTHERS}'\n".encode())
     integrate.add(root, "other")
     written(top, SECRETS)
     make_module(root, "guest", 15441)
@@ -99,6 +79,16 @@ def test_what_is_nested_too_deeply_is_refused_by_each_reader(tmp_path: Path, rea
     assert read in ({}, True)
 
 
+@pytest.mark.parametrize("text", [BOMB, "a: &a [*a]\n", "a: " + "[" * 100_000 + "\n"], ids=["bomb", "loop", "nested"])
+def test_yaml_without_bounds_is_refused_and_searched_for_secrets_all_the_same(tmp_path: Path, text: str) -> None:
+    """FAULTS S6: detect-secrets follows every alias, and itself, for ever."""
+    with pytest.raises(yaml.YAMLError, match="too"):
+        yaml_text.parsed(text)
+    path = tmp_path / "docker-compose.yml"
+    path.write_text(f"{text}key: AKIA{'QYLPMN5HHHFPZAM2'}\n")
+    assert [found.line_number for _, found in secrets_in([path])] == [text.count("\n") + 1]
+
+
 def test_the_honest_module_is_taken(person: Path) -> None:
     """What is refused of the others is what they try."""
     assert integrate.add(person / "workspace", "guest", dry_run=True).plan.effective
@@ -116,7 +106,7 @@ def test_a_hostile_module_reaches_nothing_at_the_door(person: Path, server: sock
     except BuilderError as error:
         shown, refused = "", str(error)
     found = " ".join(str(finding) for finding in validate(root, check=False))
-    assert CANARY not in shown + refused + found
+    assert not re.search(f"{CANARY}|{OTHERS}|root:x:0:0", shown + refused + found)
     assert list((person / "ran").iterdir()) == []
     assert outside(person) == before
     with pytest.raises(BlockingIOError):
