@@ -36,6 +36,9 @@ def _places(pipeline: Pipeline) -> tuple[str, ...]:
 
 
 def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
+    # GitHub's own registry takes the job's own token: nobody keeps a password for it.
+    own_registry = (pipeline.registry or "").partition("/")[0] == "ghcr.io"
+    pushes_by_token = {pipeline.registry_user, pipeline.registry_password} if own_registry or pipeline.login else set()
     return {
         "condition": _place(pipeline),
         "paths": patterns(pipeline, "/**"),
@@ -43,8 +46,8 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
         "checkout": CHECKOUT,
         "more_checkout": _checked_out_too(pipeline),
         "setup_python": SETUP_PYTHON,
-        # GitHub's own registry takes the job's own token: nobody keeps a password for it.
-        "own_registry": (pipeline.registry or "").partition("/")[0] == "ghcr.io",
+        "own_registry": own_registry,
+        "secrets": [name for name in pipeline.secrets if name not in pushes_by_token],
         "cloud": CLOUDS[pipeline.login.kind] if pipeline.login else None,
         "python": PYTHON,
     }

@@ -408,6 +408,32 @@ def test_a_workflow_can_be_called_by_another_as_a_person_starts_it(module: Path)
     assert given == {kind: {"action": "deploy", "release": ""} for kind in ("workflow_dispatch", "workflow_call")}
 
 
+#: By name: the registry of a docker deployment, and the kind of login.
+PUSHED_TO = {
+    "none": ("none", None),
+    "a password": ("registry.example:5000", None),
+    "GitHub": ("ghcr.io", None),
+    **{kind: (registry, kind) for kind, (registry, _) in LOGINS.items()},
+}
+
+
+@pytest.mark.parametrize("pushed", PUSHED_TO)
+def test_a_called_workflow_has_every_secret_that_its_jobs_read(module: Path, pushed: str) -> None:
+    """FAULTS P5: GitHub gives a called workflow those secrets alone that it declares and its caller names.
+
+    https://docs.github.com/en/actions/how-tos/reuse-automations/reuse-workflows
+    """
+    registry, kind = PUSHED_TO[pushed]
+    deployment = with_login(module, kind or "aws", registry=registry)
+    if kind is None:
+        deployment = change_settings(deployment, registry_login=None)
+    text = (write(deployment) or b"").decode()
+    declared_secrets = yaml.safe_load(text)[True]["workflow_call"]["secrets"]
+    assert set(re.findall(r"secrets\.(\w+)", text)) == set(declared_secrets)
+    # A host without a registry, or that logs in by itself, needs none of the others.
+    assert [one["required"] for one in declared_secrets.values()] == [False] * len(declared_secrets)
+
+
 def test_gitlab_has_one_at_a_time_and_cancels_none(module: Path) -> None:
     made(module)
     jobs = yaml.safe_load((module / FILES["gitlab"]).read_text())
