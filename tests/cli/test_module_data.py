@@ -50,6 +50,8 @@ def project(engine: Engine, workspace: Terminal) -> Iterator[str]:
     inside = f"mkdir -p /volume/weather /volume/other && chown {SERVER} /volume/weather"
     engine.docker("run", "--rm", f"--volume={name}_dagster_storage:/volume", image, "sh", "-c", inside)
     yield name
+    if running := engine.docker("ps", "--all", "--quiet", f"--filter=label=com.docker.compose.project={name}").split():
+        engine.docker("rm", "--force", *running)
     left = engine.docker("volume", "ls", "--quiet", f"--filter=label=com.docker.compose.project={name}").split()
     if left:
         engine.docker("volume", "rm", *left)
