@@ -185,9 +185,21 @@ def verify(
 #: Loads definitions as Dagster's own command and its code servers do, without the rest of that command, which takes as
 #: long again: ``python -c LOAD -m PACKAGE -d FOLDER``. What is not in order, or made otherwise than by one
 #: ``Definitions``, is left to Dagster's command, which says what is wrong; but that takes ``sys.exit()`` for success.
+#: What it compiles of the environment stays there, so that the code server need not do so again; nothing is written
+#: into the release.
 LOADED, ENDED = "definitions: loaded", "definitions: the module ends the process that loads it (sys.exit)"
 LOAD = f"""\
-import importlib, os, sys
+import importlib.machinery as machinery, importlib, os, sys
+class Unwritten(machinery.SourceFileLoader):
+    def set_data(self, *_, **__):
+        pass
+kinds = (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES), (Unwritten, machinery.SOURCE_SUFFIXES)
+finder = machinery.FileFinder.path_hook(*kinds)
+def of_release(path):
+    if os.path.join(path, "").startswith(os.path.join(sys.argv[4], "")):
+        return finder(path)
+    raise ImportError(path)
+sys.path_hooks.insert(0, of_release)
 os.environ["DAGSTER_IS_DEFS_VALIDATION_CLI"] = "1"
 sys.path.insert(0, sys.argv[4])
 from dagster import Definitions
@@ -222,11 +234,7 @@ def check_definitions(
     code_folder = os.path.join(folder or host.release(module, str(identity)), path)
     home = os.path.join(host.modules, f".temporary-{os.getpid()}")
     os.mkdir(home, 0o700)
-    own = {
-        "DAGSTER_HOME": seen_from(host, where, home),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+    own = {"DAGSTER_HOME": seen_from(host, where, home), "DAGSTER_DISABLE_TELEMETRY": "1"}
     program = python if where else os.path.expanduser(python)
     target = ["-m", package, "-d", seen_from(host, where, code_folder)]
     settings = {**environ, **own}
@@ -235,7 +243,7 @@ def check_definitions(
         code, said = run_where(host, where, [program, "-c", LOAD, *target], home, 300, settings)
         if not {LOADED, ENDED} & set(said.splitlines()):
             command = [program, "-m", "dagster", "definitions", "validate", *target]
-            code, said = run_where(host, where, command, home, 300, settings)
+            code, said = run_where(host, where, command, home, 300, {**settings, "PYTHONDONTWRITEBYTECODE": "1"})
     finally:
         remove_tree(home)
     if code:

@@ -28,6 +28,7 @@ def test_first_and_second_release(site: Site, tmp_path: Path) -> None:
     path.write_text(path.read_text() + NOTES.format(path=str(tmp_path / "loads")))
     (first,) = site.deploy()
     assert [Path(one).name for one in (tmp_path / "loads").read_text().split()] == ["-c", "__main__.py"]
+    assert [*site.there.rglob("__pycache__")] == []
     assert site.running() == first.releases["sales-report"] == site.current()
     set_value(site.module, 2)
     (second,) = site.deploy()
@@ -134,6 +135,8 @@ def test_environment_of_its_own(site: Site) -> None:
     path.write_text(yaml.safe_dump(data))
     (first,) = site.deploy()
     (environment,) = (site.there / "venvs").iterdir()
+    # Dagster's server writes none here.
+    assert [*environment.rglob("dagster/__pycache__/*.pyc")], "what verifying compiled serves the code server"
     found = yaml.safe_load((site.host.base / "workspace.yaml").read_text())["load_from"][0]["python_package"]
     assert found["executable_path"] == str(environment / "bin/python")
     assert site.running() == first.releases["sales-report"]
