@@ -80,7 +80,7 @@ class Bare:
 def longer_than_alone() -> float:
     """Return how long a bit of work takes, by how long the processor has worked for it."""
     began, worked = time.monotonic(), time.process_time()
-    while time.process_time() - worked < 0.2:
+    while time.process_time() - worked < 0.05:
         sum(range(1000))
     return (time.monotonic() - began) / (time.process_time() - worked)
 
@@ -126,7 +126,6 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     began = time.monotonic()
     bare.done("workspace.init")
     bare.done("new", "sales", "--no-input")
-    bare.done("workspace.materialize", "sales")
     bare.done("configure-deployment", "sales", "--strategy=rsync", "--client=Yoda Ltd", *answers(bare))
     bare.git("init", "-q")
     bare.done("deploy.trust", "yoda", f"--fingerprint={fingerprint(bare.host)}")
