@@ -89,7 +89,7 @@ class Stack:
         """Run ``dagster-module-builder`` with ``arguments`` for this workspace."""
         program = needs.program("dagster-module-builder")
         return subprocess.run(
-            [program, *arguments], cwd=self.root.parent, env=self._environ(), stdin=subprocess.DEVNULL,
+            [program, *arguments], cwd=self.root.parent, env=self.environ, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
 
@@ -104,14 +104,16 @@ class Stack:
         """Run ``dagster-module-builder``, give each line as it is printed, and assert that it succeeded."""
         program = needs.program("dagster-module-builder")
         with subprocess.Popen(
-            [program, *arguments], cwd=self.root.parent, env=self._environ(), stdin=subprocess.DEVNULL,
+            [program, *arguments], cwd=self.root.parent, env=self.environ, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, text=True,
         ) as running:  # fmt: skip
             assert running.stdout
             yield from (line.rstrip() for line in running.stdout)
         assert running.returncode == 0, arguments
 
-    def _environ(self) -> dict[str, str]:
+    @property
+    def environ(self) -> dict[str, str]:
+        """What the program is started with, so that it finds the engine and the workspace."""
         return {**os.environ, **self.engine.environ, **self.images, "DAGSTER_WORKSPACE": str(self.root)}
 
     def make(self) -> None:

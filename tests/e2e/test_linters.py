@@ -46,6 +46,7 @@ def variants(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         stack.command(
             "configure-deployment", "none-shared", f"--deployment={strategy}-host", f"--strategy={strategy}",
             "--client=Yoda", "--hosts=yoda.example", "--user=deploy", "--base-path=/srv/dagster", "--no-input",
+            *(["--set=tool=dagster-module-builder==0.1.0"] if strategy == "ci-cd" else []),
         )  # fmt: skip
     yield stack
     shutil.rmtree(root)

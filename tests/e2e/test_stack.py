@@ -115,8 +115,10 @@ def test_changed_code_runs_after_a_reload_and_rebuilds_nothing(stack: Stack) -> 
             stack.dagster.reload(location)
 
 
-def test_which_code_a_container_sees_as_it_is_now(stack: Stack) -> None:
+def test_which_code_a_container_sees_as_it_is_now(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS C10: code below a bind mount is loaded again by a reload; code that only an image has is not."""
+    for name, value in stack.environ.items():
+        monkeypatch.setenv(name, value)
     services = read_workspace(stack.root).code_services
     for location in native_environment.locations(stack.root):
         assert is_mounted(stack.root, location.module, location, services)
