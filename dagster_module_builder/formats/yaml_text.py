@@ -36,7 +36,9 @@ def loaded(path: Path, text: bytes, way_out: str = "Fix it by hand.", loader: An
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         found = str(getattr(error, "problem", None) or "this is not YAML")
-        raise DamagedFileError(path, None if line is None else line + 1, found, way_out) from None
+        # libyaml puts the end of a text on a line of its own, also where its last line has no end.
+        last = max(len(text.splitlines()), 1)
+        raise DamagedFileError(path, None if line is None else min(line + 1, last), found, way_out) from None
 
 
 def parsed(text: bytes | str, loader: Any = yaml.CSafeLoader) -> Any:
