@@ -213,7 +213,7 @@ def test_deployments_that_cannot_be_carried_out_are_named(folder: Path) -> None:
     def missing(name: str) -> Problem:
         return Problem(f"{name} is missing there", "Have 'configure-deployment' make one", "deploy/b")
 
-    unread = f"{module / 'deploy/a/deployment.yaml'}:1: this is not YAML. Fix that line."
+    unread = f"{module / 'deploy/a/deployment.yaml'}:1: did not find expected node content. Fix that line."
     assert problems(folder, module, "deployments-read") == [
         Problem(unread, "Fix that file", "deploy/a"),
         missing(".dockerignore"),
