@@ -24,7 +24,18 @@ SECRETS = {
     "home/.ssh/id_canary": f"{CANARY}\n",
     "home/.ssh/config": f"# {CANARY}\n",
     "home/.gitconfig": f"# {CANARY}\n",
-    "home/workspace.yaml": f"load_from: [{CANARY}]\n",
+    # What any reader that came by a link would take for the module's own.
+    "home/workspace.yaml": f"load_from:\n  - python_package:\n      package_name: {CANARY}\n"
+    "      location_name: guest\n",
+    "home/.env": f"GUEST_DB_PORT='15441'\nGUEST_HOST='{CANARY}'\n",
+    "home/docker-compose.yml": f"services:\n  guest_db:\n    image: {CANARY}\n",
+    "home/dockerfile.snippet": f"RUN {CANARY}\n",
+    "home/pyproject.toml": f'[project]\nname = "guest"\nversion = "0"\ndependencies = ["{CANARY}"]\n',
+    "home/uv.lock": f'[[package]]\nname = "{CANARY}"\nversion = "0"\n',
+    "home/requirements.txt": f"{CANARY}\n",
+    "home/.dagster-module.json": f'{{"template_version": "{CANARY}", "answers": {{"name": "{CANARY}"}}}}\n',
+    "home/yoda/deployment.yaml": DEPLOYMENT.replace("Yoda Ltd", CANARY),
+    "home/yoda/.env.deploy": f"GUEST_DB_PASSWORD='{CANARY}'\n",
     "home/definitions.py": f"{CANARY} = 1\n",
     "etc/shadow": f"root:{CANARY}:19000:0:99999:7:::\n",
     "etc/ssl/private.pem": f"{CANARY}\n",
@@ -42,6 +53,15 @@ HONEST = {
 }
 #: Programs that modules name, and that no task has a use for.
 NAMED_BY_MODULES = ("awesomecloud", "curl", "git-lfs", "gpg", "less", "nc", "pre-commit", "vi", "wget")
+#: Compose accepts every file; there is no engine.
+DOCKER = """\
+#!/bin/sh
+case "$*" in
+    *"compose version"*) echo 2.40.0 ;;
+    *" config "*) echo '{"services": {}}' ;;
+    *) echo 'no engine' >&2; exit 1 ;;
+esac
+"""
 #: Bytes of the largest file whose content is looked at.
 _LARGEST = 1 << 20
 
@@ -57,7 +77,7 @@ def put_programs(folder: Path, ran: Path) -> None:
     folder.mkdir()
     for name in NAMED_BY_MODULES:
         (folder / name).write_text(f"#!/bin/sh\ntouch '{ran}/{name}'\nexit 1\n")
-    (folder / "docker").write_text("#!/bin/sh\necho 'no engine' >&2; exit 1\n")
+    (folder / "docker").write_text(DOCKER)
     for path in folder.iterdir():
         path.chmod(0o755)
 

@@ -224,6 +224,18 @@ LINKS = (
         for name in FRAGMENT_FILES
     ),
     *(
+        Hostile(f"link: the fragment {name} to one of the home", link(f"{LOCAL}/{name}", f"{{home}}/{name}"), LEADS_OUT)
+        for name in FRAGMENT_FILES
+    ),
+    *(
+        Hostile(f"link: {name} to one of the home", link(name, f"{{home}}/{name}"), LEADS_OUT)
+        for name in (".dagster-module.json", "pyproject.toml", "uv.lock", "requirements.txt")
+    ),
+    *(
+        Hostile(f"link: {name} to one of the home", link(f"deploy/{name}", f"{{home}}/{name}"))
+        for name in ("yoda/deployment.yaml", "yoda/.env.deploy")
+    ),
+    *(
         Hostile(f"link: the fragment .env to {target}", link(f"{LOCAL}/.env", target), LEADS_OUT)
         for target in ("/etc/passwd", "{home}/../etc/shadow", "../../../../../etc/ssl/private.pem")
     ),

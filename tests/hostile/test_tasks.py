@@ -38,11 +38,12 @@ pytestmark = pytest.mark.xdist_group("guests")
 FLAGS = {context.name: set(context.flags) for context in namespace.to_contexts() if context.name}
 TASKS = sorted(FLAGS)
 #: What a task is given in turn, where it knows it: what promises to write nothing, and what asks before it runs code.
-WAYS = ((), ("--dry-run",), ("--check",), ("--load",), ("--run-tests", "--load"), ("--json",), ("--data",), ("--all",))
+WAYS = ((), ("--dry-run",), ("--check",), ("--load",), ("--run-tests", "--load"), ("--json",), ("--data",), ("--all",),
+        ("--delete-data", "--yes"), ("--prune",), ("--no-check",))  # fmt: skip
 #: Each module meets one in so many tasks, and each task as many modules; ``nox -s sweeps`` has every pair.
-ONE_IN = int(os.environ.get("GUESTS_ONE_IN", "26"))
+ONE_IN = int(os.environ.get("GUESTS_ONE_IN", "32"))
 #: What no task needs to say of this machine.
-NEVER_SHOWN = re.compile(f"{CANARY}|{OTHERS}|root:x:0:0|\x1b")
+NEVER_SHOWN = re.compile(f"{CANARY}|{OTHERS}|root:x:0:0|\x1b", re.IGNORECASE)
 #: Where a row's words let a task write.
 AREAS = {
     "the workspace": ("workspace/services", "workspace/data", "workspace/.", "workspace/projects/fresh"),
@@ -55,6 +56,10 @@ AREAS = {
 }
 #: What this program notes of its work, what programs keep between runs, and the locks of what is read.
 NOTES = re.compile(r"(state|cache|tmp)(/.*)?|.*/\.lock[^/]*")
+
+
+#: What a new deployment is asked for.
+ANSWERS = ("--deployment=leia", "--client=x", "--hosts=leia.example", "--user=deploy", "--strategy=rsync")
 
 
 def ways_of(task: str) -> list[tuple[str, ...]]:
@@ -125,8 +130,8 @@ def environ_of(top: Path, programs: Path, stranger_to: Visitors, index: Visitors
 
 def line(task: str, way: tuple[str, ...]) -> list[str]:
     """Return what is typed: ``new`` makes another module beside the guest."""
-    unasked = [flag for flag in ("--no-input",) if flag in FLAGS[task]]
-    return [*line_of(task, "fresh" if task == "new" else "guest"), *way, *unasked]
+    answers = {"new": ["--no-input"], "configure-deployment": ["--no-input", *ANSWERS]}.get(task, [])
+    return [*line_of(task, "fresh" if task == "new" else "guest"), *way, *answers]
 
 
 @pytest.mark.parametrize(("task", "hostile", "way"), PAIRS)
@@ -154,7 +159,22 @@ def test_a_hostile_module_gains_nothing_by_any_task(
     assert stranger_to.so_far() == []
     asked = index.so_far()
     assert "the index" in row.cells[2] or not asked
+    assert CANARY not in " ".join(asked)
     check_files(before, seen(top), () if says_nothing(row.cells[1], way) else areas_of(row.cells[1]), result)
+
+
+@pytest.mark.parametrize("task", ["workspace.add", "configure-deployment", "deploy.list", "upgrade"])
+def test_the_honest_module_is_not_refused_on_that_machine(
+    strangers: Path, quick_program: QuickProgram, stranger_to: Visitors, index: Visitors, tmp_path: Path, task: str
+) -> None:
+    """What the others gain nothing by does something."""
+    top = copied(strangers, tmp_path / "p")
+    for name in ("ran", "tmp", "state", "cache"):
+        (top / name).mkdir()
+    put_programs(tmp_path / "programs", top / "ran")
+    environ = environ_of(top, tmp_path / "programs", stranger_to, index)
+    result = quick_program.run(*line(task, ()), environ=environ, folder=top)
+    assert result.code == 0, result
 
 
 def hash_of(name: str) -> int:
