@@ -16,7 +16,7 @@ nox.options.error_on_missing_interpreters = True
 
 LOCK = "constraints.txt"
 #: What this program needs to run and to be built, with hashes.
-HASHES = "deploy_strategies/pipelines/tool.lock"
+HASHES = "dagster_module_builder/deploy/pipelines/tool.lock"
 #: Tests wait for other programs, for a third of their time.
 PROCESSES = str(max(2, (os.cpu_count() or 1) * 3 // 2))
 

@@ -1,7 +1,7 @@
 """The tasks of ``invoke`` in this folder; ``dagster-module-builder`` offers the same ones anywhere."""
 
-from dagster_module_builder import terminal
 from dagster_module_builder.commands import namespace
+from dagster_module_builder.disclosure import terminal
 
 __all__ = ["namespace"]
 

@@ -19,11 +19,11 @@ from functools import partial
 from pathlib import Path
 
 from dagster_module_builder.audit.run import audit, audit_all
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.module import RECORD
-from dagster_module_builder.new import new
+from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.upgrade.every import upgrade_each
 from dagster_module_builder.upgrade.run import upgrade
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.new import new
 
 MODULES = 50
 

@@ -32,8 +32,8 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from benchmarks.far_wire import FAR, wire
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 from tests.deploy.quick_dagster import PYTHON
 from tests.deploy.sshd import SshHost, free_port, make_key

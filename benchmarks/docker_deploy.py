@@ -26,9 +26,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost, lock_dagster
 from tests.deploy.host_engine import environ_of, forget_images, host_engine

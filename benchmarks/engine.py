@@ -32,8 +32,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dagster_module_builder.dagster_check import CONSTRAINTS
-from dagster_module_builder.settings import cache_folder
+from dagster_module_builder.base.settings import cache_folder
+from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from tests.e2e.engine import compose_program
 from tests.engine.folders import fragments, make_module, make_workspace, services
 
@@ -44,7 +44,8 @@ DATABASE_REQUIREMENTS = ["psycopg[binary]>=3.2", "sqlalchemy>=2,<3"]
 
 COMMAND = """
 import json, os, pathlib, resource, sys, time
-from dagster_module_builder import checks, integrate, sync, validate
+from dagster_module_builder.workspaces import checks, integrate, sync
+from dagster_module_builder.health import validate
 root, name, asking = pathlib.Path(sys.argv[1]), sys.argv[3], sys.argv[4:] == ["asking"]
 looks = checks.ALL if asking else ()
 commands = {
@@ -64,7 +65,10 @@ print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak}))
 """
 
 #: Measured with the same interpreter: what it costs to start it and to import the engine.
-START = "from dagster_module_builder import checks, integrate, sync, validate"
+START = """
+from dagster_module_builder.workspaces import checks, integrate, sync
+from dagster_module_builder.health import validate
+"""
 
 RUAMEL = """
 import json, resource, sys, time

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from benchmarks.far_wire import FAR, wire
-from deploy_strategies.images import Archive
+from dagster_module_builder.deploy.strategies.images import Archive
 from tests import needs
 from tests.deploy import dagster_host
 from tests.deploy.host_engine import HostEngine, host_engine

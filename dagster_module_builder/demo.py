@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder import integrate, native
-from dagster_module_builder.checks import requirements
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.listing import listing
-from dagster_module_builder.module import locate
-from dagster_module_builder.new import new
-from dagster_module_builder.validate import validate
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.modules.module import locate
+from dagster_module_builder.native import local_dagster
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.checks import requirements
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.listing import listing
+from dagster_module_builder.workspaces.new import new
+from dagster_module_builder.workspaces.workspace import read_workspace
 
 MODULE = "penguins"
 
@@ -29,7 +30,7 @@ class Shown:
     root: Path
     files_made: int
     files_changed: int
-    materialized: native.Outcome
+    materialized: local_dagster.Outcome
 
 
 class DemoError(BuilderError):
@@ -54,7 +55,7 @@ def demo(root: Path, announce: Announce) -> Shown:
     announce("add: the module into the workspace's shared files")
     added = integrate.add(root, MODULE, checks=(requirements,))
     announce("materialize: the environment first, then its assets in Dagster")
-    materialized = native.materialize(root, locate(root, MODULE))
+    materialized = local_dagster.materialize(root, locate(root, MODULE))
     announce("list and validate: everything in order")
     _expect([one.name for one in listing(root) if one.integrated] == [MODULE], "the module is not listed")
     findings = validate(root, check=False)

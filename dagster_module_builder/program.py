@@ -9,10 +9,11 @@ from typing import Any
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
-from dagster_module_builder import __version__, terminal
+from dagster_module_builder import __version__
+from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN, of_system, unforeseen
-from dagster_module_builder.errors import UsageError
+from dagster_module_builder.disclosure import terminal
 
 NAME = "dagster-module-builder"
 

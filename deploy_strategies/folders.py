@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.base.errors import RefusedError
 
 HERE = Path(__file__).parent
 SCHEMA = HERE / "deployment.schema.json"

@@ -13,25 +13,26 @@ READING = {"read_bytes", "read_text", "open"}
 #: ``module_files``.
 ALLOWED = {
     "workspace's own files": {
-        "audit/subject.py", "audit/versions.py", "checks.py", "commands/console.py", "compose_project.py",
-        "dagster_check.py", "native_environment.py", "native_storage.py", "reading.py", "restore.py", "transaction.py",
-        "upgrade/unfinished.py", "workspace.py",
+        "audit/subject.py", "audit/versions.py", "workspaces/checks.py", "commands/console.py",
+        "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
+        "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/transaction.py",
+        "modules/unfinished.py", "workspaces/workspace.py",
     },
     "this program's templates, schemas, caches and what it has just rendered": {
-        "deployments/configure.py", "deployments/deployment.py", "deployments/setup.py", "module_environment.py",
-        "templates.py", "upgrade/record.py", "upgrade/rendering.py", "cookiecutter_fork.py",
+        "deploy/configure.py", "deploy/model/deployment.py", "deploy/setup.py", "modules/module_environment.py",
+        "templating/templates.py", "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
     },
     "a connection, a device, a process's descriptors": {
-        "deployments/host_run.py", "graphql.py", "neighbours.py", "terminal.py",
+        "deploy/hosts/host_run.py", "programs/graphql.py", "workspaces/neighbours.py", "disclosure/terminal.py",
     },
     "files that were found to be plain ones in the same step": {
-        "audit/secret_scan.py", "deployments/release.py", "git_program.py", "module_files.py", "trusted_code.py",
-        "version_control.py",
+        "audit/secret_scan.py", "deploy/model/release.py", "programs/git_program.py", "transactions/module_files.py",
+        "modules/trusted_code.py", "programs/version_control.py",
     },
-    "a person's files of secrets, wherever they say these are": {"deployments/host_settings.py"},
-    "the page of a pipeline's job, where its platform says": {"deployments/job_summary.py"},
+    "a person's files of secrets, wherever they say these are": {"deploy/model/host_settings.py"},
+    "the page of a pipeline's job, where its platform says": {"deploy/job_summary.py"},
     "runs alone in the template's hooks: numbers of ports, and an archive that was found to be a plain file": {
-        "baseline.py", "ports.py",
+        "base/baseline.py", "base/ports.py",
     },
 }  # fmt: skip
 

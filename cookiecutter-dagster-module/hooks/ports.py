@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
-    from dagster_module_builder import settings
+    from dagster_module_builder.base import settings
 else:
     import settings  # beside this file in the template's hooks
 

@@ -10,15 +10,15 @@ from dagster_module_builder.audit.lacks import no_deployments
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.table import Always, check
-from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.deployment import DEPLOYMENTS, Deployment, read_deployment
-from dagster_module_builder.deployments.host_settings import ENV
-from dagster_module_builder.deployments.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
-from dagster_module_builder.deployments.leftover_pipelines import beside
-from dagster_module_builder.deployments.typed_names import typed
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.formats import env_file
-from deploy_strategies.base import load_steps
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy import pipeline
+from dagster_module_builder.deploy.connection.typed_names import typed
+from dagster_module_builder.deploy.leftover_pipelines import beside
+from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, Deployment, read_deployment
+from dagster_module_builder.deploy.model.host_settings import ENV
+from dagster_module_builder.deploy.model.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.deploy.strategies.base import load_steps
+from dagster_module_builder.shared_files.formats import env_file
 
 
 @check(

@@ -9,16 +9,16 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dagster_module_builder import outside_programs
 from dagster_module_builder.audit import loaded
 from dagster_module_builder.audit.lacks import no_tests
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.audit.versions import requirements_of
-from dagster_module_builder.dagster_check import Conflict, resolve_together
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.native_environment import process_environment
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.modules.dagster_check import Conflict, resolve_together
+from dagster_module_builder.native.native_environment import process_environment
+from dagster_module_builder.programs import outside_programs
 
 #: How long the tests of a module may take, in seconds.
 PATIENCE = 900

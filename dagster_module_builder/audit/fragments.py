@@ -9,20 +9,21 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import outside_programs, settings
 from dagster_module_builder.audit.lacks import no_dockerfiles, no_facts, no_fragments, no_workspace
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
-from dagster_module_builder.conflicts import duplicates, undefined
-from dagster_module_builder.errors import BuilderError, FragmentRefusedError
-from dagster_module_builder.formats import compose, env_file
-from dagster_module_builder.formats.outline import OutlineError
-from dagster_module_builder.formats.yaml_text import parsed
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError, FragmentRefusedError
+from dagster_module_builder.claims.conflicts import duplicates, undefined
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.rules import judge
-from dagster_module_builder.module import FRAGMENT_NAMES
-from dagster_module_builder.module_fragments import Given, allowing
+from dagster_module_builder.modules.module import FRAGMENT_NAMES
+from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.shared_files.formats import compose, env_file
+from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.yaml_text import parsed
+from dagster_module_builder.workspaces.module_fragments import Given, allowing
 
 _LATEST = re.compile(r"^[^:@]+(:latest)?$")
 

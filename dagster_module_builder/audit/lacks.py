@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_module_builder import settings
 from dagster_module_builder.audit.subject import Subject
+from dagster_module_builder.base import settings
 
 
 def no_code(subject: Subject) -> str:

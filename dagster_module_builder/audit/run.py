@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dagster_module_builder import settings
 from dagster_module_builder.audit import (  # noqa: F401 - importing them fills the table
     code,
     deployments,
@@ -23,10 +22,11 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them fills 
 from dagster_module_builder.audit.results import Audit, Problem, Result
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import TABLE, Check, check
-from dagster_module_builder.errors import BuilderError, NoModuleError, RefusedError, ToolError
-from dagster_module_builder.layout import is_project
-from dagster_module_builder.module_environment import environment_of
-from dagster_module_builder.module_files import NotPlainError
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError, NoModuleError, RefusedError, ToolError
+from dagster_module_builder.modules.layout import is_project
+from dagster_module_builder.modules.module_environment import environment_of
+from dagster_module_builder.transactions.module_files import NotPlainError
 
 
 @dataclass(frozen=True)

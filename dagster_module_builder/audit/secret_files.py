@@ -9,12 +9,12 @@ from pathlib import Path
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
-from dagster_module_builder.deployments.deployment import FILL_IN
-from dagster_module_builder.deployments.host_settings import ENV
-from dagster_module_builder.deployments.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
+from dagster_module_builder.deploy.model.deployment import FILL_IN
+from dagster_module_builder.deploy.model.host_settings import ENV
+from dagster_module_builder.deploy.model.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
 from dagster_module_builder.disclosure.values import is_harmless
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.plan import SECRET_MODE
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.transactions.plan import SECRET_MODE
 
 _NO_TEXT = frozenset({".csv", ".gif", ".gz", ".ico", ".jpg", ".jpeg", ".parquet", ".pdf", ".png", ".zip", ".lock"})
 _LARGEST = 500_000

@@ -13,7 +13,7 @@ from detect_secrets.core.scan import scan_file, scan_line
 from detect_secrets.plugins.keyword import DENYLIST, QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP
 from detect_secrets.settings import transient_settings
 
-from dagster_module_builder.formats.yaml_text import refuse_boundless
+from dagster_module_builder.shared_files.formats.yaml_text import refuse_boundless
 
 #: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
 _PLUGINS = (

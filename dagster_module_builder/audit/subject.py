@@ -10,20 +10,21 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import baseline, module_files, settings
 from dagster_module_builder.audit.results import Problem, Status
 from dagster_module_builder.audit.syntax import Sources, Variable, parsed
-from dagster_module_builder.deployments.deployment import deployments_of
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.facts import Facts
-from dagster_module_builder.formats import compose, dockerfile, env_file, yaml_text
-from dagster_module_builder.integrate import all_facts
-from dagster_module_builder.layout import CodeLayout, code_files, pyproject, read_layout, table
-from dagster_module_builder.module import FRAGMENT_NAMES, record_of
-from dagster_module_builder.module_fragments import Given, read_given
-from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.version_control import Repository, find
-from dagster_module_builder.workspace import Workspace, look_at
+from dagster_module_builder.base import baseline, settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.claims.facts import Facts
+from dagster_module_builder.deploy.model.deployment import deployments_of
+from dagster_module_builder.modules.layout import CodeLayout, code_files, pyproject, read_layout, table
+from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
+from dagster_module_builder.programs.version_control import Repository, find
+from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, yaml_text
+from dagster_module_builder.transactions import module_files
+from dagster_module_builder.workspaces.integrate import all_facts
+from dagster_module_builder.workspaces.module_fragments import Given, read_given
+from dagster_module_builder.workspaces.workspace import Workspace, look_at
 
 EXAMPLE = ".env.example"
 _AUDIT = ("tool", "dagster-module-builder", "audit")

@@ -9,7 +9,7 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.syntax import Variable
 from dagster_module_builder.audit.table import check
-from dagster_module_builder.formats import compose, env_file
+from dagster_module_builder.shared_files.formats import compose, env_file
 
 #: Variables of the system, of Dagster and of the workspace, which no module explains.
 _COMMON = frozenset(

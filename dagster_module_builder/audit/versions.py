@@ -8,17 +8,17 @@ from collections.abc import Iterator, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
-from dagster_module_builder import templates
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import Always, check
-from dagster_module_builder.dagster_check import CONSTRAINTS
-from dagster_module_builder.errors import DamagedFileError
-from dagster_module_builder.layout import table
-from dagster_module_builder.module import RECORD
-from dagster_module_builder.stated import SETUP_PY, old_requirements_of
-from dagster_module_builder.upgrade import unfinished
-from dagster_module_builder.upgrade.record import read_record
+from dagster_module_builder.base.errors import DamagedFileError
+from dagster_module_builder.modules import unfinished
+from dagster_module_builder.modules.dagster_check import CONSTRAINTS
+from dagster_module_builder.modules.layout import table
+from dagster_module_builder.modules.module import RECORD
+from dagster_module_builder.modules.record import read_record
+from dagster_module_builder.modules.stated import SETUP_PY, old_requirements_of
+from dagster_module_builder.templating import templates
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 

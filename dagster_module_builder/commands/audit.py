@@ -9,10 +9,10 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, name_unless, root_of
 from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
-from dagster_module_builder.errors import UsageError
 
 
 @command(

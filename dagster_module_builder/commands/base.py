@@ -14,12 +14,12 @@ from typing import Any, NoReturn
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from dagster_module_builder import terminal
+from dagster_module_builder.base.errors import UsageError
+from dagster_module_builder.base.settings import workspace_root
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.failing import end
 from dagster_module_builder.commands.numbers import NumberTask
-from dagster_module_builder.errors import UsageError
-from dagster_module_builder.settings import workspace_root
+from dagster_module_builder.disclosure import terminal
 
 #: A change stands on the hosts, but something behind it failed that a person has to look at.
 INCOMPLETE = 3

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
-from dagster_module_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from dagster_module_builder.templates import Answer, Question, Questionnaire
+    from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
 
 
 @command(
@@ -48,11 +48,11 @@ def configure_deployment(
 ) -> None:
     """Say how a module gets to a client's hosts."""
     from dagster_module_builder.commands.deploy_hosts import say_to_commit
-    from dagster_module_builder.deployments import configure as use_case
-    from dagster_module_builder.deployments.deployment import read_deployment
-    from dagster_module_builder.deployments.pipeline import summary
-    from dagster_module_builder.deployments.typed_names import typed
-    from dagster_module_builder.module import locate
+    from dagster_module_builder.deploy import configure as use_case
+    from dagster_module_builder.deploy.connection.typed_names import typed
+    from dagster_module_builder.deploy.model.deployment import read_deployment
+    from dagster_module_builder.deploy.pipeline import summary
+    from dagster_module_builder.modules.module import locate
 
     where = root_of(root)
     folder = locate(where, module)
@@ -114,7 +114,7 @@ def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str,
     if choice is None:
         return None
     if choice.name not in answers:
-        from dagster_module_builder.deployments.configure import questionnaire
+        from dagster_module_builder.deploy.configure import questionnaire
 
         answers[choice.name] = questionnaire(strategy).ask(choice, answers) if asks else choice.default
     return str(answers[choice.name])

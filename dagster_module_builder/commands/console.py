@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import terminal
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.disclosure.messages import harmless_data
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.transactions.plan import FileChange, Plan
 
 if TYPE_CHECKING:
-    from dagster_module_builder.native import Outcome
+    from dagster_module_builder.native.local_dagster import Outcome
 
 
 #: A line of the result, and a message that is none.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from invoke.collection import Collection
 from invoke.exceptions import Exit
 
+from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP, typed_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
@@ -24,10 +25,9 @@ from dagster_module_builder.commands.deployment_task import (
     show,
 )
 from dagster_module_builder.commands.steps_table import StepsTable
-from dagster_module_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.rollout import Manner
+    from dagster_module_builder.deploy.rollout import Manner
 
 _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
 
@@ -60,10 +60,10 @@ def deploy(
     json: bool = False,
 ) -> None:
     """Put modules on their client's hosts: verified, switched and healthy, or everything as before."""
-    from dagster_module_builder.deployments.deploy import Options
-    from dagster_module_builder.deployments.deploy import deploy as carry_out
-    from dagster_module_builder.deployments.job_summary import write_summary
-    from dagster_module_builder.deployments.pipeline import refuse_by_hand
+    from dagster_module_builder.deploy.deploy import Options
+    from dagster_module_builder.deploy.deploy import deploy as carry_out
+    from dagster_module_builder.deploy.job_summary import write_summary
+    from dagster_module_builder.deploy.pipeline import refuse_by_hand
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     if dry_run:
@@ -77,7 +77,7 @@ def deploy(
 
 
 def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:
-    from dagster_module_builder.deployments.status import preview
+    from dagster_module_builder.deploy.status import preview
 
     found = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
     show(found, _say_preview, as_json=as_json)
@@ -112,8 +112,8 @@ def rollback(
     chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, json: bool = False
 ) -> None:
     """Go back to the release before, with its environment and settings; databases stay as they are."""
-    from dagster_module_builder.deployments.job_summary import write_summary
-    from dagster_module_builder.deployments.rollback import roll_back
+    from dagster_module_builder.deploy.job_summary import write_summary
+    from dagster_module_builder.deploy.rollback import roll_back
 
     with _manner(chosen, wait, force=force) as manner:
         done = roll_back(chosen.deployments, release, manner)
@@ -124,7 +124,7 @@ def rollback(
 @deployment_task("deploy.env", {**_CHANGE_HELP, "json": JSON_HELP})
 def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) -> None:
     """Give what runs the settings of .env.deploy, without a new release."""
-    from dagster_module_builder.deployments.rollback import change_settings
+    from dagster_module_builder.deploy.rollback import change_settings
 
     with _manner(chosen, wait, force=force) as manner:
         done = change_settings(chosen.deployments, manner)
@@ -150,8 +150,8 @@ def remove(
     json: bool = False,
 ) -> None:
     """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
-    from dagster_module_builder.deployments.removal import remove as take_off
-    from dagster_module_builder.deployments.rollout import targets_of
+    from dagster_module_builder.deploy.removal import remove as take_off
+    from dagster_module_builder.deploy.rollout import targets_of
 
     if not chosen.modules:
         raise UsageError("Say which module with --module.")
@@ -168,7 +168,7 @@ def remove(
 @contextlib.contextmanager
 def _manner(chosen: Chosen, wait: int, *, force: bool) -> Iterator[Manner]:
     """Give the manner of a change, whose steps are shown."""
-    from dagster_module_builder.deployments.rollout import Manner
+    from dagster_module_builder.deploy.rollout import Manner
 
     with StepsTable() as table:
         yield Manner(chosen.hosts, float(wait), force, table.update)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.exceptions import Exit
 
+from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors, show
 from dagster_module_builder.commands.steps_table import StepsTable
-from dagster_module_builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.deployment import Deployment
+    from dagster_module_builder.deploy.model.deployment import Deployment
 
 
 @deployment_task(
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 )
 def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
     """Show the hosts' keys, and pin those that you confirm."""
-    from dagster_module_builder.deployments.trust import Shown, shown_keys
-    from dagster_module_builder.deployments.trust import trust as pin
+    from dagster_module_builder.deploy.trust import Shown, shown_keys
+    from dagster_module_builder.deploy.trust import trust as pin
 
     def confirm(one: Shown) -> bool:
         if one.has_changed:
@@ -51,8 +51,8 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
 
 def say_to_commit(deployment: Deployment) -> None:
     """Print what to type so that a deployment's files are committed and pushed: ``deploy`` refuses them otherwise."""
-    from dagster_module_builder.deployments.source import to_commit
-    from dagster_module_builder.errors import ToolError
+    from dagster_module_builder.base.errors import ToolError
+    from dagster_module_builder.deploy.model.source import to_commit
 
     try:
         commands = to_commit(deployment)
@@ -85,7 +85,7 @@ def setup(
     json: bool = False,
 ) -> None:
     """Prepare hosts for their first deployment; where that is done, change nothing."""
-    from dagster_module_builder.deployments.setup import preview, set_up
+    from dagster_module_builder.deploy.setup import preview, set_up
 
     if start and stop:
         raise UsageError("Pass --start or --stop, not both.")
@@ -119,7 +119,7 @@ def _say_setup(found: Mapping[str, Any]) -> None:
 @deployment_task("deploy.check", {"json": JSON_HELP})
 def check(chosen: Chosen, json: bool = False) -> None:
     """Find everything that would be in a deployment's way; change nothing."""
-    from dagster_module_builder.deployments.status import check as look
+    from dagster_module_builder.deploy.status import check as look
 
     found = look(chosen.deployments, chosen.hosts)
     if json:
@@ -136,7 +136,7 @@ def check(chosen: Chosen, json: bool = False) -> None:
 @deployment_task("deploy.unlock", {"yes": YES_HELP})
 def unlock(chosen: Chosen, yes: bool = False) -> None:
     """End a deployment that hangs; what it had half done is undone."""
-    from dagster_module_builder.deployments.status import unlock as end
+    from dagster_module_builder.deploy.status import unlock as end
 
     if not console.confirmed(f"End whoever is deploying {chosen.name!r} now?", yes=yes):
         raise Exit("Nothing was changed.", 1)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task
-from dagster_module_builder.errors import RefusedError
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.pipeline import Found
-    from dagster_module_builder.plan import FileChange
+    from dagster_module_builder.deploy.pipeline import Found
+    from dagster_module_builder.transactions.plan import FileChange
 
 
 @deployment_task(
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 )
 def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force: bool = False) -> None:
     """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
-    from dagster_module_builder.deployments import leftover_pipelines
-    from dagster_module_builder.deployments.pipeline import planned_at
-    from dagster_module_builder.deployments.pipeline_companions import companions, read_by_jobs
+    from dagster_module_builder.deploy import leftover_pipelines
+    from dagster_module_builder.deploy.pipeline import planned_at
+    from dagster_module_builder.deploy.pipeline_companions import companions, read_by_jobs
 
     left = leftover_pipelines.named(root_of(chosen.root), Path.cwd(), chosen.name, chosen.modules)
     found = _found(chosen, may_be_gone=remove and bool(left))
@@ -46,7 +46,7 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
 
 def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
     """Find the pipelines of the deployments that were chosen; of one that may be gone, none."""
-    from dagster_module_builder.deployments.pipeline import find
+    from dagster_module_builder.deploy.pipeline import find
 
     try:
         deployments = chosen.deployments
@@ -58,7 +58,7 @@ def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
 
 
 def _carry_out(change: FileChange, module: str, *, dry_run: bool, in_full: bool = True) -> None:
-    from dagster_module_builder.transaction import commit_one
+    from dagster_module_builder.transactions.transaction import commit_one
 
     if dry_run and not in_full:
         console.say(f"{module}: {change.path} would be {'removed' if change.after is None else 'written'}")

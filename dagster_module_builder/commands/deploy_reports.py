@@ -8,16 +8,16 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors
-from dagster_module_builder.errors import BuilderError
 
 
 @deployment_task("deploy.status", {"json": JSON_HELP})
 def status(chosen: Chosen, json: bool = False) -> None:
     """Show what runs on each host, since when and by whom, and whether Dagster has loaded it."""
-    from dagster_module_builder.deployments.status import status as look
+    from dagster_module_builder.deploy.status import status as look
 
     found = look(chosen.deployments, chosen.hosts)
     if json:
@@ -55,7 +55,7 @@ def _say_status(found: Sequence[Mapping[str, Any]]) -> None:
 @deployment_task("deploy.releases", {"json": JSON_HELP})
 def releases(chosen: Chosen, json: bool = False) -> None:
     """List the releases on each host, newest first."""
-    from dagster_module_builder.deployments.status import releases as look
+    from dagster_module_builder.deploy.status import releases as look
 
     columns = ("host", "module", "release", "", "commit", "by")
     _show_rows(look(chosen.deployments, chosen.hosts), columns, _release_cells, as_json=json)
@@ -68,7 +68,7 @@ def _release_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str
 @deployment_task("deploy.log", {"json": JSON_HELP})
 def log(chosen: Chosen, json: bool = False) -> None:
     """Show what was done on each host, oldest first."""
-    from dagster_module_builder.deployments.status import log as look
+    from dagster_module_builder.deploy.status import log as look
 
     columns = ("begun", "ended", "host", "module", "action", "result", "seconds", "release", "who", "reason")
     _show_rows(look(chosen.deployments, chosen.hosts), columns, _log_cells, as_json=json)
@@ -110,7 +110,7 @@ def _show_rows(
 @command("deploy.list", help={"root": ROOT_HELP, "json": JSON_HELP}, auto_shortflags=False)
 def list_(_context: Context, root: str | None = None, json: bool = False) -> None:
     """List the deployments of every module."""
-    from dagster_module_builder.deployments.deployment import all_deployments, read_deployment
+    from dagster_module_builder.deploy.model.deployment import all_deployments, read_deployment
 
     read, problems = [], []
     for folder in all_deployments(root_of(root)):

@@ -17,8 +17,8 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import INCOMPLETE, ROOT_HELP, command, root_of
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.deployment import Deployment
-    from dagster_module_builder.deployments.rollout import HostOutcome
+    from dagster_module_builder.deploy.model.deployment import Deployment
+    from dagster_module_builder.deploy.rollout import HostOutcome
 
 WAIT_HELP = "Seconds to wait for somebody else's deployment (default: 0)."
 FORCE_HELP = "Replace what somebody edited inside our blocks on the host."
@@ -47,7 +47,7 @@ class Chosen:
     def deployments(self) -> list[Deployment]:
         """The deployments of that name: of the modules named, of the one around the current folder, or of all."""
         # Its YAML is not waited for by others.
-        from dagster_module_builder.deployments.deployment import find, standing_in
+        from dagster_module_builder.deploy.model.deployment import find, standing_in
 
         root = root_of(self.root)
         # Whoever names a workspace or a module means that, wherever they stand.

@@ -13,10 +13,11 @@ from typing import Any, NoReturn
 
 from invoke.exceptions import Exit
 
-from dagster_module_builder import __version__, terminal
+from dagster_module_builder import __version__
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.settings import state_folder
 from dagster_module_builder.commands import console
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.settings import state_folder
+from dagster_module_builder.disclosure import terminal
 
 INTERRUPTED = 130
 #: A fault of this program's (``EX_SOFTWARE`` of sysexits(3)).

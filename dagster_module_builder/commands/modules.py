@@ -7,7 +7,7 @@ import shlex
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from dagster_module_builder import machine
+from dagster_module_builder.base import machine
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 from dagster_module_builder.commands.configure_deployment import configure_deployment
@@ -58,8 +58,8 @@ def new(
     no_input: bool = False,
 ) -> None:
     """Make a module: its code, tests, database, fragments for the workspace, documentation."""
-    from dagster_module_builder.new import new as make
-    from dagster_module_builder.templates import Questionnaire
+    from dagster_module_builder.templating.templates import Questionnaire
+    from dagster_module_builder.workspaces.new import new as make
 
     given = {
         "title": title,
@@ -87,7 +87,7 @@ def new(
 
 def _required(requires: str | None) -> dict[str, str | bool]:
     names = [part.strip() for part in (requires or "").split(",")]
-    from dagster_module_builder.new import REQUIRES
+    from dagster_module_builder.workspaces.new import REQUIRES
 
     return {f"{REQUIRES}{name}": True for name in names if name}
 

@@ -8,8 +8,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from dagster_module_builder import terminal
 from dagster_module_builder.commands import console
+from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.disclosure.messages import harmless_text
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import console
-from dagster_module_builder.errors import RefusedError
 
 TRUST_HELP = "Run code of a module that is not in the workspace and was not made here, without a question."
 
@@ -21,7 +21,7 @@ def agree_to_run(root: Path, module: Path, *, trust: bool) -> None:
     Raises:
         RefusedError: The answer is no, or there is no terminal to ask at.
     """
-    from dagster_module_builder.trusted_code import is_trusted, remember_agreed
+    from dagster_module_builder.modules.trusted_code import is_trusted, remember_agreed
 
     if is_trusted(root, module):
         return

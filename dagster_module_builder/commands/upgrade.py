@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from dagster_module_builder import terminal
+from dagster_module_builder.base.errors import BuilderError, ToolError, UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, name_unless, root_of
 from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
-from dagster_module_builder.errors import BuilderError, ToolError, UsageError
+from dagster_module_builder.disclosure import terminal
 
 if TYPE_CHECKING:
     from dagster_module_builder.upgrade.every import Upgrade
@@ -189,7 +189,7 @@ def _say_what(outcome: Outcome, root: Path) -> None:
 def _try_dagster(root: Path, name: str, version: str, *, trust: bool) -> bool:
     """Load and test a module with another version of Dagster, beside its present environment."""
     from dagster_module_builder.audit import report, run
-    from dagster_module_builder.module_environment import environment_of, refuse_unpublished
+    from dagster_module_builder.modules.module_environment import environment_of, refuse_unpublished
 
     path = run.find(root, name)
     agree_to_run(root, path, trust=trust)

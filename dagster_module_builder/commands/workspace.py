@@ -23,7 +23,7 @@ FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 def _checks(*, no_check: bool) -> Sequence[Any]:
     if no_check:
         return ()
-    from dagster_module_builder.checks import ALL  # it loads what only checks need
+    from dagster_module_builder.workspaces.checks import ALL  # it loads what only checks need
 
     return ALL
 
@@ -49,7 +49,7 @@ def init(
     postgres_image: str | None = None,
 ) -> None:
     """Make an empty workspace; where one is, change nothing."""
-    from dagster_module_builder.initialize import initialize
+    from dagster_module_builder.workspaces.initialize import initialize
 
     given = {
         "port": port,
@@ -99,8 +99,8 @@ def add(
     allow: Sequence[str] | None = None,
 ) -> None:
     """Bring a module into the workspace."""
-    from dagster_module_builder import integrate
     from dagster_module_builder.fragment_rules.refused import parse_allowances
+    from dagster_module_builder.workspaces import integrate
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
@@ -130,7 +130,7 @@ def add(
 
 
 def _wants_move(root: Path, name: str) -> bool:
-    from dagster_module_builder import module
+    from dagster_module_builder.modules import module
 
     outside = module.lies_outside(root, name)
     if outside is None or not console.interactive():
@@ -145,7 +145,7 @@ def _wants_move(root: Path, name: str) -> bool:
 )
 def list_(_context: Context, root: str | None = None, json: bool = False, data: bool = False) -> None:
     """List the modules: those in the workspace, and those that only lie in its projects."""
-    from dagster_module_builder.listing import listing
+    from dagster_module_builder.workspaces.listing import listing
 
     if data:
         from dagster_module_builder.commands.workspace_remove import list_data  # it imports this module
@@ -192,7 +192,7 @@ def validate(
     """Compare registry, blocks, fragments and shared files; exit with 1 when an error is found."""
     from dataclasses import asdict
 
-    from dagster_module_builder.validate import validate as look
+    from dagster_module_builder.health.validate import validate as look
 
     findings = look(root_of(root), check=not no_check, load=load)
     errors = sum(finding.severity == "error" for finding in findings)
@@ -237,7 +237,7 @@ def sync(
 ) -> None:
     """Bring all modules under projects/ into the workspace, as their fragments are now."""
     from dagster_module_builder.fragment_rules.refused import parse_allowances
-    from dagster_module_builder.sync import sync as bring
+    from dagster_module_builder.workspaces.sync import sync as bring
 
     where = root_of(root)
     if repair and not _repaired(where, dry_run=dry_run or check, yes=yes):
@@ -265,7 +265,7 @@ def sync(
 
 def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
     """Fix markers after a shown diff; tell whether to go on."""
-    from dagster_module_builder.repair import repair
+    from dagster_module_builder.workspaces.repair import repair
 
     plan = repair(root, dry_run=True)
     if not plan.effective:
@@ -281,7 +281,8 @@ def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
 
 def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:
     """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
-    from dagster_module_builder import docker, live
+    from dagster_module_builder.compose import docker
+    from dagster_module_builder.health import live
 
     if outcome.dry_run:
         for line in live.to_be_loaded_again(root, outcome):
@@ -310,7 +311,7 @@ def say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
 @command("workspace.backups", help={"root": ROOT_HELP, "json": JSON_HELP})
 def backups(_context: Context, root: str | None = None, json: bool = False) -> None:
     """List the backups that every change leaves; those older than a week are removed by the next change."""
-    from dagster_module_builder.restore import backups as found
+    from dagster_module_builder.workspaces.restore import backups as found
 
     kept = found(root_of(root))
     if json:
@@ -335,7 +336,7 @@ def restore(
     _context: Context, identity: str, root: str | None = None, dry_run: bool = False, yes: bool = False
 ) -> None:
     """Put the files of a backup back; what they are now is backed up first."""
-    from dagster_module_builder.restore import restore as put_back
+    from dagster_module_builder.workspaces.restore import restore as put_back
 
     where = root_of(root)
     plan, _ = put_back(where, identity, dry_run=True)

@@ -16,21 +16,21 @@ from dagster_module_builder.commands.workspace import NAME_HELP
 )
 def dev(_context: Context, root: str | None = None, port: int = 0) -> None:
     """Run Dagster here, without Docker, until it is interrupted."""
-    from dagster_module_builder import native
-    from dagster_module_builder.workspace import read_workspace
+    from dagster_module_builder.native import local_dagster
+    from dagster_module_builder.workspaces.workspace import read_workspace
 
     where = root_of(root)
     chosen = port or int(read_workspace(where).own_env.get("DAGSTER_PORT") or 3000)
 
     def starting() -> None:
-        for database in native.databases_down(where):
+        for database in local_dagster.databases_down(where):
             console.tell(
                 f"{database.service} does not answer on port {database.port}. Start it with:\n  {database.command}"
             )
         console.tell("Preparing the environment…")
         console.say(f"Dagster will be at http://127.0.0.1:{chosen} (Ctrl-C ends it)")
 
-    code = native.dev(where, chosen, starting=starting)
+    code = local_dagster.dev(where, chosen, starting=starting)
     if code not in {0, -2, 130}:
         raise Exit(code=1)
 
@@ -60,8 +60,9 @@ def materialize(
     """Materialize a module's assets here, without Docker, and print what was stored."""
     from dataclasses import asdict
 
-    from dagster_module_builder import module, native
-    from dagster_module_builder.workspace import read_workspace
+    from dagster_module_builder.modules import module
+    from dagster_module_builder.native import local_dagster
+    from dagster_module_builder.workspaces.workspace import read_workspace
 
     where = root_of(root)
     read_workspace(where)
@@ -69,7 +70,7 @@ def materialize(
     agree_to_run(where, path, trust=trust)
     if not json:
         console.tell("Preparing the environment…")
-    done = native.materialize(where, path, select, partition, verbose=verbose)
+    done = local_dagster.materialize(where, path, select, partition, verbose=verbose)
     if json:
         console.say_json(asdict(done))
         return
@@ -83,10 +84,10 @@ def materialize(
 )
 def up(_context: Context, root: str | None = None, no_build: bool = False) -> None:
     """Build and start the workspace's containers, and wait until they are healthy."""
-    from dagster_module_builder import docker
-    from dagster_module_builder.image_sizes import image_sizes
-    from dagster_module_builder.module_fragments import refuse_changed_paths
-    from dagster_module_builder.workspace import read_workspace
+    from dagster_module_builder.compose import docker
+    from dagster_module_builder.compose.image_sizes import image_sizes
+    from dagster_module_builder.workspaces.module_fragments import refuse_changed_paths
+    from dagster_module_builder.workspaces.workspace import read_workspace
 
     where = root_of(root)
     workspace = read_workspace(where)
@@ -101,8 +102,8 @@ def up(_context: Context, root: str | None = None, no_build: bool = False) -> No
 @command("workspace.down", help={"root": ROOT_HELP})
 def down(_context: Context, root: str | None = None) -> None:
     """Stop and remove the workspace's containers; volumes stay."""
-    from dagster_module_builder import docker
-    from dagster_module_builder.workspace import read_workspace
+    from dagster_module_builder.compose import docker
+    from dagster_module_builder.workspaces.workspace import read_workspace
 
     where = root_of(root)
     read_workspace(where)
@@ -116,8 +117,8 @@ def down(_context: Context, root: str | None = None) -> None:
 )
 def logs(_context: Context, root: str | None = None, follow: bool = False, service: str | None = None) -> None:
     """Print what the workspace's containers say."""
-    from dagster_module_builder import docker
-    from dagster_module_builder.workspace import read_workspace
+    from dagster_module_builder.compose import docker
+    from dagster_module_builder.workspaces.workspace import read_workspace
 
     where = root_of(root)
     read_workspace(where)

@@ -13,8 +13,8 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_H
 from dagster_module_builder.commands.workspace import ADOPT_HELP, FORCE_HELP, UP_HELP, say_outcome, tell_dagster
 
 if TYPE_CHECKING:
-    from dagster_module_builder.integrate import Outcome
-    from dagster_module_builder.module_data import ModuleData
+    from dagster_module_builder.workspaces.integrate import Outcome
+    from dagster_module_builder.workspaces.module_data import ModuleData
 
 
 @command(
@@ -44,7 +44,7 @@ def remove(
     json: bool = False,
 ) -> None:
     """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
-    from dagster_module_builder import integrate, module_data
+    from dagster_module_builder.workspaces import integrate, module_data
 
     where = root_of(root)
     doomed = module_data.data_of(where, name) if delete_data else None
@@ -73,7 +73,7 @@ def _say_removed(outcome: Outcome, root: Path, *, start: bool, quiet: bool) -> N
 
 def _deleted(root: Path, doomed: ModuleData, *, quiet: bool) -> list[str]:
     """Delete a module's data, and say each part as it goes."""
-    from dagster_module_builder import module_data
+    from dagster_module_builder.workspaces import module_data
 
     gone = []
     for part in module_data.delete(root, doomed):
@@ -84,7 +84,7 @@ def _deleted(root: Path, doomed: ModuleData, *, quiet: bool) -> list[str]:
 
 def list_data(root: Path, *, as_json: bool) -> None:
     """Print what modules have stored, those that are gone too."""
-    from dagster_module_builder.module_data import every_data
+    from dagster_module_builder.workspaces.module_data import every_data
 
     found = every_data(root)
     if as_json:

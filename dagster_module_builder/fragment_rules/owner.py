@@ -7,8 +7,8 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.settings import DATA, PROJECTS, SERVICES
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.base.settings import DATA, PROJECTS, SERVICES
 
 #: The Compose project's name is no secret and nobody's in particular.
 _PROJECT_NAME = "${COMPOSE_PROJECT_NAME}"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import yaml
 
-from dagster_module_builder.formats import compose, env_file, env_value
-from dagster_module_builder.formats.outline import Outline
+from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.fragment_rules.owner import Owner
 from dagster_module_builder.fragment_rules.refused import Refused, setting
-from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.shared_files.formats import compose, env_file, env_value
+from dagster_module_builder.shared_files.formats.outline import Outline
 
 _NAMED = re.compile(r"\$\$|\$\{?([A-Za-z_]\w*)")
 _REFERENCE = re.compile(r"\$\$|\$\{(\w+)([^}]*)\}|\$(\w+)")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dagster_module_builder.errors import UsageError
+from dagster_module_builder.base.errors import UsageError
 
 #: What is longer says too much to be allowed unread.
 _LONGEST_SETTING = 300

@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from dagster_module_builder.formats import compose
 from dagster_module_builder.fragment_rules.owner import Owner, OwnPath, below_root
 from dagster_module_builder.fragment_rules.refused import Refused, setting
 from dagster_module_builder.fragment_rules.values import Value
+from dagster_module_builder.shared_files.formats import compose
 
 UNKNOWN = "is no setting that a module may have by itself"
 

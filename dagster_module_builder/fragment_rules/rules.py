@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from dagster_module_builder.blocks import split_lines
-from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.formats.outline import OutlineError, outline_of
 from dagster_module_builder.fragment_rules.owner import Owner, OwnPath
 from dagster_module_builder.fragment_rules.references import (
     NOTHING_AROUND,
@@ -20,6 +17,9 @@ from dagster_module_builder.fragment_rules.references import (
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.sections import owner_of, refused_in_compose, refused_locations
 from dagster_module_builder.fragment_rules.snippet import refused_in_snippet
+from dagster_module_builder.shared_files.blocks import split_lines
+from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.shared_files.formats.outline import OutlineError, outline_of
 
 #: A module with more refused settings cannot be allowed any: nobody would read the list.
 MOST_REFUSED = 200

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from dagster_module_builder.blocks import split_lines
-from dagster_module_builder.formats import compose, env_file, workspace_yaml
-from dagster_module_builder.formats.outline import outline_of
 from dagster_module_builder.fragment_rules import service as services
 from dagster_module_builder.fragment_rules.owner import Owner
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.rule import Rule, Where, anything, named_after, own_path, table, words
 from dagster_module_builder.fragment_rules.values import Value, value_of
+from dagster_module_builder.shared_files.blocks import split_lines
+from dagster_module_builder.shared_files.formats import compose, env_file, workspace_yaml
+from dagster_module_builder.shared_files.formats.outline import outline_of
 
 _FROM_SHELL = "takes a variable that is not the module's, from the shell of whoever starts the workspace"
 

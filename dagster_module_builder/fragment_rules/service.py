@@ -9,7 +9,6 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from dagster_module_builder.formats import env_value
 from dagster_module_builder.fragment_rules.mounts import volumes, volumes_for_code
 from dagster_module_builder.fragment_rules.owner import below_root
 from dagster_module_builder.fragment_rules.refused import Refused
@@ -25,6 +24,7 @@ from dagster_module_builder.fragment_rules.rule import (
     words,
 )
 from dagster_module_builder.fragment_rules.values import Value
+from dagster_module_builder.shared_files.formats import env_value
 
 _HARMLESS = (
     "attach", "command", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset",

@@ -9,11 +9,11 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from dagster_module_builder.blocks import split_lines
-from dagster_module_builder.formats import dockerfile, env_value
-from dagster_module_builder.formats.dockerfile import Statement, statements
 from dagster_module_builder.fragment_rules.owner import Owner, OwnPath, below_root
 from dagster_module_builder.fragment_rules.refused import Refused, setting
+from dagster_module_builder.shared_files.blocks import split_lines
+from dagster_module_builder.shared_files.formats import dockerfile, env_value
+from dagster_module_builder.shared_files.formats.dockerfile import Statement, statements
 
 _FLAGS = re.compile(r"\s*(--\S*)")
 _MOUNT_OPTION = re.compile(r"[\w./-]+(?:=[\w./@:-]*)?")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from dagster_module_builder.formats.outline import Outline, OutlineError
+from dagster_module_builder.shared_files.formats.outline import Outline, OutlineError
 
 _MERGE = "tag:yaml.org,2002:merge"
 #: Aliases of aliases make a short file mean millions of values.

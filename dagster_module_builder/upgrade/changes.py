@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from dagster_module_builder import baseline, module_files
-from dagster_module_builder.baseline import Held
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.module import RECORD
-from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
-from dagster_module_builder.transaction import commit
+from dagster_module_builder.base import baseline
+from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.modules.module import RECORD
+from dagster_module_builder.transactions import module_files
+from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.transactions.transaction import commit
 from dagster_module_builder.upgrade import three_way
 from dagster_module_builder.upgrade.three_way import Merged
 

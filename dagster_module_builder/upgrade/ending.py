@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagster_module_builder import module_files
-from dagster_module_builder.baseline import Held
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.transaction import locked
-from dagster_module_builder.upgrade import three_way, unfinished
+from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.modules import unfinished
+from dagster_module_builder.modules.unfinished import Unfinished
+from dagster_module_builder.transactions import module_files
+from dagster_module_builder.transactions.plan import FileChange, Plan
+from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.upgrade import three_way
 from dagster_module_builder.upgrade.changes import carry_out, file_change, held, recorded
 from dagster_module_builder.upgrade.run import Outcome, locate
-from dagster_module_builder.upgrade.unfinished import Unfinished
 
 
 def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from dagster_module_builder import cookiecutter_fork
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.modules.record import read_record
+from dagster_module_builder.templating import cookiecutter_fork
 from dagster_module_builder.upgrade import pieces
-from dagster_module_builder.upgrade.record import read_record
 from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
 from dagster_module_builder.upgrade.run import Outcome, locate
 

@@ -9,14 +9,15 @@ from pathlib import Path, PurePosixPath
 
 from dotenv import dotenv_values
 
-from dagster_module_builder import settings, stated
 from dagster_module_builder.audit.io_managers import io_manager_registered, io_managers
 from dagster_module_builder.audit.subject import EXAMPLE, Subject
 from dagster_module_builder.audit.syntax import SourceFile
-from dagster_module_builder.baseline import Held, Tree
-from dagster_module_builder.formats import dockerfile, env_file, workspace_yaml
-from dagster_module_builder.layout import table
-from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.modules import stated
+from dagster_module_builder.modules.layout import table
+from dagster_module_builder.modules.module import FRAGMENT_NAMES
+from dagster_module_builder.shared_files.formats import dockerfile, env_file, workspace_yaml
 from dagster_module_builder.upgrade.changes import held
 from dagster_module_builder.upgrade.register import Registration, registered
 from dagster_module_builder.upgrade.requirements_table import lacking, not_among, with_requirements

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import baseline, settings, templates
-from dagster_module_builder.baseline import Held, Tree
-from dagster_module_builder.errors import UsageError
-from dagster_module_builder.module import RECORD
-from dagster_module_builder.new import CALLER_VARIABLE
-from dagster_module_builder.templates import Answer, Questionnaire
-from dagster_module_builder.upgrade.record import Record, refuse_unfit
+from dagster_module_builder.base import baseline, settings
+from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.errors import UsageError
+from dagster_module_builder.modules.module import RECORD
+from dagster_module_builder.modules.record import Record, refuse_unfit
+from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.templates import Answer, Questionnaire
+from dagster_module_builder.workspaces.new import CALLER_VARIABLE
 
 #: What the template's hooks are told, so that a module's own port is not taken for somebody else's.
 CALLER = "upgrade"

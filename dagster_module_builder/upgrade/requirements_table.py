@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from dagster_module_builder.formats import toml_text
-from dagster_module_builder.layout import table
+from dagster_module_builder.modules.layout import table
+from dagster_module_builder.shared_files.formats import toml_text
 
 _PROJECT = re.compile(r"^\[project\][ \t]*(?:#.*)?\r?$", re.MULTILINE)
 _LIST = re.compile(r"^dependencies[ \t]*=[ \t]*\[", re.MULTILINE)

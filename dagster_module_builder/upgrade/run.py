@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder import baseline, module_files, ports, settings
-from dagster_module_builder.baseline import Held, Tree
-from dagster_module_builder.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.plan import SECRET_MODE, FileChange, Plan
-from dagster_module_builder.reading import under_lock
-from dagster_module_builder.upgrade import pieces, three_way, unfinished
+from dagster_module_builder.base import baseline, ports, settings
+from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
+from dagster_module_builder.modules import unfinished
+from dagster_module_builder.modules.record import Record, read_record, refuse_newer
+from dagster_module_builder.modules.unfinished import Unfinished
+from dagster_module_builder.programs.version_control import find, uncommitted
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.transactions import module_files
+from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.transactions.reading import under_lock
+from dagster_module_builder.upgrade import pieces, three_way
 from dagster_module_builder.upgrade.changes import carry_out, change, confined, held, recorded
-from dagster_module_builder.upgrade.record import Record, read_record, refuse_newer
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
-from dagster_module_builder.upgrade.unfinished import Unfinished
-from dagster_module_builder.version_control import find, uncommitted
 
 #: Secrets of a database that was taken out, beside the fragment; git and deployments leave ``.env.*`` out.
 KEPT_SECRETS = settings.FRAGMENTS / ".env.kept"

@@ -6,7 +6,14 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from dagster_module_builder.stated import INSTALL_REQUIRES, argument, config_requirements, offset, parsed, setup_call
+from dagster_module_builder.modules.stated import (
+    INSTALL_REQUIRES,
+    argument,
+    config_requirements,
+    offset,
+    parsed,
+    setup_call,
+)
 from dagster_module_builder.upgrade.requirements_table import longer
 
 #: The list as most people write it: a requirement on each line, further to the right than the key.

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from dagster_module_builder import git_program
-from dagster_module_builder.baseline import Held, Tree
-from dagster_module_builder.formats import env_file
+from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.programs import git_program
+from dagster_module_builder.shared_files.formats import env_file
 
 #: How many characters a conflict's marker begins with; more where the files have such lines of their own.
 MARKER_SIZE = 7

@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder.deployments.typed_names import typed
-from dagster_module_builder.errors import RefusedError
-from deploy_strategies.base import PipelineFile, PipelineStrategy
-from deploy_strategies.pipelines.description import describe, settings_of, trigger_of
-from deploy_strategies.pipelines.platforms import PLATFORMS
-from deploy_strategies.pipelines.repositories import contents, main_branch
-from deploy_strategies.pipelines.tool import installed_as, lock_of, problem_with
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy.connection.typed_names import typed
+from dagster_module_builder.deploy.pipelines.description import describe, settings_of, trigger_of
+from dagster_module_builder.deploy.pipelines.platforms import PLATFORMS
+from dagster_module_builder.deploy.pipelines.repositories import contents, main_branch
+from dagster_module_builder.deploy.pipelines.tool import installed_as, lock_of, problem_with
+from dagster_module_builder.deploy.strategies.base import PipelineFile, PipelineStrategy
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.deployment import Deployment
+    from dagster_module_builder.deploy.model.deployment import Deployment
 
 _PLAIN_PATH = re.compile(r"(?!-)[A-Za-z0-9._+@/-]+")
 

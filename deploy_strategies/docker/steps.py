@@ -11,17 +11,26 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from dagster_module_builder import module_files, outside_programs
-from dagster_module_builder.deployments.deployment import Deployment
-from dagster_module_builder.deployments.release import Staged, files_below, manifest_line, stage_files
-from dagster_module_builder.deployments.source import is_of_another, source_of
-from dagster_module_builder.dockerignore import NAME as IGNORE
-from dagster_module_builder.dockerignore import is_ignored
-from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.version_control import top
-from deploy_strategies.base import Strategy
-from deploy_strategies.images import Archive, Recipe, build, context_of, credentials, name_of, push
-from deploy_strategies.place import Place
+from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.compose.dockerignore import NAME as IGNORE
+from dagster_module_builder.compose.dockerignore import is_ignored
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.model.release import Staged, files_below, manifest_line, stage_files
+from dagster_module_builder.deploy.model.source import is_of_another, source_of
+from dagster_module_builder.deploy.strategies.base import Strategy
+from dagster_module_builder.deploy.strategies.images import (
+    Archive,
+    Recipe,
+    build,
+    context_of,
+    credentials,
+    name_of,
+    push,
+)
+from dagster_module_builder.deploy.strategies.place import Place
+from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.programs.version_control import top
+from dagster_module_builder.transactions import module_files
 
 COMPOSE = "docker-compose.deploy.yml"
 DOCKERFILE = "Dockerfile"

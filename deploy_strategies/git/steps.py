@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dagster_module_builder.deployments.release import (
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.deploy.model.release import (
     Source,
     Staged,
     manifest_line,
@@ -16,12 +17,20 @@ from dagster_module_builder.deployments.release import (
     refuse_content,
     refuse_link,
 )
-from dagster_module_builder.deployments.source import WAY_OUT, changes, refuse_unpushed
-from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
-from dagster_module_builder.version_control import COMMIT, Repository, find, refuse_uncommitted
-from deploy_strategies.base import Strategy
-from deploy_strategies.place import Place
-from deploy_strategies.snapshot import Entry, Outbox, Snapshot, contents, exported, is_link, is_program, snapshot
+from dagster_module_builder.deploy.model.source import WAY_OUT, changes, refuse_unpushed
+from dagster_module_builder.deploy.strategies.base import Strategy
+from dagster_module_builder.deploy.strategies.place import Place
+from dagster_module_builder.deploy.strategies.snapshot import (
+    Entry,
+    Outbox,
+    Snapshot,
+    contents,
+    exported,
+    is_link,
+    is_program,
+    snapshot,
+)
+from dagster_module_builder.programs.version_control import COMMIT, Repository, find, refuse_uncommitted
 
 #: Where the host's own copy of the repository keeps the commit; the next deployment sends only what is new.
 KEPT = "refs/heads/deployed"

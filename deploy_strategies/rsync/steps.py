@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder import outside_programs
-from dagster_module_builder.deployments.release import path_of, stage_folder
-from dagster_module_builder.deployments.source import source_of
-from deploy_strategies.base import Strategy
-from deploy_strategies.place import Place, for_conversation
+from dagster_module_builder.deploy.model.release import path_of, stage_folder
+from dagster_module_builder.deploy.model.source import source_of
+from dagster_module_builder.deploy.strategies.base import Strategy
+from dagster_module_builder.deploy.strategies.place import Place, for_conversation
+from dagster_module_builder.programs import outside_programs
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deployments.release import Staged
+    from dagster_module_builder.deploy.model.release import Staged
 
 #: Never part of a release: version control, environments, caches, settings with secrets, and deployments.
 EXCLUDED = (

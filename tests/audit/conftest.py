@@ -9,8 +9,8 @@ import pytest
 
 from dagster_module_builder.audit.results import Audit, Problem, Result
 from dagster_module_builder.audit.run import Wanted, audit
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.new import new
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.new import new
 
 
 @pytest.fixture(scope="session")

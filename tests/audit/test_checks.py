@@ -10,13 +10,13 @@ from unittest.mock import patch
 
 import pytest
 
-from dagster_module_builder import baseline
 from dagster_module_builder.audit import secret_scan
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.table import TABLE, Always
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.upgrade import unfinished
+from dagster_module_builder.base import baseline
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.modules import unfinished
 from dagster_module_builder.upgrade.run import upgrade
 from tests.audit.conftest import messages, result, status
 from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write

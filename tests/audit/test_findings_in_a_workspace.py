@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder import integrate
 from dagster_module_builder.audit import run
 from dagster_module_builder.audit.results import Audit, Problem, Result, Status
 from dagster_module_builder.audit.run import Wanted, audit, audit_all, find, projects_in
 from dagster_module_builder.audit.table import TABLE
-from dagster_module_builder.errors import NoModuleError
+from dagster_module_builder.base.errors import NoModuleError
+from dagster_module_builder.workspaces import integrate
 from tests.audit.conftest import problems, skipped
 from tests.audit.projects import write
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import templates
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.settings import SERVICES
-from dagster_module_builder.upgrade import unfinished
+from dagster_module_builder.base.settings import SERVICES
+from dagster_module_builder.modules import unfinished
+from dagster_module_builder.templating import templates
 from tests import needs
 from tests.audit.conftest import problems, skipped
 from tests.audit.projects import write

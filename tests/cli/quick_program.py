@@ -156,8 +156,8 @@ def main() -> None:
     """Serve requests."""
     # This folder's modules must not stand in for others.
     del sys.path[0]
-    from dagster_module_builder import cookiecutter_fork  # noqa: PLC0415
     from dagster_module_builder.program import main as program  # noqa: PLC0415
+    from dagster_module_builder.templating import cookiecutter_fork  # noqa: PLC0415
 
     cookiecutter_fork.prepare()
     _import_everything()

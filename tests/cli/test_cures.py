@@ -13,7 +13,7 @@ import pytest
 import dagster_module_builder
 import deploy_strategies
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.deployments.deployment import schema
+from dagster_module_builder.deploy.model.deployment import schema
 
 PACKAGES = [Path(package.__file__ or "").parent for package in (dagster_module_builder, deploy_strategies)]
 CONTEXTS = {name: context for context in namespace.to_contexts() for name in (context.name, *context.aliases)}
@@ -78,10 +78,10 @@ def settings_of(section: dict[str, object]) -> set[str]:
 def test_every_setting_of_a_deployment_that_a_message_names_exists() -> None:
     """FAULTS D8."""
     known = settings_of(schema())
-    places = ("dagster_module_builder/deployments", "deploy_strategies")
+    places = ("dagster_module_builder/deploy", "deploy_strategies")
     quoted = [(str(where), name) for where, text in MESSAGES if str(where).startswith(places)
               for match in SETTING.findall(text) for name in re.findall("[a-z_]+", match)]  # fmt: skip
-    assert ("deploy_strategies/host_start.py", "python") in quoted
+    assert ("dagster_module_builder/deploy/connection/host_start.py", "python") in quoted
     assert [one for one in quoted if one[1] not in known] == []
 
 

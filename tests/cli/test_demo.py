@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import native, native_environment
+from dagster_module_builder.native import local_dagster, native_environment
 from tests import needs
 from tests.cli.conftest import Terminal
 
@@ -37,7 +37,7 @@ def test_an_integrated_workspace_loads_in_dagster(workspace: Terminal) -> None:
     workspace.done("new", "sales", "--database", "postgresql", "--governance", "enterprise", "--workspace", "yes")
     workspace.done("new", "other", "--database", "none", "--code-server", "own", "--workspace", "yes")
     assert workspace.done("workspace.validate", "--load").strip() == "Everything is in order."
-    python, locations = native.prepare(workspace.root)
+    python, locations = local_dagster.prepare(workspace.root)
     dagster = [python.with_name("dagster"), "definitions", "validate", "-w", locations]
     environ = native_environment.process_environment(workspace.root)
     subprocess.run(dagster, cwd=workspace.root / "services/dagster", env=environ, check=True)

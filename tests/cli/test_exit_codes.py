@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.base.names import TASK_NAMES, problem_with_name
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.names import TASK_NAMES, problem_with_name
 from tests.cli.conftest import PROGRAM, Terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]

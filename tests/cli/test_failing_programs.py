@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import outside_programs
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.programs import outside_programs
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import graphql
+from dagster_module_builder.programs import graphql
 from tests import needs
 from tests.cli.conftest import PROGRAM, Terminal
 from tests.e2e.stack import free_port

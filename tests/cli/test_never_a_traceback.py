@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder import settings
+from dagster_module_builder.base import settings
 from dagster_module_builder.commands import namespace
 from tests import needs
 from tests.cli.conftest import OTHER_USER, Terminal, copied, terminal_in

@@ -11,7 +11,7 @@ from collections.abc import Callable
 #: Shows a program as ``workspace.dev`` does, which leaves Ctrl-C to it.
 READER = """\
 import signal, sys
-from dagster_module_builder import shown_programs
+from dagster_module_builder.programs import shown_programs
 with shown_programs.started([sys.executable, "-c", sys.argv[1]], ("stdout", "stderr")) as running:
     signal.signal(signal.SIGINT, lambda *_: None)
     sys.exit(running.wait())

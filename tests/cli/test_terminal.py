@@ -12,11 +12,12 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from rich.console import Console
 
-from dagster_module_builder import outside_programs, terminal
+from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.commands.base import command
 from dagster_module_builder.commands.steps_table import StepsTable
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.templates import Question, Questionnaire
+from dagster_module_builder.disclosure import terminal
+from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.templating.templates import Question, Questionnaire
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import console, trusting
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.modules.trusted_code import is_trusted, remember_made
 from dagster_module_builder.program import program
-from dagster_module_builder.trusted_code import is_trusted, remember_made
+from dagster_module_builder.workspaces import integrate
 from tests.engine.folders import make_module, make_workspace
 
 
@@ -35,7 +35,7 @@ def test_without_a_terminal_nothing_is_run_and_the_flag_is_named(
     root: Path, guest: Path, task: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """FAULTS S6: before any environment is made."""
-    monkeypatch.setattr("dagster_module_builder.uv_program.ask", None)
+    monkeypatch.setattr("dagster_module_builder.programs.uv_program.ask", None)
     name, *flags = task
     with pytest.raises(SystemExit):
         program().run(["dagster-module-builder", name, "guest", *flags, f"--root={root}"])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.registry import parse_registry
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.transactions.registry import parse_registry
+from dagster_module_builder.workspaces import integrate
 from tests.corpus.workspaces import CASES, Case, Modules, bytes_of
 from tests.engine.folders import make_module, make_workspace, services
 

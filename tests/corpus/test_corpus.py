@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.module_fragments import read_given
-from dagster_module_builder.sync import sync
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.module_fragments import read_given
+from dagster_module_builder.workspaces.sync import sync
+from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.corpus.workspaces import CASES, STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
 
 BOTH = ("sales-report", "notes")

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import settings
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.integrate import plan_changes, refuse_clashes
-from dagster_module_builder.module_fragments import read_given
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.workspaces.integrate import plan_changes, refuse_clashes
+from dagster_module_builder.workspaces.module_fragments import read_given
+from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.corpus.workspaces import Case, Modules, bytes_of, cases
 
 VALUES: tuple[Any, ...] = (

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.dockerignore import is_ignored, path_in_context
-from dagster_module_builder.formats.dockerfile import position, stages
-from dagster_module_builder.image import read_image
-from dagster_module_builder.service import innermost
-from dagster_module_builder.stack import Stack, services_with_code
+from dagster_module_builder.compose.dockerignore import is_ignored, path_in_context
+from dagster_module_builder.compose.image import read_image
+from dagster_module_builder.compose.service import innermost
+from dagster_module_builder.compose.stack import Stack, services_with_code
+from dagster_module_builder.shared_files.formats.dockerfile import position, stages
 
 FOLDER = Path("/ws/services/dagster")
 

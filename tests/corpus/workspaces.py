@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder import settings
-from dagster_module_builder.transaction import Places
+from dagster_module_builder.base import settings
+from dagster_module_builder.transactions.transaction import Places
 
 CASES = Path(__file__).parent / "cases"
 

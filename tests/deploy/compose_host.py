@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from dagster_module_builder.deployments.deploy import HostOutcome, Options, deploy
-from dagster_module_builder.deployments.deployment import Deployment, find
+from dagster_module_builder.deploy.deploy import HostOutcome, Options, deploy
+from dagster_module_builder.deploy.model.deployment import Deployment, find
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import uv
 
-from dagster_module_builder.deployments.deploy import HostOutcome, Options, deploy
-from dagster_module_builder.deployments.deployment import find
+from dagster_module_builder.deploy.deploy import HostOutcome, Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
 from tests import needs
 from tests.deploy import dagster_host, sshd
 from tests.deploy.dagster_host import DagsterHost

@@ -11,11 +11,11 @@ import os
 import traceback
 from pathlib import Path
 
-from deploy_strategies.host_side import keeping, survey, switching
-from deploy_strategies.host_side.client import Client
-from deploy_strategies.host_side.errors import RefusedError
-from deploy_strategies.host_side.files import digest
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.host_side import keeping, survey, switching
+from dagster_module_builder.deploy.host_side.client import Client
+from dagster_module_builder.deploy.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side.files import digest
+from dagster_module_builder.deploy.host_side.host import Host
 from tests.engine.driver import CRASHED, DONE, REFUSED, main
 
 MODULE, SNAKE = "sales-report", "sales_report"

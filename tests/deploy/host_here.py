@@ -6,8 +6,8 @@ import math
 import os
 from pathlib import Path
 
-from deploy_strategies.host_side.client import Client
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.host_side.client import Client
+from dagster_module_builder.deploy.host_side.host import Host
 
 
 def host_here(base: Path) -> Host:

@@ -68,11 +68,11 @@ AT_ONCE = 4
 
 def speak(name: str, folder: Path) -> dict[str, Any]:
     """Speak to a host; return what came of it."""
-    from dagster_module_builder.errors import BuilderError  # noqa: PLC0415
-    from deploy_strategies import conversation  # noqa: PLC0415
-    from deploy_strategies.address import Address  # noqa: PLC0415
-    from deploy_strategies.channels import OpenSshChannel  # noqa: PLC0415
-    from deploy_strategies.remote import Remote  # noqa: PLC0415
+    from dagster_module_builder.base.errors import BuilderError  # noqa: PLC0415
+    from dagster_module_builder.deploy.connection import conversation  # noqa: PLC0415
+    from dagster_module_builder.deploy.connection.address import Address  # noqa: PLC0415
+    from dagster_module_builder.deploy.connection.channels import OpenSshChannel  # noqa: PLC0415
+    from dagster_module_builder.deploy.connection.remote import Remote  # noqa: PLC0415
 
     # The documented ones are a minute and hours.
     conversation.GREETED_WITHIN, conversation.ANSWERED_WITHIN = 2.0, 2.0
@@ -102,7 +102,7 @@ def main(folder: Path) -> None:
     """Speak to every host, each in a child of this process, which has imported what that takes."""
     import fastjsonschema  # noqa: F401, PLC0415
 
-    from deploy_strategies import conversation  # noqa: PLC0415
+    from dagster_module_builder.deploy.connection import conversation  # noqa: PLC0415
 
     conversation.program()
     speaking = 0

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side.client import Client
-from deploy_strategies.host_side.dagster import Dagster
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.host_side.client import Client
+from dagster_module_builder.deploy.host_side.dagster import Dagster
+from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy import spread
 from tests.deploy.host_driver import MODULE
 from tests.deploy.quick_dagster import QuickDagster

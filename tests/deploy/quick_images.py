@@ -22,11 +22,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import host_run
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import status
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.hosts import host_run
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.host_engine import HostEngine, environ_of, forget_images

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy_strategies.host_side import running
-from deploy_strategies.host_side.dagster import Dagster
+from dagster_module_builder.deploy.host_side import running
+from dagster_module_builder.deploy.host_side.dagster import Dagster
 from tests.deploy.host_here import host_here
 
 #: Gives a machine that was not started by systemd what a user's one asks for: its mark, its group, its folder.
@@ -58,7 +58,7 @@ def furnish(base: Path, port: int) -> None:
 
 
 def running_start() -> bytes:
-    from deploy_strategies.host_side.service import STARTER  # noqa: PLC0415 - named where it is used
+    from dagster_module_builder.deploy.host_side.service import STARTER  # noqa: PLC0415 - named where it is used
 
     return STARTER
 

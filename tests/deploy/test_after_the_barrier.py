@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import change_settings, roll_back
-from dagster_module_builder.deployments.rollout import HostOutcome, Manner
-from dagster_module_builder.deployments.status import status
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import change_settings, roll_back
+from dagster_module_builder.deploy.rollout import HostOutcome, Manner
+from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.conftest import Site, Sites, quick_sites

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deployment import problem_with, read_deployment
-from dagster_module_builder.errors import DamagedFileError, UsageError
+from dagster_module_builder.base.errors import DamagedFileError, UsageError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.model.deployment import problem_with, read_deployment
 from tests.deploy.test_configure import ANSWERS
 
 REFUSED = (

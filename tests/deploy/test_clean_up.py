@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deploy import deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import unlock
-from dagster_module_builder.errors import BuilderError
-from deploy_strategies.host_side import processes
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import deploy
+from dagster_module_builder.deploy.host_side import processes
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import unlock
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 from tests.deploy.quick_dagster import PYTHON

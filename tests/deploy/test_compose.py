@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import roll_back
-from dagster_module_builder.deployments.setup import set_up
-from dagster_module_builder.deployments.status import check
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.templates import MODULE, render
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import roll_back
+from dagster_module_builder.deploy.setup import set_up
+from dagster_module_builder.deploy.status import check
+from dagster_module_builder.templating.templates import MODULE, render
 from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.modules import require_dagster, set_value

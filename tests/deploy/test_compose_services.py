@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy_strategies.host_side import compose, dumps, stored
-from deploy_strategies.host_side.errors import RefusedError
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.host_side import compose, dumps, stored
+from dagster_module_builder.deploy.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
 from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine

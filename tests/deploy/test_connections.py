@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import settings
-from dagster_module_builder.deployments.deployment import read_deployment
-from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
-from deploy_strategies.address import Address
-from deploy_strategies.channels import OpenSshChannel
-from deploy_strategies.conversation import Conversation
-from deploy_strategies.remote import Remote
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.deploy.connection.address import Address
+from dagster_module_builder.deploy.connection.channels import OpenSshChannel
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.connection.remote import Remote
+from dagster_module_builder.deploy.model.deployment import read_deployment
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module
 from tests.deploy.sshd import SshHost, user
@@ -146,7 +146,7 @@ def test_every_way_to_expand_a_home_folder_is_the_one_door() -> None:
     folders = ("dagster_module_builder", "deploy_strategies")
     said = subprocess.run(
         ["git", "grep", "-nE", r"\.expanduser\(|Path\.home\(", "--", *(f"{one}/*.py" for one in folders)],
-        capture_output=True, text=True, check=False, cwd=Path(settings.__file__).parents[1],
+        capture_output=True, text=True, check=False, cwd=Path(settings.__file__).parents[2],
     ).stdout  # fmt: skip
     lines = [line for line in said.splitlines() if "/host_side/" not in line]
-    assert sorted({line.split(":")[0] for line in lines}) == ["dagster_module_builder/settings.py"]
+    assert sorted({line.split(":")[0] for line in lines}) == ["dagster_module_builder/base/settings.py"]

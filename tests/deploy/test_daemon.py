@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deployments import host_run
+from dagster_module_builder.deploy.hosts import host_run
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.conftest import Site

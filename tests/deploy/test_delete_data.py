@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.errors import BuilderError
-from deploy_strategies import conversation
-from deploy_strategies.host_side import dumps
-from deploy_strategies.host_side.client import Client
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.connection import conversation
+from dagster_module_builder.deploy.host_side import dumps
+from dagster_module_builder.deploy.host_side.client import Client
+from dagster_module_builder.deploy.host_side.host import Host
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.quick_images import base_image

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
 from tests.deploy.conftest import Site
 from tests.deploy.modules import require_dagster, set_value
 

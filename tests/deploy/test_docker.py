@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import host_run
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import change_settings, roll_back
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.hosts import host_run
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import change_settings, roll_back
+from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost, lock_dagster

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import ToolError
-from deploy_strategies.images import Recipe, build, context_of
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.deploy.strategies.images import Recipe, build, context_of
 from tests.deploy import docker_clients
 from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine

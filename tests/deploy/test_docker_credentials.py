@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError
-from deploy_strategies.images import logged_in
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.strategies.images import logged_in
 from tests.deploy.command_lines import command_lines
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place

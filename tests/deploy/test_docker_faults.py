@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.rollback import roll_back
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.rollback import roll_back
 from tests import needs
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import MODULE, QuickPlace, building, host_of, quick_place

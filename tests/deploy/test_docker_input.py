@@ -10,18 +10,18 @@ import pytest
 import yaml
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import Deployment, read_deployment
-from dagster_module_builder.deployments.release import Staged
-from dagster_module_builder.deployments.status import check
-from dagster_module_builder.errors import BuilderError, RefusedError, ToolError, UsageError
-from deploy_strategies import images
-from deploy_strategies.base import load_strategy
-from deploy_strategies.conversation import Conversation
-from deploy_strategies.images import credentials
-from deploy_strategies.place import Place
-from deploy_strategies.remote import Remote
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError, UsageError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.connection.remote import Remote
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import Deployment, read_deployment
+from dagster_module_builder.deploy.model.release import Staged
+from dagster_module_builder.deploy.status import check
+from dagster_module_builder.deploy.strategies import images
+from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.deploy.strategies.images import credentials
+from dagster_module_builder.deploy.strategies.place import Place
 from tests.deploy.modules import make_module
 from tests.deploy.test_pipelines import BREAKS_OUT, declared
 from tests.deploy.test_strategies import git

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.modules import set_value
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place

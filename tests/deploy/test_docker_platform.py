@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
 from tests import needs
 from tests.deploy import docker_clients
 from tests.deploy.host_engine import HostEngine

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies import conversation
-from deploy_strategies.host_side import conversation as host_conversation
-from deploy_strategies.host_side import dumps, journal, keeping, lock, logbook
-from deploy_strategies.host_side.files import digest, write
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.connection import conversation
+from dagster_module_builder.deploy.host_side import conversation as host_conversation
+from dagster_module_builder.deploy.host_side import dumps, journal, keeping, lock, logbook
+from dagster_module_builder.deploy.host_side.files import digest, write
+from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
 from tests.deploy.near_host import Near, near
 from tests.deploy.test_host_side import start

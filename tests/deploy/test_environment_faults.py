@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from dagster_module_builder.deployments import host_run
-from dagster_module_builder.deployments.deploy import deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import deploy
+from dagster_module_builder.deploy.hosts import host_run
+from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 from tests.deploy.quick_dagster import PYTHON

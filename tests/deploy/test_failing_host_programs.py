@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side import (
+from dagster_module_builder.deploy.host_side import (
     compose,
     dumps,
     environments,
@@ -24,10 +24,10 @@ from deploy_strategies.host_side import (
     survey,
     switching,
 )
-from deploy_strategies.host_side.dagster import Dagster
-from deploy_strategies.host_side.errors import RefusedError
-from deploy_strategies.host_side.host import Host
-from deploy_strategies.host_side.journal import is_pending, undo
+from dagster_module_builder.deploy.host_side.dagster import Dagster
+from dagster_module_builder.deploy.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side.host import Host
+from dagster_module_builder.deploy.host_side.journal import is_pending, undo
 from tests.deploy.host_here import host_here
 from tests.deploy.quick_dagster import QuickDagster
 

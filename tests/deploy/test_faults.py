@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import release
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.rollback import roll_back
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model import release
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.rollback import roll_back
+from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import by_rsync, set_value
@@ -281,8 +281,8 @@ def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch
 
     for number in range(5):
         (site.module / f"z{number}").write_bytes(os.urandom(50_000))
-    monkeypatch.setattr("deploy_strategies.place.PART", 1)
-    monkeypatch.setattr("deploy_strategies.place.path_of", path_of)
+    monkeypatch.setattr("dagster_module_builder.deploy.strategies.place.PART", 1)
+    monkeypatch.setattr("dagster_module_builder.deploy.strategies.place.path_of", path_of)
     with pytest.raises(BuilderError, match=r"see 'deploy\.status'|No space left"):
         site.deploy()
     assert len(asked) >= 4

@@ -12,14 +12,14 @@ import pytest
 import yaml
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import check, preview
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.initialize import initialize
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import check, preview
+from dagster_module_builder.programs.version_control import commits_since, top
+from dagster_module_builder.programs.version_control import find as find_repository
 from dagster_module_builder.upgrade.run import upgrade
-from dagster_module_builder.version_control import commits_since, top
-from dagster_module_builder.version_control import find as find_repository
+from dagster_module_builder.workspaces.initialize import initialize
 from tests.deploy.modules import make_module, simplify
 from tests.deploy.test_strategies import git
 

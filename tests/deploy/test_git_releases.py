@@ -13,10 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.rollback import roll_back
-from dagster_module_builder.errors import RefusedError
-from deploy_strategies.base import load_strategy
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.rollback import roll_back
+from dagster_module_builder.deploy.strategies.base import load_strategy
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
 from tests.deploy.test_strategies import git, settings

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError, RefusedError
-from deploy_strategies.address import Address
-from deploy_strategies.conversation import Conversation
-from deploy_strategies.host_start import start_line
-from deploy_strategies.remote import Remote
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy.connection.address import Address
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.connection.host_start import start_line
+from dagster_module_builder.deploy.connection.remote import Remote
 from tests import needs
 from tests.deploy.sshd import SshHost, free_port, make_key, user
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import status
 from tests.deploy import sshd
 from tests.deploy.conftest import Site
 from tests.deploy.modules import require_dagster, set_value

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import templates
-from dagster_module_builder.deployments import database_rules, host_database
-from dagster_module_builder.deployments.host_files import REGISTRY, Location, plan_host
-from dagster_module_builder.deployments.host_run import HostRun
-from dagster_module_builder.errors import ConflictError, ToolError
-from dagster_module_builder.module import FRAGMENT_NAMES
-from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.base.errors import ConflictError, ToolError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.deploy.hosts import host_database
+from dagster_module_builder.deploy.hosts.host_files import REGISTRY, Location, plan_host
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.model import database_rules
+from dagster_module_builder.modules.module import FRAGMENT_NAMES
+from dagster_module_builder.templating import templates
 
 NAMES = ModuleNames("sales-report")
 ENV = b"SALES_REPORT_DB_PORT='5433'\nSALES_REPORT_DB_HOST='127.0.0.1'\nSALES_REPORT_DB_PASSWORD='of production'\n"

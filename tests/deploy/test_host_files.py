@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy_strategies.host_side import files
-from deploy_strategies.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side import files
+from dagster_module_builder.deploy.host_side.errors import RefusedError
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.near_host import Near, near

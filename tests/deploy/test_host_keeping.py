@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side import files, journal, keeping, logbook
-from deploy_strategies.host_side.remains import read_remains
+from dagster_module_builder.deploy.host_side import files, journal, keeping, logbook
+from dagster_module_builder.deploy.host_side.remains import read_remains
 from tests.deploy.host_driver import MODULE, NEW, OLD
 from tests.deploy.near_host import Near, near
 
@@ -161,7 +161,9 @@ def test_servers_serve_and_go_with_their_releases(near: Near) -> None:
     near.host.begun_servers.append((MODULE, "new"))
     retired: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("deploy_strategies.host_side.servers.stop_later", lambda *given: retired.append(given[2]))
+        patch.setattr(
+            "dagster_module_builder.deploy.host_side.servers.stop_later", lambda *given: retired.append(given[2])
+        )
         assert keeping.keep(near.host, [MODULE], 2, LOG)["problems"] == []
     assert retired == ["old"]
     assert near.host.begun_servers == []

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import templates
-from dagster_module_builder.deployments.host_files import REGISTRY, Location, Server, plan_host
-from dagster_module_builder.errors import ConflictError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.names import ModuleNames
+from dagster_module_builder.base.errors import ConflictError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.deploy.hosts.host_files import REGISTRY, Location, Server, plan_host
+from dagster_module_builder.templating import templates
+from dagster_module_builder.workspaces.initialize import initialize
 
 NAMES = ModuleNames("sales-report")
 CODE = "/workspace/modules/sales-report/releases/1/src"

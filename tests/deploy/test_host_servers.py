@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy_strategies.host_side import images, servers
-from deploy_strategies.host_side.errors import RefusedError
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.deploy.host_side import images, servers
+from dagster_module_builder.deploy.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import host_service
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.setup import preview, set_up
-from dagster_module_builder.errors import RefusedError as HereRefusedError
-from deploy_strategies.host_side import environments, running, service
-from deploy_strategies.host_side.errors import RefusedError
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.base.errors import RefusedError as HereRefusedError
+from dagster_module_builder.deploy.host_side import environments, running, service
+from dagster_module_builder.deploy.host_side.errors import RefusedError
+from dagster_module_builder.deploy.host_side.host import Host
+from dagster_module_builder.deploy.hosts import host_service
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.setup import preview, set_up
 from tests import needs
 from tests.deploy import systemd_host
 from tests.deploy.conftest import Site

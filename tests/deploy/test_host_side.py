@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy_strategies import host_side, host_start
+from dagster_module_builder.deploy import host_side
+from dagster_module_builder.deploy.connection import host_start
 
 FOLDER = Path(host_side.__file__).parent
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.host_side import journal, logbook, switching
-from deploy_strategies.host_side.client import UNDOING
-from deploy_strategies.host_side.errors import GoneError, RefusedError
-from deploy_strategies.host_side.files import digest
+from dagster_module_builder.deploy.host_side import journal, logbook, switching
+from dagster_module_builder.deploy.host_side.client import UNDOING
+from dagster_module_builder.deploy.host_side.errors import GoneError, RefusedError
+from dagster_module_builder.deploy.host_side.files import digest
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.host_driver import MODULE, NEW, OLD, SNAKE, env, workspace

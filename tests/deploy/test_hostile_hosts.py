@@ -18,12 +18,13 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.deployments import host_run, rollout
-from dagster_module_builder.errors import ToolError
-from deploy_strategies import answers
-from deploy_strategies.conversation import Conversation
-from deploy_strategies.host_side.conversation import REQUESTS
+from dagster_module_builder.deploy import rollout
+from dagster_module_builder.deploy.connection import answers
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.host_side.conversation import REQUESTS
+from dagster_module_builder.deploy.hosts import host_run
 from tests.deploy import hostile_host
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value

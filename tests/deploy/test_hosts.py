@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import host_environment
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import Deployment, find, problem_with
-from dagster_module_builder.deployments.host_release import Target
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.errors import BuilderError, RefusedError
-from deploy_strategies.address import Address
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy.connection.address import Address
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.hosts import host_environment
+from dagster_module_builder.deploy.hosts.host_release import Target
+from dagster_module_builder.deploy.model.deployment import Deployment, find, problem_with
+from dagster_module_builder.deploy.status import status
 from tests.deploy.conftest import Sites, quick_sites
 from tests.deploy.modules import set_value
 from tests.deploy.sshd import user

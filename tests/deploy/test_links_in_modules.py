@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import module_files
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deployment import find, read_deployment
-from dagster_module_builder.deployments.trust import Shown, trust
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.integrate import add
-from dagster_module_builder.sync import sync
-from dagster_module_builder.upgrade import record
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy import pipeline
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.model.deployment import find, read_deployment
+from dagster_module_builder.deploy.trust import Shown, trust
+from dagster_module_builder.modules import record
+from dagster_module_builder.transactions import module_files
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.integrate import add
+from dagster_module_builder.workspaces.sync import sync
 from tests import needs
 from tests.deploy.modules import make_module
 

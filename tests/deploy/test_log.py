@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.log_entries import OPEN, operations
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import change_settings, roll_back
-from dagster_module_builder.deployments.status import log, unlock
-from dagster_module_builder.errors import BuilderError
-from deploy_strategies.host_side import journal, lock, logbook
-from deploy_strategies.host_side.host import Host
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.host_side import journal, lock, logbook
+from dagster_module_builder.deploy.host_side.host import Host
+from dagster_module_builder.deploy.log_entries import OPEN, operations
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import change_settings, roll_back
+from dagster_module_builder.deploy.status import log, unlock
 from tests.deploy.conftest import Site
 from tests.deploy.host_here import host_here
 from tests.deploy.modules import set_value

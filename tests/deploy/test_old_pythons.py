@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import roll_back
-from dagster_module_builder.deployments.status import log, status
-from deploy_strategies import host_start
+from dagster_module_builder.deploy.connection import host_start
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import roll_back
+from dagster_module_builder.deploy.status import log, status
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from benchmarks.far_wire import FAR, Wire, wire
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify

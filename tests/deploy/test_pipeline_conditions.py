@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from deploy_strategies.base import load_strategy
-from deploy_strategies.pipelines.description import Pipeline, Trigger
-from deploy_strategies.pipelines.platforms import PLATFORMS
+from dagster_module_builder.deploy.pipelines.description import Pipeline, Trigger
+from dagster_module_builder.deploy.pipelines.platforms import PLATFORMS
+from dagster_module_builder.deploy.strategies.base import load_strategy
 from tests.deploy import jenkinsfiles, pipeline_conditions
 from tests.deploy.jenkins_build import CONDITIONS, NotKnownYetError
 from tests.deploy.pipeline_conditions import Start

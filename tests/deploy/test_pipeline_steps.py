@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.deployment import find, read_deployment
-from dagster_module_builder.deployments.pipeline_companions import companions
-from dagster_module_builder.deployments.status import status
-from dagster_module_builder.module_files import commit
-from deploy_strategies.pipelines.description import LOCK
-from deploy_strategies.pipelines.tool import lock_of
+from dagster_module_builder.deploy import pipeline
+from dagster_module_builder.deploy.model.deployment import find, read_deployment
+from dagster_module_builder.deploy.pipeline_companions import companions
+from dagster_module_builder.deploy.pipelines.description import LOCK
+from dagster_module_builder.deploy.pipelines.tool import lock_of
+from dagster_module_builder.deploy.status import status
+from dagster_module_builder.transactions.module_files import commit
 from tests.deploy import pipeline_tool
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value

@@ -25,20 +25,20 @@ else:
 
 from dagster_module_builder.audit.deployments import pipelines
 from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.configure import configure, questionnaire
-from dagster_module_builder.deployments.deployment import Deployment, read_deployment
-from dagster_module_builder.deployments.job_summary import write_summary
-from dagster_module_builder.deployments.pipeline_companions import companions
-from dagster_module_builder.deployments.rollout import HostOutcome
-from dagster_module_builder.deployments.status import problems_here
-from dagster_module_builder.errors import BuilderError, RefusedError, UsageError
-from dagster_module_builder.module_files import commit
-from deploy_strategies.base import load_steps
-from deploy_strategies.images import credentials
-from deploy_strategies.pipelines.description import describe
-from deploy_strategies.pipelines.github import CHECKOUT
-from deploy_strategies.pipelines.tool import Installed, from_origin, lock_of
+from dagster_module_builder.base.errors import BuilderError, RefusedError, UsageError
+from dagster_module_builder.deploy import pipeline
+from dagster_module_builder.deploy.configure import configure, questionnaire
+from dagster_module_builder.deploy.job_summary import write_summary
+from dagster_module_builder.deploy.model.deployment import Deployment, read_deployment
+from dagster_module_builder.deploy.pipeline_companions import companions
+from dagster_module_builder.deploy.pipelines.description import describe
+from dagster_module_builder.deploy.pipelines.github import CHECKOUT
+from dagster_module_builder.deploy.pipelines.tool import Installed, from_origin, lock_of
+from dagster_module_builder.deploy.rollout import HostOutcome
+from dagster_module_builder.deploy.status import problems_here
+from dagster_module_builder.deploy.strategies.base import load_steps
+from dagster_module_builder.deploy.strategies.images import credentials
+from dagster_module_builder.transactions.module_files import commit
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.registry_logins import LOGINS
@@ -810,7 +810,9 @@ def test_an_earlier_deployment_with_a_tool_out_of_reach_is_told_and_removable(mo
 
 def test_without_a_tool_that_jobs_can_install_nothing_is_made(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS P5: refused at once, with what to type, and not by the runner after somebody has approved."""
-    monkeypatch.setattr("deploy_strategies.pipelines.tool.installed_as", lambda: Installed(None, "it is here only"))
+    monkeypatch.setattr(
+        "dagster_module_builder.deploy.pipelines.tool.installed_as", lambda: Installed(None, "it is here only")
+    )
     answers = {key: value for key, value in ANSWERS.items() if key != "tool"}
     with pytest.raises(RefusedError, match=r"it is here only\. Pass --set tool='dagster-module-builder==VERSION'"):
         configure(module.parent.parent, module, "ci-cd", {**answers, "platform": "github"})

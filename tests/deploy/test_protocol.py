@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import setup
-from dagster_module_builder.deployments import status as states
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.deployments.rollback import change_settings, roll_back
-from dagster_module_builder.deployments.status import check, log, preview, releases, status, unlock
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy import setup
+from dagster_module_builder.deploy import status as states
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
+from dagster_module_builder.deploy.rollback import change_settings, roll_back
+from dagster_module_builder.deploy.status import check, log, preview, releases, status, unlock
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, make_much, set_value, simplify

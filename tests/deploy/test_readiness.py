@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.configure import configure
-from dagster_module_builder.deployments.deployment import find, read_deployment
-from dagster_module_builder.deployments.source import to_commit
-from dagster_module_builder.deployments.status import check, preview
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.model.deployment import find, read_deployment
+from dagster_module_builder.deploy.model.source import to_commit
+from dagster_module_builder.deploy.status import check, preview
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 from tests.deploy.test_commands import run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.rollback import roll_back
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.rollback import roll_back
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 

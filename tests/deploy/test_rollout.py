@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder.deployments import rollout
-from dagster_module_builder.deployments.deployment import Deployment
-from dagster_module_builder.deployments.host_release import Target
-from dagster_module_builder.deployments.host_run import HostRun
-from dagster_module_builder.deployments.removal import Removing
-from dagster_module_builder.deployments.rollback import Chosen, Rechoosing
-from dagster_module_builder.deployments.rollout import DeployError, HostOutcome, Rollout, targets_of
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy import rollout
+from dagster_module_builder.deploy.hosts.host_release import Target
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.removal import Removing
+from dagster_module_builder.deploy.rollback import Chosen, Rechoosing
+from dagster_module_builder.deploy.rollout import DeployError, HostOutcome, Rollout, targets_of
 
 
 def deployment(module: str, hosts: Sequence[Mapping[str, Any] | str], **dagster: str) -> Deployment:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deployment import find, read_deployment, schema
-from dagster_module_builder.deployments.trust import shown_keys, trust
-from dagster_module_builder.errors import BuilderError, RefusedError
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy.model.deployment import find, read_deployment, schema
+from dagster_module_builder.deploy.trust import shown_keys, trust
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_much, set_value
 from tests.deploy.sshd import make_key, user

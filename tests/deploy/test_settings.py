@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from dagster_module_builder.deployments import host_settings
-from dagster_module_builder.errors import BuilderError, DamagedFileError
-from dagster_module_builder.formats import env_file, env_value
+from dagster_module_builder.base.errors import BuilderError, DamagedFileError
+from dagster_module_builder.deploy.model import host_settings
+from dagster_module_builder.shared_files.formats import env_file, env_value
 from tests.deploy.conftest import Site
 from tests.engine.test_env_values import PEM, WANTED, as_compose_reads
 

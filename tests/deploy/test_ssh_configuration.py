@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deployment import read_deployment
-from dagster_module_builder.deployments.trust import shown_keys
-from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
-from deploy_strategies import channels
-from deploy_strategies.address import Address, parts_of
-from deploy_strategies.channels import OpenSshChannel
-from deploy_strategies.conversation import Conversation
-from deploy_strategies.remote import Remote
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.deploy.connection import channels
+from dagster_module_builder.deploy.connection.address import Address, parts_of
+from dagster_module_builder.deploy.connection.channels import OpenSshChannel
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.connection.remote import Remote
+from dagster_module_builder.deploy.model.deployment import read_deployment
+from dagster_module_builder.deploy.trust import shown_keys
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.sshd import SshHost, free_port, make_key, user

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deployments import host_storage, status
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.removal import remove
-from dagster_module_builder.errors import BuilderError
-from deploy_strategies import conversation, host_start
-from deploy_strategies.host_side import storage
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy import status
+from dagster_module_builder.deploy.connection import conversation, host_start
+from dagster_module_builder.deploy.host_side import storage
+from dagster_module_builder.deploy.hosts import host_storage
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.removal import remove
 from tests.deploy.conftest import Site
 
 

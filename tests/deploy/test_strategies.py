@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.release import OWN_FILES
-from dagster_module_builder.deployments.status import preview
-from dagster_module_builder.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.model.release import OWN_FILES
+from dagster_module_builder.deploy.status import preview
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import by_rsync, set_value
 
@@ -318,8 +318,8 @@ def test_base_path_with_blanks_and_quotes(by_git: Site, strategy: str) -> None:
 
 STEPS = """
 import io, tarfile
-from dagster_module_builder.deployments.release import Source, stage_folder
-from deploy_strategies.base import Strategy
+from dagster_module_builder.deploy.model.release import Source, stage_folder
+from dagster_module_builder.deploy.strategies.base import Strategy
 
 class Tar(Strategy):
     tools_there = ("tar",)

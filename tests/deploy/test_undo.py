@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.deployments.status import check
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.status import check
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.conftest import Site

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deployments.deploy import Options, deploy
-from dagster_module_builder.deployments.deployment import find
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.model.deployment import find
 from tests.cli.test_skill import SKILL, WISHES
 from tests.deploy import sshd
 from tests.deploy.conftest import Site

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.formats import env_value
+from dagster_module_builder.shared_files.formats import env_value
 from tests.cli.quick_program import QuickProgram
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import make_deployment
@@ -197,7 +197,7 @@ def test_messages_hide_what_was_read_and_what_looks_like_credentials() -> None:
     """FAULTS A2: other programs quote what they like; a fresh process knows what it read."""
     program = (
         "from dagster_module_builder.disclosure.messages import harmless_text as say\n"
-        "from dagster_module_builder.formats import env_file\n"
+        "from dagster_module_builder.shared_files.formats import env_file\n"
         "env_file.values(b\"A_TOKEN='tops3cret'\\nB='hunter2'\\nMODE='fast'\\nPORT=5432\\n\")\n"
         "print(say('tops3cret (hunter2) fast 5432 https://u:pw@x/?token=abc&page=2 hunter22'))"
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.disclosure.files import shown_lines
 from dagster_module_builder.disclosure.messages import harmless_data
 from dagster_module_builder.disclosure.values import is_harmless
-from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.shown_files.files import shown_lines
+from dagster_module_builder.transactions.plan import FileChange, Plan
 
 COMPOSE = b"""\
 name: shop

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder.deployments import pipeline
-from dagster_module_builder.deployments.deployment import read_deployment
-from dagster_module_builder.module_files import commit
+from dagster_module_builder.deploy import pipeline
+from dagster_module_builder.deploy.model.deployment import read_deployment
+from dagster_module_builder.transactions.module_files import commit
 from tests import needs
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import native_environment
-from dagster_module_builder.loaded_code import is_mounted
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.health.loaded_code import is_mounted
+from dagster_module_builder.native import native_environment
+from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.e2e.dagster_web import await_that
 from tests.e2e.stack import LOCATIONS, MODULES, SERVICES, Stack
 

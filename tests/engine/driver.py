@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from dagster_module_builder import integrate, restore, sync
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.transaction import locked
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.workspaces import integrate, restore, sync
 
 DONE, REFUSED, CRASHED = 0, 10, 11
 

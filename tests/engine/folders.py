@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from dagster_module_builder import settings
-from dagster_module_builder.sealing import KEY_SIZE
+from dagster_module_builder.base import settings
+from dagster_module_builder.shared_files.sealing import KEY_SIZE
 
 WORKSPACE = b"# Locations.\nload_from: []\n"
 ENV = b"# Shared.\nDAGSTER_PORT='3000'\n"

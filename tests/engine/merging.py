@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dagster_module_builder.formats.shared_file import Contribution, SharedFile
-from dagster_module_builder.merge import Known, Merged, merge, open_layout
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, SharedFile
+from dagster_module_builder.shared_files.merge import Known, Merged, merge, open_layout
 
 PATH = Path("services/dagster/file")
 NOTHING = Merged(b"", {}, {})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
 from tests.engine.folders import stamps
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder import integrate, settings, sync
+from dagster_module_builder.base import settings
+from dagster_module_builder.workspaces import integrate, sync
 from tests.engine.folders import (
     COMPOSE,
     DOCKERFILE,

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, settings, sync
-from dagster_module_builder.errors import BuilderError, NoWorkspaceError
-from dagster_module_builder.formats import dockerfile, env_file
-from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.transaction import (
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError, NoWorkspaceError
+from dagster_module_builder.shared_files.formats import dockerfile, env_file
+from dagster_module_builder.shared_files.formats.shared_file import Contribution
+from dagster_module_builder.transactions.plan import FileChange, Plan
+from dagster_module_builder.transactions.transaction import (
     ChangedMeanwhileError,
     LockedError,
     backup_ids,
@@ -29,6 +29,7 @@ from dagster_module_builder.transaction import (
     locked,
     prune_backups,
 )
+from dagster_module_builder.workspaces import integrate, sync
 from tests import needs
 from tests.engine.folders import (
     COMPOSE,
@@ -287,7 +288,7 @@ def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     old = state(root)
     script = root / "command.py"
     script.write_text(
-        "import pathlib\nfrom dagster_module_builder import errors, integrate\n"
+        "import pathlib\nfrom dagster_module_builder.base import errors; from dagster_module_builder.workspaces import integrate\n"
         f"try:\n    integrate.add(pathlib.Path({str(root)!r}), 'seo')\n"
         "except errors.RefusedError as error:\n    print(error)\n"
     )
@@ -314,7 +315,7 @@ def test_case_15_nobody_else_may_hold_the_lock(root: Path) -> None:
 def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
     """Hold a workspace's lock in another process."""
     code = (
-        "import sys, pathlib; from dagster_module_builder.transaction import locked\n"
+        "import sys, pathlib; from dagster_module_builder.transactions.transaction import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(root)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder.errors import DamagedFileError
-from dagster_module_builder.formats.yaml_file import YamlFile
+from dagster_module_builder.base.errors import DamagedFileError
+from dagster_module_builder.shared_files.formats.yaml_file import YamlFile
 from tests.engine.merging import PATH, dependency, location, merged, service, without
 
 FILE = YamlFile("docker-compose.yml")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, sync, validate
+from dagster_module_builder.health import validate
+from dagster_module_builder.workspaces import integrate, sync
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, registry, shared
 
 PROCESSES = 32
@@ -18,7 +19,7 @@ NAMES = [f"module-{number:02}" for number in range(PROCESSES)]
 
 CODE = """
 import pathlib, sys
-from dagster_module_builder import integrate, sync
+from dagster_module_builder.workspaces import integrate, sync
 root, command, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 sys.stdin.read()  # all begin at once
 {"add": integrate.add, "remove": integrate.remove, "sync": lambda root, _: sync.sync(root)}[command](root, name)

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import settings
-from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
-from dagster_module_builder.plan import FileChange, Plan
-from dagster_module_builder.transaction import (
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.transactions.plan import FileChange, Plan
+from dagster_module_builder.transactions.transaction import (
     BACKUP_AGE,
     ChangedMeanwhileError,
     backup_ids,
@@ -403,7 +403,7 @@ def test_mounts_are_found_whatever_their_names_and_read_only_ones_are_refused(tm
     for path in (odd, tmp_path / "other", folder / "file"):
         path.write_text("")
     code = (
-        "import pathlib, sys\nfrom dagster_module_builder import errors, plan, transaction\n"
+        "import pathlib, sys\nfrom dagster_module_builder.base import errors; from dagster_module_builder.transactions import plan, transaction\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n        transaction.commit_one(plan.FileChange(pathlib.Path(name), b'', b'1'))\n"
         "    except errors.RefusedError as error:\n        print(error)\n"

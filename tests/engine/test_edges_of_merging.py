@@ -9,14 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import merge as merging
-from dagster_module_builder import settings
-from dagster_module_builder.blocks import Block, Layout, ending_near, make_block, markers, pair, split_lines, trusted
-from dagster_module_builder.errors import DamagedFileError, EditedBlockError
-from dagster_module_builder.formats import compose, dockerfile, env_file
-from dagster_module_builder.formats.shared_file import Contribution, Scaffold
-from dagster_module_builder.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout
-from dagster_module_builder.plan import FileChange, Plan
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import DamagedFileError, EditedBlockError
+from dagster_module_builder.shared_files import merge as merging
+from dagster_module_builder.shared_files.blocks import (
+    Block,
+    Layout,
+    ending_near,
+    make_block,
+    markers,
+    pair,
+    split_lines,
+    trusted,
+)
+from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, Scaffold
+from dagster_module_builder.shared_files.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout
+from dagster_module_builder.transactions.plan import FileChange, Plan
 from tests.engine.merging import merged, without
 
 PATH = Path("file")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, listing, settings, sync
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.workspaces import integrate, listing, sync
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace
 
 

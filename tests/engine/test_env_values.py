@@ -13,8 +13,8 @@ from dotenv import dotenv_values
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dagster_module_builder.formats import env_file, env_value
-from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats import env_file, env_value
+from dagster_module_builder.shared_files.formats.outline import OutlineError
 from tests.e2e import engine
 
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQ+/x\nQ0FOQVJZPQ==\n-----END PRIVATE KEY-----\n"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.transaction import backup_ids, locked
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.transactions.transaction import backup_ids, locked
+from dagster_module_builder.workspaces import integrate
 from tests import needs
 from tests.engine.driver import CRASHED, DONE, carry_out
 from tests.engine.faults import FAULTS, Driver, Ended, pairs

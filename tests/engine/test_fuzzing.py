@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.formats.outline import LARGEST_FILE
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.shared_files.formats.outline import LARGEST_FILE
+from dagster_module_builder.workspaces import integrate
 from tests.engine.folders import SHARED, fragments, make_module, make_workspace, services, shared, stamps
 from tests.engine.refusals import refused
 

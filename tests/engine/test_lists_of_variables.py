@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dagster_module_builder.formats import compose
+from dagster_module_builder.shared_files.formats import compose
 
 FRAGMENT = b"""x-dagster-code:
   environment:

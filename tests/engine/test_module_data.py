@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, module_data, settings
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.sync import sync
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.workspaces import integrate, module_data
+from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import FIRST_PORT, fragments, make_module, make_workspace, shared
 
 OUT = b"    volumes:\n      - ../../data/out:/out\n"

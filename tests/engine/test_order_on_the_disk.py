@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import settings
+from dagster_module_builder.base import settings
 from tests import needs
 from tests.engine.driver import DONE
 from tests.engine.faults import CALLS, Driver

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import EditedBlockError
-from dagster_module_builder.sync import sync
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import EditedBlockError
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.sync import sync
 from tests.documents import Document
 from tests.e2e.engine import CommandError, Engine
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services

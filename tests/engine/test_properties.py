@@ -15,15 +15,15 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.facts import Facts
-from dagster_module_builder.formats import compose, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.formats.shared_file import Contribution
-from dagster_module_builder.integrate import Given, plan_changes
-from dagster_module_builder.merge import Known
-from dagster_module_builder.module import read_module
-from dagster_module_builder.names import ModuleNames
-from dagster_module_builder.workspace import SHARED_FILES, Workspace, read_workspace
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.claims.facts import Facts
+from dagster_module_builder.modules.module import read_module
+from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
+from dagster_module_builder.shared_files.formats.shared_file import Contribution
+from dagster_module_builder.shared_files.merge import Known
+from dagster_module_builder.workspaces.integrate import Given, plan_changes
+from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, read_workspace
 from tests.engine import shared_files
 from tests.engine.folders import make_module, make_workspace
 

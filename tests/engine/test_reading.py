@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, listing, reading, restore, sync, validate
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.reading import LockedError
-from dagster_module_builder.transaction import Places
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.health import validate
+from dagster_module_builder.transactions import reading
+from dagster_module_builder.transactions.reading import LockedError
+from dagster_module_builder.transactions.transaction import Places
+from dagster_module_builder.workspaces import integrate, listing, restore, sync
 from tests import needs
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
 
 WRITER = """
 import pathlib, sys, time
-from dagster_module_builder import integrate
+from dagster_module_builder.workspaces import integrate
 root = pathlib.Path(sys.argv[1])
 print("begun", flush=True)
 while True:
@@ -29,7 +31,7 @@ while True:
 #: Counts how often the workspace was read whole; ends at once where half of a commit is seen.
 READER = """
 import os, pathlib, sys, time
-from dagster_module_builder.workspace import look_at
+from dagster_module_builder.workspaces.workspace import look_at
 root, user = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 os.setgroups([]); os.setgid(user); os.setuid(user)
 end, seen = time.monotonic() + 40, []

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder import integrate, settings
-from dagster_module_builder.errors import EditedBlockError
-from dagster_module_builder.sync import sync
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import EditedBlockError
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import make_module, make_workspace, services, shared
 
 #: The last line of the owner's, which has no ending, and a module's with a password that can be guessed.

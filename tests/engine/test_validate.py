@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import compose_command, dagster_check, integrate, settings
-from dagster_module_builder.conflicts import Finding, duplicates
-from dagster_module_builder.facts import Facts
-from dagster_module_builder.merge import blocks_by_slot
-from dagster_module_builder.registry import slot_name
-from dagster_module_builder.validate import validate
-from dagster_module_builder.workspace import SHARED_FILES, read_workspace
+from dagster_module_builder.base import settings
+from dagster_module_builder.claims.conflicts import Finding, duplicates
+from dagster_module_builder.claims.facts import Facts
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.modules import dagster_check
+from dagster_module_builder.programs import compose_command
+from dagster_module_builder.shared_files.merge import blocks_by_slot
+from dagster_module_builder.transactions.registry import slot_name
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.workspace import SHARED_FILES, read_workspace
 from tests import needs
 from tests.cli.conftest import PROGRAM
 from tests.e2e.engine import compose_program

@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate, settings
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.errors import FragmentRefusedError, UsageError
-from dagster_module_builder.formats.outline import OutlineError
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import FragmentRefusedError, UsageError
 from dagster_module_builder.fragment_rules.references import Surroundings
 from dagster_module_builder.fragment_rules.refused import covers, parse_allowances
 from dagster_module_builder.fragment_rules.rules import Judged, judge
-from dagster_module_builder.listing import listing
-from dagster_module_builder.module import FRAGMENT_NAMES
-from dagster_module_builder.sync import sync
-from dagster_module_builder.validate import validate
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.modules.module import FRAGMENT_NAMES
+from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.listing import listing
+from dagster_module_builder.workspaces.sync import sync
 from tests.cli.conftest import Terminal
 from tests.corpus.workspaces import bytes_of
 from tests.engine.folders import make_workspace, services

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder import integrate, layout, static_requirements
 from dagster_module_builder.audit.secret_scan import secrets_in
-from dagster_module_builder.deployments.deployment import read_deployment
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.formats import yaml_text
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.model.deployment import read_deployment
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.modules import layout, static_requirements
+from dagster_module_builder.shared_files.formats import yaml_text
+from dagster_module_builder.workspaces import integrate
 from tests.engine.folders import make_module, make_workspace
 from tests.hostile.machine import CANARY, HONEST, OTHERS, SECRETS, written
 from tests.hostile.modules import ALL, BOMB, Hostile, Places

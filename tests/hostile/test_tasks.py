@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import integrate
 from dagster_module_builder.commands import namespace
+from dagster_module_builder.workspaces import integrate
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram, Result
 from tests.cli.task_lines import line_of

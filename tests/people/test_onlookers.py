@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import module_files
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.transactions import module_files
 from tests import needs
 from tests.deploy.command_lines import command_lines
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify

@@ -14,7 +14,7 @@ _LOCK = "{{cookiecutter.name}}/constraints.txt"
 #: Each copy, and the file that it is a copy of.
 COPIES: dict[str, str] = {
     **{
-        f"{_MODULE}/hooks/{name}.py": f"dagster_module_builder/{name}.py"
+        f"{_MODULE}/hooks/{name}.py": f"dagster_module_builder/base/{name}.py"
         for name in ("baseline", "machine", "names", "ports", "settings")
     },
     f"{_MODULE}/{_LOCK}": "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt",

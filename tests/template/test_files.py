@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from dagster_module_builder import names, ports
+from dagster_module_builder.base import names, ports
 from tests import needs
 from tests.template.copies import COPIES
 from tests.template.rendering import LOCK, REPOSITORY, TEMPLATE, Desk, checkout, tree

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from dagster_module_builder import settings
+from dagster_module_builder.base import settings
 from dagster_module_builder.fragment_rules.rules import judge
-from dagster_module_builder.module import FRAGMENT_NAMES
+from dagster_module_builder.modules.module import FRAGMENT_NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import names
+from dagster_module_builder.base import names
 from tests import needs
 from tests.template import environment
 from tests.template.forked import Programs

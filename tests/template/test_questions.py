@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import ports
+from dagster_module_builder.base import ports
 from tests.template.rendering import REPOSITORY, TEMPLATE, Desk
 
 

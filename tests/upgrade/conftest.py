@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import templates
-from dagster_module_builder.baseline import Held
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.module import record_of
-from dagster_module_builder.new import new
+from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.modules.module import record_of
+from dagster_module_builder.templating import templates
 from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.new import new
 from tests.in_memory import tmp_path
 from tests.template.rendering import TEMPLATE, checkout
 

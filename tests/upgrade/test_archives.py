@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.baseline import FILE, Held, unpacked
-from dagster_module_builder.errors import DamagedFileError, RefusedError
+from dagster_module_builder.base.baseline import FILE, Held, unpacked
+from dagster_module_builder.base.errors import DamagedFileError, RefusedError
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, merge
 from tests.upgrade.conftest import files_of

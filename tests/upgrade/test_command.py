@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.baseline import FILE, Held, packed, unpacked
-from dagster_module_builder.upgrade import unfinished
+from dagster_module_builder.base.baseline import FILE, Held, packed, unpacked
+from dagster_module_builder.modules import unfinished
 from tests import needs
 from tests.audit.projects import SCAFFOLD, SINGLE_FILE, write
 from tests.cli.conftest import Terminal

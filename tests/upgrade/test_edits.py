@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.upgrade import ending, run
 from dagster_module_builder.upgrade.rendering import Rendering
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.modules.record import read_record
 from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.every import upgrade_each
-from dagster_module_builder.upgrade.record import read_record
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, prepared_template, rendering
 from tests.audit.projects import SINGLE_FILE, write
 from tests.upgrade.conftest import files_of

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.errors import BuilderError
-from dagster_module_builder.transaction import locked
-from dagster_module_builder.upgrade import ending, run, unfinished
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.modules import unfinished
+from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.upgrade import ending, run
 from dagster_module_builder.upgrade.rendering import Rendering
 
 #: What Python announces before it changes the disk (https://docs.python.org/3/library/audit_events.html).

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import templates
-from dagster_module_builder.baseline import FILE
-from dagster_module_builder.new import CALLER_VARIABLE
+from dagster_module_builder.base.baseline import FILE
+from dagster_module_builder.templating import templates
 from dagster_module_builder.upgrade.run import upgrade
+from dagster_module_builder.workspaces.new import CALLER_VARIABLE
 from tests.needs import lacking
 from tests.template.rendering import REPOSITORY
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.checks import requirements
-from dagster_module_builder.dagster_check import Conflict, resolve_together
-from dagster_module_builder.integrate import add
-from dagster_module_builder.layout import code_files
-from dagster_module_builder.stated import old_requirements_of
+from dagster_module_builder.modules.dagster_check import Conflict, resolve_together
+from dagster_module_builder.modules.layout import code_files
+from dagster_module_builder.modules.stated import old_requirements_of
 from dagster_module_builder.upgrade.pieces import STORAGE_REQUIREMENTS
 from dagster_module_builder.upgrade.requirements_table import with_requirements
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.setup_files import with_configured_requires, with_install_requires
+from dagster_module_builder.workspaces.checks import requirements
+from dagster_module_builder.workspaces.integrate import add
 from tests import needs
 from tests.audit.projects import OLD_SCAFFOLD, OTHERS, SCAFFOLD, SINGLE_FILE, write
 from tests.upgrade.conftest import files_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.errors import DamagedFileError, RefusedError, UsageError
+from dagster_module_builder.base.errors import DamagedFileError, RefusedError, UsageError
 from dagster_module_builder.upgrade.run import KEPT_SECRETS, upgrade
 from tests.upgrade.conftest import TODAY, files_of
 

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.baseline import FILE, Held, packed, unpacked
-from dagster_module_builder.errors import RefusedError
+from dagster_module_builder.base.baseline import FILE, Held, packed, unpacked
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.upgrade.ending import abort, finish
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, has_markers, merge

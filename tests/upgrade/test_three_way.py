@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dagster_module_builder.baseline import Held
+from dagster_module_builder.base.baseline import Held
 from dagster_module_builder.upgrade.three_way import (
     BESIDE,
     Merged,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder.initialize import initialize
+from dagster_module_builder.workspaces.initialize import initialize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,4 +127,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Remember nothing from one run of the tests to the next; uv keeps its own cache."""
-    monkeypatch.setattr("dagster_module_builder.dagster_check.cache_folder", lambda: tmp_path_factory.mktemp("cache"))
+    monkeypatch.setattr(
+        "dagster_module_builder.modules.dagster_check.cache_folder", lambda: tmp_path_factory.mktemp("cache")
+    )

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import checks, compose_command, integrate
-from dagster_module_builder.compose_project import project_in, redefined
-from dagster_module_builder.errors import ConflictError, DamagedFileError
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base.errors import ConflictError, DamagedFileError
+from dagster_module_builder.compose.compose_project import project_in, redefined
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.programs import compose_command
+from dagster_module_builder.workspaces import checks, integrate
 from tests.e2e.engine import compose_program
 from tests.engine.folders import ENV, FIRST_PORT, make_module, make_workspace, shared
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import dagster_check
-from dagster_module_builder.dagster_check import Conflict, Unknown, python_version, resolve_together
-from dagster_module_builder.errors import ToolError
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.modules import dagster_check
+from dagster_module_builder.modules.dagster_check import Conflict, Unknown, python_version, resolve_together
 from tests import needs
 from tests.workspace.conftest import add_module
 
@@ -36,7 +36,7 @@ def test_requirements_that_go_together_are_fine_and_remembered(root: Path, monke
     both = modules(root, one="dagster", other="dagster>=1.5")
     monkeypatch.setattr(dagster_check, "cache_folder", lambda: root / "cache")
     assert resolve_together(root, both) is None
-    monkeypatch.setattr("dagster_module_builder.uv_program.ask", None)
+    monkeypatch.setattr("dagster_module_builder.programs.uv_program.ask", None)
     assert resolve_together(root, both) is None
 
 
@@ -89,7 +89,7 @@ def test_a_python_that_is_too_old_is_named(root: Path) -> None:
 
 
 def test_modules_without_requirements_need_no_uv(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dagster_module_builder.uv_program.ask", None)
+    monkeypatch.setattr("dagster_module_builder.programs.uv_program.ask", None)
     assert resolve_together(root, [root / "projects/none"]) is None
 
 

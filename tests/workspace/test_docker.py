@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import compose_command, docker, graphql
-from dagster_module_builder.errors import RefusedError, ToolError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.running import Running, Stranger, find_running
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.compose import docker
+from dagster_module_builder.health.running import Running, Stranger, find_running
+from dagster_module_builder.programs import compose_command, graphql
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.e2e.stack import free_port
 
 if TYPE_CHECKING:
@@ -216,9 +217,9 @@ def test_without_an_engine_the_real_compose_says_so(
 
 def test_a_shell_prepared_for_another_project_does_no_harm(program: None, root: Path) -> None:
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": "other", "COMPOSE_FILE": "/nowhere.yml"}
-    environment["PYTHONPATH"] = str(Path(docker.__file__).parents[1])
+    environment["PYTHONPATH"] = str(Path(docker.__file__).parents[2])
     script = (
-        "import json; from pathlib import Path; from dagster_module_builder import docker;"
+        "import json; from pathlib import Path; from dagster_module_builder.compose import docker;"
         f"print(json.loads(docker._captured(Path({str(root)!r}), 'config', '--format', 'json'))['name'])"
     )
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder import templates
-from dagster_module_builder.errors import RefusedError
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.initialize import initialize, project_name
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.templating import templates
+from dagster_module_builder.workspaces.initialize import initialize, project_name
 
 EXPECTED = {
     ".dockerignore",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder.loaded_code import changed_at
+from dagster_module_builder.health.loaded_code import changed_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import integrate
-from dagster_module_builder.checks import sources_reach_the_image
-from dagster_module_builder.errors import ConflictError
-from dagster_module_builder.image import Image
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base.errors import ConflictError
+from dagster_module_builder.compose.image import Image
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.checks import sources_reach_the_image
+from dagster_module_builder.workspaces.initialize import initialize
 from tests.engine.folders import make_module, shared
 
 if TYPE_CHECKING:

@@ -23,12 +23,13 @@ from unittest.mock import patch
 import pytest
 import yaml
 
-from dagster_module_builder import graphql, native, native_environment
-from dagster_module_builder.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.native_definitions import Loaded, load_locations
-from dagster_module_builder.native_environment import Location
-from dagster_module_builder.validate import validate
+from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.health.validate import validate
+from dagster_module_builder.native import local_dagster, native_environment
+from dagster_module_builder.native.native_definitions import Loaded, load_locations
+from dagster_module_builder.native.native_environment import Location
+from dagster_module_builder.programs import graphql
+from dagster_module_builder.workspaces.initialize import initialize
 from tests import needs
 from tests.workspace.conftest import PARTITIONED, add_module
 
@@ -62,7 +63,7 @@ def set_text(root: Path, text: str) -> None:
 
 
 def test_an_environment_is_made_once(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dagster_module_builder.uv_program.run", None)
+    monkeypatch.setattr("dagster_module_builder.programs.uv_program.run", None)
     python = native_environment.shared_environment(workspace)
     assert python.is_relative_to(workspace / ".native")
     version = subprocess.run(
@@ -90,7 +91,7 @@ def test_without_a_workspace_nothing_is_made(tmp_path: Path) -> None:
 
 def test_assets_are_materialized_with_their_rows_and_paths(workspace: Path) -> None:
     set_text(workspace, "hello ")
-    outcome = native.materialize(workspace, workspace / "projects/weather")
+    outcome = local_dagster.materialize(workspace, workspace / "projects/weather")
     storage = workspace / "data/storage/weather"
     assert [(asset.asset, asset.rows, asset.path) for asset in outcome.assets] == [
         ("weather/raw", 6, str(storage / "raw")),
@@ -104,38 +105,38 @@ def test_assets_are_materialized_with_their_rows_and_paths(workspace: Path) -> N
 
 
 def test_a_selection_is_materialized_alone(workspace: Path) -> None:
-    outcome = native.materialize(workspace, workspace / "projects/weather", select="weather/raw")
+    outcome = local_dagster.materialize(workspace, workspace / "projects/weather", select="weather/raw")
     assert [asset.asset for asset in outcome.assets] == ["weather/raw"]
 
 
 @pytest.mark.parametrize(("select", "words"), [("weather/nothing", "selects nothing|nothing"), ("((", "--select")])
 def test_a_wrong_selection_is_named(workspace: Path, select: str, words: str) -> None:
     with pytest.raises(ToolError, match=words) as failure:
-        native.materialize(workspace, workspace / "projects/weather", select=select)
+        local_dagster.materialize(workspace, workspace / "projects/weather", select=select)
     assert len(str(failure.value).splitlines()) < 8
 
 
 def test_a_partition_is_materialized(workspace: Path) -> None:
     module = workspace / "projects/sales-report"
-    outcome = native.materialize(workspace, module, partition="tuesday")
+    outcome = local_dagster.materialize(workspace, module, partition="tuesday")
     assert [(asset.asset, asset.rows, asset.path) for asset in outcome.assets] == [("sales_report/daily", 7, None)]
 
 
 @pytest.mark.parametrize("partition", [None, "sunday"])
 def test_a_missing_or_unknown_partition_is_asked_for(workspace: Path, partition: str | None) -> None:
     with pytest.raises(ToolError, match=r"sales_report/daily is partitioned.*--partition.*2 keys, such as tuesday"):
-        native.materialize(workspace, workspace / "projects/sales-report", partition=partition)
+        local_dagster.materialize(workspace, workspace / "projects/sales-report", partition=partition)
 
 
 def test_a_partition_for_what_has_none_is_refused(workspace: Path) -> None:
     with pytest.raises(ToolError, match="none of the selected assets is partitioned"):
-        native.materialize(workspace, workspace / "projects/weather", partition="monday")
+        local_dagster.materialize(workspace, workspace / "projects/weather", partition="monday")
 
 
 def test_a_failing_asset_is_named_with_its_reason_and_no_traceback(workspace: Path) -> None:
     set_text(workspace, "broken")
     with pytest.raises(ToolError) as failure:
-        native.materialize(workspace, workspace / "projects/weather")
+        local_dagster.materialize(workspace, workspace / "projects/weather")
     assert "weather__cleaned: ValueError: the text is broken" in str(failure.value)
     assert str(failure.value).count("the text is broken") == 1
     assert "KeyError" not in str(failure.value)
@@ -146,7 +147,7 @@ def test_a_failing_asset_is_named_with_its_reason_and_no_traceback(workspace: Pa
 def test_a_failing_blocking_check_is_named(workspace: Path) -> None:
     set_text(workspace, " ")
     with pytest.raises(ToolError, match="not_empty") as failure:
-        native.materialize(workspace, workspace / "projects/weather")
+        local_dagster.materialize(workspace, workspace / "projects/weather")
     assert "Traceback" not in str(failure.value)
 
 
@@ -156,7 +157,7 @@ def test_a_log_is_shown_when_asked_for(workspace: Path, capfd: pytest.CaptureFix
     screen, end = pty.openpty()
     with patch.object(sys, "stderr", os.fdopen(end, "w")), ThreadPoolExecutor() as pool:
         reading = pool.submit(read_to_the_end, screen)
-        native.materialize(workspace, workspace / "projects/weather", verbose=True)
+        local_dagster.materialize(workspace, workspace / "projects/weather", verbose=True)
         sys.stderr.close()
         err = reading.result()
     assert capfd.readouterr() == ("", "")
@@ -181,7 +182,7 @@ def test_code_that_does_not_load_is_named(workspace: Path) -> None:
         with pytest.raises(
             ToolError, match=r"weather_dagster\.definitions does not load: ModuleNotFoundError.*no_such_module"
         ):
-            native.materialize(workspace, workspace / "projects/weather")
+            local_dagster.materialize(workspace, workspace / "projects/weather")
     finally:
         file.write_text(before)
 
@@ -249,15 +250,15 @@ def test_an_empty_workspace_validates(root: Path) -> None:
 
 
 def test_a_module_with_its_own_server_runs_from_its_own_environment(workspace: Path) -> None:
-    outcome = native.materialize(workspace, workspace / "projects/lonely")
+    outcome = local_dagster.materialize(workspace, workspace / "projects/lonely")
     assert [asset.asset for asset in outcome.assets] == ["lonely/raw", "lonely/cleaned", "lonely/summary"]
     assert (workspace / ".native/lonely/venv/bin/python").exists()
 
 
 def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root: Path) -> None:
     add_module(root, "weather")
-    assert native.workspace_file(root) == root / "services/dagster/workspace.yaml"
-    derived = native.workspace_file(workspace)
+    assert local_dagster.workspace_file(root) == root / "services/dagster/workspace.yaml"
+    derived = local_dagster.workspace_file(workspace)
     assert derived == workspace / ".native/workspace.yaml"
     shared, partitioned, own = yaml.safe_load(derived.read_text())["load_from"]
     assert shared["python_package"]["working_directory"] == "../../projects/weather/src"
@@ -265,7 +266,7 @@ def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root:
     folder = str(workspace / "services/dagster")
     beside = {"relative_path": f"{folder}/more.py", "working_directory": folder}
     for given in ("more.py", {"relative_path": "more.py"}):
-        assert native.native_entry(workspace, Location({"python_file": given})) == {"python_file": beside}
+        assert local_dagster.native_entry(workspace, Location({"python_file": given})) == {"python_file": beside}
     assert own["python_package"]["executable_path"] == str(workspace / ".native/lonely/venv/bin/python")
 
 
@@ -277,7 +278,7 @@ def test_a_module_that_is_not_integrated_runs_with_its_fragments_variables(works
     (workspace / "services/dagster/.env").write_text(env)
     (module / "workspace/local").mkdir(parents=True)
     (module / "workspace/local/.env").write_text("VISITOR_TEXT='from the fragment'\n")
-    outcome = native.materialize(workspace, module, select="visitor/raw")
+    outcome = local_dagster.materialize(workspace, module, select="visitor/raw")
     assert [asset.rows for asset in outcome.assets] == [len("from the fragment")]
 
 
@@ -288,7 +289,7 @@ def test_a_module_that_is_not_integrated_runs_with_its_fragments_variables(works
 def test_a_damaged_workspace_file_is_named(root: Path, text: str, words: str) -> None:
     (root / "services/dagster/workspace.yaml").write_text(text)
     with pytest.raises(DamagedFileError, match=words):
-        native.workspace_file(root)
+        local_dagster.workspace_file(root)
 
 
 def test_a_storage_folder_of_the_callers_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -302,7 +303,7 @@ def test_databases_that_are_down_are_named_with_the_command_that_starts_them(roo
         up = listening.getsockname()[1]
         with (root / "services/dagster/.env").open("a") as env:
             env.write(f"SALES_REPORT_DB_PORT='1'\nUP_DB_PORT='{up}'\n")
-        (down,) = native.databases_down(root)
+        (down,) = local_dagster.databases_down(root)
     assert (down.service, down.port) == ("sales_report_db", 1)
     assert down.command.endswith("up --detach sales_report_db")
 
@@ -319,10 +320,10 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
     program = f"""
 from pathlib import Path
 from unittest.mock import patch
-from dagster_module_builder import native
-raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
+from dagster_module_builder.native import local_dagster
+raise SystemExit(local_dagster.dev(Path({str(workspace)!r}), {port}))
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(native.__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(local_dagster.__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         env=environment,
@@ -332,7 +333,7 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
     )
     try:
         # FAULTS E2: the first start and the first run at once; the storage is made by one of them.
-        native.materialize(workspace, workspace / "projects/weather")
+        local_dagster.materialize(workspace, workspace / "projects/weather")
         url = f"http://127.0.0.1:{port}"
         limit = time.monotonic() + 300
         while not graphql.is_up(url):
@@ -340,7 +341,7 @@ raise SystemExit(native.dev(Path({str(workspace)!r}), {port}))
             assert time.monotonic() < limit
             time.sleep(0.5)
         with pytest.raises(RefusedError, match=f"runs already, at {url}"):
-            native.dev(workspace, free_port())
+            local_dagster.dev(workspace, free_port())
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
         query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()
         request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
@@ -361,18 +362,18 @@ def test_a_taken_port_is_refused_at_once(root: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(RefusedError, match=f"The port {port} is taken"):
-            native.dev(root, port)
+            local_dagster.dev(root, port)
     assert not (root / ".native/venv").exists()
 
 
 def test_a_storage_that_was_made_twice_is_named_with_its_cure(workspace: Path) -> None:
     """FAULTS E2: not the module is blamed for a table file with two heads, and the cure that is named works."""
-    native.materialize(workspace, workspace / "projects/weather")
+    local_dagster.materialize(workspace, workspace / "projects/weather")
     home = workspace / native_environment.HOME
     file = home / "history/runs.db"
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("INSERT INTO alembic_version VALUES ('another')")
     with pytest.raises(ToolError, match=re.escape(f"{file} is damaged")) as refused:
-        native.materialize(workspace, workspace / "projects/weather")
+        local_dagster.materialize(workspace, workspace / "projects/weather")
     subprocess.run(str(refused.value).splitlines()[-1], shell=True, check=True)  # the cure, as a person types it
-    native.materialize(workspace, workspace / "projects/weather")
+    local_dagster.materialize(workspace, workspace / "projects/weather")

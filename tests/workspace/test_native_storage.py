@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import native_environment, native_storage
-from dagster_module_builder.errors import BuilderError
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.native import native_environment, native_storage
 
 #: Stands for a Python with Dagster: it makes the table files, as Dagster does when it opens them.
 MAKES = """\

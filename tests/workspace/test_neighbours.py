@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import neighbours, settings
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.initialize import initialize
+from dagster_module_builder.base import settings
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.workspaces import neighbours
+from dagster_module_builder.workspaces.initialize import initialize
 
 
 def env(root: Path) -> dict[str, str]:

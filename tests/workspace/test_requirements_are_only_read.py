@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder import dagster_check
-from dagster_module_builder.dagster_check import Conflict, Unknown, resolve_together
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.static_requirements import statement_of
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.modules import dagster_check
+from dagster_module_builder.modules.dagster_check import Conflict, Unknown, resolve_together
+from dagster_module_builder.modules.static_requirements import statement_of
 from tests import needs
 from tests.workspace.conftest import add_module
 

@@ -14,8 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from dagster_module_builder import templates
-from dagster_module_builder.errors import RefusedError, ToolError, UsageError
+from dagster_module_builder.base.errors import RefusedError, ToolError, UsageError
+from dagster_module_builder.templating import templates
 
 QUESTIONS = {
     "name": "thing",
@@ -206,11 +206,11 @@ def test_an_interrupt_in_a_hook_leaves_nothing(tmp_path: Path, into: Path, hook:
     temporary.mkdir()
     program = f"""
 from pathlib import Path
-from dagster_module_builder import templates
+from dagster_module_builder.templating import templates
 with templates.staging(Path({str(into)!r})) as folder:
     templates.render({str(template)!r}, {{}}, folder)
 """
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(templates.__file__).parents[1])}
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(templates.__file__).parents[2])}
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE)
     while not flag.exists():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""

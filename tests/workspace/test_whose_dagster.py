@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder import graphql, integrate, live
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.native_environment import process_environment
-from dagster_module_builder.running import Running, find_running
-from dagster_module_builder.workspace import read_workspace
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.health import live
+from dagster_module_builder.health.running import Running, find_running
+from dagster_module_builder.native.native_environment import process_environment
+from dagster_module_builder.programs import graphql
+from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.engine.folders import make_module, make_workspace
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ def test_a_dagster_whose_instance_lies_in_the_workspace_is_told(root: Path) -> N
     assert "not this workspace's" not in "\n".join(said)
 
 
-ASKING = "import sys; from dagster_module_builder import graphql; sys.exit(not graphql.is_up(sys.argv[1]))"
+ASKING = "import sys; from dagster_module_builder.programs import graphql; sys.exit(not graphql.is_up(sys.argv[1]))"
 
 
 def test_a_proxy_is_not_asked_for_a_webserver_of_this_machine(root: Path) -> None:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from dagster_module_builder import neighbours, templates, workspace_names
-from dagster_module_builder.errors import ToolError
-from dagster_module_builder.formats import env_file
-from dagster_module_builder.initialize import initialize
-from dagster_module_builder.restore import restore
-from dagster_module_builder.sync import sync
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.templating import templates
+from dagster_module_builder.workspaces import neighbours, workspace_names
+from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.restore import restore
+from dagster_module_builder.workspaces.sync import sync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""What blocks claim for themselves (names, ports, volumes), and where two claims conflict."""

@@ -1,0 +1,1 @@
+"""The workspace's Compose project: services, images, what is built."""

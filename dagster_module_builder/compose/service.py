@@ -1,0 +1,288 @@
+"""One service of a compose project as its containers see it: command, image, mounts, variables, networks."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.claims.facts import has_unset, interpolated
+from dagster_module_builder.compose.image import Image
+from dagster_module_builder.shared_files.formats import env_file
+
+#: The network of services that name none.
+DEFAULT_NETWORK = "default"
+
+_LOADS_CODE = re.compile(r"dagster-webserver|\bdagit\b|dagster-daemon|\bdagster\s+dev\b|\bdg\s+dev\b")
+_SERVES_CODE = re.compile(r"\bcode-server\s+start\b|\bapi\s+grpc\b")
+_OTHER_TOOL = re.compile(r"\b(?:dagster|dg)\s+[a-z]")
+_OTHER_LOADER = re.compile(r"dagster-webserver|\bdagit\b|\b(dagster|dg)\s+dev\b")
+_NAMED_FOR_LOADING = re.compile(r"webserver|dagit|daemon")
+_PROGRAMS = {"dagster-webserver", "dagit", "dagster-daemon", "dagster", "dg"}
+_DAGSTER = re.compile(r"dagster|dagit", re.IGNORECASE)
+_IS_PATH = re.compile(r"[./~]")
+_SHORT_MOUNT = re.compile(r":(?![^{]*\})")
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A mount of a container.
+
+    Attributes:
+        source: The host's path of a folder or file, or the name of a volume; None where it cannot be known.
+        target: The path in the container.
+        writable: Whether the container may write there.
+        lasting: Whether what is written there is kept and can be shared.
+    """
+
+    source: str | None
+    target: str
+    writable: bool = True
+    lasting: bool = True
+
+    def covers(self, path: str) -> bool:
+        """Tell whether a container's path lies in this mount."""
+        return path == self.target or path.startswith(self.target.rstrip("/") + "/")
+
+    def source_of(self, path: str) -> str | None:
+        """Return what a container's path in this mount is outside: a host path, or a path below a volume's name."""
+        rest = posixpath.relpath(path, self.target)
+        return None if self.source is None else posixpath.normpath(posixpath.join(self.source, rest))
+
+    def target_of(self, host_path: str) -> str | None:
+        """Return what a host's path is in the container, or None where this mount does not show it."""
+        if self.source is None or not self.source.startswith("/"):
+            return None
+        inside = host_path == self.source or host_path.startswith(self.source.rstrip("/") + "/")
+        return (
+            posixpath.normpath(posixpath.join(self.target, posixpath.relpath(host_path, self.source)))
+            if inside
+            else None
+        )
+
+
+def innermost(mounts: Iterable[Mount], path: str) -> Mount | None:
+    """Return the mount that a container's path lies in; of several, the deepest."""
+    return max((mount for mount in mounts if mount.covers(path)), key=lambda mount: len(mount.target), default=None)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of the compose project.
+
+    Attributes:
+        name: Its name.
+        data: Its definition, merge keys and ``extends`` resolved.
+        folder: The compose file's folder.
+        env: The variables that Compose interpolates.
+        image_of: Its image, where it is built here.
+        dockerfile: The Dockerfile that it is built from.
+        context: The folder that it is built in; None where that is no folder of this machine.
+        target: The stage that it is built from, None for the last.
+        real_volumes: The volumes' names, as the engine knows them.
+        env_files: The variables of its ``env_file`` entries.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    folder: Path
+    env: Mapping[str, str]
+    image_of: Image | None = None
+    dockerfile: Path | None = None
+    context: Path | None = None
+    target: str | None = None
+    real_volumes: Mapping[str, str] = field(default_factory=dict)
+    env_files: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def image_name(self) -> str | None:
+        """The image's name, variables replaced."""
+        name = self.data.get("image")
+        return interpolated(str(name), self.env) if name else None
+
+    @cached_property
+    def command(self) -> str:
+        """What it starts: its own entrypoint and command, else those of its image."""
+        own = [_words(self.data.get(key)) for key in ("entrypoint", "command")]
+        if self.image_of is None:
+            return " ".join(part for part in own if part)
+        entrypoint, command = self.image_of.start(self.target)
+        parts = (own[0], own[1]) if own[0] else (entrypoint, own[1] or command)
+        return " ".join(part for part in parts if part)
+
+    @property
+    def loads_code(self) -> bool:
+        """Whether its command loads every code location: a webserver, a daemon, or both."""
+        return bool(_LOADS_CODE.search(self.command))
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether it is Dagster's daemon, and nothing that a page or a run would miss during a restart."""
+        command = self.command
+        if not self.is_known:
+            return self.seems_to_load_code and "daemon" in self.name
+        return "dagster-daemon" in command and not _OTHER_LOADER.search(command)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its command says what it does with code."""
+        return bool(
+            _LOADS_CODE.search(self.command) or _SERVES_CODE.search(self.command) or _OTHER_TOOL.search(self.command)
+        )
+
+    @property
+    def seems_to_load_code(self) -> bool:
+        """Whether its name says so, where its command does not say."""
+        if self.is_known or not _NAMED_FOR_LOADING.search(self.name):
+            return False
+        from_image = self.image_of.text if self.image_of else ""
+        return bool(_DAGSTER.search(" ".join([self.name, self.image_name or "", self.command, from_image])))
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The variables that its own definition sets, interpolated; what is passed on from outside included."""
+        given = self.data.get("environment")
+        if isinstance(given, dict):
+            pairs = [(str(key), value) for key, value in given.items()]
+        else:
+            split = (str(entry).partition("=") for entry in given or ())
+            pairs = [(name, value if equals else None) for name, equals, value in split]
+        return {
+            name: self.env.get(name, "") if value is None else interpolated(_scalar(value), self.env)
+            for name, value in pairs
+        }
+
+    def variable(self, name: str) -> str | None:
+        """Return the value of a variable in the container; None where the project does not say."""
+        built_in = self.image_of.environment(self.target).get(name) if self.image_of else None
+        return self.environment.get(name) or self.env_files.get(name) or built_in
+
+    @cached_property
+    def working_dir(self) -> str | None:
+        """The folder in the container that it starts in."""
+        given = self.data.get("working_dir")
+        if given:
+            return interpolated(str(given), self.env)
+        return self.image_of.working_dir(self.target) if self.image_of else None
+
+    @cached_property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that it joins, by the names that the compose file has for them."""
+        return tuple(map(str, self.data.get("networks") or ())) or (DEFAULT_NETWORK,)
+
+    @cached_property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What is mounted into it."""
+        entries = self.data.get("volumes") or ()
+        tmpfs = self.data.get("tmpfs") or ()
+        in_memory = [
+            Mount(None, str(path).split(":")[0], lasting=False)
+            for path in ([tmpfs] if isinstance(tmpfs, str) else tmpfs)
+        ]
+        return (*filter(None, map(self._mount, entries)), *in_memory)
+
+    def _mount(self, entry: Any) -> Mount | None:
+        if isinstance(entry, dict):
+            kind, target = entry.get("type", "volume"), entry.get("target")
+            source, options = str(entry.get("source") or ""), "ro" if entry.get("read_only") else ""
+            if not target or kind == "tmpfs":
+                return Mount(None, str(target), lasting=False) if target else None
+        else:
+            parts = _SHORT_MOUNT.split(str(entry))
+            source, target, options = (
+                ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], ":".join(parts[2:]))
+            )
+            kind = "bind" if _IS_PATH.match(source) or source.startswith("$") else "volume"
+        where = posixpath.normpath(interpolated(str(target), self.env))
+        writable = "ro" not in options.split(",")
+        return Mount(self._source(source, is_path=kind == "bind"), where, writable, lasting=bool(source))
+
+    def _source(self, source: str, *, is_path: bool) -> str | None:
+        if not source or has_unset(source, self.env):
+            return None
+        given = interpolated(source, self.env)
+        if is_path or _IS_PATH.match(given):
+            return os.path.normpath(self.folder / settings.expanded(given))
+        return self.real_volumes.get(given, given)
+
+    @property
+    def runs_as_root(self) -> bool:
+        """Whether its processes are root's, as far as the project says."""
+        user = self.data.get("user") or (self.image_of.user(self.target) if self.image_of else None) or "root"
+        return interpolated(str(user), self.env).split(":")[0] in {"root", "0"}
+
+    @cached_property
+    def _command_words(self) -> list[str]:
+        try:
+            return shlex.split(self.command)
+        except ValueError:
+            return self.command.split()
+
+    @property
+    def starts_dagster(self) -> bool:
+        """Whether it starts one of Dagster's programs itself, and no script that might."""
+        names = {posixpath.basename(word) for word in self._command_words}
+        return self.loads_code and bool(names & _PROGRAMS)
+
+    @cached_property
+    def takes_env_file(self) -> bool:
+        """Whether it gets every variable of the workspace's ``.env``."""
+        return self.folder / env_file.NAME in env_files(self.data, self.folder, self.env)
+
+    def option(self, *names: str) -> str | None:
+        """Return the value of a command line option, None where it is not given."""
+        words = self._command_words
+        for position, word in enumerate(words):
+            name, equals, value = word.partition("=")
+            if name in names:
+                return value if equals else next(iter(words[position + 1 :]), "")
+        return None
+
+
+def _words(command: Any) -> str:
+    return command if isinstance(command, str) else " ".join(map(str, command or ()))
+
+
+def _scalar(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def env_files(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> list[Path]:
+    """Return the files that a service takes its variables from."""
+    given = data.get("env_file") or ()
+    entries = given if isinstance(given, list) else [given]
+    paths = [str(entry.get("path") or "") if isinstance(entry, dict) else str(entry) for entry in entries if entry]
+    return [Path(os.path.normpath(folder / interpolated(path, env))) for path in paths]
+
+
+#: What each key may hold that is read here; Compose refuses anything else.
+_SHAPES: dict[str, tuple[type, ...]] = {
+    "build": (str, dict),
+    "command": (str, list),
+    "entrypoint": (str, list),
+    "env_file": (str, list),
+    "environment": (dict, list),
+    "extends": (str, dict),
+    "image": (str,),
+    "network_mode": (str,),
+    "networks": (dict, list),
+    "tmpfs": (str, list),
+    "volumes": (list,),
+}
+
+
+def well_formed(data: Any) -> dict[str, Any]:
+    """Return a service's definition without what is in no shape that Compose takes."""
+    given = data if isinstance(data, dict) else {}
+    kept: dict[str, Any] = {key: value for key, value in given.items() if isinstance(value, _SHAPES.get(key, object))}
+    networks = kept.get("networks")
+    if isinstance(networks, list):
+        kept["networks"] = [name for name in networks if isinstance(name, str)]
+    return kept

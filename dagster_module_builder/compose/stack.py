@@ -1,0 +1,165 @@
+"""The compose project as a whole: its services, and the engine's names of its volumes and networks.
+
+Nothing here changes anything: it is what a compose file, whoever wrote it, and the Dockerfiles that it names, say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dagster_module_builder.claims.facts import interpolated
+from dagster_module_builder.compose.image import read_image
+from dagster_module_builder.compose.service import DEFAULT_NETWORK, Service, env_files, well_formed
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.shared_files.formats.yaml_text import parsed
+
+#: Reads a file, None where there is none.
+Reader = Callable[[Path], "bytes | None"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The compose project.
+
+    Attributes:
+        folder: The compose file's folder.
+        data: Its data, without what the modules gave.
+        env: The variables that Compose interpolates.
+        read: Reads the other files that it names.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+    env: Mapping[str, str]
+    read: Reader
+
+    @cached_property
+    def project(self) -> str:
+        """The project's name, which begins the engine's names of volumes, networks and images."""
+        given = interpolated(str(self.data.get("name") or ""), self.env) or self.env.get("COMPOSE_PROJECT_NAME")
+        return given or re.sub(r"[^a-z0-9_-]", "", self.folder.name.lower()).lstrip("_-")
+
+    def real_name(self, section: str, name: str) -> str:
+        """Return the engine's name of a volume or a network."""
+        entry = self._section(section).get(name)
+        data = entry if isinstance(entry, dict) else {}
+        external = data.get("external")
+        given = data.get("name") or (external.get("name") if isinstance(external, dict) else None)
+        if given:
+            return interpolated(str(given), self.env)
+        return name if external else f"{self.project}_{name}"
+
+    def _section(self, name: str) -> Mapping[str, Any]:
+        found = self.data.get(name)
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def network_names(self) -> dict[str, str]:
+        """The engine's name of every network, by the compose file's."""
+        return {
+            str(name): self.real_name("networks", str(name)) for name in [*self._section("networks"), DEFAULT_NETWORK]
+        }
+
+    @cached_property
+    def volume_names(self) -> dict[str, str]:
+        """The engine's name of every volume, by the compose file's."""
+        return {str(name): self.real_name("volumes", str(name)) for name in self._section("volumes")}
+
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """The services, by name."""
+        resolved = {str(name): self._resolved(data, self.data) for name, data in self._section("services").items()}
+        builds = _builds(resolved.values())
+        return {name: self._service(name, data, builds) for name, data in resolved.items()}
+
+    def _resolved(self, data: Any, project: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+        """Return a service's definition with what it ``extends`` (https://docs.docker.com/reference/compose-file/services/#extends)."""
+        own = well_formed(data)
+        extended = own.pop("extends", None)
+        if not extended or depth > 8:
+            return own
+        name = extended.get("service") if isinstance(extended, dict) else extended
+        file = extended.get("file") if isinstance(extended, dict) else None
+        source = self._load(str(file)) if file else project
+        services = source.get("services")
+        known = services if isinstance(services, dict) else {}
+        base = self._resolved(known.get(str(name)), source, depth + 1)
+        return {**base, **own, **_united(base, own)}
+
+    def _load(self, file: str) -> Mapping[str, Any]:
+        try:
+            data = parsed(self.read(self.folder / file) or b"")
+        except yaml.YAMLError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def _service(self, name: str, data: Mapping[str, Any], builds: Mapping[str, Any]) -> Service:
+        # Another service may build the image that this one only names.
+        build = data.get("build") or builds.get(str(data.get("image")))
+        options = build if isinstance(build, dict) else {"context": build} if build else None
+        if options is None or options.get("dockerfile_inline"):
+            return Service(
+                name, data, self.folder, self.env, real_volumes=self.volume_names, env_files=self._env_files(data)
+            )
+        context = interpolated(str(options.get("context") or "."), self.env)
+        folder = (
+            None if "://" in context or context.startswith("git@") else Path(os.path.normpath(self.folder / context))
+        )
+        file = interpolated(str(options.get("dockerfile") or "Dockerfile"), self.env)
+        dockerfile = None if folder is None else Path(os.path.normpath(folder / file))
+        text = self.read(dockerfile) if dockerfile else None
+        return Service(
+            name, data, self.folder, self.env, None if text is None else read_image(text), dockerfile, folder,
+            str(options["target"]) if options.get("target") else None, self.volume_names, self._env_files(data),
+        )  # fmt: skip
+
+    def _env_files(self, data: Mapping[str, Any]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for path in env_files(data, self.folder, self.env):
+            found |= self.env if path == self.folder / env_file.NAME else env_file.values(self.read(path) or b"")
+        return found
+
+
+def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    united: dict[str, Any] = {}
+    for key in ("environment", "volumes", "networks", "env_file"):
+        sides = [base.get(key), own.get(key)]
+        if all(isinstance(side, dict) for side in sides):
+            united[key] = {**base[key], **own[key]}
+        elif all(isinstance(side, list) for side in sides):
+            united[key] = [*base[key], *own[key]]
+    return united
+
+
+def _builds(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how each image is built, where a service says so; the first that does."""
+    builds: dict[str, Any] = {}
+    for service in services:
+        if service.get("build") and service.get("image"):
+            builds.setdefault(str(service["image"]), service["build"])
+    return builds
+
+
+def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:
+    """Return the services that load modules' code, and those of which it is not clear."""
+    found = [name for name, service in stack.services.items() if service.loads_code or service.seems_to_load_code]
+    images = {_built(stack.services[name]) for name in found}
+    unclear = [
+        name
+        for name, service in stack.services.items()
+        if name not in found and not service.is_known and service.command and _built(service) in images
+    ]
+    has_daemon = any(re.search(r"daemon|\bdev\b", f"{name} {stack.services[name].command}") for name in found)
+    return found, [] if has_daemon else unclear
+
+
+def _built(service: Service) -> object:
+    return service.image_name or (service.dockerfile, service.target)

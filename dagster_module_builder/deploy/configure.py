@@ -1,0 +1,291 @@
+"""Make a deployment of a module: ``deploy/<name>/`` with its settings, its secrets and its guide."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import RefusedError, UsageError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.deploy import pipeline, pipeline_companions
+from dagster_module_builder.deploy.model.deployment import (
+    DEPLOYMENTS,
+    FILE,
+    FILL_IN,
+    GUIDE,
+    SCHEMA,
+    problem_with,
+    read_deployment,
+    schema,
+)
+from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
+from dagster_module_builder.deploy.strategies.base import load_steps
+from dagster_module_builder.disclosure.values import is_harmless
+from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
+from dagster_module_builder.programs.version_control import top
+from dagster_module_builder.shared_files.formats import compose, env_file, env_value
+from dagster_module_builder.shared_files.formats.yaml_text import loaded
+from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
+from dagster_module_builder.transactions import module_files, transaction
+from deploy_strategies import folders, strategy_folder
+
+#: The question of a strategy that is laid over another one: which one that is.
+CARRIES = "carries_out"
+
+_GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
+
+
+@dataclass(frozen=True)
+class Configured:
+    """What was made.
+
+    Attributes:
+        folder: ``deploy/<name>`` in the module.
+        files: Its files, and the pipeline's.
+        empty: The settings that a person has to fill in.
+    """
+
+    folder: Path
+    files: tuple[Path, ...]
+    empty: tuple[str, ...]
+
+
+def strategies() -> list[str]:
+    """Return the strategies that there are."""
+    return folders.names()
+
+
+def carried_choice(strategy: str) -> Question | None:
+    """Return the question which other strategy this one carries out; None where it does the work itself.
+
+    Raises:
+        RefusedError: There is no such strategy.
+    """
+    asked = templates.questions(strategy_folder(strategy))
+    return next((question for question in asked if question.name == CARRIES), None)
+
+
+def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
+    """Return a strategy's questions, and those of the one that it carries out.
+
+    A question that both ask in different words has the carried strategy's name before its own: ``docker_platform``.
+
+    Raises:
+        RefusedError: There is no such strategy.
+    """
+    own = templates.questions(strategy_folder(strategy))
+    if carried is None:
+        return own
+    other = templates.questions(strategy_folder(carried))
+    renamed = {one: question_name for one, question_name in _renamed(strategy, carried).items() if one != question_name}
+    context = {**{renamed.get(name, name): raw for name, raw in other.context.items()}, **own.context}
+    more = [replace(one, name=renamed.get(one.name, one.name)) for one in other]
+    names = {one.name for one in own}
+    return Questionnaire(own.folder, context, (*own.questions, *(one for one in more if one.name not in names)))
+
+
+def _renamed(strategy: str, carried: str) -> dict[str, str]:
+    """Return, for each question of a carried strategy, what it is called beside the questions of the other one."""
+    own = {one.name: one for one in templates.questions(strategy_folder(strategy))}
+    return {
+        one.name: one.name if one.name not in own or own[one.name].choices == one.choices else f"{carried}_{one.name}"
+        for one in templates.questions(strategy_folder(carried))
+    }
+
+
+def detected(root: Path, module: Path, strategy: str, carried: str | None = None) -> dict[str, Answer]:
+    """Return the answers that the module and the workspace give by themselves."""
+    if carried is not None:
+        return {**detected(root, module, carried), **load_steps(strategy).questions_from(module)}
+    found: dict[str, Answer] = {"module": module.name, "database": "none"}
+    env = _local_env(module)
+    prefix = ModuleNames(module.name).env_prefix
+    kind = _database(module)
+    if kind:
+        found |= {"database": kind, "database_port": env.get(f"{prefix}_DB_PORT", "")}
+    network = _workspace_env(root).get("WORKSPACE_NETWORK")
+    if network:
+        found["network"] = network
+    return {**found, **load_steps(strategy).questions_from(module)}
+
+
+def _local_env(module: Path) -> dict[str, str]:
+    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[env_file.NAME]
+    return env_file.values(module_files.read(module, path) or b"")
+
+
+def _workspace_env(root: Path) -> dict[str, str]:
+    path = root / settings.SERVICES / env_file.NAME
+    return env_file.values(path.read_bytes()) if path.is_file() else {}
+
+
+def _database(module: Path) -> str | None:
+    """Return the kind of the module's database: as it was asked for, else as its services say."""
+    recorded = record_of(module).get("answers")
+    asked = recorded.get("database") if isinstance(recorded, dict) else None
+    if asked:
+        return None if asked == "none" else str(asked)
+    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
+    data = loaded(path, module_files.read(module, path) or b"")
+    services = data.get("services") if isinstance(data, dict) else None
+    images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
+    return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None
+
+
+def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Answer]) -> Configured:
+    """Make a deployment of a module.
+
+    Args:
+        root: The workspace's root.
+        module: The module's folder.
+        strategy: How releases get to the hosts.
+        answers: By question; those without one are detected, or get their default.
+
+    Raises:
+        RefusedError: There is a deployment of that name, or an answer cannot be.
+    """
+    carried = _carried(strategy, answers)
+    given = {**detected(root, module, strategy, carried), **answers}
+    _refuse_unprintable(given)
+    if lacking := load_steps(strategy).problem_with(given):
+        raise RefusedError(lacking)
+    name = str(given.get("deployment", ""))
+    folder = module / DEPLOYMENTS / name
+    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
+        raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    module_files.refuse_links(module, folder)
+    module_files.refuse_links(module, module / DEPLOYMENTS / SCHEMA)
+    if folder.exists():
+        raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
+    # What is made here is to be committed: a repository that git cannot read is told before anything is made.
+    top(module)
+    with _all_or_nothing(module / DEPLOYMENTS):
+        with templates.staging(module / DEPLOYMENTS) as private:
+            made = _rendered(strategy, carried, given, private)
+            problem = problem_with(loaded(made / FILE, (made / FILE).read_bytes()))
+            if problem:
+                raise UsageError(f"That makes no deployment: {problem}.")
+            empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+            text = json.dumps(schema(), indent=2) + "\n"
+            module_files.write(module, module / DEPLOYMENTS / SCHEMA, text.encode())
+            module_files.move_in(module, made, folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return Configured(folder, (*files, *_write_pipeline(folder)), empty)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """Take away what was made beside a deployment that came to nothing: the schema, and the folder of deployments."""
+    was_there, had_schema = folder.exists(), (folder / SCHEMA).exists()
+    try:
+        yield
+    except BaseException:
+        if not had_schema:
+            (folder / SCHEMA).unlink(missing_ok=True)
+        if not was_there:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:
+    choice = carried_choice(strategy)
+    return None if choice is None else str(answers.get(CARRIES, choice.default))
+
+
+def _write_pipeline(folder: Path) -> list[Path]:
+    """Write the pipeline of a new deployment; where it cannot be, there is to be no deployment either."""
+    try:
+        deployment = read_deployment(folder)
+        if deployment.pipeline is None:
+            return []
+        found = pipeline.find(deployment)
+        change = pipeline.planned_at(found)
+        beside = pipeline_companions.companions(found)
+        for each in (*beside, change):
+            transaction.commit_one(each)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    return [change.path, *(each.path for each in beside if each.before is None)]
+
+
+def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], private: Path) -> Path:
+    """Render a strategy's files, over those of the one that it carries out."""
+    if carried is None:
+        return templates.render(strategy_folder(strategy), given, private)
+    folders_of = {name: private / name for name in ("below", "above")}
+    for path in folders_of.values():
+        path.mkdir()
+    names = _renamed(strategy, carried)
+    own = {one.name for one in templates.questions(strategy_folder(strategy))}
+    below = {name: given[asked] for name, asked in names.items() if asked in given}
+    above = {name: answer for name, answer in given.items() if name in own}
+    unknown = set(given) - own - set(names.values()) - {"database"}
+    if unknown:
+        raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
+    made = templates.render(strategy_folder(carried), below, folders_of["below"])
+    over = templates.render(strategy_folder(strategy), above, folders_of["above"])
+    return _laid_over(made, over, strategy)
+
+
+def _laid_over(made: Path, over: Path, strategy: str) -> Path:
+    """Put the section and the guide of a strategy into the files of the one that it carries out."""
+    whole, section = ((folder / FILE).read_text("utf-8") for folder in (made, over))
+    named = re.sub(r"(?m)^strategy: .*$", f"strategy: {json.dumps(strategy)}", whole)
+    (made / FILE).write_text(f"{named}\n{section}", "utf-8")
+    _, _, rest = (made / GUIDE).read_text("utf-8").partition("\n")
+    deeper = re.sub(r"(?m)^(#+ )", r"#\1", rest)
+    (made / GUIDE).write_text((over / GUIDE).read_text("utf-8") + deeper, "utf-8")
+    return made
+
+
+def _refuse_unprintable(answers: Mapping[str, Answer]) -> None:
+    for name, answer in answers.items():
+        if isinstance(answer, str) and not answer.isprintable():
+            raise UsageError(f"--{name.replace('_', '-')}: {answer!r} has characters that cannot be printed.")
+
+
+def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str, ...]:
+    """Add the module's settings, with secrets of their own, to the rendered files; return which are empty."""
+    known = _known_settings(module)
+    values = production_settings(module, has_server=has_server)
+    with (made / ENV).open("a", encoding="utf-8") as text:
+        text.writelines(f"{name}={env_value.written(value)}\n" for name, value in values.items())
+    with (made / EXAMPLE).open("a", encoding="utf-8") as text:
+        text.writelines(_example_line(name, known.get(name, ""), value) for name, value in values.items())
+    return tuple(name for name, value in values.items() if not value)
+
+
+def _example_line(name: str, known: str, value: str) -> str:
+    """Return a setting's line in the file that git tracks: with its value only where that is known to be harmless."""
+    if is_harmless(name, known) and is_harmless(name, value):
+        return f"{name}={env_value.written(value)}\n"
+    return f"# Fill it in, in {ENV} alone: this file is committed.\n{name}='{FILL_IN}'\n"
+
+
+def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
+    """Return the settings that a module needs on its hosts: new passwords, and what is harmless of this machine's."""
+    values = {name: _production_value(name, value) for name, value in _known_settings(module).items()}
+    if has_server:
+        values.setdefault(f"{ModuleNames(module.name).env_prefix}_DB_HOST", "127.0.0.1")
+    return values
+
+
+def _known_settings(module: Path) -> dict[str, str]:
+    example = module_files.read(module, module / ".env.example") or b""
+    return {**env_file.values(example), **_local_env(module)}
+
+
+def _production_value(name: str, value: str) -> str:
+    if _GENERATED.search(name):
+        return secrets.token_urlsafe(24)
+    return value if is_harmless(name, value) else ""

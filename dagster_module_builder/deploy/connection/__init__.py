@@ -1,0 +1,1 @@
+"""Reaching a host: addresses, keys, channels, the conversation."""

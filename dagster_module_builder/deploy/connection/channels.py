@@ -1,0 +1,124 @@
+"""A command on a host, over Fabric's connection or by OpenSSH: what it says, and what it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from dagster_module_builder.programs import outside_programs
+
+#: Seconds after which a connection that carries nothing is given up.
+SILENCE = 30
+#: OpenSSH's own failures end with this status (ssh(1), EXIT STATUS).
+OPENSSH_FAILED = 255
+
+
+class Channel(Protocol):
+    """What a conversation needs of a channel; Paramiko's has it."""
+
+    def sendall(self, data: bytes) -> None:
+        """Have all of it sent."""
+
+    def makefile(self, mode: str) -> Any:
+        """Return what the command writes to its output, as a file."""
+
+    def recv_stderr(self, size: int) -> bytes:
+        """Return some of what the command complains of; nothing at its end."""
+
+    def exit_status_ready(self) -> bool:
+        """Tell whether the command has ended."""
+
+    def recv_exit_status(self) -> int:
+        """Return the status that it ended with."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class OpenSshChannel:
+    """A command on a host that OpenSSH has started: for settings that Paramiko has no counterpart of."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._files: list[Any] = []
+        with contextlib.ExitStack() as ours:
+            self._wire, its = map(ours.enter_context, socket.socketpair())
+            self._complaints, said = map(ours.enter_context, socket.socketpair())
+            with its, said:
+                self._process = outside_programs.start(
+                    command, stdin=its.fileno(), stdout=its.fileno(), stderr=said.fileno(), start_new_session=True
+                )
+            ours.pop_all()
+        for end in (self._wire, self._complaints):
+            end.settimeout(SILENCE)
+        self._closing = threading.Lock()
+        self._is_closed = False
+
+    def sendall(self, data: bytes) -> None:
+        """Have all of it sent."""
+        # Python's own 'sendall' has the limit for all of it, however much a slow line still has to carry.
+        left = memoryview(data)
+        while left:
+            left = left[self._wire.send(left) :]
+
+    def makefile(self, mode: str) -> Any:
+        """Return what the command writes to its output, as a file."""
+        file = self._wire.makefile(mode)  # type: ignore[call-overload]
+        self._files.append(file)
+        return file
+
+    def recv_stderr(self, size: int) -> bytes:
+        """Return some of what OpenSSH, or the command, complains of."""
+        try:
+            return self._complaints.recv(size)
+        except TimeoutError:
+            raise
+        except OSError:  # It was closed.
+            return b""
+
+    def exit_status_ready(self) -> bool:
+        """Tell whether OpenSSH has ended, which it does right after it has closed its output."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        return self._process.poll() is not None
+
+    def recv_exit_status(self) -> int:
+        """Return the command's status; ``OPENSSH_FAILED`` where it was never started."""
+        return int(self._process.wait())
+
+    def close(self) -> None:
+        """End OpenSSH, and with it the command; once, whoever asks for it and how often."""
+        with self._closing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        for end in (self._wire, self._complaints):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        end_program(self._process)
+        # A socket is closed when the files that were made of it are; who reads has come to the end by now.
+        for open_file in (*self._files, self._wire, self._complaints):
+            open_file.close()
+
+
+def end_program(process: outside_programs.Process | None) -> None:
+    """End a program that carries a connection."""
+    if process is None:
+        return
+    # Each is the leader of a group of its own, with what it started.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(5)
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdin, process.stderr):
+        if pipe is not None:
+            pipe.close()

@@ -1,0 +1,257 @@
+"""Deploy: every host gets the new release, verified, or all of them keep the old one."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.deploy.hosts import host_assets, host_database
+from dagster_module_builder.deploy.hosts.host_files import Location
+from dagster_module_builder.deploy.hosts.host_release import Release
+from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
+from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
+from dagster_module_builder.deploy.model.release import Staged
+from dagster_module_builder.deploy.rollout import HostOutcome, Rollout, in_parallel, targets_of
+from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.programs.version_control import commits_since
+from dagster_module_builder.shared_files.formats import compose, env_file, toml_text
+
+#: How long to wait for runs in progress, in seconds.
+DRAIN = 3600
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to deploy.
+
+    Attributes:
+        hosts: Only these; all of them when empty.
+        allow_dirty: Take also what no commit, or no remote, has.
+        wait: How many seconds to wait for another deployer.
+        drain: Wait until no run of the module is in progress before the switch.
+        keep: How many good releases stay; the deployment's own number when None.
+        force: Replace blocks on the host that somebody edited.
+        only_failed: Only the hosts that do not have this content yet.
+        settle: After the first deployment of a module, wait until the daemon knows it.
+    """
+
+    hosts: Sequence[str] = ()
+    allow_dirty: bool = False
+    wait: float = 0.0
+    drain: bool = False
+    keep: int | None = None
+    force: bool = False
+    only_failed: bool = False
+    settle: bool = True
+
+
+def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
+    """Take in what is to be deployed of one module, on this machine.
+
+    Args:
+        deployment: Of which module, and how.
+        allow_dirty: Take also what no commit, or no remote, has.
+        complete: Refuse where a setting has no value yet.
+
+    Raises:
+        RefusedError: There is something that cannot, or should not, be released.
+    """
+    strategy = load_strategy(deployment.strategy)
+    strategy.deployment = deployment
+    lacking = [name for name in strategy.tools_here if not outside_programs.is_installed(name)]
+    if lacking:
+        raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
+    given = deployment.env_text()
+    if complete and (problems := lacking_settings(deployment, env_file.values(given))):
+        raise RefusedError("\n".join(problems))
+    staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)
+    package = f"{deployment.source}/{deployment.names.package}/definitions.py"
+    if staged.read(package) is None:
+        raise RefusedError(f"{deployment.module}: there is no {package} to deploy.")
+    requirements = _requirements(deployment, staged.read("pyproject.toml"))
+    constraints = (staged.read("constraints.txt") or b"").decode()
+    database = _database(deployment, staged, given)
+    env = host_database.settings(given, database, deployment.names)
+    return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints, database)
+
+
+def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, Any] | None:
+    """Return the module's database where it is to be a service beside the host's Dagster."""
+    if deployment.kind != "compose":
+        return None
+    fragment = staged.read(f"{settings.FRAGMENTS}/{compose.NAME}")
+    allowed = deployment.data.get("allow") or ()
+    return host_database.database_of(fragment, deployment.names, deployment.dagster_folder, env, allowed)
+
+
+def built(release: Release, progress: Progress) -> Release:
+    """Return a release with what its strategy builds on this machine."""
+    return replace(release, made=release.strategy.build(release.staged, lambda step: progress("here", step)))
+
+
+def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
+    if pyproject is None:
+        return ""
+    try:
+        project = toml_text.parsed(pyproject)["project"]
+    except (ValueError, KeyError) as error:
+        raise RefusedError(f"{deployment.module / 'pyproject.toml'}: {error}") from None
+    return "".join(f"{one}\n" for one in project.get("dependencies", []))
+
+
+def deploy(
+    deployments: Sequence[Deployment], options: Options, progress: Progress = lambda *_: None
+) -> list[HostOutcome]:
+    """Deploy to every host, or leave every host as it was.
+
+    Raises:
+        DeployError: A host failed; it says which, and why.
+    """
+    targets = targets_of(deployments, options.hosts)
+    runs = [HostRun(target, progress) for target in targets]
+    try:
+        for run in runs:
+            reach(run)
+        taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
+        deploying = Deploying(targets, progress, runs, releases={one.module: one for one in taken}, options=options)
+        deploying.look_before_building()
+        deploying.releases = {one.module: built(one, progress) for one in taken}
+        return deploying.carry_out()
+    finally:
+        in_parallel(runs, HostRun.close)
+
+
+def reach(run: HostRun) -> None:
+    """Begin to connect to a host, unless what goes there is built first, for minutes perhaps."""
+    if not builds_here(run):
+        run.reach(bulk=any(load_strategy(one.strategy).bulk for one in run.target.deployments))
+
+
+def builds_here(run: HostRun) -> bool:
+    """Tell whether what goes to a host is built first, on this machine."""
+    return any(load_strategy(one.strategy).serves for one in run.target.deployments)
+
+
+@dataclass
+class Deploying(Rollout):
+    """New releases on their way to all hosts."""
+
+    releases: Mapping[str, Release] = field(default_factory=dict)
+    options: Options = field(default_factory=Options)
+
+    action = "deploy"
+
+    def releases_of(self, run: HostRun) -> list[Release]:
+        """Return what goes to a host."""
+        return [self.releases[one.names.name] for one in run.target.deployments]
+
+    def locations(self, run: HostRun) -> list[Location]:
+        """Return what a host's Dagster is to be told."""
+        return [run.location_of(one) for one in self.releases_of(run)]
+
+    def look_before_building(self) -> None:
+        """Refuse what the hosts cannot take before minutes go into building it; no lock is held meanwhile."""
+        runs = self.runs
+        self.runs = [HostRun(run.target, self.progress) for run in runs if builds_here(run)]
+        self.step("prepare", self.look)
+        self.runs = runs
+
+    def look(self, run: HostRun) -> None:
+        """See whether a host can take its releases."""
+        releases = self.releases_of(run)
+        try:
+            tools = {tool for one in releases for tool in one.strategy.tools_there}
+            run.look([one.module for one in releases], sorted(tools))
+            run.refuse_unready()
+            self.judge(run)
+        finally:
+            run.close()
+
+    def judge(self, run: HostRun) -> None:
+        """Refuse what cannot be merged into a host's files."""
+        host_assets.choose(run, {one.module: one.env for one in self.releases_of(run)})
+        run.plan(self.locations(run), force=self.options.force)
+
+    def prepare(self, run: HostRun) -> None:
+        """Bring the releases to a host, and verify them there."""
+        started = time.monotonic()
+        run.prepare(self.releases_of(run), self.options.wait, holder(self.action), lambda: self.judge(run))
+        if self.options.drain:
+            run.tell("drain")
+            locations = [release.deployment.names.snake for release in self.releases_of(run)]
+            run.conversation.ask("wait", locations=locations, limit=DRAIN)
+        host_assets.bring(run)
+        # Planned before the barrier: what cannot be merged on one host stops all of them.
+        self.judge(run)
+        run.seconds["prepare"] = round(time.monotonic() - started, 3)
+        run.tell("verified")
+
+    def chosen(self) -> list[HostRun]:
+        """Leave out the hosts that have this content already, if asked to."""
+        if not self.options.only_failed:
+            return self.runs
+        done = [run for run in self.runs if all(self.is_done(run, release) for release in self.releases_of(run))]
+        log = {**holder(self.action), "step": "unchanged", "result": "unchanged"}
+        in_parallel(done, lambda run: run.back(run.begun, log))
+        return [run for run in self.runs if run not in done]
+
+    @staticmethod
+    def is_done(run: HostRun, release: Release) -> bool:
+        """Tell whether a host runs this content."""
+        module = run.found["modules"][release.module]
+        current = module["releases"].get(module["state"].get("current"), {})
+        location = run.found["dagster"]["locations"].get(release.deployment.names.snake, {})
+        return current.get("digest") == release.staged.digest and bool(location.get("loaded"))
+
+    def switch(self, run: HostRun) -> None:
+        """Switch a host to the new releases."""
+        put = self.locations(run)
+        modules = [switch_request(one, run.servers.get(one.module)) for one in self.releases_of(run)]
+        run.switch(run.plan(put, force=self.options.force), modules, put)
+        # Runs may have stored something since.
+        host_assets.bring(run)
+
+    def keep(self, run: HostRun) -> HostOutcome:
+        """Let the new releases stand."""
+        releases = self.releases_of(run)
+        keep = max(2, self.options.keep or max(one.deployment.keep for one in releases))
+        log = {**holder(self.action), "commit": releases[0].staged.source.commit}
+        run.notes += host_assets.notes(run)
+        pruned = run.keep([one.module for one in releases], keep, log)
+        return HostOutcome(
+            str(run.target),
+            {one.module: one.identity for one in releases},
+            pruned=tuple(pruned),
+            before={one.module: run.state(one.module).get("current") for one in releases},
+            commits={one.module: self.commits(run, one) for one in releases},
+        )
+
+    @staticmethod
+    def commits(run: HostRun, release: Release) -> list[str]:
+        """Return the commits of a module that a host has not had, as far as they are known here."""
+        current = run.state(release.module).get("current")
+        record = run.found["modules"][release.module]["releases"].get(current) or {}
+        return commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit)
+
+    def settle(self, run: HostRun) -> None:
+        """See to it that Dagster's daemon knows the releases, and wait for it where one is a module's first."""
+        is_new = any(not run.state(one.module).get("current") for one in self.releases_of(run))
+        run.settle(is_new=is_new, wait=self.options.settle)
+
+
+def switch_request(release: Release, server: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what the host is told of one module that it switches to a new release."""
+    said = {"by": holder()["who"], "commit": release.staged.source.commit, "deployment": release.deployment.name}
+    return {
+        "module": release.module,
+        "release": release.identity,
+        "new": True,
+        "env": base64.b64encode(release.env).decode(),
+        "state": {**said, "server": server},
+    }

@@ -1,0 +1,262 @@
+"""What the files of a host's Dagster become: the same marked blocks as in the workspace. Pure; nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base.errors import ConflictError, RefusedError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.claims.facts import location_names
+from dagster_module_builder.deploy.hosts import host_database, host_launcher, host_storage
+from dagster_module_builder.deploy.model import database_rules
+from dagster_module_builder.shared_files.formats import compose, dagster_yaml, env_file, workspace_yaml
+from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, SharedFile
+from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
+from dagster_module_builder.shared_files.merge import Merged, merge, open_layout, unsafe
+from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
+from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry, slot_name
+
+REGISTRY = "modules/.registry"
+
+KINDS: dict[str, SharedFile] = {kind.name: kind for kind in (workspace_yaml.FILE, env_file.FILE, compose.FILE)}
+_MODES = {env_file.NAME: SECRET_MODE}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A code server of a release's own.
+
+    Attributes:
+        name: Its container's; no two starts have the same.
+        host: Where Dagster reaches it.
+        port: The port there.
+    """
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Location:
+    """What a host's Dagster is told of one module.
+
+    Attributes:
+        names: The module's names.
+        code: The folder that its code is imported from, as Dagster sees it.
+        python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
+        env: Its settings.
+        server: The server that has its code and its settings; None where Dagster loads the code itself.
+        database: Its database, where that is a service of the host's Compose project.
+    """
+
+    names: ModuleNames
+    code: str
+    python: str | None
+    env: bytes
+    database: Mapping[str, Any] | None = None
+    server: Server | None = None
+
+    @property
+    def expected(self) -> str:
+        """What Dagster has to say of where it has the code from."""
+        return self.server.name if self.server else self.code
+
+    def contributions(self) -> dict[str, list[Contribution]]:
+        """Return its blocks, by file."""
+        if self.server:
+            # Compose fills the settings into the database's service; the server has a file of its own.
+            env = self._settings() if self.database else []
+            return {workspace_yaml.NAME: [_entry_of_server(self, self.server)], env_file.NAME: env}
+        lines = [
+            "- python_package:",
+            f"    package_name: {self.names.definitions}",
+            f"    working_directory: {_yaml(self.code)}",
+            f"    location_name: {self.names.snake}",
+        ]
+        lines += [f"    executable_path: {_yaml(self.python)}"] if self.python else []
+        entry = Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
+        return {workspace_yaml.NAME: [entry], env_file.NAME: self._settings()}
+
+    def _settings(self) -> list[Contribution]:
+        try:
+            return env_file.contributions(self.env)
+        except OutlineError as error:
+            raise unsafe(Path(f"the settings of {self.names.name}"), error.position + 1, error.reason) from None
+
+
+def _entry_of_server(location: Location, server: Server) -> Contribution:
+    lines = [
+        "- grpc_server:",
+        f"    host: {_yaml(server.host)}",
+        f"    port: {server.port}",
+        f"    location_name: {location.names.snake}",
+        # Dagster shows it, and says it of each run: so everybody sees which release a run is of.
+        "    additional_metadata:",
+        f"      server: {_yaml(server.name)}",
+        f"      release: {_yaml(location.code)}",
+    ]
+    return Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def paths(folder: str, files: Iterable[str] = ()) -> dict[str, str]:
+    """Return where each shared file is below the base path.
+
+    Args:
+        folder: The folder that Dagster is started in.
+        files: The files that are there: a compose file may have one of several names.
+    """
+    found = {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
+    return {**found, compose.NAME: host_database.compose_path(folder, files)}
+
+
+def looked_at(folder: str) -> list[str]:
+    """Return every file that a plan may need to know."""
+    return sorted({*paths(folder).values(), *host_database.compose_paths(folder), instance_path(folder), REGISTRY})
+
+
+def instance_path(folder: str) -> str:
+    """Return where the configuration of the host's Dagster is, if it lies beside the other files."""
+    return dagster_yaml.NAME if folder in {"", "."} else f"{folder}/{dagster_yaml.NAME}"
+
+
+def plan_host(
+    folder: str,
+    files: Mapping[str, bytes | None],
+    put: Sequence[Location],
+    take: Sequence[ModuleNames] = (),
+    *,
+    force: bool = False,
+    storage: str | None = None,
+) -> Plan:
+    """Plan what a host's files become. The paths of the plan are relative to the base path.
+
+    Args:
+        folder: Where Dagster is started, below the base path.
+        files: The bytes of each shared file and of the registry, by path; None where there is none.
+        put: The modules whose release changes.
+        take: The modules that go.
+        force: Replace blocks that somebody edited.
+        storage: Where all modules are to store, where nothing says it; empty for the place of before, and None where
+            the host's containers have one.
+
+    Raises:
+        RefusedError: There is no Dagster, or a file cannot be edited safely.
+        ConflictError: The result would not work.
+    """
+    registry = parse_registry(Path(REGISTRY), files.get(REGISTRY))
+    where = paths(folder, [path for path, text in files.items() if text is not None])
+    if files.get(where[workspace_yaml.NAME]) is None:
+        raise RefusedError(f"There is no {where[workspace_yaml.NAME]} below the base path: run 'deploy.setup' once.")
+    _refuse_unallowed(files.get(where[compose.NAME]) or b"", put)
+    touched = [name for name in KINDS if name != compose.NAME or _needs_compose(registry, put, take)]
+    merged = {name: _merged(name, where, files, registry, put, take, force=force) for name in touched}
+    if storage is not None:
+        merged[env_file.NAME] = _with_storage(merged[env_file.NAME], files.get(where[env_file.NAME]), put, storage)
+    _refuse_conflicts(merged)
+    _refuse_launcher(files.get(instance_path(folder)), folder, merged[env_file.NAME].text, put)
+    entries: dict[str, Entry | None] = {names.name: None for names in take}
+    entries |= {one.names.name: _entry(one.names, merged) for one in put}
+    changes = [
+        FileChange(Path(where[name]), files.get(where[name]), one.text, _MODES.get(name, 0o644))
+        for name, one in merged.items()
+    ]
+    after = registry.with_entries(entries, merged).to_bytes()
+    return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
+
+
+def _with_storage(merged: Merged, before: bytes | None, put: Sequence[Location], storage: str) -> Merged:
+    """Have the host say where modules store, unless one of them does; as long as there are any, it stays there."""
+    if any(host_storage.VARIABLE in env_file.keys(one.env) for one in put if not one.server):
+        return replace(merged, text=host_storage.without_line(merged.text))
+    kept = env_file.values(before or b"").get(host_storage.VARIABLE) if any(merged.digests.values()) else None
+    place = storage or kept
+    return replace(merged, text=host_storage.with_line(merged.text, place)) if place else merged
+
+
+def _needs_compose(registry: Registry, put: Sequence[Location], take: Sequence[ModuleNames]) -> bool:
+    """Tell whether the compose file has, or gets, anything of these modules."""
+    held = registry.known(compose.NAME).digests
+    return any(one.database for one in put) or any(one.snake in held for one in (*take, *(one.names for one in put)))
+
+
+def _merged(
+    name: str,
+    where: Mapping[str, str],
+    files: Mapping[str, bytes | None],
+    registry: Registry,
+    put: Sequence[Location],
+    take: Sequence[ModuleNames],
+    *,
+    force: bool,
+) -> Merged:
+    path, known = where[name], registry.known(name)
+    layout = open_layout(Path(path), KINDS[name], files.get(path) or b"", known)
+    changes: dict[str, Sequence[Contribution]] = {names.snake: [] for names in take}
+    if name == compose.NAME:
+        text, env = files.get(path) or b"", files.get(where[env_file.NAME]) or b""
+        changes |= {one.names.snake: host_database.contributions(one.database, text, env) for one in put}
+    else:
+        changes |= {one.names.snake: one.contributions()[name] for one in put}
+    absent = files.get(path) is None
+    return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
+
+
+def _refuse_unallowed(text: bytes, put: Sequence[Location]) -> None:
+    found = [reason for one in put for reason in database_rules.reasons(one.names, one.database, text)]
+    if found:
+        raise ConflictError(found)
+
+
+def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
+    data = loaded(Path(workspace_yaml.NAME), merged[workspace_yaml.NAME].text or b"", ON_HOST)
+    locations = location_names(data.get("load_from") if isinstance(data, dict) else None)
+    keys = env_file.keys(merged[env_file.NAME].text or b"")
+    reasons = [f"the code location {name} would be there twice" for name in _twice(locations)]
+    reasons += [f"the variable {name} would be set twice in .env" for name in _twice(keys)]
+    if compose.NAME in merged:
+        reasons += host_database.conflicts(merged[compose.NAME].text or b"", merged[env_file.NAME].text or b"")
+    if reasons:
+        raise ConflictError(reasons)
+
+
+def _refuse_launcher(text: bytes | None, folder: str, env: bytes | None, put: Sequence[Location]) -> None:
+    known = env_file.values(env or b"")
+    found = [one for location in put for one in host_launcher.reasons(location, folder, text or b"", known)]
+    if found:
+        raise ConflictError(found)
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _entry(names: ModuleNames, merged: Mapping[str, Merged]) -> Entry:
+    blocks = {
+        slot_name(file, path): value
+        for file, result in merged.items()
+        for path, value in result.digests.get(names.snake, {}).items()
+    }
+    return Entry(
+        {
+            "name": names.name,
+            "path": f"modules/{names.name}",
+            "marker": names.snake,
+            "blocks": dict(sorted(blocks.items())),
+        }
+    )
+
+
+def without_secrets(plan: Plan) -> Plan:
+    """Return a plan for people: without the registry, which says nothing to them."""
+    return replace(plan, changes=tuple(change for change in plan.changes if str(change.path) != REGISTRY))

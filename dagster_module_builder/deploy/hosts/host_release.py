@@ -1,0 +1,88 @@
+"""What is to come to be on hosts, and on which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dagster_module_builder.deploy.model.deployment import Deployment, Host
+from dagster_module_builder.deploy.model.release import Staged
+from dagster_module_builder.deploy.strategies.base import Strategy
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that is to come to be on every host of a deployment."""
+
+    deployment: Deployment
+    strategy: Strategy
+    staged: Staged
+    identity: str
+    env: bytes
+    requirements: str = ""
+    constraints: str = ""
+    database: Mapping[str, Any] | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def module(self) -> str:
+        """The module's name."""
+        return self.deployment.names.name
+
+    def environment(self, interpreter: str) -> str | None:
+        """Return the hash of what goes into its own environment; None where it runs in the host's, or in its image.
+
+        Args:
+            interpreter: What the environment is made with.
+        """
+        if self.deployment.environment["kind"] == "host" or self.strategy.serves:
+            return None
+        parts = (self.requirements, self.constraints, interpreter)
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+    def record(self, holder: Mapping[str, Any], environment: str | None) -> dict[str, Any]:
+        """Return what the host keeps with it.
+
+        Args:
+            holder: Who deploys.
+            environment: The environment that it has on this host.
+        """
+        return {
+            "release": self.identity,
+            "module": self.module,
+            "deployment": self.deployment.name,
+            "strategy": self.deployment.strategy,
+            "commit": self.staged.source.commit,
+            "branch": self.staged.source.branch,
+            "dirty": self.staged.source.dirty,
+            "digest": self.staged.digest,
+            "files": len(self.staged.lines),
+            "bytes": self.staged.size,
+            "environment": environment,
+            "database": self.database,
+            **self.made,
+            "by": holder["who"],
+        }
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Dagster on one host, and the deployments that go there in one conversation."""
+
+    host: Host
+    deployments: tuple[Deployment, ...]
+
+    def __str__(self) -> str:
+        return str(self.host)
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What tells it from the others: one host may be reached as several users, and have several base paths."""
+        return str(self.host), self.host.base_path, self.host.address.user
+
+    @property
+    def first(self) -> Deployment:
+        """A deployment that says how the host's Dagster runs, as all of them do."""
+        return self.deployments[0]

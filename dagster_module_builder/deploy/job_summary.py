@@ -1,0 +1,45 @@
+"""What a pipeline's page says of a change: what was deployed where, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from dagster_module_builder.deploy.rollout import HostOutcome
+
+#: Where GitHub takes Markdown from a job (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
+VARIABLE = "GITHUB_STEP_SUMMARY"
+
+
+def summary(name: str, outcomes: Sequence[HostOutcome]) -> str:
+    """Return Markdown: a table of the hosts, and the commits that came with the change.
+
+    Args:
+        name: The deployment's name.
+        outcomes: What was done on each host.
+    """
+    rows = [row for outcome in outcomes for row in _rows(outcome)]
+    commits = {module: lines for outcome in outcomes for module, lines in outcome.commits.items() if lines}
+    changes = [line for module, lines in commits.items() for line in _changes(module, lines)]
+    return "\n".join([f"### {name}", "", "| host | module | before | now |", "|---|---|---|---|", *rows, *changes, ""])
+
+
+def _rows(outcome: HostOutcome) -> Iterator[str]:
+    if not outcome.stands:
+        yield f"| {outcome.host} | | | not changed |"
+        return
+    for module, release in outcome.releases.items():
+        yield f"| {outcome.host} | {module} | {outcome.before.get(module) or '(none)'} | {release} |"
+
+
+def _changes(module: str, lines: Sequence[str]) -> Iterator[str]:
+    # Indented lines are code: nothing in a commit's subject is Markdown, or HTML.
+    yield from ("", f"Commits of {module}:", "")
+    yield from (f"    {''.join(letter for letter in line if letter.isprintable())}" for line in lines)
+
+
+def write_summary(name: str, outcomes: Sequence[HostOutcome], environ: Mapping[str, str]) -> None:
+    """Add the summary to the page of the job that this process runs in, where its platform has one."""
+    if path := environ.get(VARIABLE):
+        with Path(path).open("a", encoding="utf-8") as page:
+            page.write(summary(name, outcomes))

@@ -1,0 +1,324 @@
+"""``deploy/<name>/`` of a module: how it gets to its client's hosts, read and checked."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import DamagedFileError, RefusedError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.deploy.connection.address import Address, parts_of
+from dagster_module_builder.deploy.connection.ssh_config import refuse_commands
+from dagster_module_builder.deploy.model import host_settings
+from dagster_module_builder.deploy.model.base_path import refused_base_path
+from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
+from dagster_module_builder.modules.module import is_path, lies_outside, locate
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.shared_files.formats.yaml_text import loaded
+from dagster_module_builder.transactions import module_files
+from deploy_strategies import folders, strategy_folder
+
+DEPLOYMENTS = "deploy"
+FILE = "deployment.yaml"
+#: What stands in an example where everybody has to put something of their own.
+FILL_IN = "change-me"
+KNOWN_HOSTS = "known_hosts"
+SCHEMA = "deployment.schema.json"
+GUIDE = "DEPLOYMENT.md"
+
+DEFAULT_KEEP = 5
+
+_NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One host of a deployment.
+
+    Attributes:
+        address: Where SSH finds it.
+        base_path: The folder on it.
+        url: Where its Dagster answers, on the host itself.
+        python: The interpreter that the host's side of a conversation runs in; None has one looked for.
+        environment_python: The interpreter of its environments, where it is not the deployment's.
+    """
+
+    address: Address
+    base_path: str
+    url: str
+    python: str | None = None
+    environment_python: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment of one module, as its files say.
+
+    Attributes:
+        folder: ``deploy/<name>`` in the module.
+        data: ``deployment.yaml``, checked.
+    """
+
+    folder: Path
+    data: Mapping[str, Any]
+
+    @property
+    def module(self) -> Path:
+        """The module's folder."""
+        return self.folder.parent.parent
+
+    @property
+    def names(self) -> ModuleNames:
+        """The module's names."""
+        return ModuleNames(str(self.data["module"]))
+
+    @property
+    def name(self) -> str:
+        """The deployment's name."""
+        return str(self.data["deployment"])
+
+    @property
+    def strategy(self) -> str:
+        """The strategy that makes releases: the one that is named, or the one that its pipeline carries out."""
+        return carried_out(self.data) or str(self.data["strategy"])
+
+    @property
+    def pipeline(self) -> Mapping[str, Any] | None:
+        """The section of the strategy whose pipeline starts deployments; None where people start them."""
+        return self.data[self.data["strategy"]] if carried_out(self.data) else None
+
+    @property
+    def own(self) -> Mapping[str, Any]:
+        """The own section of the strategy that makes releases."""
+        found = self.data.get(self.strategy)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def known_hosts(self) -> Path:
+        """The pinned keys."""
+        return self.folder / KNOWN_HOSTS
+
+    @property
+    def hosts(self) -> list[Host]:
+        """Every host with its address, and what it has different from the others."""
+        identity, config = self._identity_file(), self._ssh_config()
+        # OpenSSH reads it too, and waits for a FIFO.
+        module_files.read(self.module, self.known_hosts)
+        return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
+
+    def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> Host:
+        user = entry.get("user") or self.data.get("user")
+        return Host(
+            Address(entry["host"], self.known_hosts, entry.get("port"), user, identity, config),
+            str(entry.get("base_path") or self.data["base_path"]).rstrip("/") or "/",
+            str(entry.get("url") or self.data["dagster"]["url"]),
+            entry.get("python") or self.data.get("python"),
+            # Those of a Dagster in containers are made there, by an interpreter that the host need not have.
+            None if self.kind == "compose" else entry.get("python"),
+        )
+
+    def _identity_file(self) -> str | None:
+        """Return the private key; a pipeline has its own in an agent, and not a person's file."""
+        named = (self.data.get("ssh") or {}).get("identity_file")
+        is_elsewhere = named and self.pipeline and not settings.expanded(named).is_file()
+        return None if is_elsewhere else named
+
+    def _ssh_config(self) -> str | None:
+        """Return the SSH configuration; one that lies beside ``deployment.yaml`` travels with it.
+
+        Raises:
+            DamagedFileError: One that travels with the module says more than where hosts are.
+        """
+        named = (self.data.get("ssh") or {}).get("config")
+        if not named:
+            return None
+        beside = self.folder / named
+        is_beside = not Path(named).is_absolute() and module_files.read(self.module, beside) is not None
+        path = beside if is_beside else settings.expanded(named)
+        if not settings.expanded(named).is_absolute() or path.resolve().is_relative_to(self.module.resolve()):
+            refuse_commands(path)
+        return str(path)
+
+    @property
+    def kind(self) -> str:
+        """How the host's Dagster runs."""
+        return str(self.data["dagster"].get("kind", "native"))
+
+    @property
+    def dagster_folder(self) -> str:
+        """The folder below the base path that Dagster runs in."""
+        return str(self.data["dagster"].get("folder", ".")).rstrip("/")
+
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """What the code runs in."""
+        return {"kind": "venv", "python": "python3", **(self.data.get("environment") or {})}
+
+    @property
+    def source(self) -> str:
+        """The folder in the module that Python imports from."""
+        return str(self.data.get("source", "src"))
+
+    @property
+    def keep(self) -> int:
+        """How many good releases stay."""
+        return int(self.data.get("keep", DEFAULT_KEEP))
+
+    def env_text(self) -> bytes:
+        """Return the settings and secrets of the hosts.
+
+        Raises:
+            RefusedError: The file is missing, or others may read it.
+            DamagedFileError: Compose and Dagster would read a value differently, or a file that one comes from cannot
+                be used.
+        """
+        return host_settings.read(self.folder)
+
+
+def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is said of a host; ``[user@]host[:port]`` is short for that."""
+    if not isinstance(entry, str):
+        return entry
+    user, host, port = parts_of(entry)
+    return {"host": host, "port": port, "user": user}
+
+
+def read_deployment(folder: Path) -> Deployment:
+    """Read and check a deployment.
+
+    Raises:
+        DamagedFileError: ``deployment.yaml`` is not what its schema says.
+    """
+    path = folder / FILE
+    data = loaded(path, module_files.read(folder.parent.parent, path) or b"", "Fix that line.")
+    if problem := problem_with(data):
+        raise DamagedFileError(path, None, problem, f"Fix it; {SCHEMA} says what may stand there.")
+    if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:
+        found = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
+        raise DamagedFileError(path, None, found, "Give it the names of the folders that it lies in.")
+    return Deployment(folder, data)
+
+
+def problem_with(data: Any) -> str | None:
+    """Say what is wrong with the content of a ``deployment.yaml``; None when nothing is."""
+    import fastjsonschema  # only commands that read one wait for it
+
+    try:
+        _validator("")(data)
+        _validator(data["strategy"])(data)
+        if carried := carried_out(data):
+            _validator(carried)(data)
+    except fastjsonschema.JsonSchemaValueException as error:
+        return str(error.message).replace("data.", "", 1)
+    return refused_base_path(data)
+
+
+def carried_out(data: Mapping[str, Any]) -> str | None:
+    """Return the strategy that the one named in a ``deployment.yaml`` has a pipeline carry out; mostly None."""
+    section = data.get(str(data.get("strategy")))
+    carried = section.get("carries_out") if isinstance(section, dict) else None
+    return None if carried is None else str(carried)
+
+
+@functools.cache
+def _validator(strategy: str) -> Any:
+    import fastjsonschema
+
+    return fastjsonschema.compile(json.loads(_schema_text(strategy)), use_default=False)
+
+
+def _schema_text(strategy: str) -> str:
+    if not strategy:
+        return folders.SCHEMA.read_text("utf-8")
+    path = strategy_folder(strategy) / "schema.json"
+    return path.read_text("utf-8") if path.is_file() else "{}"
+
+
+def schema() -> dict[str, Any]:
+    """Return one JSON Schema for ``deployment.yaml`` with every strategy, for editors."""
+    whole: dict[str, Any] = json.loads(_schema_text(""))
+    for name in folders.names():
+        own = json.loads(_schema_text(name))
+        whole["properties"] |= own.get("properties", {})
+    whole["properties"]["strategy"]["enum"] = list(folders.names())
+    return whole
+
+
+def deployments_of(module: Path) -> list[Path]:
+    """Return the folders of a module's deployments."""
+    folder = module / DEPLOYMENTS
+    return sorted(path.parent for path in folder.glob(f"*/{FILE}")) if folder.is_dir() else []
+
+
+def all_deployments(root: Path) -> list[Path]:
+    """Return the folders of the deployments of every module of a workspace."""
+    projects = root / settings.PROJECTS
+    modules = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
+    return [folder for module in modules for folder in deployments_of(module)]
+
+
+def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]:
+    """Return a deployment by its name: of every module of a workspace that has it, or of those named.
+
+    Args:
+        root: The workspace's root.
+        name: The deployment's name.
+        modules: The modules' names, or paths to their folders, which may lie anywhere.
+
+    Raises:
+        NoModuleError: There is no folder at a path.
+        RefusedError: Nobody has it, or one of those named has not.
+    """
+    if not _NAME.fullmatch(name):
+        raise RefusedError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    there = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
+    elsewhere = {module: path for module in modules if (path := lies_outside(root, module))}
+    there |= {module: path / DEPLOYMENTS / name for module, path in elsewhere.items() if _has(path, name)}
+    modules = [locate(root, each).name if is_path(each) and each not in elsewhere else each for each in modules]
+    lacking = [module for module in modules if module not in there]
+    if lacking or not there:
+        whose = ", ".join(lacking) or "no module"
+        known = sorted({folder.name for folder in all_deployments(root)})
+        raise RefusedError(
+            f"{whose} in {root / settings.PROJECTS} has a deployment {name!r}"
+            f"{'' if not lacking else ': it is missing'}. There are: {', '.join(known) or 'none'}; "
+            f"make one with 'configure-deployment MODULE', or name a module elsewhere with --module PATH."
+        )
+    return [read_deployment(folder) for module, folder in there.items() if not modules or module in modules]
+
+
+def _has(module: Path, name: str) -> bool:
+    return (module / DEPLOYMENTS / name / FILE).is_file()
+
+
+def standing_in(folder: Path, root: Path, name: str) -> Path | None:
+    """Return the module around a folder that is in no workspace and has a deployment of a name; None where none is.
+
+    Args:
+        folder: Where the person stands.
+        root: The workspace's root.
+        name: The deployment's name.
+    """
+    module = next((path for path in (folder, *folder.parents) if _has(path, name)), None)
+    projects = (root / settings.PROJECTS).resolve()
+    return None if module is None or module.parent.resolve() == projects else module
+
+
+def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
+    """Return the settings that the example has and ``.env.deploy`` lacks."""
+    path = deployment.folder / EXAMPLE
+    example = env_file.values(module_files.read(deployment.module, path) or b"")
+    missing = [name for name in example if name not in settings]
+    empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
+    return [
+        f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])
+    ]

@@ -1,0 +1,209 @@
+"""What a pipeline is, in words of no platform: everything that its file, its guide and messages say comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from dagster_module_builder.base.settings import PROJECTS
+from dagster_module_builder.deploy.pipelines.registry_login import RegistryLogin, login_of
+from dagster_module_builder.deploy.strategies.base import load_strategy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dagster_module_builder.deploy.model.deployment import Deployment
+
+PACKAGE = "dagster-module-builder"
+#: In the deployment's folder.
+LOCK = "tool.lock"
+GITLAB_IMAGE = "python:3.12-bookworm"
+DEFAULTS = {"branch": "main", "tag": "v*", "runner": None, "image": GITLAB_IMAGE, "approvers": None}
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What starts a pipeline, besides a person, who may start it at any time.
+
+    Attributes:
+        kind: ``push``: every push to the branch that changes what is released. ``tag``: every tag that fits.
+            ``manual``: a person only.
+        branch: The branch that is deployed, unless tags are.
+        tag: The tags that are deployed, ``*`` standing for anything but a slash.
+    """
+
+    kind: Literal["push", "tag", "manual"]
+    branch: str
+    tag: str
+
+    @property
+    def is_tag(self) -> bool:
+        """Whether tags are deployed, and no branch."""
+        return self.kind == "tag"
+
+    @property
+    def summary(self) -> str:
+        """What starts it, in a few words."""
+        when = {"push": f"on a push to {self.branch}", "tag": f"on a tag {self.tag}"}
+        return when.get(self.kind, f"by hand, from {self.branch}")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The pipeline of one deployment.
+
+    Attributes:
+        module: The module's name.
+        deployment: The deployment's name.
+        inside: The module's folder below the repository's top; ``.`` where it is the top.
+        platform: Who runs it: a name in ``platforms.PLATFORMS``.
+        trigger: What starts it.
+        sources: The files and folders below the repository's top that a release is made from; ``.`` for all of them.
+        environment: The platform's environment, which has the secrets and asks for approval.
+        tool: This program as pip installs it in the jobs.
+        tests: Shell lines that test the module, in its folder.
+        programs: What a release needs on the machine that makes it.
+        registry: The registry that an image is pushed to; None where there is none.
+        runner: Label or tag of the machines; None for the platform's own.
+        image: The image of GitLab's jobs.
+        approvers: Who may approve in Jenkins, with commas between them; None for all who may build.
+        url: Where people see what was deployed; None where nobody says.
+        submodules: Whether jobs check out submodules too.
+        lfs: Whether jobs check out the files that Git LFS keeps elsewhere.
+        login: How the job that pushes logs in at the registry by its own token; None where it has a password.
+    """
+
+    module: str
+    deployment: str
+    inside: str
+    platform: str
+    trigger: Trigger
+    sources: tuple[str, ...]
+    environment: str
+    tool: str
+    tests: tuple[str, ...]
+    programs: tuple[str, ...]
+    registry: str | None
+    runner: str | None
+    image: str
+    approvers: str | None
+    url: str | None = None
+    submodules: bool = False
+    lfs: bool = False
+    login: RegistryLogin | None = None
+
+    #: The secrets. Jenkins has credentials instead, whose IDs begin with ``name``, and binds them to these variables.
+    key = "DEPLOY_SSH_KEY"
+    settings = "DEPLOY_ENV"
+    registry_user = "DEPLOY_REGISTRY_USER"
+    registry_password = "DEPLOY_REGISTRY_PASSWORD"  # noqa: S105 - a variable's name
+    #: Of who may only read there, which is all that a host is told.
+    pull_user = "DEPLOY_REGISTRY_PULL_USER"
+    pull_password = "DEPLOY_REGISTRY_PULL_PASSWORD"  # noqa: S105 - a variable's name
+
+    @property
+    def name(self) -> str:
+        """What its jobs, locks and credentials are called by; no other deployment of the repository has the same."""
+        return f"{self.module}-{self.deployment}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The variables of all secrets."""
+        logins = (self.registry_user, self.registry_password, self.pull_user, self.pull_password)
+        return self.key, self.settings, *(logins if self.registry else ())
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The IDs of Jenkins's credentials, by what they hold."""
+        kinds = {"key": "ssh-key", "settings": "env", "registry": "registry", "pull": "registry-pull"}
+        return {kind: f"{self.name}-{end}" for kind, end in kinds.items()}
+
+    @property
+    def folder(self) -> str:
+        """The deployment's folder below the repository's top."""
+        return f"{self.inside}/deploy/{self.deployment}".removeprefix("./")
+
+    @property
+    def guide(self) -> str:
+        """The guide that says how to make the secrets."""
+        return f"{self.folder}/DEPLOYMENT.md"
+
+    @property
+    def lock(self) -> str:
+        """What the tool needs, with hashes: below the repository's top."""
+        return f"{self.folder}/{LOCK}"
+
+    @property
+    def below(self) -> str:
+        """What follows the repository's top in the module's path; empty where the module is the top."""
+        return "" if self.inside == "." else f"/{self.inside}"
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The paths whose changes make a new release; empty where a change of any file does."""
+        return () if "." in self.sources else self.sources
+
+    @property
+    def _standing(self) -> str:
+        return f"/{PROJECTS}/{self.module}"
+
+    @property
+    def linked(self) -> bool:
+        """Whether the repository is no workspace, so that the jobs make one with a link to the module."""
+        return not self.below.endswith(self._standing)
+
+    @property
+    def root(self) -> str:
+        """The workspace, as a job's shell writes its path."""
+        return "$work/workspace" if self.linked else f"$PWD{self.below.removesuffix(self._standing)}"
+
+
+def settings_of(deployment: Deployment) -> Mapping[str, Any]:
+    """Return the pipeline's section of ``deployment.yaml``, with what holds where it says nothing."""
+    given = {key: value for key, value in (deployment.pipeline or {}).items() if value is not None}
+    return {**DEFAULTS, **given}
+
+
+def trigger_of(deployment: Deployment) -> Trigger:
+    """Return what starts the pipeline of a deployment."""
+    own = settings_of(deployment)
+    return Trigger(own["trigger"], own["branch"], own["tag"])
+
+
+def describe(deployment: Deployment, inside: str) -> Pipeline:
+    """Return the pipeline of a deployment.
+
+    Args:
+        deployment: What it deploys.
+        inside: The module's folder below the repository's top; ``.`` where it is the top.
+    """
+    own = settings_of(deployment)
+    module, strategy = deployment.names.name, load_strategy(deployment.strategy)
+    named = deployment.own.get("registry")
+    registry = None if named in {None, "none"} else str(named)
+    return Pipeline(
+        module=module,
+        deployment=deployment.name,
+        inside=inside,
+        platform=own["platform"],
+        trigger=trigger_of(deployment),
+        sources=strategy.sources(deployment.own, inside),
+        environment=own.get("environment") or f"{module}-{deployment.name}",
+        tool=own["tool"],
+        tests=tuple(own.get("tests") or _test_lines(deployment.module)),
+        programs=strategy.tools_here,
+        registry=registry,
+        runner=own["runner"],
+        image=own["image"],
+        approvers=own["approvers"],
+        url=own.get("url"),
+        submodules=bool(own.get("submodules")),
+        lfs=bool(own.get("lfs")),
+        login=login_of(own, registry),
+    )
+
+
+def _test_lines(module: Path) -> list[str]:
+    constraints = "--constraint constraints.txt " if (module / "constraints.txt").is_file() else ""
+    return [f"pip install --quiet {constraints}--editable '.[dev]' pytest", "pytest"]

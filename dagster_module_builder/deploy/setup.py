@@ -1,0 +1,255 @@
+"""Hosts, prepared for their first deployment."""
+
+from __future__ import annotations
+
+import base64
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy.connection.conversation import HostRefusedError
+from dagster_module_builder.deploy.hosts import host_dagster, host_files
+from dagster_module_builder.deploy.hosts.host_containers import problems_inside
+from dagster_module_builder.deploy.hosts.host_requests import SPARE
+from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.rollout import in_parallel, targets_of
+from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.shared_files.formats import workspace_yaml
+from dagster_module_builder.templating import templates
+
+#: Where the workspace template has Dagster's folder, and where its containers have the whole.
+SERVICES = "services/dagster"
+INSIDE = "/workspace"
+#: The launcher that makes a container for each run, as deployment.yaml and the workspace template call it.
+DOCKER = "docker"
+
+_EMPTY = b"# The code locations of this host; each deployed module has its marked lines here.\nload_from: []\n"
+
+
+def set_up(
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    *,
+    start: bool = False,
+    stop: bool = False,
+    ends_runs: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[dict[str, Any]]:
+    """Prepare every host: layout, tools, and a Dagster where there is none. What is there stays as it is.
+
+    Args:
+        deployments: Whose hosts.
+        hosts: Only these; all of them when empty.
+        start: Make and start the Dagster that was put there: its containers, or its environment and its processes.
+        stop: Stop that Dagster instead; everything else stays.
+        ends_runs: Stop it also while runs are in progress.
+        progress: Told which step each host is in.
+    """
+
+    def one(run: HostRun) -> dict[str, Any]:
+        try:
+            work = _stopped(run, ends_runs=ends_runs) if stop else _set_up(run, start=start)
+            return {"host": str(run.target), **work}
+        except BuilderError as error:
+            return {"host": str(run.target), "error": str(error)}
+        finally:
+            run.close()
+
+    return list(in_parallel([HostRun(target, progress) for target in targets_of(deployments, hosts)], one))
+
+
+def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
+    run.tell("connect")
+    run.conversation.open()
+    made = run.conversation.ask("layout", base=run.target.host.base_path)["made"]
+    found = _look(run, takes_lock=start)
+    _refuse_lacking(run, found)
+    if start:
+        _refuse_foreign(run, found)
+    files = _put_dagster(run, found)
+    notes = [_what_next(run, found)] if "error" in found["dagster"] else problems_inside(run)
+    if start and run.target.first.kind == "native":
+        more, notes = host_dagster.start(run)
+        files += more
+    elif start and (files or ("error" in found["dagster"] and _is_ours(run.target.first))):
+        _start(run)
+        notes = []
+    run.tell("done")
+    return {"made": made or bool(files), "files": files, "notes": notes}
+
+
+def _look(run: HostRun, *, takes_lock: bool) -> dict[str, Any]:
+    """Take in what there is; with the lock where Dagster is started or stopped."""
+    tools = sorted({tool for one in run.target.deployments for tool in load_strategy(one.strategy).tools_there})
+    asked = run.opening([], tools, holder() if takes_lock else None, 0.0)
+    if run.target.first.kind == "native":
+        asked["pythons"] = sorted({*asked["pythons"], host_dagster.interpreter(run)})
+    run.found = run.conversation.ask("open", **asked)
+    return run.found
+
+
+def _refuse_foreign(run: HostRun, found: dict[str, Any]) -> None:
+    """Refuse an address at which a Dagster answers that does not run in this folder."""
+    path = host_files.paths(run.target.first.dagster_folder)[workspace_yaml.NAME]
+    if found["files"][path] is None and "error" not in found["dagster"]:
+        raise RefusedError(
+            f"{run.target}: another Dagster answers at {run.target.host.url}: there is no {run.on_host(path)} that it "
+            f"could read. Set 'url:' below 'dagster:' in deployment.yaml to a free port."
+        )
+
+
+def _stopped(run: HostRun, *, ends_runs: bool) -> dict[str, Any]:
+    run.tell("connect")
+    run.conversation.open()
+    _look(run, takes_lock=True)
+    is_native = run.target.first.kind == "native"
+    notes = host_dagster.stop(run, ends_runs=ends_runs) if is_native else _stop_containers(run)
+    run.tell("done")
+    return {"made": False, "files": [], "notes": notes}
+
+
+def _stop_containers(run: HostRun) -> list[str]:
+    if not _is_ours(run.target.first):
+        return ["This program did not start a Dagster there: nothing was stopped."]
+    run.tell("stop")
+    answer = run.conversation.ask("run", command=["docker", "compose", "stop"], cwd=run.on_host(SERVICES), limit=600)
+    if answer["code"]:
+        raise RefusedError(f"{run.target}: docker compose stop failed: {answer['said'][-2000:]}")
+    return ["Stopped Dagster's containers."]
+
+
+def preview(
+    deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, start: bool = False
+) -> list[dict[str, Any]]:
+    """Return, for each host, what ``set_up`` would do there; nothing is changed."""
+
+    def one(run: HostRun) -> dict[str, Any]:
+        try:
+            return {"host": str(run.target), "would": _planned(run, start=start)}
+        except BuilderError as error:
+            return {"host": str(run.target), "error": str(error)}
+        finally:
+            run.close()
+
+    return list(in_parallel([HostRun(target, lambda *_: None) for target in targets_of(deployments, hosts)], one))
+
+
+def _planned(run: HostRun, *, start: bool) -> list[str]:
+    deployment, base = run.target.first, run.target.host.base_path
+    path = host_files.paths(deployment.dagster_folder)[workspace_yaml.NAME]
+    run.conversation.open()
+    steps = []
+    try:
+        if _look(run, takes_lock=False)["files"][path] is None:
+            steps.append(f"Would put Dagster's files into {run.on_host(deployment.dagster_folder)}")
+    except HostRefusedError as error:
+        if error.code != "setup":
+            raise
+        steps.append(f"Would make {base}/modules, and put Dagster's files into {base}")
+    if start and deployment.kind == "native":
+        return [*steps, *host_dagster.planned(run)]
+    return [*steps, "Would build and start Dagster's containers"] if start and steps else steps
+
+
+def _refuse_lacking(run: HostRun, found: dict[str, Any]) -> None:
+    lacking = [name for name, path in found["tools"].items() if path is None]
+    if lacking:
+        raise RefusedError(f"{run.target}: {', '.join(lacking)} is not installed on the host: install it there.")
+    if found["docker"]:
+        raise RefusedError(f"{run.target}: Docker cannot be used by {found['user']!r}: {found['docker']}")
+    if not found["writable"]:
+        raise RefusedError(f"{run.target}: {found['user']!r} may not write to {found['base']}.")
+    if lacking_room := run.room_lacking(SPARE):
+        raise RefusedError(lacking_room)
+
+
+def _what_next(run: HostRun, found: dict[str, Any]) -> str:
+    folder = run.on_host(run.target.first.dagster_folder)
+    if run.target.first.kind == "compose":
+        return f"Start Dagster on the host: cd {folder} && docker compose up --build --detach --wait (or give --start)."
+    return (
+        f"{found['dagster']['error']} Start Dagster in {folder}, where its workspace.yaml is; to have one made and "
+        f"started there, run 'deploy.setup {run.target.first.name} --start'."
+    )
+
+
+def _put_dagster(run: HostRun, found: dict[str, Any]) -> list[str]:
+    """Put our Dagster there, unless there is one."""
+    deployment = run.target.first
+    path = host_files.paths(deployment.dagster_folder)[workspace_yaml.NAME]
+    if found["files"][path] is not None:
+        return []
+    run.tell("Dagster")
+    files = {path: (_EMPTY, 0o644)} if deployment.kind == "native" else _workspace_files(run, found)
+    made = []
+    for name, (text, mode) in files.items():
+        answer = run.conversation.ask("write", path=name, text=base64.b64encode(text).decode(), mode=mode)
+        made += [name] if answer["made"] else []
+    return made
+
+
+def _is_ours(deployment: Deployment) -> bool:
+    """Tell whether a deployment is for the containers that this program makes."""
+    return deployment.dagster_folder == SERVICES and deployment.data["dagster"].get("base_inside") == INSIDE
+
+
+def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    """Return the files of our workspace, made for this host."""
+    deployment = run.target.first
+    if not _is_ours(deployment):
+        raise RefusedError(
+            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, "
+            f"set 'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
+        )
+    chosen = deployment.data["dagster"]
+    port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
+    answers = {
+        "name": "workspace",
+        "project": re.sub(r"[^a-z0-9-]+", "-", f"dagster-{deployment.name}"),
+        "network": str(deployment.data.get("network") or "workspace-net"),
+        "port": port[1] if port else "80",
+        **{name: str(chosen[name]) for name in ("python_image", "postgres_image") if chosen.get(name)},
+    }
+    surroundings = {"WORKSPACE_OWNER": f"{found['uid']}:{found['gid']}", "WORKSPACE_ROOT": run.base}
+    if chosen.get("run_launcher") == DOCKER:
+        answers["run_launcher"] = DOCKER
+        surroundings |= _engine_of(run)
+    with tempfile.TemporaryDirectory() as folder:
+        made = templates.render(templates.WORKSPACE, answers, Path(folder), surroundings)
+        files = [path for path in sorted(made.rglob("*")) if path.is_file()]
+        return {str(path.relative_to(made)): (path.read_bytes(), path.stat().st_mode & 0o777) for path in files}
+
+
+def _engine_of(run: HostRun) -> dict[str, str]:
+    """Return the socket of the host's engine, and its group, for the containers that start those of runs.
+
+    Raises:
+        RefusedError: A release would bring a code server, which has its runs beside it; or there is no such socket.
+    """
+    serving = [one.names.name for one in run.target.deployments if load_strategy(one.strategy).serves]
+    if serving:
+        raise RefusedError(
+            f"{run.target}: {', '.join(serving)} has a code server with its own image and settings, and its runs "
+            f"beside it: 'run_launcher: {DOCKER}' in deployment.yaml does not go together with that."
+        )
+    command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    endpoint = run.conversation.ask("run", command=command)["said"].strip().splitlines()[-1]
+    socket = endpoint.removeprefix("unix://")
+    answer = run.conversation.ask("run", command=["stat", "--dereference", "--format", "%g", socket])
+    if not socket.startswith("/") or answer["code"]:
+        raise RefusedError(f"{run.target}: runs in containers take an engine with a socket, and it is at {endpoint}.")
+    return {"DOCKER_SOCKET": socket, "DOCKER_GROUP": answer["said"].strip()}
+
+
+def _start(run: HostRun) -> None:
+    """Build and start Dagster's containers."""
+    run.tell("start")
+    folder = run.on_host(SERVICES)
+    for command in (["docker", "compose", "build"], ["docker", "compose", "up", "--detach", "--wait"]):
+        answer = run.conversation.ask("run", command=command, cwd=folder, limit=1800)
+        if answer["code"]:
+            raise RefusedError(f"{run.target}: {' '.join(command)} failed: {answer['said'][-2000:]}")

@@ -1,0 +1,1 @@
+"""What the strategies share: the base class, release folders, images, snapshots."""

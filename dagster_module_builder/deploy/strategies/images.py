@@ -1,0 +1,293 @@
+"""Images on this machine: built and pushed by Docker's own command line, or saved for hosts without a registry."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, cast
+
+from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.base.settings import expanded
+from dagster_module_builder.programs import outside_programs
+
+#: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
+#: and its credential helpers count, on each machine.
+USER, PASSWORD = "DEPLOY_REGISTRY_USER", "DEPLOY_REGISTRY_PASSWORD"
+#: Of who may only read. Where they are set, even to nothing, no host is told who may push.
+PULL_USER, PULL_PASSWORD = "DEPLOY_REGISTRY_PULL_USER", "DEPLOY_REGISTRY_PULL_PASSWORD"
+
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+_LAST = 4000
+
+
+def credentials(image: str) -> dict[str, str]:
+    """Return how a host logs in at an image's registry; empty where the host's own configuration counts.
+
+    Raises:
+        RefusedError: There is a user without a password, or a password without a user.
+    """
+    return _login(image, *((PULL_USER, PULL_PASSWORD) if PULL_USER in os.environ else (USER, PASSWORD)))
+
+
+def _login(image: str, user_variable: str, password_variable: str) -> dict[str, str]:
+    user, password = os.environ.get(user_variable, ""), os.environ.get(password_variable, "")
+    if bool(user) != bool(password):
+        raise RefusedError(f"Set both {user_variable} and {password_variable}, or neither.")
+    if not user or "@" not in image:
+        return {}
+    return {"registry": registry_of(image), "user": user, "password": password}
+
+
+def registry_of(image: str) -> str:
+    """Return the registry that an image's name begins with."""
+    return image.partition("/")[0]
+
+
+@contextlib.contextmanager
+def logged_in(image: str) -> Iterator[Mapping[str, str]]:
+    """Give the variables with which ``docker`` may speak to an image's registry."""
+    chosen = _login(f"{image}@", USER, PASSWORD)
+    if not chosen:
+        yield {}
+        return
+    with _configuration() as environ:
+        command = ["login", "--username", chosen["user"], "--password-stdin", chosen["registry"]]
+        docker(command, given=chosen["password"].encode(), environ=environ)
+        yield environ
+
+
+@contextlib.contextmanager
+def _configuration() -> Iterator[Mapping[str, str]]:
+    """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
+    theirs = expanded(os.environ.get("DOCKER_CONFIG") or "~/.docker")
+    memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
+    with tempfile.TemporaryDirectory(prefix="dmb-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        # It ends with our end of its input, so that the folder goes too when this process is killed.
+        command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
+        with outside_programs.start(command, stdin=subprocess.PIPE, start_new_session=True):
+            # The engine that is spoken to stays the same one.
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                current = json.loads((theirs / "config.json").read_text("utf-8"))["currentContext"]
+                Path(folder, "config.json").write_text(json.dumps({"currentContext": current}), "utf-8")
+                Path(folder, "contexts").symlink_to(theirs / "contexts")
+            yield {"DOCKER_CONFIG": folder}
+
+
+def docker(
+    arguments: Sequence[str],
+    *,
+    given: bytes | IO[bytes] | None = None,
+    into: IO[bytes] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> str:
+    """Run ``docker`` on this machine and return what it said.
+
+    Args:
+        arguments: Behind ``docker``.
+        given: What it reads: bytes, or a file.
+        into: The file that takes what it writes.
+        environ: Variables beside the process's own.
+
+    Raises:
+        ToolError: It failed; with its last words.
+    """
+    asked = outside_programs.ask(
+        ["docker", *arguments],
+        named=f"docker {arguments[0]} here",
+        given=given,
+        out=into or subprocess.PIPE,
+        errors=subprocess.PIPE if into else subprocess.STDOUT,
+        environ={**os.environ, **(environ or {})},
+    )
+    return (asked.errors if into else asked.out).decode("utf-8", "replace")
+
+
+def builder() -> Mapping[str, str]:
+    """Return the variables that choose BuildKit where it is there, and the classic builder elsewhere."""
+    if "DOCKER_BUILDKIT" in os.environ:
+        return {}
+    # Without the plugin it is an unknown command (1), or one with an unknown flag (125).
+    if outside_programs.ask(["docker", "buildx", "version"], answers=(0, 1, 125)).status == 0:
+        return {"DOCKER_BUILDKIT": "1"}
+    client = docker(["--version"])
+    # Before 23 the engine has a BuildKit of its own, and the command line needs no plugin for it.
+    found = re.search(r"version (\d+)\.", client)
+    return {"DOCKER_BUILDKIT": "1" if found and int(found[1]) < 23 else "0"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is built.
+
+    Attributes:
+        dockerfile: The Dockerfile's path in the build context.
+        tag: The image's name and tag.
+        platform: What it is to run on.
+        arguments: Build arguments.
+        labels: What its configuration says of it.
+    """
+
+    dockerfile: str
+    tag: str
+    platform: str
+    arguments: Mapping[str, str]
+    labels: Mapping[str, str]
+
+    def command(self) -> list[str]:
+        """Return what ``docker`` is given to build it from a context on its standard input."""
+        command = ["build", "--platform", self.platform, "--file", self.dockerfile, "--tag", self.tag]
+        command += [part for name, value in self.arguments.items() for part in ("--build-arg", f"{name}={value}")]
+        command += [part for name, value in self.labels.items() for part in ("--label", f"{name}={value}")]
+        return [*command, "-"]
+
+
+def build(context: IO[bytes], recipe: Recipe) -> str:
+    """Build an image, tag it, and return its identity.
+
+    Args:
+        context: The build context, a tar archive.
+        recipe: How it is built.
+    """
+    try:
+        docker(recipe.command(), given=context, environ=builder())
+    except ToolError as error:
+        # The classic builder knows one platform a name; BuildKit fetches the one that is asked for.
+        if "does not match the specified platform" in str(error):
+            raise ToolError(f"{error}\nInstall Docker's plugin buildx to build for {recipe.platform} here.") from None
+        raise
+    return docker(["image", "inspect", "--format", "{{.Id}}", recipe.tag]).strip()
+
+
+def push(tag: str) -> str:
+    """Push an image, and return the digest that the registry has it under.
+
+    Raises:
+        ToolError: The registry did not take all of it.
+    """
+    with logged_in(tag) as environ:
+        try:
+            said = docker(["push", tag], environ=environ)
+        except ToolError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise ToolError(f"{tag} could not be pushed: {reason}. {_cure(str(error), tag)}") from None
+    found = _DIGEST.findall(said)
+    if not found:
+        raise ToolError(f"docker push told no digest of {tag}: {said.strip()[-_LAST:]}")
+    return str(found[-1])
+
+
+def _cure(said: str, tag: str) -> str:
+    if re.search("unauthorized|denied|no basic auth", said):
+        return f"Log in with 'docker login {registry_of(tag)}', or set {USER} and {PASSWORD}."
+    return f"Is the registry {registry_of(tag)} reachable, and has it room? Then deploy again."
+
+
+class Archive:
+    """An image as ``docker save`` writes it, of which each host gets what it lacks.
+
+    It lies in a file without a name, of which nothing is left when this process ends, however it ends.
+    """
+
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as hosts read from it
+        weakref.finalize(self, self._file.close)
+        docker(["save", tag], into=self._file)
+        with tarfile.open(fileobj=cast("IO[bytes]", self._part(0, None))) as archive:
+            self._members = archive.getmembers()
+            (entry,) = _json_in(archive, "manifest.json")
+            config = _json_in(archive, entry["Config"])
+        #: Each layer's digest, and its file in the archive.
+        self.layers: list[tuple[str, str]] = list(zip(config["rootfs"]["diff_ids"], entry["Layers"], strict=True))
+
+    def _part(self, start: int, size: int | None) -> _Part:
+        return _Part(self._file.fileno(), start, os.fstat(self._file.fileno()).st_size if size is None else size)
+
+    def lacking(self, there: Sequence[Sequence[str]]) -> set[str]:
+        """Return the files of the layers that a host has not, given the layers of each image that it has.
+
+        A layer counts as there only on top of the same layers: that is how Docker finds it.
+        """
+        ours = [digest for digest, _ in self.layers]
+        known = max((_common(ours, theirs) for theirs in there), default=0)
+        present = {file for _, file in self.layers[:known]}
+        return {file for _, file in self.layers[known:]} - present
+
+    def write(self, target: IO[bytes], there: Sequence[Sequence[str]]) -> int:
+        """Write the archive without the layers that a host has; return the bytes of the layers that it gets."""
+        left_out = {file for _, file in self.layers} - self.lacking(there)
+        sent = 0
+        with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+            for member in self._members:
+                if member.name in left_out:
+                    continue
+                content = self._part(member.offset_data, member.size) if member.isreg() else None
+                archive.addfile(member, cast("IO[bytes] | None", content))
+                sent += member.size if member.name in {file for _, file in self.layers} else 0
+        return sent
+
+
+def _json_in(archive: tarfile.TarFile, name: str) -> Any:
+    file = archive.extractfile(name)
+    if file is None:
+        raise ToolError(f"docker save wrote no {name}.")
+    return json.load(file)
+
+
+def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
+    """Return how many layers two images begin with alike."""
+    count = 0
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+class _Part:
+    """A part of a file, read by several at once: each knows where it is itself."""
+
+    def __init__(self, handle: int, start: int, size: int) -> None:
+        self._handle, self._start, self._size, self._at = handle, start, size, 0
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(self._size - self._at, 0)
+        text = os.pread(self._handle, left if size < 0 else min(size, left), self._start + self._at)
+        self._at += len(text)
+        return text
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        self._at = place if whence == 0 else self._at + place if whence == 1 else self._size + place
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+
+def name_of(registry: str, image: str) -> str:
+    """Return an image's name without a tag."""
+    return image if registry == "none" else f"{registry}/{image}"
+
+
+def context_of(files: Mapping[str, Path], folder: IO[bytes]) -> None:
+    """Write a build context: the same bytes for the same files, whoever builds and when."""
+    with tarfile.open(fileobj=folder, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, path in sorted(files.items()):
+            archive.add(path, name, recursive=False, filter=_plain)
+
+
+def _plain(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    return member

@@ -1,0 +1,136 @@
+"""Where a release comes to be on a host, and the ways for its files that all strategies have."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.deploy.model.release import path_of
+
+if TYPE_CHECKING:
+    from dagster_module_builder.deploy.connection.conversation import Conversation
+    from dagster_module_builder.deploy.connection.remote import Remote
+    from dagster_module_builder.deploy.model.release import Staged
+
+#: Bytes of files that travel in the conversation, where the host has a release already: rsync takes seven round trips
+#: to begin, but sends only what changed in a file.
+FEW = 128 << 10
+#: The same where everything is new to the host; where it is packed already, rsync is as quick from 8 MiB on.
+FIRST = 8 << 20
+#: Bytes of files in one request: the host writes them while the next are read.
+PART = 256 << 10
+
+
+#: The kind (``f`` or ``x``, as in a manifest), the path and the content of a file.
+File = tuple[str, str, bytes]
+
+
+def for_conversation(staged: Staged, lines: Sequence[str]) -> Iterable[File] | None:
+    """Return the files in some lines of a manifest if they are to travel in the conversation, else None.
+
+    Everything is read while it is sent; a file that is gone by then is left out, which the host notices.
+    """
+    if any(line.split(" ", 2)[1] == "l" for line in lines):
+        return None
+    if len(lines) == len(staged.lines):
+        return _files(staged, lines) if staged.size <= FIRST else None
+    found, size = [], 0
+    for file in _files(staged, lines):
+        size += len(file[2])
+        if size > FEW:
+            return None
+        found.append(file)
+    return found
+
+
+def _files(staged: Staged, lines: Iterable[str]) -> Iterator[File]:
+    for line in lines:
+        path = path_of(line)
+        content = staged.read(path)
+        if content is not None:
+            yield line.split(" ", 2)[1], path, content
+
+
+def _parts(files: Iterable[File]) -> Iterator[list[File]]:
+    """Divide files among requests."""
+    part, size = [], 0
+    for file in files:
+        part.append(file)
+        size += len(file[2])
+        if size >= PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _packed(part: Sequence[File]) -> bytes:
+    listed = json.dumps([(kind, path, len(content)) for kind, path, content in part])
+    return zlib.compress(b"\n".join([listed.encode(), b"".join(content for *_, content in part)]))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a release is to come to be.
+
+    Attributes:
+        remote: The host.
+        conversation: What the host is asked over.
+        folder: The empty folder for the release, on the host.
+        current: The folder of the release that runs now, or None.
+        repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
+        identity: The release's name.
+        again: Whether what arrived the first time was not what was sent.
+        made: What the strategy built.
+        unlinked: The numbers of the manifest's lines that the host linked nothing for; None for all of them.
+        source: The commit that the host says the release that runs now is of: any text.
+    """
+
+    remote: Remote
+    conversation: Conversation
+    folder: str
+    current: str | None
+    repository: str
+    identity: str
+    again: bool = False
+    made: Mapping[str, Any] = field(default_factory=dict)
+    unlinked: Sequence[int] | None = None
+    source: str | None = None
+
+    def lacking(self, staged: Staged) -> list[str]:
+        """Return the lines of the manifest that nothing was linked for.
+
+        Raises:
+            ToolError: The host names lines that there are not.
+        """
+        if self.unlinked is None or self.again:
+            return staged.lines
+        if any(number >= len(staged.lines) for number in self.unlinked):
+            raise ToolError(f"{self.remote.address}: the host asks for files that the release does not have.")
+        return [staged.lines[number] for number in self.unlinked]
+
+    def put(self, files: Iterable[File]) -> None:
+        """Have files in the folder, where they are when the host has answered what it is asked next."""
+        self.conversation.post(("put", {"folder": self.folder, "attached": _packed(part)}) for part in _parts(files))
+
+    def typed(self, command: str) -> str:
+        """Return a shell command for the host as a person would type it here."""
+        return shlex.join([*self.remote.address.typed(), command])
+
+    def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
+        """Run a command on the host and return what it said.
+
+        Raises:
+            ToolError: It failed.
+        """
+        text = None if given is None else base64.b64encode(given).decode()
+        answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))
+        if answer["code"]:
+            raise ToolError(f"{self.remote.address}: {command[0]} failed: {answer['said'].strip()}")
+        return str(answer["said"])

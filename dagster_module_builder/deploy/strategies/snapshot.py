@@ -1,0 +1,302 @@
+"""What the strategy git sends of a commit: one module's files as a tree of their own, in a commit without parents."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import weakref
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE
+from dagster_module_builder.programs import git_program
+from dagster_module_builder.programs.version_control import Repository
+
+#: The same for every release: equal trees are equal commits, and nobody learns who committed when.
+_COMMIT = "tree {}\nauthor Release <> 0 +0000\ncommitter Release <> 0 +0000\n\nRelease\n"
+_TREE, _LINK, _PROGRAM, _SUBMODULE = "040000", "120000", "100755", "160000"
+_ATTRIBUTES = ".gitattributes"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, a link or a folder in a tree.
+
+    Attributes:
+        mode: Its mode as ``git ls-tree`` writes it.
+        name: The object's name.
+        path: Its path.
+    """
+
+    mode: str
+    name: str
+    path: str
+
+    @property
+    def order(self) -> bytes:
+        """Where it stands in its tree: Git compares a folder's name as if it ended in a slash."""
+        return (self.path + ("/" if self.mode == _TREE else "")).encode("utf-8", "surrogateescape")
+
+    @property
+    def line(self) -> bytes:
+        """Return it as ``git mktree -z`` reads it."""
+        kind = "tree" if self.mode == _TREE else "blob"
+        return f"{self.mode} {kind} {self.name}\t{self.path}\0".encode("utf-8", "surrogateescape")
+
+    @property
+    def raw(self) -> bytes:
+        """Return it as a tree holds it."""
+        head = f"{self.mode.lstrip('0')} {self.path}\0".encode("utf-8", "surrogateescape")
+        return head + bytes.fromhex(self.name)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A release's files as Git objects.
+
+    Attributes:
+        entries: Its files and links.
+        folders: The names of the trees that the repository has.
+        made: The trees that it has not, inner ones first, each with its name.
+        tree: The name of the tree that holds all of it.
+    """
+
+    entries: Sequence[Entry]
+    folders: frozenset[str]
+    made: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    tree: str = ""
+
+    @property
+    def format(self) -> str:
+        """How objects are named."""
+        return "sha256" if len(self.tree) > 40 else "sha1"
+
+    @property
+    def other_format(self) -> str:
+        """The same, where it is another than a new repository has; else empty."""
+        return "" if self.format == "sha1" else self.format
+
+    @cached_property
+    def objects(self) -> dict[str, bytes]:
+        """The objects that the repository has not, by name, as Git hashes them: trees, and the commit at the end."""
+        trees = [_object("tree", b"".join(entry.raw for entry in inside)) for inside in self.made.values()]
+        return {self._named(content): content for content in [*trees, self._commit]}
+
+    @property
+    def _commit(self) -> bytes:
+        return _object("commit", _COMMIT.format(self.tree).encode())
+
+    @property
+    def commit(self) -> str:
+        """The name of the commit."""
+        return self._named(self._commit)
+
+    def _named(self, content: bytes) -> str:
+        return hashlib.new(self.format, content, usedforsecurity=False).hexdigest()
+
+
+def _object(kind: str, content: bytes) -> bytes:
+    return f"{kind} {len(content)}\0".encode() + content
+
+
+def snapshot(repository: Repository, commit: str, path: str, include: Sequence[str] = ()) -> Snapshot:
+    """Return what a commit has of a module, without deployments.
+
+    Args:
+        repository: The repository.
+        commit: The commit.
+        path: The module's folder in it; empty where it is the root.
+        include: Further folders or files; each has the same path below the release as in the repository.
+
+    Raises:
+        RefusedError: One of them is not in the commit, or cannot be part of a release.
+    """
+    named = [name.strip("/") for name in include] if path else []
+    options = ("ls-tree", "-r", "-t", "-z", "--full-tree", commit, *([path, *named] if path else []))
+    items = [_entry(item) for item in repository.listed(*options)]
+    trees = frozenset(entry.name for entry in items if entry.mode == _TREE)
+    files = [entry for entry in items if entry.mode != _TREE]
+    parts = [[replace(entry, path=entry.path[len(path) + 1 if path else 0 :]) for entry in _below(files, path)]]
+    parts += [_below(files, name) for name in named]
+    for name, part in zip([path, *named], parts, strict=True):
+        if not part:
+            raise RefusedError(
+                f"Commit {commit[:8]} of {repository.top} has no {name or 'files'}: see 'git:' in {FILE}."
+            )
+    return built(_without_deployments(parts), trees)
+
+
+def _entry(item: str) -> Entry:
+    head, _, path = item.partition("\t")
+    mode, _, name = head.split(" ")
+    return Entry(mode, name, path)
+
+
+def _below(files: Iterable[Entry], path: str) -> list[Entry]:
+    return [entry for entry in files if not path or entry.path == path or entry.path.startswith(f"{path}/")]
+
+
+def _without_deployments(parts: Sequence[Sequence[Entry]]) -> list[Entry]:
+    """Return the entries of all parts that no deployment holds, once each."""
+    entries = {entry.path: entry for part in parts for entry in part}
+    marks = (Path(path).parents for path in entries if Path(path).name == FILE)
+    folders = {str(above[1]) for above in marks if len(above) > 2 and above[1].name == DEPLOYMENTS} | {DEPLOYMENTS}
+    twice = sum(map(len, parts)) - len(entries) and _ambiguous(parts)
+    if twice:
+        raise RefusedError(f"{twice} is in the module and in what 'git: include' names: rename one of them.")
+    return [entry for path, entry in entries.items() if not _is_in(path, folders)]
+
+
+def _ambiguous(parts: Sequence[Sequence[Entry]]) -> str | None:
+    seen: dict[str, str] = {}
+    both = (entry.path for part in parts for entry in part if seen.setdefault(entry.path, entry.name) != entry.name)
+    return next(both, None)
+
+
+def _is_in(path: str, folders: set[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def built(entries: Sequence[Entry], known: frozenset[str]) -> Snapshot:
+    """Return files as a tree.
+
+    Args:
+        entries: The files and links.
+        known: The names of the trees that the repository has.
+    """
+    for entry in entries:
+        if entry.mode == _SUBMODULE:
+            raise RefusedError(
+                f"{entry.path} is a submodule, which an export leaves empty: choose the strategy 'rsync', or remove it."
+            )
+    long = next((len(entry.name) for entry in entries), 40) > 40
+    made: dict[str, Sequence[Entry]] = {}
+    unfinished = Snapshot(entries, known, made, "0" * (64 if long else 40))
+    return replace(unfinished, tree=_tree(unfinished, [(entry.path.split("/"), entry) for entry in entries], 0))
+
+
+def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], Entry]], depth: int) -> str:
+    """Return the name of the tree of some files, noting those that the repository has not."""
+    inside: dict[str, list[tuple[list[str], Entry]]] = {}
+    entries = []
+    for parts, entry in files:
+        if len(parts) == depth + 1:
+            entries.append(replace(entry, path=parts[depth]))
+        else:
+            inside.setdefault(parts[depth], []).append((parts, entry))
+    entries += [Entry(_TREE, _tree(snapshot, below, depth + 1), name) for name, below in inside.items()]
+    if len({entry.path for entry in entries}) < len(entries):
+        raise RefusedError(
+            "A file in the module and a folder that 'git: include' names have one path: rename one of them."
+        )
+    entries.sort(key=lambda entry: entry.order)
+    content = _object("tree", b"".join(entry.raw for entry in entries))
+    name = hashlib.new(snapshot.format, content, usedforsecurity=False).hexdigest()
+    if name not in snapshot.folders:
+        snapshot.made[name] = entries  # type: ignore[index]
+    return name
+
+
+class Outbox:
+    """A repository with some snapshots and nothing else, to push from: no history, no settings, no remotes."""
+
+    def __init__(self, repository: Repository, snapshots: Sequence[Snapshot]) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="git-outbox-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        (self.folder / "refs").mkdir()
+        (self.folder / "objects/info").mkdir(parents=True)
+        (self.folder / "HEAD").write_text("ref: refs/heads/none\n")
+        kind = f"\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = {snapshots[0].format}\n"
+        (self.folder / "config").write_text(f"[core]\n\tbare = true\n\tattributesFile = /dev/null\n{kind}")
+        (self.folder / "objects/info/alternates").write_text(_quoted(repository.common / "objects"))
+        for name, content in (item for one in snapshots for item in one.objects.items()):
+            self._write(name, content)
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.folder / "objects" / name[:2] / name[2:]
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(zlib.compress(content, 1))
+
+    def git(self, *arguments: str, environ: Mapping[str, str] | None = None, given: bytes | None = None) -> bytes:
+        """Return what a Git command writes; a person's own settings do not count.
+
+        Raises:
+            ToolError: It failed, with Git's own words.
+        """
+        nothing = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
+        fixed = {**nothing, "GIT_DIR": str(self.folder), **(environ or {})}
+        return git_program.run(self.folder, *arguments, environ=fixed, given=given).out
+
+
+def _quoted(path: Path) -> str:
+    """Return a path as a line of ``objects/info/alternates``."""
+    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{text}"\n'
+
+
+def contents(repository: Repository, entries: Sequence[Entry]) -> dict[str, bytes]:
+    """Return the bytes of objects by their names, as they were committed."""
+    names = list(dict.fromkeys(entry.name for entry in entries))
+    if not names:
+        return {}
+    wanted = "".join(f"{name}\n" for name in names).encode()
+    said = memoryview(repository.git_bytes("cat-file", "--batch", "--buffer", given=wanted))
+    found: dict[str, bytes] = {}
+    position = 0
+    for name in names:
+        end = _line_end(said, position)
+        head = bytes(said[position:end]).split(b" ")
+        if len(head) < 3:
+            said_of_it = b" ".join(head).decode()
+            raise ToolError(
+                f"git cat-file: {said_of_it}. {repository.top} is damaged or incomplete: "
+                f"run 'git fsck' and 'git fetch' there."
+            )
+        position = end + 1 + int(head[2])
+        found[name] = bytes(said[end + 1 : position])
+        position += 1
+    return found
+
+
+def _line_end(said: memoryview, position: int) -> int:
+    return position + bytes(said[position : position + 200]).index(b"\n")
+
+
+def exported(repository: Repository, whole: Snapshot, held: Mapping[str, bytes]) -> Snapshot:
+    """Return a snapshot without what ``export-ignore`` in its own attributes leaves out.
+
+    Args:
+        repository: The repository.
+        whole: All of it.
+        held: The bytes of its objects by name.
+    """
+    attributes = (held[entry.name] for entry in whole.entries if entry.path.rpartition("/")[2] == _ATTRIBUTES)
+    if not any(b"export-ignore" in text for text in attributes):
+        return whole
+    left_out = _ignored(Outbox(repository, [whole]), whole)
+    return built([entry for entry in whole.entries if not _is_in(entry.path, left_out)], whole.folders)
+
+
+def _ignored(outbox: Outbox, whole: Snapshot) -> set[str]:
+    folders = {str(parent) for entry in whole.entries for parent in Path(entry.path).parents if str(parent) != "."}
+    asked = [*(f"{folder}/" for folder in folders), *(entry.path for entry in whole.entries)]
+    outbox.git("read-tree", whole.tree)
+    given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
+    said = outbox.git("check-attr", "--cached", "-z", "--stdin", "export-ignore", given=given)
+    fields = said.decode("utf-8", "surrogateescape").split("\0")
+    return {path.rstrip("/") for path, value in zip(fields[::3], fields[2::3], strict=False) if value == "set"}
+
+
+def is_link(entry: Entry) -> bool:
+    """Tell whether an entry is a link."""
+    return entry.mode == _LINK
+
+
+def is_program(entry: Entry) -> bool:
+    """Tell whether an entry may be executed."""
+    return entry.mode == _PROGRAM

@@ -1,0 +1,1 @@
+"""Whether a workspace is in order, on the disk and as it runs."""

@@ -1,0 +1,161 @@
+"""Telling a running Dagster that its workspace has changed, and what it makes of it.
+
+The webserver reads the workspace file anew when told so. The daemon does so by itself, but only once a minute, and a
+run that is queued before fails; so it is restarted when no run is in progress (its runs die with it), and waited for
+otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.claims.facts import location_names
+from dagster_module_builder.compose import docker
+from dagster_module_builder.health.loaded_code import changed_at, is_mounted
+from dagster_module_builder.health.running import Running, Stranger, find_running
+from dagster_module_builder.native import local_dagster
+from dagster_module_builder.native.native_environment import locations as native_locations
+from dagster_module_builder.programs import graphql
+from dagster_module_builder.shared_files.formats import compose, dockerfile, workspace_yaml
+from dagster_module_builder.shared_files.formats.yaml_text import parsed
+from dagster_module_builder.workspaces.integrate import Outcome
+from dagster_module_builder.workspaces.workspace import Workspace, look_at
+
+#: How long a location may take to load, in seconds.
+LOAD_WAIT = 120.0
+#: How often the daemon reads the workspace file by itself, in seconds; a little more than Dagster's minute.
+DAEMON_READS_EVERY = 65.0
+
+
+def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iterator[str]:
+    """Have a running Dagster take a change in; yield what came of it. Silent where none runs.
+
+    Args:
+        root: The workspace's root.
+        outcome: The change.
+        started: Whether the containers were built and started after the change.
+    """
+    workspace = look_at(root)
+    effective = bool(outcome.plan.effective)
+    try:
+        running = find_running(workspace) if effective or outcome.modules else None
+    except ToolError as error:
+        yield f"Warning: Whether a Dagster runs that has to be told could not be found out. {error}"
+        return
+    if isinstance(running, Stranger) and effective:
+        yield str(running)
+    if not isinstance(running, Running):
+        return
+    try:
+        yield from _told(workspace, running, outcome, effective=effective)
+    except ToolError as error:
+        # The change is made; only Dagster does not know it.
+        yield f"Warning: {error}"
+    if needs_up(outcome) and not started:
+        yield "The image or the containers changed: run 'workspace.up' to build and start them."
+
+
+def to_be_loaded_again(root: Path, outcome: Outcome) -> Iterator[str]:
+    """Say which locations a running Dagster has with older code, which ``tell_dagster`` would have it load again.
+
+    Args:
+        root: The workspace's root.
+        outcome: A change that was only planned.
+    """
+    workspace = look_at(root)
+    try:
+        running = find_running(workspace) if outcome.modules else None
+        older = _older(workspace, running, outcome.modules) if isinstance(running, Running) else {}
+    except ToolError as error:
+        yield f"Warning: Whether a running Dagster has older code could not be found out. {error}"
+        return
+    for name in older:
+        yield f"The code of {name} changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
+
+
+def _told(workspace: Workspace, running: Running, outcome: Outcome, *, effective: bool) -> Iterator[str]:
+    older = _older(workspace, running, outcome.modules)
+    if not effective and not older:
+        return
+    if running.is_native:
+        local_dagster.prepare(workspace.root)
+    if effective:
+        graphql.reload_workspace(running.url)
+    for location, module in older.items():
+        yield from _loaded_again(workspace, running, location, module)
+    if effective:
+        names = [ModuleNames(name).snake for name in outcome.modules]
+        yield from _states(running.url, names, _locations(workspace))
+    yield from _daemon(workspace.root, running)
+
+
+def _older(workspace: Workspace, running: Running, modules: Sequence[str]) -> dict[str, Path]:
+    """Return the locations of these modules whose code changed after this Dagster loaded it, and their folders."""
+    loaded = graphql.loaded_at(running.url)
+    entries = [entry for name in modules if (entry := workspace.registry.find(name))]
+    folders = {entry.marker: workspace.root / entry.path for entry in entries}
+    return {name: folder for name, folder in folders.items() if name in loaded and changed_at(folder) > loaded[name]}
+
+
+def _loaded_again(workspace: Workspace, running: Running, name: str, module: Path) -> Iterator[str]:
+    location = next((one for one in native_locations(workspace.root) if one.module == module), None)
+    if running.daemons and location and not is_mounted(workspace.root, module, location, workspace.code_services):
+        yield f"The code of {name} changed, and is part of its image: run 'workspace.up' to build and start it."
+        return
+    problem = graphql.reload_location(running.url, name)
+    if problem:
+        yield f"Warning: Dagster does not load the location {name}: {problem}"
+    else:
+        yield f"Dagster: the location {name} is loaded again, with its changed code."
+
+
+def needs_up(outcome: Outcome) -> bool:
+    """Tell whether a change reaches a running workspace only by ``workspace.up``."""
+    return any(change.path.name in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
+
+
+def _locations(workspace: Workspace) -> set[str]:
+    data = parsed(workspace.files[workspace_yaml.NAME] or b"")
+    return set(location_names(data.get("load_from") if isinstance(data, dict) else None))
+
+
+def _states(url: str, names: Sequence[str], wanted: set[str]) -> Iterator[str]:
+    end = time.monotonic() + LOAD_WAIT
+    states = graphql.location_states(url)
+    while graphql.LOADING in (states.get(name) for name in names) and time.monotonic() < end:
+        time.sleep(0.5)
+        states = graphql.location_states(url)
+    for name in names:
+        if (name in states) != (name in wanted):
+            has = "still has" if name in states else "does not have"
+            yield f"Warning: the Dagster at {url} {has} the location {name}."
+        elif name not in states:
+            yield f"Dagster: the location {name} is gone."
+        elif states[name] is None:
+            yield f"Dagster: the location {name} is loaded."
+        else:
+            yield f"Warning: Dagster does not load the location {name}: {states[name]}"
+
+
+def _daemon(root: Path, running: Running) -> Iterator[str]:
+    if not running.daemons:
+        # 'workspace.dev', whose daemon is part of it and cannot be restarted alone.
+        yield "Its daemon reads the change within a minute; a run that is started before fails."
+        return
+    read_by = time.monotonic() + DAEMON_READS_EVERY
+    runs = graphql.runs_in_progress(running.url)
+    if runs:
+        yield f"Runs in progress: {len(runs)}. Waiting until they end, or the daemon has read the change by itself…"
+    while runs and time.monotonic() < read_by:
+        time.sleep(1)
+        runs = graphql.runs_in_progress(running.url)
+    if runs:
+        yield "The daemon has read the change by itself."
+        return
+    for daemon in running.daemons:
+        docker.restart(root, daemon)
+    yield "The daemon was restarted, and knows the change."

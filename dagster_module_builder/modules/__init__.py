@@ -1,0 +1,1 @@
+"""One module: its files, what it states, what it requires."""

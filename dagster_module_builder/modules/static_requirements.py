@@ -1,0 +1,176 @@
+"""What a module says that it requires, read from its files alone: nothing is built, no server that it names is asked.
+
+uv builds a project whose metadata is dynamic, which runs what the project names as its backend, and asks the indexes
+and repositories that it names. So it never sees a module: it gets this statement, with what it leaves out in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.modules.layout import table
+from dagster_module_builder.modules.stated import SETUP_PY, is_old, old_requirements_of
+from dagster_module_builder.shared_files.formats import toml_text
+from dagster_module_builder.transactions import module_files
+
+#: The user and the password in an address.
+_USER_INFO = re.compile(r"//[^/@\s]*@")
+#: What a package may be called (PEP 508).
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+#: Where ``tool.uv`` names servers beside the one that the person configured.
+_INDEXES = ("index-url", "extra-index-url", "find-links")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one module requires.
+
+    Attributes:
+        name: Its project's name.
+        python: Which versions of Python it takes; None where it does not say.
+        requirements: What it requires from the configured index.
+        left_out: What else it requires, and the servers that it names, each with the reason why nothing is asked.
+        complete: Whether all of that stands in its ``pyproject.toml``, ``setup.py`` and ``setup.cfg``.
+    """
+
+    name: str
+    python: str | None
+    requirements: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    complete: bool = True
+
+
+def statement_of(module: Path, root: Path | None = None) -> Statement:
+    """Read what a module requires; a folder that it takes a package from requires its own, where it lies below root.
+
+    Args:
+        module: Its folder.
+        root: The workspace's root; None where no other folder is looked at.
+
+    Raises:
+        ToolError: Its files do not name a project, or an old one works its requirements out.
+        NotPlainError: A file of it cannot be read safely.
+    """
+    if is_old(module):
+        listed = old_requirements_of(module)
+        if listed is None:
+            raise ToolError(f"{module / SETUP_PY} works its requirements out: list them in install_requires=[…].")
+        return Statement(ModuleNames(module.name).snake, None, tuple(listed))
+    project, uv = _tables(module)
+    stated = _Stated(module, project, uv, root)
+    python = project.get("requires-python")
+    return Statement(
+        project["name"], python if isinstance(python, str) else None, *stated.sorted(), not stated.dynamic and not uv
+    )
+
+
+def _tables(module: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    path = module / "pyproject.toml"
+    try:
+        data = toml_text.parsed(module_files.read(module, path) or b"")
+        if not _NAME.fullmatch(data["project"]["name"]):
+            raise ValueError("its name is none that a package can have")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ToolError(f"{path} does not name its project: {error}") from error
+    return {**data["project"], "setuptools": table(data, "tool", "setuptools", "dynamic")}, table(data, "tool", "uv")
+
+
+@dataclass(frozen=True)
+class _Stated:
+    module: Path
+    project: Mapping[str, Any]
+    uv: Mapping[str, Any]
+    root: Path | None = None
+
+    @property
+    def dynamic(self) -> bool:
+        """Whether the requirements stand elsewhere."""
+        named = self.project.get("dynamic")
+        return isinstance(named, list) and "dependencies" in named
+
+    def sorted(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return what is asked for, and what is left out."""
+        asked, left_out = [], list(self._indexes())
+        sources = table(self.uv, "sources")
+        kept = {_normalized(name): source for name, source in sources.items()}
+        for text in self._listed(left_out):
+            try:
+                wanted = Requirement(text)
+            except InvalidRequirement:
+                left_out.append(f"{_shown(text)} is not a requirement that can be read")
+                continue
+            place = wanted.url or _foreign(kept.get(_normalized(wanted.name)))
+            if place:
+                left_out.append(f"{wanted.name} comes from {_shown(place)}, which is not asked")
+            elif _normalized(wanted.name) not in kept:
+                asked.append(str(wanted))
+            elif folder := self._folder(kept[_normalized(wanted.name)]):
+                inner = statement_of(folder)
+                asked += inner.requirements
+                left_out += inner.left_out
+        return tuple(asked), tuple(left_out)
+
+    def _folder(self, source: object) -> Path | None:
+        """Return the project that a source takes from the workspace; None where it is none, or elsewhere."""
+        named = source.get("path") if isinstance(source, dict) else None
+        if not isinstance(named, str) or self.root is None:
+            return None
+        folder = (self.module / named).resolve()
+        is_ours = folder.is_relative_to(self.root.resolve()) and folder != self.module.resolve()
+        return folder if is_ours and (folder / "pyproject.toml").is_file() else None
+
+    def _indexes(self) -> Iterator[str]:
+        indexes = self.uv.get("index")
+        named = [one.get("url") for one in indexes if isinstance(one, dict)] if isinstance(indexes, list) else []
+        for key in _INDEXES:
+            value = self.uv.get(key)
+            named += value if isinstance(value, list) else [value]
+        yield from (f"its index {_shown(one)} is not asked" for one in named if isinstance(one, str))
+
+    def _listed(self, left_out: list[str]) -> Iterator[str]:
+        if not self.dynamic:
+            listed = self.project.get("dependencies", [])
+            yield from map(str, listed if isinstance(listed, list) else [])
+            return
+        found = self.project["setuptools"].get("dependencies")
+        files = found.get("file") if isinstance(found, dict) else None
+        if files:
+            for name in [files] if isinstance(files, str) else files:
+                yield from self._lines(str(name), left_out)
+        elif (listed := old_requirements_of(self.module)) and not found:
+            yield from listed
+        else:
+            left_out.append("it works its requirements out when it is built, which is not done here")
+
+    def _lines(self, name: str, left_out: list[str]) -> Iterator[str]:
+        text = module_files.text(self.module, self.module / name) or ""
+        for line in (re.sub(r"(^|\s)#.*", "", one).strip() for one in text.splitlines()):
+            if line.startswith("-"):
+                left_out.append(f"{name}: '{_shown(line)}' is not followed")
+            elif line:
+                yield line
+
+
+def _foreign(source: object) -> str | None:
+    """Return the server that a source of uv's names; None where it is none, or a folder."""
+    for one in source if isinstance(source, list) else [source]:
+        for key in ("git", "url", "index"):
+            if isinstance(one, dict) and key in one:
+                return str(one[key])
+    return None
+
+
+def _normalized(name: object) -> str:
+    return re.sub(r"[-_.]+", "-", str(name)).lower()
+
+
+def _shown(text: str) -> str:
+    return _USER_INFO.sub("//", text)[:200]

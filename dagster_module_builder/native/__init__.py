@@ -1,0 +1,1 @@
+"""Dagster on this machine, without containers."""

@@ -1,0 +1,166 @@
+"""Loading the code locations without Docker: whether they load, and which assets they make."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dotenv import dotenv_values
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.native import native_load
+from dagster_module_builder.native.local_dagster import native_entry
+from dagster_module_builder.native.native_environment import (
+    FOLDER,
+    Location,
+    locations,
+    own_environment,
+    process_environment,
+    shared_environment,
+)
+from dagster_module_builder.programs import outside_programs
+
+
+@dataclass(frozen=True)
+class NotLoaded:
+    """A code location that does not load.
+
+    Attributes:
+        location: Its name; empty where Dagster names none.
+        error: Dagster's own words, without the way there.
+        place: The ``path:line`` where the error came up; empty where it is not known.
+        module: The folder of the module behind it, where there is one.
+    """
+
+    location: str
+    error: str
+    place: str = ""
+    module: Path | None = None
+
+
+@dataclass
+class Loaded:
+    """What came of loading all code locations.
+
+    Attributes:
+        keys: The keys of the assets that each integrated module makes.
+        failures: The locations that do not load.
+    """
+
+    keys: dict[Path, list[str]] = field(default_factory=dict)
+    failures: list[NotLoaded] = field(default_factory=list)
+
+
+def load_locations(root: Path) -> Loaded:
+    """Load every code location natively.
+
+    Modules of ours are loaded by a process for each environment; whatever else the workspace file names is left to
+    ``dagster definitions validate``, which starts a code server for each, one after the other.
+
+    Raises:
+        ToolError: An environment cannot be made, or its Python does not run.
+    """
+    loaded, there = Loaded(), locations(root)
+    ours = {found.module: target for found in there if found.module and (target := _target(root, found))}
+    others = [found for found in there if found.module not in ours]
+    for module, answer in _answers(root, ours).items():
+        if "keys" in answer:
+            loaded.keys[module] = answer["keys"]
+        elif "error" in answer:
+            loaded.failures.append(NotLoaded(ours[module].name, answer["error"], answer["place"], module))
+        else:
+            others += [found for found in there if found.module == module]
+    loaded.failures += _validated(root, others)
+    return loaded
+
+
+@dataclass(frozen=True)
+class _Target:
+    """A module's code as a location names it: its dotted name below the folder ``source``."""
+
+    name: str
+    definitions: str
+    source: str
+    own_server: bool = False
+
+
+def _target(root: Path, found: Location) -> _Target | None:
+    """Return the code of a location, or None where something about it is not as in modules of ours."""
+    if found.own_server and found.module:
+        names = ModuleNames(found.module.name)
+        return _Target(names.snake, names.definitions, str(found.module / "src"), own_server=True)
+    kind, details = next(iter(found.entry.items()))
+    dotted = details.get({"python_package": "package_name", "python_module": "module_name"}.get(kind, ""))
+    if not dotted or set(details) - {"package_name", "module_name", "working_directory", "location_name"}:
+        return None
+    source = os.path.normpath(root / settings.SERVICES / details.get("working_directory", "."))
+    return _Target(str(details.get("location_name", dotted)), dotted, source)
+
+
+def _answers(root: Path, ours: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
+    """Load modules of ours; return what each one's loading said."""
+    shared = [module for module, target in ours.items() if not target.own_server]
+    environments = [(shared_environment(root), shared)] if shared else []
+    environments += [(own_environment(root, module), [module]) for module in ours if module not in shared]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        answers = threads.map(lambda one: _asked(root, one[0], {key: ours[key] for key in one[1]}), environments)
+        return {module: answer for one in answers for module, answer in one.items()}
+
+
+def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
+    request = {
+        str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
+    }
+    env_file = dotenv_values(root / settings.SERVICES / ".env")
+    asked = outside_programs.ask(
+        [python, native_load.__file__],
+        named="Loading the modules",
+        given=json.dumps(request).encode(),
+        folder=root / settings.SERVICES,
+        environ={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
+    )
+    return {Path(module): answer for module, answer in json.loads(asked.out).items()}
+
+
+def _validated(root: Path, others: Sequence[Location]) -> list[NotLoaded]:
+    """Have Dagster's own command load locations; return those that do not load."""
+    if not others:
+        return []
+    file = root / FOLDER / "others.yaml"
+    python = shared_environment(root)
+    file.write_text(yaml.safe_dump({"load_from": [native_entry(root, found) for found in others]}))
+    asked = outside_programs.ask(
+        [python.parent / "dagster", "definitions", "validate", "--log-level", "error", "-w", file],
+        named="dagster definitions validate",
+        answers=outside_programs.ANY,
+        folder=root / settings.SERVICES,
+        # Its warnings say only that a newer command does the same.
+        environ={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
+        errors=subprocess.STDOUT,
+    )
+    modules = {ModuleNames(found.module.name).snake: found.module for found in others if found.module}
+    return _failures(asked.out.decode("utf-8", "replace"), modules) if asked.status else []
+
+
+def _failures(log: str, modules: Mapping[str, Path]) -> list[NotLoaded]:
+    """Return each location that does not load: the innermost error, and where it came up."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log).strip()
+    _, *failures = re.split(r"^.*Validation failed for code location ", text, flags=re.MULTILINE)
+    return [_not_loaded(failure, modules) for failure in failures] or [NotLoaded("", text)]
+
+
+def _not_loaded(failure: str, modules: Mapping[str, Path]) -> NotLoaded:
+    name, _, body = failure.partition(":\n")
+    error = body.rpartition("was caused by the following exception:")[2].strip().partition("\n")[0]
+    frames = re.findall(r'^  File "(.+)", line (\d+)', body, flags=re.MULTILINE)
+    place = f"{os.path.normpath(frames[-1][0])}:{frames[-1][1]}" if frames else ""
+    return NotLoaded(name, error, place, modules.get(name))

@@ -1,0 +1,183 @@
+"""Where code runs without Docker: the workspace's locations, and the environments that hold their requirements."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.modules.dagster_check import CONSTRAINTS, pyproject_of
+from dagster_module_builder.programs import uv_program
+from dagster_module_builder.shared_files.formats.yaml_text import loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+FOLDER = Path(".native")
+HOME = FOLDER / "home"
+_URL = FOLDER / "url"
+
+#: What no proxy is asked for.
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+_MARK = ".made-from"
+_PACKAGES = ("dagster", "dagster-webserver")
+_INSTANCE = """\
+# Dagster's instance for runs without Docker; its tables are SQLite files in this folder.
+telemetry:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class Location:
+    """One entry of the workspace file; ``module`` is the folder of ours that it stands for, if it is one."""
+
+    entry: Mapping[str, Any]
+    module: Path | None = None
+    own_server: bool = False
+
+
+def locations(root: Path) -> list[Location]:
+    """Return the entries of the workspace file, each with the module behind it.
+
+    Raises:
+        NoWorkspaceError: There is no workspace at ``root``.
+        DamagedFileError: Its workspace file is not what Dagster reads.
+    """
+    file = root / settings.SERVICES / "workspace.yaml"
+    if not file.is_file():
+        raise NoWorkspaceError(root)
+    entries = _entries(file)
+    modules = {ModuleNames(path.name).snake: path for path in sorted((root / settings.PROJECTS).glob("*/"))}
+    return [_location(entry, modules, file.parent) for entry in entries]
+
+
+def _entries(file: Path) -> list[dict[str, Any]]:
+    data = loaded(file, file.read_bytes())
+    try:
+        entries = (data or {}).get("load_from") or []
+        if all(isinstance(entry, dict) and entry for entry in entries):
+            return list(entries)
+    except (AttributeError, TypeError):
+        raise DamagedFileError(file, None, "this is not YAML that Dagster reads", "Fix it by hand.") from None
+    raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Fix it by hand.")
+
+
+def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> Location:
+    kind, details = next(iter(entry.items()))
+    if not isinstance(details, dict):
+        return Location(entry)
+    if kind == "grpc_server":
+        module = modules.get(str(details.get("location_name")))
+        return Location(entry, module, own_server=module is not None)
+    working_directory = details.get("working_directory")
+    if working_directory is None:
+        return Location(entry, modules.get(str(details.get("location_name"))))
+    source = Path(os.path.normpath(services / working_directory))
+    return Location(entry, source.parent if pyproject_of(source.parent).is_file() else None)
+
+
+def shared_modules(root: Path) -> list[Path]:
+    """Return the folders of the integrated modules that run in one environment with the others."""
+    return [found.module for found in locations(root) if found.module is not None and not found.own_server]
+
+
+def has_own_server(root: Path, module: Path) -> bool:
+    """Tell whether an integrated module has a code server of its own."""
+    return any(found.own_server for found in locations(root) if found.module == module)
+
+
+def shared_environment(root: Path, also: Path | None = None) -> Path:
+    """Make or update the environment of all modules without a code server of their own; return its Python.
+
+    Args:
+        root: The workspace's root.
+        also: A module that is to run there though it is not integrated.
+    """
+    modules = shared_modules(root)
+    return _environment(root, FOLDER / "venv", [*modules, *([also] if also and also not in modules else [])])
+
+
+def own_environment(root: Path, module: Path) -> Path:
+    """Make or update the environment of a module with a code server of its own; return its Python."""
+    return _environment(root, FOLDER / module.name / "venv", [module])
+
+
+def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
+    where = root / folder
+    python = where / "bin" / "python"
+    _make_private_folder(root)
+    requirements = [pyproject_of(module) for module in modules if pyproject_of(module).is_file()]
+    inputs = _digest([root / CONSTRAINTS, *requirements])
+    with FileLock(root / FOLDER / ".lock", mode=0o600):
+        if python.exists() and _read(where / _MARK) == inputs:
+            return python
+        (where / _MARK).unlink(missing_ok=True)
+        if not python.exists():
+            uv_program.run(["venv", "--quiet", "--clear", "--python", sys.executable, str(where)], root)
+        files = [argument for file in requirements for argument in ("--requirement", str(file))]
+        lock = ["--constraint", str(root / CONSTRAINTS)] if (root / CONSTRAINTS).is_file() else []
+        uv_program.run(["pip", "install", "--quiet", "--python", str(python), *lock, *files, *_PACKAGES], root)
+        (where / _MARK).write_text(inputs)
+    return python
+
+
+def _make_private_folder(root: Path) -> None:
+    home = root / HOME
+    home.mkdir(parents=True, exist_ok=True)
+    for file, text in ((root / FOLDER / ".gitignore", "*\n"), (home / "dagster.yaml", _INSTANCE)):
+        if not file.exists():
+            file.write_text(text)
+
+
+def _digest(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256(f"{sys.executable} {sys.version} {_PACKAGES}".encode())
+    for file in files:
+        content = file.read_bytes() if file.is_file() else b""
+        digest.update(f"{file} {len(content)}".encode() + content)
+    return digest.hexdigest()
+
+
+def _read(file: Path) -> str | None:
+    return file.read_text() if file.is_file() else None
+
+
+def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables for a native Dagster process; its working directory is ``services/dagster``."""
+    excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    past_proxies = ",".join(dict.fromkeys([*filter(None, excepted.split(",")), *_THIS_MACHINE]))
+    return {
+        **environ,
+        # Its processes speak to each other over HTTP and gRPC; programs read the one name or the other.
+        "no_proxy": past_proxies,
+        "NO_PROXY": past_proxies,
+        "DAGSTER_HOME": str(root / HOME),
+        "DAGSTER_STORAGE_DIR": environ.get("DAGSTER_STORAGE_DIR") or str(root / settings.DATA / "storage"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+@contextmanager
+def announced(root: Path, url: str) -> Iterator[None]:
+    """Let other commands know where Dagster's page is while it runs natively."""
+    file = root / _URL
+    file.write_text(url)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def dev_url(root: Path) -> str | None:
+    """Return where Dagster's page is, or was when it ended without notice; None where it does not run natively."""
+    return _read(root / _URL)

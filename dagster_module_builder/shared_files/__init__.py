@@ -1,0 +1,1 @@
+"""Blocks between markers in files that people edit: bytes in, bytes out."""

@@ -1,0 +1,1 @@
+"""What may be shown of a file in a diff."""

@@ -1,0 +1,77 @@
+"""What of a file may be shown, line for line: structure, keys and harmless values; the rest is ``…``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+
+from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.values import HIDDEN, is_harmless
+from dagster_module_builder.shared_files.blocks import split_lines
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.shown_files import code, dockerfile, yaml_file
+
+_YAML = (".yml", ".yaml")
+_MARKER = re.compile(r"[ \t]*# (?:BEGIN|END): \w+[ \t]*")
+#: In one case, unlike the last line of a key in Base64, whose padding is an equals sign.
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_.]*|[a-z_][a-z0-9_.]*")
+_VALUE = re.compile(r"""(['"]?)(.*)\1""", re.DOTALL)
+
+
+def shown_lines(name: str, content: bytes, public: Collection[str] = ()) -> list[str]:
+    """Return a file's lines as people may see them: as many as it has, without their endings.
+
+    Args:
+        name: The file's name, which says how it is read.
+        content: Its bytes.
+        public: Lines, without the white space around them, that anybody may read wherever they stand.
+    """
+    text = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
+    shown = Shown(text)
+    _reader(name)(shown)
+    return [
+        raw if raw.strip() in public else _with_comment(raw, line)
+        for raw, line in zip(text.split("\n"), shown.lines(), strict=True)
+    ]
+
+
+def hidden_texts(name: str, content: bytes) -> list[str]:
+    """Return the texts of a file that are not shown, line by line: what a program may quote of it."""
+    shown = Shown(content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", ""))
+    _reader(name)(shown)
+    return shown.hidden()
+
+
+def _with_comment(raw: str, line: str) -> str:
+    """Return a line as it is shown; of a comment that it is one, and of a marker all."""
+    if _MARKER.fullmatch(raw):
+        return raw
+    indent = raw[: len(raw) - len(raw.lstrip())]
+    return f"{indent}# {HIDDEN}" if raw.lstrip().startswith("#") and HIDDEN in line else line
+
+
+def _reader(name: str) -> Callable[[Shown], None]:
+    if name.startswith(".env") or name.endswith(".env"):
+        return _show_env
+    if name.startswith("Dockerfile") or name.endswith(("Dockerfile", ".snippet")):
+        return dockerfile.show
+    if name.endswith(_YAML):
+        return yaml_file.show
+    return code.show_python if name.endswith(".py") else code.show_text
+
+
+def _show_env(shown: Shown) -> None:
+    """Show the variables of an env file, and of their values those that are harmless."""
+    lines: Sequence[str] = [line.decode() for line in split_lines(shown.text.encode())]
+    for entry in env_file.entries(shown.text.encode()):
+        if not entry.raw and not _VARIABLE.fullmatch(entry.name):
+            continue
+        start = shown.start_of(entry.line)
+        line = lines[entry.line]
+        behind = line.index("=", line.index(entry.name) + len(entry.name)) + 1
+        shown.show(start, start + behind)
+        raw = entry.raw.decode()
+        value = _VALUE.fullmatch(raw)
+        if value and is_harmless(entry.name, value[2]):
+            first = shown.text.index(raw, start + behind) if raw else start + behind
+            shown.show(first, first + len(raw))

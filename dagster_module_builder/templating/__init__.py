@@ -1,0 +1,1 @@
+"""Rendering Cookiecutter's templates."""

@@ -1,0 +1,1 @@
+"""The lock, the commit, the journal, the registry: the only writers of shared files."""

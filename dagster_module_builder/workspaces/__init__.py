@@ -1,0 +1,1 @@
+"""The workspace's use cases: make it, add and remove modules, bring it in line."""

@@ -1,0 +1,142 @@
+"""What looks at a plan before it is carried out, with the help of other programs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
+from dagster_module_builder.compose import docker
+from dagster_module_builder.compose.compose_project import Project, project_in, redefined, shared_ports
+from dagster_module_builder.compose.image import read_image
+from dagster_module_builder.compose.local_sources import Build, takes_from_folders, unreachable
+from dagster_module_builder.modules.dagster_check import Conflict, resolve_together, stating_files
+from dagster_module_builder.programs import compose_command
+from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
+from dagster_module_builder.transactions.plan import Plan
+from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.workspaces.integrate import Check, planned_registry
+from dagster_module_builder.workspaces.workspace import Workspace
+
+
+def requirements(workspace: Workspace, plan: Plan) -> Iterator[str]:
+    """Refuse a plan after which the shared image's requirements do not resolve together.
+
+    Raises:
+        ConflictError: With the modules that do not fit together.
+    """
+    sharing = [entry for entry in planned_registry(plan).entries if dockerfile.NAME in entry.blocks]
+    found = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
+    if isinstance(found, Conflict):
+        paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in found.modules]
+        raise ConflictError([str(found)], where=_stated_at(paths[-1]), mend=_CHANGE, owner=paths[-1].name)
+    if found is not None:
+        yield f"Warning: {found}"
+
+
+#: The lines that a project's requirements begin at.
+_STATED = re.compile(rb"^\s*(?:dependencies|install_requires)\s*=", re.MULTILINE)
+_CHANGE = "Change the requirement of one of them, and look again with 'workspace.validate'"
+
+
+def _stated_at(module: Path) -> str:
+    for path in stating_files(module):
+        text = path.read_bytes()
+        if found := _STATED.search(text):
+            line = text.count(b"\n", 0, found.end()) + 1
+            return f"{path}:{line}"
+    return str(module)
+
+
+def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
+    """Refuse a plan whose compose project Docker Compose does not accept, or in which modules lose what is theirs.
+
+    Compose is asked about what 'workspace.up' starts, with all files that it puts together. Without Compose, silent.
+
+    Raises:
+        ConflictError: With Compose's own words, or with what another file takes from a module.
+    """
+    after = {change.path.name: change.after for change in plan.changes}
+    text = after.get(compose.NAME)
+    services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
+    mend = "Fix what it names, and look again with 'workspace.validate'"
+    try:
+        if text is None or not compose_command.is_installed():
+            return
+        model = docker.check_config(services, text, env)
+    except RefusedError as error:
+        raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), mend=mend) from None
+    except docker.NotAcceptedError as error:
+        reason = f"Docker Compose does not accept the result: {error}"
+        raise ConflictError([reason], where=str(workspace.path(compose.NAME)), mend=mend) from None
+    except ToolError as error:
+        yield f"Warning: Docker Compose could not check the result: {error}"
+        return
+    _refuse_overrides(project_in(services, env or None), text, model, _owners(workspace, plan))
+
+
+def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
+    """Return the module of each service: of the modules that the plan puts in, or of all where it puts none in."""
+    return {
+        str(name): entry.name for entry in _put(workspace, plan) for name in (entry.provides or {}).get("services", ())
+    }
+
+
+def _put(workspace: Workspace, plan: Plan) -> list[Entry]:
+    """Return the modules that a plan puts in or changes, or all where it does neither."""
+    entries = planned_registry(plan).entries
+    put = [
+        entry for entry in entries if not (there := workspace.registry.find(entry.name)) or there.blocks != entry.blocks
+    ]
+    return put or list(entries)
+
+
+def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], owners: Mapping[str, str]) -> None:
+    if not project.others and b"include" not in text:
+        # All that there is has been looked at without Compose.
+        return
+    where = str(next(iter(project.others), project.main))
+    found = [(owner, str(path), reason) for owner, path, reason in redefined(project, owners)]
+    for port, services in shared_ports(model):
+        if concerned := [name for name in services if name in owners]:
+            found.append((owners[concerned[0]], where, f"host port {port} is published by {' and '.join(services)}"))
+    if found:
+        mend = "Give it another name or port there, and look again with 'workspace.validate'"
+        raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], mend=mend)
+
+
+def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
+    """Refuse modules whose requirements come from folders that the image does not get: none could be built any more.
+
+    Raises:
+        ConflictError: With the way out.
+    """
+    after = {change.path.name: change.after for change in plan.changes}
+    for entry in _put(workspace, plan):
+        module = workspace.root / entry.path
+        # Most modules take nothing from folders; what the image copies grows with the modules.
+        if not takes_from_folders(workspace.stack.read(module / "pyproject.toml") or b""):
+            continue
+        build = _build_of(workspace, entry, after.get(dockerfile.NAME) or b"")
+        for reason, mend in unreachable(build, module) if build else ():
+            raise ConflictError([f"{entry.name}: {reason}. {mend}"], where=_stated_at(module), owner=entry.name)
+    yield from ()
+
+
+def _build_of(workspace: Workspace, entry: Entry, shared: bytes) -> Build | None:
+    """Return how the image of a module is built; None where that is not known."""
+    root, read = workspace.root.absolute(), workspace.stack.read
+    own = root / entry.path / dockerfile.NAME
+    if dockerfile.NAME not in entry.blocks:
+        text = read(own)
+        return Build(root, root, own, read_image(text), None, read) if text else None
+    for service in workspace.surroundings.services:
+        if service.context and service.dockerfile:
+            return Build(root, service.context, service.dockerfile, read_image(shared), service.target, read)
+    return None
+
+
+ALL: tuple[Check, ...] = (requirements, compose_accepts, sources_reach_the_image)

@@ -1,0 +1,50 @@
+"""What modules leave behind that are gone, or store elsewhere now: remembered by the registry until it is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from dagster_module_builder.base import settings
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.claims.stores import Slot, Stores, stores_of
+from dagster_module_builder.transactions.plan import FileChange, Plan
+from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.transaction import commit
+from dagster_module_builder.workspaces.workspace import Workspace, bodies_of
+
+
+def changes(
+    workspace: Workspace, put: Mapping[str, Mapping[Slot, Iterable[bytes]]], entries: Mapping[str, Entry | None]
+) -> Iterator[tuple[str, Stores]]:
+    """Yield what each module stored where its blocks no longer say so, by marker.
+
+    Args:
+        workspace: The workspace as it was read.
+        put: The bodies of the blocks that modules get, by name.
+        entries: The entries that the registry gets, by name; None where a module is taken out.
+    """
+    remembered = workspace.registry.left_behind
+    for name, entry in entries.items():
+        before = workspace.registry.find(name)
+        known = before or entry or Entry({"name": name})
+        unchanged = before is None or (entry is not None and before.blocks == entry.blocks)
+        if unchanged and known.marker not in remembered:
+            continue
+        was = stores_of(bodies_of(workspace, known.marker), workspace.root)
+        was |= remembered.get(known.marker, Stores())
+        yield known.marker, (was - stores_of(put.get(name, {}), workspace.root)).owned(known.marker, known.path)
+
+
+def hint(workspace: Workspace, name: str) -> str:
+    """Return what to say of a module that is not integrated; empty where it left nothing behind."""
+    if ModuleNames(name).snake not in workspace.registry.left_behind:
+        return ""
+    return f" Delete what it stored with 'workspace.remove {name} --delete-data'."
+
+
+def forget(workspace: Workspace, marker: str) -> None:
+    """Have the registry forget what a module left behind, now that it is deleted; under the lock."""
+    registry = workspace.registry.with_left_behind({marker: Stores()})
+    path = workspace.root / settings.REGISTRY
+    if registry.data != workspace.registry.data:
+        commit(workspace.root, Plan((FileChange(path, workspace.registry_bytes, registry.to_bytes()),)))

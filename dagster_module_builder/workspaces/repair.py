@@ -1,0 +1,93 @@
+"""Damaged markers, mended: a marker line that was lost is put back where the registry's digest proves its place.
+
+Where nothing proves it, the marker that is left over is taken away, so that the lines are their owner's again; no other
+line is ever touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dagster_module_builder.shared_files.blocks import Block, Marker, markers, pair, split_lines
+from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.shared_file import SharedFile
+from dagster_module_builder.shared_files.merge import Known, unsafe
+from dagster_module_builder.transactions.plan import FileChange, Plan
+from dagster_module_builder.transactions.reading import under_lock
+from dagster_module_builder.transactions.transaction import commit
+from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, read_workspace
+
+
+@dataclass(frozen=True)
+class _Mend:
+    """A line to put in before ``line``, or, when it is None, the line to take out."""
+
+    line: int
+    text: bytes | None
+
+
+def repair(root: Path, *, dry_run: bool = False) -> Plan:
+    """Fix the markers of all shared files, as one plan that is itself backed up.
+
+    Args:
+        root: The workspace's root.
+        dry_run: Plan, but change nothing.
+
+    Raises:
+        RefusedError: There is no workspace, its registry is damaged, or a file cannot be read. Nothing was changed.
+    """
+
+    def work(_recovered: list[str]) -> Plan:
+        workspace = read_workspace(root)
+        changes = []
+        for file, kind in SHARED_FILES.items():
+            before = workspace.files[file]
+            if before is not None:
+                after = repaired(workspace.path(file), kind, before, workspace.known[file])
+                changes.append(FileChange(workspace.path(file), before, after, MODES.get(file, 0o644)))
+        plan = Plan(tuple(changes))
+        if not dry_run:
+            commit(root, plan)
+        return plan
+
+    return under_lock(root, work, changes=not dry_run)
+
+
+def repaired(path: Path, kind: SharedFile, text: bytes, known: Known) -> bytes:
+    """Return a shared file with its markers mended.
+
+    Raises:
+        DamagedFileError: The file cannot be read, markers or not.
+    """
+    lines = split_lines(text)
+    while left := _left_over(path, kind, lines):
+        mend = _proven(lines, left[0], known) or _Mend(left[0].line, None)
+        lines[mend.line : mend.line + (mend.text is None)] = [] if mend.text is None else [mend.text]
+    return b"".join(lines)
+
+
+def _left_over(path: Path, kind: SharedFile, lines: Sequence[bytes]) -> list[Marker]:
+    try:
+        texts = kind.text_lines(lines)
+    except OutlineError as error:
+        raise unsafe(path, error.position + 1, error.reason) from None
+    return pair([marker for marker in markers(lines) if marker.line not in texts])[1]
+
+
+def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Mend | None:
+    """Look for the place of the lost partner: the one at which the block is what the registry remembers."""
+    digests = set(known.digests.get(marker.name, {}).values())
+    here = lines[marker.line]
+    lost = here.replace(b"# END:", b"# BEGIN:") if marker.end else here.replace(b"# BEGIN:", b"# END:")
+    for length in range(1, len(lines)):
+        first = marker.line - length if marker.end else marker.line + 1
+        furthest = first if marker.end else marker.line + length
+        if not 0 <= furthest < len(lines) or markers([lines[furthest]]):
+            return None
+        body = lines[first : first + length]
+        ends = (lost, here) if marker.end else (here, lost)
+        if known.sealed(Block(marker.name, (ends[0], *body, ends[1])).digest) in digests:
+            return _Mend(first if marker.end else first + length, lost)
+    return None

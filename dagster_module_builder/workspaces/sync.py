@@ -1,0 +1,88 @@
+"""All modules of the workspace in one plan: new ones in, changed ones up to date, vanished ones out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dagster_module_builder.modules.module import modules_in
+from dagster_module_builder.transactions.reading import under_lock
+from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.workspaces import adopt, neighbours
+from dagster_module_builder.workspaces.integrate import Check, Outcome, carry_out, plan_changes, refuse_clashes
+from dagster_module_builder.workspaces.module_fragments import read_given, unused_allowances
+from dagster_module_builder.workspaces.workspace import Workspace, read_workspace
+from dagster_module_builder.workspaces.workspace_names import with_own_names
+
+
+@dataclass(frozen=True)
+class Synced:
+    """What a sync did, or would do: names of modules by what happened to them."""
+
+    outcome: Outcome
+    added: tuple[str, ...]
+    updated: tuple[str, ...]
+    removed: tuple[str, ...]
+    vanished: tuple[str, ...]
+
+
+def sync(
+    root: Path,
+    *,
+    prune: bool = False,
+    dry_run: bool = False,
+    force: bool = False,
+    allowances: Mapping[str, Sequence[str]] | None = None,
+    checks: Sequence[Check] = (),
+    warn: Callable[[str], None] | None = None,
+) -> Synced:
+    """Bring every module under ``projects/`` into the workspace as its fragments are now.
+
+    A workspace of an earlier version gets a project, a network and a port of its own, too.
+
+    Args:
+        root: The workspace's root.
+        prune: Take out the modules whose project folder is gone.
+        dry_run: Plan and check, but change nothing.
+        force: Replace blocks that somebody edited.
+        allowances: The settings that a person allows, by module; the registry remembers them.
+        checks: What looks at the plan before it is carried out.
+        warn: Told of what running databases do not learn of, before anything changes; None makes notes of it.
+
+    Raises:
+        RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
+    """
+
+    def work(recovered: list[str]) -> Synced:
+        workspace = replace(read_workspace(root), allowances=allowances or {})
+        named, notes = with_own_names(workspace)
+        given = [read_given(named, path) for path in modules_in(root)]
+        notes += [warning for one in given for warning in one.warnings]
+        notes += unused_allowances(named, given)
+        vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
+        taken = vanished if prune else []
+        free = adopt.taken_over(named, [one.module for one in given], force=True) if force else named
+        refuse_clashes(free, given, leaving=[entry.name for entry in taken])
+        plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
+        names = tuple(one.module.path.name for one in given)
+        outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
+        return _told_apart(workspace, outcome, vanished, taken)
+
+    done = under_lock(root, work, changes=not dry_run)
+    if not dry_run:
+        with neighbours.one_at_a_time():
+            neighbours.remember(root)
+    return done
+
+
+def _told_apart(workspace: Workspace, outcome: Outcome, vanished: Sequence[Entry], taken: Sequence[Entry]) -> Synced:
+    before = {entry.name: entry.blocks for entry in workspace.registry.entries}
+    after = {entry.name: entry.blocks for entry in outcome.registry.entries}
+    return Synced(
+        outcome,
+        added=tuple(name for name in after if name not in before),
+        updated=tuple(name for name in after if name in before and before[name] != after[name]),
+        removed=tuple(entry.name for entry in taken),
+        vanished=tuple(entry.name for entry in vanished if entry not in taken),
+    )
