@@ -28,11 +28,12 @@ def _install(session: nox.Session, extras: str = "dev") -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, types and formatting of the repository itself."""
+    """Style, types and formatting of the repository itself, and which room imports which."""
     _install(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session

@@ -11,7 +11,7 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deploy.pipeline import Found
+    from dagster_module_builder.deploy.pipeline_place import PipelinePlace
     from dagster_module_builder.transactions.plan import FileChange
 
 
@@ -44,7 +44,7 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
                 _carry_out(beside, place.module, dry_run=dry_run, in_full=beside.path not in read_by_jobs(place))
 
 
-def _found(chosen: Chosen, *, may_be_gone: bool) -> list[Found]:
+def _found(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
     """Find the pipelines of the deployments that were chosen; of one that may be gone, none."""
     from dagster_module_builder.deploy.pipeline import find
 

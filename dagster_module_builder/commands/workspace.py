@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_HELP, YES_HELP, command, root_of
+from dagster_module_builder.commands.workspace_reports import (
+    ADOPT_HELP,
+    FORCE_HELP,
+    NAME_HELP,
+    UP_HELP,
+    say_outcome,
+    tell_dagster,
+)
 
-NAME_HELP = "The module's name, or the path of its folder."
 _NO_CHECK_HELP = "Do not ask uv and Docker whether the result can work."
-UP_HELP = "Build and start what changed, as 'workspace.up' does."
-ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
 _ALLOW_HELP = "A setting that a module may have, as NAME=SETTING, as the refusal calls it; may be repeated."
-FORCE_HELP = "Give up what somebody edited inside this program's blocks."
 
 
 def _checks(*, no_check: bool) -> Sequence[Any]:
@@ -148,7 +152,7 @@ def list_(_context: Context, root: str | None = None, json: bool = False, data: 
     from dagster_module_builder.workspaces.listing import listing
 
     if data:
-        from dagster_module_builder.commands.workspace_remove import list_data  # it imports this module
+        from dagster_module_builder.commands.workspace_remove import list_data
 
         list_data(root_of(root), as_json=json)
         return
@@ -277,35 +281,6 @@ def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
     repair(root)
     console.say_plan(plan, root)
     return True
-
-
-def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:
-    """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
-    from dagster_module_builder.compose import docker
-    from dagster_module_builder.health import live
-
-    if outcome.dry_run:
-        for line in live.to_be_loaded_again(root, outcome):
-            say(line)
-        return
-    started = start and bool(outcome.plan.effective) and live.needs_up(outcome)
-    if started:
-        docker.up(root)
-    for line in live.tell_dagster(root, outcome, started=started):
-        say(line)
-
-
-def say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
-    """Print what a command changed, or, of a dry run, the diff."""
-    for note in outcome.notes:
-        console.tell(note)
-    if outcome.dry_run:
-        console.say_diff(outcome.plan.diff())
-        console.tell("Nothing was changed.")
-        return
-    named = ", ".join(outcome.modules) if len(outcome.modules) < 4 else f"{len(outcome.modules)} modules"
-    console.say(f"{verb} {named or 'no modules'} {preposition} {root}")
-    console.say_plan(outcome.plan, root)
 
 
 @command("workspace.backups", help={"root": ROOT_HELP, "json": JSON_HELP})

@@ -8,7 +8,7 @@ from invoke.exceptions import Exit
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, root_of
 from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
-from dagster_module_builder.commands.workspace import NAME_HELP
+from dagster_module_builder.commands.workspace_reports import NAME_HELP
 
 
 @command(

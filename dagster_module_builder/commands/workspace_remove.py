@@ -10,7 +10,7 @@ from invoke.context import Context
 
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_HELP, YES_HELP, command, root_of
-from dagster_module_builder.commands.workspace import ADOPT_HELP, FORCE_HELP, UP_HELP, say_outcome, tell_dagster
+from dagster_module_builder.commands.workspace_reports import ADOPT_HELP, FORCE_HELP, UP_HELP, say_outcome, tell_dagster
 
 if TYPE_CHECKING:
     from dagster_module_builder.workspaces.integrate import Outcome

@@ -11,7 +11,7 @@ from typing import Any
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.deploy.hosts import host_assets, host_database
-from dagster_module_builder.deploy.hosts.host_files import Location
+from dagster_module_builder.deploy.hosts.host_location import Location
 from dagster_module_builder.deploy.hosts.host_release import Release
 from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings

@@ -11,7 +11,8 @@ from dagster_module_builder.base.errors import BuilderError, RefusedError
 from dagster_module_builder.base.settings import PROJECTS
 from dagster_module_builder.deploy.connection.typed_names import typed
 from dagster_module_builder.deploy.model.deployment import FILE, read_deployment
-from dagster_module_builder.deploy.pipeline import Found, find
+from dagster_module_builder.deploy.pipeline import find
+from dagster_module_builder.deploy.pipeline_place import PipelinePlace
 from dagster_module_builder.deploy.strategies.base import PipelineFile, PipelineStrategy, load_steps
 from dagster_module_builder.programs.version_control import top as repository_top
 from dagster_module_builder.transactions import module_files
@@ -35,7 +36,7 @@ class Leftover:
         moved: Whether its deployment has a pipeline in another place.
     """
 
-    found: Found
+    found: PipelinePlace
     reason: str
     moved: bool = False
 
@@ -86,7 +87,7 @@ def named(root: Path, here: Path, deployment: str, modules: Sequence[str]) -> li
     return [each for each in found if not names or each.found.module in names]
 
 
-def _written(top: Path) -> Iterator[Found]:
+def _written(top: Path) -> Iterator[PipelinePlace]:
     """Yield every pipeline of ours in a repository, whoever's it is."""
     for strategy in map(load_steps, folders.names()):
         if isinstance(strategy, PipelineStrategy):
@@ -95,7 +96,7 @@ def _written(top: Path) -> Iterator[Found]:
                     yield from _in_file(top, path, PipelineFile((), False, kind, "", lambda _: (), lambda _: ""))
 
 
-def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[Found]:
+def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[PipelinePlace]:
     try:
         text = module_files.text(top, path) or ""
     except RefusedError:
@@ -107,14 +108,14 @@ def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[Found]:
         folder = _FOLDER.search(text, title.end(), end)
         if folder is not None:
             own = PipelineFile(file.places, file.shares, file.kind, folder[1], file.mentions, file.text)
-            yield Found(title[2], title[1], top, own, path)
+            yield PipelinePlace(title[2], title[1], top, own, path)
 
 
-def _module_folder(found: Found) -> Path:
+def _module_folder(found: PipelinePlace) -> Path:
     return (found.top / found.file.folder).parent.parent
 
 
-def _leftover(found: Found) -> Leftover | None:
+def _leftover(found: PipelinePlace) -> Leftover | None:
     """Return a pipeline that no deployment has; None where one has it, or cannot be read."""
     folder = found.top / found.file.folder
     if not (folder / FILE).is_file():

@@ -7,14 +7,14 @@ with the repository, whoever writes it next knows whether somebody edited it, an
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.deploy import pipeline_place
 from dagster_module_builder.deploy.connection.typed_names import typed
-from dagster_module_builder.deploy.model.deployment import FILE, GUIDE, Deployment
+from dagster_module_builder.deploy.model.deployment import FILE, Deployment
 from dagster_module_builder.deploy.pipeline_companions import companions, read_by_jobs
+from dagster_module_builder.deploy.pipeline_place import PipelinePlace
 from dagster_module_builder.deploy.pipeline_seal import is_sealed, seal, with_newest_pins
 from dagster_module_builder.deploy.pipelines.pipeline_run import is_in_pipeline
 from dagster_module_builder.deploy.strategies.base import PipelineFile, load_pipeline
@@ -32,54 +32,7 @@ _ADDED_END = b"# The line above had no end."
 _ROOT: KeyPath = ()
 
 
-@dataclass(frozen=True)
-class Found:
-    """Where the pipeline of a deployment belongs, and all names that follow from whose it is.
-
-    Attributes:
-        module: The name of the module.
-        deployment: The name of its deployment.
-        top: The repository's folder.
-        file: What the strategy says of it.
-        path: Where it is, or is to be.
-    """
-
-    module: str
-    deployment: str
-    top: Path
-    file: PipelineFile
-    path: Path
-
-    @property
-    def marker(self) -> str:
-        """What its lines are marked with; no other deployment in the repository has the same."""
-        return _marker(self.module, self.deployment)
-
-    @property
-    def title(self) -> str:
-        """Its first line, without the sign of a comment."""
-        return _title(self.module, self.deployment)
-
-    @property
-    def shown(self) -> str:
-        """Its path in the repository."""
-        return str(self.path.relative_to(self.top))
-
-    @property
-    def guide(self) -> Path:
-        """The guide of its deployment."""
-        return self.top / self.file.folder / GUIDE
-
-
-def _marker(module: str, deployment: str) -> str:
-    return f"{ModuleNames(module).snake}__{deployment.replace('-', '_')}"
-
-
-def _title(module: str, deployment: str) -> str:
-    return f"From deploy/{deployment}/{FILE} of {module}, by 'dagster-module-builder deploy.pipeline {deployment}'."
-
-
-def find(deployment: Deployment) -> Found:
+def find(deployment: Deployment) -> PipelinePlace:
     """Find where a deployment's pipeline is or belongs.
 
     Raises:
@@ -99,12 +52,13 @@ def find(deployment: Deployment) -> Found:
         raise RefusedError(
             f"{repository}: {taken} belong to somebody else: move one of them, or rename the deployment."
         )
-    return Found(deployment.names.name, deployment.name, repository, file, [*mine, *free][0])
+    return PipelinePlace(deployment.names.name, deployment.name, repository, file, [*mine, *free][0])
 
 
 def _is_mine(repository: Path, path: Path, file: PipelineFile, deployment: Deployment) -> bool:
     module, name = deployment.names.name, deployment.name
-    head = f"# BEGIN: {_marker(module, name)}" if file.kind else f"// {_title(module, name)}"
+    marked, titled = f"# BEGIN: {pipeline_place.marker(module, name)}", f"// {pipeline_place.title(module, name)}"
+    head = marked if file.kind else titled
     return head.encode() in bare(split_lines(module_files.read(repository, path) or b""))
 
 
@@ -122,7 +76,7 @@ def planned(deployment: Deployment, *, force: bool = False, remove: bool = False
     return planned_at(find(deployment), force=force, remove=remove)
 
 
-def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> FileChange:
+def planned_at(found: PipelinePlace, *, force: bool = False, remove: bool = False) -> FileChange:
     """Plan one file with a pipeline; arguments and errors are those of ``planned``."""
     module_files.refuse_links(found.top, found.path)
     before = module_files.read(found.top, found.path)
@@ -130,7 +84,7 @@ def planned_at(found: Found, *, force: bool = False, remove: bool = False) -> Fi
     return FileChange(found.path, before, after, below=found.top, public=found.file.public)
 
 
-def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
+def _whole(found: PipelinePlace, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
     """Return a file that is ours from its first line to its last."""
     lines = bare(split_lines(before or b""))
     if lines and not (force or is_sealed(lines[1:])):
@@ -145,7 +99,7 @@ def _whole(found: Found, before: bytes | None, *, force: bool, remove: bool) -> 
 _WAY_OUT = "nothing was changed. Move your lines elsewhere, or give --force to replace them."
 
 
-def _merged(found: Found, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
+def _merged(found: PipelinePlace, before: bytes | None, *, force: bool, remove: bool) -> bytes | None:
     """Return a file in which our lines stand between their markers, and those of others as they were."""
     kind = found.file.kind
     assert kind is not None  # noqa: S101 - for the type checker: the other kind is whole
@@ -210,7 +164,7 @@ def _added_end(layout: Layout, blocks: Mapping[str, Block]) -> Scaffold | None:
     return None if last.endswith(b"\n") else Scaffold((last,), (last + b"\n",))
 
 
-def _refuse_damage(found: Found, kind: SharedFile, text: bytes) -> None:
+def _refuse_damage(found: PipelinePlace, kind: SharedFile, text: bytes) -> None:
     """Refuse a result in which a key stands twice, as when somebody has a job of that name already."""
     try:
         repeated = next(iter(outline_of(split_lines(text)).repeated), None)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dagster_module_builder.deploy.pipeline_place import PipelinePlace
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.plan import FileChange
 
-if TYPE_CHECKING:
-    from dagster_module_builder.deploy.pipeline import Found
 
-
-def companions(found: Found, *, remove: bool = False) -> list[FileChange]:
+def companions(found: PipelinePlace, *, remove: bool = False) -> list[FileChange]:
     """Plan the files beside a pipeline, changed or not: the guide, and what its jobs read.
 
     Args:
@@ -25,12 +22,12 @@ def companions(found: Found, *, remove: bool = False) -> list[FileChange]:
     ]
 
 
-def read_by_jobs(found: Found) -> list[Path]:
+def read_by_jobs(found: PipelinePlace) -> list[Path]:
     """Return the files that the jobs read, where they are."""
     return [found.top / name for name in found.file.beside]
 
 
-def _guide(found: Found) -> FileChange:
+def _guide(found: PipelinePlace) -> FileChange:
     """Plan the guide so that it names the file and the environment of the pipeline."""
     module = _module(found)
     module_files.refuse_links(module, found.guide)
@@ -40,7 +37,7 @@ def _guide(found: Found) -> FileChange:
     return FileChange(found.guide, before, written, below=module)
 
 
-def _with_names(guide: str, found: Found) -> str:
+def _with_names(guide: str, found: PipelinePlace) -> str:
     """Return a guide in which the pipeline's file and environment have the names that they have now.
 
     ``"gh workflow run deploy-yoda.yml" -> "gh workflow run deploy-yoda-stock.yml"`` where that is the file.
@@ -50,7 +47,7 @@ def _with_names(guide: str, found: Found) -> str:
     return guide
 
 
-def _read_by_jobs(found: Found, path: Path, *, remove: bool) -> FileChange:
+def _read_by_jobs(found: PipelinePlace, path: Path, *, remove: bool) -> FileChange:
     """Plan a file that is kept while its first line, which says what it is for, stays the same."""
     module = _module(found)
     module_files.refuse_links(module, path)
@@ -61,5 +58,5 @@ def _read_by_jobs(found: Found, path: Path, *, remove: bool) -> FileChange:
     return FileChange(path, before, after, below=module, public=frozenset(wanted.decode().splitlines()))
 
 
-def _module(found: Found) -> Path:
+def _module(found: PipelinePlace) -> Path:
     return found.guide.parent.parent.parent

@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.hosts import host_database
-from dagster_module_builder.deploy.hosts.host_files import Location
+from dagster_module_builder.deploy.hosts.host_location import Location
 from dagster_module_builder.deploy.hosts.host_run import HostRun, holder
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of

@@ -12,7 +12,8 @@ import yaml
 from dagster_module_builder.base.errors import ConflictError, ToolError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.hosts import host_database
-from dagster_module_builder.deploy.hosts.host_files import REGISTRY, Location, plan_host
+from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
+from dagster_module_builder.deploy.hosts.host_location import Location
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.model import database_rules
 from dagster_module_builder.modules.module import FRAGMENT_NAMES

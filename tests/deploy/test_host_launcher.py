@@ -8,7 +8,8 @@ import pytest
 
 from dagster_module_builder.base.errors import ConflictError
 from dagster_module_builder.base.names import ModuleNames
-from dagster_module_builder.deploy.hosts.host_files import REGISTRY, Location, Server, plan_host
+from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
+from dagster_module_builder.deploy.hosts.host_location import Location, Server
 from dagster_module_builder.templating import templates
 from dagster_module_builder.workspaces.initialize import initialize
 

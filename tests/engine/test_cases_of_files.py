@@ -288,7 +288,8 @@ def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     old = state(root)
     script = root / "command.py"
     script.write_text(
-        "import pathlib\nfrom dagster_module_builder.base import errors; from dagster_module_builder.workspaces import integrate\n"
+        "import pathlib\nfrom dagster_module_builder.base import errors\n"
+        "from dagster_module_builder.workspaces import integrate\n"
         f"try:\n    integrate.add(pathlib.Path({str(root)!r}), 'seo')\n"
         "except errors.RefusedError as error:\n    print(error)\n"
     )

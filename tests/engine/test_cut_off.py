@@ -403,7 +403,8 @@ def test_mounts_are_found_whatever_their_names_and_read_only_ones_are_refused(tm
     for path in (odd, tmp_path / "other", folder / "file"):
         path.write_text("")
     code = (
-        "import pathlib, sys\nfrom dagster_module_builder.base import errors; from dagster_module_builder.transactions import plan, transaction\n"
+        "import pathlib, sys\nfrom dagster_module_builder.base import errors\n"
+        "from dagster_module_builder.transactions import plan, transaction\n"
         "for name in sys.argv[1:]:\n"
         "    try:\n        transaction.commit_one(plan.FileChange(pathlib.Path(name), b'', b'1'))\n"
         "    except errors.RefusedError as error:\n        print(error)\n"

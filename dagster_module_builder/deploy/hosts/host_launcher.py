@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from dagster_module_builder.compose.service import Mount
+from dagster_module_builder.deploy.hosts.host_location import Location
 from dagster_module_builder.shared_files.formats import dagster_yaml, env_file
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
-
-if TYPE_CHECKING:
-    from dagster_module_builder.deploy.hosts.host_files import Location
 
 
 def reasons(location: Location, folder: str, text: bytes, env: Mapping[str, str]) -> list[str]:

@@ -19,7 +19,7 @@ from dagster_module_builder.deploy.connection.conversation import Conversation, 
 from dagster_module_builder.deploy.connection.remote import Remote
 from dagster_module_builder.deploy.host_side.compose import tells_absence
 from dagster_module_builder.deploy.hosts import host_database, host_environment, host_files, host_storage
-from dagster_module_builder.deploy.hosts.host_files import Location, Server
+from dagster_module_builder.deploy.hosts.host_location import Location, Server
 from dagster_module_builder.deploy.hosts.host_release import Release, Target
 from dagster_module_builder.deploy.hosts.host_requests import (
     SERVER_PORT,

@@ -1,0 +1,96 @@
+"""What a host's Dagster is told of one module: the entry of its code location, and its settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.shared_files.formats import env_file, workspace_yaml
+from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.shared_file import Contribution
+from dagster_module_builder.shared_files.merge import unsafe
+
+
+@dataclass(frozen=True)
+class Server:
+    """A code server of a release's own.
+
+    Attributes:
+        name: Its container's; no two starts have the same.
+        host: Where Dagster reaches it.
+        port: The port there.
+    """
+
+    name: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Location:
+    """What a host's Dagster is told of one module.
+
+    Attributes:
+        names: The module's names.
+        code: The folder that its code is imported from, as Dagster sees it.
+        python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
+        env: Its settings.
+        server: The server that has its code and its settings; None where Dagster loads the code itself.
+        database: Its database, where that is a service of the host's Compose project.
+    """
+
+    names: ModuleNames
+    code: str
+    python: str | None
+    env: bytes
+    database: Mapping[str, Any] | None = None
+    server: Server | None = None
+
+    @property
+    def expected(self) -> str:
+        """What Dagster has to say of where it has the code from."""
+        return self.server.name if self.server else self.code
+
+    def contributions(self) -> dict[str, list[Contribution]]:
+        """Return its blocks, by file."""
+        if self.server:
+            # Compose fills the settings into the database's service; the server has a file of its own.
+            env = self._settings() if self.database else []
+            return {workspace_yaml.NAME: [_entry_of_server(self, self.server)], env_file.NAME: env}
+        lines = [
+            "- python_package:",
+            f"    package_name: {self.names.definitions}",
+            f"    working_directory: {_yaml(self.code)}",
+            f"    location_name: {self.names.snake}",
+        ]
+        lines += [f"    executable_path: {_yaml(self.python)}"] if self.python else []
+        entry = Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
+        return {workspace_yaml.NAME: [entry], env_file.NAME: self._settings()}
+
+    def _settings(self) -> list[Contribution]:
+        try:
+            return env_file.contributions(self.env)
+        except OutlineError as error:
+            raise unsafe(Path(f"the settings of {self.names.name}"), error.position + 1, error.reason) from None
+
+
+def _entry_of_server(location: Location, server: Server) -> Contribution:
+    lines = [
+        "- grpc_server:",
+        f"    host: {_yaml(server.host)}",
+        f"    port: {server.port}",
+        f"    location_name: {location.names.snake}",
+        # Dagster shows it, and says it of each run: so everybody sees which release a run is of.
+        "    additional_metadata:",
+        f"      server: {_yaml(server.name)}",
+        f"      release: {_yaml(location.code)}",
+    ]
+    return Contribution(workspace_yaml.SLOT, sequence=tuple(line.encode() for line in lines))
+
+
+def _yaml(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
