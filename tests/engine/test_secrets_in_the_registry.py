@@ -13,6 +13,7 @@ import pytest
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import EditedBlockError
 from dagster_module_builder.health.validate import validate
+from dagster_module_builder.transactions.transaction import locked
 from dagster_module_builder.workspaces import integrate
 from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import make_module, make_workspace, services, shared
@@ -77,6 +78,15 @@ def test_the_key_is_the_owners_alone_and_no_version_control_takes_it(tmp_path: P
     assert ignored.read_text().splitlines()[1:] == ["*", "!.gitignore", "!.registry"]
     sync(root)
     assert (root / settings.KEY).read_bytes() == key
+
+
+def test_a_damaged_key_is_replaced_and_the_owners_list_beside_it_stays(root: Path) -> None:
+    (root / settings.KEY).write_bytes(b"cut")
+    ignored = (root / settings.KEY).with_name(".gitignore")
+    ignored.write_text("*\n# mine\n")
+    with locked(root):
+        assert len((root / settings.KEY).read_bytes()) == 32
+    assert ignored.read_text() == "*\n# mine\n"
 
 
 def test_a_workspace_of_an_earlier_version_is_brought_along_at_the_next_write(root: Path) -> None:

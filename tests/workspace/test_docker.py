@@ -21,7 +21,7 @@ from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.e2e.stack import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.e2e.engine import Engine
 
@@ -41,26 +41,30 @@ def program(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def up(program: None, engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """An empty workspace, up, and its webserver's address."""
-    root = tmp_path / f"dmb-empty-{free_port()}"
+def up(program: None, engine: Engine, image_names: dict[str, str]) -> Iterator[Callable[[Path], str]]:
+    """Make a workspace at a path with its defaults, bring it up, and give its webserver's address."""
     images = {"python_image": image_names["PYTHON_IMAGE"], "postgres_image": image_names["POSTGRES_IMAGE"]}
-    initialize(root, images)
-    port = read_workspace(root).own_env["DAGSTER_PORT"]
-    for name, text in SECRETS.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
-    try:
+    roots: list[Path] = []
+
+    def bring_up(root: Path) -> str:
+        initialize(root, images)
+        for name, text in SECRETS.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        roots.append(root)
         docker.up(root)
-        yield root, f"http://127.0.0.1:{port}"
-    finally:
+        return f"http://127.0.0.1:{read_workspace(root).own_env['DAGSTER_PORT']}"
+
+    yield bring_up
+    for root in roots:
         engine.compose(root / "services/dagster", "down", "--volumes", "--remove-orphans", "--rmi", "local", "-t", "5")
 
 
 def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
-    up: tuple[Path, str], engine: Engine, capfd: pytest.CaptureFixture[str]
+    up: Callable[[Path], str], engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    root, url = up
+    root = tmp_path / f"dmb-empty-{free_port()}"
+    url = up(root)
     assert [str(service) for service in docker.services(root)] == [
         "dagster_daemon: healthy",
         "dagster_migrate: done",
@@ -73,6 +77,10 @@ def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
     graphql.reload_workspace(url)
     _another_checkout_is_kept_apart(root, url)
     _a_network_of_another_project_is_refused(root)
+    beside = tmp_path / "beside" / root.name
+    assert up(beside) != url
+    _two_workspaces_do_not_meet(engine, root, beside)
+    _a_code_change_rebuilds_nothing(engine, beside)
 
     _no_secret_is_in_the_image(root, engine)
 
@@ -124,13 +132,26 @@ def _a_network_of_another_project_is_refused(root: Path) -> None:
         docker.up(earlier)
 
 
-def test_a_code_change_rebuilds_nothing(up: tuple[Path, str], engine: Engine) -> None:
-    root, _ = up
-    before = engine.docker("image", "ls", "--quiet", "--no-trunc", f"{root.name}-dagster")
+def _two_workspaces_do_not_meet(engine: Engine, *roots: Path) -> None:
+    """FAULTS E1: both were made with defaults in folders of one name, and both run."""
+    for root in roots:
+        services = root / "services/dagster"
+        addresses = engine.compose(services, "exec", "-T", "dagster_webserver", "getent", "ahosts", "dagster_postgres")
+        assert len({line.split()[0] for line in addresses.splitlines()}) == 1
+        assert [service.name for service in docker.services(root) if not service.is_well] == []
+        assert find_running(read_workspace(root)) == Running(
+            f"http://127.0.0.1:{read_workspace(root).own_env['DAGSTER_PORT']}", ("dagster_daemon",)
+        )
+
+
+def _a_code_change_rebuilds_nothing(engine: Engine, root: Path) -> None:
+    image = f"{read_workspace(root).own_env['COMPOSE_PROJECT_NAME']}-dagster"
+    before = engine.docker("image", "ls", "--quiet", "--no-trunc", image)
+    assert before
     (root / "projects/one/src").mkdir(parents=True)
     (root / "projects/one/src/code.py").write_text("changed = True\n")
     docker.up(root)
-    assert engine.docker("image", "ls", "--quiet", "--no-trunc", f"{root.name}-dagster") == before
+    assert engine.docker("image", "ls", "--quiet", "--no-trunc", image) == before
 
 
 def test_a_compose_file_is_checked_before_it_is_written(program: None, root: Path) -> None:
