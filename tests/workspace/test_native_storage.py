@@ -39,7 +39,7 @@ def make(root: Path) -> int:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"storage: [\n", "dagster.yaml:2"),
+        (b"storage: [\n", "dagster.yaml:1"),
         (b"7\n", "this is not a mapping"),
         (b"\xff\xfe\x00", "dagster.yaml"),
         (b"[" * 100_000, "nested too deeply"),
