@@ -96,6 +96,16 @@ def test_the_journal_is_gone_from_the_disk_when_the_command_ends(driver: Driver,
     assert calls[gone + 1] == Call("fsync", (journal.parent,))
 
 
+def test_a_new_key_is_on_the_disk_before_anything_is_sealed_with_it(driver: Driver, log: Path, root: Path) -> None:
+    """Without its key, the registry would know no block of ``.env`` again."""
+    key = root / settings.KEY
+    key.unlink()
+    calls = calls_of_add(driver, log, root)
+    (named,) = (place for place, call in enumerate(calls) if call.name == "rename" and call.paths[-1] == key)
+    assert Call("fsync", (calls[named].paths[0],)) in calls[:named]
+    assert calls[named + 1] == Call("fsync", (key.parent,))
+
+
 @pytest.mark.parametrize("killed_at", [1, 2, 3, 4, 5])
 def test_taking_back_a_whole_commit_may_be_cut_off_at_any_file(
     killed_at: int, driver: Driver, log: Path, root: Path, tmp_path: Path
