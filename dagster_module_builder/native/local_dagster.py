@@ -26,6 +26,7 @@ from dagster_module_builder.native.native_environment import (
     announced,
     has_own_server,
     locations,
+    make_private_folder,
     own_environment,
     process_environment,
     shared_environment,
@@ -83,7 +84,7 @@ def workspace_file(root: Path) -> Path:
     if not any(location.own_server for location in found):
         return root / settings.SERVICES / "workspace.yaml"
     derived = root / DERIVED_WORKSPACE
-    derived.parent.mkdir(exist_ok=True)
+    make_private_folder(root)
     derived.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in found]}))
     return derived
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,7 @@ def own_environment(root: Path, module: Path) -> Path:
 def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
     where = root / folder
     python = where / "bin" / "python"
-    _make_private_folder(root)
+    _make_home(root)
     requirements = [pyproject_of(module) for module in modules if pyproject_of(module).is_file()]
     inputs = _digest([root / CONSTRAINTS, *requirements])
     with FileLock(root / FOLDER / ".lock", mode=0o600):
@@ -132,9 +133,23 @@ def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
     return python
 
 
-def _make_private_folder(root: Path) -> None:
+def make_private_folder(root: Path) -> Path:
+    """Make the folder of what runs without containers, for its owner alone, and return it.
+
+    Dagster notes in it what modules log; what other programs keep in it has the modes that they give it, locks too.
+    """
+    folder = root / FOLDER
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        with suppress(PermissionError):  # of another owner
+            folder.chmod(0o700)  # of an earlier version
+    return folder
+
+
+def _make_home(root: Path) -> None:
+    make_private_folder(root)
     home = root / HOME
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
     for file, text in ((root / FOLDER / ".gitignore", "*\n"), (home / "dagster.yaml", _INSTANCE)):
         if not file.exists():
             file.write_text(text)

@@ -11,7 +11,13 @@ from filelock import FileLock, Timeout
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError, ToolError
-from dagster_module_builder.native.native_environment import FOLDER, HOME, dev_url, process_environment
+from dagster_module_builder.native.native_environment import (
+    FOLDER,
+    HOME,
+    dev_url,
+    make_private_folder,
+    process_environment,
+)
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.shared_files.formats import dagster_yaml
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
@@ -35,8 +41,7 @@ def only_one(root: Path) -> Iterator[None]:
     Raises:
         RefusedError: Another process holds it.
     """
-    (root / FOLDER).mkdir(exist_ok=True)
-    lock = FileLock(root / FOLDER / ".dev.lock", timeout=0)
+    lock = FileLock(make_private_folder(root) / ".dev.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:

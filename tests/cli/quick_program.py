@@ -63,6 +63,7 @@ class QuickProgram:
         deaf: Sequence[int] = (),
         uid: int = 0,
         read_only: Path | None = None,
+        umask: int = 0o022,
     ) -> Result:
         """Run a command.
 
@@ -75,13 +76,14 @@ class QuickProgram:
             deaf: Descriptors that are pipes whose reader is gone.
             uid: Whom it runs as.
             read_only: A folder that is mounted read-only where it runs. Needs root.
+            umask: The mask of file modes.
         """
         with tempfile.TemporaryDirectory() as files:
             Path(files).chmod(0o755)
             Path(files, "0").write_text(given)
             request = {"argv": arguments, "environ": {**environ}, "folder": str(folder), "files": files,
                        "closed": list(closed), "deaf": list(deaf), "uid": uid,
-                       "read_only": str(read_only or "")}  # fmt: skip
+                       "read_only": str(read_only or ""), "umask": umask}  # fmt: skip
             assert self.process.stdin is not None
             assert self.process.stdout is not None
             self.process.stdin.write(json.dumps(request) + "\n")
@@ -131,6 +133,7 @@ def _become(request: Mapping[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     os.chdir(request["folder"])
+    os.umask(request["umask"])
     if request["uid"]:
         os.setgroups([])
         os.setgid(request["uid"])

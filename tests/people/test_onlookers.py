@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.commands import namespace
 from dagster_module_builder.transactions import module_files
 from tests import needs
+from tests.cli.conftest import quick_program
+from tests.cli.quick_program import QuickProgram
+from tests.cli.task_lines import line_of
 from tests.deploy.command_lines import command_lines
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 from tests.deploy.quick_dagster import QuickDagster
@@ -22,7 +26,7 @@ from tests.deploy.sshd import SshHost
 from tests.people.onlooker import NOBODY, onlooker
 from tests.people.test_main_flow import Person, folder, host, person
 
-__all__ = ["folder", "host"]
+__all__ = ["folder", "host", "quick_program"]
 
 #: No other run of these tests has them.
 PASSWORD, TOKEN, REGISTRY = (f"canary-{os.getpid()}-of-the-{what}" for what in ("database", "deployment", "registry"))
@@ -78,6 +82,40 @@ def test_another_user_finds_no_secret_takes_no_lock_and_reaches_no_socket(
     # The secrets were there to be found.
     for name, text in (("services/dagster/.env", b""), ("projects/stock/deploy/yoda/.env.deploy", TOKEN.encode())):
         assert text in (made.root / name).read_bytes()
+
+
+#: The demonstration takes nothing of a person's.
+TASKS = sorted(context.name for context in namespace.to_contexts() if context.name not in {None, "demo"})
+
+
+def test_no_task_shows_another_user_a_secret(
+    folder: Path, host: tuple[SshHost, QuickDagster, str], quick_program: QuickProgram
+) -> None:
+    """FAULTS S14: every task of the namespace, as it is today and will be, about modules that have secrets."""
+    server, dagster, python = host
+    (temporary := folder / "tmp").mkdir()
+    temporary.chmod(0o1777)
+    environ = {"MODULE_DATABASE_PASSWORD": PASSWORD, "TMPDIR": str(temporary)}
+    made = person(folder, umask=0, environ=environ)
+    made.done("workspace.init")
+    made.done("new", "sales-report", "--database=postgresql", "--workspace=no", "--deployment=no", "--no-input")
+    made.done("workspace.add", "sales-report", "--no-check")
+    module = simplify(make_module(made.root, "stock"))
+    deployment = make_deployment(module, [server], [dagster.url], python)
+    (deployment / ".env.deploy").write_text(f"STOCK_TOKEN='{TOKEN}'\n")
+    known = {"PATH": os.environ["PATH"], "HOME": str(made.home), "LANG": "C.UTF-8", "UV_OFFLINE": "1", **environ}
+    with command_lines() as lines, onlooker([PASSWORD, TOKEN], folder) as seen:
+        for task in ["deploy", *TASKS]:
+            name = "stock" if task in {"audit", "upgrade"} or task.startswith("deploy") else "sales-report"
+            more = ("--allow-dirty", "--no-settle") if task == "deploy" else ()
+            done = quick_program.run(*line_of(task, name), *more, environ=known, folder=made.home, umask=0)
+            assert done.code in {0, 1, 2}, (task, done)
+    assert seen.texts == []
+    assert [path for path in seen.locked if "/.cache/uv/" not in path] == []
+    assert [path for path in seen.sockets if "hosts/" not in path] == []
+    assert seen.rounds > 3
+    assert [line for line in lines if PASSWORD in line or TOKEN in line] == []
+    assert TOKEN in "".join(path.read_text() for path in server.base.rglob(".env") if path.is_file())
 
 
 def test_an_onlooker_sees_what_is_there_to_be_seen(folder: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -80,3 +82,15 @@ def test_what_was_removed_is_made_again_by_one(root: Path) -> None:
     assert (make(root), make(root)) == (1, 1)
     (root / native_environment.HOME / "history/runs.db").unlink()
     assert make(root) == 2
+
+
+@pytest.mark.parametrize("earlier", [0o755, 0o777, None])
+def test_what_runs_without_containers_is_kept_from_other_users(root: Path, earlier: int | None) -> None:
+    """FAULTS S14: also where an earlier version made the folder; uv's lock in it may be read by all."""
+    folder = root / native_environment.FOLDER
+    if earlier is None:
+        shutil.rmtree(folder)
+    else:
+        folder.chmod(earlier)
+    assert native_environment.make_private_folder(root) == folder
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
