@@ -185,7 +185,7 @@ def _leaves(name: str, target: str) -> bool:
 
 def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], place: Place) -> None:
     """Push the release; where the host has the one before, only what differs from it travels."""
-    outbox = Outbox(repository, [taken, *before])
+    outbox = Outbox(repository, [taken], before)
     settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
         outbox.git(*_pushing(taken.commit, place), environ=settings)

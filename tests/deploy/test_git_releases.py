@@ -17,6 +17,7 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.rollback import roll_back
 from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.programs.version_control import COMMIT
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
 from tests.deploy.test_strategies import git, settings
@@ -96,15 +97,14 @@ def pushed(site: Site) -> dict[str, int]:
     site.deploy()
     (new,) = set(repository.glob("objects/pack/*.idx")) - before
     said = git(repository, "verify-pack", "-v", str(new))
-    kinds = [line.split()[1] for line in said.splitlines() if line[:40].isalnum() and len(line.split()) > 4]
+    # Other lines count the deltas.
+    objects = [words for words in map(str.split, said.splitlines()) if words and COMMIT.fullmatch(words[0])]
     # A thin pack is completed with what its deltas begin with, which the host had already.
-    sent = {line.split()[0] for line in said.splitlines() if len(line.split()) > 4}
-    assert len(kinds) == len(sent)
+    bases = {words[6] for words in objects if len(words) > 6}
     old = {line.split()[0] for idx in before for line in git(repository, "verify-pack", "-v", str(idx)).splitlines()}
-    loose = {path.parent.name + path.name for path in repository.glob("objects/??/*")}
-    new_ones = [
-        line.split()[1] for line in said.splitlines() if len(line.split()) > 4 and line.split()[0] not in old | loose
-    ]
+    old |= {path.parent.name + path.name for path in repository.glob("objects/??/*")}
+    assert [words[0] for words in objects if words[0] in old - bases] == []
+    new_ones = [words[1] for words in objects if words[0] not in old]
     return {kind: new_ones.count(kind) for kind in sorted(set(new_ones), key=["blob", "tree", "commit"].index)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import sys
@@ -9,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import ToolError
@@ -192,18 +194,24 @@ def load_steps(name: str) -> Steps:
 
 def _load(name: str, kind: type[Steps]) -> Any:
     path = strategy_folder(name) / "steps.py"
-    module_name = f"deploy_strategies.steps_of_{name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ToolError(f"{path} is missing: a strategy has its steps there.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    module = _module(path, f"deploy_strategies.steps_of_{name.replace('-', '_')}")
     found: list[Callable[[], Steps]] = [
         one
         for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, kind) and one.__module__ == module_name
+        if isinstance(one, type) and issubclass(one, kind) and one.__module__ == module.__name__
     ]
     if len(found) != 1:
         raise ToolError(f"{path} has {len(found)} classes of strategies, where there has to be one.")
     return found[0]()
+
+
+@functools.cache
+def _module(path: Path, name: str) -> ModuleType:
+    """Return a strategy's module; a deployment asks for it a dozen times."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ToolError(f"{path} is missing: a strategy has its steps there.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -205,7 +205,14 @@ def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], Entry]], depth: i
 class Outbox:
     """A repository with some snapshots and nothing else, to push from: no history, no settings, no remotes."""
 
-    def __init__(self, repository: Repository, snapshots: Sequence[Snapshot]) -> None:
+    def __init__(self, repository: Repository, snapshots: Sequence[Snapshot], before: Sequence[Snapshot] = ()) -> None:
+        """Make it.
+
+        Args:
+            repository: Where the objects are.
+            snapshots: What is pushed.
+            before: What the other side has already.
+        """
         self.folder = Path(tempfile.mkdtemp(prefix="git-outbox-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         (self.folder / "refs").mkdir()
@@ -214,8 +221,12 @@ class Outbox:
         kind = f"\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = {snapshots[0].format}\n"
         (self.folder / "config").write_text(f"[core]\n\tbare = true\n\tattributesFile = /dev/null\n{kind}")
         (self.folder / "objects/info/alternates").write_text(_quoted(repository.common / "objects"))
-        for name, content in (item for one in snapshots for item in one.objects.items()):
+        for name, content in (item for one in [*snapshots, *before] for item in one.objects.items()):
             self._write(name, content)
+        if before:
+            # Only in a shallow repository does Git leave out the objects of a commit that is no ancestor of what is
+            # pushed, without looking at each (builtin/pack-objects.c: --objects-edge-aggressive).
+            (self.folder / "shallow").write_text("".join(f"{one.commit}\n" for one in before))
 
     def _write(self, name: str, content: bytes) -> None:
         path = self.folder / "objects" / name[:2] / name[2:]
