@@ -1,4 +1,37 @@
 [% import 'shell.jinja' as shell with context %]
+[# What deploying and rolling back begin with: a person is asked, then this program is installed. #]
+[% macro asked(question, answer) %]
+            input {
+                message '[[ question ]]'
+                ok '[[ answer ]]'
+[% if pipeline.approvers %]
+                submitter '[[ pipeline.approvers ]]'
+[% endif %]
+            }
+            agent [[ agent ]]
+            environment {
+                TOOL = '[[ pipeline.tool ]]'
+            }
+            steps {
+                deleteDir()
+                [[ checkout | indent(16) ]]
+                // No secret is here yet.
+                sh '''
+                    set +x -eu
+                    work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                    rm -rf "$work"
+                    mkdir -p "$work"
+                    [[ shell.install() | groovy | indent(20) ]]
+                '''
+[%- endmacro %]
+[# Who may read from the registry. #]
+[% macro reader() %]
+                    usernamePassword(
+                        credentialsId: '[[ pipeline.credentials.pull ]]',
+                        usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
+                        passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
+                    ),
+[%- endmacro %]
 pipeline {
     agent none
     options {
@@ -78,28 +111,7 @@ pipeline {
 [% endfor %]
                 not { equals expected: 'rollback', actual: params.ACTION }
             }
-            input {
-                message 'Deploy [[ pipeline.module ]] to [[ pipeline.deployment ]]?'
-                ok 'Deploy'
-[% if pipeline.approvers %]
-                submitter '[[ pipeline.approvers ]]'
-[% endif %]
-            }
-            agent [[ agent ]]
-            environment {
-                TOOL = '[[ pipeline.tool ]]'
-            }
-            steps {
-                deleteDir()
-                [[ checkout | indent(16) ]]
-                // No secret is here yet.
-                sh '''
-                    set +x -eu
-                    work="$WORKSPACE_TMP/[[ pipeline.name ]]"
-                    rm -rf "$work"
-                    mkdir -p "$work"
-                    [[ shell.install() | groovy | indent(20) ]]
-                '''
+[[ asked('Deploy ' ~ pipeline.module ~ ' to ' ~ pipeline.deployment ~ '?', 'Deploy') ]]
                 withCredentials([
                     file(credentialsId: '[[ pipeline.credentials.settings ]]', variable: 'DEPLOY_ENV'),
 [% if pipeline.registry %]
@@ -109,11 +121,7 @@ pipeline {
                         passwordVariable: 'DEPLOY_REGISTRY_PASSWORD'
                     ),
                     // The hosts are told who may read, and never who may push.
-                    usernamePassword(
-                        credentialsId: '[[ pipeline.credentials.pull ]]',
-                        usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
-                        passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
-                    ),
+[[ reader() ]]
 [% endif %]
                     file(credentialsId: '[[ pipeline.credentials.key ]]', variable: 'DEPLOY_SSH_KEY')
                 ]) {
@@ -133,35 +141,10 @@ pipeline {
                 [[ place ]]
                 equals expected: 'rollback', actual: params.ACTION
             }
-            input {
-                message 'Roll [[ pipeline.module ]] back at [[ pipeline.deployment ]]?'
-                ok 'Roll back'
-[% if pipeline.approvers %]
-                submitter '[[ pipeline.approvers ]]'
-[% endif %]
-            }
-            agent [[ agent ]]
-            environment {
-                TOOL = '[[ pipeline.tool ]]'
-            }
-            steps {
-                deleteDir()
-                [[ checkout | indent(16) ]]
-                // No secret is here yet.
-                sh '''
-                    set +x -eu
-                    work="$WORKSPACE_TMP/[[ pipeline.name ]]"
-                    rm -rf "$work"
-                    mkdir -p "$work"
-                    [[ shell.install() | groovy | indent(20) ]]
-                '''
+[[ asked('Roll ' ~ pipeline.module ~ ' back at ' ~ pipeline.deployment ~ '?', 'Roll back') ]]
                 withCredentials([
 [% if pipeline.registry %]
-                    usernamePassword(
-                        credentialsId: '[[ pipeline.credentials.pull ]]',
-                        usernameVariable: 'DEPLOY_REGISTRY_PULL_USER',
-                        passwordVariable: 'DEPLOY_REGISTRY_PULL_PASSWORD'
-                    ),
+[[ reader() ]]
 [% endif %]
                     file(credentialsId: '[[ pipeline.credentials.key ]]', variable: 'DEPLOY_SSH_KEY')
                 ]) {
