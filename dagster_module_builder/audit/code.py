@@ -69,8 +69,8 @@ def asset_keys(subject: Subject) -> Iterator[Problem]:
     bare = [(file, node) for file in subject.sources.files for node in file.nodes if _is_bare_asset(node)]
     for file, node in bare[:3]:
         name = getattr(node, "name", "")
-        mend = f'Give it key_prefix="{subject.names.snake}"'
-        yield Problem(f"The asset {name} has no prefix", mend, subject.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
+        fix = f'Give it key_prefix="{subject.names.snake}"'
+        yield Problem(f"The asset {name} has no prefix", fix, subject.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
     if bare[3:]:
         yield Problem(f"{len(bare) - 3} more assets have no prefix", status="WARN")
 
@@ -96,8 +96,8 @@ def schedule_timezones(subject: Subject) -> Iterator[Problem]:
     """Look for schedules without ``execution_timezone``."""
     for file, call in _schedules(subject):
         if not {keyword.arg for keyword in call.keywords} & {"execution_timezone", None}:
-            mend = 'Give it execution_timezone="UTC", or the one that is meant'
-            yield Problem("A schedule without a timezone", mend, subject.shown(file.path, call.lineno), "WARN")
+            fix = 'Give it execution_timezone="UTC", or the one that is meant'
+            yield Problem("A schedule without a timezone", fix, subject.shown(file.path, call.lineno), "WARN")
 
 
 def _schedules(subject: Subject) -> Iterator[tuple[SourceFile, ast.Call]]:

@@ -33,12 +33,12 @@ def deployments(subject: Subject) -> Iterator[Problem]:
     if not (subject.path / DEPLOYMENTS).is_dir():
         missing = subject.missing("No deploy/")
         first = "'upgrade', then " if missing.by_upgrade else ""
-        yield replace(missing, mend=f"Run {first}'{configure}'")
+        yield replace(missing, fix=f"Run {first}'{configure}'")
     elif not subject.deployments:
         yield Problem("No deployment configured yet", f"Run '{configure}'", status="WARN")
     elif len(subject.deployments) == 1:
-        mend = "Add deployment config for staging environment"
-        yield Problem("Only 1 deployment configured (consider staging)", mend, status="WARN")
+        fix = "Add deployment config for staging environment"
+        yield Problem("Only 1 deployment configured (consider staging)", fix, status="WARN")
 
 
 @check("deployments-read", "Every deployment can be read", "'deploy' would refuse it.", no_deployments)

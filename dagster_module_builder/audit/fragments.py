@@ -105,7 +105,7 @@ def _unreadable(subject: Subject) -> str:
 def clashes(subject: Subject) -> Iterator[Problem]:
     """Look for services, volumes, ports, variables and locations that two modules claim."""
     for finding in duplicates(subject.facts, [subject.path.name]):
-        yield Problem(finding.message, finding.mend)
+        yield Problem(finding.message, finding.fix)
     yield from _ports_of_others(subject)
 
 
@@ -132,11 +132,11 @@ def _ports_of_others(subject: Subject) -> Iterator[Problem]:
 def variables_set(subject: Subject) -> Iterator[Problem]:
     """Look for variables that the fragments use and nobody sets, or that are set to nothing."""
     for finding in undefined(subject.facts, [subject.path.name]):
-        yield Problem(finding.message, finding.mend)
+        yield Problem(finding.message, finding.fix)
     for name in sorted(_used(subject)):
         if {**subject.workspace_env, **subject.fragment_env}.get(name) == "":
-            mend = f"Give it a value in {settings.FRAGMENTS / env_file.NAME}"
-            yield Problem(f"{subject.path.name} uses the variable {name}, which is set to nothing", mend)
+            fix = f"Give it a value in {settings.FRAGMENTS / env_file.NAME}"
+            yield Problem(f"{subject.path.name} uses the variable {name}, which is set to nothing", fix)
 
 
 def _used(subject: Subject) -> set[str]:
@@ -157,8 +157,8 @@ def compose_lint(subject: Subject) -> Iterator[Problem]:
         mark = getattr(error, "problem_mark", None)
         yield Problem("This is not YAML", "Fix that line", f"{where}:{mark.line + 1}" if mark else where)
     for name, service in subject.compose_services.items():
-        for message, mend in _unsafe(service):
-            yield Problem(f"The service {name} {message}", mend, where, "WARN")
+        for message, fix in _unsafe(service):
+            yield Problem(f"The service {name} {message}", fix, where, "WARN")
 
 
 def _is_no_yaml(subject: Subject) -> yaml.YAMLError | None:
@@ -190,8 +190,8 @@ def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
     """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""
     for path in subject.dockerfiles:
-        for line, message, mend in _in_dockerfile(subject.text_of(path)):
-            yield Problem(message, mend, subject.shown(path, line), "WARN")
+        for line, message, fix in _in_dockerfile(subject.text_of(path)):
+            yield Problem(message, fix, subject.shown(path, line), "WARN")
         yield from _hadolint(subject, path)
 
 
@@ -203,8 +203,8 @@ def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
     for instruction in joined.splitlines():
         stage = re.match(r"\s*FROM\s+(\S+)", instruction, re.IGNORECASE)
         if not instruction.lstrip().startswith("#") and not (stage and stage[1].lower() in stages):
-            for message, mend in _in_instruction(instruction):
-                yield line, message, mend
+            for message, fix in _in_instruction(instruction):
+                yield line, message, fix
         line += 1 + instruction.count("\0")
 
 

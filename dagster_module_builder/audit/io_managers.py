@@ -170,8 +170,8 @@ def storage_path(subject: Subject) -> Iterator[Problem]:
     if any(map(_REMOTE.match, texts)) or all(map(_is_for_a_service, managers)):
         yield Problem("the IO manager stores in a database or an object store", status="SKIP")
     elif any(map(_writes_files, managers)):
-        mend = f"Take its base path from {STORAGE[0]}, with {STORAGE[1]} as the default"
-        yield Problem("The IO manager stores elsewhere", mend, where)
+        fix = f"Take its base path from {STORAGE[0]}, with {STORAGE[1]} as the default"
+        yield Problem("The IO manager stores elsewhere", fix, where)
     else:
         yield Problem("where the IO manager stores cannot be seen", status="SKIP")
 
@@ -217,5 +217,5 @@ def io_manager_registered(subject: Subject) -> Iterator[Problem]:
         yield Problem("what the resources of Definitions hold cannot be seen without --load", status="SKIP")
     else:
         definitions = subject.layout.definitions  # The check is made only where there are some.
-        mend = f'Add resources={{"{KEY}": {io_managers(subject)[0].name}(…)}} to Definitions'
-        yield Problem(f"No resource '{KEY}' in Definitions", mend, subject.shown(cast("Path", definitions)))
+        fix = f'Add resources={{"{KEY}": {io_managers(subject)[0].name}(…)}} to Definitions'
+        yield Problem(f"No resource '{KEY}' in Definitions", fix, subject.shown(cast("Path", definitions)))

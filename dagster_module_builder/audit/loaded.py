@@ -43,7 +43,7 @@ def _looked_at(dotted: str) -> dict[str, Any]:
 
 
 def _definitions(module: Any) -> Any:
-    from dagster import Definitions  # not before the import path is mended
+    from dagster import Definitions  # not before the import path is set
 
     try:
         from dagster.components.definitions import LazyDefinitions  # not in older versions

@@ -62,9 +62,9 @@ def recommendations(audit: Audit) -> list[str]:
     for status in ("FAIL", "WARN"):
         for result in audit.results:
             for one in result.problems if result.off is None else ():
-                if one.status == status and one.mend:
-                    where.setdefault(one.mend, []).append(one.where)
-    return [f"{mend}{_at(places)}" for mend, places in where.items()]
+                if one.status == status and one.fix:
+                    where.setdefault(one.fix, []).append(one.where)
+    return [f"{fix}{_at(places)}" for fix, places in where.items()]
 
 
 def _at(places: Sequence[str]) -> str:

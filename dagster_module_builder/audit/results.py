@@ -16,14 +16,14 @@ class Problem:
 
     Attributes:
         message: What was found, for a line of its own.
-        mend: What to do about it.
+        fix: What to do about it.
         where: The ``path:line``, or the path, in the module.
         status: ``FAIL`` breaks something, ``WARN`` may; ``SKIP`` says why the check could not be made.
         by_upgrade: Whether ``upgrade`` takes it away.
     """
 
     message: str
-    mend: str = ""
+    fix: str = ""
     where: str = ""
     status: Status = "FAIL"
     by_upgrade: bool = False
@@ -60,7 +60,7 @@ class Result:
             {
                 "status": one.status,
                 "message": one.message,
-                "mend": one.mend,
+                "fix": one.fix,
                 "where": one.where,
                 "by_upgrade": one.by_upgrade,
             }

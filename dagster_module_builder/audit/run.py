@@ -61,8 +61,8 @@ def switched_off(subject: Subject) -> Iterator[Problem]:
             elif not _is_reason(reason):
                 yield Problem(f"{name} is switched off without a reason", "Say why, as its value", where)
             elif found is by_module and TABLE[name].security:
-                mend = f"Take it out; the workspace can switch it off, in {subject.root / 'pyproject.toml'}"
-                yield Problem(f"{name} guards the workspace, so the module cannot switch it off", mend, where)
+                fix = f"Take it out; the workspace can switch it off, in {subject.root / 'pyproject.toml'}"
+                yield Problem(f"{name} guards the workspace, so the module cannot switch it off", fix, where)
 
 
 def _reason(subject: Subject, one: Check) -> str | None:

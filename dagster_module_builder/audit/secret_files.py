@@ -50,8 +50,8 @@ def secrets(subject: Subject) -> Iterator[Problem]:
     unread = {*subject.tests, *secret_files(subject)}
     for path, found in secrets_in([path for path in subject.tracked if path not in unread and _is_read(path)]):
         if not _is_harmless(str(found.secret_value)):
-            mend = "Move it into workspace/local/.env, and change it where it is used"
-            yield Problem(f"Looks like a secret: {found.type}", mend, subject.shown(path, found.line_number))
+            fix = "Move it into workspace/local/.env, and change it where it is used"
+            yield Problem(f"Looks like a secret: {found.type}", fix, subject.shown(path, found.line_number))
     yield from _committed_settings(subject)
 
 
@@ -102,5 +102,5 @@ def secrets_ignored(subject: Subject) -> Iterator[Problem]:
     tracked = set(subject.tracked)
     for path in secret_files(subject):
         if path in tracked:
-            mend = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
-            yield Problem("Git tracks it, or would", mend, subject.shown(path))
+            fix = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
+            yield Problem("Git tracks it, or would", fix, subject.shown(path))

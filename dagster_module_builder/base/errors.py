@@ -8,7 +8,7 @@ from dagster_module_builder.base.settings import FRAGMENTS
 
 
 class BuilderError(Exception):
-    """A failure that a person can understand and mend; the program prints its text and exits with ``exit_code``."""
+    """A failure that a person can understand and fix; the program prints its text and exits with ``exit_code``."""
 
     exit_code = 1
     #: What is known of each host, for a program to read.
@@ -29,7 +29,7 @@ class NoWorkspaceError(RefusedError):
     """There is no workspace at the given root."""
 
     def __init__(self, root: object) -> None:
-        super().__init__(f"{root} is no workspace: run 'workspace.init' there first, or name another with --root.")
+        super().__init__(f"No workspace at {root}. Create one with 'workspace.init', or pass --root.")
 
 
 class NoModuleError(RefusedError):
@@ -70,10 +70,10 @@ class EditedBlockError(RefusedError):
 class ConflictError(RefusedError):
     """The result would not work; names every reason, and the place, the cure and the module where they are known."""
 
-    def __init__(self, reasons: list[str], *, where: str = "", mend: str = "", owner: str = "") -> None:
+    def __init__(self, reasons: list[str], *, where: str = "", fix: str = "", owner: str = "") -> None:
         self.reasons = reasons
         self.where = where
-        self.mend = mend
+        self.fix = fix
         self.owner = owner
         super().__init__("Nothing was changed, because it would not work:\n" + "\n".join(f"- {one}" for one in reasons))
 

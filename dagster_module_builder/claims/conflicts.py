@@ -30,26 +30,26 @@ class Finding:
         severity: An error breaks the workspace, a warning may.
         message: What was found.
         where: The ``path:line``, or the path, that it was found in.
-        mend: What mends it, in words.
+        fix: What fixes it, in words.
         owner: The module that it is about, where it is about one.
-        command: The task with its arguments that mends it; the editor where only an edit of lines that are nobody's
+        command: The task with its arguments that fixes it; the editor where only an edit of lines that are nobody's
             block does.
     """
 
     severity: Literal["error", "warning"]
     message: str
     where: str = ""
-    mend: str = ""
+    fix: str = ""
     owner: str = ""
     command: str = ""
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.message}{'. ' + self.mend if self.mend else ''}"
+        return f"{place}{self.message}{'. ' + self.fix if self.fix else ''}"
 
     def with_command(self) -> str:
         """Say all of it, and the command."""
-        return str(self) if self.command in self.mend else f"{self}. Or run '{self.command}'"
+        return str(self) if self.command in self.fix else f"{self}. Or run '{self.command}'"
 
 
 #: Says where an owner claims something: owner, attribute of its facts, name.

@@ -42,7 +42,7 @@ def audit(
     json: bool = False,
     markdown: bool = False,
 ) -> None:
-    """Measure a module against today's pattern; exit 1 when a check fails."""
+    """Check a module against the current best practices; exit 1 when a check fails."""
     from dagster_module_builder.audit import report, run  # they load what only audits need
 
     if bool(name) == all or (json and markdown):

@@ -126,5 +126,5 @@ def choice(flag: str, value: str, allowed: tuple[str, ...]) -> str:
         UsageError: It is not.
     """
     if value not in allowed:
-        raise UsageError(f"--{flag}: {value!r} is none of {', '.join(allowed)}.")
+        raise UsageError(f"--{flag}: {value!r} is not one of {', '.join(allowed)}.")
     return value

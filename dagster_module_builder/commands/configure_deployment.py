@@ -71,7 +71,7 @@ def configure_deployment(
         answers = _asked(questions, detected, answers)
     missing = [name for name in ("deployment", "client", "hosts") if name not in answers]
     if missing:
-        raise UsageError(f"Nobody is there to be asked: give {', '.join(f'--{name}' for name in missing)}.")
+        raise UsageError(f"Not running in a terminal: pass {', '.join(f'--{name}' for name in missing)}.")
     made = use_case.configure(where, folder, chosen, _typed(questions, answers))
     console.say(f"Made {made.folder}")
     for path in made.files:
@@ -102,7 +102,7 @@ def _settings(pairs: Sequence[str]) -> dict[str, Answer]:
 
 def _ask_strategy(names: Sequence[str], *, asks: bool) -> str:
     if not asks:
-        raise UsageError(f"Nobody is there to be asked: give --strategy ({', '.join(names)}).")
+        raise UsageError(f"Not running in a terminal: pass --strategy ({', '.join(names)}).")
     from cookiecutter.prompt import read_user_choice
 
     prompts = {"strategy": {"__prompt__": "How releases get to the hosts"}}

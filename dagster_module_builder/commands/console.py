@@ -43,7 +43,7 @@ def program_name() -> str:
 
 
 def interactive() -> bool:
-    """Tell whether somebody is there to be asked."""
+    """Tell whether there is a terminal to ask at."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

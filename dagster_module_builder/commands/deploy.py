@@ -42,7 +42,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "keep": "How many good releases stay (default: as deployment.yaml says).",
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
-        "local": "Deploy from this machine what a pipeline tests and somebody approves otherwise.",
+        "local": "Deploy from this machine, without the pipeline's tests and approval.",
         "json": JSON_HELP,
     },
 )

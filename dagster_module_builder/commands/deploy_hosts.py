@@ -116,6 +116,10 @@ def _say_setup(found: Mapping[str, Any]) -> None:
         console.tell(f"  {note}")
 
 
+def _counted(problems: int) -> str:
+    return "ready" if not problems else "1 problem" if problems == 1 else f"{problems} problems"
+
+
 @deployment_task("deploy.check", {"json": JSON_HELP})
 def check(chosen: Chosen, json: bool = False) -> None:
     """Find everything that would be in a deployment's way; change nothing."""
@@ -125,8 +129,7 @@ def check(chosen: Chosen, json: bool = False) -> None:
     if json:
         console.say_json(found)
     for one in [] if json else found:
-        count = len(one["problems"])
-        console.say(f"{one['host']}: {f'{count} problems' if count else 'ready'}")
+        console.say(f"{one['host']}: {_counted(len(one['problems']))}")
         for problem in one["problems"]:
             console.say(f"  {problem}")
     if any(one["problems"] for one in found):

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     {
         "remove": "Take the pipeline out again.",
         "dry-run": DRY_RUN_HELP,
-        "force": "Replace what somebody edited inside our lines.",
+        "force": "Discard manual edits inside the pipeline's managed lines.",
     },
 )
 def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force: bool = False) -> None:
-    """Write the pipelines of ci-cd deployments anew from their deployment.yaml, or take them out."""
+    """Rewrite the pipelines of ci-cd deployments from their deployment.yaml, or remove them."""
     from dagster_module_builder.deploy import leftover_pipelines
     from dagster_module_builder.deploy.pipeline import planned_at
     from dagster_module_builder.deploy.pipeline_companions import companions, read_by_jobs

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dagster_module_builder.deploy.model.deployment import Deployment
     from dagster_module_builder.deploy.rollout import HostOutcome
 
-WAIT_HELP = "Seconds to wait for somebody else's deployment (default: 0)."
-FORCE_HELP = "Replace what somebody edited inside our blocks on the host."
+WAIT_HELP = "Seconds to wait for another deployment to end (default: 0)."
+FORCE_HELP = "Discard manual edits inside managed blocks on the host."
 
 _SHARED = {
     "name": "The deployment's name: the folder below the modules' deploy/.",

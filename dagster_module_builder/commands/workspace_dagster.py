@@ -116,7 +116,7 @@ def down(_context: Context, root: str | None = None) -> None:
     help={"root": ROOT_HELP, "follow": "Go on until interrupted.", "service": "Only this service's."},
 )
 def logs(_context: Context, root: str | None = None, follow: bool = False, service: str | None = None) -> None:
-    """Print what the workspace's containers say."""
+    """Show the containers' logs."""
     from dagster_module_builder.compose import docker
     from dagster_module_builder.workspaces.workspace import read_workspace
 

@@ -11,7 +11,7 @@ from dagster_module_builder.commands import console
 NAME_HELP = "The module's name, or the path of its folder."
 UP_HELP = "Build and start what changed, as 'workspace.up' does."
 ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
-FORCE_HELP = "Give up what somebody edited inside this program's blocks."
+FORCE_HELP = "Discard manual edits inside managed blocks."
 
 
 def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:

@@ -172,7 +172,7 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
             made = _rendered(strategy, carried, given, private)
             problem = problem_with(loaded(made / FILE, (made / FILE).read_bytes()))
             if problem:
-                raise UsageError(f"That makes no deployment: {problem}.")
+                raise UsageError(f"Not a valid deployment: {problem}.")
             empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
             text = json.dumps(schema(), indent=2) + "\n"
             module_files.write(module, module / DEPLOYMENTS / SCHEMA, text.encode())

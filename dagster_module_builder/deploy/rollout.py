@@ -296,8 +296,8 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
 
 
 def _said(step: str, failures: Mapping[Key, BuilderError], notes: Sequence[str], count: int) -> DeployError:
-    back = "as far as the hosts tell" if notes else "everywhere"
-    before = "Nothing was switched" if step == "prepare" else f"The old release was put back {back}"
+    back = "Rolled back on every host that answered" if notes else "Rolled back on every host"
+    before = "Nothing was switched" if step == "prepare" else back
     whole = f"{before}: {len(failures)} of {count} hosts failed." if count > 1 else f"{before}."
     error = DeployError("\n".join([whole, *(str(failure) for failure in failures.values()), *notes]))
     error.exit_code = next(iter(failures.values())).exit_code

@@ -68,7 +68,7 @@ def _looked_at(root: Path, *, check: bool) -> tuple[Workspace, list[Finding], li
 
 
 def _with_a_way_out(finding: Finding, integrated: AbstractSet[str]) -> Finding:
-    """Give what only an edit mends a command: the one that takes the module out, else the editor at the line."""
+    """Give what only an edit fixes a command: the one that takes the module out, else the editor at the line."""
     if finding.command:
         return finding
     if finding.owner in integrated:
@@ -87,7 +87,7 @@ _ASKING: tuple[Check, ...] = (compose_accepts, requirements, sources_reach_the_i
 
 
 _LOOK = "workspace.validate"
-_AGAIN = f"Look again with '{_LOOK}' when this is mended"
+_AGAIN = f"Look again with '{_LOOK}' when this is fixed"
 _SYNC = "workspace.sync"
 _ANEW = "workspace.sync --force"
 _PRUNE = "workspace.sync --prune"
@@ -117,19 +117,19 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
         found = _as_finding(error, workspace.path(compose.NAME), "Do what it says, and look again with this command")
         of_registry = found.where.startswith(str(workspace.root / settings.REGISTRY))
         way_back = _last_backup(workspace.root) if of_registry else ""
-        yield replace(found, command=_REPAIR if _REPAIR in found.mend else way_back)
+        yield replace(found, command=_REPAIR if _REPAIR in found.fix else way_back)
 
 
 def _last_backup(root: Path) -> str:
     return next((f"workspace.restore {identity}" for identity in reversed(backup_ids(root))), "")
 
 
-def _as_finding(error: BuilderError, where: Path, mend: str, owner: str = "") -> Finding:
+def _as_finding(error: BuilderError, where: Path, fix: str, owner: str = "") -> Finding:
     """Turn a refusal into a finding: with its own place and cure, where it has them."""
     if isinstance(error, DamagedFileError):
         return Finding("error", error.found, error.place, error.way_out, owner)
     reasons = "; ".join(error.reasons) if isinstance(error, ConflictError) else str(error)
-    return Finding("error", reasons, str(where), mend, owner)
+    return Finding("error", reasons, str(where), fix, owner)
 
 
 def _blocks(workspace: Workspace) -> Iterator[Finding]:
@@ -160,20 +160,20 @@ def _blocks_of(
         where = f"{workspace.path(file)}:{workspace.layouts[file].line_of(position, block)}"
         if entry is None:
             message = f"a block of {marker!r}, which the registry does not know"
-            mend = "Delete its lines, or integrate the module with 'workspace.add --force'"
+            fix = "Delete its lines, or integrate the module with 'workspace.add --force'"
             is_there = (workspace.root / settings.PROJECTS / marker).is_dir()
-            yield Finding("error", message, where, mend, marker, f"workspace.add {marker} --force" if is_there else "")
+            yield Finding("error", message, where, fix, marker, f"workspace.add {marker} --force" if is_there else "")
         elif slot not in known:
             message = f"a block of {marker!r} in a place that the registry does not know"
             yield Finding("error", message, where, "Move it back", entry.name, _ANEW)
         else:
             same = f"Make the same change in the module's {settings.FRAGMENTS}/, move your lines out of the block"
-            mend = f"{same}, or give them up with '{_ANEW}'"
-            yield Finding("error", f"the block of {marker!r} was edited by hand", where, mend, entry.name, _ANEW)
+            fix = f"{same}, or give them up with '{_ANEW}'"
+            yield Finding("error", f"the block of {marker!r} was edited by hand", where, fix, entry.name, _ANEW)
     for slot in known.keys() - slots.keys():
         message = f"the block of {marker!r} is missing in {slot_name(file, slot)}"
-        mend = f"Put it back with '{_SYNC}'"
-        yield Finding("error", message, str(workspace.path(file)), mend, entry.name if entry else "", _SYNC)
+        fix = f"Put it back with '{_SYNC}'"
+        yield Finding("error", message, str(workspace.path(file)), fix, entry.name if entry else "", _SYNC)
 
 
 def _is_given(workspace: Workspace, file: str, entry: Entry, block: Block) -> bool:
@@ -215,8 +215,8 @@ def _tolerated(given: Given, name: str) -> Iterator[Finding]:
     """Tell of settings that an earlier version put in without asking."""
     for one in given.tolerated:
         command = allowing(name, [one], integrated=True)
-        where, mend = place_of(given.module, one), f"Take it out, or allow it with '{command}'"
-        yield Finding("warning", f"{one}; it is not allowed yet", where, mend, name, command)
+        where, fix = place_of(given.module, one), f"Take it out, or allow it with '{command}'"
+        yield Finding("warning", f"{one}; it is not allowed yet", where, fix, name, command)
 
 
 def _passwords(workspace: Workspace, given: Given, name: str) -> Iterator[Finding]:
@@ -292,7 +292,7 @@ def _answered(look: Check, workspace: Workspace, plan: Plan) -> list[Finding]:
     try:
         notes = list(look(workspace, plan))
     except ConflictError as error:
-        return [Finding("error", reason, error.where, error.mend, error.owner) for reason in error.reasons]
+        return [Finding("error", reason, error.where, error.fix, error.owner) for reason in error.reasons]
     except DamagedFileError as error:
         return [Finding("error", error.found, error.place, error.way_out)]
     except (ToolError, yaml.YAMLError) as error:
@@ -310,11 +310,11 @@ def _loaded(root: Path) -> Iterator[Finding]:
 
 
 def _not_loading(root: Path, failure: NotLoaded) -> Finding:
-    mend = "Fix the module's code, and look again with 'workspace.validate --load'"
+    fix = "Fix the module's code, and look again with 'workspace.validate --load'"
     where = failure.place or str(root / settings.SERVICES / workspace_yaml.NAME)
     subject = f"the location {failure.location}" if failure.location else "the workspace"
     message = f"{subject} does not load: {failure.error}"
-    return Finding("error", message, where, mend, failure.module.name if failure.module else "")
+    return Finding("error", message, where, fix, failure.module.name if failure.module else "")
 
 
 def _shared_asset_keys(keys: Mapping[Path, Sequence[str]]) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def _say(results: IO[str], **line: Any) -> None:
 
 def _load_env_file() -> None:
     """Take the variables of the working directory's ``.env`` over those there are, as Dagster's own commands do."""
-    from dotenv import dotenv_values  # not before the import path is mended
+    from dotenv import dotenv_values  # not before the import path is set
 
     os.environ.update({name: value for name, value in dotenv_values(".env").items() if value is not None})
 

@@ -134,7 +134,7 @@ def _line_at_first(start: Layout, layout: Layout, position: int) -> int:
 
 def unsafe(path: Path, line: int, reason: str) -> DamagedFileError:
     """Return the refusal of a file that cannot be edited safely."""
-    return DamagedFileError(path, line, reason, "Nothing was changed; mend that line and try again.")
+    return DamagedFileError(path, line, reason, "Nothing was changed; fix that line and try again.")
 
 
 def open_layout(path: Path, kind: SharedFile, text: bytes, known: Known) -> Layout:

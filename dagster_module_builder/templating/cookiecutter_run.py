@@ -22,7 +22,7 @@ def main() -> int:
     logging.getLogger("cookiecutter").addHandler(logging.NullHandler())
     logging.getLogger("cookiecutter").propagate = False
 
-    from cookiecutter import exceptions  # not before the import path is mended
+    from cookiecutter import exceptions  # not before the import path is set
     from cookiecutter.main import cookiecutter
 
     try:

@@ -291,7 +291,7 @@ def _checked(folder: Path, answers: Mapping[str, Answer]) -> dict[str, Answer]:
 
 def _refuse_unless_offered(name: str, answer: Answer, choices: Sequence[str]) -> None:
     if answer not in choices:
-        raise UsageError(f"{name}: {answer!r} is none of {', '.join(choices)}.")
+        raise UsageError(f"{name}: {answer!r} is not one of {', '.join(choices)}.")
 
 
 def _as_literal(answer: Answer, default: Any) -> Answer:

@@ -32,7 +32,7 @@ def requirements(workspace: Workspace, plan: Plan) -> Iterator[str]:
     found = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
     if isinstance(found, Conflict):
         paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in found.modules]
-        raise ConflictError([str(found)], where=_stated_at(paths[-1]), mend=_CHANGE, owner=paths[-1].name)
+        raise ConflictError([str(found)], where=_stated_at(paths[-1]), fix=_CHANGE, owner=paths[-1].name)
     if found is not None:
         yield f"Warning: {found}"
 
@@ -62,16 +62,16 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
     services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
-    mend = "Fix what it names, and look again with 'workspace.validate'"
+    fix = "Fix what it names, and look again with 'workspace.validate'"
     try:
         if text is None or not compose_command.is_installed():
             return
         model = docker.check_config(services, text, env)
     except RefusedError as error:
-        raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), mend=mend) from None
+        raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), fix=fix) from None
     except docker.NotAcceptedError as error:
         reason = f"Docker Compose does not accept the result: {error}"
-        raise ConflictError([reason], where=str(workspace.path(compose.NAME)), mend=mend) from None
+        raise ConflictError([reason], where=str(workspace.path(compose.NAME)), fix=fix) from None
     except ToolError as error:
         yield f"Warning: Docker Compose could not check the result: {error}"
         return
@@ -104,8 +104,8 @@ def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], o
         if concerned := [name for name in services if name in owners]:
             found.append((owners[concerned[0]], where, f"host port {port} is published by {' and '.join(services)}"))
     if found:
-        mend = "Give it another name or port there, and look again with 'workspace.validate'"
-        raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], mend=mend)
+        fix = "Give it another name or port there, and look again with 'workspace.validate'"
+        raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], fix=fix)
 
 
 def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
@@ -121,8 +121,8 @@ def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
         if not takes_from_folders(workspace.stack.read(module / "pyproject.toml") or b""):
             continue
         build = _build_of(workspace, entry, after.get(dockerfile.NAME) or b"")
-        for reason, mend in unreachable(build, module) if build else ():
-            raise ConflictError([f"{entry.name}: {reason}. {mend}"], where=_stated_at(module), owner=entry.name)
+        for reason, fix in unreachable(build, module) if build else ():
+            raise ConflictError([f"{entry.name}: {reason}. {fix}"], where=_stated_at(module), owner=entry.name)
     yield from ()
 
 

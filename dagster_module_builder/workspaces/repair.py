@@ -1,4 +1,4 @@
-"""Damaged markers, mended: a marker line that was lost is put back where the registry's digest proves its place.
+"""Damaged markers, repaired: a marker line that was lost is put back where the registry's digest proves its place.
 
 Where nothing proves it, the marker that is left over is taken away, so that the lines are their owner's again; no other
 line is ever touched.
@@ -21,7 +21,7 @@ from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, rea
 
 
 @dataclass(frozen=True)
-class _Mend:
+class _Repair:
     """A line to put in before ``line``, or, when it is None, the line to take out."""
 
     line: int
@@ -56,15 +56,15 @@ def repair(root: Path, *, dry_run: bool = False) -> Plan:
 
 
 def repaired(path: Path, kind: SharedFile, text: bytes, known: Known) -> bytes:
-    """Return a shared file with its markers mended.
+    """Return a shared file with its markers repaired.
 
     Raises:
         DamagedFileError: The file cannot be read, markers or not.
     """
     lines = split_lines(text)
     while left := _left_over(path, kind, lines):
-        mend = _proven(lines, left[0], known) or _Mend(left[0].line, None)
-        lines[mend.line : mend.line + (mend.text is None)] = [] if mend.text is None else [mend.text]
+        change = _proven(lines, left[0], known) or _Repair(left[0].line, None)
+        lines[change.line : change.line + (change.text is None)] = [] if change.text is None else [change.text]
     return b"".join(lines)
 
 
@@ -76,7 +76,7 @@ def _left_over(path: Path, kind: SharedFile, lines: Sequence[bytes]) -> list[Mar
     return pair([marker for marker in markers(lines) if marker.line not in texts])[1]
 
 
-def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Mend | None:
+def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Repair | None:
     """Look for the place of the lost partner: the one at which the block is what the registry remembers."""
     digests = set(known.digests.get(marker.name, {}).values())
     here = lines[marker.line]
@@ -89,5 +89,5 @@ def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Mend | Non
         body = lines[first : first + length]
         ends = (lost, here) if marker.end else (here, lost)
         if known.sealed(Block(marker.name, (ends[0], *body, ends[1])).digest) in digests:
-            return _Mend(first if marker.end else first + length, lost)
+            return _Repair(first if marker.end else first + length, lost)
     return None

@@ -120,7 +120,7 @@ def test_settings_that_a_person_has_to_allow_are_named(folder: Path, root: Path)
     del data["integrated_modules"][0]["allowed"]
     registry.write_text(json.dumps(data))
     tolerated = [
-        replace(one, mend=f"Take it out, or allow it: workspace.sync --allow orders={name}")
+        replace(one, fix=f"Take it out, or allow it: workspace.sync --allow orders={name}")
         for one, name in zip(refused("", "WARN"), ("privileged", "pid:host"), strict=True)
     ]
     assert found(root, POWERFUL, check) == tolerated
@@ -397,7 +397,7 @@ def test_an_environment_that_cannot_be_made_is_one_failure(folder: Path, wanted:
     said = needing(wanted, folder, module)
     (problem,) = said["loads"]
     assert problem.message.startswith("No environment could be made: ")
-    assert (problem.mend, problem.where, problem.status) == ("Fix its requirements", "", "FAIL")
+    assert (problem.fix, problem.where, problem.status) == ("Fix its requirements", "", "FAIL")
     assert [one.status for one in said["keys-loaded"]] == ["SKIP"]
     assert [one.message for one in said["keys-loaded"]] == [problem.message]
     assert said["syntax"] == ()
@@ -421,7 +421,7 @@ def test_what_cannot_be_read_is_a_failure_of_its_check_alone(folder: Path) -> No
     write(module, {".env": "A='x'\n"})
     (module / ".git").write_text("gitdir: nowhere\n")
     (problem,) = problems(folder, module, "secrets-ignored")
-    assert (problem.mend, problem.status) == ("Make that program work; the check was not made", "FAIL")
+    assert (problem.fix, problem.status) == ("Make that program work; the check was not made", "FAIL")
     assert "git" in problem.message
     missing = problems(folder, folder / "projects/none", "syntax")
     assert missing == [Problem(f"{folder / 'projects/none'}: No such file or directory", "Make it readable")]

@@ -24,8 +24,8 @@ def found(root: Path, files: dict[str, str], check: str) -> list[Problem]:
     return problems(root, write(root / "projects/orders", files), check)
 
 
-def no_resources(mend: str = ADDED, *, by_upgrade: bool = True) -> list[Problem]:
-    return [Problem("No resources.py", mend, by_upgrade=by_upgrade)]
+def no_resources(fix: str = ADDED, *, by_upgrade: bool = True) -> list[Problem]:
+    return [Problem("No resources.py", fix, by_upgrade=by_upgrade)]
 
 
 def bare(name: str, where: str) -> Problem:
@@ -33,8 +33,8 @@ def bare(name: str, where: str) -> Problem:
 
 
 def no_timezone(where: str) -> Problem:
-    mend = 'Give it execution_timezone="UTC", or the one that is meant'
-    return Problem("A schedule without a timezone", mend, where, "WARN")
+    fix = 'Give it execution_timezone="UTC", or the one that is meant'
+    return Problem("A schedule without a timezone", fix, where, "WARN")
 
 
 def invalid(what: str, where: str) -> Problem:

@@ -35,12 +35,12 @@ def found(folder: Path, files: dict[str, str], check: str) -> list[Problem]:
     return problems(folder, write(folder / "projects/orders", files), check)
 
 
-def warning(message: str, mend: str, where: str = "") -> Problem:
-    return Problem(message, mend, where, "WARN")
+def warning(message: str, fix: str, where: str = "") -> Problem:
+    return Problem(message, fix, where, "WARN")
 
 
-def service(what: str, mend: str) -> Problem:
-    return warning(f"The service a {what}", mend, COMPOSE)
+def service(what: str, fix: str) -> Problem:
+    return warning(f"The service a {what}", fix, COMPOSE)
 
 
 def one(text: str) -> dict[str, str]:
@@ -91,8 +91,8 @@ def test_what_is_found_in_compose(folder: Path, case: str) -> None:
     assert found(folder, files, "compose-lint") == wanted
 
 
-def docker(message: str, mend: str, line: int, path: str = SNIPPET) -> Problem:
-    return warning(message, mend, f"{path}:{line}")
+def docker(message: str, fix: str, line: int, path: str = SNIPPET) -> Problem:
+    return warning(message, fix, f"{path}:{line}")
 
 
 def lists(line: int) -> Problem:
@@ -417,7 +417,7 @@ def test_values_in_committed_settings_are_found(folder: Path) -> None:
     text = "# A\nA='hunter2hunter2'\nB='change-me'\n\nC=''\nD=5\nE='a value'\n"
     files = {f"deploy/{name}/.env.deploy.example": text for name in "ba"}
     cure = "Write 'change-me' there, and change it where it is used if it is a secret"
-    assert [one for one in found(folder, files, "secrets") if one.mend == cure] == [
+    assert [one for one in found(folder, files, "secrets") if one.fix == cure] == [
         Problem(f"{name} has a value there", cure, f"deploy/{folder_name}/.env.deploy.example:{line}")
         for folder_name in "ab"
         for name, line in (("A", 2), ("E", 7))

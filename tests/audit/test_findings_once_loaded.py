@@ -111,7 +111,7 @@ def test_requirements_that_cannot_be_looked_at_are_a_warning(folder: Path, monke
     (problem,) = found(folder, {"pyproject.toml": f"{project}name = 'orders'\nversion = '1'\n"}, check)
     assert problem.message.startswith("Its requirements do not resolve with the workspace's: ")
     assert "\n" not in problem.message
-    assert (problem.mend, problem.where, problem.status) == ("Change them", "", "WARN")
+    assert (problem.fix, problem.where, problem.status) == ("Change them", "", "WARN")
 
 
 @pytest.mark.dagster
@@ -120,7 +120,7 @@ def test_requirements_are_compared_with_the_workspaces(root: Path) -> None:
     assert found(root, {"pyproject.toml": project.format("")}, "requirements") == []
     (problem,) = found(root, {"pyproject.toml": project.format("<1.5")}, "requirements")
     assert "dagster<1.5" in problem.message
-    assert (problem.mend, problem.status) == ("Change them", "FAIL")
+    assert (problem.fix, problem.status) == ("Change them", "FAIL")
 
 
 FAILING = "import pytest\n\n\n@pytest.mark.parametrize('number', range(7))\ndef test_it(number):\n    assert {}\n"

@@ -37,7 +37,7 @@ def test_wrong_usage_is_2(terminal: Terminal, line: list[str]) -> None:
 
 
 def test_an_unknown_answer_is_wrong_usage(workspace: Terminal) -> None:
-    assert "'oracle' is none of" in workspace.refused("new", "sales", "--database", "oracle", code=2)
+    assert "'oracle' is not one of" in workspace.refused("new", "sales", "--database", "oracle", code=2)
 
 
 @pytest.mark.parametrize("line", [["deploy", "yoda", "--wait", "abc"], ["workspace.dev", "--port=abc"]])

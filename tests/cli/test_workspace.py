@@ -225,7 +225,7 @@ def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
         (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "use 'workspace.remove sales-report' first"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "There is no module 'sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
-        (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "run 'workspace.init' there first"),
+        (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "Create one with 'workspace.init'"),
     ],
     ids=["integrated", "missing", "no fragments", "no workspace"],
 )
@@ -285,7 +285,7 @@ def test_validate_finds_what_is_wrong_and_names_the_cure(sales: Terminal) -> Non
         "the block of 'sales_report' was edited by hand"
     ]
     assert re.search(r"docker-compose\.yml:\d+$", findings[0]["where"])
-    assert "workspace.sync --force" in findings[0]["mend"]
+    assert "workspace.sync --force" in findings[0]["fix"]
 
 
 def test_an_edited_block_is_not_removed_without_force(sales: Terminal) -> None:
@@ -401,7 +401,7 @@ def test_every_finding_names_its_place_and_its_cure(sales: Terminal) -> None:
         "the folder of 'sales-report' is gone",
     ):
         assert expected in found
-    assert all(finding["where"].startswith(str(sales.root)) and finding["mend"] for finding in findings)
+    assert all(finding["where"].startswith(str(sales.root)) and finding["fix"] for finding in findings)
     placed = [finding for finding in findings if re.search(r":\d+$", finding["where"])]
     assert len(placed) >= 3
 

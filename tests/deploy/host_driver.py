@@ -63,7 +63,7 @@ def switch(base: Path, url: str) -> None:
         raise
 
 
-COMMANDS = {"switch": switch, "mend": opened}
+COMMANDS = {"switch": switch, "recover": opened}
 
 
 def carry_out(command: str, base: Path, url: str) -> int:

@@ -51,7 +51,7 @@ def registry(folder: Path, port: int = 0, login: tuple[str, str] | None = None) 
 
 
 class CutWire:
-    """A wire to a registry that breaks after so many bytes and stays broken until it is mended."""
+    """A wire to a registry that breaks after so many bytes and stays broken until it is recovered."""
 
     def __init__(self, registry: str, after: int) -> None:
         host, _, port = registry.partition(":")
@@ -67,7 +67,7 @@ class CutWire:
         """Where the registry seems to be."""
         return f"127.0.0.1:{self.listener.getsockname()[1]}"
 
-    def mend(self) -> None:
+    def repair(self) -> None:
         self.left = 1 << 40
 
     def _accept(self) -> None:

@@ -222,6 +222,6 @@ def test_push_cut_off(cut_off: tuple[QuickPlace, threading.Thread, list[str], Cu
     assert f"Is the registry {wire.address} reachable" in said[0]
     # The host was asked whether it would take a release, and got nothing.
     assert not (place.there / "releases").exists()
-    wire.mend()
+    wire.repair()
     release = place.deploy()
     assert place.dagster.locations()["sales_report"]["release"].endswith(release)

@@ -144,7 +144,7 @@ def test_one_fails_in_health(three: Sites) -> None:
             bad.dagster.known["sales_report"]["error"] = "Dagster is out of memory"
 
     bad.dagster.reload = fails
-    with pytest.raises(BuilderError, match=r"(?s)put back everywhere: 1 of 3.*out of memory"):
+    with pytest.raises(BuilderError, match=r"(?s)Rolled back on every host: 1 of 3.*out of memory"):
         three.deploy()
     assert running(three) == [old] * 3
     assert [site.current() for site in three.sites] == [old] * 3

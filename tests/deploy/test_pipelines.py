@@ -608,7 +608,7 @@ def test_the_pipeline_of_a_deleted_deployment_is_named_and_removable(
     subject = Subject(module, tmp_path)
     (found,) = pipelines(subject)
     assert "still deploys sales-report to 'yoda'" in found.message
-    assert found.mend == "Run 'deploy.pipeline yoda --module sales-report --remove'"
+    assert found.fix == "Run 'deploy.pipeline yoda --module sales-report --remove'"
     said = run(tmp_path, "deploy.pipeline", "yoda", "--module", "sales-report", "--remove")
     assert (said.returncode, "removed" in said.stdout or "written" in said.stdout) == (0, True), said
     assert list(pipelines(subject)) == []

@@ -162,7 +162,7 @@ def test_a_host_that_does_not_take_the_switch_puts_back_all() -> None:
     with pytest.raises(DeployError) as caught:
         change(runs, switch_a=BuilderError("No."), switch_lost=BuilderError("Gone.")).carry_out()
     assert str(caught.value).splitlines() == [
-        "The old release was put back as far as the hosts tell: 2 of 3 hosts failed.", "No.", "Gone.",
+        "Rolled back on every host that answered: 2 of 3 hosts failed.", "No.", "Gone.",
         "lost: look at this",
     ]  # fmt: skip
     (only,) = far("a")
@@ -170,7 +170,7 @@ def test_a_host_that_does_not_take_the_switch_puts_back_all() -> None:
     with pytest.raises(DeployError) as caught:
         change([only], switch_a=BuilderError("No.")).carry_out()
     assert str(caught.value).splitlines() == [
-        "The old release was put back as far as the hosts tell.", "No.",
+        "Rolled back on every host that answered.", "No.",
         "a did not confirm that it was put back; it does that by itself: see 'deploy.status'.",
     ]  # fmt: skip
     with pytest.raises(DeployError, match=r"The old release was put back everywhere\.\nNo\."):

@@ -95,7 +95,7 @@ def test_a_fault_at_any_call_leaves_all_old_or_all_new(
         spread.fill(base)
         ended = driver.run(("switch", dagster.url), base, fault, calls, number)
         assert ended.code != CRASHED, (base / "traceback.txt").read_text()
-        again = driver.trace(("mend", dagster.url), base, "none")
+        again = driver.trace(("recover", dagster.url), base, "none")
         assert again.code == DONE
         examined(base, ended)
         points += ended.injured

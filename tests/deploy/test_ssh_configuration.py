@@ -347,7 +347,7 @@ def test_the_last_of_three_hosts_is_reached_where_only_the_first_one_is(
 FAILURES = {
     "ProxyJump nowhere": "Connection refused",
     "ProxyCommand sh -c 'echo the tunnel is closed on Sundays >&2; exit 3'": "the tunnel is closed on Sundays",
-    "ProxyCommand nc %q": "its token %q is none of",
+    "ProxyCommand nc %q": "its token %q is not one of",
     "ProxyJump round": r"lead in a circle through round\. Give round 'ProxyJump none'",
     "ProxyJump near,a b": "is not written as",
 }

@@ -179,7 +179,7 @@ def test_a_crash_is_taken_back_in_the_reverse_order(traced: tuple[Driver, Path, 
     spread.fill(base)
     assert driver.run(("switch", dagster.url), base, "killed", "rename", len(renames) + 1).injured
     assert (base / "workspace.yaml").read_bytes() == workspace(base, NEW)
-    found = traced_steps(traced, "mend", DONE)
+    found = traced_steps(traced, "recover", DONE)
     in_order(
         found,
         "rename workspace.yaml.deploy.old workspace.yaml",
@@ -210,7 +210,7 @@ def test_one_file_that_cannot_be_put_back_does_not_keep_the_others(
     assert (base / "workspace.yaml").read_bytes() == workspace(base, NEW)
     assert (base / ".env").read_bytes() != env(NEW)
     assert (base / "modules/.journal/journal.json").exists()
-    assert driver.trace(("mend", dagster.url), base, "none").code == DONE
+    assert driver.trace(("recover", dagster.url), base, "none").code == DONE
     assert (base / "workspace.yaml").read_bytes() != workspace(base, NEW)
     assert not (base / "modules/.journal").exists()
 

@@ -95,7 +95,7 @@ def test_a_password_that_was_changed_in_the_workspace_alone_is_refused_with_the_
     with pytest.raises(EditedBlockError, match="make the same change in the module's workspace/local/"):
         sync(root)
     (finding,) = [one for one in validate(root, check=False) if one.owner == "seo"]
-    assert (finding.severity, "workspace/local" in finding.mend) == ("error", True)
+    assert (finding.severity, "workspace/local" in finding.fix) == ("error", True)
 
 
 def test_each_account_of_mysql_is_named(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Everything that ``workspace.validate`` finds: how bad it is, where it stands, and what mends it."""
+"""Everything that ``workspace.validate`` finds: how bad it is, where it stands, and what fixes it."""
 
 from __future__ import annotations
 
@@ -200,14 +200,14 @@ def test_a_workspace_in_order_has_nothing_to_find(root: Path) -> None:
 
 @pytest.mark.parametrize("what", FINDS)
 def test_what_is_wrong_is_found_with_its_place_and_its_cure(root: Path, what: str) -> None:
-    act, severity, words, where, mend = FINDS[what]
+    act, severity, words, where, fix = FINDS[what]
     act(root)
     before = files_of(root)
     one = found(root, words)
     assert one.severity == severity
     assert where in one.where
-    assert one.mend
-    assert mend in one.mend
+    assert one.fix
+    assert fix in one.fix
     after = files_of(root)
     assert {name: held for name, held in after.items() if not name.endswith(".lock")} == {
         name: held for name, held in before.items() if not name.endswith(".lock")
@@ -226,7 +226,7 @@ def test_requirements_that_do_not_go_together_are_found_with_both_modules(
     assert (one.severity, one.where) == ("error", f"{root}/projects/stock/pyproject.toml:4")
     assert "requirements of seo and stock" in one.message
     assert {"attrs<22", "attrs>=23"} <= set(one.message.replace("==0", " ").replace(",", " ").split())
-    assert "workspace.validate" in one.mend
+    assert "workspace.validate" in one.fix
     assert one.command == "workspace.remove stock"
 
 
@@ -245,7 +245,7 @@ def test_what_compose_rejects_is_found(root: Path) -> None:
     one = found(root, "Docker Compose does not accept", check=True)
     assert (one.severity, one.where) == ("error", f"{services(root)}/docker-compose.yml")
     assert "replicas" in one.message
-    assert "workspace.validate" in one.mend
+    assert "workspace.validate" in one.fix
 
 
 def test_of_many_who_claim_one_thing_a_few_are_named() -> None:

@@ -243,7 +243,9 @@ class Address:
         }  # fmt: skip
         unknown = sorted(set(re.findall("%.", command)) - set(tokens))
         if unknown or command == "-":
-            what = f"its token {unknown[0]} is none of {', '.join(tokens)}" if unknown else "'-' is this program itself"
+            what = (
+                f"its token {unknown[0]} is not one of {', '.join(tokens)}" if unknown else "'-' is this program itself"
+            )
             raise RefusedError(f"{self}: ProxyCommand {command!r} in the SSH configuration cannot be followed: {what}.")
         return re.sub("%.", lambda token: tokens[token[0]], command)
 

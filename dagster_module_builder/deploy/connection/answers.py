@@ -126,8 +126,9 @@ _DAGSTER: Schema = {
 #: What is answered to each request.
 ANSWERS: Mapping[str, Schema] = {
     "open": _record(
-        mended=_each(_SAID), base=_BASE, user=_NAME, uid=_COUNT, gid=_COUNT, host=_NAME, python=_NAME, writable=_FLAG,
-        disk=_record(bytes=_COUNT, files=_or_none(_COUNT)), tools=_by_name(_or_none(_NAME)), docker=_or_none(_SAID),
+        recovered=_each(_SAID), base=_BASE, user=_NAME, uid=_COUNT, gid=_COUNT, host=_NAME, python=_NAME,
+        writable=_FLAG, disk=_record(bytes=_COUNT, files=_or_none(_COUNT)), docker=_or_none(_SAID),
+        tools=_by_name(_or_none(_NAME)),
         files=_by_name(_or_none(_BASE64)), mounted=_each(_PATH), modes=_by_name(_or_none(_number(0, 0o7777))),
         modules=_by_name(_MODULE), dagster=_DAGSTER, lock=_or_none(_WHO), journal=_FLAG,
         interpreters=_by_name(_or_none(_NAME)),

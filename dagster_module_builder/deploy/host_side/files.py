@@ -43,7 +43,7 @@ def read_json(path: str, otherwise: Any = None) -> Any:
     try:
         return otherwise if text is None else json.loads(text)
     except ValueError:
-        raise RefusedError("damaged", f"{path} on the host is not JSON: mend or remove it.") from None
+        raise RefusedError("damaged", f"{path} on the host is not JSON: fix or remove it.") from None
 
 
 def write(path: str, text: bytes, mode: int = 0o644) -> None:

@@ -1,4 +1,4 @@
-"""One deployer at a time; who comes next mends what the one before left."""
+"""One deployer at a time; who comes next recovers what the one before left."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def open_lock(host: Host) -> BinaryIO:
 
 
 def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
-    """Take the lock, and mend what an earlier death left."""
+    """Take the lock, and recover what an earlier death left."""
     host.lock = lock = open_lock(host)
     # Somebody who only looks holds it for a moment.
     until = time.monotonic() + max(wait, 1.0)
@@ -83,7 +83,7 @@ def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
     mine = {**holder, "pid": os.getpid(), "started": start_of(os.getpid()), "since": now()}
     # It means something only as long as this process holds the lock.
     put(os.path.join(host.modules, ".holder"), json.dumps(mine).encode(), lock_mode(host), lasting=False)
-    return mend(host)
+    return recover(host)
 
 
 def held_by(host: Host) -> str:
@@ -95,12 +95,12 @@ def held_by(host: Host) -> str:
     )
 
 
-def mend(host: Host) -> list[str]:
+def recover(host: Host) -> list[str]:
     """Undo what an earlier conversation left half done; return what was done."""
-    mended = []
+    recovered = []
     if is_pending(host):
         problems = undo(host, lambda: logbook.end_cut_off(host, back=True, stood=False))
-        mended += ["An earlier deployment was cut off: the old release was put back.", *problems]
+        recovered += ["An earlier deployment was cut off: the old release was put back.", *problems]
         reload_quietly(host)
     with contextlib.suppress(OSError):
         logbook.end_cut_off(host, back=False, stood=has_stood(host))
@@ -111,8 +111,8 @@ def mend(host: Host) -> list[str]:
         try:
             remove_tree(path)
         except OSError as error:
-            mended.append(f"{path} is left from an earlier deployment and cannot be removed: {error.strerror}.")
-    return mended
+            recovered.append(f"{path} is left from an earlier deployment and cannot be removed: {error.strerror}.")
+    return recovered
 
 
 def leftovers(host: Host) -> list[str]:

@@ -68,12 +68,12 @@ def survey(
     if not os.path.isdir(host.modules):
         raise RefusedError("setup", f"{host.modules} is not there on the host: run 'deploy.setup' once.")
     host.shared = real_paths(host, files)
-    mended = take_lock(host, holder, wait) if holder else []
+    recovered = take_lock(host, holder, wait) if holder else []
     if holder and "action" in holder:
         record = {name: holder[name] for name in ("action", "who", "command")}
         host.begun = logbook.begin(host, modules, record)
     return {
-        "mended": mended,
+        "recovered": recovered,
         "base": host.base,
         "user": user_name(),
         "uid": os.geteuid(),

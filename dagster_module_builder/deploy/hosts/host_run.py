@@ -106,7 +106,7 @@ class HostRun:
         self.tell("connect")
         self.conversation.open()
         self.found, *answers = self.conversation.ask_all(requests)
-        self.notes += self.found["mended"]
+        self.notes += self.found["recovered"]
         return answers
 
     def opening(
