@@ -173,7 +173,7 @@ def test_a_host_that_does_not_take_the_switch_puts_back_all() -> None:
         "Rolled back on every host that answered.", "No.",
         "a did not confirm that it was put back; it does that by itself: see 'deploy.status'.",
     ]  # fmt: skip
-    with pytest.raises(DeployError, match=r"The old release was put back everywhere\.\nNo\."):
+    with pytest.raises(DeployError, match=r"Rolled back on every host\.\nNo\."):
         change(far("a"), switch_a=BuilderError("No.")).carry_out()
 
 

@@ -45,7 +45,7 @@ def test_what_dagster_does_not_take_goes_back_across_file_systems(across: Site) 
     (path,) = across.module.glob("src/*/definitions.py")
     (path.parent / "dagster_fails").touch()
     (across.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
-    with pytest.raises(BuilderError, match="old release was put back everywhere"):
+    with pytest.raises(BuilderError, match="Rolled back on every host"):
         across.deploy()
     assert shared(across) == before
     assert across.running() == across.current() == first
