@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE
@@ -23,9 +24,8 @@ _TREE, _LINK, _PROGRAM, _SUBMODULE = "040000", "120000", "100755", "160000"
 _ATTRIBUTES = ".gitattributes"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file, a link or a folder in a tree.
+class Entry(NamedTuple):
+    """A file, a link or a folder in a tree. There are thousands, so it is a tuple.
 
     Attributes:
         mode: Its mode as ``git ls-tree`` writes it.
@@ -121,7 +121,7 @@ def snapshot(repository: Repository, commit: str, path: str, include: Sequence[s
     items = [_entry(item) for item in repository.listed(*options)]
     trees = frozenset(entry.name for entry in items if entry.mode == _TREE)
     files = [entry for entry in items if entry.mode != _TREE]
-    parts = [[replace(entry, path=entry.path[len(path) + 1 if path else 0 :]) for entry in _below(files, path)]]
+    parts = [[entry._replace(path=entry.path[len(path) + 1 if path else 0 :]) for entry in _below(files, path)]]
     parts += [_below(files, name) for name in named]
     for name, part in zip([path, *named], parts, strict=True):
         if not part:
@@ -144,7 +144,7 @@ def _below(files: Iterable[Entry], path: str) -> list[Entry]:
 def _without_deployments(parts: Sequence[Sequence[Entry]]) -> list[Entry]:
     """Return the entries of all parts that no deployment holds, once each."""
     entries = {entry.path: entry for part in parts for entry in part}
-    marks = (Path(path).parents for path in entries if Path(path).name == FILE)
+    marks = (Path(path).parents for path in entries if path.endswith(FILE) and Path(path).name == FILE)
     folders = {str(above[1]) for above in marks if len(above) > 2 and above[1].name == DEPLOYMENTS} | {DEPLOYMENTS}
     twice = sum(map(len, parts)) - len(entries) and _ambiguous(parts)
     if twice:
@@ -186,7 +186,7 @@ def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], Entry]], depth: i
     entries = []
     for parts, entry in files:
         if len(parts) == depth + 1:
-            entries.append(replace(entry, path=parts[depth]))
+            entries.append(Entry(entry.mode, entry.name, parts[depth]))
         else:
             inside.setdefault(parts[depth], []).append((parts, entry))
     entries += [Entry(_TREE, _tree(snapshot, below, depth + 1), name) for name, below in inside.items()]
