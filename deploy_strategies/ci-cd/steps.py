@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.connection.typed_names import typed
+from dagster_module_builder.deploy.pipelines import tool as this_program
 from dagster_module_builder.deploy.pipelines.description import describe, settings_of, trigger_of
 from dagster_module_builder.deploy.pipelines.platforms import PLATFORMS
 from dagster_module_builder.deploy.pipelines.repositories import contents, main_branch
-from dagster_module_builder.deploy.pipelines.tool import installed_as, lock_of, problem_with
 from dagster_module_builder.deploy.strategies.base import PipelineFile, PipelineStrategy
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class CiCd(PipelineStrategy):
 
     def questions_from(self, module: Path) -> Mapping[str, str]:
         """Return how this program was installed, and what the repository says of itself."""
-        found = {"tool": installed_as().requirement, "trigger_branch": main_branch(module)}
+        found = {"tool": this_program.installed_as().requirement, "trigger_branch": main_branch(module)}
         return {**contents(module), **{name: value for name, value in found.items() if value}}
 
     def problem_with(self, answers: Mapping[str, Any]) -> str | None:
         """Say why the jobs could not install this program."""
         tool = str(answers.get("tool") or "")
-        return problem_with(tool) if tool else installed_as().problem
+        return this_program.problem_with(tool) if tool else this_program.installed_as().problem
 
     def lacking(self, deployment: Deployment) -> list[str]:
         """Return what the repository has and the jobs would not check out."""
@@ -69,5 +69,5 @@ class CiCd(PipelineStrategy):
             mentions=lambda file: platform.mentions(pipeline, file),
             text=lambda others: platform.text(pipeline, others),
             public=platform.public,
-            beside={pipeline.lock: lock_of(pipeline.tool)},
+            beside={pipeline.lock: this_program.lock_of(pipeline.tool)},
         )

@@ -219,7 +219,7 @@ def _pushing(commit: str, place: Place) -> list[str]:
 def _typed(path: str, commit: str, place: Place) -> str:
     """Return a push of one tree as a person would type it here."""
     tree = f"$(git ls-tree --full-tree {shlex.quote(f'{commit}:{path}')} | grep -v '[[:space:]]deploy$' | git mktree)"
-    made = f'"$(git commit-tree -m Release {tree}):{KEPT}"'
+    made = f'"$(git -c user.name=Release -c user.email=release commit-tree -m Release {tree}):{KEPT}"'
     return f"git push --quiet --force {shlex.quote(_url(place))} {made}"
 
 

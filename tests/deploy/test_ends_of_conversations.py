@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import signal
@@ -175,6 +176,17 @@ def test_a_signal_that_comes_while_another_is_dealt_with_ends_the_conversation(n
     client.gone.set = interrupted  # type: ignore[method-assign]
     in_time(client.leave)
     assert client.gone.is_set()
+
+
+def test_a_signal_that_reaches_another_thread_ends_a_conversation() -> None:
+    """The kernel gives a signal to any thread, and the one that deals with it sleeps (tgkill(2))."""
+    with start() as process:
+        assert process.stdout
+        process.stdout.readline()
+        assert b'"hello"' in process.stdout.readline()
+        others = {int(thread.name) for thread in Path(f"/proc/{process.pid}/task").iterdir()} - {process.pid}
+        assert ctypes.CDLL(None, use_errno=True).tgkill(process.pid, min(others), signal.SIGTERM) == 0
+        assert process.wait(20) == 0
 
 
 def test_many_signals_end_a_conversation() -> None:

@@ -87,6 +87,16 @@ class Client:
         for process in list(self.running):
             kill_group(process)
 
+    def next_request(self) -> dict[str, Any] | None:
+        """Wait for a request; None where no more come.
+
+        A signal that reaches another thread, or the moment before this one sleeps, wakes nothing: its handler runs when
+        the wait is over (https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers).
+        """
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self.inbox.get(timeout=1.0)
+
     def breathe(self) -> None:
         """Give signs of life."""
         while not self.gone.wait(SIGN_OF_LIFE):

@@ -81,7 +81,7 @@ def serve(host: Host) -> None:
     host.client.say(b"\n")
     host.client.answer(hello=PROTOCOL, pid=os.getpid())
     try:
-        for request in iter(host.client.inbox.get, None):
+        for request in iter(host.client.next_request, None):
             host.client.answer(**respond(host, request))
     except GoneError:
         pass
