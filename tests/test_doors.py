@@ -18,7 +18,9 @@ ALLOWED = {
     "workspace's own files": {
         "audit/subject.py", "audit/versions.py", "workspaces/checks.py", "commands/console.py",
         "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
-        "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/transaction.py",
+        "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
+        "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",
+        "transactions/targets.py",
         "modules/unfinished.py", "workspaces/workspace.py",
     },
     "this program's templates, schemas, caches and what it has just rendered": {

@@ -32,10 +32,10 @@ from dagster_module_builder.shared_files.formats import compose, env_file, works
 from dagster_module_builder.shared_files.formats.outline import KeyPath, outline_of
 from dagster_module_builder.shared_files.merge import blocks_by_slot
 from dagster_module_builder.transactions import module_files
+from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import SECRET_MODE, Plan
 from dagster_module_builder.transactions.reading import reading
 from dagster_module_builder.transactions.registry import Entry, slot_name
-from dagster_module_builder.transactions.transaction import backup_ids
 from dagster_module_builder.workspaces import passwords
 from dagster_module_builder.workspaces.checks import compose_accepts, requirements, sources_reach_the_image
 from dagster_module_builder.workspaces.integrate import Check, all_facts, is_current, plan_changes

@@ -1,7 +1,7 @@
 """Reading the workspace without writing to it: never half of a commit, also where nothing can be written.
 
 A reader shares the lock where this user may open the lock's file. Where not, it looks at what every commit changes,
-before and behind, and reads again where that differs.
+before and after, and reads again where that differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TypeVar
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import NoWorkspaceError, RefusedError, ToolError
-from dagster_module_builder.transactions.transaction import LOCK_WAIT, LockedError, Places, holder_of, locked
+from dagster_module_builder.transactions.control_files import ControlFiles
+from dagster_module_builder.transactions.lock import LOCK_WAIT, LockedError, holder_of, locked
+from dagster_module_builder.transactions.synced_files import reason
 
 #: How often a reader that waits looks again, in seconds.
 _PAUSE = 0.05
@@ -40,7 +42,7 @@ def under_lock(root: Path, work: Callable[[list[str]], T], *, changes: bool) -> 
         changes: Whether ``work`` writes.
 
     Raises:
-        BuilderError: As ``transaction.locked`` and ``reading`` do.
+        BuilderError: As ``lock.locked`` and ``reading`` do.
     """
     if not changes:
         return reading(root, work)
@@ -64,19 +66,19 @@ def reading(root: Path, work: Callable[[list[str]], T], wait: float = LOCK_WAIT)
     """
     if not (root / settings.SERVICES).is_dir():
         raise NoWorkspaceError(root)
-    places, end = Places(root), time.monotonic() + wait
+    control, end = ControlFiles(root), time.monotonic() + wait
     try:
-        return _read(places, work, end)
+        return _read(control, work, end)
     except OSError as error:
-        raise ToolError(f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}.") from None
+        raise ToolError(f"{reason(error)}.") from None
 
 
-def _read(places: Places, work: Callable[[list[str]], T], end: float) -> T:
+def _read(control: ControlFiles, work: Callable[[list[str]], T], end: float) -> T:
     recovered: list[str] = []
     while True:
-        with contextlib.suppress(_UnsteadyError), _shared(places, end) as alone:
-            return _steadily(places, partial(work, recovered), alone=alone)
-        recovered += _without_journal(places, end)
+        with contextlib.suppress(_UnsteadyError), _shared(control, end) as alone:
+            return _steadily(control, partial(work, recovered), alone=alone)
+        recovered += _without_journal(control, end)
         if time.monotonic() > end:
             raise LockedError(
                 "The workspace was changed by other commands while it was read. Try again when they have ended."
@@ -84,68 +86,68 @@ def _read(places: Places, work: Callable[[list[str]], T], end: float) -> T:
 
 
 @contextlib.contextmanager
-def _shared(places: Places, end: float) -> Iterator[bool]:
+def _shared(control: ControlFiles, end: float) -> Iterator[bool]:
     """Keep those who write away where this user may open the lock's file, and tell whether that could be had.
 
     flock(2) asks for no right to write.
     """
     try:
-        handle = os.open(places.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(control.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         yield False
         return
     try:
-        yield _is_locked(places, handle, end)
+        yield _is_locked(control, handle, end)
     finally:
         os.close(handle)
 
 
-def _is_locked(places: Places, handle: int, end: float) -> bool:
+def _is_locked(control: ControlFiles, handle: int, end: float) -> bool:
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > end:
                 raise LockedError(
-                    f"The workspace is in use: {holder_of(places)}. Try again when that has ended."
+                    f"The workspace is in use: {holder_of(control)}. Try again when that has ended."
                 ) from None
             time.sleep(_PAUSE)
         except OSError:  # A file system without locks.
             return False
         else:
-            return os.fstat(handle).st_nlink > 0  # One without a name keeps nobody away.
+            return os.fstat(handle).st_nlink > 0  # A file without a name keeps no one away.
 
 
-def _steadily(places: Places, work: Callable[[], T], *, alone: bool) -> T:
+def _steadily(control: ControlFiles, work: Callable[[], T], *, alone: bool) -> T:
     # The journal is looked for between the two looks at the files: a commit that has begun and not ended shows there,
     # one that has ended shows in the files.
-    before = None if alone else _generation(places)
-    _refuse_journal(places)
+    before = None if alone else _generation(control)
+    _refuse_journal(control)
     try:
         result = work()
     except Exception:
-        _refuse_changed(places, before, alone=alone)
+        _refuse_changed(control, before, alone=alone)
         raise
-    _refuse_changed(places, before, alone=alone)
+    _refuse_changed(control, before, alone=alone)
     return result
 
 
-def _refuse_changed(places: Places, before: object, *, alone: bool) -> None:
+def _refuse_changed(control: ControlFiles, before: object, *, alone: bool) -> None:
     if not alone:
-        _refuse_journal(places)
-        if _generation(places) != before:
+        _refuse_journal(control)
+        if _generation(control) != before:
             raise _UnsteadyError
 
 
-def _refuse_journal(places: Places) -> None:
-    if os.path.lexists(places.journal):
+def _refuse_journal(control: ControlFiles) -> None:
+    if os.path.lexists(control.journal):
         raise _UnsteadyError
 
 
-def _generation(places: Places) -> object:
+def _generation(control: ControlFiles) -> object:
     """Return what no commit leaves as it was: it makes its journal in one of these folders, and replaces files."""
-    folder = places.root / settings.SERVICES
-    paths = [places.modules, places.root / settings.REGISTRY, *(path for path in folder.iterdir() if path.is_file())]
+    folder = control.root / settings.SERVICES
+    paths = [control.modules, control.root / settings.REGISTRY, *(path for path in folder.iterdir() if path.is_file())]
     return {path: (state.st_ino, state.st_mtime_ns, state.st_ctime_ns) for path in paths if (state := _state(path))}
 
 
@@ -156,19 +158,19 @@ def _state(path: Path) -> os.stat_result | None:
         return None
 
 
-def _without_journal(places: Places, end: float) -> list[str]:
+def _without_journal(control: ControlFiles, end: float) -> list[str]:
     """Wait for the end of a commit; undo it where it was cut off. Return what was undone, as messages."""
     patience = min(end, time.monotonic() + _COMMIT)
-    while os.path.lexists(places.journal):
+    while os.path.lexists(control.journal):
         try:
-            with locked(places.root, max(0.0, end - time.monotonic())) as messages:
+            with locked(control.root, max(0.0, end - time.monotonic())) as messages:
                 return messages
         except LockedError:
             raise
         except RefusedError as error:
             if time.monotonic() > patience:
                 raise RefusedError(
-                    f"{places.journal}: a command was cut off, and what it began cannot be undone from here: {error} "
+                    f"{control.journal}: a command was cut off, and what it began cannot be undone from here: {error} "
                     f"Run 'workspace.list' as a user who may write to the workspace."
                 ) from None
         time.sleep(_PAUSE)

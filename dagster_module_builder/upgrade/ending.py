@@ -9,8 +9,8 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.modules.unfinished import Unfinished
 from dagster_module_builder.transactions import module_files
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.transaction import locked
 from dagster_module_builder.upgrade import three_way
 from dagster_module_builder.upgrade.changes import carry_out, file_change, held, recorded
 from dagster_module_builder.upgrade.run import Outcome, locate

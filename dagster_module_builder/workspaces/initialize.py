@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dagster_module_builder.base import ports, settings
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.templating import templates
-from dagster_module_builder.transactions.transaction import provide_key
+from dagster_module_builder.transactions.lock import provide_key
 from dagster_module_builder.workspaces import neighbours
 
 if TYPE_CHECKING:

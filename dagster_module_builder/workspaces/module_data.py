@@ -14,8 +14,8 @@ from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.base.names import ModuleNames, folded, problem_with_name
 from dagster_module_builder.claims.stores import STORAGE, STORAGE_VOLUME, Stores, bound, stores_of, usual
 from dagster_module_builder.programs import engine
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.registry import Entry
-from dagster_module_builder.transactions.transaction import locked
 from dagster_module_builder.workspaces import left_behind
 from dagster_module_builder.workspaces.workspace import Workspace, look_at, read_workspace
 

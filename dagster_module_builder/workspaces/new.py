@@ -14,7 +14,7 @@ from dagster_module_builder.base.names import colliding, problem_with_name
 from dagster_module_builder.modules import trusted_code
 from dagster_module_builder.templating import templates
 from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
-from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces.initialize import is_workspace
 
 CALLER_VARIABLE = settings.CALLER_VARIABLE

@@ -13,9 +13,10 @@ from typing import Any
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.transactions.backups import backup_ids, backup_time
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.reading import under_lock
-from dagster_module_builder.transactions.transaction import backup_ids, backup_time, commit
+from dagster_module_builder.transactions.transaction import commit
 
 
 @dataclass(frozen=True)

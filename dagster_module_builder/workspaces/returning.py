@@ -14,9 +14,9 @@ from dagster_module_builder.claims.stores import Stores
 from dagster_module_builder.programs import compose_command, engine
 from dagster_module_builder.shared_files.formats import compose, env_file
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
+from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import Plan
 from dagster_module_builder.transactions.registry import Entry, parse_registry
-from dagster_module_builder.transactions.transaction import backup_ids
 from dagster_module_builder.workspaces.passwords import account_passwords, steps
 from dagster_module_builder.workspaces.restore import kept_file
 from dagster_module_builder.workspaces.workspace import Workspace

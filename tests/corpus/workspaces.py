@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.base import settings
-from dagster_module_builder.transactions.transaction import Places
+from dagster_module_builder.transactions.control_files import ControlFiles
 
 CASES = Path(__file__).parent / "cases"
 
@@ -70,7 +70,7 @@ class Modules:
 
 def bytes_of(root: Path) -> dict[str, bytes]:
     """Return every file of a workspace but its modules and what the engine keeps for itself."""
-    own = {root / settings.PROJECTS, Places(root).modules}
+    own = {root / settings.PROJECTS, ControlFiles(root).modules}
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted(root.rglob("*"))

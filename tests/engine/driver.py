@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces import integrate, restore, sync
 
 DONE, REFUSED, CRASHED = 0, 10, 11

@@ -20,15 +20,11 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, NoWorkspaceError
 from dagster_module_builder.shared_files.formats import dockerfile, env_file
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
+from dagster_module_builder.transactions.backups import backup_ids, prune_backups
+from dagster_module_builder.transactions.lock import LockedError, locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.transaction import (
-    ChangedMeanwhileError,
-    LockedError,
-    backup_ids,
-    commit,
-    locked,
-    prune_backups,
-)
+from dagster_module_builder.transactions.replacement import ChangedMeanwhileError
+from dagster_module_builder.transactions.transaction import commit
 from dagster_module_builder.workspaces import integrate, sync
 from tests import needs
 from tests.engine.folders import (
@@ -316,7 +312,7 @@ def test_case_15_nobody_else_may_hold_the_lock(root: Path) -> None:
 def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
     """Hold a workspace's lock in another process."""
     code = (
-        "import sys, pathlib; from dagster_module_builder.transactions.transaction import locked\n"
+        "import sys, pathlib; from dagster_module_builder.transactions.lock import locked\n"
         "with locked(pathlib.Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(root)]

@@ -19,18 +19,12 @@ import pytest
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.transactions.backups import BACKUP_AGE, backup_ids, backup_time, prune_backups
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.transaction import (
-    BACKUP_AGE,
-    ChangedMeanwhileError,
-    backup_ids,
-    backup_time,
-    commit,
-    commit_one,
-    locked,
-    prune_backups,
-    recover,
-)
+from dagster_module_builder.transactions.recovery import recover
+from dagster_module_builder.transactions.replacement import ChangedMeanwhileError
+from dagster_module_builder.transactions.transaction import commit, commit_one
 from tests import needs
 from tests.engine.folders import make_workspace
 
@@ -212,8 +206,8 @@ def test_what_a_person_wrote_since_a_crash_stays_and_is_named_with_the_old_ones_
     first, second = recover(root)
     assert "restored from backup" in first
     assert second == (
-        f"{root / 'first'} was changed by somebody since, and is left as it is; "
-        f"the old one is in {root / settings.BACKUPS / backup}."
+        f"{root / 'first'} was changed since, and is left as it is. "
+        f"Its old version is in {root / settings.BACKUPS / backup}."
     )
     assert (root / "first").read_bytes() == b"mine"
 

@@ -11,7 +11,8 @@ import pytest
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.transactions.transaction import backup_ids, locked
+from dagster_module_builder.transactions.backups import backup_ids
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces import integrate
 from tests import needs
 from tests.engine.driver import CRASHED, DONE, carry_out

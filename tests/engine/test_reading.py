@@ -12,8 +12,8 @@ import pytest
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.health import validate
 from dagster_module_builder.transactions import reading
+from dagster_module_builder.transactions.control_files import ControlFiles
 from dagster_module_builder.transactions.reading import LockedError
-from dagster_module_builder.transactions.transaction import Places
 from dagster_module_builder.workspaces import integrate, listing, restore, sync
 from tests import needs
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
@@ -83,7 +83,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     """FAULTS E11: nothing is made, no time of a folder changes."""
     root = made(tmp_path)
     make_module(root, "ads", FIRST_PORT + 1)
-    Places(root).lock.unlink()
+    ControlFiles(root).lock.unlink()
     (backup,) = restore.backups(root)
     before = {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
     listing.listing(root)
@@ -98,7 +98,7 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
 def test_a_crash_that_a_reader_cannot_undo_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS E11: half of a commit is refused, with who can end it."""
     root = made(tmp_path)
-    places = Places(root)
+    places = ControlFiles(root)
     places.journal.write_text("{}")
     places.lock.unlink()
     places.lock.symlink_to("nowhere/at/all")  # Nobody can open this one.
@@ -110,7 +110,7 @@ def test_a_crash_that_a_reader_cannot_undo_is_named(tmp_path: Path, monkeypatch:
 def test_who_changes_it_all_the_time_is_waited_for_with_an_end(tmp_path: Path) -> None:
     """FAULTS E11: a reader without the lock reads again, and says when it gives up."""
     root = made(tmp_path)
-    Places(root).lock.unlink()
+    ControlFiles(root).lock.unlink()
     times = []
 
     def work(_: list[str]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.transaction import commit, locked
+from dagster_module_builder.transactions.transaction import commit
 from dagster_module_builder.workspaces.restore import restore
 from tests.engine.folders import make_workspace
 

@@ -13,7 +13,7 @@ import pytest
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import EditedBlockError
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces import integrate
 from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import make_module, make_workspace, services, shared

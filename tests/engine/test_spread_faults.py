@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base import settings
-from dagster_module_builder.transactions.transaction import backup_ids
+from dagster_module_builder.transactions.backups import backup_ids
 from tests import needs
 from tests.engine.driver import DONE, carry_out
 from tests.engine.faults import Driver, pairs

@@ -16,7 +16,7 @@ import pytest
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules import unfinished
-from dagster_module_builder.transactions.transaction import locked
+from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.upgrade import ending, run
 from dagster_module_builder.upgrade.rendering import Rendering
 
