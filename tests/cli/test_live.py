@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from dagster_module_builder.programs import graphql
 from tests import needs
-from tests.cli.conftest import PROGRAM, Terminal
-from tests.e2e.stack import free_port
+from tests.cli.conftest import Terminal
+from tests.cli.running_dev import running_dev
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.dagster, pytest.mark.slow]
 
 SMALL = ("--starter", "empty", "--governance", "quick", "--database", "none")
-
-
-@contextmanager
-def dev(terminal: Terminal, port: int) -> Iterator[str]:
-    """Run ``workspace.dev``, and end it as Ctrl-C does."""
-    line = [str(PROGRAM), "workspace.dev", "--port", str(port)]
-    url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        line, env=terminal.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-    ) as process:
-        try:
-            end = time.monotonic() + 240
-            while not graphql.is_up(url):
-                assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
-                assert time.monotonic() < end
-                time.sleep(0.3)
-            yield url
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate(timeout=120)
 
 
 def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path) -> None:
@@ -53,7 +28,7 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
     code = tmp_path / "broken/src/broken_dagster/definitions.py"
     code.write_text(code.read_text() + "raise RuntimeError('broken on purpose')\n")
     port = free_port()
-    with dev(workspace, port) as url:
+    with running_dev(workspace, port, "--port", str(port)) as url:
         said = workspace.done("workspace.add", "second", "--no-check")
         assert "Dagster: the location second is loaded." in said
         assert "Its daemon reads the change within a minute" in said

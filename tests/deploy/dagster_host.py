@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from tests import needs
-from tests.deploy.sshd import free_port
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 CONSTRAINTS = REPOSITORY / "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt"

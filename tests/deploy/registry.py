@@ -13,7 +13,7 @@ from pathlib import Path
 import bcrypt
 
 from tests import needs
-from tests.deploy.sshd import free_port
+from tests.ports import free_port
 
 SETTINGS = """\
 version: 0.1

@@ -7,7 +7,6 @@ import getpass
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,12 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import needs
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listener:
-        listener.bind((address, 0))
-        return int(listener.getsockname()[1])
+from tests.ports import free_port
 
 
 def make_key(path: Path, kind: str = "ed25519") -> Path:

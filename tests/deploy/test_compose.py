@@ -19,10 +19,10 @@ from dagster_module_builder.templating.templates import MODULE, render
 from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.modules import require_dagster, set_value
-from tests.deploy.sshd import free_port
 from tests.deploy.test_guide import NAME, follow
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
+from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 RESTART = "docker compose --project-directory services/dagster restart --timeout 2 dagster_daemon"

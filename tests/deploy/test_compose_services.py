@@ -12,8 +12,8 @@ from dagster_module_builder.deploy.host_side import compose, dumps, stored
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
-from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine
+from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 FILE = """\

@@ -13,8 +13,8 @@ import pytest
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.deploy.strategies.images import Recipe, build, context_of
 from tests.deploy import docker_clients
-from tests.deploy.sshd import free_port
 from tests.e2e.engine import Engine
+from tests.ports import free_port
 
 pytestmark = pytest.mark.docker
 DOCKERFILE = b"""\

@@ -15,7 +15,8 @@ from dagster_module_builder.deploy.connection.conversation import Conversation
 from dagster_module_builder.deploy.connection.host_start import start_line
 from dagster_module_builder.deploy.connection.remote import Remote
 from tests import needs
-from tests.deploy.sshd import SshHost, free_port, make_key, user
+from tests.deploy.sshd import SshHost, make_key, user
+from tests.ports import free_port
 
 SHELLS = {
     "sh": "/bin/sh", "bash": "/bin/bash", "dash": "/bin/dash", "zsh": "/bin/zsh", "fish": "/usr/bin/fish",

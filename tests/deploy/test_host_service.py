@@ -25,7 +25,7 @@ from tests import needs
 from tests.deploy import systemd_host
 from tests.deploy.conftest import Site
 from tests.deploy.host_here import host_here
-from tests.deploy.sshd import free_port
+from tests.ports import free_port
 
 PASSWORD = "s3cret-of-postgres"
 

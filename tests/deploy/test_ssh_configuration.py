@@ -26,8 +26,9 @@ from dagster_module_builder.deploy.model.deployment import read_deployment
 from dagster_module_builder.deploy.trust import shown_keys
 from tests import needs
 from tests.deploy.conftest import Site
-from tests.deploy.sshd import SshHost, free_port, make_key, user
+from tests.deploy.sshd import SshHost, make_key, user
 from tests.deploy.test_partition import inside
+from tests.ports import free_port
 
 PROXY = """\
 import os, socket, sys, threading

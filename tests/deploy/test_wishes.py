@@ -26,8 +26,9 @@ from tests.deploy.test_commands import PROGRAM
 from tests.deploy.test_delete_data import configure
 from tests.deploy.test_skill import git, named_staging, published
 from tests.documents import Block, read
+from tests.ports import free_port
 from tests.template import environment
-from tests.template.database_servers import free_port, running
+from tests.template.database_servers import running
 
 NIGHTLY, WRONG, AWAY = WISHES
 MODULE = "nightly-pdfs"
@@ -73,7 +74,7 @@ def files(tmp_path: Path) -> Iterator[SshHost]:
     (folder := tmp_path / "sftp").mkdir()
     key = sshd.make_key(folder / "client_key")
     address = "127.0.0.9"
-    host = SshHost(folder, address, sshd.free_port(address), key, settings={"Subsystem": "sftp internal-sftp"})
+    host = SshHost(folder, address, free_port(address), key, settings={"Subsystem": "sftp internal-sftp"})
     (folder / "out").mkdir()
     for name, content in PDFS.items():
         (folder / "out" / name).write_bytes(content)

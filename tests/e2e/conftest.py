@@ -9,7 +9,8 @@ import pytest
 from filelock import FileLock
 
 from tests.e2e.engine import cache
-from tests.e2e.stack import Stack, free_port
+from tests.e2e.stack import Stack
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

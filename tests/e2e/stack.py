@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shlex
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock
 from tests import needs
 from tests.e2e.dagster_web import Dagster, await_that
 from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine, cache
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -243,10 +243,3 @@ class Stack:
         module = location.replace("_", "-")
         if not stored or (MODULES[module]["database"] != "none" and not self.table_rows(module)):
             self.dagster.materialize(location)
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

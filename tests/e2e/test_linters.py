@@ -13,8 +13,9 @@ import pytest
 
 from tests import needs
 from tests.e2e.engine import Engine
-from tests.e2e.stack import REPOSITORY, Stack, free_port
+from tests.e2e.stack import REPOSITORY, Stack
 from tests.node_programs import installed
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

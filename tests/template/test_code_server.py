@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import needs
+from tests.ports import free_port
 from tests.template import environment
-from tests.template.database_servers import free_port
 
 if TYPE_CHECKING:
     from tests.template.rendering import Desk

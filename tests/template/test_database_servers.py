@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import needs
+from tests.ports import free_port
 from tests.template import environment
-from tests.template.database_servers import free_port, running
+from tests.template.database_servers import running
 
 if TYPE_CHECKING:
     from tests.template.rendering import Desk, Rendering

@@ -18,7 +18,7 @@ from dagster_module_builder.health.running import Running, Stranger, find_runnin
 from dagster_module_builder.programs import compose_command, graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.workspace import read_workspace
-from tests.e2e.stack import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,6 +31,7 @@ from dagster_module_builder.native.native_environment import Location
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from tests import needs
+from tests.ports import free_port
 from tests.workspace.conftest import PARTITIONED, add_module
 
 # Its environments are made once, by one process.
@@ -306,11 +307,6 @@ def test_databases_that_are_down_are_named_with_the_command_that_starts_them(roo
         (down,) = local_dagster.databases_down(root)
     assert (down.service, down.port) == ("sales_report_db", 1)
     assert down.command.endswith("up --detach sales_report_db")
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as server:
-        return int(server.getsockname()[1])
 
 
 def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(workspace: Path) -> None:
