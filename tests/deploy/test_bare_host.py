@@ -17,11 +17,16 @@ from pathlib import Path
 import pytest
 import uv
 
+from dagster_module_builder.base import ports
+from dagster_module_builder.programs import graphql
+from dagster_module_builder.shared_files.formats import env_file
 from tests import needs
 from tests.cli.conftest import Terminal, terminal_in
+from tests.cli.running_dev import running_dev
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost
-from tests.deploy.sshd import SshHost, free_port
+from tests.deploy.sshd import SshHost
+from tests.ports import free_port
 
 #: Seconds: from nothing to the first asset on the host, and for one changed file of a module whose environment stays.
 WHOLE, CHANGED = 180.0, 10.0
@@ -57,10 +62,14 @@ class Bare:
     def done(self, *arguments: str) -> str:
         began = time.monotonic()
         result = self.terminal.run(*arguments)
-        self.waited.append(longer_than_alone())
         assert result.returncode == 0, f"{arguments}\n{result.stdout}\n{result.stderr}"
-        self.seconds[f"{len(self.seconds) + 1} {' '.join(arguments[:3])}"] = time.monotonic() - began
+        self.note(" ".join(arguments[:3]), began)
         return result.stdout + result.stderr
+
+    def note(self, command: str, began: float) -> None:
+        """Note how long a command took, and how much longer than alone."""
+        self.seconds[f"{len(self.seconds) + 1} {command}"] = time.monotonic() - began
+        self.waited.append(longer_than_alone())
 
     def timed(self, *arguments: str) -> float:
         """Carry out a command; return how many seconds it took."""
@@ -85,10 +94,31 @@ def longer_than_alone() -> float:
     return (time.monotonic() - began) / (time.process_time() - worked)
 
 
-def of_service(bare: Bare) -> list[str]:
-    """Return what runs of the host's Dagster, code servers among it."""
+def running_below(folder: Path) -> list[str]:
+    """Return what runs from a folder, code servers of a Dagster there among it."""
     said = subprocess.run(["ps", "-A", "-ww", "-o", "stat=,args="], check=True, capture_output=True, text=True).stdout
-    return [line for line in said.splitlines() if str(bare.host.base) in line and not line.startswith("Z")]
+    return [line for line in said.splitlines() if str(folder) in line and not line.startswith("Z")]
+
+
+def stored_in(folder: Path) -> list[Path]:
+    """Return the outputs of assets in a folder."""
+    return [*folder.rglob("*.data")]
+
+
+def in_development(bare: Bare) -> None:
+    """Run ``workspace.dev`` with its defaults until it shows the module, and end it with Ctrl-C."""
+    port = int(env_file.values(bare.terminal.shared_files()[".env"])["DAGSTER_PORT"])
+    # Another checkout's tests may be at the default port.
+    until = time.monotonic() + 120
+    while ports.is_listening(port) and time.monotonic() < until:
+        time.sleep(0.5)
+    began = time.monotonic()
+    with running_dev(bare.terminal, port) as url:
+        assert graphql.location_states(url) == {"sales": None}
+        assert running_below(bare.terminal.root)
+    bare.note("workspace.dev", began)
+    assert running_below(bare.terminal.root) == []
+    assert not ports.is_listening(port)
 
 
 @pytest.fixture
@@ -125,7 +155,12 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     """FAULTS D7: within three minutes; a changed file within ten seconds; nothing is left running."""
     began = time.monotonic()
     bare.done("workspace.init")
-    bare.done("new", "sales", "--no-input")
+    before = bare.terminal.shared_files()
+    bare.done("new", "sales", "--workspace=later", "--no-input")
+    bare.done("workspace.add", "sales")
+    in_development(bare)
+    bare.done("workspace.materialize", "sales")
+    assert stored_in(bare.terminal.root / "data/storage/sales")
     bare.done("configure-deployment", "sales", "--strategy=rsync", "--client=Yoda Ltd", *answers(bare))
     bare.git("init", "-q")
     bare.done("deploy.trust", "yoda", f"--fingerprint={fingerprint(bare.host)}")
@@ -140,7 +175,7 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     assert "daemon was restarted" in bare.done("deploy", "yoda", "--allow-dirty")
     bare.dagster.await_run(bare.dagster.launch("sales", "sales_refresh"), "SUCCESS")
     whole = time.monotonic() - began
-    assert [*(bare.host.base / "storage/sales").rglob("*.data")]
+    assert stored_in(bare.host.base / "storage/sales")
 
     processes = bare.processes()
     assert len(processes) == 2
@@ -154,10 +189,12 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     bare.done("deploy.status", "yoda")
 
     assert "was stopped" in bare.done("deploy.remove", "yoda", "--module=sales", "--yes")
-    assert of_service(bare) == []
+    assert running_below(bare.host.base) == []
     assert "Dagster did not run" in bare.done("deploy.setup", "yoda", "--stop")
     assert "Run 'deploy.setup yoda --start'." in bare.terminal.run("deploy.status", "yoda").stderr
-    assert [*(bare.host.base / "storage/sales").rglob("*.data")]
+    assert stored_in(bare.host.base / "storage/sales")
+    bare.done("workspace.remove", "sales", "--yes")
+    assert bare.terminal.shared_files() == before
     with capsys.disabled():
         figures = "".join(f"\n{value:8.1f} s  {name}" for name, value in bare.seconds.items())
         print(f"\n{whole:8.1f} s  from nothing to the first asset on a host{figures}")  # noqa: T201 - measured
