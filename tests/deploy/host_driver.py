@@ -11,7 +11,7 @@ import os
 import traceback
 from pathlib import Path
 
-from dagster_module_builder.deploy.host_side import keeping, survey, switching
+from dagster_module_builder.deploy.host_side import inspection, keep_or_undo, switching
 from dagster_module_builder.deploy.host_side.client import Client
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from dagster_module_builder.deploy.host_side.files import digest
@@ -40,7 +40,7 @@ def opened(base: Path, url: str) -> Host:
     nowhere = Path(os.devnull).open("wb")  # noqa: SIM115 - for as long as the process lives
     host = Host(Client(os.fdopen(reader, "rb"), nowhere))
     files = ["workspace.yaml", ".env"]
-    survey.survey(host, str(base), url, [MODULE], files, [], {"who": "test", "command": "test"})
+    inspection.inspect(host, str(base), url, [MODULE], files, [], {"who": "test", "command": "test"})
     return host
 
 
@@ -57,9 +57,9 @@ def switch(base: Path, url: str) -> None:
     expect = {SNAKE: str(base / "modules" / MODULE / "releases" / NEW / "src")}
     try:
         switching.switch(host, files, [module], expect)
-        keeping.keep(host, [MODULE], 2, {"action": "deploy"})
+        keep_or_undo.keep(host, [MODULE], 2, {"action": "deploy"})
     except (RefusedError, OSError):
-        keeping.go_back(host, [MODULE], {"action": "deploy"})
+        keep_or_undo.go_back(host, [MODULE], {"action": "deploy"})
         raise
 
 

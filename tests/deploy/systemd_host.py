@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.deploy.host_side import running
+from dagster_module_builder.deploy.host_side import running, systemd
 from dagster_module_builder.deploy.host_side.dagster import Dagster
 from tests.deploy.host_here import host_here
 
@@ -69,24 +69,24 @@ def tried(base: Path, port: int) -> dict[str, Any]:
     host.dagster = Dagster(f"http://127.0.0.1:{port}")
     first = running.start_service(host, ".", changed=True)
     again = running.start_service(host, ".", changed=False)
-    unit = running.unit_name(host, ".", "webserver")
+    unit = systemd.unit_name(host, ".", "webserver")
     before = main_process(host, unit)
     os.kill(before, signal.SIGKILL)
     until = time.monotonic() + 60
     while main_process(host, unit) in {0, before} and time.monotonic() < until:
         time.sleep(0.1)
     after = main_process(host, unit)
-    enabled = running.systemctl(host, "is-enabled", unit)[1].strip()
+    enabled = systemd.systemctl(host, "is-enabled", unit)[1].strip()
     stopped = running.stop_service(host, ".")
     left = [name for name in running.PROCESSES if running.is_running(host, ".", name, by_systemd=True)]
     return {
         "first": first, "again": again, "restarted": after not in {0, before}, "enabled": enabled,
-        "stopped": stopped, "left": left, "enabled_after": running.systemctl(host, "is-enabled", unit)[1].strip(),
+        "stopped": stopped, "left": left, "enabled_after": systemd.systemctl(host, "is-enabled", unit)[1].strip(),
     }  # fmt: skip
 
 
 def main_process(host: Any, unit: str) -> int:
-    return int(running.systemctl(host, "show", "--property=MainPID", "--value", unit)[1].strip() or 0)
+    return int(systemd.systemctl(host, "show", "--property=MainPID", "--value", unit)[1].strip() or 0)
 
 
 if __name__ == "__main__":

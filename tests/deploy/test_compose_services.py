@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deploy.host_side import compose, dumps, stored
+from dagster_module_builder.deploy.host_side import compose, deletion, dumps
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
@@ -59,7 +59,7 @@ def test_started_dumped_and_deleted(host: Host, tmp_path: Path, image_names: dic
     assert compose.containers(host, str(tmp_path), ["shop_db"]) == []
     assert compose.image_of(host, str(tmp_path), ["shop_db"]) is None
     dump = {"folder": str(tmp_path), "files": {path.name: dumps.digest_of(str(path))}}
-    gone = stored.delete(host, "shop", None, dump, service)
+    gone = deletion.delete(host, "shop", None, dump, service)
     assert len(gone) == 1
     assert compose.volume_names(host, **service) == []
 

@@ -16,7 +16,7 @@ import pytest
 
 from dagster_module_builder.deploy.connection import conversation
 from dagster_module_builder.deploy.host_side import conversation as host_conversation
-from dagster_module_builder.deploy.host_side import dumps, journal, keeping, lock, logbook
+from dagster_module_builder.deploy.host_side import dumps, journal, keep_or_undo, lock, logbook
 from dagster_module_builder.deploy.host_side.files import digest, write
 from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
@@ -159,8 +159,8 @@ def test_what_another_user_left_is_named_and_stops_no_deployment(host: Host, mon
         f"{folder} is left from an earlier deployment and cannot be removed: Permission denied."
     ]
     assert removed == [f"{host.modules}/.journal.sales.gone"]
-    monkeypatch.setattr(keeping, "remove_tree", theirs)
-    (problem,) = keeping.go_back(host, ["sales"], RECORD)["problems"]
+    monkeypatch.setattr(keep_or_undo, "remove_tree", theirs)
+    (problem,) = keep_or_undo.go_back(host, ["sales"], RECORD)["problems"]
     assert str(folder) in problem
 
 

@@ -17,11 +17,13 @@ from dagster_module_builder.deploy.host_side import (
     dumps,
     environments,
     images,
+    inspection,
     processes,
     programs,
     releases,
+    server_end,
+    server_start,
     servers,
-    survey,
     switching,
 )
 from dagster_module_builder.deploy.host_side.dagster import Dagster
@@ -55,12 +57,12 @@ USES: list[tuple[str, Callable[[Host], Any]]] = [
     ("docker", lambda host: images.is_here(host, "sales:1")),
     ("docker", lambda host: images.fetch(host, "sales@sha256:00")),
     ("docker", lambda host: refuse(images.foreign(host, "sales:1"))),
-    ("docker", lambda host: servers.own_check(host, SERVER)),
-    ("docker", lambda host: servers.refuse_stopped(host, SERVER)),
-    ("docker", lambda host: servers.keep_image(host, "sales", SERVER)),
-    ("docker", lambda host: servers.surroundings_of(host, PLACE)),
-    ("docker", lambda host: survey.program(host, "docker compose")),
-    ("docker", lambda host: refuse(survey.docker_refusal(host))),
+    ("docker", lambda host: server_start.own_check(host, SERVER)),
+    ("docker", lambda host: server_start.refuse_stopped(host, SERVER)),
+    ("docker", lambda host: server_start.keep_image(host, "sales", SERVER)),
+    ("docker", lambda host: server_start.surroundings_of(host, PLACE)),
+    ("docker", lambda host: inspection.program(host, "docker compose")),
+    ("docker", lambda host: refuse(inspection.docker_refusal(host))),
     ("docker", lambda host: dumps.is_stored(host, inside(host), host.base, "/data", "sales")),
     ("uv", lambda host: environments.has_uv(host, None, host.base)),
     ("docker", lambda host: environments.has_uv(host, inside(host), host.base)),
@@ -125,9 +127,9 @@ def test_a_container_that_docker_says_nothing_of_is_not_gone(
     folder = Path(servers.folder_of(host, "sales", "sales-1"))
     folder.mkdir(parents=True)
     monkeypatch.setenv("PATH", str(put(tmp_path / "programs", "docker", text, mode)))
-    assert not servers.drop_server(host, "sales", "sales-1", patience=0)
+    assert not server_end.drop_server(host, "sales", "sales-1", patience=0)
     (tmp_path / "programs/docker").unlink()
-    assert not servers.drop_server(host, "sales", "sales-1", patience=0)
+    assert not server_end.drop_server(host, "sales", "sales-1", patience=0)
     assert folder.is_dir()
 
 
@@ -181,9 +183,9 @@ def test_what_is_not_there_is_still_none(host: Host, tmp_path: Path, monkeypatch
     text = '#!/bin/sh\nfor last; do :; done\necho "Error: No such object: $last" >&2; echo; exit 1\n'
     monkeypatch.setenv("PATH", str(put(tmp_path / "programs", "docker", text)))
     assert not images.is_here(host, "sales:1")
-    assert servers.own_check(host, SERVER) == []
-    assert servers.is_gone("sales-1")
-    assert survey.program(host, "rsync") is None
+    assert server_start.own_check(host, SERVER) == []
+    assert server_end.is_gone("sales-1")
+    assert inspection.program(host, "rsync") is None
     assert not environments.has_uv(host, None, host.base)
     assert environments.storage_packages(host, None, host.base, sys.executable) == []
     assert not dumps.is_stored(host, None, host.base, host.base, "sales")
@@ -191,7 +193,7 @@ def test_what_is_not_there_is_still_none(host: Host, tmp_path: Path, monkeypatch
     with pytest.raises(RefusedError, match="rsync is not installed on the host"):
         programs.run_step(host, ["rsync"])
     put(tmp_path / "programs", "docker", "#!/bin/sh\necho \"docker: 'compose' is not a docker command.\" >&2; exit 1\n")
-    assert survey.program(host, "docker compose") is None
+    assert inspection.program(host, "docker compose") is None
 
 
 def test_a_file_is_read_back_where_the_kernel_cannot_be_told_to_forget_it(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dagster_module_builder.deploy.host_side import files, journal, keeping, logbook
+from dagster_module_builder.deploy.host_side import files, journal, keep_or_undo, logbook
 from dagster_module_builder.deploy.host_side.remains import read_remains
 from tests.deploy.host_driver import MODULE, NEW, OLD
 from tests.deploy.near_host import Near, near
@@ -47,7 +47,7 @@ def release(near: Near, name: str, environment: str | None = None) -> Path:
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what is removed later removed now."""
-    monkeypatch.setattr(keeping, "remove_later", files.remove_tree)
+    monkeypatch.setattr(keep_or_undo, "remove_later", files.remove_tree)
 
 
 def names(folder: Path) -> set[str]:
@@ -66,7 +66,7 @@ def five(near: Near) -> None:
 @pytest.mark.parametrize(("keep", "gone"), [(1, "r3 r2 r1"), (2, "r3 r2 r1"), (3, "r2 r1"), (4, "r1"), (9, "")])
 def test_the_oldest_releases_go_with_all_that_was_theirs(near: Near, keep: int, gone: str) -> None:
     five(near)
-    answer = keeping.keep(near.host, [MODULE], keep, LOG)
+    answer = keep_or_undo.keep(near.host, [MODULE], keep, LOG)
     assert answer == {"pruned": gone.split(), "stopped": [], "problems": []}
     stay = {f"r{number}" for number in range(1, 6)} - set(gone.split())
     assert names(near.there / "releases") == stay
@@ -77,7 +77,7 @@ def test_the_oldest_releases_go_with_all_that_was_theirs(near: Near, keep: int, 
 def test_of_what_was_put_back_only_the_last_one_is_kept(near: Near) -> None:
     for name in ("r1.bad", "r2.bad"):
         release(near, name)
-    keeping.keep(near.host, [MODULE], 2, LOG)
+    keep_or_undo.keep(near.host, [MODULE], 2, LOG)
     assert names(near.there / "releases") == {OLD, "r2.bad"}
     assert names(near.there / "env") == {"r2.env"}
 
@@ -102,7 +102,7 @@ def test_what_a_process_or_a_run_uses_stays(near: Near) -> None:
     origin = {"repositoryLocationName": "x", "repositoryLocationMetadata": code}
     near.dagster.runs = [{"runId": "1", "status": "STARTED", "tags": [], "repositoryOrigin": origin}]
     with process_in(near.there / "releases/r1/src"), process_in(environment / "bin"):
-        assert keeping.keep(near.host, [MODULE], 2, LOG)["pruned"] == ["r3"]
+        assert keep_or_undo.keep(near.host, [MODULE], 2, LOG)["pruned"] == ["r3"]
     assert names(near.there / "venvs") == {one * 16 for one in "1245a"}
 
 
@@ -110,7 +110,7 @@ def test_no_release_goes_while_it_is_not_known_what_runs(near: Near) -> None:
     """FAULTS B5."""
     five(near)
     near.host.dagster.url = "http://127.0.0.1:9"
-    assert keeping.keep(near.host, [MODULE], 2, LOG) == {"pruned": [], "stopped": [], "problems": []}
+    assert keep_or_undo.keep(near.host, [MODULE], 2, LOG) == {"pruned": [], "stopped": [], "problems": []}
     assert len(names(near.there / "releases")) == 5
 
 
@@ -133,7 +133,7 @@ def test_a_release_stands_before_anything_else_is_asked_or_removed(near: Near) -
     (near.base / f"modules/.remains/{MODULE}.json").write_text("{}")
     seen: list[bool] = []
     near.dagster.on_request = lambda _: seen.append(journal.is_pending(near.host))
-    answer = keeping.keep(near.host, [MODULE], 2, LOG)
+    answer = keep_or_undo.keep(near.host, [MODULE], 2, LOG)
     assert seen == [False]
     assert "RELEASE.json on the host is not JSON" in answer["problems"][0]
     (line,) = log_of(near)
@@ -148,8 +148,8 @@ def test_what_the_disk_refuses_behind_the_switch_is_told(near: Near, monkeypatch
     def refuse(*_: object) -> None:
         raise OSError("no more")
 
-    monkeypatch.setattr(keeping, "set_aside", refuse)
-    assert keeping.keep(near.host, [MODULE], 2, LOG)["problems"] == ["no more"]
+    monkeypatch.setattr(keep_or_undo, "set_aside", refuse)
+    assert keep_or_undo.keep(near.host, [MODULE], 2, LOG)["problems"] == ["no more"]
 
 
 def test_servers_serve_and_go_with_their_releases(near: Near) -> None:
@@ -162,9 +162,9 @@ def test_servers_serve_and_go_with_their_releases(near: Near) -> None:
     retired: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "dagster_module_builder.deploy.host_side.servers.stop_later", lambda *given: retired.append(given[2])
+            "dagster_module_builder.deploy.host_side.server_end.stop_later", lambda *given: retired.append(given[2])
         )
-        assert keeping.keep(near.host, [MODULE], 2, LOG)["problems"] == []
+        assert keep_or_undo.keep(near.host, [MODULE], 2, LOG)["problems"] == []
     assert retired == ["old"]
     assert near.host.begun_servers == []
     assert (servers / "new/served").exists() or any(path.is_file() for path in (servers / "new").iterdir())
@@ -176,7 +176,7 @@ def test_what_was_begun_is_removed_when_the_old_release_comes_back(near: Near) -
     pending(near)
     (near.base / "workspace.yaml").write_text("load_from: [] # mine\n")
     (near.there / "releases" / f"{NEW}.tmp").mkdir()
-    answer = keeping.go_back(near.host, [MODULE, "none"], LOG)
+    answer = keep_or_undo.go_back(near.host, [MODULE, "none"], LOG)
     assert len(answer["problems"]) == 1
     assert "was changed by somebody since" in answer["problems"][0]
     assert near.dagster.reloads == 2
@@ -184,7 +184,7 @@ def test_what_was_begun_is_removed_when_the_old_release_comes_back(near: Near) -
     (line,) = log_of(near)
     assert (line["action"], line["result"]) == ("deploy", "bad")
     assert before != (near.base / "workspace.yaml").read_bytes()
-    assert keeping.go_back(near.host, [], LOG) == {"problems": []}
+    assert keep_or_undo.go_back(near.host, [], LOG) == {"problems": []}
     assert near.dagster.reloads == 2, "nothing was to be put back"
 
 
@@ -205,7 +205,7 @@ def test_data_is_remembered_until_it_is_deleted(near: Near, deletes: bool | None
     gone = near.base / f"modules/.journal.{MODULE}.gone"
     (gone / "left").mkdir(parents=True)
     options = {} if deletes is None else {"deletes": deletes}
-    answer = keeping.remove_module(near.host, MODULE, LOG, None, data, **options)
+    answer = keep_or_undo.remove_module(near.host, MODULE, LOG, None, data, **options)
     assert answer == {"deleted": [f"{storage}/sales_report"] * bool(deletes), "problems": []}
     assert (storage / "sales_report").exists() is not bool(deletes)
     assert bool(read_remains(near.host, MODULE)) is not bool(deletes)
@@ -214,7 +214,7 @@ def test_data_is_remembered_until_it_is_deleted(near: Near, deletes: bool | None
     assert not journal.is_pending(near.host)
     (line,) = log_of(near)
     assert (line["action"], line["result"]) == ("deploy", "removed")
-    assert keeping.remove_module(near.host, MODULE, LOG, None, data, **options)["problems"] == []
+    assert keep_or_undo.remove_module(near.host, MODULE, LOG, None, data, **options)["problems"] == []
 
 
 def test_a_dump_that_is_not_whole_keeps_the_data_and_what_is_known_of_it(near: Near) -> None:
@@ -223,14 +223,14 @@ def test_a_dump_that_is_not_whole_keeps_the_data_and_what_is_known_of_it(near: N
     data["dump"]["files"] = {"none": "digest"}
     (near.base / "modules/.remains").mkdir()
     (near.base / f"modules/.remains/{MODULE}.json").write_text('{"image": "sha256:1"}')
-    answer = keeping.remove_module(near.host, MODULE, LOG, None, data, deletes=True)
+    answer = keep_or_undo.remove_module(near.host, MODULE, LOG, None, data, deletes=True)
     assert "is not whole any more" in answer["problems"][0]
     assert (storage / "sales_report").exists()
     assert read_remains(near.host, MODULE) == {**data, "image": "sha256:1"}
 
 
 def test_without_data_nothing_is_deleted_or_remembered(near: Near) -> None:
-    assert keeping.remove_module(near.host, MODULE, LOG, deletes=True) == {"deleted": [], "problems": []}
+    assert keep_or_undo.remove_module(near.host, MODULE, LOG, deletes=True) == {"deleted": [], "problems": []}
     assert not (near.base / "modules/.remains").exists()
 
 
@@ -240,10 +240,10 @@ def test_a_removal_is_logged_where_the_folder_cannot_be_removed(near: Near, monk
     def refuse(*_: object) -> None:
         raise OSError("no")
 
-    monkeypatch.setattr(keeping, "set_aside", refuse)
+    monkeypatch.setattr(keep_or_undo, "set_aside", refuse)
     dropped: list[str] = []
-    monkeypatch.setattr(keeping, "drop_all", lambda _, module: dropped.append(module))
-    assert keeping.remove_module(near.host, MODULE, LOG)["problems"] == ["no"]
+    monkeypatch.setattr(keep_or_undo, "drop_all", lambda _, module: dropped.append(module))
+    assert keep_or_undo.remove_module(near.host, MODULE, LOG)["problems"] == ["no"]
     assert [line["result"] for line in log_of(near)] == ["removed"]
     assert dropped == [MODULE]
 
@@ -252,9 +252,9 @@ def test_servers_that_were_begun_are_ended_when_the_old_release_comes_back(
     near: Near, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[object] = []
-    monkeypatch.setattr(keeping, "drop_begun", ended.append)
+    monkeypatch.setattr(keep_or_undo, "drop_begun", ended.append)
     begin(near)
-    keeping.go_back(near.host, [], LOG)
+    keep_or_undo.go_back(near.host, [], LOG)
     assert ended == [near.host]
     assert [line["result"] for line in log_of(near)] == ["bad"], "also where nothing was switched"
 
@@ -264,14 +264,14 @@ def test_services_and_images_go_with_what_used_them(near: Near, monkeypatch: pyt
     five(near)
     (near.there / "releases/r1/RELEASE.json").write_text('{"image": "sha256:1"}')
     seen: list[object] = []
-    monkeypatch.setattr(keeping, "drop", lambda host, *given: seen.append((*given, journal.is_pending(host))))
-    monkeypatch.setattr(keeping, "forget_image", lambda _, *given: seen.append(given))
-    monkeypatch.setattr(keeping, "image_of", lambda *given: f"image of {given[2][0]}")
+    monkeypatch.setattr(keep_or_undo, "drop", lambda host, *given: seen.append((*given, journal.is_pending(host))))
+    monkeypatch.setattr(keep_or_undo, "forget_image", lambda _, *given: seen.append(given))
+    monkeypatch.setattr(keep_or_undo, "image_of", lambda *given: f"image of {given[2][0]}")
     journal.write_journal(near.host, [], [], {"folder": "dagster", "names": [], "gone": ["db"], "old": []})
-    assert keeping.keep(near.host, [MODULE], 4, LOG)["stopped"] == ["db"]
+    assert keep_or_undo.keep(near.host, [MODULE], 4, LOG)["stopped"] == ["db"]
     assert seen == [("dagster", ["db"], True), (MODULE, "r1", "sha256:1")]
     seen.clear()
     data, _ = data_of(near)
-    keeping.remove_module(near.host, MODULE, LOG, {"folder": "dagster", "names": ["db"]}, data)
+    keep_or_undo.remove_module(near.host, MODULE, LOG, {"folder": "dagster", "names": ["db"]}, data)
     assert seen == [("dagster", ["db"], False)]
     assert read_remains(near.host, MODULE)["image"] == "image of db"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.deploy.host_side import images, servers
+from dagster_module_builder.deploy.host_side import images, server_start, servers
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
@@ -33,16 +33,16 @@ def test_a_port_that_a_server_has_or_listens_on_is_not_given(host: Host, monkeyp
             one.bind(("127.0.0.1", 0))
         taken, left = busy.getsockname()[1], free.getsockname()[1]
         free.close()
-        monkeypatch.setattr(servers, "PORTS", (taken, left))
-        assert servers.free_port(host) == {"port": left}
+        monkeypatch.setattr(server_start, "PORTS", (taken, left))
+        assert server_start.free_port(host) == {"port": left}
         note(host, "stopped", left)
         with pytest.raises(RefusedError, match="No port"):
-            servers.free_port(host)
+            server_start.free_port(host)
 
 
 def test_two_that_look_at_once_find_different_ports(host: Host) -> None:
     """Nobody listens yet on what the first one found; the same one is found once in two hundred times."""
-    found = [servers.free_port(host)["port"] for _ in range(40)]
+    found = [server_start.free_port(host)["port"] for _ in range(40)]
     assert len(set(found)) > 20
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import RefusedError as HereRefusedError
-from dagster_module_builder.deploy.host_side import environments, running, service
+from dagster_module_builder.deploy.host_side import environments, running, service, systemd
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from dagster_module_builder.deploy.host_side.host import Host
 from dagster_module_builder.deploy.hosts import host_service
@@ -42,7 +42,7 @@ def test_units_are_what_systemd_reads(tmp_path: Path) -> None:
         units = []
         for process in service.PROCESSES:
             unit = tmp_path / f"dagster-{number}-{process}.service"
-            unit.write_text(running.unit_text(str(folder), str(program), str(folder / "start.py"), process))
+            unit.write_text(systemd.unit_text(str(folder), str(program), str(folder / "start.py"), process))
             units.append(unit)
         verify = ["systemd-analyze", "--user", "verify", *units]
         done = subprocess.run(verify, env=surroundings, check=False, capture_output=True, text=True)

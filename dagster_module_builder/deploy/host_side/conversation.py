@@ -13,16 +13,17 @@ from . import (
     dumps,
     environments,
     images,
-    keeping,
+    inspection,
+    keep_or_undo,
     lock,
     logbook,
     programs,
     releases,
     running,
-    servers,
+    server_end,
+    server_start,
     service,
     storage,
-    survey,
     switching,
 )
 from .client import Client
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 #: What a client may ask for; each is given the host, and what the request says.
 REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "open": survey.survey,
+    "open": inspection.inspect,
     "layout": releases.make_layout,
     "write": releases.write_new,
     "expect": releases.expect,
@@ -49,8 +50,8 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "check": releases.check_definitions,
     "fetch": images.fetch,
     "layers": images.layers_here,
-    "serve": servers.serve_release,
-    "port": servers.free_port,
+    "serve": server_start.serve_release,
+    "port": server_start.free_port,
     "wait": switching.await_runs,
     "switch": switching.switch,
     "service port": running.check_port,
@@ -60,14 +61,14 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "restart daemon": running.restart_daemon,
     "stop service": running.stop_service,
     "bring": storage.bring_storage,
-    "keep": keeping.keep,
-    "back": keeping.go_back,
+    "keep": keep_or_undo.keep,
+    "back": keep_or_undo.go_back,
     "daemon": programs.settle_daemon,
     "dump": dumps.dump,
-    "remove": keeping.remove_module,
-    "log": survey.read_log,
-    "settings": survey.settings_of,
-    "contents": survey.contents_of,
+    "remove": keep_or_undo.remove_module,
+    "log": inspection.read_log,
+    "settings": inspection.settings_of,
+    "contents": inspection.contents_of,
     "unlock": lock.unlock,
 }
 
@@ -102,7 +103,7 @@ def clean_up(host: Host) -> None:
         with told():
             end_log(host, back=False)
         with told():
-            servers.drop_begun(host)
+            server_end.drop_begun(host)
 
 
 @contextlib.contextmanager

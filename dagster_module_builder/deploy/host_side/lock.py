@@ -16,7 +16,7 @@ from .files import now, put, read_json, remove_tree
 from .journal import clear, has_stood, is_pending, reload_quietly, undo
 from .needed import OURS, Needed
 from .processes import end, has_open, start_of
-from .servers import mend_servers
+from .server_end import settle_servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def recover(host: Host) -> list[str]:
         reload_quietly(host)
     with contextlib.suppress(OSError):
         logbook.end_cut_off(host, back=False, stood=has_stood(host))
-    mend_servers(host)
+    settle_servers(host)
     with contextlib.suppress(OSError):  # It is removed below, or named.
         clear(f"{host.journal}.done")
     for path in leftovers(host):

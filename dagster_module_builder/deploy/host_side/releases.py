@@ -14,7 +14,7 @@ from .files import digest, lasting, put, read, read_json, remove_tree, write
 from .host import STATE
 from .manifest import Hashes, brief, make_read_only, manifest, path_of
 from .programs import run_where, seen_from
-from .servers import serve_release
+from .server_start import serve_release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,13 +1,11 @@
-"""The processes of the Dagster that ``deploy.setup --start`` made here: by ``systemd --user``, or started plainly."""
+"""The Dagster that ``deploy.setup --start`` made here: started, watched and stopped."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import pwd
 import shlex
 import signal
 import socket
@@ -20,6 +18,7 @@ from .files import digest, put, read, read_json, remove_tree, sync
 from .outside import installed
 from .processes import named_by_processes, start_of
 from .service import PROCESSES, START, python_of, service_path, service_settings
+from .systemd import has_systemd, keep_lingering, start_unit, surroundings, systemctl, unit_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,70 +28,14 @@ if TYPE_CHECKING:
 
 #: Seconds that a process may take until it answers, and until it has ended.
 STARTING, ENDING = 180.0, 30.0
-#: A unit of systemd's. Nothing in it is secret. The program itself may not have special characters in its path.
-UNIT = """\
-[Unit]
-Description=Dagster's {name} in {shown}
-
-[Service]
-WorkingDirectory={folder}
-ExecStart=/usr/bin/env "{python}" "{start}" {name}
-Restart=on-failure
-RestartSec=5
-
-[Install]
-WantedBy=default.target
-"""
 #: The processes that this conversation started: they are its children, so that one that ended is still in the table.
 CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
-
-
-def unit_name(host: Host, folder: str, name: str) -> str:
-    """Return the name of a unit: one for each folder that Dagster runs in."""
-    place = hashlib.sha256(service_path(host, folder).encode()).hexdigest()[:8]
-    return f"dagster-{place}-{name}.service"
-
-
-def unit_text(folder: str, python: str, start: str, name: str) -> str:
-    r"""Return a unit, with what systemd reads in paths escaped (systemd.unit(5), systemd.service(5)).
-
-    ``%`` begins a specifier; in ``ExecStart=``, ``$`` begins a variable, and quoted words have ``\`` and ``"`` escaped.
-    """
-    plain = folder.replace("%", "%%")
-    quoted = [
-        path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") for path in (python, start)
-    ]
-    return UNIT.format(name=name, shown=plain, folder=plain, python=quoted[0], start=quoted[1])
-
-
-def units_folder() -> str:
-    """Return where the units of this user are."""
-    return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "systemd", "user")
-
-
-def surroundings() -> dict[str, str]:
-    """Return the variables with which systemctl finds this user's systemd; a login without a terminal may lack them."""
-    place = f"/run/user/{os.geteuid()}"
-    return {**({"XDG_RUNTIME_DIR": place} if os.path.isdir(place) else {}), **os.environ}
-
-
-def systemctl(host: Host, *arguments: str) -> tuple[int, str]:
-    """Ask this user's systemd for something."""
-    return host.client.run(["systemctl", "--user", *arguments], limit=60, env=surroundings())
-
-
-def has_systemd(host: Host) -> bool:
-    """Tell whether this user has a systemd that answers."""
-    return installed("systemctl") is not None and systemctl(host, "show-environment")[0] == 0
 
 
 def by_hand(host: Host, folder: str) -> list[str]:
     """Return what a person types to start the processes."""
     python, start = map(shlex.quote, (str(python_of(host, folder)), service_path(host, folder, START)))
     return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in PROCESSES]
-
-
-# What runs
 
 
 def is_running(host: Host, folder: str, name: str, *, by_systemd: bool) -> bool:
@@ -147,9 +90,6 @@ def check_port(host: Host, folder: str, port: int) -> dict[str, Any]:
     if not is_running(host, folder, "webserver", by_systemd=has_systemd(host)):
         refuse_taken(port)
     return {}
-
-
-# Start
 
 
 def start_service(host: Host, folder: str, changed: bool) -> dict[str, Any]:
@@ -224,30 +164,6 @@ def migrate(host: Host, folder: str) -> None:
     put(done, made_for)
 
 
-def start_unit(host: Host, folder: str, name: str) -> None:
-    """Have systemd start a process now, and at each start of the machine."""
-    unit = unit_name(host, folder, name)
-    text = unit_text(
-        service_settings(host, folder)["folder"],
-        str(python_of(host, folder)),
-        service_path(host, folder, START),
-        name,
-    )
-    os.makedirs(units_folder(), exist_ok=True)
-    put(os.path.join(units_folder(), unit), text.encode())
-    for arguments in (["daemon-reload"], ["enable", "--now", unit]):
-        code, said = systemctl(host, *arguments)
-        if code:
-            raise RefusedError("service", f"systemctl --user {' '.join(arguments)} failed on the host: {tail(said)}")
-
-
-def keep_lingering(host: Host) -> bool:
-    """Have systemd keep this user's units when the user is not logged in; tell whether it does."""
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    _, said = host.client.run(["loginctl", "show-user", user, "--property=Linger"], limit=60)
-    return "Linger=yes" in said or host.client.run(["loginctl", "enable-linger"], limit=60)[0] == 0
-
-
 def start_process(host: Host, folder: str, name: str) -> None:
     """Start a process that outlives this conversation."""
     command = [str(python_of(host, folder)), service_path(host, folder, START), name]
@@ -304,9 +220,6 @@ def log_of(host: Host, folder: str, name: str) -> str:
         return tail((read(path) or b"")[-8000:].decode("utf-8", "replace"))
     command = ["journalctl", "--user", "--no-pager", "--lines=25", "--unit", unit_name(host, folder, name)]
     return tail(host.client.run(command, limit=60, env=surroundings())[1]) if installed("journalctl") else ""
-
-
-# Stop
 
 
 def runs_in_progress(host: Host) -> int:

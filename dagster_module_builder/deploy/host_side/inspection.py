@@ -37,7 +37,7 @@ LOG_BYTES, LOG_ENTRIES = 4 << 20, 10_000
 NO_PLUGIN = re.compile("is not a docker command|unknown command")
 
 
-def survey(
+def inspect(
     host: Host,
     base: str,
     url: str,

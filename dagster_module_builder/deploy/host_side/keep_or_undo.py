@@ -7,16 +7,16 @@ import os
 
 from . import logbook
 from .compose import drop, image_of
+from .deletion import delete
 from .errors import RefusedError
 from .files import read_json, remove_later, remove_tree, set_aside
 from .host import STATE
 from .images import forget_image
+from .inspection import known
 from .journal import forget, intent, is_pending, reload_quietly, undo
 from .needed import Needed
 from .remains import forget_remains, note_remains, read_remains
-from .servers import DAEMON_READS, drop_all, drop_begun, let_serve, retire_servers
-from .stored import delete
-from .survey import known
+from .server_end import RETIRE_AFTER, drop_all, drop_begun, let_serve, retire_servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def keep(
-    host: Host, modules: list[str], keep: int, log: dict[str, Any], retire_after: float = DAEMON_READS
+    host: Host, modules: list[str], keep: int, log: dict[str, Any], retire_after: float = RETIRE_AFTER
 ) -> dict[str, Any]:
     """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
     problems: list[str] = []
