@@ -168,7 +168,7 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     assert not bare.host.base.exists()
     with socket.create_server(("127.0.0.1", bare.dagster.port)):
         taken = bare.terminal.run("deploy.setup", "yoda", "--start")
-    assert f"Port {bare.dagster.port} of the host is taken" in taken.stderr
+    assert f"Another program uses port {bare.dagster.port} of the host" in taken.stderr
     assert not bare.service.exists()
     said = bare.done("deploy.setup", "yoda", "--start")
     assert f"{bare.service}/start.py webserver" in said

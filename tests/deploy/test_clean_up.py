@@ -129,7 +129,7 @@ def test_a_number_that_went_to_another_process_ends_nobody(quick: Site, started:
         assert process.poll() is None
         (modules / ".holder").unlink()
         (found,) = unlock(find(quick.root, "yoda"))
-        assert "It is not known" in found["error"]
+        assert "The holder is not known" in found["error"]
         holder.communicate()
         process.communicate()
 

@@ -82,7 +82,7 @@ def write_programs(place: QuickPlace, processor: str) -> None:
 def test_a_host_that_cannot_run_it_keeps_the_old_one(place: QuickPlace, here: str, other: str) -> None:
     before, server = (place.host.base / "workspace.yaml").read_bytes(), place.server
     write_programs(place, other)
-    said = f"(?s)Nothing was switched.*does not start.*is for {other}, and this host is {here}: see 'docker: platform'"
+    said = f"(?s)Nothing was switched.*does not start.*is for {other}, and this host is {here}: set 'docker: platform'"
     with pytest.raises(BuilderError, match=said):
         place.deploy()
     assert (place.host.base / "workspace.yaml").read_bytes() == before

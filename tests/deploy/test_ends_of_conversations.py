@@ -156,7 +156,7 @@ def test_what_another_user_left_is_named_and_stops_no_deployment(host: Host, mon
 
     monkeypatch.setattr(lock, "remove_tree", theirs)
     assert lock.take_lock(host, HOLDER, 0) == [
-        f"{folder} is left from an earlier deployment and cannot be removed: Permission denied."
+        f"An earlier deployment left {folder}, which cannot be removed: Permission denied."
     ]
     assert removed == [f"{host.modules}/.journal.sales.gone"]
     monkeypatch.setattr(keep_or_undo, "remove_tree", theirs)

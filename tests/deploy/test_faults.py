@@ -344,7 +344,7 @@ def test_file_changed_by_somebody_meanwhile(quick: Site) -> None:
     set_value(quick.module, 2)
     path = quick.host.base / "workspace.yaml"
     changed = path.read_bytes() + b"# typed by a person\n"
-    with pytest.raises(BuilderError, match="changed meanwhile"):
+    with pytest.raises(BuilderError, match="changed during the deployment"):
         deploy(find(quick.root, "yoda"), OPTIONS, at("verified", lambda: path.write_bytes(changed)))
     assert path.read_bytes() == changed
     assert quick.running() == first.releases["sales-report"]

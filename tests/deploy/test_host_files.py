@@ -36,7 +36,7 @@ def test_json_that_is_damaged_is_named(tmp_path: Path) -> None:
     path.write_text('{"current": "x"}')
     assert files.read_json(str(path), {}) == {"current": "x"}
     path.write_text('{"current"')
-    with pytest.raises(RefusedError, match=r"state\.json on the host is not JSON"):
+    with pytest.raises(RefusedError, match=r"state\.json on the host is not valid JSON"):
         files.read_json(str(path), {})
 
 

@@ -135,7 +135,7 @@ def test_a_release_stands_before_anything_else_is_asked_or_removed(near: Near) -
     near.dagster.on_request = lambda _: seen.append(journal.is_pending(near.host))
     answer = keep_or_undo.keep(near.host, [MODULE], 2, LOG)
     assert seen == [False]
-    assert "RELEASE.json on the host is not JSON" in answer["problems"][0]
+    assert "RELEASE.json on the host is not valid JSON" in answer["problems"][0]
     (line,) = log_of(near)
     assert (line["action"], line["result"], line["release"]) == ("deploy", "good", OLD)
     assert names(near.base / "modules/.remains") == set()
@@ -178,7 +178,7 @@ def test_what_was_begun_is_removed_when_the_old_release_comes_back(near: Near) -
     (near.there / "releases" / f"{NEW}.tmp").mkdir()
     answer = keep_or_undo.go_back(near.host, [MODULE, "none"], LOG)
     assert len(answer["problems"]) == 1
-    assert "was changed by somebody since" in answer["problems"][0]
+    assert "was edited in the meantime" in answer["problems"][0]
     assert near.dagster.reloads == 2
     assert names(near.there / "releases") == {OLD}
     (line,) = log_of(near)
@@ -224,7 +224,7 @@ def test_a_dump_that_is_not_whole_keeps_the_data_and_what_is_known_of_it(near: N
     (near.base / "modules/.remains").mkdir()
     (near.base / f"modules/.remains/{MODULE}.json").write_text('{"image": "sha256:1"}')
     answer = keep_or_undo.remove_module(near.host, MODULE, LOG, None, data, deletes=True)
-    assert "is not whole any more" in answer["problems"][0]
+    assert "is incomplete or was changed" in answer["problems"][0]
     assert (storage / "sales_report").exists()
     assert read_remains(near.host, MODULE) == {**data, "image": "sha256:1"}
 

@@ -111,7 +111,7 @@ def test_a_taken_port_is_named() -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(RefusedError, match=f"Port {port} of the host is taken by another program"):
+        with pytest.raises(RefusedError, match=f"Another program uses port {port} of the host"):
             running.refuse_taken(port)
     running.refuse_taken(port)
 

@@ -210,7 +210,7 @@ def test_links_of_a_module_that_is_gone_are_not_made_again(near: Near) -> None:
     switch(near)
     near.there.rename(near.base / "elsewhere")
     (said,) = journal.undo(near.host)
-    assert f"{OURS}/state.json was changed" in said
+    assert f"{OURS}/state.json was edited" in said
     assert not near.there.exists()
 
 
@@ -218,7 +218,7 @@ def test_a_file_that_changed_since_is_left_and_named(near: Near) -> None:
     switch(near)
     (near.base / ".env").write_text("MINE=1\n")
     (said,) = journal.undo(near.host)
-    assert said == f"{near.base}/.env was changed by somebody since, and is left as it is."
+    assert said == f"{near.base}/.env was edited in the meantime, and is left as it is."
     assert (near.base / ".env").read_text() == "MINE=1\n"
     assert (near.base / "workspace.yaml").read_bytes() == workspace(near.base, OLD)
     assert not (near.base / f".env{COPY}").exists()
@@ -235,7 +235,7 @@ def test_a_file_that_cannot_be_put_back_keeps_the_journal(near: Near, monkeypatc
         inner(old, new)
 
     monkeypatch.setattr(os, "rename", rename)
-    with pytest.raises(RefusedError, match="Not all files could be put back"):
+    with pytest.raises(RefusedError, match="Not all files could be restored"):
         journal.undo(near.host)
     assert journal.is_pending(near.host)
     assert (near.base / "workspace.yaml").read_bytes() == workspace(near.base, OLD)
@@ -258,7 +258,7 @@ def test_services_start_once_the_journal_names_those_that_run_already(
 
 def test_a_file_that_changed_before_the_switch_is_refused(near: Near) -> None:
     before = contents(near)
-    with pytest.raises(RefusedError, match=r"/\.env on the host was changed meanwhile"):
+    with pytest.raises(RefusedError, match=r"/\.env on the host was changed during the deployment"):
         switching.switch(near.host, [shared(near, ".env", b"NEW=1", b"other")], [], {})
     assert contents(near) == before
 
@@ -270,7 +270,7 @@ def test_a_file_that_is_mounted_singly_is_refused(near: Near) -> None:
     beside.write_bytes(env(OLD))
     spread.mount("--bind", beside, near.base / ".env")
     try:
-        with pytest.raises(RefusedError, match=r"/\.env is mounted singly"):
+        with pytest.raises(RefusedError, match=r"/\.env is mounted as a single file"):
             switching.switch(near.host, [shared(near, ".env", b"NEW=1")], [], {})
     finally:
         subprocess.run(["umount", str(near.base / ".env")], check=True)
@@ -293,7 +293,7 @@ def test_a_daemon_that_was_not_alive_before_need_not_be_after(near: Near, alive:
 def test_a_daemon_that_dies_while_locations_load_is_noticed(near: Near) -> None:
     """FAULTS B11: it is looked at last."""
     counting(near, "workspaceOrError", lambda _: setattr(near.dagster, "alive", False))
-    with pytest.raises(RefusedError, match="daemon is not alive any more"):
+    with pytest.raises(RefusedError, match="daemon stopped at the switch"):
         switch(near)
 
 
@@ -317,7 +317,7 @@ def test_locations_may_load_slowly_but_not_for_ever(near: Near, monkeypatch: pyt
 def test_a_location_that_cannot_be_loaded_is_not_waited_for(near: Near) -> None:
     (near.there / f"ready/src/{SNAKE}_dagster/dagster_fails").touch()
     asked = counting(near, "workspaceOrError")
-    with pytest.raises(RefusedError, match=r"Dagster did not take it: .*Dagster cannot load this one"):
+    with pytest.raises(RefusedError, match=r"Dagster did not load it: .*Dagster cannot load this one"):
         switch(near)
     assert asked == [1]
 
@@ -345,7 +345,7 @@ def test_a_release_that_is_switched_to_again_keeps_the_one_before(
     (near.there / "state.json").write_text(json.dumps(state))
     (near.there / "previous").symlink_to("releases/x")
     module = {"module": MODULE, "release": release, "state": {"more": 2}}
-    (change,) = switching.changes_of(near.host, module)
+    (change,) = switching.module_changes(near.host, module)
     noted = json.loads(change["text"])
     assert (noted["current"], noted["previous"], noted["more"]) == (release, previous, 2)
     assert noted.get("own") == state.get("own")
@@ -480,7 +480,7 @@ def test_the_bytes_of_an_earlier_versions_journal_are_put_back(near: Near) -> No
     """FAULTS B11: those that are missing do not empty the file."""
     folder = earlier_journal(near)
     (folder / "0.old").rename(near.base / "moved")
-    with pytest.raises(RefusedError, match="Not all files could be put back"):
+    with pytest.raises(RefusedError, match="Not all files could be restored"):
         journal.undo(near.host)
     assert (near.base / "workspace.yaml").read_bytes() == workspace(near.base, OLD)
     (near.base / "moved").rename(folder / "0.old")

@@ -159,7 +159,7 @@ def test_one_is_changed_meanwhile(three: Sites) -> None:
         if step == "verified" and host.startswith(three.sites[0].host.address + ":"):
             path.write_bytes(path.read_bytes() + b"# mine\n")
 
-    with pytest.raises(BuilderError, match="changed meanwhile"):
+    with pytest.raises(BuilderError, match="changed during the deployment"):
         deploy(find(three.root, "yoda"), OPTIONS, touch)
     assert running(three) == [old] * 3
 

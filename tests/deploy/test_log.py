@@ -87,7 +87,7 @@ def test_a_switch_whose_host_side_is_killed_is_ended_by_the_next_command(quick: 
     assert results(quick) == [("deploy", "good"), ("deploy", OPEN)]
     quick.deploy()
     assert results(quick) == [("deploy", "good"), ("deploy", "taken back"), ("deploy", "good")]
-    assert "the old release was put back" in logged(quick)[1]["reason"]
+    assert "the old release was restored" in logged(quick)[1]["reason"]
 
 
 @pytest.mark.parametrize("cut", ["connection", "Ctrl-C"])
@@ -107,7 +107,7 @@ def test_a_client_that_goes_leaves_an_end_in_the_log(quick: Site, cut: str) -> N
     await_free(quick)
     assert results(quick) == [("deploy", "good"), ("deploy", "taken back")]
     reason = logged(quick)[1]["reason"]
-    assert ("the old release was put back" if cut == "connection" else "nothing is switched") in reason
+    assert ("the old release was restored" if cut == "connection" else "nothing was switched") in reason
 
 
 def test_unlock_is_in_the_log_with_whom_it_ended(quick: Site) -> None:

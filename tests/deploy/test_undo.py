@@ -71,7 +71,7 @@ def test_a_journal_of_an_earlier_version_is_undone_across_file_systems(across: S
     (journal / "journal.json").write_text(json.dumps(noted))
     set_value(across.module, 2)
     (outcome,) = across.deploy()
-    assert "the old release was put back" in outcome.notes[0]
+    assert "the old release was restored" in outcome.notes[0]
     assert across.running() == outcome.releases["sales-report"]
     assert not journal.exists()
 
@@ -88,8 +88,8 @@ def test_a_file_that_is_mounted_singly_is_refused_before_anything_moves(quick: S
     beside.write_bytes(path.read_bytes())
     spread.mount("--bind", beside, path)
     try:
-        assert "mounted singly" in check(find(quick.root, "yoda"))[0]["problems"][0]
-        with pytest.raises(BuilderError, match=r"Nothing was switched[^$]*workspace\.yaml is mounted singly"):
+        assert "mounted as a single file" in check(find(quick.root, "yoda"))[0]["problems"][0]
+        with pytest.raises(BuilderError, match=r"Nothing was switched[^$]*workspace\.yaml is mounted as a single file"):
             quick.deploy()
     finally:
         subprocess.run(["umount", str(path)], check=True)
@@ -225,6 +225,6 @@ def test_a_daemon_that_does_not_live_through_the_switch_takes_it_back(quick: Sit
             quick.dagster.alive = False
 
     quick.dagster.on_request = on_request
-    with pytest.raises(BuilderError, match="daemon is not alive any more"):
+    with pytest.raises(BuilderError, match="daemon stopped at the switch"):
         quick.deploy()
     assert quick.running() == quick.current() == first

@@ -1,4 +1,4 @@
-"""The client, heard and answered; and the programs that run for it."""
+"""The connection to the client, and the programs that run for it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Container, Sequence
     from typing import Any, BinaryIO
 
-#: Seconds without a sign of the client after which it counts as gone, and seconds for undoing after that. The sum is
-#: less than the minute within which the lock has to be free.
+#: Seconds of silence after which the client counts as gone, and seconds to undo its work after that. The sum is less
+#: than the minute within which the lock must be free.
 SILENCE = 20.0
 UNDOING = 30.0
 SIGN_OF_LIFE = 5.0
-#: Bytes that a wire worth deploying over carries within that silence.
+#: Bytes that any usable connection carries within that silence.
 PART = 16 << 10
 
 
 class Client:
-    """Hears the client, and notices when it is gone."""
+    """Reads requests, writes answers, and notices when the client is gone."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
         self.requests, self.answers = requests, answers
@@ -44,7 +44,7 @@ class Client:
             threading.Thread(target=work, daemon=True).start()
 
     def listen(self) -> None:
-        """Take in requests and signs of life until the channel is closed."""
+        """Read requests and signs of life until the channel is closed."""
         try:
             for line in iter(self.requests.readline, b""):
                 self.heard = time.monotonic()
@@ -59,7 +59,7 @@ class Client:
             self.leave()
 
     def attached(self, size: int) -> bytes:
-        """Take in the bytes behind a request's line; each part of them is a sign of life."""
+        """Return the bytes that follow a request's line; each part counts as a sign of life."""
         parts = bytearray()
         while len(parts) < size:
             part = self.requests.read(min(size - len(parts), PART))
@@ -70,7 +70,7 @@ class Client:
         return bytes(parts)
 
     def watch(self) -> None:
-        """End the work of a client that is silent, and this process if it cannot be undone in time."""
+        """End the work of a silent client, and end this process if the work cannot be undone in time."""
         while not self.gone.wait(1.0):
             if time.monotonic() - self.heard > SILENCE:
                 self.leave()
@@ -78,8 +78,8 @@ class Client:
         os._exit(1)
 
     def leave(self) -> None:
-        """Note that the client is gone, and end what runs for it."""
-        # A signal may come while another is dealt with, and the event's lock cannot be taken twice (threading.Event).
+        """Note that the client is gone, and end the programs that run for it."""
+        # A signal may arrive while another is handled, and the event's lock cannot be taken twice (threading.Event).
         if not self.leaving:
             self.leaving = True
             self.gone.set()
@@ -88,7 +88,7 @@ class Client:
             kill_group(process)
 
     def next_request(self) -> dict[str, Any] | None:
-        """Wait for a request; None where no more come.
+        """Wait for a request and return it; None when no more will come.
 
         A signal that reaches another thread, or the moment before this one sleeps, wakes nothing: its handler runs when
         the wait is over (https://docs.python.org/3/library/signal.html#execution-of-python-signal-handlers).
@@ -98,33 +98,33 @@ class Client:
                 return self.inbox.get(timeout=1.0)
 
     def breathe(self) -> None:
-        """Give signs of life."""
+        """Send signs of life."""
         while not self.gone.wait(SIGN_OF_LIFE):
             self.say(b"\n")
 
     def say(self, line: bytes) -> None:
-        """Write one line, unless nobody is there to read it."""
+        """Write one line; an error means that the client is gone, and is ignored."""
         with self.writing, contextlib.suppress(OSError, ValueError):
             self.answers.write(line)
             self.answers.flush()
 
     def answer(self, **data: Any) -> None:
-        """Answer a request, or tell of its progress."""
+        """Answer a request, or report its progress."""
         self.say(json.dumps(data).encode() + b"\n")
 
     def check(self) -> None:
-        """Raise GoneError where the client is gone."""
+        """Raise GoneError if the client is gone."""
         if self.gone.is_set():
             raise GoneError
 
     def run(
-        self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
+        self, command: Sequence[str], stdin: bytes | None = None, limit: float | None = None, **options: Any
     ) -> tuple[int, str]:
-        """Run a program whose failure the caller reports; return its exit status and all that it said.
+        """Run a program whose failure the caller reports; return its exit status and its combined output.
 
-        Where only success is an answer, ``ask`` is the door.
+        Use ``ask`` where only success is an answer.
         """
-        status, said, _ = self.outcome(command, given, limit, stderr=subprocess.STDOUT, **options)
+        status, said, _ = self.outcome(command, stdin, limit, stderr=subprocess.STDOUT, **options)
         return status, said if status >= 0 else f"{said.rstrip()}\n({how_it_ended(status)})".lstrip()
 
     def ask(
@@ -136,17 +136,17 @@ class Client:
         limit: float | None = None,
         **options: Any,
     ) -> tuple[int, str]:
-        """Run a program whose answer is relied on; return its exit status and its standard output.
+        """Run a program that has to succeed; return its exit status and its standard output.
 
         Args:
             command: The program and its arguments.
-            answers: The exit statuses that are answers; with every other one the program has failed.
-            code: Which kind of failure that is, for the client.
-            limit: Seconds until it is ended.
+            answers: The exit statuses that count as success.
+            code: The failure's code, for the client.
+            limit: Seconds until it is killed.
             options: Those of ``subprocess.Popen``.
 
         Raises:
-            RefusedError: It could not be started, was ended, or failed; in its own words.
+            RefusedError: It could not be started, was killed, or failed; with its own words.
         """
         status, said, words = self.outcome(command, None, limit, **options)
         if status not in answers:
@@ -154,15 +154,15 @@ class Client:
         return status, said
 
     def outcome(
-        self, command: Sequence[str], given: bytes | None = None, limit: float | None = None, **options: Any
+        self, command: Sequence[str], stdin: bytes | None = None, limit: float | None = None, **options: Any
     ) -> tuple[int, str, str]:
-        """Run a program in a process group of its own; return its exit status, its output and its complaints.
+        """Run a program in a new process group; return its exit status, standard output and standard error.
 
         Raises:
             RefusedError: It could not be started.
         """
         self.check()
-        source = subprocess.DEVNULL if given is None else subprocess.PIPE
+        source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
         options = {"stderr": subprocess.PIPE, **options}
         try:
             process = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, start_new_session=True, **options)
@@ -173,7 +173,7 @@ class Client:
         try:
             if self.gone.is_set():
                 kill_group(process)
-            said, words = process.communicate(given, timeout=limit)
+            said, words = process.communicate(stdin, timeout=limit)
         except subprocess.TimeoutExpired:
             kill_group(process)
             said, words = process.communicate()
@@ -186,12 +186,12 @@ class Client:
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program and what it started; one that was waited for may have left its number to another."""
+    """Kill a program and its children; the number of one that was waited for may belong to another by now."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def tail(text: str) -> str:
-    """Return the last lines of what a program said."""
+    """Return the last 25 lines of a program's output."""
     return "\n".join(text.strip().splitlines()[-25:])

@@ -1,4 +1,4 @@
-"""Requests, one after the other, until the client is done or gone."""
+"""Answers requests, one after the other, until the client is done or gone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-#: What a client may ask for; each is given the host, and what the request says.
+#: The function for each request; it gets the host, and the request's values as keyword arguments.
 REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "open": inspection.inspect,
     "layout": releases.make_layout,
@@ -72,13 +72,13 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "unlock": lock.unlock,
 }
 
-#: Characters of a failure that are told: a program's last line may be as long as it likes.
-TOLD = 1 << 16
+#: Characters of a failure's message that are sent: a program's last line may have any length.
+LONGEST_MESSAGE = 1 << 16
 
 
 def serve(host: Host) -> None:
-    """Answer requests until the client is done, or gone; then undo what is half done."""
-    # A start file of the login shell may have written something without an end of its line.
+    """Answer requests until the client is done or gone; then undo unfinished work."""
+    # A start file of the login shell may have written text without a newline at its end.
     host.client.say(b"\n")
     host.client.answer(hello=PROTOCOL, pid=os.getpid())
     try:
@@ -91,32 +91,32 @@ def serve(host: Host) -> None:
 
 
 def clean_up(host: Host) -> None:
-    """Undo what is half done; a step that fails keeps none of the others from being taken."""
-    # Under the lock a journal is this conversation's own.
+    """Undo unfinished work; every step is tried, even if another one fails."""
+    # A journal under the lock belongs to this conversation.
     if host.lock is not None and is_pending(host):
-        with told():
+        with reported():
             undo(host, lambda: end_log(host, back=True))
-        with told():
+        with reported():
             reload_quietly(host)
-    # What could not be put back is put back by the next command, which then ends the log, and drops the servers.
+    # If undoing failed, the next command goes on with it; it then ends the log and drops the servers.
     if host.lock is None or not is_pending(host):
-        with told():
+        with reported():
             end_log(host, back=False)
-        with told():
+        with reported():
             server_end.drop_begun(host)
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Complain of what fails, and go on."""
+def reported() -> Iterator[None]:
+    """Print the traceback of a failure in the block, and go on."""
     try:
         yield
-    except Exception:  # noqa: BLE001 - nothing comes behind this that could tell of it
+    except Exception:  # noqa: BLE001 - the conversation is over, and nothing else would report it
         traceback.print_exc()
 
 
 def end_log(host: Host, *, back: bool) -> None:
-    """End in the log what this conversation has begun and the client has not."""
+    """End the log of an operation that this conversation began and the client did not end."""
     if host.begun is not None:
         logbook.finish(host, logbook.how_it_went(host.begun, back=back, stands=host.begun["stands"]))
 
@@ -127,14 +127,14 @@ def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:
         work = REQUESTS[request.pop("do")]
         return {"ok": True, "result": work(host, **request)}
     except RefusedError as error:
-        return {"ok": False, "code": error.code, "message": str(error)[:TOLD], "details": error.details}
+        return {"ok": False, "code": error.code, "message": str(error)[:LONGEST_MESSAGE], "details": error.details}
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return {"ok": False, "code": "os", "message": f"{where}{error.strerror or error}", "details": {}}
     except GoneError:
         raise
     except Exception as error:  # noqa: BLE001 - answered, as every other failure is
-        # The client, which knows what is half done, says what comes next.
+        # The client knows what is unfinished, and decides what comes next.
         traceback.print_exc()
         text = f"This should not have happened on the host ({type(error).__name__}: {str(error)[:200]})."
         return {"ok": False, "code": "host", "message": text, "details": {}}
@@ -143,7 +143,7 @@ def respond(host: Host, request: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Serve the client that started this process."""
     answers = os.fdopen(os.dup(1), "wb")
-    # What a library prints must not end up between the answers.
+    # Text that a library prints must not end up between the answers.
     os.dup2(2, 1)
     client = Client(sys.stdin.buffer, answers)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):

@@ -1,4 +1,4 @@
-"""The host's Dagster, over GraphQL."""
+"""Requests to the host's Dagster over GraphQL."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 IN_PROGRESS = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING", "STARTED", "CANCELING")
-#: Characters of a location's error that are told.
-TOLD = 1 << 16
+#: Characters of a location's error that are reported.
+LONGEST_ERROR = 1 << 16
 
 LOCATIONS = """{ workspaceOrError { __typename
   ... on Workspace { locationEntries { name loadStatus displayMetadata { key value }
@@ -43,15 +43,15 @@ class Dagster:
         Raises:
             RefusedError: Dagster does not answer.
         """
-        # Without urllib, whose import takes longer than the answer, and which might ask a proxy.
+        # Without urllib: its import takes longer than the answer, and it might use a proxy.
         from http import client
 
         scheme, _, rest = self.url.partition("://")
-        place, _, path = rest.partition("/")
+        address, _, path = rest.partition("/")
         kind = client.HTTPSConnection if scheme == "https" else client.HTTPConnection
         body = json.dumps({"query": query, "variables": variables or {}})
         try:
-            with contextlib.closing(kind(place, timeout=limit)) as connection:
+            with contextlib.closing(kind(address, timeout=limit)) as connection:
                 target = f"/{path}/graphql" if path else "/graphql"
                 connection.request("POST", target, body, {"Content-Type": "application/json"})
                 data = json.loads(connection.getresponse().read())
@@ -63,46 +63,46 @@ class Dagster:
         return answered
 
     def locations(self, limit: float = 60) -> dict[str, Any]:
-        """Return each code location's state: whether it loaded, its error, and the metadata that names its code."""
-        found = self.ask(LOCATIONS, limit=limit)["workspaceOrError"]
-        if found["__typename"] != "Workspace":
-            raise RefusedError("dagster", f"Dagster cannot read its workspace: {found.get('message')}")
-        return {one["name"]: self.state(one) for one in found["locationEntries"]}
+        """Return each code location's state by its name: see ``state``."""
+        workspace = self.ask(LOCATIONS, limit=limit)["workspaceOrError"]
+        if workspace["__typename"] != "Workspace":
+            raise RefusedError("dagster", f"Dagster cannot read its workspace: {workspace.get('message')}")
+        return {entry["name"]: self.state(entry) for entry in workspace["locationEntries"]}
 
     @staticmethod
     def state(location: dict[str, Any]) -> dict[str, Any]:
-        """Return one code location's state."""
+        """Return a code location's state: whether it loaded, its error, and the metadata that names its code."""
         result = location["locationOrLoadError"] or {}
         loaded = location["loadStatus"] == "LOADED" and result.get("__typename") == "RepositoryLocation"
-        metadata = {one["key"]: one["value"] for one in location["displayMetadata"]}
+        metadata = {entry["key"]: entry["value"] for entry in location["displayMetadata"]}
         return {
             "loaded": loaded,
             "status": location["loadStatus"],
-            "error": result["message"][:TOLD] if result.get("message") else None,
+            "error": result["message"][:LONGEST_ERROR] if result.get("message") else None,
             "metadata": metadata,
         }
 
     def reload(self, limit: float = 180) -> None:
-        """Have the workspace file read again and every location loaded anew."""
-        found = self.ask(RELOAD, limit=limit)["reloadWorkspace"]
-        if found["__typename"] != "Workspace":
-            raise RefusedError("dagster", f"Dagster did not reload its workspace: {found.get('message')}")
+        """Have Dagster read the workspace file again and reload every location."""
+        workspace = self.ask(RELOAD, limit=limit)["reloadWorkspace"]
+        if workspace["__typename"] != "Workspace":
+            raise RefusedError("dagster", f"Dagster did not reload its workspace: {workspace.get('message')}")
 
     def daemons(self) -> bool:
-        """Tell whether every daemon that has to be alive is."""
+        """Tell whether every required daemon is healthy."""
         statuses = self.ask(DAEMONS)["instance"]["daemonHealth"]["allDaemonStatuses"]
-        return all(one["healthy"] for one in statuses if one["required"])
+        return all(daemon["healthy"] for daemon in statuses if daemon["required"])
 
     def runs(self) -> list[dict[str, Any]]:
-        """Return the runs in progress: location, and everything that is said of where their code is."""
-        found = self.ask(RUNS, {"statuses": list(IN_PROGRESS)})["runsOrError"]
-        return [self.run_of(one) for one in found.get("results", [])]
+        """Return the runs in progress: see ``run_of``."""
+        runs = self.ask(RUNS, {"statuses": list(IN_PROGRESS)})["runsOrError"]
+        return [self.run_of(run) for run in runs.get("results", [])]
 
     @staticmethod
     def run_of(run: dict[str, Any]) -> dict[str, Any]:
-        """Return one run in progress."""
+        """Return a run in progress: its ``id``, ``status``, ``location``, and ``code``: a text that names its code."""
         origin = run["repositoryOrigin"] or {}
-        where = " ".join(str(one["value"]) for one in origin.get("repositoryLocationMetadata") or [])
+        where = " ".join(str(entry["value"]) for entry in origin.get("repositoryLocationMetadata") or [])
         return {
             "id": run["runId"],
             "status": run["status"],
@@ -111,9 +111,9 @@ class Dagster:
         }
 
 
-def complaint(found: dict[str, Any], name: str, code: str) -> str | None:
-    """Say what is wrong with a location that has to be loaded from a folder; None when nothing is."""
-    state = found.get(name)
+def complaint(locations: dict[str, Any], name: str, code: str) -> str | None:
+    """Return why a location is not loaded from the code that it should have; None if it is."""
+    state = locations.get(name)
     if state is None:
         return f"{name}: not in Dagster"
     if not state["loaded"]:

@@ -1,4 +1,4 @@
-"""What a module has stored here, deleted: only what was dumped, and only while that dump is whole."""
+"""Deletes a module's data: only what was dumped, and only while that dump is complete."""
 
 from __future__ import annotations
 
@@ -23,20 +23,22 @@ def delete(
     service: dict[str, Any] | None = None,
     where: dict[str, Any] | None = None,
 ) -> list[str]:
-    """Delete what a module has stored, after it was dumped; return what was deleted.
+    """Delete a module's data, which was dumped before; return what was deleted, for the user.
 
-    What is deleted already is passed over, so that a deletion that was cut off can be said again.
+    Data that is gone already is skipped, so an interrupted deletion can be repeated.
 
     Args:
-        host: This one.
-        location: Its name in Dagster, and of its folder in the storage.
-        storage: The folder of everybody's stored assets, where Dagster runs; None where that is no folder.
-        dump: What was dumped, as the dump's answer names it.
-        service: Its database's: ``folder`` of the Compose project, and ``volumes``; its container is gone already.
-        where: Where Dagster runs.
+        host: This host.
+        location: The module's name in Dagster, which is also the name of its folder in the storage.
+        storage: The folder that holds the assets of all modules, as Dagster sees it; None if it is not a folder.
+        dump: The dump, as ``dumps.dump`` returned it.
+        service: The database's ``folder`` of the Compose project, and its ``volumes``; its container is gone already.
+        where: How to get to where Dagster runs; None for this host.
     """
     if not is_whole(dump):
-        raise RefusedError("dump", f"The dump in {dump['folder']} is not whole any more: nothing was deleted.")
+        raise RefusedError(
+            "dump", f"The dump in {dump['folder']} is incomplete or was changed: nothing was deleted. Make a new one."
+        )
     gone = []
     for volume in volume_names(host, **service) if service else []:
         code, said = host.client.run(["docker", "volume", "rm", volume], limit=60)

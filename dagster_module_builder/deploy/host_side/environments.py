@@ -40,7 +40,7 @@ def build_environment(
     """Build the environment of a release, unless it is there already.
 
     Args:
-        host: This one.
+        host: This host.
         module: Whose it is.
         identity: The hash of what goes into it.
         requirements: The requirements file's text.
@@ -72,7 +72,7 @@ def build_service(
     """Build the environment of the host's own Dagster, unless it is there already.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
         identity: The hash of what goes into it.
         requirements: The requirements file's text; where it has hashes, every package has to have one.

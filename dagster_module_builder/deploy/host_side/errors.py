@@ -1,4 +1,4 @@
-"""Why a request is not carried out."""
+"""Why a request was not carried out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class RefusedError(Exception):
-    """The request cannot be carried out; ``code`` is for the client, the text for people."""
+    """The request cannot be carried out; ``code`` is for the client, the message for the user."""
 
     def __init__(self, code: str, message: str, **details: Any) -> None:
         super().__init__(message)

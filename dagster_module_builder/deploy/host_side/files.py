@@ -1,4 +1,4 @@
-"""Files that are put in place whole, and links that change in one step."""
+"""Files that appear as a whole or not at all, and links that change in one step."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-#: What a file is called, beside its place, until it is whole.
+#: Added to a file's name until it is complete.
 STAGED = ".deploy.tmp"
 
 
 def digest(text: bytes | None) -> str | None:
-    """Return the SHA-256 of bytes, or None where there are none."""
+    """Return the SHA-256 of bytes; None for None."""
     return None if text is None else hashlib.sha256(text).hexdigest()
 
 
 def read(path: str) -> bytes | None:
-    """Return a file's bytes, or None where there is no file."""
+    """Return a file's bytes; None if there is no file."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -38,22 +38,22 @@ def read(path: str) -> bytes | None:
 
 
 def read_json(path: str, otherwise: Any = None) -> Any:
-    """Return a JSON file's content."""
+    """Return a JSON file's content; ``otherwise`` if there is no file."""
     text = read(path)
     try:
         return otherwise if text is None else json.loads(text)
     except ValueError:
-        raise RefusedError("damaged", f"{path} on the host is not JSON: fix or remove it.") from None
+        raise RefusedError("damaged", f"{path} on the host is not valid JSON: fix it or delete it.") from None
 
 
 def write(path: str, text: bytes, mode: int = 0o644) -> None:
-    """Put a file in place by a rename, after its bytes are on the disk, and have the rename there too."""
+    """Put a file in place by a rename, with its bytes and the rename safely on the disk."""
     put(path, text, mode)
     sync(os.path.dirname(path))
 
 
 def put(path: str, text: bytes, mode: int = 0o644, *, lasting: bool = True) -> None:
-    """Put a file in place by a rename; where it is to last, after its bytes are on the disk."""
+    """Put a file in place by a rename; if it is ``lasting``, after its bytes are safely on the disk."""
     staged = path + STAGED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)
@@ -74,17 +74,17 @@ def put(path: str, text: bytes, mode: int = 0o644, *, lasting: bool = True) -> N
 
 
 def keep_owner(path: str, staged: str) -> None:
-    """Give a file's owner to the one that replaces it."""
+    """Give the replacement of a file the same owner."""
     with contextlib.suppress(FileNotFoundError, PermissionError):
-        there = os.stat(path)
-        if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
-            os.chown(staged, there.st_uid, there.st_gid)
+        old = os.stat(path)
+        if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+            os.chown(staged, old.st_uid, old.st_gid)
 
 
 def is_mounted_singly(path: str) -> bool:
-    """Tell whether a file is a mount point: rename(2) has EBUSY for it.
+    """Tell whether a file is a mount point, for which rename(2) fails with EBUSY.
 
-    Where it is bound to a file of the same file system, only the kernel's list of mounts says so (proc(5)).
+    If it is bound to a file of the same file system, only the kernel's list of mounts shows that (proc(5)).
     """
     listed = read("/proc/self/mountinfo")
     if listed is None:
@@ -96,9 +96,9 @@ def is_mounted_singly(path: str) -> bool:
 
 
 def set_aside(folder: str, name: str) -> None:
-    """Give a folder another name, or remove it at once where it cannot have one.
+    """Rename a folder, or remove it if it cannot be renamed.
 
-    A mount point cannot be renamed (EBUSY), nor can a folder of a lower layer of overlayfs (EXDEV).
+    A mount point cannot be renamed (EBUSY), nor can a folder in a lower layer of overlayfs (EXDEV).
     """
     remove_tree(name)
     try:
@@ -111,7 +111,7 @@ def set_aside(folder: str, name: str) -> None:
 
 
 def sync(folder: str) -> None:
-    """Have a folder's entries on the disk."""
+    """Flush a folder's entries to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -121,7 +121,7 @@ def sync(folder: str) -> None:
 
 @contextlib.contextmanager
 def lasting(folder: str) -> Iterator[None]:
-    """Have all files below a folder on the disk in the end, as rsync, git and tar do not; work goes on meanwhile."""
+    """Flush all files below a folder to the disk while the block runs; rsync, git and tar do not do so."""
     try:
         process = subprocess.Popen(
             ["sync", "-f", folder], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -131,13 +131,13 @@ def lasting(folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # One that is not GNU's knows no file systems.
+        # Only GNU's sync has -f.
         if process is None or process.wait():
             os.sync()
 
 
 def remove_tree(path: str) -> None:
-    """Remove a folder, read-only or not."""
+    """Remove a file or a folder, even a read-only one."""
     if os.path.islink(path) or not os.path.isdir(path):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -145,20 +145,20 @@ def remove_tree(path: str) -> None:
     for folder, _, _ in os.walk(path):
         with contextlib.suppress(OSError):
             os.chmod(folder, 0o700)
-    with contextlib.suppress(FileNotFoundError):  # Another one removes it too.
+    with contextlib.suppress(FileNotFoundError):  # Another process removes it, too.
         shutil.rmtree(path)
 
 
 def remove_later(path: str) -> None:
-    """Remove a folder without waiting for it; what is left of it after an early end is removed by the next command."""
-    # Only folders need the right: files share it, by hard links, with the releases that stay.
+    """Remove a folder in the background; the next command removes what an early end leaves."""
+    # Only folders become writable: files share their mode, by hard links, with the releases that stay.
     command = ["/bin/sh", "-c", 'find "$1" -type d -exec chmod u+w {} +; rm -rf "$1"', "sh", path]
     nowhere = subprocess.DEVNULL
     subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
 
 
 def point(link: str, target: str | None) -> None:
-    """Let a symbolic link point to a target, in one step; None takes it away."""
+    """Point a symbolic link to a target, in one step; None removes the link."""
     if target is None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(link)
@@ -171,7 +171,7 @@ def point(link: str, target: str | None) -> None:
 
 
 def target_of(link: str) -> str | None:
-    """Return where a link points, or None."""
+    """Return the target of a link; None if there is no link."""
     try:
         return os.readlink(link)
     except OSError:
@@ -179,5 +179,5 @@ def target_of(link: str) -> str | None:
 
 
 def now() -> str:
-    """Return the time, in UTC and for people."""
+    """Return the time in UTC: ``2026-01-31T12:00:00Z``."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,4 +1,4 @@
-"""What one conversation knows of this host, and where everything lies below its base path."""
+"""What one conversation knows about this host, and where everything is below its base path."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ class Host:
         self.base = ""
         self.lock: BinaryIO | None = None
         self.dagster = Dagster("http://127.0.0.1:3000")
-        #: Where Dagster's own files are, when every link is followed.
+        #: The real paths of Dagster's own files, with every link resolved.
         self.shared: list[str] = []
         #: The hashes of each module's current release.
         self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.
         self.begun_servers: list[tuple[str, str]] = []
-        #: What this conversation has begun, as the log has it.
+        #: The operation that this conversation has begun, as the log records it.
         self.begun: dict[str, Any] | None = None
 
     @property
     def modules(self) -> str:
-        """The folder of all modules."""
+        """The folder that holds all modules."""
         return os.path.join(self.base, "modules")
 
     @property
     def journal(self) -> str:
-        """What is being switched."""
+        """The folder that records the switch in progress."""
         return os.path.join(self.modules, ".journal")
 
     @property
     def private_mode(self) -> int:
-        """The rights to a file of those who may deploy, and of nobody else."""
+        """The mode of a file that only those who may deploy can read."""
         return 0o660 if os.stat(self.modules).st_mode & 0o020 else 0o600
 
     def of(self, module: str, *parts: str) -> str:
-        """Return a path of one module's."""
+        """Return a path in a module's folder: ``of("sales", "env") -> "…/modules/sales/env"``."""
         return os.path.join(self.modules, module, *parts)
 
     def release(self, module: str, identity: str) -> str:
@@ -58,14 +58,14 @@ class Host:
         return self.of(module, "releases", identity)
 
     def disk(self) -> dict[str, Any]:
-        """Return what is free for us, in bytes and files."""
-        found = os.statvfs(self.modules)
-        return {"bytes": found.f_bavail * found.f_frsize, "files": found.f_favail or None}
+        """Return the free space on the disk, in bytes and files; ``files`` is None where there is no limit."""
+        disk = os.statvfs(self.modules)
+        return {"bytes": disk.f_bavail * disk.f_frsize, "files": disk.f_favail or None}
 
     def refuse_full(self, need: int) -> None:
-        """Refuse where there is too little room."""
-        free = self.disk()["bytes"]
-        if free < need:
+        """Refuse to go on where fewer than ``need`` bytes are free."""
+        available = self.disk()["bytes"]
+        if available < need:
             raise RefusedError(
-                "disk", f"{self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed: make room there."
+                "disk", f"{self.base} has {available >> 20} MiB free, but {need >> 20} MiB are needed: make room there."
             )

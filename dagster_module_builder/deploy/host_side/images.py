@@ -1,4 +1,4 @@
-"""Images that releases run from: fetched by digest, kept under a tag of the release's, removed with it."""
+"""Images that releases run from: pulled by digest, kept by a tag for each release, removed with the release."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
     from .host import Host
 
-#: Where what must not stay on a disk may lie for a moment.
+#: A folder in memory, for credentials that must not be written to a disk.
 MEMORY = "/dev/shm"  # noqa: S108 - a folder that only its owner can enter is made in it
-#: Seconds that fetching an image may take.
+#: Seconds that pulling an image may take.
 FETCHING = 3600.0
-#: Images whose layers are told; a command line has room for as many.
+#: The most images to report the layers of; a command line has room for as many.
 MOST = 500
 
 
 def kept_as(module: str, identity: str) -> str:
-    """Return the tag that keeps a release's image from being taken for one that nobody needs."""
+    """Return the tag that keeps a release's image from being cleaned up as unused."""
     return f"dagster-module-builder/{module}:{identity}"
 
 
 def layers_here(host: Host) -> dict[str, Any]:
-    """Return the layers of each image that is here, for a client that sends only those that are missing."""
+    """Return the layers of each image on this host, so that the client sends only the missing ones."""
     command = ["docker", "image", "ls", "--all", "--quiet", "--no-trunc"]
     images = list(dict.fromkeys(host.client.ask(command, code="docker", limit=60)[1].split()))
     layers = inspected(host, "image", "{{range .RootFS.Layers}}{{.}} {{end}}", images[:MOST])
@@ -45,19 +45,19 @@ def layers_here(host: Host) -> dict[str, Any]:
 def fetch(
     host: Host, image: str, registry: str = "", user: str | None = None, password: str | None = None
 ) -> dict[str, Any]:
-    """Pull an image by its digest, unless it is here.
+    """Pull an image by its digest, unless this host has it.
 
     Args:
-        host: This one.
-        image: ``repository@sha256:…``; one without a digest came over the connection, and is here or nowhere.
-        registry: Where to log in with ``user`` and ``password``; both None takes what is configured here.
-        user: Whom to log in as.
-        password: Its password; it goes to the registry's login by standard input, and stays in memory.
+        host: This host.
+        image: ``repository@sha256:…``; an image without a digest came over the connection and cannot be pulled.
+        registry: The registry to log in at with ``user`` and ``password``; without them, this host's login counts.
+        user: The user to log in as.
+        password: The user's password; it is passed by standard input, and stays in memory.
     """
     if is_here(host, image):
         return {"pulled": False}
     if "@" not in image:
-        raise RefusedError("docker", f"The image {image} is gone from the host: deploy its commit again.")
+        raise RefusedError("docker", f"The host no longer has the image {image}: deploy its commit again.")
     own: contextlib.AbstractContextManager[dict[str, str]] = configuration() if user else contextlib.nullcontext({})
     with own as chosen:
         environ = {**os.environ, **chosen}
@@ -65,7 +65,7 @@ def fetch(
             command = ["docker", "login", "--username", user, "--password-stdin", registry]
             code, said = host.client.run(command, (password or "").encode(), 120, env=environ)
             if code:
-                raise RefusedError("docker", f"{registry} does not let {user!r} in from the host: {last_line(said)}")
+                raise RefusedError("docker", f"{user!r} cannot log in at {registry} from the host: {last_line(said)}")
         code, said = host.client.run(["docker", "pull", "--quiet", image], None, FETCHING, env=environ)
     if code:
         raise RefusedError("docker", refusal(image, said))
@@ -80,7 +80,7 @@ def configuration() -> Iterator[dict[str, str]]:
         # It ends with our end of its input, so that the folder goes too when this process is killed.
         command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
         with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-            # The engine that is spoken to stays the same one.
+            # The same engine as without this configuration.
             if current := read_json(os.path.join(theirs, "config.json"), {}).get("currentContext"):
                 write(os.path.join(folder, "config.json"), json.dumps({"currentContext": current}).encode(), 0o600)
                 os.symlink(os.path.join(theirs, "contexts"), os.path.join(folder, "contexts"))
@@ -88,51 +88,52 @@ def configuration() -> Iterator[dict[str, str]]:
 
 
 def refusal(image: str, said: str) -> str:
-    """Say why an image did not get here, and what to do."""
+    """Return why an image could not be pulled, and what to do."""
     reason = last_line(said)
     if "no space left" in said:
-        return f"There is no room for {image} on the host: {reason}. Make room where Docker keeps its images."
+        return f"The host's disk is too full for {image}: {reason}. Make room where Docker keeps its images."
     if "manifest unknown" in said or "not found" in said:
-        return f"The registry has no {image} any more: {reason}. Deploy its commit again."
+        return f"The registry no longer has {image}: {reason}. Deploy its commit again."
     if "unauthorized" in said or "denied" in said or "no basic auth" in said:
         return (
-            f"The registry does not give {image} to the host: {reason}. Log in there ('docker login'), "
+            f"The registry denies the host access to {image}: {reason}. Run 'docker login' on the host, "
             f"or set DEPLOY_REGISTRY_PULL_USER and DEPLOY_REGISTRY_PULL_PASSWORD for the deployment."
         )
-    return f"{image} could not be fetched: {reason}. Does the host reach the registry?"
+    return f"{image} could not be pulled: {reason}. Check that the host can reach the registry."
 
 
 def last_line(said: str) -> str:
-    """Return the last line of what a program said."""
+    """Return the last line of a program's output, without its period."""
     lines = tail(said).splitlines()
     return lines[-1].strip().rstrip(".") if lines else "it did not say why"
 
 
 def is_here(host: Host, image: str) -> bool:
-    """Tell whether an image is on this host."""
+    """Tell whether this host has an image."""
     return bool(inspected(host, "image", "{{.Id}}", [image]))
 
 
 def foreign(host: Host, image: str) -> str | None:
-    """Say that an image was built for another kind of processor than this host has; None where it was not."""
+    """Return that an image was built for another kind of processor than this host has; None if it was not."""
     try:
         wanted = inspected(host, "image", "{{.Architecture}}", [image])
         own = host.client.ask(["docker", "version", "--format", "{{.Server.Arch}}"], code="docker", limit=60)[1].strip()
     except RefusedError as error:
-        return f"Whether the image is for this host is not known: {error}"
+        return f"It is not known whether the image fits this host's processor: {error}"
     if not wanted or wanted[0] == own:
         return None
-    return f"The image is for {wanted[0]}, and this host is {own}: see 'docker: platform' in deployment.yaml."
+    return f"The image is for {wanted[0]}, and this host is {own}: set 'docker: platform' in deployment.yaml."
 
 
 def forget_image(host: Host, module: str, identity: str, image: str | None) -> None:
-    """Remove a release's image, unless another release has the same."""
+    """Remove a release's image, unless another release has the same one."""
     if not image:
         return
-    # One that is in use, or gone already, is no failure: a tag too many costs room until the next clean-up of the host.
+    # An image in use, or gone already, is no failure: a spare tag costs space until the host's next clean-up.
     complaint_of(["docker", "image", "rm", kept_as(module, identity)])
     folder = host.of(module, "releases")
-    others = [one for one in os.listdir(folder) if "." not in one and one != identity] if os.path.isdir(folder) else []
-    records = [read_json(os.path.join(folder, one, "RELEASE.json"), {}) for one in others]
+    releases = os.listdir(folder) if os.path.isdir(folder) else []
+    others = [release for release in releases if "." not in release and release != identity]
+    records = [read_json(os.path.join(folder, release, "RELEASE.json"), {}) for release in others]
     if image not in [record.get("image") for record in records]:
         complaint_of(["docker", "image", "rm", image])

@@ -1,4 +1,4 @@
-"""What there is on this host."""
+"""Reports the state of this host."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from .host import Host
 
-#: How much of a module's log one answer has room for: bytes, and entries.
+#: The longest log that one answer may contain: bytes, and entries.
 LOG_BYTES, LOG_ENTRIES = 4 << 20, 10_000
-#: How Docker says that it has no such plugin.
+#: What Docker says about a plugin that is not installed.
 NO_PLUGIN = re.compile("is not a docker command|unknown command")
 
 
@@ -49,24 +49,24 @@ def inspect(
     pythons: Sequence[str] = (),
     folder: str | None = None,
 ) -> dict[str, Any]:
-    """Say what there is; with a holder, under the lock. Without one nothing is changed.
+    """Return the state of this host, under the lock if there is a holder; without one nothing is changed.
 
     Args:
-        host: This one.
+        host: This host.
         base: The base path.
-        url: Where Dagster's webserver answers on this host.
-        modules: The modules to tell of.
+        url: The address of Dagster's webserver on this host.
+        modules: The modules to report.
         files: The shared files to send, below the base.
         tools: The programs to look for.
-        holder: Who deploys, and what (``action``, which the log has); None takes no lock.
-        wait: How many seconds to wait for another holder.
-        pythons: The interpreters to tell of.
-        folder: The folder below the base that Dagster is started in; None where it runs in containers.
+        holder: Who deploys, and what (``action``, for the log); None takes no lock.
+        wait: Seconds to wait for another holder of the lock.
+        pythons: The interpreters to look for.
+        folder: The folder below the base that Dagster is started in; None if it runs in containers.
     """
     host.base = os.path.expanduser(base)
     host.dagster = Dagster(url)
     if not os.path.isdir(host.modules):
-        raise RefusedError("setup", f"{host.modules} is not there on the host: run 'deploy.setup' once.")
+        raise RefusedError("setup", f"The host has no folder {host.modules}: run 'deploy.setup' once.")
     host.shared = real_paths(host, files)
     recovered = take_lock(host, holder, wait) if holder else []
     if holder and "action" in holder:
@@ -98,7 +98,7 @@ def inspect(
 
 
 def user_name() -> str:
-    """Return the name of the user of this conversation; the number where the host has no name for it."""
+    """Return the name of this process's user; the user's number if there is no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
@@ -106,24 +106,24 @@ def user_name() -> str:
 
 
 def program(host: Host, name: str) -> str | None:
-    """Return where a program is, or one with a plugin (``docker compose``); None where it is not.
+    """Return the path of a program, which may need a plugin (``docker compose``); None if it is not installed.
 
     Raises:
         RefusedError: It may not be run, or fails.
     """
     first, *plugin = command = name.split()
-    where = installed(first)
-    if where is None or not plugin:
-        return where
+    path = installed(first)
+    if path is None or not plugin:
+        return path
     command = [*command, "version"]
     status, said, words = host.client.outcome(command, None, 60)
     if status and not NO_PLUGIN.search(words):
         raise failed("tool", command, status, words or said)
-    return None if status else where
+    return None if status else path
 
 
 def docker_refusal(host: Host) -> str | None:
-    """Say why Docker cannot be used here; None when it can."""
+    """Return why Docker cannot be used on this host; None if it can."""
     try:
         if installed("docker") is None:
             return "docker is not installed"
@@ -134,18 +134,18 @@ def docker_refusal(host: Host) -> str | None:
 
 
 def shared_file(host: Host, name: str) -> str | None:
-    """Return a shared file's bytes."""
+    """Return a shared file's bytes (Base64); None if there is no file."""
     text = read(os.path.join(host.base, name))
     return None if text is None else base64.b64encode(text).decode()
 
 
 def real_paths(host: Host, names: list[Any]) -> list[str]:
-    """Return where shared files are when every link is followed."""
+    """Return the real paths of shared files, with every link resolved."""
     return [os.path.realpath(os.path.join(host.base, name)) for name in names]
 
 
 def mode_of(host: Host, name: str) -> int | None:
-    """Return the rights to a shared file, None where there is none."""
+    """Return a shared file's mode; None if there is no file."""
     try:
         return stat.S_IMODE(os.stat(os.path.join(host.base, name)).st_mode)
     except OSError:
@@ -153,15 +153,16 @@ def mode_of(host: Host, name: str) -> int | None:
 
 
 def known(host: Host, name: str) -> dict[str, Any]:
-    """Return what is known of a module here."""
+    """Return a module's state, releases, environments and servers on this host."""
     folder = host.of(name, "releases")
     entries = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    releases = {one: read_json(os.path.join(folder, one, "RELEASE.json"), {}) for one in entries if "." not in one}
+    good = [entry for entry in entries if "." not in entry]
+    releases = {release: read_json(os.path.join(folder, release, "RELEASE.json"), {}) for release in good}
     return {
         "state": read_json(host.of(name, STATE), {}),
         "releases": releases,
-        "bad": [one for one in entries if one.endswith(".bad")],
-        "unfinished": [one for one in entries if one.endswith(".tmp")],
+        "bad": [entry for entry in entries if entry.endswith(".bad")],
+        "unfinished": [entry for entry in entries if entry.endswith(".tmp")],
         "environments": environments(host, name),
         "servers": servers_of(host, name),
         "remains": read_remains(host, name),
@@ -169,7 +170,7 @@ def known(host: Host, name: str) -> dict[str, Any]:
 
 
 def environments(host: Host, module: str) -> dict[str, str | None]:
-    """Return the environments that are complete, with the interpreter of each; None where that is not on this host."""
+    """Return the interpreter of each complete environment; None for an interpreter that this host lacks."""
     folder = host.of(module, "venvs")
     names = os.listdir(folder) if os.path.isdir(folder) else []
     complete = [name for name in names if os.path.exists(os.path.join(folder, name, ".complete"))]
@@ -177,7 +178,7 @@ def environments(host: Host, module: str) -> dict[str, str | None]:
 
 
 def dagster_seen(host: Host) -> dict[str, Any]:
-    """Return what Dagster says of itself, or why it does not."""
+    """Return Dagster's locations and the health of its daemons, or why it does not answer."""
     try:
         return {"locations": host.dagster.locations(limit=20), "daemons": host.dagster.daemons()}
     except RefusedError as error:
@@ -185,7 +186,7 @@ def dagster_seen(host: Host) -> dict[str, Any]:
 
 
 def read_log(host: Host, module: str) -> dict[str, Any]:
-    """Return a module's log; of a very long one, the newest entries."""
+    """Return a module's log; only the newest entries of a very long one."""
     newest: list[Any] = []
     left = LOG_BYTES
     for entry in reversed(logbook.entries(host, module)[-LOG_ENTRIES:]):
@@ -200,12 +201,14 @@ def settings_of(host: Host, module: str, identity: str) -> dict[str, Any]:
     """Return the settings of a release."""
     text = read(host.of(module, "env", f"{identity}.env"))
     if text is None:
-        raise RefusedError("release", f"The settings of release {identity} are not on the host any more.")
+        raise RefusedError(
+            "release", f"The host no longer has the settings of release {identity}: deploy its commit again."
+        )
     return {"env": base64.b64encode(text).decode()}
 
 
 def contents_of(host: Host, module: str, identity: str) -> dict[str, Any]:
-    """Return what a release consists of: the manifest of its files, and its settings."""
+    """Return a release's manifest and its settings."""
     text = read(os.path.join(host.release(module, identity), "manifest.sha256")) or b""
     env = read(host.of(module, "env", f"{identity}.env")) or b""
     return {"manifest": text.decode(), "env": base64.b64encode(env).decode()}

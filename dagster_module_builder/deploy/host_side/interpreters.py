@@ -1,4 +1,4 @@
-"""The interpreters of this host that environments are made with."""
+"""The Python interpreters of this host."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host import Host
 
-#: Has an interpreter say what it is; a name may lead to a script that chooses one.
+#: Prints an interpreter's path and version; a command may be a script that chooses an interpreter.
 ASK = "import os, sys; print('python:', os.path.realpath(sys.executable), '%d.%d' % sys.version_info[:2])"
 VERSION = re.compile(rb"^version(?:_info)? *= *(\d+\.\d+)", re.MULTILINE)
 
 
 def identity_of(host: Host, name: str) -> str | None:
-    """Return which interpreter a name means: ``python3 -> "/usr/bin/python3.11 3.11"``; None where it means none."""
+    """Return the interpreter behind a name: ``python3 -> "/usr/bin/python3.11 3.11"``; None if there is none."""
     path = installed(os.path.expanduser(name))
     if path is None:
         return None
@@ -31,9 +31,9 @@ def identity_of(host: Host, name: str) -> str | None:
 
 
 def interpreter_of(folder: str) -> str | None:
-    """Return which interpreter a virtual environment was made with, as ``identity_of`` does; None where it is gone."""
+    """Return the interpreter of a virtual environment, as ``identity_of`` does; None if it is gone."""
     program = os.path.join(folder, "bin", "python")
     if not os.path.exists(program):
         return None
-    found = VERSION.search(read(os.path.join(folder, "pyvenv.cfg")) or b"")
-    return f"{os.path.realpath(program)} {found[1].decode() if found else ''}".rstrip()
+    version = VERSION.search(read(os.path.join(folder, "pyvenv.cfg")) or b"")
+    return f"{os.path.realpath(program)} {version[1].decode() if version else ''}".rstrip()

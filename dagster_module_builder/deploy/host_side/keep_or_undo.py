@@ -1,4 +1,4 @@
-"""After the switch: the new release stands and the oldest go, or everything is put back."""
+"""After the switch: the new release is kept and the oldest are removed, or everything is restored."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
 def keep(
     host: Host, modules: list[str], keep: int, log: dict[str, Any], retire_after: float = RETIRE_AFTER
 ) -> dict[str, Any]:
-    """Let the new release stand: forget how to undo it, write it into the log, remove what is too old."""
+    """Keep the new release: drop the journal, write the log, remove releases that are too old."""
     problems: list[str] = []
-    for one in modules:
-        with told(problems):
-            let_serve(host, one)
-    # Before the journal goes: whoever is cut off here has the old release back, with its services.
+    for module in modules:
+        with noted(problems):
+            let_serve(host, module)
+    # Before the journal is dropped: an interruption here restores the old release with its services.
     services = intent(host).get("services") or {"gone": []}
     if services["gone"]:
-        with told(problems):
+        with noted(problems):
             drop(host, services["folder"], services["gone"])
     forget(host)
-    # From here on the release stands, whatever fails.
+    # From here on the release is kept, whatever fails.
     busy = code_in_use(host)
     pruned: list[str] = []
-    for one in modules:
-        with told(problems):
-            forget_remains(host, one)
-            pruned += prune(host, one, keep, busy)
-        with told(problems):
-            retire_servers(host, one, retire_after)
-        with told(problems):
-            release = read_json(host.of(one, STATE), {}).get("current")
-            logbook.finish(host, {**log, "result": "good", "release": release}, [one])
+    for module in modules:
+        with noted(problems):
+            forget_remains(host, module)
+            pruned += prune(host, module, keep, busy)
+        with noted(problems):
+            retire_servers(host, module, retire_after)
+        with noted(problems):
+            release = read_json(host.of(module, STATE), {}).get("current")
+            logbook.finish(host, {**log, "result": "good", "release": release}, [module])
     return {"pruned": pruned, "stopped": services["gone"], "problems": problems}
 
 
 @contextlib.contextmanager
-def told(problems: list[str]) -> Iterator[None]:
-    """Add a failure of what follows to what a person has to look at, and go on."""
+def noted(problems: list[str]) -> Iterator[None]:
+    """Add a failure in the block to the problems for the user, and go on."""
     try:
         yield
     except (RefusedError, OSError) as error:
@@ -65,7 +65,7 @@ def told(problems: list[str]) -> Iterator[None]:
 
 
 def code_in_use(host: Host) -> str | None:
-    """Return where the code of the runs in progress is, as text; None where nobody knows."""
+    """Return a text that names the code of all runs in progress; None if Dagster does not answer."""
     try:
         return " ".join(run["code"] for run in host.dagster.runs())
     except RefusedError:
@@ -73,44 +73,44 @@ def code_in_use(host: Host) -> str | None:
 
 
 def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
-    """Remove releases that are too old, unless runs still use them, and environments that none uses."""
+    """Remove old releases that no run uses, and environments that no release uses; return the removed releases."""
     state = read_json(host.of(module, STATE), {})
-    there = known(host, module)
+    present = known(host, module)
     needed = {state.get("current"), state.get("previous")}
-    old = [one for one in sorted(there["releases"], reverse=True) if one not in needed]
+    old = [release for release in sorted(present["releases"], reverse=True) if release not in needed]
     spare = max(keep - len(needed - {None}), 0)
     named = Needed(host)
-    old = [one for one in old[spare:] if busy is not None and f"/releases/{one}" not in busy]
-    gone = [one for one in old if not named.at_all(module, "releases", one)]
-    for one in [*gone, *there["bad"][:-1]]:
-        folder = host.release(module, one)
+    old = [release for release in old[spare:] if busy is not None and f"/releases/{release}" not in busy]
+    gone = [release for release in old if not named.at_all(module, "releases", release)]
+    for release in [*gone, *present["bad"][:-1]]:
+        folder = host.release(module, release)
         set_aside(folder, f"{folder}.gone")
         remove_later(f"{folder}.gone")
-        remove_tree(host.of(module, "env", f"{one.split('.')[0]}.env"))
-    for one in gone:
-        forget_image(host, module, one, there["releases"][one].get("image"))
-    kept = {record.get("environment") for one, record in there["releases"].items() if one not in gone}
-    for one in there["environments"]:
-        if one not in kept and not named.at_all(module, "venvs", one):
-            remove_tree(host.of(module, "venvs", one))
+        remove_tree(host.of(module, "env", f"{release.split('.')[0]}.env"))
+    for release in gone:
+        forget_image(host, module, release, present["releases"][release].get("image"))
+    kept = {record.get("environment") for name, record in present["releases"].items() if name not in gone}
+    for name in present["environments"]:
+        if name not in kept and not named.at_all(module, "venvs", name):
+            remove_tree(host.of(module, "venvs", name))
     return gone
 
 
 def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, Any]:
-    """Put the old release back."""
+    """Restore the old release."""
     problems = []
     record = {"result": "bad", **log}
     if is_pending(host):
         problems = undo(host, lambda: logbook.finish(host, record))
         problems += reload_quietly(host)
     drop_begun(host)
-    for one in modules:
-        folder = host.of(one, "releases")
+    for module in modules:
+        folder = host.of(module, "releases")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             if name.endswith(".tmp"):
-                with told(problems):
+                with noted(problems):
                     remove_tree(os.path.join(folder, name))
-    with told(problems):
+    with noted(problems):
         logbook.finish(host, record)
     return {"problems": problems}
 
@@ -123,37 +123,37 @@ def remove_module(
     data: dict[str, Any] | None = None,
     deletes: bool = False,
 ) -> dict[str, Any]:
-    """Remove what a module has here, after Dagster has let it go; said again, it goes on where it was cut off.
+    """Remove a module's files and containers, which Dagster does not load any more; called again, go on.
 
     Args:
-        host: This one.
-        module: Whose.
-        log: What is said of it in the logs.
-        services: The services that are its own.
-        data: What it has stored, and its ``dump``; remembered until it is deleted.
-        deletes: Whether to delete that.
+        host: This host.
+        module: The module.
+        log: What the log records.
+        services: The Compose services of the module.
+        data: The module's data and its ``dump``; remembered until it is deleted.
+        deletes: Whether to delete the data.
     """
     problems: list[str] = []
     if data:
         image = services and image_of(host, services["folder"], services["names"])
         note_remains(host, module, {**data, "image": image or read_remains(host, module).get("image")})
     if services:
-        with told(problems):
+        with noted(problems):
             drop(host, services["folder"], services["names"])
     forget(host)
-    # From here on the module is no longer Dagster's, whatever fails.
-    with told(problems):
+    # From here on Dagster does not have the module, whatever fails.
+    with noted(problems):
         drop_all(host, module)
-    with told(problems):
+    with noted(problems):
         gone = os.path.join(host.modules, f".journal.{module}.gone")
         if os.path.isdir(host.of(module)):
             set_aside(host.of(module), gone)
         remove_tree(gone)
     deleted: list[str] = []
     if data and deletes:
-        with told(problems):
+        with noted(problems):
             deleted += delete(host, **data)
             forget_remains(host, module)
-    with told(problems):
+    with noted(problems):
         logbook.finish(host, {**log, "result": "removed"}, [module])
     return {"deleted": deleted, "problems": problems}

@@ -1,4 +1,4 @@
-"""One deployer at a time; who comes next recovers what the one before left."""
+"""One deployer at a time; the next one recovers what an interrupted one left."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def lock_path(host: Host) -> str:
 
 
 def lock_mode(host: Host) -> int:
-    """Return the rights to the lock and to the file that says who holds it.
+    """Return the mode of the lock, and of the file that says who holds it.
 
-    Whoever may read a file may lock it (flock(2)): nobody else than those who may deploy.
+    Whoever may read a file may lock it (flock(2)), so only those who may deploy can read it.
     """
     return host.private_mode
 
 
 def lock_holder(host: Host) -> dict[str, Any] | None:
-    """Return who holds the lock, or None where it is free."""
+    """Return who holds the lock; None if it is free."""
     path = lock_path(host)
     if not os.path.exists(path) or host.lock is not None:
         return None
@@ -50,14 +50,14 @@ def lock_holder(host: Host) -> dict[str, Any] | None:
     except PermissionError:
         return {"who": f"unknown: {path} belongs to another user"}
     except BlockingIOError:
-        # Whoever is the first to hold it has not said so yet.
+        # A new holder takes the lock first, and writes its name after that.
         held: dict[str, Any] = read_json(os.path.join(host.modules, ".holder"), {}) or {"who": "unknown"}
         return held
     return None
 
 
 def open_lock(host: Host) -> BinaryIO:
-    """Open the lock, and have nobody else open it; that of an earlier version could be read by all."""
+    """Open the lock; make one from an earlier version, which everyone could read, private."""
     handle = os.open(lock_path(host), os.O_RDWR | os.O_CREAT | os.O_APPEND, lock_mode(host))
     with contextlib.suppress(PermissionError):
         os.fchmod(handle, lock_mode(host))
@@ -65,9 +65,9 @@ def open_lock(host: Host) -> BinaryIO:
 
 
 def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
-    """Take the lock, and recover what an earlier death left."""
+    """Take the lock, and recover what an interrupted deployment left; return what was recovered."""
     host.lock = lock = open_lock(host)
-    # Somebody who only looks holds it for a moment.
+    # A command that only checks the lock holds it for a moment.
     until = time.monotonic() + max(wait, 1.0)
     while True:
         try:
@@ -81,7 +81,7 @@ def take_lock(host: Host, holder: dict[str, Any], wait: float) -> list[str]:
         host.client.check()
         time.sleep(0.05)
     mine = {**holder, "pid": os.getpid(), "started": start_of(os.getpid()), "since": now()}
-    # It means something only as long as this process holds the lock.
+    # The file counts only as long as this process holds the lock.
     put(os.path.join(host.modules, ".holder"), json.dumps(mine).encode(), lock_mode(host), lasting=False)
     return recover(host)
 
@@ -90,49 +90,49 @@ def held_by(host: Host) -> str:
     """Say who holds the lock."""
     mine = read_json(os.path.join(host.modules, ".holder"), {})
     return (
-        f"{mine.get('who', 'somebody')} has been deploying here since {mine.get('since', 'a while')} "
-        f"({mine.get('command', 'unknown')}): wait with --wait SECONDS, or see 'deploy.unlock'."
+        f"{mine.get('who', 'Another user')} has been deploying here since {mine.get('since', 'an unknown time')} "
+        f"({mine.get('command', 'unknown command')}): wait with --wait SECONDS, or run 'deploy.unlock'."
     )
 
 
 def recover(host: Host) -> list[str]:
-    """Undo what an earlier conversation left half done; return what was done."""
+    """Undo what an earlier conversation left unfinished; return what was done, for the user."""
     recovered = []
     if is_pending(host):
         problems = undo(host, lambda: logbook.end_cut_off(host, back=True, stood=False))
-        recovered += ["An earlier deployment was cut off: the old release was put back.", *problems]
+        recovered += ["An earlier deployment was interrupted: the old release was restored.", *problems]
         reload_quietly(host)
     with contextlib.suppress(OSError):
         logbook.end_cut_off(host, back=False, stood=has_stood(host))
     settle_servers(host)
-    with contextlib.suppress(OSError):  # It is removed below, or named.
+    with contextlib.suppress(OSError):  # It is removed below, or reported.
         clear(f"{host.journal}.done")
     for path in leftovers(host):
         try:
             remove_tree(path)
         except OSError as error:
-            recovered.append(f"{path} is left from an earlier deployment and cannot be removed: {error.strerror}.")
+            recovered.append(f"An earlier deployment left {path}, which cannot be removed: {error.strerror}.")
     return recovered
 
 
 def leftovers(host: Host) -> list[str]:
-    """Return what an earlier conversation began to bring or to remove, and nothing needs."""
+    """Return the paths that an earlier conversation began to make or to remove, and that nothing needs."""
     needed = Needed(host)
-    found = []
-    for name in os.listdir(host.modules):
-        releases = host.of(name, "releases")
-        found += [
-            os.path.join(releases, one)
-            for one in (os.listdir(releases) if os.path.isdir(releases) else [])
-            if one.endswith((".tmp", ".gone")) and not needed.by_files(name, "releases", one)
+    paths = []
+    for module in os.listdir(host.modules):
+        releases = host.of(module, "releases")
+        paths += [
+            os.path.join(releases, release)
+            for release in (os.listdir(releases) if os.path.isdir(releases) else [])
+            if release.endswith((".tmp", ".gone")) and not needed.by_files(module, "releases", release)
         ]
-        found += [host.of(name, "venvs", one) for one in unfinished(host, needed, name)]
-    begun = [one for one in os.listdir(host.modules) if one.startswith((".journal.", ".temporary"))]
-    return found + [os.path.join(host.modules, one) for one in begun]
+        paths += [host.of(module, "venvs", environment) for environment in unfinished(host, needed, module)]
+    begun = [name for name in os.listdir(host.modules) if name.startswith((".journal.", ".temporary"))]
+    return paths + [os.path.join(host.modules, name) for name in begun]
 
 
 def unfinished(host: Host, needed: Needed, module: str) -> list[str]:
-    """Return the environments of a module that a deployment began to build; those made by hand are called otherwise."""
+    """Return the environments of a module that a deployment began to build; those made by hand have other names."""
     folder = host.of(module, "venvs")
     return [
         name
@@ -144,20 +144,23 @@ def unfinished(host: Host, needed: Needed, module: str) -> list[str]:
 
 
 def unlock(host: Host, modules: Sequence[str] = (), log: dict[str, Any] | None = None) -> dict[str, Any]:
-    """End the conversation that holds the lock, which undoes its work first.
+    """End the conversation that holds the lock; it undoes its work first.
 
     Args:
-        host: This one.
-        modules: In whose logs to note it.
-        log: What is said of it there.
+        host: This host.
+        modules: The modules whose logs record it.
+        log: What the logs record.
+
+    Returns:
+        ``held``: who held the lock; None if it was free.
 
     Raises:
-        RefusedError: The process that is named as its holder has ended, or cannot be told from another one.
+        RefusedError: The process named as holder has ended, or cannot be told apart from another one.
     """
     held = lock_holder(host)
     if held is None:
         return {"held": None}
-    # A full disk is no reason to leave the lock where it is.
+    # A full disk must not keep the lock from being freed.
     with contextlib.suppress(OSError):
         host.begun = logbook.begin(host, modules, {**(log or {}), "action": "unlock", "holder": held.get("who")})
     record: dict[str, Any] = {"result": "bad"}
@@ -177,15 +180,16 @@ def end_holder(host: Host, held: dict[str, Any]) -> None:
     """End the conversation that holds the lock.
 
     Raises:
-        RefusedError: The process that is named as its holder has ended, or cannot be told from another one.
+        RefusedError: The process named as holder has ended, or cannot be told apart from another one.
     """
     process = int(held.get("pid", 0))
     if not (process and end(process, lambda: is_holder(host, held))):
-        named = f"Process {process}, which is said to hold it, is another one by now" if process else "It is not known"
+        named = f"Process {process} is another program by now" if process else "The holder is not known"
         raise RefusedError(
             "lock",
-            f"The lock is held, but not by whom {host.modules}/.holder names. {named}: nothing was ended. The lock is "
-            f"free a minute after its deployment is gone; 'fuser {lock_path(host)}' on the host says who has it.",
+            f"The lock is held, but not by the process that {host.modules}/.holder names. {named}: nothing was ended. "
+            f"The lock becomes free a minute after its deployment has ended. Run 'fuser {lock_path(host)}' on the host "
+            f"to see the holder.",
         )
     for _ in range(int(UNDOING + SIGN_OF_LIFE) * 5):
         if lock_holder(host) is None:
@@ -196,9 +200,9 @@ def end_holder(host: Host, held: dict[str, Any]) -> None:
 
 
 def is_holder(host: Host, held: dict[str, Any]) -> bool:
-    """Tell whether the process that is named as the lock's holder is the one that wrote so."""
+    """Tell whether the process named as the lock's holder is the one that wrote its name there."""
     process = int(held["pid"])
     if "started" in held:
         return held["started"] is not None and held["started"] == start_of(process)
-    # An earlier version noted the number alone.
+    # An earlier version wrote the process number alone.
     return has_open(process, lock_path(host))

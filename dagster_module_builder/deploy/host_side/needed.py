@@ -1,4 +1,4 @@
-"""What no clean-up may remove: releases and environments that something on this host names."""
+"""What no clean-up may remove: releases and environments that files or processes of this host name."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host import Host
 
-#: What our own environments are called: a part of the hash of what is in them. Others were made by hand.
+#: The names of environments made by deployments: part of a hash of their contents. Others were made by hand.
 OURS = re.compile(r"[0-9a-f]{16}")
 
 
 class Needed:
-    """What is named, as it was when it was first asked for."""
+    """The names in Dagster's files and in running processes, each read once."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -30,11 +30,11 @@ class Needed:
         return is_named(self.files, name)
 
     def by_files(self, module: str, *parts: str) -> bool:
-        """Tell whether Dagster's files, or a module's state, name something of a module's."""
+        """Tell whether Dagster's files or a module's state name a path in the module's folder."""
         return is_named(self.files, module, *parts)
 
     def at_all(self, module: str, *parts: str) -> bool:
-        """Tell whether those files or a running process name something of a module's."""
+        """Tell whether those files or a running process name a path in the module's folder."""
         if self.by_files(module, *parts):
             return True
         if self.processes is None:
@@ -43,7 +43,7 @@ class Needed:
 
 
 def is_named(text: str, *parts: str) -> bool:
-    """Tell whether a text has a path, whatever folder it begins in: a container sees it elsewhere."""
+    """Tell whether a text contains a path, below any folder: a container may see it elsewhere."""
     return re.search(rf"(?<![\w.-]){re.escape('/'.join(parts))}(?![\w.-])", text) is not None
 
 
@@ -53,11 +53,11 @@ def text_of(path: str) -> str:
 
 
 def named_by_states(host: Host) -> list[str]:
-    """Return the releases that the modules' states name, and the environments of those."""
-    found = []
+    """Return the releases that the modules' states name, and their environments."""
+    names = []
     for module in os.listdir(host.modules):
         state = read_json(host.of(module, STATE), {})
         for release in filter(None, (state.get("current"), state.get("previous"))):
             record = read_json(os.path.join(host.release(module, release), "RELEASE.json"), {})
-            found += [f"{module}/releases/{release}", f"{module}/venvs/{record.get('environment')}"]
-    return found
+            names += [f"{module}/releases/{release}", f"{module}/venvs/{record.get('environment')}"]
+    return names

@@ -1,4 +1,4 @@
-"""Programs of the host: what they answer is told apart from their failing."""
+"""Programs of the host: an answer is told apart from a failure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def installed(name: str) -> str | None:
-    """Return where on the PATH a program is; None where it is not.
+    """Return a program's path on the PATH; None if it is not installed.
 
     Raises:
-        RefusedError: Its file is there and may not be run, which is not the same as not installed.
+        RefusedError: It is installed, but may not be run.
     """
-    if found := shutil.which(name):
-        return found
+    if path := shutil.which(name):
+        return path
     for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
         path = os.path.join(folder, name)
         if os.path.isfile(path):
@@ -31,7 +31,7 @@ def installed(name: str) -> str | None:
 
 
 def how_it_ended(status: int) -> str:
-    """Say how a program ended: ``-9 -> "it was ended by SIGKILL"``."""
+    """Return how a program ended: ``-9 -> "it was ended by SIGKILL"``."""
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -41,7 +41,7 @@ def how_it_ended(status: int) -> str:
 
 
 def failed(code: str, command: Sequence[str], status: int, said: str) -> RefusedError:
-    """Return the refusal for a program that failed, in its own words."""
+    """Return the error for a program that failed, with its own words."""
     words = said.strip()[-4000:]
     return RefusedError(
         code, f"{command[0]} failed on the host ({how_it_ended(status)}): {words or 'it did not say why'}"
@@ -49,7 +49,7 @@ def failed(code: str, command: Sequence[str], status: int, said: str) -> Refused
 
 
 def not_started(command: Sequence[str], error: OSError) -> RefusedError:
-    """Return the refusal for a program that could not be started."""
+    """Return the error for a program that could not be started."""
     if isinstance(error, FileNotFoundError) and error.filename == command[0]:
         return RefusedError("tool", f"{command[0]} is not installed on the host.")
     named = "" if error.filename in {None, command[0]} else f"{error.filename}: "
@@ -57,7 +57,7 @@ def not_started(command: Sequence[str], error: OSError) -> RefusedError:
 
 
 def outcome(command: Sequence[str], limit: float, **options: Any) -> tuple[int, str, str]:
-    """Run a program whether or not the client is still there; return its exit status, its output and its complaints.
+    """Run a program even if the client is gone; return its exit status, standard output and standard error.
 
     Raises:
         RefusedError: It could not be started, or did not end within ``limit`` seconds.
@@ -75,7 +75,7 @@ def outcome(command: Sequence[str], limit: float, **options: Any) -> tuple[int, 
 
 
 def complaint_of(command: Sequence[str], limit: float = 60, **options: Any) -> str | None:
-    """Run a program whether or not the client is still there; return why it failed, None where it did not."""
+    """Run a program even if the client is gone; return why it failed, or None if it succeeded."""
     try:
         status, said, words = outcome(command, limit, **options)
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""Processes of this host: who one is, which takes more than its number, and what is named by those that run."""
+"""Processes of this host: how to identify one, since numbers are reused, and which paths the running ones name."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds that a look at the host's processes may take.
+#: Seconds that listing the host's processes may take.
 LOOKING = 60.0
 
 
 def start_of(process: int) -> str | None:
-    """Return when a process began: with its number that is one process only, also after a restart of the machine.
+    """Return when a process began; with its number, that identifies one process, even after a reboot.
 
-    The field ``starttime`` of proc(5), in clock ticks since the start that ``boot_id`` names; without /proc, what ps
-    says. None where there is no such process.
+    It is ``boot_id`` and the field ``starttime`` of proc(5); without /proc, the start as ps prints it. None if there is
+    no such process.
     """
     boot, stat = read("/proc/sys/kernel/random/boot_id"), None
     with contextlib.suppress(ProcessLookupError):  # It ends while it is read.
@@ -32,7 +32,7 @@ def start_of(process: int) -> str | None:
 
 
 def has_open(process: int, path: str) -> bool:
-    """Tell whether a process has a file open; no where that cannot be seen."""
+    """Tell whether a process has a file open; False if this user cannot see that."""
     folder = f"/proc/{process}/fd"
     with contextlib.suppress(OSError):
         wanted = os.stat(path)
@@ -44,12 +44,12 @@ def has_open(process: int, path: str) -> bool:
 
 
 def end(process: int, is_it: Callable[[], bool], number: int = signal.SIGTERM) -> bool:
-    """Send a signal to a process if it is the one that is meant; tell whether it was.
+    """Send a signal to a process if it is the right one; tell whether it was.
 
     Args:
         process: Its number.
-        is_it: Whether the process of that number is the one; asked when its number can go to no other any more, where
-            the kernel can promise that (pidfd_open(2)).
+        is_it: Tells whether the process of that number is the right one; called when the number cannot be reused any
+            more, if the kernel supports that (pidfd_open(2)).
         number: The signal.
     """
     try:
@@ -71,7 +71,7 @@ def end(process: int, is_it: Callable[[], bool], number: int = signal.SIGTERM) -
 
 
 def named_by_processes() -> str:
-    """Return what the processes that run name: their programs, arguments and folders."""
+    """Return a text with the programs, arguments and folders of all running processes."""
     numbers = [name for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc/self") else []
     if not numbers:
         return said(["ps", "-A", "-ww", "-o", "args="])
@@ -84,7 +84,7 @@ def named_by_processes() -> str:
 
 
 def said(command: list[str], answers: tuple[int, ...] = (0,)) -> str:
-    """Return what a small program says; ``answers`` are the exit statuses with which it has not failed."""
+    """Return the output of a short program; ``answers`` are the exit statuses that count as success."""
     status, text, words = outcome(command, LOOKING)
     if status not in answers:
         raise failed("tool", command, status, words)

@@ -1,4 +1,4 @@
-"""Programs of the host's: a strategy's steps, and what has to run where Dagster runs."""
+"""Programs that run on the host: a strategy's steps, and commands inside Dagster's container."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .host import Host
 
-#: Starts a program with the settings in a file.
+#: Starts a program with the variables in a file.
 START_WITH = (
     "import json, os, sys; os.environ.pop('PYTHONPATH', None); os.environ.update(json.load(open(sys.argv[1]))); "
     "os.execvp(sys.argv[2], sys.argv[2:])"
@@ -30,62 +30,63 @@ START_WITH = (
 def run_step(
     host: Host,
     command: list[str],
-    given: str | None = None,
+    stdin: str | None = None,
     cwd: str | None = None,
     limit: float | None = 600,
     environ: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Run a step of a strategy's."""
-    text = None if given is None else base64.b64decode(given)
+    """Run a command of a strategy; return its exit status and the end of its output."""
+    text = None if stdin is None else base64.b64decode(stdin)
     code, said = host.client.run(command, text, limit, cwd=cwd or host.base, env={**os.environ, **(environ or {})})
     return {"code": code, "said": said[-20000:]}
 
 
 def seen_from(host: Host, where: dict[str, Any] | None, path: str) -> str:
-    """Return a path below the base as it is where Dagster runs."""
+    """Return a path below the base as Dagster sees it, in its container or on this host."""
     return path if where is None else where["inside"] + path[len(host.base) :]
 
 
 def run_where(
     host: Host, where: dict[str, Any] | None, command: Sequence[str], cwd: str, limit: float, settings: dict[str, str]
 ) -> tuple[int, str]:
-    """Run a command where Dagster runs: here, or in its container.
+    """Run a command where Dagster runs: on this host or in its container.
 
     Args:
-        host: This one.
-        where: How to get there (``prefix``, ``service``), and where the base is there (``inside``); None is here.
+        host: This host.
+        where: How to get into the container (``prefix``, ``service``), and the base path there (``inside``); None for
+            this host.
         command: The command.
-        cwd: The folder to run it in, as it is here.
-        limit: Seconds until it is ended.
-        settings: Variables for it. A container is told them by a file: its command line can be read by everybody.
+        cwd: The folder to run it in, as a path on this host.
+        limit: Seconds until it is killed.
+        settings: Variables for it. A container gets them in a file: every user can read its command line.
     """
     if where is None:
         clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         return host.client.run(command, None, limit, cwd=cwd, env={**clean, **settings})
     path = os.path.join(cwd, ".settings.json")
     put(path, json.dumps(settings).encode(), 0o600, lasting=False)
-    there = [*where["prefix"], "-w", seen_from(host, where, cwd), where["service"]]
+    container = [*where["prefix"], "-w", seen_from(host, where, cwd), where["service"]]
     start = ["python3", "-c", START_WITH, seen_from(host, where, path)]
     try:
-        return host.client.run([*there, *start, *command], None, limit)
+        return host.client.run([*container, *start, *command], None, limit)
     finally:
         os.unlink(path)
 
 
 def ask_where(host: Host, where: dict[str, Any] | None, command: Sequence[str], cwd: str, answer: str) -> str:
-    """Return the line with which a program answers where Dagster runs.
+    """Run a program where Dagster runs, and return the line of its output that is the answer.
 
-    Its exit status alone would not do: what leads there (Compose, a container's Python) fails with the same ones.
+    The exit status alone is not enough: Compose and a container's Python fail with the same ones.
 
     Args:
-        host: This one.
-        where: How to get there; None is here.
+        host: This host.
+        where: How to get into the container; None for this host.
         command: The program and its arguments.
-        cwd: The folder to run it in, as it is here.
-        answer: What that line is, as a regular expression.
+        cwd: The folder to run it in, as a path on this host.
+        answer: The pattern of the line.
 
     Raises:
-        RefusedError: It failed, or said no such line.
+        RefusedError: It failed, or printed no such line.
     """
     status, said = run_where(host, where, command, cwd, 60, {})
     lines = [line.strip() for line in said.splitlines() if re.fullmatch(answer, line.strip())]
@@ -95,7 +96,7 @@ def ask_where(host: Host, where: dict[str, Any] | None, command: Sequence[str], 
 
 
 def settle_daemon(host: Host, command: str | None, limit: float) -> dict[str, Any]:
-    """See to it that the daemon knows the workspace of now."""
+    """Restart the daemon with a command, or wait until it has read the workspace by itself."""
     if command and not host.dagster.runs():
         code, said = host.client.run(["/bin/sh", "-c", command], limit=120, cwd=host.base)
         if code:

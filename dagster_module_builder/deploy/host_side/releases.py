@@ -1,4 +1,4 @@
-"""A new release: its folder, what arrives in it, and the proof that its definitions load."""
+"""A new release: its folder, the files that arrive in it, and the check that its definitions load."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def make_layout(host: Host, base: str) -> dict[str, Any]:
-    """Make the folders that deployments live in."""
+    """Make the folder that holds all modules; ``made`` tells whether it is new."""
     host.base = os.path.expanduser(base)
     made = not os.path.isdir(host.modules)
     os.makedirs(host.modules, mode=0o755, exist_ok=True)
@@ -32,7 +32,7 @@ def make_layout(host: Host, base: str) -> dict[str, Any]:
 
 
 def write_new(host: Host, path: str, text: str, mode: int) -> dict[str, Any]:
-    """Write a file that is not there yet; say whether it was."""
+    """Write a file, unless it exists; ``made`` tells whether it is new."""
     path = os.path.join(host.base, path)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.lexists(path):
@@ -42,7 +42,7 @@ def write_new(host: Host, path: str, text: str, mode: int) -> dict[str, Any]:
 
 
 def expect(host: Host, base: str, modules: list[str]) -> dict[str, Any]:
-    """Begin to hash the current releases of modules that new ones will come of; nothing is changed."""
+    """Begin to hash the current releases of modules that are about to be deployed; nothing is changed."""
     host.base = os.path.expanduser(base)
     for module in modules:
         hash_current(host, module, read_json(host.of(module, STATE), {}).get("current"))
@@ -50,25 +50,26 @@ def expect(host: Host, base: str, modules: list[str]) -> dict[str, Any]:
 
 
 def hash_current(host: Host, module: str, current: str | None) -> None:
-    """Begin to hash a module's current release, unless that is done already."""
+    """Begin to hash a module's current release, unless that has begun already."""
     folder = current and host.release(module, current)
     if folder and (module not in host.hashes or host.hashes[module].folder != folder):
         host.hashes[module] = Hashes(folder)
 
 
 def begin(host: Host, module: str, identity: str, need: int = 0, attached: bytes | None = None) -> dict[str, Any]:
-    """Make a folder for a release, where there is room for it.
+    """Make a folder for a release, if there is enough space.
 
     Args:
-        host: This one.
-        module: Whose release it is.
+        host: This host.
+        module: The module.
         identity: The release.
-        need: Bytes that have to be free.
-        attached: The release's manifest, in brief and compressed, if what the current release has alike is to be linked
-            into the folder.
+        need: Bytes that must be free.
+        attached: The release's manifest, brief and compressed; files that the current release has, too, are linked into
+            the folder.
 
     Returns:
-        Under ``lacking``, the numbers of the manifest's lines that nothing was linked for; None for all of them.
+        ``folder``, ``current``, and ``lacking``: the numbers of the manifest's lines whose files must be sent; None for
+        all of them.
     """
     if host.lock is None:
         raise RefusedError("locked", "The lock is not held.")
@@ -77,7 +78,7 @@ def begin(host: Host, module: str, identity: str, need: int = 0, attached: bytes
         os.makedirs(host.of(module, part), mode=0o755, exist_ok=True)
     os.chmod(host.of(module, "env"), 0o700)
     if any(os.path.exists(host.release(module, identity) + suffix) for suffix in ("", ".bad")):
-        raise RefusedError("exists", f"A release {identity} is on the host already: deploy again.")
+        raise RefusedError("exists", f"The host has a release {identity} already: deploy again.")
     folder = host.release(module, identity) + ".tmp"
     os.mkdir(folder, 0o755)
     current = read_json(host.of(module, STATE), {}).get("current")
@@ -88,19 +89,19 @@ def begin(host: Host, module: str, identity: str, need: int = 0, attached: bytes
 
 
 def share(folder: str, current: str, wanted: list[str]) -> list[int]:
-    """Link into a new release's folder what the current one has alike; return the numbers of the other lines."""
+    """Link equal files of the current release into a new one's folder; return the numbers of the other lines."""
     text = (read(os.path.join(current, "manifest.sha256")) or b"").decode()
-    there = {brief(line): line for line in text.splitlines()}
+    present = {brief(line): line for line in text.splitlines()}
     made: set[str] = set()
     return [
         number
         for number, line in enumerate(wanted)
-        if line not in there or not linked(current, folder, path_of(there[line]), made)
+        if line not in present or not linked(current, folder, path_of(present[line]), made)
     ]
 
 
 def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
-    """Link one file; tell whether that could be done: it may be gone, or be somebody else's."""
+    """Link one file; tell whether that worked: it may be gone, or belong to another user."""
     target = os.path.join(folder, path)
     parent = os.path.dirname(target)
     try:
@@ -114,12 +115,12 @@ def linked(current: str, folder: str, path: str, made: set[str]) -> bool:
 
 
 def receive(_: Host, folder: str, attached: bytes) -> dict[str, Any]:
-    """Write files that are sent in the conversation.
+    """Write files that were sent in the conversation.
 
     Args:
         folder: The new release's folder.
-        attached: The kind, the path and the size of each as one line of JSON, then what is in them, one behind the
-            other; compressed.
+        attached: A line of JSON with the kind, path and size of each file, then their contents, one after the other;
+            compressed.
     """
     listed, __, contents = zlib.decompress(attached).partition(b"\n")
     left = memoryview(contents)
@@ -136,7 +137,7 @@ def receive(_: Host, folder: str, attached: bytes) -> dict[str, Any]:
 
 
 def write_whole(path: str, content: memoryview, mode: int) -> None:
-    """Make a file."""
+    """Make a file with a mode."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         while content:
@@ -155,25 +156,25 @@ def verify(
     serve: dict[str, Any] | None = None,
     contents: str | None = None,
 ) -> dict[str, Any]:
-    """Compare what arrived with what was sent, finish the release, and load its definitions.
+    """Compare the files that arrived with those that were sent, complete the release, and load its definitions.
 
     Args:
-        host: This one.
-        module: Whose release it is.
+        host: This host.
+        module: The module.
         identity: The release.
-        wanted: The digest of the manifest of what was sent.
-        record: What ``RELEASE.json`` is to say.
-        check: How its definitions are loaded; None where it has a code server of its own.
-        serve: How that server is started.
-        contents: The manifest of what it consists of, where not all of that arrives as files.
+        wanted: The digest of the manifest of the files that were sent.
+        record: The content of ``RELEASE.json``.
+        check: The arguments of ``check_definitions``; None if the release has its own code server.
+        serve: The arguments of ``serve_release``.
+        contents: The release's whole manifest, if only some of its content arrives as files.
     """
     folder = host.release(module, identity) + ".tmp"
     hashes = host.hashes.get(module) or Hashes()
     hashes.stop()
-    found = manifest(folder, hashes)
-    if digest(found.encode()) != wanted:
-        raise RefusedError("manifest", f"What arrived in {folder} is not what was sent.", manifest=found)
-    put(os.path.join(folder, "manifest.sha256"), (contents or found).encode())
+    arrived = manifest(folder, hashes)
+    if digest(arrived.encode()) != wanted:
+        raise RefusedError("manifest", f"The files in {folder} differ from those that were sent.", manifest=arrived)
+    put(os.path.join(folder, "manifest.sha256"), (contents or arrived).encode())
     put(os.path.join(folder, "RELEASE.json"), json.dumps(record, indent=2).encode())
     make_read_only(folder)
     with lasting(folder):
@@ -182,11 +183,10 @@ def verify(
         return check_definitions(host, module, folder=folder, **(check or {}))
 
 
-#: Loads definitions as Dagster's own command and its code servers do, without the rest of that command, which takes as
-#: long again: ``python -c LOAD -m PACKAGE -d FOLDER``. What is not in order, or made otherwise than by one
-#: ``Definitions``, is left to Dagster's command, which says what is wrong; but that takes ``sys.exit()`` for success.
-#: What it compiles of the environment stays there, so that the code server need not do so again; nothing is written
-#: into the release.
+#: Loads definitions as Dagster's own command and its code servers do, in half the time of that command:
+#: ``python -c LOAD -m PACKAGE -d FOLDER``. If that fails, or there is not exactly one ``Definitions``, Dagster's
+#: command runs and reports the reason; but it takes ``sys.exit()`` for success, so that is caught here.
+#: Compiled files of the environment are kept for the code server; nothing is written into the release.
 LOADED, ENDED = "definitions: loaded", "definitions: the module ends the process that loads it (sys.exit)"
 LOAD = f"""\
 import importlib.machinery as machinery, importlib, os, sys
@@ -229,7 +229,7 @@ def check_definitions(
     where: dict[str, Any] | None = None,
     identity: str | None = None,
 ) -> dict[str, Any]:
-    """Load a release's definitions with the settings that it is to have."""
+    """Load a release's definitions with its new settings; return how many seconds that took."""
     started = time.monotonic()
     code_folder = os.path.join(folder or host.release(module, str(identity)), path)
     home = os.path.join(host.modules, f".temporary-{os.getpid()}")

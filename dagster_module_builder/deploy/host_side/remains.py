@@ -1,4 +1,4 @@
-"""What modules leave behind here that are taken off: remembered until it is deleted."""
+"""The data that removed modules leave on this host: recorded until it is deleted."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
 
 
 def remains_file(host: Host, module: str) -> str:
-    """Return the path of the record of what a module left behind."""
+    """Return the path of a module's record."""
     return os.path.join(host.modules, ".remains", f"{module}.json")
 
 
 def read_remains(host: Host, module: str) -> dict[str, Any]:
-    """Return what a module left behind; empty where that is not known."""
-    found: dict[str, Any] = read_json(remains_file(host, module), {})
-    return found
+    """Return a removed module's record; empty if there is none."""
+    remains: dict[str, Any] = read_json(remains_file(host, module), {})
+    return remains
 
 
 def note_remains(host: Host, module: str, remains: dict[str, Any]) -> None:
-    """Have on the disk what a module leaves behind, before anything of it goes."""
+    """Write a module's record safely to the disk, before anything is removed."""
     path = remains_file(host, module)
     os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     write(path, json.dumps(remains).encode(), 0o600)
@@ -35,7 +35,7 @@ def note_remains(host: Host, module: str, remains: dict[str, Any]) -> None:
 
 
 def forget_remains(host: Host, module: str) -> None:
-    """Drop the record: all of it is deleted, or a release uses it again."""
+    """Delete a module's record: its data is deleted, or a new release uses it."""
     path = remains_file(host, module)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
     from .host import Host
 
-#: Seconds that a process may take until it answers, and until it has ended.
+#: Seconds that a process may take to start and answer, and to end.
 STARTING, ENDING = 180.0, 30.0
-#: The processes that this conversation started: they are its children, so that one that ended is still in the table.
+#: The processes that this conversation started. They are its children: an ended one still has its process number.
 CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
 
 
 def by_hand(host: Host, folder: str) -> list[str]:
-    """Return what a person types to start the processes."""
+    """Return the commands that start the processes by hand."""
     python, start = map(shlex.quote, (str(python_of(host, folder)), service_path(host, folder, START)))
     return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in PROCESSES]
 
 
 def is_running(host: Host, folder: str, name: str, *, by_systemd: bool) -> bool:
-    """Tell whether a process of the service runs, or is about to again."""
+    """Tell whether a process of the service runs, or is about to be restarted."""
     if by_systemd:
         _, said = systemctl(host, "is-active", unit_name(host, folder, name))
         return said.strip() in {"active", "activating", "reloading"}
@@ -50,21 +50,21 @@ def is_running(host: Host, folder: str, name: str, *, by_systemd: bool) -> bool:
 
 
 def process_of(host: Host, folder: str, name: str) -> int | None:
-    """Return the number of a process that was started as it is; None where it does not run."""
-    found = read_json(service_path(host, folder, f"{name}.pid"), {})
-    is_it = bool(found) and start_of(found["process"]) == found["start"] is not None
-    return found["process"] if is_it and not has_ended(found["process"]) else None
+    """Return the number of a process that was started without systemd; None if it does not run."""
+    noted = read_json(service_path(host, folder, f"{name}.pid"), {})
+    is_it = bool(noted) and start_of(noted["process"]) == noted["start"] is not None
+    return noted["process"] if is_it and not has_ended(noted["process"]) else None
 
 
 def has_ended(process: int) -> bool:
-    """Tell whether a process has ended that nobody has asked for its exit status (the field ``state`` of proc(5))."""
+    """Tell whether a process has ended but still has its number: a zombie (the field ``state`` of proc(5))."""
     with contextlib.suppress(OSError):
         return (read(f"/proc/{process}/stat") or b"").rpartition(b")")[2].split()[:1] in ([b"Z"], [b"X"])
     return True
 
 
 def refuse_taken(port: int) -> None:
-    """Refuse a port that another program listens at."""
+    """Refuse a port on which another program listens."""
     with socket.socket(socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -74,18 +74,18 @@ def refuse_taken(port: int) -> None:
                 raise
             raise RefusedError(
                 "port",
-                f"Port {port} of the host is taken by another program. Stop that, or set 'url:' below 'dagster:' in "
-                f"deployment.yaml to a free one.",
+                f"Another program uses port {port} of the host. Stop it, or set 'url:' below 'dagster:' in "
+                f"deployment.yaml to a free port.",
             ) from None
 
 
 def check_port(host: Host, folder: str, port: int) -> dict[str, Any]:
-    """Refuse a port that another program has, before minutes go into an environment.
+    """Refuse a port that another program uses, before an environment is built, which takes minutes.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
-        port: Where its webserver is to listen.
+        port: The port for its webserver.
     """
     if not is_running(host, folder, "webserver", by_systemd=has_systemd(host)):
         refuse_taken(port)
@@ -93,17 +93,17 @@ def check_port(host: Host, folder: str, port: int) -> dict[str, Any]:
 
 
 def start_service(host: Host, folder: str, changed: bool) -> dict[str, Any]:
-    """Have the service run, with the files of now; said again, change nothing.
+    """Start the service with its current files; called again, change nothing.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
         changed: Whether its files have changed.
 
     Returns:
-        ``started``: the processes that were not there; ``by``: ``systemd`` or ``processes``; ``lingers``: whether
-        systemd keeps them when the user is not logged in; ``runs``: how many runs are in progress, which would not
-        outlive a start with new files, so that it was left out.
+        ``started``: the processes that did not run before; ``by``: ``systemd`` or ``processes``; ``lingers``: whether
+        systemd keeps them when the user logs out; ``runs``: the number of runs in progress, if they kept the service
+        from being restarted; ``by_hand``: the commands that start it by hand.
     """
     by_systemd = has_systemd(host)
     answer = {"by": "systemd" if by_systemd else "processes", "runs": 0, "by_hand": by_hand(host, folder)}
@@ -132,9 +132,9 @@ def start_service(host: Host, folder: str, changed: bool) -> dict[str, Any]:
 
 
 def prune_environments(host: Host, folder: str) -> None:
-    """Remove the service's environments of before, unless a process still runs in one."""
-    current, place = str(python_of(host, folder)), service_path(host, folder, "environments")
-    old = [os.path.join(place, name) for name in os.listdir(place)]
+    """Remove the service's old environments, unless a process still runs in one."""
+    current, environments = str(python_of(host, folder)), service_path(host, folder, "environments")
+    old = [os.path.join(environments, name) for name in os.listdir(environments)]
     old = [path for path in old if not current.startswith(f"{path}/")]
     named = named_by_processes() if old else ""
     for path in old:
@@ -148,7 +148,7 @@ def config_of(host: Host, folder: str) -> str:
 
 
 def migrate(host: Host, folder: str) -> None:
-    """Have the tables of Dagster's storage there: two first starts at once would make them twice."""
+    """Make the tables of Dagster's storage, before two processes that start at once would both make them."""
     settings, python = service_settings(host, folder), str(python_of(host, folder))
     done, made_for = (
         service_path(host, folder, "migrated"),
@@ -160,12 +160,12 @@ def migrate(host: Host, folder: str) -> None:
     environ = {**{name: value for name, value in os.environ.items() if name != "PYTHONPATH"}, **settings["environ"]}
     code, said = host.client.run(command, limit=300, cwd=settings["folder"], env=environ)
     if code:
-        raise RefusedError("service", f"Dagster's storage cannot be used:\n{tail(said)}")
+        raise RefusedError("service", f"Dagster cannot use its storage:\n{tail(said)}")
     put(done, made_for)
 
 
 def start_process(host: Host, folder: str, name: str) -> None:
-    """Start a process that outlives this conversation."""
+    """Start a process without systemd; it outlives this conversation."""
     command = [str(python_of(host, folder)), service_path(host, folder, START), name]
     log = os.open(service_path(host, folder, f"{name}.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
@@ -181,10 +181,10 @@ def start_process(host: Host, folder: str, name: str) -> None:
 
 
 def restart_daemon(host: Host, folder: str) -> dict[str, Any]:
-    """Start the daemon anew, so that it knows the workspace of now; while runs are in progress, leave it.
+    """Restart the daemon, so that it knows the current workspace, unless runs are in progress.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
     """
     by_systemd = has_systemd(host)
@@ -197,7 +197,7 @@ def restart_daemon(host: Host, folder: str) -> dict[str, Any]:
 
 
 def await_service(host: Host, folder: str, *, by_systemd: bool) -> None:
-    """Wait until the webserver answers, and the daemon is alive."""
+    """Wait until the webserver answers and the daemon is healthy."""
     until = time.monotonic() + STARTING
     while True:
         host.client.check()
@@ -214,7 +214,7 @@ def await_service(host: Host, folder: str, *, by_systemd: bool) -> None:
 
 
 def log_of(host: Host, folder: str, name: str) -> str:
-    """Return the last lines that a process wrote."""
+    """Return the last lines of a process's log."""
     path = service_path(host, folder, f"{name}.log")
     if os.path.exists(path):
         return tail((read(path) or b"")[-8000:].decode("utf-8", "replace"))
@@ -223,7 +223,7 @@ def log_of(host: Host, folder: str, name: str) -> str:
 
 
 def runs_in_progress(host: Host) -> int:
-    """Return how many runs are in progress; none where Dagster does not answer."""
+    """Return the number of runs in progress; 0 if Dagster does not answer."""
     try:
         return len(host.dagster.runs())
     except RefusedError:
@@ -231,25 +231,28 @@ def runs_in_progress(host: Host) -> int:
 
 
 def stop_service(host: Host, folder: str, ends_runs: bool = False) -> dict[str, Any]:
-    """Stop the service, so that it does not start with the machine either; its files and what it stored stay.
+    """Stop the service, also from starting at boot; its files and its data are kept.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
-        ends_runs: Stop it while runs are in progress, which end with it.
+        ends_runs: Stop it even while runs are in progress, which end with it.
+
+    Returns:
+        ``stopped``: the processes that ran.
     """
     if not service_settings(host, folder):
         return {"stopped": []}
     by_systemd = has_systemd(host)
     running = [name for name in PROCESSES if is_running(host, folder, name, by_systemd=by_systemd)]
     if running and not ends_runs and (runs := runs_in_progress(host)):
-        raise RefusedError("runs", f"{runs} runs are in progress, and would end: wait for them, or pass --yes.")
+        raise RefusedError("runs", f"{runs} runs are in progress and would be ended: wait for them, or pass --yes.")
     stop_processes(host, folder, by_systemd=by_systemd)
     return {"stopped": running}
 
 
 def stop_processes(host: Host, folder: str, *, by_systemd: bool) -> None:
-    """Stop all of the service's processes; those that were started before there was a systemd, too."""
+    """Stop all of the service's processes, including those that were started without systemd."""
     for name in PROCESSES:
         stop_one(host, folder, name, by_systemd=by_systemd)
         stop_one(host, folder, name, by_systemd=False)
@@ -264,7 +267,7 @@ def stop_one(host: Host, folder: str, name: str, *, by_systemd: bool) -> None:
     if process is None:
         return
     until = time.monotonic() + ENDING
-    # It is the first of a session of its own, so that the group is its too.
+    # It leads its own session, so the process group has the same number.
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process, number)

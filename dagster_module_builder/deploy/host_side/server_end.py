@@ -1,4 +1,4 @@
-"""Code servers that may go: each is stopped as soon as no run is in progress in it."""
+"""Old code servers: each is stopped as soon as no run is in progress in it."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host import Host
 
-#: Seconds between two looks at what a server that may go is still needed for.
+#: Seconds between two checks whether an old server is still needed.
 PAUSE = 5.0
-#: Seconds until Dagster's daemon has read the workspace again, and asks no server of before any more.
+#: Seconds until Dagster's daemon has read the workspace again, and does not use an old server for new runs.
 RETIRE_AFTER = 75.0
-#: The file that says that a server has served, so that runs may depend on it.
+#: The file that marks a server that was in use, so that runs may depend on it.
 SERVED = "served"
 
 
 def drop_server(host: Host, module: str, name: str, patience: int = 10) -> bool:
-    """Remove a server's container; what Docker does not remove now is removed by the next command.
+    """Remove a server's container; the next command tries again if Docker fails now.
 
     Args:
-        host: This one.
-        module: Whose server.
-        name: Which.
+        host: This host.
+        module: The module.
+        name: The server's name.
         patience: Seconds until a server that does not end by itself is killed.
+
+    Returns:
+        Whether it is removed.
     """
     folder = folder_of(host, module, name)
     down = ["docker", "compose", "--project-name", name, "down", "--timeout", str(patience)]
@@ -50,7 +53,7 @@ def drop_server(host: Host, module: str, name: str, patience: int = 10) -> bool:
 
 
 def is_gone(name: str) -> bool:
-    """Tell whether Docker says that there is no such container; no where it says nothing."""
+    """Tell whether Docker says that a container does not exist; False if Docker does not answer."""
     try:
         status, _, words = outcome(["docker", "container", "inspect", name], 60)
     except RefusedError:
@@ -59,7 +62,7 @@ def is_gone(name: str) -> bool:
 
 
 def drop_begun(host: Host) -> None:
-    """Remove the servers that this conversation started, except those that serve now."""
+    """Remove the servers that this conversation started, except those in use."""
     for module, name in host.begun_servers:
         if name != current_server(host, module) and not Needed(host).has_server(name):
             drop_server(host, module, name, patience=0)
@@ -79,19 +82,19 @@ def drop_all(host: Host, module: str) -> None:
 
 
 def let_serve(host: Host, module: str) -> None:
-    """Note that a module's current server has begun to serve: from here on runs may depend on it."""
-    host.begun_servers[:] = [one for one in host.begun_servers if one[0] != module]
+    """Note that a module's current server is in use: from here on runs may depend on it."""
+    host.begun_servers[:] = [server for server in host.begun_servers if server[0] != module]
     if (current := current_server(host, module)) and os.path.isdir(folder_of(host, module, current)):
         write(folder_of(host, module, current, SERVED), now().encode())
 
 
 def retire_servers(host: Host, module: str, after: float) -> None:
-    """Have every server but the current one stopped as soon as nobody needs it.
+    """Stop every server but the current one, in the background, as soon as no run needs it.
 
     Args:
-        host: This one.
-        module: Whose servers.
-        after: Seconds until Dagster's daemon, which reads the workspace now and then, asks none of them any more.
+        host: This host.
+        module: The module.
+        after: Seconds until Dagster's daemon has read the workspace again, and uses none of them for new runs.
     """
     current = current_server(host, module)
     for name in servers_of(host, module):
@@ -100,7 +103,7 @@ def retire_servers(host: Host, module: str, after: float) -> None:
 
 
 def settle_servers(host: Host) -> None:
-    """Remove what a deployment that was cut off had started; go on waiting for those that may go."""
+    """Remove servers that an interrupted deployment started; go on stopping old ones in the background."""
     for module in os.listdir(host.modules):
         current = current_server(host, module) if servers_of(host, module) else None
         for name in servers_of(host, module):
@@ -112,7 +115,7 @@ def settle_servers(host: Host) -> None:
 
 
 def drop_strays(host: Host) -> None:
-    """Remove containers whose folder is gone: Docker may still have been making one when its client was killed."""
+    """Remove containers whose folder is gone: Docker may have finished one after its client was killed."""
     if not any(os.path.isdir(folder_of(host, module)) for module in os.listdir(host.modules)):
         return
     shape = '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'
@@ -121,7 +124,7 @@ def drop_strays(host: Host) -> None:
         status, said, _ = outcome(["docker", "ps", "--all", "--filter", label, "--format", shape], 60)
     except RefusedError:
         return
-    # Where Docker fails, nothing is removed: the next command looks again.
+    # If Docker fails, nothing is removed: the next command looks again.
     for line in [] if status else said.splitlines():
         name, _, folder = line.partition("\t")
         is_ours = folder.startswith(host.modules + os.sep) and not os.path.isdir(folder)
@@ -130,11 +133,11 @@ def drop_strays(host: Host) -> None:
 
 
 def stop_later(host: Host, module: str, name: str, after: float) -> None:
-    """Leave a process behind that stops a server when its runs have ended."""
+    """Start a background process that stops a server when its runs have ended."""
     if child := os.fork():
         os.waitpid(child, 0)
         return
-    # Nothing of the conversation may stay open in it: neither its channel nor its lock.
+    # It must not keep the conversation's channel or lock open.
     try:
         os.setsid()
         if not os.fork():
@@ -148,7 +151,7 @@ def stop_later(host: Host, module: str, name: str, after: float) -> None:
 
 
 def stop_when_idle(host: Host, module: str, name: str, after: float) -> None:
-    """Stop a server when no run is in progress in it; unless another process waits for that already."""
+    """Stop a server when no run is in progress in it, unless another process is waiting for that already."""
     folder = folder_of(host, module, name)
     with open(os.path.join(folder, "waiting"), "ab") as file, contextlib.suppress(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,7 +161,7 @@ def stop_when_idle(host: Host, module: str, name: str, after: float) -> None:
 
 
 def is_needed(host: Host, name: str) -> bool:
-    """Tell whether a run is in progress in a server; yes where nobody knows."""
+    """Tell whether a run is in progress in a server; True if Dagster does not answer."""
     try:
         return any(name in run["code"].split() for run in host.dagster.runs())
     except RefusedError:

@@ -1,4 +1,4 @@
-"""A new code server: started beside the one that serves, until it is healthy and its definitions load."""
+"""A new code server: started beside the current one, and checked until it is healthy and its definitions load."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .host import Host
 
 COMPOSE = "docker-compose.deploy.yml"
-#: Where a server in a network of containers listens, and the ports of those in the host's own network.
+#: The port of a server in a Docker network, and the ports for servers in the host's own network.
 PORT = 4000
 PORTS = range(4100, 4300)
 #: Variables of a user's shell that belong to another project.
@@ -48,17 +48,17 @@ def serve_release(
     """Start a release's code server beside the old one; wait until it is healthy and its definitions load.
 
     Args:
-        host: This one.
-        module: Whose release it is.
+        host: This host.
+        module: The module.
         identity: The release.
-        name: The container's name, and its project's; never used before.
-        image: What it starts from.
+        name: The name of the container and of its Compose project; never used before.
+        image: The image to start.
         env: The text (Base64) of its settings.
-        package: The module with its definitions.
-        surroundings: Where Dagster is: a Docker ``network`` with its ``service`` and ``folder``, or this host, with
+        package: The Python module that holds its definitions.
+        surroundings: Where Dagster runs: a Docker ``network`` with its ``service`` and ``folder``; or this host, with
             its ``storage`` and ``dagster_home``.
-        folder: Where the release lies, if not in its place.
-        limit: Seconds until the server has to be healthy.
+        folder: The release's folder, if it is not the usual one.
+        limit: Seconds until the server must be healthy.
     """
     started = time.monotonic()
     server = prepare_server(host, module, identity, name, image, env, surroundings)
@@ -67,19 +67,19 @@ def serve_release(
         load_definitions(host, server, package)
         await_health(host, server, started + limit)
     except RefusedError as error:
-        # Where the host emulates the image's processor it starts all the same.
+        # A host that emulates the image's processor starts it anyway, so this is only checked after a failure.
         reason = "\n".join(filter(None, [str(error), foreign(host, image)]))
         drop_server(host, module, name, patience=0)
         raise RefusedError(error.code, reason, **error.details) from None
     keep_image(host, module, server)
-    told = {key: server[key] for key in ("name", "host", "port", "release", "image")}
-    return {"server": told, "seconds": round(time.monotonic() - started, 3)}
+    shown = {key: server[key] for key in ("name", "host", "port", "release", "image")}
+    return {"server": shown, "seconds": round(time.monotonic() - started, 3)}
 
 
 def prepare_server(
     host: Host, module: str, identity: str, name: str, image: str, env: str, surroundings: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write down that a server is about to be started, so that whoever comes next can remove it."""
+    """Write down that a server is about to be started, so that the next command can remove it; return its record."""
     folder = folder_of(host, module, name)
     os.makedirs(folder, mode=0o700)
     os.chmod(folder, 0o700)
@@ -88,29 +88,30 @@ def prepare_server(
     settings = os.path.join(folder, "settings.env")
     write(settings, own + base64.b64decode(env), 0o600)
     variables = {**variables, "IMAGE": image, "SERVER": name, "SETTINGS": settings}
-    place = (name, PORT) if surroundings.get("network") else ("127.0.0.1", int(variables["PORT"]))
+    address = (name, PORT) if surroundings.get("network") else ("127.0.0.1", int(variables["PORT"]))
     server = {
         "name": name, "module": module, "release": identity, "image": image, "folder": folder,
-        "host": place[0], "port": place[1], "variables": variables, "since": now(),
+        "host": address[0], "port": address[1], "variables": variables, "since": now(),
     }  # fmt: skip
     write(os.path.join(folder, "server.json"), json.dumps(server, indent=2).encode(), 0o600)
     return server
 
 
 def surroundings_of(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """Return the settings that Dagster's own storage takes, and the variables of the compose file."""
+    """Return the settings that Dagster's own storage needs, and the variables of the compose file."""
     if surroundings.get("network"):
         return surroundings_in_network(host, surroundings)
     storage, home = surroundings["storage"], surroundings.get("dagster_home")
-    with contextlib.suppress(OSError):  # Docker says what is wrong with a folder that is not there.
+    with contextlib.suppress(OSError):  # Docker reports what is wrong with a missing folder.
         if not os.path.isdir(storage):
             os.makedirs(storage)
-            os.chmod(storage, 0o1777)  # noqa: S103 - as /tmp: whoever runs code stores in it
+            os.chmod(storage, 0o1777)  # noqa: S103 - as /tmp: all users whose code runs here store assets in it
     owner = os.stat(home) if home and os.path.isdir(home) else None
     if owner and not owner.st_uid:
-        found = f"{home} is root's, and a code server never runs as root: its runs could not report to that storage."
         raise RefusedError(
-            "docker", f"{found} Have Dagster run as a user of its own, or keep its storage in a database."
+            "docker",
+            f"{home} belongs to root, but a code server never runs as root, so its runs could not report there. "
+            f"Run Dagster as another user, or keep its storage in a database.",
         )
     user, group = (owner.st_uid, owner.st_gid) if owner else (os.geteuid(), os.getegid())
     return b"", {
@@ -122,12 +123,12 @@ def surroundings_of(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, di
 
 
 def surroundings_in_network(host: Host, surroundings: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
-    """Return the same for a Dagster in containers, as its webserver's container has it."""
+    """Return the same for a Dagster in containers, from its webserver's container."""
     folder = os.path.join(host.base, surroundings["folder"])
     service = surroundings["service"]
     asked = project(folder, "ps", "--quiet", service)
     running = host.client.ask(asked, code="docker", limit=60, cwd=folder)[1].split()[-1:]
-    # What precedes the user keeps the line of a container without one.
+    # The prefix keeps the line of a container that has no user.
     users = inspected(host, "container", "as {{.Config.User}}", running)
     if not users:
         raise RefusedError("docker", f"There is no container of {service!r} in {folder}: start Dagster there.")
@@ -140,22 +141,22 @@ def surroundings_in_network(host: Host, surroundings: dict[str, Any]) -> tuple[b
 
 
 def own_settings(text: bytes, dagster_yaml: bytes) -> bytes:
-    """Return the lines of Dagster's ``.env`` that its own storage takes; those of other modules stay where they are."""
+    """Return the lines of Dagster's ``.env`` that its own storage needs, without those of other modules."""
     named = set(re.findall(rb"\benv:\s*['\"]?(\w+)", dagster_yaml))
-    # A quote takes a value over several lines, in which other variables seem to stand.
+    # A quoted value may have several lines, and some may look like other variables.
     entry = rb"""^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")?[^\n]*"""
-    found = re.finditer(entry, text, re.MULTILINE | re.DOTALL)
-    return b"".join(one[0] + b"\n" for one in found if one[1] in named or one[1].startswith(b"DAGSTER_"))
+    entries = re.finditer(entry, text, re.MULTILINE | re.DOTALL)
+    return b"".join(line[0] + b"\n" for line in entries if line[1] in named or line[1].startswith(b"DAGSTER_"))
 
 
 def free_port(host: Host) -> dict[str, Any]:
-    """Return a port of this host that no server has, running or not."""
+    """Return an unused port of this host that no server has, running or not."""
     taken = set()
     for module in os.listdir(host.modules):
         for name in servers_of(host, module):
             taken.add(read_json(folder_of(host, module, name, "server.json"), {}).get("port"))
-    # A server listens seconds after this, and gRPC lets two have one port: whoever else looks now, under another base
-    # path, is not to find the same one.
+    # A server listens seconds after this, and gRPC lets two servers share a port. The random order keeps a deployment
+    # below another base path from choosing the same port in the meantime.
     for port in random.sample(PORTS, len(PORTS)):
         if port not in taken and not answers(port):
             return {"port": port}
@@ -163,7 +164,7 @@ def free_port(host: Host) -> dict[str, Any]:
 
 
 def answers(port: int) -> bool:
-    """Tell whether somebody has a port."""
+    """Tell whether a port is in use."""
     with socket.socket() as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -183,7 +184,7 @@ def start_server(host: Host, server: dict[str, Any], release: str) -> None:
 
 
 def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
-    """Load the definitions in a server's container; the server itself starts meanwhile."""
+    """Load the definitions in a server's container, while the server itself starts."""
     command = ["docker", "exec", server["name"], "dagster", "definitions", "validate", "-m", package]
     code, said = host.client.run(command, limit=300)
     if not code:
@@ -193,35 +194,35 @@ def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
 
 
 def await_health(host: Host, server: dict[str, Any], until: float) -> None:
-    """Wait until a server's own check says that it is healthy; Docker itself runs that late for the first time."""
+    """Wait until a server's health check succeeds; it is run here, since Docker waits before its first one."""
     check = own_check(host, server)
     while True:
         health = refuse_stopped(host, server)
-        # A check that fails in any way is a server that is not healthy yet.
+        # Any failure of the check means that the server is not healthy yet.
         failed, said = host.client.run(check, limit=60) if check and health == "starting" else (1, "")
         if health in {"healthy", ""} or not failed:
             return
         if health == "unhealthy" or time.monotonic() > until:
-            found = "\n".join(
+            problem = "\n".join(
                 filter(None, [f"The code server of {server['module']} does not become healthy", tail(said)])
             )
-            raise RefusedError("docker", f"{found}; its log ends with:\n{log_of(host, server)}")
+            raise RefusedError("docker", f"{problem}; its log ends with:\n{log_of(host, server)}")
         time.sleep(0.3)
 
 
 def own_check(host: Host, server: dict[str, Any]) -> list[str]:
-    """Return the command that checks a server as its image says; nothing where that says none."""
-    found = inspected(host, "container", "{{with .Config.Healthcheck}}{{json .Test}}{{end}}", [server["name"]])
-    kind, *command = json.loads(found[0]) if found else [""]
+    """Return the command of a server's health check; empty if its image has none."""
+    check = inspected(host, "container", "{{with .Config.Healthcheck}}{{json .Test}}{{end}}", [server["name"]])
+    kind, *command = json.loads(check[0]) if check else [""]
     shell = ["/bin/sh", "-c"] if kind == "CMD-SHELL" else []
     return ["docker", "exec", server["name"], *shell, *command] if command else []
 
 
 def refuse_stopped(host: Host, server: dict[str, Any]) -> str:
-    """Refuse a server that has ended, even if it was started again since; return what its check says."""
+    """Refuse a server that has ended, even if it was restarted since; return its health: ``"starting"``."""
     shape = "{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}} {{with .State.Health}}{{.Status}}{{end}}"
-    found = inspected(host, "container", shape, [server["name"]])
-    status, restarts, exit_code, *health = found[0].split() if found else ["gone", "0", "unknown"]
+    state = inspected(host, "container", shape, [server["name"]])
+    status, restarts, exit_code, *health = state[0].split() if state else ["gone", "0", "unknown"]
     if status != "running" or restarts != "0":
         problem = f"The code server of {server['module']} does not start (it ended with code {exit_code})"
         raise RefusedError("docker", f"{problem}; its log ends with:\n{log_of(host, server)}")
@@ -229,11 +230,11 @@ def refuse_stopped(host: Host, server: dict[str, Any]) -> str:
 
 
 def log_of(host: Host, server: dict[str, Any]) -> str:
-    """Return the end of a server's log."""
+    """Return the last lines of a server's log."""
     return tail(host.client.run(["docker", "logs", "--tail", "25", server["name"]], limit=60)[1])
 
 
 def keep_image(host: Host, module: str, server: dict[str, Any]) -> None:
-    """Give a release's image a tag, without which a clean-up of the host would take it."""
+    """Give a release's image a tag, so that a clean-up of the host does not remove it."""
     command = ["docker", "tag", server["image"], kept_as(module, server["release"])]
     host.client.ask(command, code="docker", limit=60)

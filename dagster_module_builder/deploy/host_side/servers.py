@@ -16,7 +16,7 @@ SERVICE = "code-server"
 
 
 def folder_of(host: Host, module: str, *parts: str) -> str:
-    """Return a path among a module's servers."""
+    """Return a path below the folder of a module's servers."""
     return host.of(module, "servers", *parts)
 
 
@@ -27,7 +27,7 @@ def servers_of(host: Host, module: str) -> list[str]:
 
 
 def current_server(host: Host, module: str) -> str | None:
-    """Return the name of the server that a module's state says."""
+    """Return the name of a module's current server, as its state says; None if it has none."""
     server = read_json(host.of(module, STATE), {}).get("server") or {}
     name: str | None = server.get("name")
     return name

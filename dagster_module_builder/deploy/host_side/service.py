@@ -1,4 +1,4 @@
-"""The Dagster that ``deploy.setup --start`` makes on this host: its files, and whether it is there."""
+"""The files of the Dagster that ``deploy.setup --start`` makes on this host."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 #: Its folder, beside ``workspace.yaml``.
 FOLDER = "dagster-service"
-#: What runs of it.
+#: Its processes.
 PROCESSES = ("webserver", "daemon")
 SETTINGS = "settings.json"
-#: The digests of the files as they were put there: what a person has edited since stays.
+#: The digests of the files as they were written, by which later edits are noticed and kept.
 MADE = "made.json"
 START = "start.py"
-#: Starts one of its processes: by systemd, by this program, or by hand. Nothing secret is in any arguments.
+#: Starts one of its processes, whether systemd, this program or a person runs it. No secret is in any arguments.
 STARTER = b'''\
 """Start Dagster's webserver or its daemon: python start.py webserver|daemon."""
 
@@ -44,7 +44,7 @@ def service_path(host: Host, folder: str, *parts: str) -> str:
     """Return a path in the service's folder.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
         parts: What follows.
     """
@@ -52,39 +52,39 @@ def service_path(host: Host, folder: str, *parts: str) -> str:
 
 
 def service_settings(host: Host, folder: str) -> dict[str, Any]:
-    """Return what the service's processes are started with; empty where none was made."""
-    found: dict[str, Any] = read_json(service_path(host, folder, SETTINGS), {})
-    return found
+    """Return the settings that the service's processes are started with; empty if there is no service."""
+    settings: dict[str, Any] = read_json(service_path(host, folder, SETTINGS), {})
+    return settings
 
 
 def python_of(host: Host, folder: str | None) -> str | None:
-    """Return the interpreter of the service's environment; None where none was made."""
-    found = {} if folder is None else service_settings(host, folder)
-    return found["commands"]["webserver"][0] if found else None
+    """Return the interpreter of the service's environment; None if there is no service."""
+    settings = {} if folder is None else service_settings(host, folder)
+    return settings["commands"]["webserver"][0] if settings else None
 
 
 def service_seen(host: Host, folder: str) -> dict[str, Any]:
-    """Return what there is of the service, without its secrets."""
-    found = service_settings(host, folder)
-    secrets = found.get("environ", {})
-    return {"made": bool(found), "port": found.get("port"), "has_password": "DAGSTER_POSTGRES_PASSWORD" in secrets}
+    """Return the state of the service, without its secrets: ``made``, ``port``, ``has_password``."""
+    settings = service_settings(host, folder)
+    has_password = "DAGSTER_POSTGRES_PASSWORD" in settings.get("environ", {})
+    return {"made": bool(settings), "port": settings.get("port"), "has_password": has_password}
 
 
 def write_service(
     host: Host, folder: str, environment: str, port: int, instance: str, environ: dict[str, str]
 ) -> dict[str, Any]:
-    """Write the service's files, except those that a person has edited.
+    """Write the service's files, except those that were edited by hand.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
-        environment: The environment that it runs in.
-        port: Where its webserver is to listen.
+        environment: The name of the environment that it runs in.
+        port: The port of its webserver.
         instance: The text of ``dagster.yaml``.
-        environ: The variables that its processes get besides; a password that is there stays, unless it is among them.
+        environ: Further variables for its processes; an existing password stays unless a new one is among them.
 
     Returns:
-        ``changed`` and ``kept``: the files that are new or different, and those that a person has edited.
+        ``changed``: the files that are new or different; ``kept``: those that were edited by hand.
     """
     if host.lock is None:
         raise RefusedError("locked", "The lock is not held.")
@@ -106,25 +106,25 @@ def write_service(
 
 
 def commands(python: str, port: int) -> dict[str, list[str]]:
-    """Return how each process is started, in the folder of ``workspace.yaml``; only this host reaches the webserver."""
-    place = ["-w", "workspace.yaml"]
+    """Return the command of each process, run beside ``workspace.yaml``; only this host reaches the webserver."""
+    workspace = ["-w", "workspace.yaml"]
     return {
-        "webserver": [python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *place],
-        "daemon": [python, "-m", "dagster._daemon", "run", *place],
+        "webserver": [python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace],
+        "daemon": [python, "-m", "dagster._daemon", "run", *workspace],
     }
 
 
 def put_texts(folder: str, texts: dict[str, tuple[bytes, int]]) -> dict[str, Any]:
-    """Put files in place, with their modes; note which they are, so that later edits of a person's are seen."""
+    """Write files with their modes, and note their digests, so that later edits by hand are noticed."""
     made = read_json(os.path.join(folder, MADE), {})
     changed, kept = [], []
     for name, (text, mode) in texts.items():
         path = os.path.join(folder, name)
-        found = read(path)
-        # An edited file is in nobody's way until there is something new to write.
-        if found == text or (found is not None and made.get(name) == digest(text)):
+        present = read(path)
+        # An edited file matters only when there is new text to write.
+        if present == text or (present is not None and made.get(name) == digest(text)):
             continue
-        if found is not None and made.get(name) not in {None, digest(found)}:
+        if present is not None and made.get(name) not in {None, digest(present)}:
             kept.append(path)
             continue
         put(path, text, mode)

@@ -1,4 +1,4 @@
-"""Where this host's Dagster has assets stored, and a move of what lies where nothing lasts."""
+"""Where this host's Dagster stores assets, and a copy of assets from a temporary folder to one that lasts."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from .host import Host
 
 VARIABLE = b"DAGSTER_STORAGE_DIR"
-#: Where modules store unless they are told otherwise.
+#: Where modules store assets if nothing else is set.
 DEFAULT = "/tmp/dagster_storage"  # noqa: S108 - the default of the modules' own code
-#: Folders that are emptied by a restart, or after some days (file-hierarchy(7), tmpfiles.d(5)).
+#: Folders that are emptied at a restart, or after some days (file-hierarchy(7), tmpfiles.d(5)).
 TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm", "/run")  # noqa: S108 - nothing is written there
 #: File systems in memory.
 IN_MEMORY = ("tmpfs", "ramfs")
-#: The arguments of Dagster's own processes; those that load code have variables of before.
+#: The arguments of Dagster's own processes; processes that load code may have earlier variables.
 DAGSTER = re.compile(rb"dagster[\W_]*(?:webserver|daemon|dev\b)")
 
 
 def storage_seen(host: Host, folder: str) -> dict[str, Any]:
-    """Return what can be seen of where assets are stored.
+    """Return what this user can see of where assets are stored.
 
     Args:
-        host: This one.
+        host: This host.
         folder: The folder below the base that Dagster is started in.
 
     Returns:
-        ``told``: what Dagster's processes were started with; ``seen``: whether they may be looked at at all; ``held``:
-        whether anything is stored in the default place; ``temporary``: the folders below which nothing lasts.
+        ``told``: the folder that Dagster's processes were started with; ``seen``: whether this user can see those
+        processes; ``held``: whether the default folder has any files; ``temporary``: the folders that do not last.
     """
     started_in = os.path.realpath(os.path.join(host.base, folder))
     environments = [*started_with(started_in)]
-    told = [value for value in (one.get(VARIABLE) for one in environments) if value]
+    told = [value for value in (variables.get(VARIABLE) for variables in environments) if value]
     return {
         "told": os.fsdecode(told[0]) if told else None,
         "seen": bool(environments),
@@ -51,7 +51,7 @@ def storage_seen(host: Host, folder: str) -> dict[str, Any]:
 
 
 def started_with(folder: str) -> Iterator[dict[bytes, bytes]]:
-    """Yield the variables that each process of a Dagster was started with, as far as this user may see them."""
+    """Yield the environment of each Dagster process in a folder, as far as this user may see it."""
     for number in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc/self") else ()):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{number}/cwd") == folder and is_dagster(number):
@@ -60,12 +60,12 @@ def started_with(folder: str) -> Iterator[dict[bytes, bytes]]:
 
 
 def is_dagster(process: str) -> bool:
-    """Tell whether a process is one of Dagster's own."""
+    """Tell whether a process is Dagster's webserver or daemon."""
     return DAGSTER.search((read(f"/proc/{process}/cmdline") or b"").replace(b"\0", b" ")) is not None
 
 
 def is_filled(folder: str) -> bool:
-    """Tell whether a folder has anything in it."""
+    """Tell whether a folder has any entries."""
     try:
         return bool(os.listdir(folder))
     except OSError:
@@ -73,21 +73,21 @@ def is_filled(folder: str) -> bool:
 
 
 def mounts_in_memory() -> list[str]:
-    """Return where file systems are mounted that a restart empties."""
+    """Return the mount points of file systems in memory, which a restart empties."""
     lines = (read("/proc/self/mounts") or b"").decode("utf-8", "replace").splitlines()
     return [fields[1] for fields in map(str.split, lines) if fields[2] in IN_MEMORY]
 
 
 def bring_storage(host: Host, folder: str, need: int) -> dict[str, Any]:
-    """Have in a folder everything that the default place has, without taking it from there; said again, what is new.
+    """Copy everything from the default folder to another one; called again, copy new and changed files.
 
     Args:
-        host: This one.
-        folder: Where to.
-        need: Bytes that have to be free besides.
+        host: This host.
+        folder: The folder to copy to.
+        need: Bytes that have to stay free.
 
     Returns:
-        ``brought``: how many files.
+        ``brought``: the number of files copied.
     """
     os.makedirs(folder, exist_ok=True)
     if os.stat(DEFAULT).st_dev != os.stat(folder).st_dev:
@@ -103,7 +103,7 @@ def bring_storage(host: Host, folder: str, need: int) -> dict[str, Any]:
 
 
 def pairs(folder: str) -> Iterator[tuple[str, str]]:
-    """Yield each file and link in the default place, and where it belongs in a folder."""
+    """Yield each file and link in the default folder, with the path of its copy in another folder."""
     for where, folders, files in os.walk(DEFAULT, onerror=raised):
         links = [name for name in folders if os.path.islink(os.path.join(where, name))]
         for name in [*files, *links]:
@@ -113,27 +113,27 @@ def pairs(folder: str) -> Iterator[tuple[str, str]]:
 
 
 def raised(error: OSError) -> None:
-    """Do not pass over a folder that cannot be read: what is in it would be missing."""
+    """Raise an error of ``os.walk``, which would otherwise skip a folder that cannot be read."""
     raise error
 
 
 def is_newer(path: str, target: str) -> bool:
-    """Tell whether a file is not in its new place yet, or was written since."""
+    """Tell whether a file has no copy yet, or was written after its copy."""
     if not os.path.lexists(target):
         return True
-    here, there = os.lstat(path), os.lstat(target)
-    return not os.path.samestat(here, there) and here.st_mtime_ns > there.st_mtime_ns
+    old, new = os.lstat(path), os.lstat(target)
+    return not os.path.samestat(old, new) and old.st_mtime_ns > new.st_mtime_ns
 
 
 def make_folder(source: str, folder: str) -> None:
-    """Make a folder with the rights that its source has."""
+    """Make a folder with the mode of its source."""
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
         shutil.copymode(source, folder)
 
 
 def bring_file(path: str, target: str) -> None:
-    """Have a file in its new place, whole or not at all; where that is on the same file system, it takes no room."""
+    """Copy a file, whole or not at all; on the same file system by a hard link, which takes no space."""
     staged = target + STAGED
     with contextlib.suppress(FileNotFoundError):
         os.unlink(staged)

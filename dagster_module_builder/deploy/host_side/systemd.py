@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .host import Host
 
-#: A unit of systemd's. Nothing in it is secret. The program itself may not have special characters in its path.
+#: A systemd unit, without secrets. The program that ExecStart= names may not have special characters in its path.
 UNIT = """\
 [Unit]
 Description=Dagster's {name} in {shown}
@@ -33,15 +33,15 @@ WantedBy=default.target
 
 
 def unit_name(host: Host, folder: str, name: str) -> str:
-    """Return the name of a unit: one for each folder that Dagster runs in."""
-    place = hashlib.sha256(service_path(host, folder).encode()).hexdigest()[:8]
-    return f"dagster-{place}-{name}.service"
+    """Return the name of a process's unit, different for each folder: ``dagster-0a1b2c3d-daemon.service``."""
+    digest = hashlib.sha256(service_path(host, folder).encode()).hexdigest()[:8]
+    return f"dagster-{digest}-{name}.service"
 
 
 def unit_text(folder: str, python: str, start: str, name: str) -> str:
-    r"""Return a unit, with what systemd reads in paths escaped (systemd.unit(5), systemd.service(5)).
+    r"""Return a unit's text, with special characters in paths escaped (systemd.unit(5), systemd.service(5)).
 
-    ``%`` begins a specifier; in ``ExecStart=``, ``$`` begins a variable, and quoted words have ``\`` and ``"`` escaped.
+    ``%`` begins a specifier. In ``ExecStart=``, ``$`` begins a variable, and quoted words escape ``\`` and ``"``.
     """
     plain = folder.replace("%", "%%")
     quoted = [
@@ -51,28 +51,28 @@ def unit_text(folder: str, python: str, start: str, name: str) -> str:
 
 
 def units_folder() -> str:
-    """Return where the units of this user are."""
+    """Return the folder of this user's units."""
     return os.path.join(os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config"), "systemd", "user")
 
 
 def surroundings() -> dict[str, str]:
-    """Return the variables with which systemctl finds this user's systemd; a login without a terminal may lack them."""
-    place = f"/run/user/{os.geteuid()}"
-    return {**({"XDG_RUNTIME_DIR": place} if os.path.isdir(place) else {}), **os.environ}
+    """Return the variables by which systemctl finds this user's systemd; a login without a terminal may lack them."""
+    runtime = f"/run/user/{os.geteuid()}"
+    return {**({"XDG_RUNTIME_DIR": runtime} if os.path.isdir(runtime) else {}), **os.environ}
 
 
 def systemctl(host: Host, *arguments: str) -> tuple[int, str]:
-    """Ask this user's systemd for something."""
+    """Run ``systemctl --user``; return its exit status and its output."""
     return host.client.run(["systemctl", "--user", *arguments], limit=60, env=surroundings())
 
 
 def has_systemd(host: Host) -> bool:
-    """Tell whether this user has a systemd that answers."""
+    """Tell whether this user's systemd answers."""
     return installed("systemctl") is not None and systemctl(host, "show-environment")[0] == 0
 
 
 def start_unit(host: Host, folder: str, name: str) -> None:
-    """Have systemd start a process now, and at each start of the machine."""
+    """Have systemd start a process now and at each boot."""
     unit = unit_name(host, folder, name)
     text = unit_text(
         service_settings(host, folder)["folder"],
@@ -89,7 +89,7 @@ def start_unit(host: Host, folder: str, name: str) -> None:
 
 
 def keep_lingering(host: Host) -> bool:
-    """Have systemd keep this user's units when the user is not logged in; tell whether it does."""
+    """Have systemd keep this user's units running when the user logs out; tell whether it does."""
     user = pwd.getpwuid(os.geteuid()).pw_name
     _, said = host.client.run(["loginctl", "show-user", user, "--property=Linger"], limit=60)
     return "Linger=yes" in said or host.client.run(["loginctl", "enable-linger"], limit=60)[0] == 0
