@@ -44,14 +44,16 @@ DATABASE_REQUIREMENTS = ["psycopg[binary]>=3.2", "sqlalchemy>=2,<3"]
 
 COMMAND = """
 import json, os, pathlib, resource, sys, time
-from dagster_module_builder.workspaces import checks, integrate, sync
+from dagster_module_builder.workspaces import external_checks, sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.health import validate
 root, name, asking = pathlib.Path(sys.argv[1]), sys.argv[3], sys.argv[4:] == ["asking"]
-looks = checks.ALL if asking else ()
+looks = external_checks.ALL if asking else ()
 commands = {
     "sync": lambda: sync.sync(root, checks=looks),
-    "add": lambda: integrate.add(root, name, checks=looks),
-    "remove": lambda: integrate.remove(root, name),
+    "add": lambda: add_module(root, name, checks=looks),
+    "remove": lambda: remove_module(root, name),
     "validate": lambda: validate.validate(root, check=asking),
 }
 begun, before = time.perf_counter(), os.times()
@@ -66,7 +68,9 @@ print(json.dumps({"seconds": seconds, "cpu_s": cpu, "peak_mb": peak}))
 
 #: Measured with the same interpreter: what it costs to start it and to import the engine.
 START = """
-from dagster_module_builder.workspaces import checks, integrate, sync
+from dagster_module_builder.workspaces import external_checks, sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.health import validate
 """
 

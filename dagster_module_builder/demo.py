@@ -10,11 +10,12 @@ from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.modules.module import locate
 from dagster_module_builder.native import local_dagster
-from dagster_module_builder.workspaces import integrate
-from dagster_module_builder.workspaces.checks import requirements
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.external_checks import requirements
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.listing import listing
 from dagster_module_builder.workspaces.new import new
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.workspaces.workspace import read_workspace
 
 MODULE = "penguins"
@@ -53,7 +54,7 @@ def demo(root: Path, announce: Announce) -> Shown:
     announce(f"new: the module {MODULE}, on real measurements of penguins")
     made = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"}, lasting=False)
     announce("add: the module into the workspace's shared files")
-    added = integrate.add(root, MODULE, checks=(requirements,))
+    added = add_module(root, MODULE, checks=(requirements,))
     announce("materialize: the environment first, then its assets in Dagster")
     materialized = local_dagster.materialize(root, locate(root, MODULE))
     announce("list and validate: everything in order")
@@ -61,7 +62,7 @@ def demo(root: Path, announce: Announce) -> Shown:
     findings = validate(root, check=False)
     _expect(not findings, "; ".join(map(str, findings)))
     announce("remove: the shared files are as they were, byte for byte")
-    integrate.remove(root, MODULE)
+    remove_module(root, MODULE)
     _expect(read_workspace(root).files == before, "the shared files are not as they were before")
     return Shown(root, len(made.files), len(added.plan.effective), materialized)
 

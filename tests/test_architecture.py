@@ -91,10 +91,10 @@ def test_an_import_that_points_up_is_refused(tmp_path: Path) -> None:
     lint = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     assert subprocess.run(lint, cwd=tmp_path, capture_output=True, check=False).returncode == 0
     with (tmp_path / "dagster_module_builder/base/ports.py").open("a") as file:
-        file.write("\nfrom dagster_module_builder.workspaces import integrate\n")
+        file.write("\nfrom dagster_module_builder.workspaces import planning\n")
     (tmp_path / "dagster_module_builder/attic.py").write_text("")
     refused = subprocess.run(lint, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert refused.returncode == 1
     said = " ".join(refused.stdout.split())
-    assert "base.ports -> dagster_module_builder.workspaces.integrate" in said
+    assert "base.ports -> dagster_module_builder.workspaces.planning" in said
     assert "not listed as layers: - dagster_module_builder.attic" in said

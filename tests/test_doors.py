@@ -16,7 +16,7 @@ ON_HOSTS = "deploy/host_side/"
 #: ``module_files``.
 ALLOWED = {
     "workspace's own files": {
-        "audit/subject.py", "audit/versions.py", "workspaces/checks.py", "commands/console.py",
+        "audit/audited_module.py", "audit/versions.py", "workspaces/external_checks.py", "commands/console.py",
         "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
         "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
         "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",

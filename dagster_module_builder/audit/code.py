@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_code, no_definitions
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.syntax import SourceFile, last_name
-from dagster_module_builder.audit.table import Always, check
 
 _LOADERS = (
     "load_assets_from_modules", "load_assets_from_current_module", "load_assets_from_package_module",
@@ -18,11 +18,11 @@ _LOADERS = (
 
 
 @check("syntax", "Every file is valid Python", "Dagster drops a location whole when one file cannot be read.", no_code)
-def syntax(subject: Subject) -> Iterator[Problem]:
+def syntax(audited: AuditedModule) -> Iterator[Problem]:
     """Look for files that Python cannot read."""
-    for file in subject.sources.files:
+    for file in audited.sources.files:
         if file.problem:
-            where = subject.shown(file.path, file.problem.lineno)
+            where = audited.shown(file.path, file.problem.lineno)
             yield Problem(f"Not valid Python: {file.problem.msg}", "Fix that line", where)
 
 
@@ -32,25 +32,25 @@ def syntax(subject: Subject) -> Iterator[Problem]:
     "Without them Dagster finds nothing in the module.",
     Always("every module has to have them"),
 )
-def definitions(subject: Subject) -> Iterator[Problem]:
+def definitions(audited: AuditedModule) -> Iterator[Problem]:
     """Look for what builds ``Definitions``."""
-    if subject.layout.definitions is None:
+    if audited.code_location.definitions is None:
         yield Problem("No file builds Definitions", "Build dagster.Definitions in definitions.py")
 
 
 @check(
     "resources-file", "Has resources.py", "Everybody finds storage and connections in the same place.", no_definitions
 )
-def resources_file(subject: Subject) -> Iterator[Problem]:
+def resources_file(audited: AuditedModule) -> Iterator[Problem]:
     """Look for ``resources.py`` in the package."""
-    if not any(file.path.stem == "resources" or file.path.parent.name == "resources" for file in subject.sources.files):
-        own = [node.name for _, node in subject.sources.io_managers]
+    if not any(file.path.stem == "resources" or file.path.parent.name == "resources" for file in audited.sources.files):
+        own = [node.name for _, node in audited.sources.io_managers]
         move = Problem("No resources.py", f"Move {', '.join(own)} into resources.py")
-        yield move if own else subject.missing("No resources.py")
+        yield move if own else audited.missing("No resources.py")
 
 
-def _no_assets(subject: Subject) -> str:
-    files = subject.sources.files
+def _no_assets(audited: AuditedModule) -> str:
+    files = audited.sources.files
     seen = (any(file.calls(*_LOADERS)) or any(map(_asset_decorators, file.nodes)) for file in files)
     return "" if any(seen) else "no asset that can be seen without --load"
 
@@ -61,16 +61,16 @@ def _no_assets(subject: Subject) -> str:
     "Two modules never store to the same file then.",
     _no_assets,
 )
-def asset_keys(subject: Subject) -> Iterator[Problem]:
+def asset_keys(audited: AuditedModule) -> Iterator[Problem]:
     """Look for assets without a prefix, neither their own nor one given when they are collected."""
-    calls = [call for file in subject.sources.files for call in file.calls(*_LOADERS)]
+    calls = [call for file in audited.sources.files for call in file.calls(*_LOADERS)]
     if any(keyword.arg == "key_prefix" for call in calls for keyword in call.keywords):
         return
-    bare = [(file, node) for file in subject.sources.files for node in file.nodes if _is_bare_asset(node)]
+    bare = [(file, node) for file in audited.sources.files for node in file.nodes if _is_bare_asset(node)]
     for file, node in bare[:3]:
         name = getattr(node, "name", "")
-        fix = f'Give it key_prefix="{subject.names.snake}"'
-        yield Problem(f"The asset {name} has no prefix", fix, subject.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
+        fix = f'Give it key_prefix="{audited.names.snake}"'
+        yield Problem(f"The asset {name} has no prefix", fix, audited.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
     if bare[3:]:
         yield Problem(f"{len(bare) - 3} more assets have no prefix", status="WARN")
 
@@ -90,18 +90,18 @@ def _is_bare_asset(node: ast.AST) -> bool:
     "schedule-timezones",
     "Schedules name their timezone",
     "Without one they run by UTC, and nobody sees it in the code.",
-    lambda subject: "" if any(_schedules(subject)) else "no schedule",
+    lambda audited: "" if any(_schedules(audited)) else "no schedule",
 )
-def schedule_timezones(subject: Subject) -> Iterator[Problem]:
+def schedule_timezones(audited: AuditedModule) -> Iterator[Problem]:
     """Look for schedules without ``execution_timezone``."""
-    for file, call in _schedules(subject):
+    for file, call in _schedules(audited):
         if not {keyword.arg for keyword in call.keywords} & {"execution_timezone", None}:
             fix = 'Give it execution_timezone="UTC", or the one that is meant'
-            yield Problem("A schedule without a timezone", fix, subject.shown(file.path, call.lineno), "WARN")
+            yield Problem("A schedule without a timezone", fix, audited.shown(file.path, call.lineno), "WARN")
 
 
-def _schedules(subject: Subject) -> Iterator[tuple[SourceFile, ast.Call]]:
-    for file in subject.sources.files:
+def _schedules(audited: AuditedModule) -> Iterator[tuple[SourceFile, ast.Call]]:
+    for file in audited.sources.files:
         for call in file.calls("ScheduleDefinition", "schedule"):
             if call.args or any(keyword.arg in {"cron_schedule", None} for keyword in call.keywords):
                 yield file, call
@@ -113,7 +113,7 @@ def _schedules(subject: Subject) -> Iterator[tuple[SourceFile, ast.Call]]:
     "A change that breaks an asset is seen before its run is.",
     Always("every module can have tests"),
 )
-def tests(subject: Subject) -> Iterator[Problem]:
+def tests(audited: AuditedModule) -> Iterator[Problem]:
     """Look for files with tests."""
-    if not subject.tests:
+    if not audited.tests:
         yield Problem("No tests", "Write tests/test_assets.py", status="WARN")

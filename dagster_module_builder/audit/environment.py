@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dagster_module_builder.audit import loaded
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_tests
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.audit.versions import requirements_of
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.modules.dagster_check import Conflict, resolve_together
@@ -24,32 +24,32 @@ from dagster_module_builder.programs import outside_programs
 PATIENCE = 900
 
 
-def look(subject: Subject) -> Mapping[str, Any]:
+def look(audited: AuditedModule) -> Mapping[str, Any]:
     """Load the definitions in a process of their own, once, and return what Dagster sees or the ``problem``."""
-    remembered = subject.__dict__.get("_looked")
+    remembered = audited.__dict__.get("_looked")
     if remembered is None:
-        remembered = subject.__dict__["_looked"] = _looked(subject)
+        remembered = audited.__dict__["_looked"] = _looked(audited)
     found: Mapping[str, Any] = remembered
     return found
 
 
-def _leaving_nothing(subject: Subject, own: Mapping[str, str] = os.environ) -> dict[str, str]:
+def _leaving_nothing(audited: AuditedModule, own: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables of a process that runs a module's code and leaves nothing in its folder."""
-    return {**process_environment(subject.root, own), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**process_environment(audited.root, own), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _looked(subject: Subject) -> Mapping[str, Any]:
-    dotted = subject.layout.dotted
+def _looked(audited: AuditedModule) -> Mapping[str, Any]:
+    dotted = audited.code_location.dotted
     if dotted is None:
         return {"problem": "no file builds Definitions"}
     try:
         asked = outside_programs.ask(
-            [str(subject.python), loaded.__file__],
+            [str(audited.python), loaded.__file__],
             named="Loading the definitions",
             answers=outside_programs.ANY,
-            given=json.dumps({"source": str(subject.layout.source), "dotted": dotted}).encode(),
-            folder=subject.path,
-            environ={**_leaving_nothing(subject), **subject.fragment_env, "PYTHONWARNINGS": "ignore"},
+            given=json.dumps({"source": str(audited.code_location.source), "dotted": dotted}).encode(),
+            folder=audited.path,
+            environ={**_leaving_nothing(audited), **audited.fragment_env, "PYTHONWARNINGS": "ignore"},
         )
     except ToolError as error:
         return {"problem": str(error)}
@@ -58,16 +58,16 @@ def _looked(subject: Subject) -> Mapping[str, Any]:
     return dict(json.loads(lines[-1])) if lines else {"problem": said[0]}
 
 
-def _unloaded(subject: Subject) -> str:
-    return "it does not load" if "problem" in look(subject) else ""
+def _unloaded(audited: AuditedModule) -> str:
+    return "it does not load" if "problem" in look(audited) else ""
 
 
-def _no_assets(subject: Subject) -> str:
-    return _unloaded(subject) or ("" if look(subject)["assets"] else "no assets")
+def _no_assets(audited: AuditedModule) -> str:
+    return _unloaded(audited) or ("" if look(audited)["assets"] else "no assets")
 
 
-def _no_requirements(subject: Subject) -> str:
-    return "" if requirements_of(subject) else "it states no requirements"
+def _no_requirements(audited: AuditedModule) -> str:
+    return "" if requirements_of(audited) else "it states no requirements"
 
 
 @check(
@@ -77,9 +77,9 @@ def _no_requirements(subject: Subject) -> str:
     Always("every module has to load"),
     "environment",
 )
-def loads(subject: Subject) -> Iterator[Problem]:
+def loads(audited: AuditedModule) -> Iterator[Problem]:
     """Import the definitions and let Dagster validate them."""
-    if problem := look(subject).get("problem"):
+    if problem := look(audited).get("problem"):
         yield Problem(f"Dagster does not load it: {problem}", "Fix the module's code")
 
 
@@ -90,12 +90,12 @@ def loads(subject: Subject) -> Iterator[Problem]:
     _no_assets,
     "environment",
 )
-def keys_loaded(subject: Subject) -> Iterator[Problem]:
+def keys_loaded(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the first part of each asset key with the module's name."""
-    foreign = ["/".join(key) for key in look(subject)["assets"] if key[0] != subject.names.snake]
+    foreign = ["/".join(key) for key in look(audited)["assets"] if key[0] != audited.names.snake]
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if foreign[3:] else "")
-        yield Problem(f"Without the prefix {subject.names.snake}: {shown}", "Give them a key_prefix", status="WARN")
+        yield Problem(f"Without the prefix {audited.names.snake}: {shown}", "Give them a key_prefix", status="WARN")
 
 
 @check(
@@ -105,12 +105,12 @@ def keys_loaded(subject: Subject) -> Iterator[Problem]:
     _unloaded,
     "environment",
 )
-def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
+def io_manager_loaded(audited: AuditedModule) -> Iterator[Problem]:
     """Look at what is registered as ``io_manager`` once all is loaded."""
-    if "io_manager" not in look(subject)["resources"]:
+    if "io_manager" not in look(audited)["resources"]:
         message = "No resource 'io_manager' once it is loaded"
-        adds = not subject.record and not subject.sources.io_managers
-        yield subject.missing(message) if adds else Problem(message, "Register it in Definitions")
+        adds = not audited.record and not audited.sources.io_managers
+        yield audited.missing(message) if adds else Problem(message, "Register it in Definitions")
 
 
 @check(
@@ -120,10 +120,10 @@ def io_manager_loaded(subject: Subject) -> Iterator[Problem]:
     _no_requirements,
     "environment",
 )
-def requirements(subject: Subject) -> Iterator[Problem]:
+def requirements(audited: AuditedModule) -> Iterator[Problem]:
     """Ask uv whether the requirements fit the workspace's lock."""
     try:
-        found = resolve_together(subject.root, [subject.path])
+        found = resolve_together(audited.root, [audited.path])
     except ToolError as error:
         yield Problem(str(error), "Name the project in pyproject.toml", status="WARN")
         return
@@ -137,16 +137,16 @@ def requirements(subject: Subject) -> Iterator[Problem]:
 
 
 @check("tests-pass", "Its tests pass", "They were written to be run.", no_tests, "tests")
-def tests_pass(subject: Subject) -> Iterator[Problem]:
+def tests_pass(audited: AuditedModule) -> Iterator[Problem]:
     """Run pytest in the module's folder."""
     # Nothing of this process's own pytest.
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
     asked = outside_programs.ask(
-        [str(subject.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
+        [str(audited.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
         named="pytest",
         answers=outside_programs.ANY,
-        folder=subject.path,
-        environ={**_leaving_nothing(subject, own), "PYTHONPATH": str(subject.layout.source)},
+        folder=audited.path,
+        environ={**_leaving_nothing(audited, own), "PYTHONPATH": str(audited.code_location.source)},
         errors=subprocess.STDOUT,
         limit=PATIENCE,
     )

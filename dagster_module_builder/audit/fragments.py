@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_dockerfiles, no_facts, no_fragments, no_workspace
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, FragmentRefusedError
 from dagster_module_builder.claims.conflicts import duplicates, undefined
@@ -23,7 +23,7 @@ from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.shared_files.formats import compose, env_file
 from dagster_module_builder.shared_files.formats.outline import OutlineError
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
-from dagster_module_builder.workspaces.module_fragments import Given, allowing
+from dagster_module_builder.workspaces.module_fragments import ModuleFragments, allowing
 
 _LATEST = re.compile(r"^[^:@]+(:latest)?$")
 
@@ -34,65 +34,65 @@ _LATEST = re.compile(r"^[^:@]+(:latest)?$")
     "They are what brings the module into a workspace.",
     Always("every module can be brought into a workspace"),
 )
-def fragments(subject: Subject) -> Iterator[Problem]:
+def fragments(audited: AuditedModule) -> Iterator[Problem]:
     """Look for the four files."""
     for file, name in FRAGMENT_NAMES.items():
-        if not subject.fragment(file).is_file():
-            yield subject.missing(f"No {settings.FRAGMENTS / name}")
+        if not audited.fragment(file).is_file():
+            yield audited.missing(f"No {settings.FRAGMENTS / name}")
 
 
 @check(
     "fragments-fit",
     "The fragments can be merged into the workspace",
     "'workspace.add' would refuse them.",
-    lambda subject: no_workspace(subject) or no_fragments(subject),
+    lambda audited: no_workspace(audited) or no_fragments(audited),
 )
-def fragments_fit(subject: Subject) -> Iterator[Problem]:
+def fragments_fit(audited: AuditedModule) -> Iterator[Problem]:
     """Read the fragments as ``workspace.add`` reads them."""
-    if isinstance(subject.given, BuilderError) and not isinstance(subject.given, FragmentRefusedError):
-        yield Problem(str(subject.given).partition("\n")[0], "Fix that fragment")
+    if isinstance(audited.given, BuilderError) and not isinstance(audited.given, FragmentRefusedError):
+        yield Problem(str(audited.given).partition("\n")[0], "Fix that fragment")
 
 
 @check(
     "fragment-settings",
     "The fragments have only settings that a module may have by itself",
     "A container with rights over this machine, or a mount of its folders.",
-    lambda subject: no_fragments(subject) or _unreadable(subject),
+    lambda audited: no_fragments(audited) or _unreadable(audited),
     security=True,
 )
-def fragment_settings(subject: Subject) -> Iterator[Problem]:
+def fragment_settings(audited: AuditedModule) -> Iterator[Problem]:
     """Look for settings that a person has to allow, and name those that were allowed."""
-    given = subject.given
+    given = audited.given
     if isinstance(given, FragmentRefusedError):
         for place, text in given.settings:
             path, _, line = place.rpartition(":")
-            yield Problem(text, f"Take it out, or allow it: {given.command}", subject.shown(Path(path), int(line)))
-    elif isinstance(given, Given):
+            yield Problem(text, f"Take it out, or allow it: {given.command}", audited.shown(Path(path), int(line)))
+    elif isinstance(given, ModuleFragments):
         for one in given.tolerated:
-            command = allowing(subject.path.name, [one], integrated=True)
-            yield Problem(str(one), f"Take it out, or allow it: {command}", _where(subject, one), "WARN")
+            command = allowing(audited.path.name, [one], integrated=True)
+            yield Problem(str(one), f"Take it out, or allow it: {command}", _where(audited, one), "WARN")
         for name in given.allowed:
             yield Problem(f"{name!r} was allowed", "Take it out where it is not needed", status="WARN")
     else:
-        for one in _judged(subject):
-            yield Problem(str(one), "Take it out", _where(subject, one))
+        for one in _judged(audited):
+            yield Problem(str(one), "Take it out", _where(audited, one))
 
 
-def _where(subject: Subject, refused: Refused) -> str:
-    return subject.shown(subject.fragment(refused.file), refused.line)
+def _where(audited: AuditedModule, refused: Refused) -> str:
+    return audited.shown(audited.fragment(refused.file), refused.line)
 
 
-def _judged(subject: Subject) -> Sequence[Refused]:
+def _judged(audited: AuditedModule) -> Sequence[Refused]:
     """Return what is refused of a module that is in no workspace."""
-    return judge(subject.path.name, {file: subject.fragment_text(file) for file in FRAGMENT_NAMES}).refused
+    return judge(audited.path.name, {file: audited.fragment_text(file) for file in FRAGMENT_NAMES}).refused
 
 
-def _unreadable(subject: Subject) -> str:
+def _unreadable(audited: AuditedModule) -> str:
     try:
-        _judged(subject)
+        _judged(audited)
     except OutlineError:
         return "its fragments cannot be read"
-    is_error = isinstance(subject.given, BuilderError) and not isinstance(subject.given, FragmentRefusedError)
+    is_error = isinstance(audited.given, BuilderError) and not isinstance(audited.given, FragmentRefusedError)
     return "its fragments cannot be read" if is_error else ""
 
 
@@ -102,21 +102,21 @@ def _unreadable(subject: Subject) -> str:
     "Two databases on one port: only the first one starts.",
     no_facts,
 )
-def clashes(subject: Subject) -> Iterator[Problem]:
+def clashes(audited: AuditedModule) -> Iterator[Problem]:
     """Look for services, volumes, ports, variables and locations that two modules claim."""
-    for finding in duplicates(subject.facts, [subject.path.name]):
+    for finding in duplicates(audited.facts, [audited.path.name]):
         yield Problem(finding.message, finding.fix)
-    yield from _ports_of_others(subject)
+    yield from _ports_of_others(audited)
 
 
-def _ports_of_others(subject: Subject) -> Iterator[Problem]:
+def _ports_of_others(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the port with those of modules that are not integrated yet; the module itself is among the facts."""
-    mine = {value for name, value in subject.fragment_env.items() if name.endswith("_PORT")}
-    for path in sorted((subject.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
+    mine = {value for name, value in audited.fragment_env.items() if name.endswith("_PORT")}
+    for path in sorted((audited.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
         name = path.parents[2].name
-        if name in subject.facts:
+        if name in audited.facts:
             continue
-        other = Subject(path.parents[2], subject.root).fragment_env
+        other = AuditedModule(path.parents[2], audited.root).fragment_env
         for port in sorted(mine & {value for key, value in other.items() if key.endswith("_PORT")}):
             yield Problem(
                 f"{name}, which is not integrated, has the port {port} too", "Change one of them", status="WARN"
@@ -127,43 +127,43 @@ def _ports_of_others(subject: Subject) -> Iterator[Problem]:
     "variables-set",
     "Every variable that Compose needs is set",
     "Compose puts nothing in the place of an unset one.",
-    lambda subject: no_facts(subject) or ("" if _used(subject) else "Compose needs no variable"),
+    lambda audited: no_facts(audited) or ("" if _used(audited) else "Compose needs no variable"),
 )
-def variables_set(subject: Subject) -> Iterator[Problem]:
+def variables_set(audited: AuditedModule) -> Iterator[Problem]:
     """Look for variables that the fragments use and nobody sets, or that are set to nothing."""
-    for finding in undefined(subject.facts, [subject.path.name]):
+    for finding in undefined(audited.facts, [audited.path.name]):
         yield Problem(finding.message, finding.fix)
-    for name in sorted(_used(subject)):
-        if {**subject.workspace_env, **subject.fragment_env}.get(name) == "":
+    for name in sorted(_used(audited)):
+        if {**audited.workspace_env, **audited.fragment_env}.get(name) == "":
             fix = f"Give it a value in {settings.FRAGMENTS / env_file.NAME}"
-            yield Problem(f"{subject.path.name} uses the variable {name}, which is set to nothing", fix)
+            yield Problem(f"{audited.path.name} uses the variable {name}, which is set to nothing", fix)
 
 
-def _used(subject: Subject) -> set[str]:
-    return set(subject.facts[subject.path.name].uses) if subject.path.name in subject.facts else set()
+def _used(audited: AuditedModule) -> set[str]:
+    return set(audited.facts[audited.path.name].uses) if audited.path.name in audited.facts else set()
 
 
 @check(
     "compose-lint",
     "The compose fragment follows the rules",
     "A port open to the network, a database that is not waited for.",
-    lambda subject: "" if _is_no_yaml(subject) or subject.compose_services else "no service in Compose",
+    lambda audited: "" if _is_no_yaml(audited) or audited.compose_services else "no service in Compose",
     security=True,
 )
-def compose_lint(subject: Subject) -> Iterator[Problem]:
+def compose_lint(audited: AuditedModule) -> Iterator[Problem]:
     """Look for what makes services unsafe or unreliable."""
-    where = subject.shown(subject.fragment(compose.NAME))
-    if error := _is_no_yaml(subject):
+    where = audited.shown(audited.fragment(compose.NAME))
+    if error := _is_no_yaml(audited):
         mark = getattr(error, "problem_mark", None)
         yield Problem("This is not YAML", "Fix that line", f"{where}:{mark.line + 1}" if mark else where)
-    for name, service in subject.compose_services.items():
+    for name, service in audited.compose_services.items():
         for message, fix in _unsafe(service):
             yield Problem(f"The service {name} {message}", fix, where, "WARN")
 
 
-def _is_no_yaml(subject: Subject) -> yaml.YAMLError | None:
+def _is_no_yaml(audited: AuditedModule) -> yaml.YAMLError | None:
     try:
-        parsed(subject.fragment_text(compose.NAME))
+        parsed(audited.fragment_text(compose.NAME))
     except yaml.YAMLError as error:
         return error
     return None
@@ -187,12 +187,12 @@ def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     no_dockerfiles,
     security=True,
 )
-def dockerfile_lint(subject: Subject) -> Iterator[Problem]:
+def dockerfile_lint(audited: AuditedModule) -> Iterator[Problem]:
     """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""
-    for path in subject.dockerfiles:
-        for line, message, fix in _in_dockerfile(subject.text_of(path)):
-            yield Problem(message, fix, subject.shown(path, line), "WARN")
-        yield from _hadolint(subject, path)
+    for path in audited.dockerfiles:
+        for line, message, fix in _in_dockerfile(audited.text_of(path)):
+            yield Problem(message, fix, audited.shown(path, line), "WARN")
+        yield from _hadolint(audited, path)
 
 
 def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
@@ -219,13 +219,13 @@ def _in_instruction(instruction: str) -> Iterator[tuple[str, str]]:
         yield "ADD fetches from the network unchecked", "Fetch it with curl and check its digest"
 
 
-def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
+def _hadolint(audited: AuditedModule, path: Path) -> Iterator[Problem]:
     if not outside_programs.is_installed("hadolint"):
         return
     # The fragment stands below a FROM and a shell of the shared Dockerfile's.
     ignored = ["DL3006", "DL3008", "DL4006", "SC2046"]
     options = [part for rule in ignored for part in ("--ignore", rule)]
-    text = subject.text_of(path)
+    text = audited.text_of(path)
     given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
     shift = 0 if given is text else 1
     # It ends with 1 where it found something, and where it cannot read a line, of which it names the column, too.
@@ -234,4 +234,4 @@ def _hadolint(subject: Subject, path: Path) -> Iterator[Problem]:
     if asked.status and not said.strip():
         raise outside_programs.failure("hadolint", outside_programs.ended(asked.status), asked.errors)
     for found in re.finditer(r"^(?:-|/dev/stdin):(\d+)(?::\d+)? (.*)$", said, re.MULTILINE):
-        yield Problem(found[2], "See Hadolint's page for that rule", subject.shown(path, int(found[1]) - shift), "WARN")
+        yield Problem(found[2], "See Hadolint's page for that rule", audited.shown(path, int(found[1]) - shift), "WARN")

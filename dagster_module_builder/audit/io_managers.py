@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import check
 from dagster_module_builder.audit.lacks import no_definitions
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.audit.syntax import SourceFile, last_name
-from dagster_module_builder.audit.table import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,18 +54,18 @@ class IOManager:
         return not isinstance(self.node, ast.expr)
 
 
-def io_managers(subject: Subject) -> Sequence[IOManager]:
+def io_managers(audited: AuditedModule) -> Sequence[IOManager]:
     """Return the module's IO managers: its own classes and functions first, then those of libraries."""
-    remembered: Sequence[IOManager] | None = subject.__dict__.get("_io_managers")
+    remembered: Sequence[IOManager] | None = audited.__dict__.get("_io_managers")
     if remembered is None:
-        remembered = subject.__dict__["_io_managers"] = _io_managers(subject)
+        remembered = audited.__dict__["_io_managers"] = _io_managers(audited)
     return remembered
 
 
-def _io_managers(subject: Subject) -> Sequence[IOManager]:
-    own = [IOManager(node.name, file, node) for file, node in subject.sources.io_managers]
+def _io_managers(audited: AuditedModule) -> Sequence[IOManager]:
+    own = [IOManager(node.name, file, node) for file, node in audited.sources.io_managers]
     names = {one.name for one in own}
-    values = [(file, value) for key, file, value in resource_items(subject) if key == KEY]
+    values = [(file, value) for key, file, value in resource_items(audited) if key == KEY]
     called = [IOManager(_called(value), file, value) for file, value in values]
     return [*own, *(one for one in called if one.name not in names and _is_of_a_library(one))]
 
@@ -82,35 +82,35 @@ def _is_of_a_library(one: IOManager) -> bool:
     return named and (one.name not in _DEFAULTS or is_told)
 
 
-def resource_items(subject: Subject) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
+def resource_items(audited: AuditedModule) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
     """Return each key and value of the resources of ``Definitions``; None for a key that cannot be seen."""
-    for file in subject.sources.files:
+    for file in audited.sources.files:
         for call in file.calls("Definitions", "with_resources"):
             given = [keyword.value for keyword in call.keywords if keyword.arg == "resources"]
             given += call.args[1:2] if last_name(call.func) == "with_resources" else []
             for node in given:
-                yield from _items(subject, file, node)
+                yield from _items(audited, file, node)
 
 
 def _items(
-    subject: Subject, file: SourceFile, node: ast.expr, within: Sequence[ast.expr] = ()
+    audited: AuditedModule, file: SourceFile, node: ast.expr, within: Sequence[ast.expr] = ()
 ) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
     """Go through a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these.
 
     A name may be given a mapping that is made from itself; ``within`` are the expressions that the search is in.
     """
     parts, within = _parts(node), [*within, node]
-    behind, value = _behind(subject, file, node)
+    behind, value = _behind(audited, file, node)
     if parts is not None:
         for key, part in parts:
             if key is None:
-                yield from _items(subject, file, part, within)
+                yield from _items(audited, file, part, within)
             else:
-                yield subject.sources.text(file, key), *_behind(subject, file, part)
+                yield audited.sources.text(file, key), *_behind(audited, file, part)
     elif value in within:
         yield None, file, node
     else:
-        yield from _items(subject, behind, value, within)
+        yield from _items(audited, behind, value, within)
 
 
 def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
@@ -127,15 +127,15 @@ def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
     )
 
 
-def _behind(subject: Subject, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
+def _behind(audited: AuditedModule, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
     """Follow a name to the expression that it stands for."""
-    found = subject.sources.value_of(file, node.id) if isinstance(node, ast.Name) else None
+    found = audited.sources.value_of(file, node.id) if isinstance(node, ast.Name) else None
     return found or (file, node)
 
 
-def no_io_manager(subject: Subject) -> str:
+def no_io_manager(audited: AuditedModule) -> str:
     """Say that there is no IO manager."""
-    return "" if io_managers(subject) else "no IO manager"
+    return "" if io_managers(audited) else "no IO manager"
 
 
 @check(
@@ -144,10 +144,10 @@ def no_io_manager(subject: Subject) -> str:
     "Dagster's default writes where no volume is mounted, and outputs vanish.",
     no_definitions,
 )
-def io_manager(subject: Subject) -> Iterator[Problem]:
+def io_manager(audited: AuditedModule) -> Iterator[Problem]:
     """Look for a class below one of Dagster's IO managers, a function that makes one, or a library's."""
-    if not io_managers(subject):
-        yield subject.missing("No custom IO manager")
+    if not io_managers(audited):
+        yield audited.missing("No custom IO manager")
 
 
 @check(
@@ -156,15 +156,15 @@ def io_manager(subject: Subject) -> Iterator[Problem]:
     "That is where every container has the volume.",
     no_io_manager,
 )
-def storage_path(subject: Subject) -> Iterator[Problem]:
+def storage_path(audited: AuditedModule) -> Iterator[Problem]:
     """Look for the variable, or the volume's path, in the files that the IO manager is made or built in."""
-    managers = io_managers(subject)
+    managers = io_managers(audited)
     names = {one.name for one in managers}
     made_in = [one.file for one in managers]
-    files = [file for file in subject.sources.files if any(file is one for one in made_in) or any(file.calls(*names))]
-    texts = [text for file in files for text in _texts(subject, file)]
+    files = [file for file in audited.sources.files if any(file is one for one in made_in) or any(file.calls(*names))]
+    texts = [text for file in files for text in _texts(audited, file)]
     first = managers[0]
-    where = subject.shown(first.file.path, first.node.lineno)
+    where = audited.shown(first.file.path, first.node.lineno)
     if any(text.startswith(STORAGE) for text in texts):
         return
     if any(map(_REMOTE.match, texts)) or all(map(_is_for_a_service, managers)):
@@ -176,12 +176,12 @@ def storage_path(subject: Subject) -> Iterator[Problem]:
         yield Problem("where the IO manager stores cannot be seen", status="SKIP")
 
 
-def _texts(subject: Subject, file: SourceFile) -> Iterator[str]:
+def _texts(audited: AuditedModule, file: SourceFile) -> Iterator[str]:
     # A docstring or a comment that names the variable stores nothing.
     statements = {id(node.value) for node in file.nodes if isinstance(node, ast.Expr)}
     for node in file.nodes:
         if id(node) not in statements:
-            yield subject.sources.text(file, node) or ""
+            yield audited.sources.text(file, node) or ""
 
 
 def _bases(one: IOManager) -> Sequence[str]:
@@ -206,16 +206,16 @@ def _writes_files(one: IOManager) -> bool:
     "io-manager-registered",
     "The IO manager is registered in Definitions",
     "Assets use it only when it is named there.",
-    lambda subject: no_definitions(subject) or no_io_manager(subject),
+    lambda audited: no_definitions(audited) or no_io_manager(audited),
 )
-def io_manager_registered(subject: Subject) -> Iterator[Problem]:
+def io_manager_registered(audited: AuditedModule) -> Iterator[Problem]:
     """Look for the key ``io_manager`` in the resources of ``Definitions``, through names and imports."""
-    keys = {key for key, _, _ in resource_items(subject)}
+    keys = {key for key, _, _ in resource_items(audited)}
     if KEY in keys:
         return
     if None in keys:
         yield Problem("what the resources of Definitions hold cannot be seen without --load", status="SKIP")
     else:
-        definitions = subject.layout.definitions  # The check is made only where there are some.
-        fix = f'Add resources={{"{KEY}": {io_managers(subject)[0].name}(…)}} to Definitions'
-        yield Problem(f"No resource '{KEY}' in Definitions", fix, subject.shown(cast("Path", definitions)))
+        definitions = audited.code_location.definitions  # The check is made only where there are some.
+        fix = f'Add resources={{"{KEY}": {io_managers(audited)[0].name}(…)}} to Definitions'
+        yield Problem(f"No resource '{KEY}' in Definitions", fix, audited.shown(cast("Path", definitions)))

@@ -19,12 +19,12 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them fills 
     variables,
     versions,
 )
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import CHECKS, Check, check
 from dagster_module_builder.audit.results import Audit, Problem, Result
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import TABLE, Check, check
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, NoModuleError, RefusedError, ToolError
-from dagster_module_builder.modules.layout import is_project
+from dagster_module_builder.modules.code_location import is_project
 from dagster_module_builder.modules.module_environment import environment_of
 from dagster_module_builder.transactions.module_files import NotPlainError
 
@@ -48,26 +48,26 @@ class Wanted:
     "switched-off",
     "What is switched off has a reason",
     "A colleague asks why in a year.",
-    lambda subject: "" if subject.switched_off or subject.switched_off_by_workspace else "nothing is switched off",
+    lambda audited: "" if audited.switched_off or audited.switched_off_by_workspace else "nothing is switched off",
     security=True,
 )
-def switched_off(subject: Subject) -> Iterator[Problem]:
+def switched_off(audited: AuditedModule) -> Iterator[Problem]:
     """Look for checks that are switched off without a reason, that there are not, or that the module may not touch."""
-    by_module, by_workspace = subject.switched_off, subject.switched_off_by_workspace
-    for where, found in (("pyproject.toml", by_module), (str(subject.root / "pyproject.toml"), by_workspace)):
+    by_module, by_workspace = audited.switched_off, audited.switched_off_by_workspace
+    for where, found in (("pyproject.toml", by_module), (str(audited.root / "pyproject.toml"), by_workspace)):
         for name, reason in found.items():
-            if name not in TABLE:
+            if name not in CHECKS:
                 yield Problem(f"There is no check {name}", "Take it out", where, "WARN")
             elif not _is_reason(reason):
                 yield Problem(f"{name} is switched off without a reason", "Say why, as its value", where)
-            elif found is by_module and TABLE[name].security:
-                fix = f"Take it out; the workspace can switch it off, in {subject.root / 'pyproject.toml'}"
+            elif found is by_module and CHECKS[name].security:
+                fix = f"Take it out; the workspace can switch it off, in {audited.root / 'pyproject.toml'}"
                 yield Problem(f"{name} guards the workspace, so the module cannot switch it off", fix, where)
 
 
-def _reason(subject: Subject, one: Check) -> str | None:
+def _reason(audited: AuditedModule, one: Check) -> str | None:
     """Return why a check is switched off: by the workspace, or by the module itself where it may."""
-    for found in (subject.switched_off_by_workspace, {} if one.security else subject.switched_off):
+    for found in (audited.switched_off_by_workspace, {} if one.security else audited.switched_off):
         if _is_reason(reason := found.get(one.id)):
             return str(reason)
     return None
@@ -108,9 +108,9 @@ def audit(root: Path, path: Path, wanted: Wanted | None = None, only: Collection
     """
     options = wanted or Wanted()
     python, problem = _python(root, path, options)
-    subject = Subject(path, root, python)
-    checks = [one for one in TABLE.values() if only is None or one.id in only]
-    return Audit(path, tuple(_result(subject, one, options, problem) for one in checks))
+    audited = AuditedModule(path, root, python)
+    checks = [one for one in CHECKS.values() if only is None or one.id in only]
+    return Audit(path, tuple(_result(audited, one, options, problem) for one in checks))
 
 
 def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Problem | None]:
@@ -122,13 +122,13 @@ def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Proble
         return None, Problem(f"No environment could be made: {error}", "Fix its requirements")
 
 
-def _result(subject: Subject, one: Check, wanted: Wanted, problem: Problem | None) -> Result:
-    if reason := _reason(subject, one):
+def _result(audited: AuditedModule, one: Check, wanted: Wanted, problem: Problem | None) -> Result:
+    if reason := _reason(audited, one):
         return Result(one.id, one.title, one.docs, off=reason)
-    return Result(one.id, one.title, one.docs, _problems(subject, one, wanted, problem))
+    return Result(one.id, one.title, one.docs, _problems(audited, one, wanted, problem))
 
 
-def _problems(subject: Subject, one: Check, wanted: Wanted, problem: Problem | None) -> tuple[Problem, ...]:
+def _problems(audited: AuditedModule, one: Check, wanted: Wanted, problem: Problem | None) -> tuple[Problem, ...]:
     flag = {"environment": "--load", "tests": "--run-tests"}.get(one.needs)
     asked = {"environment": wanted.load or wanted.tests, "tests": wanted.tests}.get(one.needs, True)
     if not asked:
@@ -136,14 +136,14 @@ def _problems(subject: Subject, one: Check, wanted: Wanted, problem: Problem | N
     if one.needs != "nothing" and problem:
         # One cause is one failure.
         return (problem if one.id == "loads" else replace(problem, status="SKIP"),)
-    return _looked(subject, one)
+    return _looked(audited, one)
 
 
-def _looked(subject: Subject, one: Check) -> tuple[Problem, ...]:
+def _looked(audited: AuditedModule, one: Check) -> tuple[Problem, ...]:
     try:
-        if why := one.lacks(subject):
+        if why := one.lacks(audited):
             return (Problem(why, status="SKIP"),)
-        return tuple(one.look(subject))
+        return tuple(one.look(audited))
     except NotPlainError as error:
         return (Problem(str(error), "Put a plain file in its place"),)
     except RefusedError as error:

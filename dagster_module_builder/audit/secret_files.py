@@ -6,9 +6,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.deploy.model.deployment import FILL_IN
 from dagster_module_builder.deploy.model.host_settings import ENV
 from dagster_module_builder.deploy.model.host_settings import EXAMPLE as DEPLOYED_EXAMPLE
@@ -21,19 +21,19 @@ _LARGEST = 500_000
 _HARMLESS = ("change-me", "changeme", "${", "$(", "<", "{{", "example", "xxx", "***")
 
 
-def secret_files(subject: Subject) -> list[Path]:
+def secret_files(audited: AuditedModule) -> list[Path]:
     """Return the files that hold secrets by what they are."""
     names = [
-        subject.path / ".env",
-        *subject.path.glob("workspace/**/.env"),
-        *subject.path.glob("workspace/**/.env.kept"),
-        *subject.path.glob(f"deploy/*/{ENV}"),
+        audited.path / ".env",
+        *audited.path.glob("workspace/**/.env"),
+        *audited.path.glob("workspace/**/.env.kept"),
+        *audited.path.glob(f"deploy/*/{ENV}"),
     ]
     return sorted({path for path in names if path.is_file()})
 
 
-def _no_secret_files(subject: Subject) -> str:
-    return "" if secret_files(subject) else "no file with secrets"
+def _no_secret_files(audited: AuditedModule) -> str:
+    return "" if secret_files(audited) else "no file with secrets"
 
 
 @check(
@@ -43,28 +43,28 @@ def _no_secret_files(subject: Subject) -> str:
     Always("every module has files"),
     security=True,
 )
-def secrets(subject: Subject) -> Iterator[Problem]:
+def secrets(audited: AuditedModule) -> Iterator[Problem]:
     """Let detect-secrets look through the files; what was found is named, never shown."""
     from dagster_module_builder.audit.secret_scan import secrets_in  # a quarter of a second
 
-    unread = {*subject.tests, *secret_files(subject)}
-    for path, found in secrets_in([path for path in subject.tracked if path not in unread and _is_read(path)]):
+    unread = {*audited.tests, *secret_files(audited)}
+    for path, found in secrets_in([path for path in audited.tracked if path not in unread and _is_read(path)]):
         if not _is_harmless(str(found.secret_value)):
             fix = "Move it into workspace/local/.env, and change it where it is used"
-            yield Problem(f"Looks like a secret: {found.type}", fix, subject.shown(path, found.line_number))
-    yield from _committed_settings(subject)
+            yield Problem(f"Looks like a secret: {found.type}", fix, audited.shown(path, found.line_number))
+    yield from _committed_settings(audited)
 
 
-def _committed_settings(subject: Subject) -> Iterator[Problem]:
+def _committed_settings(audited: AuditedModule) -> Iterator[Problem]:
     """Find the values that earlier versions took over from ``.env`` into the examples of the deployments."""
-    for path in sorted(subject.path.glob(f"deploy/*/{DEPLOYED_EXAMPLE}")):
-        content = subject.bytes_of(path)
+    for path in sorted(audited.path.glob(f"deploy/*/{DEPLOYED_EXAMPLE}")):
+        content = audited.bytes_of(path)
         values = env_file.values(content)
         for entry in env_file.entries(content):
             value = values.get(entry.name, "")
             if not is_harmless(entry.name, value) and not _is_harmless(value):
                 cure = f"Write '{FILL_IN}' there, and change it where it is used if it is a secret"
-                yield Problem(f"{entry.name} has a value there", cure, subject.shown(path, entry.line + 1))
+                yield Problem(f"{entry.name} has a value there", cure, audited.shown(path, entry.line + 1))
 
 
 def _is_read(path: Path) -> bool:
@@ -82,11 +82,11 @@ def _is_harmless(value: str) -> bool:
     _no_secret_files,
     security=True,
 )
-def secret_modes(subject: Subject) -> Iterator[Problem]:
+def secret_modes(audited: AuditedModule) -> Iterator[Problem]:
     """Look at the modes of the files that hold secrets."""
-    for path in secret_files(subject):
+    for path in secret_files(audited):
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            where = subject.shown(path)
+            where = audited.shown(path)
             yield Problem("Others can read the secrets in it", f"Run 'chmod {SECRET_MODE:o} {path}'", where)
 
 
@@ -94,13 +94,13 @@ def secret_modes(subject: Subject) -> Iterator[Problem]:
     "secrets-ignored",
     "Git ignores the files with secrets",
     "A commit would publish them.",
-    lambda subject: _no_secret_files(subject) or ("not in a git repository" if subject.repository is None else ""),
+    lambda audited: _no_secret_files(audited) or ("not in a git repository" if audited.repository is None else ""),
     security=True,
 )
-def secrets_ignored(subject: Subject) -> Iterator[Problem]:
+def secrets_ignored(audited: AuditedModule) -> Iterator[Problem]:
     """Look for files with secrets that git tracks, or would with the next ``git add``."""
-    tracked = set(subject.tracked)
-    for path in secret_files(subject):
+    tracked = set(audited.tracked)
+    for path in secret_files(audited):
         if path in tracked:
             fix = f"Add {path.name} to .gitignore, and 'git rm --cached' it"
-            yield Problem("Git tracks it, or would", fix, subject.shown(path))
+            yield Problem("Git tracks it, or would", fix, audited.shown(path))

@@ -8,26 +8,26 @@ from collections.abc import Iterator, Sequence
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import Version
 
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import Always, check
 from dagster_module_builder.base.errors import DamagedFileError
 from dagster_module_builder.modules import unfinished
+from dagster_module_builder.modules.code_location import table
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
-from dagster_module_builder.modules.layout import table
+from dagster_module_builder.modules.legacy_requirements import SETUP_PY, old_requirements_of
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.modules.record import read_record
-from dagster_module_builder.modules.stated import SETUP_PY, old_requirements_of
 from dagster_module_builder.templating import templates
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
 
-def requirements_of(subject: Subject) -> Sequence[Requirement]:
+def requirements_of(audited: AuditedModule) -> Sequence[Requirement]:
     """Return the module's requirements, from ``pyproject.toml``, else as ``setup.py`` lists them."""
-    listed = table(subject.pyproject, "project").get("dependencies")
+    listed = table(audited.pyproject, "project").get("dependencies")
     if not isinstance(listed, list):
-        listed = old_requirements_of(subject.path) or _likely(subject.text_of(subject.path / SETUP_PY))
+        listed = old_requirements_of(audited.path) or _likely(audited.text_of(audited.path / SETUP_PY))
     return [found for text in listed if (found := _requirement(str(text)))]
 
 
@@ -49,9 +49,9 @@ def _requirement(text: str) -> Requirement | None:
     "The shared image installs what stands there, and nothing else.",
     Always("every module needs Dagster"),
 )
-def requirements_stated(subject: Subject) -> Iterator[Problem]:
+def requirements_stated(audited: AuditedModule) -> Iterator[Problem]:
     """Look for Dagster among the module's requirements."""
-    if "dagster" not in {one.name.lower() for one in requirements_of(subject)}:
+    if "dagster" not in {one.name.lower() for one in requirements_of(audited)}:
         yield Problem(
             "No requirement of dagster in pyproject.toml", "Add it to the dependencies in [project]", status="WARN"
         )
@@ -61,21 +61,21 @@ def requirements_stated(subject: Subject) -> Iterator[Problem]:
     "dagster-version",
     "Its Dagster is the workspace's",
     "One environment holds one version.",
-    lambda subject: "" if _locked_and_wanted(subject) else "no version of Dagster is asked for, or none is locked",
+    lambda audited: "" if _locked_and_wanted(audited) else "no version of Dagster is asked for, or none is locked",
 )
-def dagster_version(subject: Subject) -> Iterator[Problem]:
+def dagster_version(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the versions that the module asks for with those that the workspace locks."""
-    for wanted, version in _locked_and_wanted(subject):
+    for wanted, version in _locked_and_wanted(audited):
         if not wanted.specifier.contains(version, prereleases=True):
             yield Problem(f"Asks for {wanted}, and the workspace has {version}", "Change one of them")
 
 
-def _locked_and_wanted(subject: Subject) -> list[tuple[Requirement, str]]:
+def _locked_and_wanted(audited: AuditedModule) -> list[tuple[Requirement, str]]:
     """Return the module's requirements of Dagster and its libraries with the versions that the workspace locks."""
-    lock = subject.root / CONSTRAINTS
+    lock = audited.root / CONSTRAINTS
     text = lock.read_text("utf-8", "replace") if lock.is_file() else ""
     locked = dict(re.findall(r"^(dagster[\w.-]*)==([^\s;]+)", text, re.MULTILINE))
-    wanted = [(one, one.name.lower()) for one in requirements_of(subject)]
+    wanted = [(one, one.name.lower()) for one in requirements_of(audited)]
     return [(one, locked[name]) for one, name in wanted if name in locked]
 
 
@@ -83,13 +83,13 @@ def _locked_and_wanted(subject: Subject) -> list[tuple[Requirement, str]]:
     "template-version",
     "Made from today's template",
     "What the template learnt since is missing.",
-    lambda subject: "" if (subject.path / RECORD).exists() else "not made from the template",
+    lambda audited: "" if (audited.path / RECORD).exists() else "not made from the template",
 )
-def template_version(subject: Subject) -> Iterator[Problem]:
+def template_version(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the template's version that the module records with today's."""
     today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
     try:
-        record = read_record(subject.path)
+        record = read_record(audited.path)
     except DamagedFileError as error:
         yield Problem(f"The record of the template: {error.found}", error.way_out, RECORD)
         return
@@ -109,8 +109,8 @@ def template_version(subject: Subject) -> Iterator[Problem]:
     "Files with marked conflicts do not load.",
     Always("any module can be upgraded"),
 )
-def upgrade_unfinished(subject: Subject) -> Iterator[Problem]:
+def upgrade_unfinished(audited: AuditedModule) -> Iterator[Problem]:
     """Look for the state that an upgrade with conflicts leaves."""
-    if unfinished.place(subject.root, subject.path.name).is_file():
-        name = subject.path.name
+    if unfinished.place(audited.root, audited.path.name).is_file():
+        name = audited.path.name
         yield Problem("An upgrade is not finished", f"Run 'upgrade {name} --continue', or 'upgrade {name} --abort'")

@@ -19,7 +19,7 @@ from dagster_module_builder.disclosure import terminal
 
 if TYPE_CHECKING:
     from dagster_module_builder.upgrade.every import Upgrade
-    from dagster_module_builder.upgrade.run import Outcome
+    from dagster_module_builder.upgrade.run import UpgradeResult
 
 
 @command(
@@ -142,7 +142,7 @@ def _ended(well: Iterable[bool]) -> None:
         raise Exit(code=1)
 
 
-def _said_or_checked(outcome: Outcome, root: Path, *, check: bool) -> bool:
+def _said_or_checked(outcome: UpgradeResult, root: Path, *, check: bool) -> bool:
     if not check:
         return _said(outcome, root, "Would upgrade" if outcome.dry_run else "Upgraded")
     name = outcome.module.name
@@ -153,7 +153,7 @@ def _said_or_checked(outcome: Outcome, root: Path, *, check: bool) -> bool:
     return False
 
 
-def _said(outcome: Outcome, root: Path, verb: str) -> bool:
+def _said(outcome: UpgradeResult, root: Path, verb: str) -> bool:
     name = outcome.module.name
     unchanged = "is not up to date" if outcome.behind else "is up to date"
     console.say(f"{verb} {name}" if outcome.changes else f"{name} {unchanged}")
@@ -174,7 +174,7 @@ def _said(outcome: Outcome, root: Path, verb: str) -> bool:
     return not outcome.conflicts and not outcome.behind
 
 
-def _say_what(outcome: Outcome, root: Path) -> None:
+def _say_what(outcome: UpgradeResult, root: Path) -> None:
     """Print the files that change, the conflicts, and what a person has to know."""
     if outcome.changes:
         console.say_plan(outcome.plan, root)

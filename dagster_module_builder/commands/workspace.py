@@ -27,7 +27,7 @@ _ALLOW_HELP = "A setting that a module may have, as NAME=SETTING, as the refusal
 def _checks(*, no_check: bool) -> Sequence[Any]:
     if no_check:
         return ()
-    from dagster_module_builder.workspaces.checks import ALL  # it loads what only checks need
+    from dagster_module_builder.workspaces.external_checks import ALL  # it loads what only checks need
 
     return ALL
 
@@ -104,11 +104,11 @@ def add(
 ) -> None:
     """Bring a module into the workspace."""
     from dagster_module_builder.fragment_rules.refused import parse_allowances
-    from dagster_module_builder.workspaces import integrate
+    from dagster_module_builder.workspaces.add import add_module
 
     where = root_of(root)
     may_move = move or (not dry_run and _wants_move(where, name))
-    outcome = integrate.add(
+    outcome = add_module(
         where,
         name,
         dry_run=dry_run,

@@ -13,7 +13,7 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, ROOT_H
 from dagster_module_builder.commands.workspace_reports import ADOPT_HELP, FORCE_HELP, UP_HELP, say_outcome, tell_dagster
 
 if TYPE_CHECKING:
-    from dagster_module_builder.workspaces.integrate import Outcome
+    from dagster_module_builder.workspaces.carrying_out import WorkspaceChange
     from dagster_module_builder.workspaces.module_data import ModuleData
 
 
@@ -44,7 +44,8 @@ def remove(
     json: bool = False,
 ) -> None:
     """Take a module out of the workspace; its project stays, and its data too unless told otherwise."""
-    from dagster_module_builder.workspaces import integrate, module_data
+    from dagster_module_builder.workspaces import module_data
+    from dagster_module_builder.workspaces.remove import remove_module
 
     where = root_of(root)
     doomed = module_data.data_of(where, name) if delete_data else None
@@ -55,7 +56,7 @@ def remove(
             return
     outcome = None
     if doomed is None or doomed.integrated:
-        outcome = integrate.remove(where, name, dry_run=dry_run, force=force, adopting=adopt)
+        outcome = remove_module(where, name, dry_run=dry_run, force=force, adopting=adopt)
         _say_removed(outcome, where, start=up, quiet=json)
     gone = [] if doomed is None or dry_run else _deleted(where, doomed, quiet=json)
     if json:
@@ -65,7 +66,7 @@ def remove(
         console.say_next([(f"workspace.add {name}", "bring it back")])
 
 
-def _say_removed(outcome: Outcome, root: Path, *, start: bool, quiet: bool) -> None:
+def _say_removed(outcome: WorkspaceChange, root: Path, *, start: bool, quiet: bool) -> None:
     if not quiet:
         say_outcome(outcome, root, "Removed", "from")
     tell_dagster(outcome, root, start=start, say=console.tell if quiet else console.say)

@@ -12,7 +12,7 @@ from dagster_module_builder.compose.dockerignore import path_in_context
 from dagster_module_builder.compose.image import Image
 from dagster_module_builder.compose.service import Service
 from dagster_module_builder.compose.stack import Reader
-from dagster_module_builder.modules.stated import SETUP_CFG, SETUP_PY, old_requirements
+from dagster_module_builder.modules.legacy_requirements import SETUP_CFG, SETUP_PY, old_requirements
 from dagster_module_builder.shared_files.formats import toml_text
 from dagster_module_builder.shared_files.formats.outline import KeyPath
 

@@ -22,7 +22,7 @@ from dagster_module_builder.native.native_environment import locations as native
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.shared_files.formats import compose, dockerfile, workspace_yaml
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
-from dagster_module_builder.workspaces.integrate import Outcome
+from dagster_module_builder.workspaces.carrying_out import WorkspaceChange
 from dagster_module_builder.workspaces.workspace import Workspace, look_at
 
 #: How long a location may take to load, in seconds.
@@ -31,7 +31,7 @@ LOAD_WAIT = 120.0
 DAEMON_READS_EVERY = 65.0
 
 
-def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iterator[str]:
+def tell_dagster(root: Path, outcome: WorkspaceChange, *, started: bool = False) -> Iterator[str]:
     """Have a running Dagster take a change in; yield what came of it. Silent where none runs.
 
     Args:
@@ -59,7 +59,7 @@ def tell_dagster(root: Path, outcome: Outcome, *, started: bool = False) -> Iter
         yield "The image or the containers changed: run 'workspace.up' to build and start them."
 
 
-def to_be_loaded_again(root: Path, outcome: Outcome) -> Iterator[str]:
+def to_be_loaded_again(root: Path, outcome: WorkspaceChange) -> Iterator[str]:
     """Say which locations a running Dagster has with older code, which ``tell_dagster`` would have it load again.
 
     Args:
@@ -77,7 +77,7 @@ def to_be_loaded_again(root: Path, outcome: Outcome) -> Iterator[str]:
         yield f"The code of {name} changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
 
 
-def _told(workspace: Workspace, running: Running, outcome: Outcome, *, effective: bool) -> Iterator[str]:
+def _told(workspace: Workspace, running: Running, outcome: WorkspaceChange, *, effective: bool) -> Iterator[str]:
     older = _older(workspace, running, outcome.modules)
     if not effective and not older:
         return
@@ -113,7 +113,7 @@ def _loaded_again(workspace: Workspace, running: Running, name: str, module: Pat
         yield f"Dagster: the location {name} is loaded again, with its changed code."
 
 
-def needs_up(outcome: Outcome) -> bool:
+def needs_up(outcome: WorkspaceChange) -> bool:
     """Tell whether a change reaches a running workspace only by ``workspace.up``."""
     return any(change.path.name in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
 

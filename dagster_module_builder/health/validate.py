@@ -37,9 +37,11 @@ from dagster_module_builder.transactions.plan import SECRET_MODE, Plan
 from dagster_module_builder.transactions.reading import reading
 from dagster_module_builder.transactions.registry import Entry, slot_name
 from dagster_module_builder.workspaces import passwords
-from dagster_module_builder.workspaces.checks import compose_accepts, requirements, sources_reach_the_image
-from dagster_module_builder.workspaces.integrate import Check, all_facts, is_current, plan_changes
-from dagster_module_builder.workspaces.module_fragments import Given, allowing, place_of, read_given
+from dagster_module_builder.workspaces.carrying_out import Check
+from dagster_module_builder.workspaces.clashes import all_facts
+from dagster_module_builder.workspaces.external_checks import compose_accepts, requirements, sources_reach_the_image
+from dagster_module_builder.workspaces.module_fragments import ModuleFragments, allowing, place_of, read_fragments
+from dagster_module_builder.workspaces.planning import is_current, plan_changes
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, read_workspace
 
 
@@ -179,7 +181,7 @@ def _blocks_of(
 def _is_given(workspace: Workspace, file: str, entry: Entry, block: Block) -> bool:
     """Tell whether a block has what its module gives by now; then the fragments are what is told of."""
     try:
-        given = read_given(workspace, workspace.root / entry.path)
+        given = read_fragments(workspace, workspace.root / entry.path)
     except (BuilderError, OSError):
         return False
     return any(block.digest in one.digests for one in given.contributions[file])
@@ -194,7 +196,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
             yield Finding("error", message, str(path), f"Run '{_PRUNE}'", entry.name, _PRUNE)
             continue
         try:
-            given = read_given(workspace, path)
+            given = read_fragments(workspace, path)
         except FragmentRefusedError as error:
             yield from (
                 Finding("error", text, place, error.way_out, entry.name, error.command)
@@ -211,7 +213,7 @@ def _fragments(workspace: Workspace) -> Iterator[Finding]:
             yield from _passwords(workspace, given, entry.name)
 
 
-def _tolerated(given: Given, name: str) -> Iterator[Finding]:
+def _tolerated(given: ModuleFragments, name: str) -> Iterator[Finding]:
     """Tell of settings that an earlier version put in without asking."""
     for one in given.tolerated:
         command = allowing(name, [one], integrated=True)
@@ -219,7 +221,7 @@ def _tolerated(given: Given, name: str) -> Iterator[Finding]:
         yield Finding("warning", f"{one}; it is not allowed yet", where, fix, name, command)
 
 
-def _passwords(workspace: Workspace, given: Given, name: str) -> Iterator[Finding]:
+def _passwords(workspace: Workspace, given: ModuleFragments, name: str) -> Iterator[Finding]:
     """Tell of passwords that a module gives and its database, once started, does not learn of."""
     lines = [line for one in given.contributions[env_file.NAME] for line in one.mapping or one.sequence or ()]
     for one in passwords.changed(workspace, env_file.values(b"\n".join(lines))):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.base.settings import cache_folder
-from dagster_module_builder.modules.stated import SETUP_CFG, SETUP_PY
+from dagster_module_builder.modules.legacy_requirements import SETUP_CFG, SETUP_PY
 from dagster_module_builder.modules.static_requirements import Statement, statement_of
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.shared_files.formats import env_file

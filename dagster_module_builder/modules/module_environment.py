@@ -12,9 +12,9 @@ from filelock import FileLock
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.settings import cache_folder
+from dagster_module_builder.modules.code_location import pyproject, table
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS, pyproject_of
-from dagster_module_builder.modules.layout import pyproject, table
-from dagster_module_builder.modules.stated import SETUP_CFG, SETUP_PY
+from dagster_module_builder.modules.legacy_requirements import SETUP_CFG, SETUP_PY
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.transactions import module_files
 

@@ -16,8 +16,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.base.names import ModuleNames
-from dagster_module_builder.modules.layout import table
-from dagster_module_builder.modules.stated import SETUP_PY, is_old, old_requirements_of
+from dagster_module_builder.modules.code_location import table
+from dagster_module_builder.modules.legacy_requirements import SETUP_PY, is_old, old_requirements_of
 from dagster_module_builder.shared_files.formats import toml_text
 from dagster_module_builder.transactions import module_files
 

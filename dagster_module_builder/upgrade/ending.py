@@ -13,10 +13,10 @@ from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.upgrade import three_way
 from dagster_module_builder.upgrade.changes import carry_out, file_change, held, recorded
-from dagster_module_builder.upgrade.run import Outcome, locate
+from dagster_module_builder.upgrade.run import UpgradeResult, locate
 
 
-def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:
+def finish(root: Path, name: str, *, keep_mine: bool = False) -> UpgradeResult:
     """End an upgrade whose conflicts are resolved: only now does the module record the new version.
 
     Args:
@@ -37,7 +37,7 @@ def finish(root: Path, name: str, *, keep_mine: bool = False) -> Outcome:
             _refuse_undone(module, state)
         ended = FileChange(unfinished.place(root, module.name), data, None)
         plan = Plan((*recorded(module, state.record, state.baseline), ended))
-        return Outcome(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
+        return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
 
 
 def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
@@ -80,7 +80,7 @@ def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
     return held(module, module / path) == Held(before, path in state.executable)
 
 
-def abort(root: Path, name: str) -> Outcome:
+def abort(root: Path, name: str) -> UpgradeResult:
     """Give back every byte that an unfinished upgrade changed.
 
     Raises:
@@ -96,4 +96,4 @@ def abort(root: Path, name: str) -> Outcome:
             for path, old in state.old.items()
         ]
         plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
-        return Outcome(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
+        return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))

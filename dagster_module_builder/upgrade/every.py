@@ -12,21 +12,21 @@ from typing import Protocol
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules.record import read_record
 from dagster_module_builder.templating import cookiecutter_fork
-from dagster_module_builder.upgrade import pieces
+from dagster_module_builder.upgrade import missing_pieces
 from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
-from dagster_module_builder.upgrade.run import Outcome, locate
+from dagster_module_builder.upgrade.run import UpgradeResult, locate
 
 
 class Upgrade(Protocol):
     """The upgrade of one module."""
 
-    def __call__(self, name: str, *, prepared: Prepared | None) -> Outcome:
+    def __call__(self, name: str, *, prepared: Prepared | None) -> UpgradeResult:
         """Upgrade the module of that name, with a rendering that was made before."""
 
 
 def upgrade_each(
     root: Path, names: Sequence[str], upgrade: Upgrade, began: Callable[[int, str], None]
-) -> Iterator[tuple[str, Outcome | BuilderError]]:
+) -> Iterator[tuple[str, UpgradeResult | BuilderError]]:
     """Upgrade modules one after the other, in their order, each with a rendering that another process made.
 
     Args:
@@ -65,7 +65,7 @@ def prepared(root: Path, name: str, template: Path) -> Prepared | None:
     """
     try:
         module = locate(root, name)
-        source = read_record(module) or pieces.answers_for(module)
+        source = read_record(module) or missing_pieces.answers_for(module)
         return Prepared(source, rendering(root, source, template))
     except BuilderError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from dagster_module_builder.modules.layout import table
+from dagster_module_builder.modules.code_location import table
 from dagster_module_builder.shared_files.formats import toml_text
 
 _PROJECT = re.compile(r"^\[project\][ \t]*(?:#.*)?\r?$", re.MULTILINE)

@@ -20,7 +20,7 @@ from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
 from dagster_module_builder.transactions.reading import under_lock
-from dagster_module_builder.upgrade import pieces, three_way
+from dagster_module_builder.upgrade import missing_pieces, three_way
 from dagster_module_builder.upgrade.changes import carry_out, change, confined, held, recorded
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import Merged, Versions
@@ -30,7 +30,7 @@ KEPT_SECRETS = settings.FRAGMENTS / ".env.kept"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class UpgradeResult:
     """What an upgrade did, or, with ``dry_run``, would do.
 
     Attributes:
@@ -108,7 +108,7 @@ def upgrade(
     from_template: Path | None = None,
     answers: Mapping[str, str] | None = None,
     prepared: Prepared | None = None,
-) -> Outcome:
+) -> UpgradeResult:
     """Bring a module up to date.
 
     Args:
@@ -125,7 +125,7 @@ def upgrade(
         DamagedFileError: What the module records of the template cannot be used.
     """
 
-    def work(recovered: list[str]) -> Outcome:
+    def work(recovered: list[str]) -> UpgradeResult:
         module = locate(root, name)
         if unfinished.read(root, module.name):
             raise RefusedError(
@@ -140,7 +140,7 @@ def upgrade(
         notes = [*recovered, *proposal.notes, *(one.note for one in proposal.merged if one.note)]
         notes += [f"The upgrade would be refused: {dirty}"] if dirty else []
         backup = None if dry_run else carry_out(root, module, plan)
-        return Outcome(module, plan, proposal.conflicts, tuple(notes), backup, dry_run, proposal.behind)
+        return UpgradeResult(module, plan, proposal.conflicts, tuple(notes), backup, dry_run, proposal.behind)
 
     return under_lock(root, work, changes=not dry_run)
 
@@ -162,14 +162,14 @@ def _proposal(
     if record is None:
         if given:
             raise UsageError(f"--set: {module.name!r} was not made from the template, so it has no answers to change.")
-        found = pieces.missing(root, module, rendered(pieces.answers_for(module)).tree)
+        found = missing_pieces.missing(root, module, rendered(missing_pieces.answers_for(module)).tree)
         return _Proposal(found.merged, notes=found.notes)
     wanted = record.with_answers(given, ports.known_ports(root)) if given else record
     today = rendered(wanted)
     refuse_newer(module.name, record.version, today.version)
     base = _base(root, record, today, from_template, same=not given)
     if base is None:
-        found = pieces.missing(root, module, rendered(pieces.answers_for(module)).tree)
+        found = missing_pieces.missing(root, module, rendered(missing_pieces.answers_for(module)).tree)
         behind = (
             f"No baseline is kept with {module.name}, which was made from template {record.version}: only what is "
             f"missing was looked for. Pass --from-template with a checkout of that template to merge its changes."

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from dagster_module_builder.modules.stated import (
+from dagster_module_builder.modules.legacy_requirements import (
     INSTALL_REQUIRES,
     argument,
     config_requirements,

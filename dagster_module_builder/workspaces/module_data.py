@@ -78,7 +78,9 @@ def data_of(root: Path, name: str) -> ModuleData:
     marker = entry.marker if entry else _free_marker(workspace, name)
     found = _data_of(workspace, _says(workspace), name, marker, entry)
     if entry is None and marker not in workspace.registry.left_behind and not found.parts():
-        raise RefusedError(f"{name!r} is not integrated, and nothing that it stored is left: see 'workspace.list'.")
+        raise RefusedError(
+            f"{name!r} is not in the workspace and has no data left. 'workspace.list --data' shows what is."
+        )
     return found
 
 
@@ -129,9 +131,9 @@ def _free_marker(workspace: Workspace, name: str) -> str:
     marker = ModuleNames(name).snake
     other = next((entry.name for entry in workspace.registry.entries if entry.marker == marker), None)
     if other:
-        raise RefusedError(f"{name!r} is not integrated: did you mean {other!r}?")
+        raise RefusedError(f"{name!r} is not in the workspace. Did you mean {other!r}?")
     if problem_with_name(name) is not None and marker not in workspace.registry.left_behind:
-        raise RefusedError(f"{name!r} is not integrated: see 'workspace.list'.")
+        raise RefusedError(f"{name!r} is not in the workspace. 'workspace.list' shows what is.")
     return marker
 
 

@@ -29,7 +29,7 @@ Contributions = Mapping[str, Sequence[Contribution]]
 
 
 @dataclass(frozen=True)
-class Given:
+class ModuleFragments:
     """A module that is put in, what it gives to each shared file, and what it claims thereby.
 
     Attributes:
@@ -59,7 +59,7 @@ class Given:
         ]
 
 
-def read_given(workspace: Workspace, path: Path) -> Given:
+def read_fragments(workspace: Workspace, path: Path) -> ModuleFragments:
     """Read a module and work out what it gives to this workspace.
 
     Raises:
@@ -75,7 +75,7 @@ def read_given(workspace: Workspace, path: Path) -> Given:
         facts = facts_of_bodies(bodies, workspace.own_env)
     except yaml.YAMLError as error:
         raise RefusedError(f"{path / settings.FRAGMENTS}: {error}") from None
-    return Given(module, given, facts, tuple(notes), allowed, tolerated)
+    return ModuleFragments(module, given, facts, tuple(notes), allowed, tolerated)
 
 
 def _contributions(workspace: Workspace, module: Module, file: str) -> list[Contribution]:
@@ -163,7 +163,7 @@ def refuse_changed_paths(workspace: Workspace) -> None:
             raise FragmentRefusedError(entry.name, named, allowing(entry.name, new, integrated=True))
 
 
-def unused_allowances(workspace: Workspace, given: Sequence[Given]) -> list[str]:
+def unused_allowances(workspace: Workspace, given: Sequence[ModuleFragments]) -> list[str]:
     """Return what to say of settings that a person allows and that no module has."""
     recorded = {(one.module.path.name, name) for one in given for name in one.allowed}
     return [

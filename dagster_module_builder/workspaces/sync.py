@@ -9,9 +9,11 @@ from pathlib import Path
 from dagster_module_builder.modules.module import modules_in
 from dagster_module_builder.transactions.reading import under_lock
 from dagster_module_builder.transactions.registry import Entry
-from dagster_module_builder.workspaces import adopt, neighbours
-from dagster_module_builder.workspaces.integrate import Check, Outcome, carry_out, plan_changes, refuse_clashes
-from dagster_module_builder.workspaces.module_fragments import read_given, unused_allowances
+from dagster_module_builder.workspaces import neighbours, unmarked
+from dagster_module_builder.workspaces.carrying_out import Check, WorkspaceChange, carry_out
+from dagster_module_builder.workspaces.clashes import refuse_clashes
+from dagster_module_builder.workspaces.module_fragments import read_fragments, unused_allowances
+from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import Workspace, read_workspace
 from dagster_module_builder.workspaces.workspace_names import with_own_names
 
@@ -20,7 +22,7 @@ from dagster_module_builder.workspaces.workspace_names import with_own_names
 class Synced:
     """What a sync did, or would do: names of modules by what happened to them."""
 
-    outcome: Outcome
+    outcome: WorkspaceChange
     added: tuple[str, ...]
     updated: tuple[str, ...]
     removed: tuple[str, ...]
@@ -57,14 +59,14 @@ def sync(
     def work(recovered: list[str]) -> Synced:
         workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
-        given = [read_given(named, path) for path in modules_in(root)]
+        given = [read_fragments(named, path) for path in modules_in(root)]
         notes += [warning for one in given for warning in one.warnings]
         notes += unused_allowances(named, given)
         vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
         taken = vanished if prune else []
-        free = adopt.taken_over(named, [one.module for one in given], force=True) if force else named
+        free = unmarked.taken_over(named, [one.module for one in given], force=True) if force else named
         refuse_clashes(free, given, leaving=[entry.name for entry in taken])
-        plan = adopt.from_the_start(plan_changes(free, given, taken, force=force), workspace)
+        plan = unmarked.from_the_start(plan_changes(free, given, taken, force=force), workspace)
         names = tuple(one.module.path.name for one in given)
         outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
         return _told_apart(workspace, outcome, vanished, taken)
@@ -76,7 +78,9 @@ def sync(
     return done
 
 
-def _told_apart(workspace: Workspace, outcome: Outcome, vanished: Sequence[Entry], taken: Sequence[Entry]) -> Synced:
+def _told_apart(
+    workspace: Workspace, outcome: WorkspaceChange, vanished: Sequence[Entry], taken: Sequence[Entry]
+) -> Synced:
     before = {entry.name: entry.blocks for entry in workspace.registry.entries}
     after = {entry.name: entry.blocks for entry in outcome.registry.entries}
     return Synced(

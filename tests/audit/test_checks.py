@@ -11,9 +11,9 @@ from unittest.mock import patch
 import pytest
 
 from dagster_module_builder.audit import secret_scan
+from dagster_module_builder.audit.audited_module import AuditedModule
+from dagster_module_builder.audit.checks import CHECKS, Always
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.audit.subject import Subject
-from dagster_module_builder.audit.table import TABLE, Always
 from dagster_module_builder.base import baseline
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.modules import unfinished
@@ -39,7 +39,7 @@ def test_a_fresh_module_only_lacks_a_deployment(root: Path, module: Path) -> Non
 
 def test_every_check_has_its_section_in_the_documentation() -> None:
     headings = set(re.findall(r"^### (\S+)$", DOCS.read_text(), re.MULTILINE))
-    assert headings == set(TABLE)
+    assert headings == set(CHECKS)
 
 
 def append(path: Path, text: str) -> None:
@@ -161,18 +161,18 @@ def test_a_check_finds_what_it_is_for(root: Path, module: Path, check: str) -> N
 
 
 def test_every_check_is_shown_to_pass_and_to_fail() -> None:
-    assert set(BREAKAGES) | ELSEWHERE == set(TABLE)
+    assert set(BREAKAGES) | ELSEWHERE == set(CHECKS)
 
 
 def test_a_check_without_anything_to_look_at_is_skipped_and_does_not_count(root: Path) -> None:
     """FAULTS C9: of a folder with a README alone, only what every module has to have is counted."""
-    subject = Subject(write(root / "projects/orders", {"README.md": "# orders\n"}), root)
-    lacking = {name for name, one in TABLE.items() if one.lacks(subject)}
-    always = {name: one.lacks for name, one in TABLE.items() if isinstance(one.lacks, Always)}
-    assert lacking | set(always) == set(TABLE)
+    audited = AuditedModule(write(root / "projects/orders", {"README.md": "# orders\n"}), root)
+    lacking = {name for name, one in CHECKS.items() if one.lacks(audited)}
+    always = {name: one.lacks for name, one in CHECKS.items() if isinstance(one.lacks, Always)}
+    assert lacking | set(always) == set(CHECKS)
     assert all(one.reason for one in always.values())
-    found = audit(root, subject.path)
-    assert {one.check for one in found.counted} == {name for name in always if TABLE[name].needs == "nothing"}
+    found = audit(root, audited.path)
+    assert {one.check for one in found.counted} == {name for name in always if CHECKS[name].needs == "nothing"}
 
 
 STORES = {
@@ -251,12 +251,12 @@ def test_upgrade_is_advised_where_it_takes_something_away(root: Path, module: Pa
 
 def test_checks_of_security_are_switched_off_by_the_workspace_alone(root: Path, module: Path) -> None:
     """FAULTS S10: a module cannot wave itself through, and no check at all is no success."""
-    off = "\n".join(f'{name} = "as an example"' for name in TABLE)
+    off = "\n".join(f'{name} = "as an example"' for name in CHECKS)
     append(module / "pyproject.toml", f"\n[tool.dagster-module-builder.audit.off]\n{off}\n")
     (module / "workspace/local/.env").chmod(0o644)
     subprocess.run(["git", "init", "-q"], cwd=module, check=True)
     found = audit(root, module)
-    assert {one.check for one in found.counted} == {name for name, one in TABLE.items() if one.security}
+    assert {one.check for one in found.counted} == {name for name, one in CHECKS.items() if one.security}
     assert {one.check for one in found.results if one.status == "FAIL"} == {"secret-modes", "switched-off"}
     (root / "pyproject.toml").write_text(f"[tool.dagster-module-builder.audit.modules.sales-report.off]\n{off}\n")
     nothing = audit(root, module)

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from dagster_module_builder.audit import run
+from dagster_module_builder.audit.checks import CHECKS
 from dagster_module_builder.audit.results import Audit, Problem, Result, Status
 from dagster_module_builder.audit.run import Wanted, audit, audit_all, find, projects_in
-from dagster_module_builder.audit.table import TABLE
 from dagster_module_builder.base.errors import NoModuleError
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from tests.audit.conftest import problems, skipped
 from tests.audit.projects import write
 
@@ -110,7 +110,7 @@ def test_settings_that_a_person_has_to_allow_are_named(folder: Path, root: Path)
     flags = "--allow orders=privileged --allow orders=pid:host"
     assert found(root, POWERFUL, check) == refused(f"Take it out, or allow it: workspace.add orders {flags}")
     assert found(root, POWERFUL, "fragments-fit") == []
-    integrate.add(root, "orders", allowances={"orders": ["privileged", "pid:host"]})
+    add_module(root, "orders", allowances={"orders": ["privileged", "pid:host"]})
     assert found(root, POWERFUL, check) == [
         Problem(f"{name!r} was allowed", "Take it out where it is not needed", "", "WARN")
         for name in ("privileged", "pid:host")
@@ -150,7 +150,7 @@ def test_claims_of_others_are_named(root: Path) -> None:
 
     wanted = [service, also("later", "5441"), also("sales-report", "5440")]
     assert problems(root, module, "clashes") == wanted
-    integrate.add(root, "sales-report")
+    add_module(root, "sales-report")
     port = Problem("host port 5440 is claimed by sales-report and orders", OTHER_PORT)
     assert problems(root, module, "clashes") == [service, port, also("later", "5441")]
     assert problems(root, root / "projects/sales-report", "clashes") == [also("orders", "5440")]
@@ -317,7 +317,7 @@ GUARDS = {
 
 
 def test_checks_that_guard_the_workspace_are_known_as_such() -> None:
-    assert {name for name, one in TABLE.items() if one.security} == GUARDS
+    assert {name for name, one in CHECKS.items() if one.security} == GUARDS
 
 
 def test_modules_are_found_by_name_or_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -366,7 +366,7 @@ PYTHON = Path("/python")
 
 
 def needing(wanted: Wanted | None, root: Path, module: Path) -> dict[str, Sequence[Problem]]:
-    only = [name for name, one in TABLE.items() if one.needs != "nothing"] + ["syntax"]
+    only = [name for name, one in CHECKS.items() if one.needs != "nothing"] + ["syntax"]
     return {one.check: one.problems for one in audit(root, module, wanted, only).results}
 
 

@@ -10,7 +10,7 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import console, trusting
 from dagster_module_builder.modules.trusted_code import is_trusted, remember_made
 from dagster_module_builder.program import program
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from tests.engine.folders import make_module, make_workspace
 
 
@@ -71,7 +71,7 @@ def test_modules_of_the_workspace_and_those_made_here_are_not_asked_about(root: 
     """FAULTS S6: whatever changes in them; a pipeline is not asked either."""
     assert not is_trusted(root, guest)
     assert is_trusted(root, guest, {"CI": "true"})
-    integrate.add(root, "guest")
+    add_module(root, "guest")
     (guest / "src/code.py").write_text("2\n")
     assert is_trusted(root, guest)
     made = make_module(root, "made", 15441)
@@ -81,7 +81,7 @@ def test_modules_of_the_workspace_and_those_made_here_are_not_asked_about(root: 
 
 
 def test_a_module_of_the_same_name_elsewhere_is_another(root: Path, guest: Path, tmp_path: Path) -> None:
-    integrate.add(root, "guest")
+    add_module(root, "guest")
     elsewhere = tmp_path / "guest"
     elsewhere.mkdir()
     assert not is_trusted(root, elsewhere)

@@ -10,7 +10,8 @@ import pytest
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.registry import parse_registry
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests.corpus.workspaces import CASES, Case, Modules, bytes_of
 from tests.engine.folders import make_module, make_workspace, services
 
@@ -25,7 +26,7 @@ def old(tmp_path: Path, modules: Modules) -> tuple[Path, dict[str, bytes]]:
     (root / settings.SERVICES / ".env").write_bytes(b"# ours\nA='1'\n")
     before = bytes_of(root)
     modules.put(root, "sales-report")
-    integrate.add(root, "sales-report")
+    add_module(root, "sales-report")
     registry = root / settings.REGISTRY
     registry.write_text(
         json.dumps({**json.loads(registry.read_bytes()), "integrated_modules": [{"name": "sales-report"}]})
@@ -45,7 +46,7 @@ def test_an_entry_without_digests_is_shown_before_it_is_taken_over(old: tuple[Pa
     root, _ = old
     there = bytes_of(root)
     with pytest.raises(BuilderError, match="--adopt") as refusal:
-        integrate.add(root, "sales-report")
+        add_module(root, "sales-report")
     assert "+# BEGIN: sales_report" in str(refusal.value)
     assert "PASSWORD=…" in str(refusal.value)
     assert bytes_of(root) == there
@@ -53,11 +54,11 @@ def test_an_entry_without_digests_is_shown_before_it_is_taken_over(old: tuple[Pa
 
 def test_an_entry_without_digests_is_taken_over_and_can_be_removed(old: tuple[Path, dict[str, bytes]]) -> None:
     root, before = old
-    integrate.add(root, "sales-report", adopting=True)
+    add_module(root, "sales-report", adopting=True)
     entry = parse_registry(root, (root / settings.REGISTRY).read_bytes()).find("sales-report")
     assert entry
     assert set(entry.blocks) >= {".env", "workspace.yaml#load_from", "docker-compose.yml#services"}
-    integrate.remove(root, "sales-report")
+    remove_module(root, "sales-report")
     assert bytes_of(root) == before
 
 
@@ -67,10 +68,10 @@ def test_an_entry_without_digests_is_removed_with_its_lines_once_they_were_shown
     root, before = old
     there = bytes_of(root)
     with pytest.raises(BuilderError, match="--adopt") as refusal:
-        integrate.remove(root, "sales-report")
+        remove_module(root, "sales-report")
     assert "-SALES_REPORT_DB_PORT=" in str(refusal.value)
     assert bytes_of(root) == there
-    integrate.remove(root, "sales-report", adopting=True)
+    remove_module(root, "sales-report", adopting=True)
     assert bytes_of(root) == before
 
 
@@ -84,7 +85,7 @@ def unmarked(tmp_path: Path) -> Path:
 
 
 def test_lines_are_found_by_prefix_and_the_longer_prefix_keeps_its_own(unmarked: Path) -> None:
-    integrate.add(unmarked, "seo", adopting=True)
+    add_module(unmarked, "seo", adopting=True)
     text = (services(unmarked) / ".env").read_bytes()
     assert text.startswith(b"A=1\n# between\n" + STATS_LINES + b"# BEGIN: seo\n")
 
@@ -92,7 +93,7 @@ def test_lines_are_found_by_prefix_and_the_longer_prefix_keeps_its_own(unmarked:
 def test_lines_without_markers_are_shown_before_they_are_taken_over(unmarked: Path) -> None:
     before = bytes_of(unmarked)
     with pytest.raises(BuilderError, match="--adopt") as refusal:
-        integrate.add(unmarked, "seo")
+        add_module(unmarked, "seo")
     assert "-SEO_DB_PORT='15440'" in str(refusal.value)
     assert "s3cret" not in str(refusal.value)
     assert bytes_of(unmarked) == before
@@ -102,15 +103,15 @@ def test_a_value_that_would_be_lost_is_not_taken_over(unmarked: Path) -> None:
     env = services(unmarked) / ".env"
     env.write_bytes(env.read_bytes().replace(b"s3cret", b"typed by hand"))
     before = bytes_of(unmarked)
-    with pytest.raises(BuilderError, match=r"other values .* SEO_DB_PASSWORD"):
-        integrate.add(unmarked, "seo", adopting=True)
+    with pytest.raises(BuilderError, match=r"different values for SEO_DB_PASSWORD"):
+        add_module(unmarked, "seo", adopting=True)
     assert bytes_of(unmarked) == before
-    integrate.add(unmarked, "seo", force=True)
+    add_module(unmarked, "seo", force=True)
     assert b"typed by hand" not in env.read_bytes()
 
 
 def test_what_the_module_does_not_set_stays(unmarked: Path) -> None:
     env = services(unmarked) / ".env"
     env.write_bytes(env.read_bytes() + b"SEO_OTHER='mine'\n")
-    integrate.add(unmarked, "seo", adopting=True)
+    add_module(unmarked, "seo", adopting=True)
     assert b"SEO_OTHER='mine'\n# BEGIN: seo\n" in env.read_bytes()

@@ -10,9 +10,10 @@ import yaml
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.initialize import initialize
-from dagster_module_builder.workspaces.module_fragments import read_given
+from dagster_module_builder.workspaces.module_fragments import read_fragments
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.workspaces.sync import sync
 from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.corpus.workspaces import CASES, STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
@@ -35,7 +36,7 @@ def laid_out(case: Case, folder: Path, modules: Modules) -> Path:
 def added(case: Case, root: Path) -> list[str]:
     """Add both modules; return the services that run their code, as what was added to them tells."""
     for name in BOTH:
-        integrate.add(root, name, code_services=case.code_services)
+        add_module(root, name, code_services=case.code_services)
     data = yaml.safe_load((root / settings.SERVICES / "docker-compose.yml").read_bytes())
     return [
         name for name, service in data["services"].items() if "sales_report_db" in (service.get("depends_on") or ())
@@ -106,7 +107,7 @@ def test_removal_gives_every_byte_back(case: Case, order: tuple[str, ...], tmp_p
     added(case, root)
     assert bytes_of(root) != before
     for name in order:
-        integrate.remove(root, name)
+        remove_module(root, name)
     assert bytes_of(root) == before
 
 
@@ -116,7 +117,7 @@ def test_the_order_of_addition_leaves_no_trace(case: Case, tmp_path: Path, modul
     for order in (BOTH, BOTH[::-1]):
         root = laid_out(case, tmp_path / order[0], modules)
         for name in order:
-            integrate.add(root, name, code_services=case.code_services)
+            add_module(root, name, code_services=case.code_services)
         results.append({file: text.replace(bytes(root), b"") for file, text in bytes_of(root).items()})
     assert results[0] == results[1]
 
@@ -126,7 +127,7 @@ def test_a_refusal_says_why_and_changes_nothing(case: Case, tmp_path: Path, modu
     root = laid_out(case, tmp_path, modules)
     before = bytes_of(root)
     with pytest.raises(BuilderError) as refusal:
-        integrate.add(root, "sales-report", code_services=case.code_services)
+        add_module(root, "sales-report", code_services=case.code_services)
     assert case.refused
     assert case.refused in str(refusal.value)
     assert bytes_of(root) == before
@@ -138,7 +139,7 @@ def test_our_own_workspace_has_everything_already(name: str, tmp_path: Path, mod
     root = tmp_path / "ws"
     initialize(root)
     modules.put(root, name)
-    given = read_given(read_workspace(root), root / settings.PROJECTS / name)
+    given = read_fragments(read_workspace(root), root / settings.PROJECTS / name)
     fragments = root / settings.PROJECTS / name / settings.FRAGMENTS
     snippet, entry = given.contributions["Dockerfile"], given.contributions["workspace.yaml"]
     assert b"\n".join(snippet[0].mapping or ()) == (fragments / "dockerfile.snippet").read_bytes().rstrip(b"\n")
@@ -165,7 +166,7 @@ def test_a_code_server_of_its_own_needs_what_our_workspace_has(tmp_path: Path, m
     modules.put(root, "forecast")
     before = bytes_of(root)
     with pytest.raises(BuilderError, match="mounts the volume dagster_home, which this workspace does not have"):
-        integrate.add(root, "forecast")
+        add_module(root, "forecast")
     assert bytes_of(root) == before
 
 
@@ -195,7 +196,7 @@ def test_the_services_that_a_person_named_are_remembered(tmp_path: Path, modules
     case = Case(CASES / "named-services")
     root = laid_out(case, tmp_path, modules)
     with pytest.raises(BuilderError, match="has no service 'middle'"):
-        integrate.add(root, "notes", code_services=["front", "middle"])
-    integrate.add(root, "notes", code_services=case.code_services)
-    integrate.add(root, "sales-report")
+        add_module(root, "notes", code_services=["front", "middle"])
+    add_module(root, "notes", code_services=case.code_services)
+    add_module(root, "sales-report")
     assert sync(root).outcome.plan.effective == ()

@@ -14,8 +14,9 @@ import yaml
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.workspaces.integrate import plan_changes, refuse_clashes
-from dagster_module_builder.workspaces.module_fragments import read_given
+from dagster_module_builder.workspaces.clashes import refuse_clashes
+from dagster_module_builder.workspaces.module_fragments import read_fragments
+from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.corpus.workspaces import Case, Modules, bytes_of, cases
 
@@ -84,6 +85,6 @@ def test_no_shape_leads_to_a_traceback(case: Case, tmp_path: Path, modules: Modu
 def plan(root: Path, name: str) -> None:
     with contextlib.suppress(BuilderError):
         workspace = read_workspace(root)
-        given = read_given(workspace, root / settings.PROJECTS / name)
+        given = read_fragments(workspace, root / settings.PROJECTS / name)
         refuse_clashes(workspace, [given])
         plan_changes(workspace, [given], [])

@@ -18,8 +18,8 @@ from dagster_module_builder.deploy.model.deployment import find, read_deployment
 from dagster_module_builder.deploy.trust import Shown, trust
 from dagster_module_builder.modules import record
 from dagster_module_builder.transactions import module_files
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.initialize import initialize
-from dagster_module_builder.workspaces.integrate import add
 from dagster_module_builder.workspaces.sync import sync
 from tests import needs
 from tests.deploy.modules import make_module
@@ -149,12 +149,12 @@ def test_a_pipeline_is_written_through_no_link(bare: Path, canary: Path, name: s
 
 
 _READ: dict[str, Callable[[Path], object]] = {
-    "workspace/local/dockerfile.snippet": lambda module: add(_root(module), module.name),
-    "workspace/local/.env": lambda module: add(_root(module), module.name),
+    "workspace/local/dockerfile.snippet": lambda module: add_module(_root(module), module.name),
+    "workspace/local/.env": lambda module: add_module(_root(module), module.name),
     "workspace/local/docker-compose.yml": lambda module: sync(_root(module)),
-    "workspace/local/workspace.yaml": lambda module: add(_root(module), module.name, dry_run=True),
-    "workspace/local": lambda module: add(_root(module), module.name),
-    "pyproject.toml": lambda module: add(_root(module), module.name),
+    "workspace/local/workspace.yaml": lambda module: add_module(_root(module), module.name, dry_run=True),
+    "workspace/local": lambda module: add_module(_root(module), module.name),
+    "pyproject.toml": lambda module: add_module(_root(module), module.name),
     ".dagster-module.json": record.read_record,
     ".env.example": lambda module: configure(_root(module), module, "rsync", {**ANSWERS, "deployment": "leia"}),
     "deploy/yoda/.env.deploy": lambda module: find(_root(module), "yoda")[0].env_text(),
@@ -208,7 +208,7 @@ def test_links_that_stay_inside_are_read_and_never_written(module: Path) -> None
     fragment = module / "workspace/local/workspace.yaml"
     fragment.rename(real)
     fragment.symlink_to("../../shared/workspace.yaml")
-    assert add(_root(module), module.name).modules == (module.name,)
+    assert add_module(_root(module), module.name).modules == (module.name,)
     fragment.unlink()
     fragment.symlink_to(real)
     assert module_files.read(module, fragment) == real.read_bytes()

@@ -23,8 +23,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.deployments import pipelines
-from dagster_module_builder.audit.subject import Subject
 from dagster_module_builder.base.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.deploy import pipeline
 from dagster_module_builder.deploy.configure import configure, questionnaire
@@ -513,13 +513,13 @@ def test_what_is_in_its_way_is_told(module: Path) -> None:
 
 def test_audit_knows_pipelines(module: Path) -> None:
     deployment = made(module)
-    subject = Subject(module, module.parent.parent)
-    assert list(pipelines(subject)) == []
+    audited = AuditedModule(module, module.parent.parent)
+    assert list(pipelines(audited)) == []
     change_settings(deployment, trigger="manual")
-    (found,) = pipelines(subject)
+    (found,) = pipelines(audited)
     assert "is older than" in found.message
     (module / ".gitlab-ci.yml").unlink()
-    (found,) = pipelines(subject)
+    (found,) = pipelines(audited)
     assert "is missing" in found.message
 
 
@@ -605,13 +605,13 @@ def test_the_pipeline_of_a_deleted_deployment_is_named_and_removable(
     kept_place = pipeline.find(kept).path
     made(module, platform)
     (module / "deploy/yoda").rename(module / "deploy/leia")
-    subject = Subject(module, tmp_path)
-    (found,) = pipelines(subject)
+    audited = AuditedModule(module, tmp_path)
+    (found,) = pipelines(audited)
     assert "still deploys sales-report to 'yoda'" in found.message
     assert found.fix == "Run 'deploy.pipeline yoda --module sales-report --remove'"
     said = run(tmp_path, "deploy.pipeline", "yoda", "--module", "sales-report", "--remove")
     assert (said.returncode, "removed" in said.stdout or "written" in said.stdout) == (0, True), said
-    assert list(pipelines(subject)) == []
+    assert list(pipelines(audited)) == []
     assert pipeline.find(kept).path == kept_place
     assert pipeline.problem(kept) is None
 
@@ -622,7 +622,7 @@ def test_the_pipeline_of_a_deleted_module_is_named_by_its_neighbours(tmp_path: P
     stock = made(make_module(tmp_path, "stock"), "gitlab")
     made(module, "gitlab")
     shutil.rmtree(module)
-    (found,) = pipelines(Subject(stock.module, tmp_path))
+    (found,) = pipelines(AuditedModule(stock.module, tmp_path))
     assert "still deploys sales-report" in found.message
     assert "still deploys sales-report" in "\n".join(problems_here(stock))
     said = run(tmp_path, "deploy.pipeline", "yoda")
@@ -635,8 +635,8 @@ def test_a_deployment_that_changes_its_platform_leaves_no_second_pipeline(tmp_pa
     deployment = change_settings(made(module, "github"), platform="gitlab")
     old = tmp_path / FILES["github"]
     (tmp_path / ".gitlab-ci.yml").write_text("lint:\n  script: [a]\n")
-    subject = Subject(module, tmp_path)
-    assert "belongs into .gitlab-ci.yml now" in "\n".join(problem.message for problem in pipelines(subject))
+    audited = AuditedModule(module, tmp_path)
+    assert "belongs into .gitlab-ci.yml now" in "\n".join(problem.message for problem in pipelines(audited))
     edited = old.read_bytes().replace(b" --wait 900", b" --wait 9")
     original = old.read_bytes()
     old.write_bytes(edited)
@@ -646,7 +646,7 @@ def test_a_deployment_that_changes_its_platform_leaves_no_second_pipeline(tmp_pa
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     assert not old.exists()
     assert pipeline.problem(deployment) is None
-    assert list(pipelines(subject)) == []
+    assert list(pipelines(audited)) == []
 
 
 def test_the_branch_that_is_deployed_is_the_remotes_default_and_shown(tmp_path: Path, module: Path) -> None:

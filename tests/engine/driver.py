@@ -16,7 +16,9 @@ from pathlib import Path
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.lock import locked
-from dagster_module_builder.workspaces import integrate, restore, sync
+from dagster_module_builder.workspaces import restore, sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 
 DONE, REFUSED, CRASHED = 0, 10, 11
 
@@ -30,8 +32,8 @@ def recover(root: Path, _: str) -> None:
 
 
 COMMANDS = {
-    "add": integrate.add,
-    "remove": integrate.remove,
+    "add": add_module,
+    "remove": remove_module,
     "sync": lambda root, _: sync.sync(root, prune=True),
     "restore": restore.restore,
     "recover": recover,

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from dagster_module_builder.base import settings
-from dagster_module_builder.workspaces import integrate, sync
+from dagster_module_builder.workspaces import sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests.engine.folders import (
     COMPOSE,
     DOCKERFILE,
@@ -50,7 +52,7 @@ def test_case_01_damaged_markers_are_refused_with_their_lines(file: str, damage:
     start = SHARED[file] + text_of(text, file)
     root = make_workspace(tmp_path / "ws", **{KEYS[file]: start})
     make_module(root, "seo")
-    said = refused(root, lambda: integrate.add(root, "seo"))
+    said = refused(root, lambda: add_module(root, "seo"))
     above = SHARED[file].count(b"\n")
     assert f"{services(root) / file}:{above + lines[0]}: " in said
     assert all(f"in line {above + line}" in said for line in lines)
@@ -61,19 +63,19 @@ def test_case_01_damaged_markers_are_refused_with_their_lines(file: str, damage:
 def test_case_01_no_other_module_is_added_to_a_damaged_file_either(damage: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=ENV + text_of(DAMAGED[damage][0], ".env"))
     make_module(root, "another")
-    refused(root, lambda: integrate.add(root, "another"))
+    refused(root, lambda: add_module(root, "another"))
 
 
 @pytest.mark.parametrize("name", ["seo", "other"])
 def test_case_01_a_block_that_stands_twice_is_refused_whoever_comes_or_goes(name: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     env = services(root) / ".env"
     block = env.read_bytes().removeprefix(ENV)
     env.write_bytes(env.read_bytes() + block)
     make_module(root, "other", FIRST_PORT + 1)
-    commands = {"seo": lambda: integrate.remove(root, "seo"), "other": lambda: integrate.add(root, "other")}
+    commands = {"seo": lambda: remove_module(root, "seo"), "other": lambda: add_module(root, "other")}
     said = refused(root, commands[name])
     assert f"{env}:3: 2 blocks of 'seo' (lines 3, 7)" in said
 
@@ -81,23 +83,23 @@ def test_case_01_a_block_that_stands_twice_is_refused_whoever_comes_or_goes(name
 def test_case_01_the_end_of_a_block_is_missing_when_it_is_to_be_removed(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     env = services(root) / ".env"
     env.write_bytes(env.read_bytes().replace(b"# END: seo\n", b"") + b"TYPED='1'\n")
-    assert f"{env}:3: " in refused(root, lambda: integrate.remove(root, "seo"))
+    assert f"{env}:3: " in refused(root, lambda: remove_module(root, "seo"))
 
 
 def test_case_02_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     for number, name in enumerate(["seo", "seo-stats", "seo2"]):
         make_module(root, name, FIRST_PORT + number)
-    integrate.add(root, "seo-stats")
-    integrate.add(root, "seo2")
+    add_module(root, "seo-stats")
+    add_module(root, "seo2")
     two = shared(root)
-    integrate.add(root, "seo")
-    integrate.remove(root, "seo")
+    add_module(root, "seo")
+    remove_module(root, "seo")
     assert shared(root) == two
-    integrate.remove(root, "seo-stats")
+    remove_module(root, "seo-stats")
     assert b"seo2" in shared(root)[".env"]
     assert b"seo_stats" not in b"".join(shared(root).values())
 
@@ -105,9 +107,9 @@ def test_case_02_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 def test_case_02_names_whose_derived_names_collide_are_refused(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "a-b")
-    integrate.add(root, "a-b")
+    add_module(root, "a-b")
     make_module(root, "a_b", FIRST_PORT + 1)
-    said = refused(root, lambda: integrate.add(root, "a_b"))
+    said = refused(root, lambda: add_module(root, "a_b"))
     assert "'a_b' and 'a-b'" in said
     assert "'a_b'" in refused(root, lambda: sync.sync(root))
 
@@ -132,9 +134,9 @@ def test_case_03_text_that_looks_like_a_marker_is_none(what: str, tmp_path: Path
     root = make_workspace(tmp_path / "ws", **{key: text})
     before = shared(root)
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     assert {**before, "seo": b""} != shared(root)
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert shared(root) == before
 
 
@@ -154,7 +156,7 @@ def test_case_03_a_marker_in_a_fragment_is_refused(kind: str, marker: str, tmp_p
     path = folder / settings.FRAGMENTS / FRAGMENTS[kind]
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([lines[0], marker + "\n", *lines[1:]]))
-    said = refused(root, lambda: integrate.add(root, "seo"))
+    said = refused(root, lambda: add_module(root, "seo"))
     assert f"{path}:2: " in said
 
 
@@ -170,10 +172,10 @@ EDITS = {
 def test_case_04_an_edited_block_is_neither_removed_nor_replaced(name: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     env = services(root) / ".env"
     env.write_bytes(EDITS[name](env.read_bytes()))
-    assert f"{env}:3: the block of 'seo' was edited" in refused(root, lambda: integrate.remove(root, "seo"))
+    assert f"{env}:3: the block of 'seo' was edited" in refused(root, lambda: remove_module(root, "seo"))
     make_module(root, "seo", FIRST_PORT + 7)
     said = refused(root, lambda: sync.sync(root))
     assert f"{env}:3: " in said
@@ -184,10 +186,10 @@ def test_case_04_force_replaces_an_edited_block_and_the_backup_keeps_it(tmp_path
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     before = shared(root)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     env = services(root) / ".env"
     env.write_bytes(env.read_bytes().replace(b"# END: seo", b"MINE='1'\n# END: seo"))
-    outcome = integrate.remove(root, "seo", force=True)
+    outcome = remove_module(root, "seo", force=True)
     assert shared(root) == before
     assert b"MINE='1'" in (root / settings.BACKUPS / str(outcome.backup) / "1-.env").read_bytes()
 
@@ -195,46 +197,46 @@ def test_case_04_force_replaces_an_edited_block_and_the_backup_keeps_it(tmp_path
 def test_case_04_other_modules_come_and_go_beside_an_edited_block(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     env = services(root) / ".env"
     env.write_bytes(env.read_bytes().replace(b"# END: seo", b"MINE='1'\n# END: seo"))
     edited = shared(root)
     make_module(root, "other", FIRST_PORT + 1)
-    integrate.add(root, "other")
+    add_module(root, "other")
     assert b"MINE='1'\n# END: seo" in shared(root)[".env"]
-    integrate.remove(root, "other")
+    remove_module(root, "other")
     assert shared(root) == edited
 
 
 def test_case_04_a_block_that_the_registry_does_not_know_is_not_taken_over(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=ENV + b"# BEGIN: seo\nSEO_OLD='1'\n# END: seo\n")
     make_module(root, "seo")
-    said = refused(root, lambda: integrate.add(root, "seo"))
+    said = refused(root, lambda: add_module(root, "seo"))
     assert f"{services(root) / '.env'}:3: the block of 'seo' is not in the registry" in said
-    integrate.add(root, "seo", force=True)
+    add_module(root, "seo", force=True)
     assert b"SEO_OLD" not in shared(root)[".env"]
 
 
 def test_case_04_a_block_moved_to_another_slot_is_not_removed(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     compose = services(root) / "docker-compose.yml"
     text = compose.read_bytes()
     block = b"  # BEGIN: seo\n  seo_db_data:\n  # END: seo\n"
     assert block in text
     compose.write_bytes(text.replace(block, b"") + b"networks:\n" + block)
-    assert str(compose) in refused(root, lambda: integrate.remove(root, "seo"))
+    assert str(compose) in refused(root, lambda: remove_module(root, "seo"))
 
 
 def test_case_04_line_endings_alone_are_no_edit(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     before = shared(root)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     for name, text in shared(root).items():
         (services(root) / name).write_bytes(text.replace(b"\n", b"\r\n"))
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     after = {name: yaml.safe_load(text) for name, text in shared(root).items() if name.endswith(".yml")}
     assert after == {name: yaml.safe_load(before[name]) for name in after}
     assert b"seo" not in b"".join(shared(root).values())
@@ -265,7 +267,7 @@ def test_case_12_a_registry_that_is_none_is_refused(text: str, tmp_path: Path) -
     root = make_workspace(tmp_path / "ws")
     (root / settings.REGISTRY).write_text(text)
     make_module(root, "other")
-    said = refused(root, lambda: integrate.add(root, "other"))
+    said = refused(root, lambda: add_module(root, "other"))
     assert str(root / settings.REGISTRY) in said
     assert "workspace.restore" in said
 
@@ -274,7 +276,7 @@ def test_case_12_what_is_unknown_in_a_registry_is_kept(tmp_path: Path) -> None:
     text = b'{"version": "0.9", "note": {"a": [1]}, "integrated_modules": []}'
     root = make_workspace(tmp_path / "ws", registry=text)
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     data = registry(root)
     assert (data["version"], data["note"]) == ("0.9", {"a": [1]})
 
@@ -282,16 +284,16 @@ def test_case_12_what_is_unknown_in_a_registry_is_kept(tmp_path: Path) -> None:
 def test_a_second_add_and_an_unknown_removal_are_refused(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
-    assert "already integrated" in refused(root, lambda: integrate.add(root, "seo"))
-    assert "'other'" in refused(root, lambda: integrate.remove(root, "other"))
+    add_module(root, "seo")
+    assert "is in the workspace already" in refused(root, lambda: add_module(root, "seo"))
+    assert "'other'" in refused(root, lambda: remove_module(root, "other"))
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     before = stamps(root)
-    outcome = integrate.add(root, "seo", dry_run=True)
+    outcome = add_module(root, "seo", dry_run=True)
     assert stamps(root) == before
     assert "+# BEGIN: seo" in outcome.plan.diff()
     assert "s3cret" not in outcome.plan.diff()

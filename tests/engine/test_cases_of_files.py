@@ -25,7 +25,9 @@ from dagster_module_builder.transactions.lock import LockedError, locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.replacement import ChangedMeanwhileError
 from dagster_module_builder.transactions.transaction import commit
-from dagster_module_builder.workspaces import integrate, sync
+from dagster_module_builder.workspaces import sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests import needs
 from tests.engine.folders import (
     COMPOSE,
@@ -71,10 +73,10 @@ def test_case_10_bytes_that_are_no_text_stay_as_they_are(end: bytes) -> None:
 @pytest.mark.parametrize("blanks", [b" ", b"\t", b"  \t "])
 def test_case_10_blanks_behind_a_marker_are_tolerated(blanks: bytes, root: Path) -> None:
     before = shared(root)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     for path in (services(root) / name for name in SHARED):
         path.write_bytes(re.sub(rb"(# (?:BEGIN|END): seo)\n", rb"\1" + blanks + rb"\n", path.read_bytes()))
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert shared(root) == before
 
 
@@ -113,10 +115,10 @@ def test_a_snippet_goes_before_what_says_how_the_image_runs(text: bytes, ending:
 def test_an_instruction_without_its_end_is_refused(text: bytes, tmp_path: Path) -> None:
     whole = make_workspace(tmp_path / "whole", dockerfile=text)
     make_module(whole, "seo")
-    assert f"{services(whole) / 'Dockerfile'}:2: " in refused(whole, lambda: integrate.add(whole, "seo"))
+    assert f"{services(whole) / 'Dockerfile'}:2: " in refused(whole, lambda: add_module(whole, "seo"))
     fragment = make_workspace(tmp_path / "fragment")
     folder = make_module(fragment, "seo", dockerfile=text.removeprefix(b"FROM x\n"))
-    said = refused(fragment, lambda: integrate.add(fragment, "seo"))
+    said = refused(fragment, lambda: add_module(fragment, "seo"))
     assert f"{folder / 'workspace/local/dockerfile.snippet'}:1: " in said
 
 
@@ -129,11 +131,11 @@ def test_a_dockerfile_in_which_a_backslash_is_no_escape_is_refused(tmp_path: Pat
     text = head + b"FROM x\nCOPY a `\n  b\n"
     root = make_workspace(tmp_path / "ws", dockerfile=text)
     make_module(root, "seo")
-    said = refused(root, lambda: integrate.add(root, "seo"))
+    said = refused(root, lambda: add_module(root, "seo"))
     assert f"{services(root) / 'Dockerfile'}:{line}: '# escape=`' changes how lines are continued" in said
     for harmless in (b"# escape=\\\n", b"# A word.\n# escape=`\n", b"\n# escape=`\n"):
         (root / "services/dagster/Dockerfile").write_bytes(harmless + b"FROM x\n")
-        assert integrate.add(root, "seo", dry_run=True).plan.effective
+        assert add_module(root, "seo", dry_run=True).plan.effective
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_a_dockerfile_in_which_a_backslash_is_no_escape_is_refused(tmp_path: Pat
 )
 def test_a_variable_that_is_not_read_alike_is_refused_with_its_line(line: bytes, root: Path) -> None:
     folder = make_module(root, "seo", env=b"# fine\nSEO_DB_PORT='15440'\nSEO_DB_PASSWORD='x'\n" + line + b"\n")
-    assert f"{folder / 'workspace/local/.env'}:4: " in refused(root, lambda: integrate.add(root, "seo"))
+    assert f"{folder / 'workspace/local/.env'}:4: " in refused(root, lambda: add_module(root, "seo"))
 
 
 CLAIMED = {
@@ -192,15 +194,15 @@ def test_case_13_what_two_would_claim_is_refused_with_both_owners(what: str, tmp
     key, text, named = CLAIMED[what]
     root = make_workspace(tmp_path / "ws", **{key: text})
     make_module(root, "seo")
-    said = refused(root, lambda: integrate.add(root, "seo"))
+    said = refused(root, lambda: add_module(root, "seo"))
     assert re.search(rf"{named} is claimed by .*the workspace", said)
     assert "seo" in said
 
 
 def test_case_13_two_modules_with_one_port_are_refused_and_both_are_named(root: Path) -> None:
     make_module(root, "other", FIRST_PORT)
-    integrate.add(root, "seo")
-    said = refused(root, lambda: integrate.add(root, "other"))
+    add_module(root, "seo")
+    said = refused(root, lambda: add_module(root, "other"))
     assert "host port 15440 is claimed by seo and other" in said
 
 
@@ -209,7 +211,7 @@ def test_case_13_keys_that_yaml_would_accept_twice_are_refused(tmp_path: Path) -
     make_module(root, "seo")
     line = COMPOSE.count(b"\n") + 1
     assert f"{services(root) / 'docker-compose.yml'}:{line}: 'volumes'" in refused(
-        root, lambda: integrate.add(root, "seo")
+        root, lambda: add_module(root, "seo")
     )
 
 
@@ -217,10 +219,10 @@ def test_case_14_links_inside_the_workspace_are_followed(root: Path) -> None:
     target = root / "shared.env"
     (services(root) / ".env").rename(target)
     (services(root) / ".env").symlink_to("../../shared.env")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     assert b"BEGIN: seo" in target.read_bytes()
     assert (services(root) / ".env").is_symlink()
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert target.read_bytes() == ENV
 
 
@@ -228,30 +230,30 @@ def test_case_14_links_out_of_the_workspace_are_refused(root: Path, tmp_path: Pa
     outside = tmp_path / "outside.env"
     (services(root) / ".env").rename(outside)
     (services(root) / ".env").symlink_to(outside)
-    assert str(outside) in refused(root, lambda: integrate.add(root, "seo"))
+    assert str(outside) in refused(root, lambda: add_module(root, "seo"))
     assert outside.read_bytes() == ENV
 
 
 def test_case_14_a_link_in_a_circle_is_refused(root: Path) -> None:
     (services(root) / ".env").unlink()
     (services(root) / ".env").symlink_to(".env")
-    refused(root, lambda: integrate.add(root, "seo"))
+    refused(root, lambda: add_module(root, "seo"))
 
 
 def test_case_14_a_file_with_two_names_is_refused(root: Path) -> None:
     os.link(services(root) / ".env", root / "second")
-    assert "hard links" in refused(root, lambda: integrate.add(root, "seo"))
+    assert "hard links" in refused(root, lambda: add_module(root, "seo"))
 
 
 def test_case_14_a_read_only_file_is_refused_before_anything_is_written(root: Path) -> None:
     (services(root) / "Dockerfile").chmod(0o444)
-    assert f"{services(root) / 'Dockerfile'} is read-only" in refused(root, lambda: integrate.add(root, "seo"))
+    assert f"{services(root) / 'Dockerfile'} is read-only" in refused(root, lambda: add_module(root, "seo"))
 
 
 def test_case_14_modes_stay_and_backups_have_them_too(root: Path) -> None:
     (services(root) / ".env").chmod(0o640)
     (services(root) / "Dockerfile").chmod(0o664)
-    outcome = integrate.add(root, "seo")
+    outcome = add_module(root, "seo")
     backup = root / settings.BACKUPS / str(outcome.backup)
     for folder, names in ((services(root), (".env", "Dockerfile")), (backup, ("1-.env", "3-Dockerfile"))):
         assert [mode(folder / name) for name in names] == [0o640, 0o664]
@@ -261,16 +263,16 @@ def test_case_14_modes_stay_and_backups_have_them_too(root: Path) -> None:
 def test_case_14_a_made_env_file_is_for_its_owner_alone_and_goes_again(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=None, dockerfile=None)
     make_module(root, "seo", dockerfile=None)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     assert mode(services(root) / ".env") == 0o600
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert set(shared(root)) == {"workspace.yaml", "docker-compose.yml"}
 
 
 def test_case_14_the_owner_stays(root: Path) -> None:
     needs.root()
     os.chown(services(root) / ".env", 1234, 1235)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     found = (services(root) / ".env").stat()
     assert (found.st_uid, found.st_gid) == (1234, 1235)
 
@@ -285,8 +287,8 @@ def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     script = root / "command.py"
     script.write_text(
         "import pathlib\nfrom dagster_module_builder.base import errors\n"
-        "from dagster_module_builder.workspaces import integrate\n"
-        f"try:\n    integrate.add(pathlib.Path({str(root)!r}), 'seo')\n"
+        "from dagster_module_builder.workspaces.add import add_module\n"
+        f"try:\n    add_module(pathlib.Path({str(root)!r}), 'seo')\n"
         "except errors.RefusedError as error:\n    print(error)\n"
     )
     command = ["unshare", "--mount", "sh", "-c", f"{mount} && exec {sys.executable} {script}"]
@@ -338,7 +340,7 @@ def test_case_15_who_waits_is_told_who_holds_the_workspace_and_for_how_long_it_i
         assert re.search(r"since 20\d\d-\d\d-\d\dT", said)
         assert str(root) in said
     assert state(root) == before
-    integrate.add(root, "seo")
+    add_module(root, "seo")
 
 
 def test_case_15_a_holder_that_was_killed_holds_nothing(root: Path) -> None:
@@ -361,11 +363,11 @@ def test_case_15_an_editor_between_plan_and_commit_wins(root: Path) -> None:
             return []
 
         with pytest.raises(ChangedMeanwhileError, match=re.escape(str(path))):
-            integrate.add(root, "seo", checks=[save])
+            add_module(root, "seo", checks=[save])
         assert path.read_bytes() == text + b"\n"
         assert {**shared(root), name: b""} == {**old, name: b""}
         path.write_bytes(text)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
 
 
 def test_case_15_what_is_written_after_ours_is_not_rolled_back(root: Path) -> None:
@@ -398,8 +400,8 @@ def test_case_15_what_is_written_after_ours_is_not_rolled_back(root: Path) -> No
 
 
 def test_case_16_backups_are_kept_for_a_week_and_the_newest_for_ever(root: Path) -> None:
-    integrate.add(root, "seo")
-    integrate.remove(root, "seo")
+    add_module(root, "seo")
+    remove_module(root, "seo")
     first, second = backup_ids(root)
     later = datetime.now(timezone.utc) + timedelta(days=8)
     assert prune_backups(root, datetime.now(timezone.utc) + timedelta(days=6)) == []
@@ -425,7 +427,7 @@ def test_a_sync_is_all_modules_or_none(root: Path) -> None:
 
 def test_a_folder_that_is_no_workspace_stays_empty(tmp_path: Path) -> None:
     with pytest.raises(NoWorkspaceError):
-        integrate.add(tmp_path, "seo")
+        add_module(tmp_path, "seo")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -434,6 +436,6 @@ def test_a_folder_in_place_of_a_file_is_refused(name: str, root: Path) -> None:
     (services(root) / name).unlink()
     (services(root) / name).mkdir()
     with pytest.raises(BuilderError):
-        integrate.add(root, "seo")
+        add_module(root, "seo")
     assert (services(root) / name).is_dir()
     assert DOCKERFILE in {**shared(root), "": DOCKERFILE}.values()

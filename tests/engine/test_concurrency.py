@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.health import validate
-from dagster_module_builder.workspaces import integrate, sync
+from dagster_module_builder.workspaces import sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, registry, shared
 
 PROCESSES = 32
@@ -19,10 +21,12 @@ NAMES = [f"module-{number:02}" for number in range(PROCESSES)]
 
 CODE = """
 import pathlib, sys
-from dagster_module_builder.workspaces import integrate, sync
+from dagster_module_builder.workspaces import sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 root, command, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 sys.stdin.read()  # all begin at once
-{"add": integrate.add, "remove": integrate.remove, "sync": lambda root, _: sync.sync(root)}[command](root, name)
+{"add": add_module, "remove": remove_module, "sync": lambda root, _: sync.sync(root)}[command](root, name)
 """
 
 
@@ -51,7 +55,7 @@ def straight(root: Path, names: Sequence[str]) -> Path:
     make_workspace(root)
     for name in names:
         make_module(root, name, FIRST_PORT + NAMES.index(name))
-        integrate.add(root, name)
+        add_module(root, name)
     return root
 
 
@@ -66,7 +70,7 @@ def test_case_15_32_modules_added_at_once_are_all_in(tmp_path: Path) -> None:
     assert registry(root) == registry(expected)
     assert [finding for finding in validate.validate(root, check=False) if finding.severity == "error"] == []
     for name in reversed(NAMES):
-        integrate.remove(root, name)
+        remove_module(root, name)
     assert shared(root) == shared(make_workspace(tmp_path / "empty"))
 
 

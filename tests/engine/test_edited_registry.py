@@ -10,7 +10,8 @@ import pytest
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.workspaces import integrate, listing, sync
+from dagster_module_builder.workspaces import listing, sync
+from dagster_module_builder.workspaces.add import add_module
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace
 
 
@@ -19,7 +20,7 @@ def test_no_field_of_an_entry_is_taken_for_granted(tmp_path: Path, value: object
     """FAULTS E7: each field missing (...) or of another type."""
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo", FIRST_PORT)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     file = root / settings.REGISTRY
     data = json.loads(file.read_text())
     (entry,) = data["integrated_modules"]

@@ -13,7 +13,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.lock import locked
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from tests import needs
 from tests.engine.driver import CRASHED, DONE, carry_out
 from tests.engine.faults import FAULTS, Driver, Ended, pairs
@@ -32,13 +32,13 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
 
 def before_add(root: Path) -> None:
     make_module(root, "other", FIRST_PORT + 1)
-    integrate.add(root, "other")
+    add_module(root, "other")
     make_module(root, "seo")
 
 
 def before_remove(root: Path) -> None:
     before_add(root)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
 
 
 def before_sync(root: Path) -> None:
@@ -184,5 +184,5 @@ def test_case_16_a_journal_that_cannot_be_followed_is_named_and_kept(text: bytes
     journal.write_bytes(text)
     old = stamps(root)
     with pytest.raises(BuilderError, match=r"modules/\.journal"):
-        integrate.add(root, "seo")
+        add_module(root, "seo")
     assert stamps(root) == old

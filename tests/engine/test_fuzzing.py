@@ -12,7 +12,8 @@ import pytest
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.shared_files.formats.outline import LARGEST_FILE
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests.engine.folders import SHARED, fragments, make_module, make_workspace, services, shared, stamps
 from tests.engine.refusals import refused
 
@@ -56,13 +57,13 @@ def tried(root: Path) -> bool:
     before, old = shared(root), stamps(root)
     begun = time.process_time()
     try:
-        integrate.add(root, "seo")
+        add_module(root, "seo")
     except BuilderError:
         assert stamps(root) == old
         return False
     finally:
         assert time.process_time() - begun < LONGEST_S
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert shared(root) == before
     return True
 
@@ -95,7 +96,7 @@ def test_a_mutated_fragment_is_put_in_rightly_or_refused(file: str, tmp_path: Pa
 def test_a_file_mutated_while_a_module_is_in_it_is_edited_rightly_or_refused(file: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     path = services(root) / file
     text, whole = path.read_bytes(), shared(root)
     registry = (root / settings.REGISTRY).read_bytes()
@@ -103,7 +104,7 @@ def test_a_file_mutated_while_a_module_is_in_it_is_edited_rightly_or_refused(fil
         path.write_bytes(mutated(text, random.Random(seed)))
         old = stamps(root)
         try:
-            integrate.remove(root, "seo")
+            remove_module(root, "seo")
         except BuilderError:
             assert stamps(root) == old
         for name, held in whole.items():
@@ -150,7 +151,7 @@ def test_a_huge_fragment_is_soon_refused_with_its_path(file: str, tmp_path: Path
     path = make_module(root, "seo") / settings.FRAGMENTS / file
     path.write_bytes(b"# a: b\n" * (SIZES["50 MB"] // 7))
     begun = time.process_time()
-    assert str(path) in refused(root, lambda: integrate.add(root, "seo"))
+    assert str(path) in refused(root, lambda: add_module(root, "seo"))
     assert time.process_time() - begun < LONGEST_S
 
 

@@ -15,7 +15,9 @@ import pytest
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.workspaces import integrate, module_data
+from dagster_module_builder.workspaces import module_data
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import FIRST_PORT, fragments, make_module, make_workspace, shared
 
@@ -33,7 +35,7 @@ def stored(tmp_path: Path) -> Path:
     """Give a workspace with a module that has stored assets and exports, some in a folder that is read-only."""
     root = make_workspace(tmp_path / "start")
     make_module(root, "seo", compose=storing("seo"))
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     for folder in ("data/out/monthly", "data/storage/seo", "data/storage/other"):
         (root / folder).mkdir(parents=True)
         (root / folder / "rows").write_text("rows")
@@ -45,7 +47,7 @@ def remove_with_data(root: Path) -> None:
     """Do what ``workspace.remove seo --delete-data --yes`` does."""
     data = module_data.data_of(root, "seo")
     if data.integrated:
-        integrate.remove(root, "seo")
+        remove_module(root, "seo")
     list(module_data.delete(root, data))
 
 
@@ -114,8 +116,8 @@ def test_a_pruned_modules_data_is_remembered(stored: Path) -> None:
 def test_data_of_a_module_that_came_back_stays(stored: Path) -> None:
     """FAULTS B8: what is in use again is not what was left behind."""
     data = module_data.data_of(stored, "seo")
-    integrate.remove(stored, "seo")
-    integrate.add(stored, "seo")
+    remove_module(stored, "seo")
+    add_module(stored, "seo")
     with pytest.raises(RefusedError, match="in the workspace again"):
         list(module_data.delete(stored, data))
     assert (stored / "data/out/monthly/rows").exists()
@@ -124,7 +126,7 @@ def test_data_of_a_module_that_came_back_stays(stored: Path) -> None:
 def test_a_registry_of_an_earlier_version_works(stored: Path) -> None:
     """FAULTS B8: entries without anything but a name; the data is found by the blocks, and remembered from now on."""
     (stored / settings.REGISTRY).write_text('{"integrated_modules": [{"name": "seo"}]}')
-    integrate.remove(stored, "seo", adopting=True)
+    remove_module(stored, "seo", adopting=True)
     assert '"left_behind": {"seo"' in (stored / settings.REGISTRY).read_text()
     remove_with_data(stored)
     assert not (stored / "data/out").exists()
@@ -133,7 +135,7 @@ def test_a_registry_of_an_earlier_version_works(stored: Path) -> None:
 
 def test_what_a_registry_names_outside_is_never_deleted(stored: Path) -> None:
     """A registry comes from a version control system too: `..` in it leads to no folder that is deleted."""
-    integrate.remove(stored, "seo")
+    remove_module(stored, "seo")
     registry = stored / settings.REGISTRY
     registry.write_text(registry.read_text().replace('"data/out"', '"data/../services"'))
     data = module_data.data_of(stored, "seo")
@@ -143,7 +145,7 @@ def test_what_a_registry_names_outside_is_never_deleted(stored: Path) -> None:
 
 def test_data_is_listed_where_no_project_is_left(stored: Path) -> None:
     """Git keeps no empty folder: a clone of a workspace without modules has no `projects/`."""
-    integrate.remove(stored, "seo")
+    remove_module(stored, "seo")
     shutil.rmtree(stored / settings.PROJECTS)
     (seo, _) = sorted(module_data.every_data(stored), key=lambda data: data.module != "seo")
     assert stored / "data/out" in seo.folders

@@ -15,7 +15,8 @@ import yaml
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import EditedBlockError
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.workspaces.sync import sync
 from tests.documents import Document
 from tests.e2e.engine import CommandError, Engine
@@ -41,7 +42,7 @@ def root(tmp_path: Path) -> Path:
     make_module(root, "seo")
     make_module(root, "other", FIRST_PORT + 1)
     for name in ("seo", "other"):
-        integrate.add(root, name)
+        add_module(root, name)
     return root
 
 
@@ -84,7 +85,7 @@ def test_a_password_that_was_changed_in_both_files_is_the_persons(root: Path) ->
     assert told == []
     assert path.read_bytes() == before
     assert [one for one in validate(root, check=False) if one.owner == "seo"] == []
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     assert b"SEO" not in path.read_bytes()
 
 
@@ -114,11 +115,11 @@ def test_each_account_of_mysql_is_named(root: Path) -> None:
 
 def come_back(root: Path, env: bytes | None = None) -> list[tuple[str, bool]]:
     """Take a module out and bring it in again; return what is said, and whether nothing had changed by then."""
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     make_module(root, "seo", **({} if env is None else {"env": env}))
     before = (services(root) / ".env").read_bytes()
     told: list[tuple[str, bool]] = []
-    integrate.add(root, "seo", warn=lambda text: told.append((text, (services(root) / ".env").read_bytes() == before)))
+    add_module(root, "seo", warn=lambda text: told.append((text, (services(root) / ".env").read_bytes() == before)))
     return told
 
 
@@ -137,10 +138,10 @@ def test_a_module_that_comes_back_with_a_new_password_is_told_of_its_old_volume(
 
 def test_without_a_backup_it_is_said_that_the_password_may_be_another(root: Path) -> None:
     """FAULTS C11: only what is known is said."""
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")
     shutil.rmtree(root / settings.BACKUPS)
     told: list[str] = []
-    integrate.add(root, "seo", dry_run=True, warn=told.append)
+    add_module(root, "seo", dry_run=True, warn=told.append)
     (text,) = told
     assert "may bring another one" in text
 
@@ -159,7 +160,7 @@ def test_a_volume_that_only_docker_knows_is_told_of(
     engine.docker("volume", "create", *(f"--label={label}" for label in labels), f"{project}_seo_db_data")
     try:
         told: list[str] = []
-        integrate.add(root, "seo", dry_run=True, checks=[lambda *_: ()], warn=told.append)
+        add_module(root, "seo", dry_run=True, checks=[lambda *_: ()], warn=told.append)
         assert [text.partition(" is from")[0] for text in told] == ["Warning: seo: the volume seo_db_data"]
     finally:
         engine.docker("volume", "rm", f"{project}_seo_db_data")
@@ -202,7 +203,7 @@ def test_the_command_changes_it_in_a_running_server(
     service = {"services": {"seo_db": {"image": image, "environment": variables}}}
     fragment = yaml.safe_dump(service).encode()
     make_module(root, "seo", compose=fragment, env=b"SEO_DB_PASSWORD='s3cret'\n")
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     there = services(root)
 
     def enters(password: str) -> bool:

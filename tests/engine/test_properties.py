@@ -22,7 +22,8 @@ from dagster_module_builder.modules.module import read_module
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.merge import Known
-from dagster_module_builder.workspaces.integrate import Given, plan_changes
+from dagster_module_builder.workspaces.module_fragments import ModuleFragments
+from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, read_workspace
 from tests.engine import shared_files
 from tests.engine.folders import make_module, make_workspace
@@ -41,7 +42,7 @@ bounded = settings(
 )
 
 
-def put_in(workspace: Workspace, name: str, version: int) -> Given:
+def put_in(workspace: Workspace, name: str, version: int) -> ModuleFragments:
     """Return a module as it is put in; what fits it to a workspace written by others is not asked here."""
     path = make_module(workspace.root, name, **shared_files.module_fragments(name, version))
     module = read_module(path)
@@ -54,7 +55,7 @@ def put_in(workspace: Workspace, name: str, version: int) -> Given:
     contributions = {
         file: readers[file](module.fragments[file]) if file in module.fragments else [] for file in SHARED_FILES
     }
-    return Given(module, contributions, Facts())
+    return ModuleFragments(module, contributions, Facts())
 
 
 def stepped(workspace: Workspace, versions: Versions) -> Workspace:

@@ -14,17 +14,20 @@ from dagster_module_builder.health import validate
 from dagster_module_builder.transactions import reading
 from dagster_module_builder.transactions.control_files import ControlFiles
 from dagster_module_builder.transactions.reading import LockedError
-from dagster_module_builder.workspaces import integrate, listing, restore, sync
+from dagster_module_builder.workspaces import listing, restore, sync
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from tests import needs
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
 
 WRITER = """
 import pathlib, sys, time
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 root = pathlib.Path(sys.argv[1])
 print("begun", flush=True)
 while True:
-    for change in (integrate.remove, integrate.add):
+    for change in (remove_module, add_module):
         change(root, "seo")
         time.sleep(0.06)  # longer than a reader pauses that found the lock taken: it sees both states
 """
@@ -49,7 +52,7 @@ print(len(seen), len(set(seen)))
 def made(folder: Path) -> Path:
     root = make_workspace(folder / "ws")
     make_module(root, "seo", FIRST_PORT)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     return root
 
 
@@ -88,8 +91,8 @@ def test_reading_leaves_no_trace(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
     listing.listing(root)
     validate.validate(root, check=False)
-    integrate.add(root, "ads", dry_run=True)
-    integrate.remove(root, "seo", dry_run=True)
+    add_module(root, "ads", dry_run=True)
+    remove_module(root, "seo", dry_run=True)
     sync.sync(root, dry_run=True)
     restore.restore(root, backup.identity, dry_run=True)
     assert {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))} == before

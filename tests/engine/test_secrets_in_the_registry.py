@@ -14,7 +14,8 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import EditedBlockError
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.transactions.lock import locked
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.remove import remove_module
 from dagster_module_builder.workspaces.sync import sync
 from tests.engine.folders import make_module, make_workspace, services, shared
 
@@ -28,7 +29,7 @@ def root(tmp_path: Path) -> Path:
     root = make_workspace(tmp_path / "workspace", env=OWN)
     (services(root) / ".env").chmod(0o600)
     make_module(root, "seo", env=SEO)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     return root
 
 
@@ -71,7 +72,7 @@ def test_the_key_is_the_owners_alone_and_no_version_control_takes_it(tmp_path: P
     ignored = (root / settings.KEY).with_name(".gitignore")
     ignored.unlink()
     make_module(root, "seo", env=SEO)
-    integrate.add(root, "seo")
+    add_module(root, "seo")
     key = (root / settings.KEY).read_bytes()
     assert len(key) == 32
     assert stat.S_IMODE((root / settings.KEY).stat().st_mode) == 0o600
@@ -95,10 +96,10 @@ def test_a_workspace_of_an_earlier_version_is_brought_along_at_the_next_write(ro
     assert guesses(root) != []
     assert [str(found) for found in validate(root, check=False)] == []
     make_module(root, "other", 15441)
-    integrate.add(root, "other")
+    add_module(root, "other")
     assert guesses(root) == []
-    integrate.remove(root, "other")
-    integrate.remove(root, "seo")
+    remove_module(root, "other")
+    remove_module(root, "seo")
     assert shared(root)[".env"] == OWN
 
 
@@ -106,7 +107,7 @@ def test_a_change_by_hand_is_still_noticed(root: Path) -> None:
     file = services(root) / ".env"
     file.write_bytes(file.read_bytes().replace(b"hunter2", b"hunter3"))
     with pytest.raises(EditedBlockError):
-        integrate.remove(root, "seo")
+        remove_module(root, "seo")
     with pytest.raises(EditedBlockError):
         sync(root)
 
@@ -116,7 +117,7 @@ def test_without_the_key_a_block_is_known_by_what_its_module_gives(root: Path) -
     (root / settings.KEY).unlink()
     assert [str(found) for found in validate(root, check=False)] == []
     assert sync(root).updated == ()
-    integrate.remove(root, "seo", dry_run=True)
+    remove_module(root, "seo", dry_run=True)
     assert [str(found) for found in validate(root, check=False)] == []
 
 
@@ -124,8 +125,8 @@ def test_without_the_key_a_block_that_is_not_what_its_module_gives_is_not_lost(r
     (root / settings.KEY).unlink()
     make_module(root, "seo", env=SEO.replace(b"hunter2", b"another"))
     with pytest.raises(EditedBlockError):
-        integrate.remove(root, "seo")
-    integrate.remove(root, "seo", force=True)
+        remove_module(root, "seo")
+    remove_module(root, "seo", force=True)
 
 
 def test_a_clone_has_neither_key_nor_secrets_and_works(root: Path) -> None:
@@ -136,4 +137,4 @@ def test_a_clone_has_neither_key_nor_secrets_and_works(root: Path) -> None:
     sync(root)
     assert b"theirs" in shared(root)[".env"]
     assert [str(found) for found in validate(root, check=False) if found.severity == "error"] == []
-    integrate.remove(root, "seo")
+    remove_module(root, "seo")

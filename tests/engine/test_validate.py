@@ -20,7 +20,7 @@ from dagster_module_builder.modules import dagster_check
 from dagster_module_builder.programs import compose_command
 from dagster_module_builder.shared_files.merge import blocks_by_slot
 from dagster_module_builder.transactions.registry import slot_name
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, read_workspace
 from tests import needs
 from tests.cli.conftest import PROGRAM
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
     (services(made) / ".env").chmod(0o600)
     for number, name in enumerate(("seo", "stock")):
         make_module(made, name, FIRST_PORT + number)
-        integrate.add(made, name)
+        add_module(made, name)
     return made
 
 

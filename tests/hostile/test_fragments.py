@@ -16,7 +16,7 @@ from dagster_module_builder.fragment_rules.rules import Judged, judge
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
 from dagster_module_builder.shared_files.formats.outline import OutlineError
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.listing import listing
 from dagster_module_builder.workspaces.sync import sync
 from tests.cli.conftest import Terminal
@@ -222,7 +222,7 @@ def test_every_task_that_reads_fragments_refuses_and_changes_nothing(root: Path)
     folder = put(root, RIGHTS)
     before = bytes_of(root)
     said = f"{folder / settings.FRAGMENTS / COMPOSE}:4: services.guest_db: 'privileged' gives the container rights"
-    for task in (lambda: integrate.add(root, NAME), lambda: sync(root)):
+    for task in (lambda: add_module(root, NAME), lambda: sync(root)):
         with pytest.raises(FragmentRefusedError) as refusal:
             task()
         assert said in str(refusal.value)
@@ -233,7 +233,7 @@ def test_every_task_that_reads_fragments_refuses_and_changes_nothing(root: Path)
     assert result.problems[0].where == f"workspace/local/{COMPOSE}:4"
 
     put(root, HARMLESS_CASE)
-    integrate.add(root, NAME)
+    add_module(root, NAME)
     put(root, RIGHTS)
     (finding,) = [one for one in validate(root, check=False) if one.severity == "error"]
     assert finding.command == f"workspace.sync --allow {NAME}=privileged"
@@ -242,7 +242,7 @@ def test_every_task_that_reads_fragments_refuses_and_changes_nothing(root: Path)
 
 def test_what_a_person_allows_is_recorded_shown_and_forgotten_with_the_setting(root: Path) -> None:
     folder = put(root, RIGHTS)
-    done = integrate.add(root, NAME, allowances={NAME: ["privileged", "pid"]})
+    done = add_module(root, NAME, allowances={NAME: ["privileged", "pid"]})
     assert [note for note in done.notes if "pid" in note] == [
         f"Warning: --allow {NAME}=pid was not recorded: {NAME!r} has no such setting that has to be allowed."
     ]
@@ -271,7 +271,7 @@ def allowed(root: Path) -> list[str] | None:
 def test_a_module_of_an_earlier_version_goes_on_working_with_a_warning(root: Path) -> None:
     """What stands in the workspace already was put there when nobody was asked: it stays, new settings do not."""
     folder = put(root, RIGHTS)
-    integrate.add(root, NAME, allowances={NAME: ["privileged"]})
+    add_module(root, NAME, allowances={NAME: ["privileged"]})
     forget_allowances(root)
     (finding,) = validate(root, check=False)
     assert (finding.severity, finding.command) == ("warning", f"workspace.sync --allow {NAME}=privileged")
@@ -304,10 +304,10 @@ def test_a_mount_that_a_link_leads_elsewhere_is_refused(root: Path, tmp_path: Pa
     (root / link).parent.mkdir(exist_ok=True)
     (root / link).symlink_to(tmp_path)
     with pytest.raises(FragmentRefusedError, match="leads out of the module's folder through a link"):
-        integrate.add(root, NAME)
+        add_module(root, NAME)
     (root / link).unlink()
     (root / link).mkdir()
-    integrate.add(root, NAME)
+    add_module(root, NAME)
 
 
 OWN_FILE = "services:\n  guest_db:\n    image: x:1\n    env_file: ../../projects/guest/db.env\n"
@@ -328,22 +328,22 @@ def test_an_own_file_of_variables_takes_none_of_others(root: Path, text: str, ta
     folder = put(root, Case("env_file", COMPOSE, OWN_FILE, ()))
     (folder / "db.env").write_bytes(text.encode())
     if not taken:
-        assert integrate.add(root, NAME, dry_run=True).plan.effective
+        assert add_module(root, NAME, dry_run=True).plan.effective
         return
     with pytest.raises(FragmentRefusedError, match=r"is taken by projects/guest/db.env:\d") as refusal:
-        integrate.add(root, NAME)
+        add_module(root, NAME)
     assert {why.partition("'variable:")[2].partition("'")[0] for _, why in refusal.value.settings} == taken
-    assert integrate.add(root, NAME, allowances={NAME: [f"variable:{name}" for name in taken]}).plan.effective
+    assert add_module(root, NAME, allowances={NAME: [f"variable:{name}" for name in taken]}).plan.effective
 
 
 def test_a_file_of_variables_that_is_taken_raw_may_have_dollars(root: Path) -> None:
     raw = "env_file: [{path: ../../projects/guest/db.env, format: raw}]"
     folder = put(root, Case("env_file", COMPOSE, OWN_FILE.replace("env_file: ../../projects/guest/db.env", raw), ()))
     (folder / "db.env").write_text("A=$HOME\n")
-    assert integrate.add(root, NAME, dry_run=True).plan.effective
+    assert add_module(root, NAME, dry_run=True).plan.effective
     (folder / "db.env").write_text("HOME\n")
     with pytest.raises(FragmentRefusedError, match="variable:HOME"):
-        integrate.add(root, NAME)
+        add_module(root, NAME)
 
 
 def test_what_was_changed_since_a_module_was_added_is_refused_before_docker_reads_it(terminal: Terminal) -> None:

@@ -16,9 +16,9 @@ from dagster_module_builder.audit.secret_scan import secrets_in
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.model.deployment import read_deployment
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.modules import layout, static_requirements
+from dagster_module_builder.modules import code_location, static_requirements
 from dagster_module_builder.shared_files.formats import yaml_text
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from tests.engine.folders import make_module, make_workspace
 from tests.hostile.machine import CANARY, HONEST, OTHERS, SECRETS, written
 from tests.hostile.modules import ALL, BOMB, Hostile, Places
@@ -30,7 +30,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("person")
     root = make_workspace(top / "workspace")
     make_module(root, "other", env=f"OTHER_DB_PORT='15440'\nOTHER_DB_PASSWORD='{OTHERS}'\n".encode())
-    integrate.add(root, "other")
+    add_module(root, "other")
     written(top, SECRETS)
     make_module(root, "guest", 15441)
     written(root / "projects/guest", HONEST)
@@ -67,7 +67,7 @@ def test_there_are_enough_modules_with_a_name_each() -> None:
     assert len({one.name for one in ALL}) == len(ALL)
 
 
-@pytest.mark.parametrize("reader", [read_deployment, layout.pyproject, static_requirements.statement_of])
+@pytest.mark.parametrize("reader", [read_deployment, code_location.pyproject, static_requirements.statement_of])
 def test_what_is_nested_too_deeply_is_refused_by_each_reader(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     """FAULTS S6: not only by those that ``workspace.add`` comes by."""
     files = {"deploy/yoda/deployment.yaml": "[" * 100_000, "pyproject.toml": "a = " + "[" * 100_000}
@@ -92,7 +92,7 @@ def test_yaml_without_bounds_is_refused_and_searched_for_secrets_all_the_same(tm
 
 def test_the_honest_module_is_taken(person: Path) -> None:
     """What is refused of the others is what they try."""
-    assert integrate.add(person / "workspace", "guest", dry_run=True).plan.effective
+    assert add_module(person / "workspace", "guest", dry_run=True).plan.effective
 
 
 @pytest.mark.parametrize("hostile", ALL, ids=lambda hostile: hostile.name)
@@ -103,7 +103,7 @@ def test_a_hostile_module_reaches_nothing_at_the_door(person: Path, server: sock
     hostile.change(root / "projects/guest", Places(person / "home", person / "ran", f"http://127.0.0.1:{port}"))
     before = outside(person)
     try:
-        shown, refused = integrate.add(root, "guest", dry_run=True).plan.diff(), ""
+        shown, refused = add_module(root, "guest", dry_run=True).plan.diff(), ""
     except BuilderError as error:
         shown, refused = "", str(error)
     found = " ".join(str(finding) for finding in validate(root, check=False))

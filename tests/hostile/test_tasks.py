@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram, Result
 from tests.cli.task_lines import line_of
@@ -81,7 +81,7 @@ def strangers(made: Terminal, tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("strangers")
     root = copied(made.root, top / "workspace")
     make_module(root, "other", env=f"OTHER_DB_PORT='15440'\nOTHER_DB_PASSWORD='{OTHERS}'\n".encode())
-    integrate.add(root, "other")
+    add_module(root, "other")
     written(top, SECRETS)
     make_module(root, "guest", 15441)
     written(root / "projects/guest", HONEST)
@@ -92,7 +92,7 @@ def strangers(made: Terminal, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def members(strangers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same machine, on which the module was added while it was honest."""
     top = copied(strangers, tmp_path_factory.mktemp("members") / "p")
-    integrate.add(top / "workspace", "guest")
+    add_module(top / "workspace", "guest")
     return top
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.run import audit
+from dagster_module_builder.modules.code_location import code_files
 from dagster_module_builder.modules.dagster_check import Conflict, resolve_together
-from dagster_module_builder.modules.layout import code_files
-from dagster_module_builder.modules.stated import old_requirements_of
-from dagster_module_builder.upgrade.pieces import STORAGE_REQUIREMENTS
+from dagster_module_builder.modules.legacy_requirements import old_requirements_of
+from dagster_module_builder.upgrade.missing_pieces import STORAGE_REQUIREMENTS
 from dagster_module_builder.upgrade.requirements_table import with_requirements
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.setup_files import with_configured_requires, with_install_requires
-from dagster_module_builder.workspaces.checks import requirements
-from dagster_module_builder.workspaces.integrate import add
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.external_checks import requirements
 from tests import needs
 from tests.audit.projects import OLD_SCAFFOLD, OTHERS, SCAFFOLD, SINGLE_FILE, write
 from tests.upgrade.conftest import files_of
@@ -110,7 +110,7 @@ def test_an_older_project_goes_into_the_workspace_with_its_requirements(root: Pa
     needs.registry()
     project = write(root / "projects/orders", OLD_SCAFFOLD)
     upgrade(root, "orders")
-    add(root, "orders", checks=(requirements,))
+    add_module(root, "orders", checks=(requirements,))
     assert "'pandas>=2.2' 'pyarrow>=18'" in (root / "services/dagster/Dockerfile").read_text()
     (project / "setup.py").write_text((project / "setup.py").read_text().replace('"dagster"', '"dagster<1.5"'))
     found = resolve_together(root, [project])

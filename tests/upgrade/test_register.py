@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from dagster_module_builder.upgrade.register import Registration, registered
+from dagster_module_builder.upgrade.io_manager_registration import Registration, registered
 
 WHOLE = Registration("from .resources import RESOURCES", "RESOURCES", "**RESOURCES")
 ONE = Registration(

@@ -10,7 +10,8 @@ from dagster_module_builder.base.errors import ConflictError, DamagedFileError
 from dagster_module_builder.compose.compose_project import project_in, redefined
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.programs import compose_command
-from dagster_module_builder.workspaces import checks, integrate
+from dagster_module_builder.workspaces import external_checks
+from dagster_module_builder.workspaces.add import add_module
 from tests.e2e.engine import compose_program
 from tests.engine.folders import ENV, FIRST_PORT, make_module, make_workspace, shared
 
@@ -70,10 +71,10 @@ def test_what_another_file_takes_from_a_module_is_refused_and_found(
     put(root, name, text, env)
     before = shared(root)
     with pytest.raises(ConflictError, match=said):
-        integrate.add(root, "sales", checks=[checks.compose_accepts])
+        add_module(root, "sales", checks=[external_checks.compose_accepts])
     assert shared(root) == before
 
-    integrate.add(root, "sales")
+    add_module(root, "sales")
     errors = [str(finding) for finding in validate(root) if finding.severity == "error"]
     assert any(said in error for error in errors), errors
 
@@ -84,7 +85,7 @@ def test_an_included_file_is_part_of_the_project(root: Path) -> None:
     file.write_text("include: [more.yml]\n" + file.read_text())
     put(root, "more.yml", PORT)
     with pytest.raises(ConflictError, match=rf"host port {FIRST_PORT} is published by page and sales_db"):
-        integrate.add(root, "sales", checks=[checks.compose_accepts])
+        add_module(root, "sales", checks=[external_checks.compose_accepts])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_an_included_file_is_part_of_the_project(root: Path) -> None:
 )
 def test_what_takes_nothing_from_a_module_is_accepted(root: Path, text: str, env: bytes) -> None:
     put(root, "docker-compose.override.yml", text, env)
-    integrate.add(root, "sales", checks=[checks.compose_accepts])
+    add_module(root, "sales", checks=[external_checks.compose_accepts])
     assert [finding for finding in validate(root) if finding.severity == "error"] == []
 
 

@@ -11,9 +11,10 @@ import pytest
 from dagster_module_builder.base.errors import ConflictError
 from dagster_module_builder.compose.image import Image
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.workspaces import integrate
-from dagster_module_builder.workspaces.checks import sources_reach_the_image
+from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.external_checks import sources_reach_the_image
 from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.remove import remove_module
 from tests.engine.folders import make_module, shared
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def module(root: Path, project: str) -> None:
 
 
 def add(root: Path) -> None:
-    integrate.add(root, "sales", checks=[sources_reach_the_image])
+    add_module(root, "sales", checks=[sources_reach_the_image])
 
 
 @pytest.mark.parametrize(("project", "said"), REFUSED.values(), ids=REFUSED)
@@ -67,7 +68,7 @@ def test_what_the_image_would_lack_is_refused(root: Path, project: str, said: st
     with pytest.raises(ConflictError, match=re.escape(said)):
         add(root)
     assert shared(root) == before
-    integrate.add(root, "sales")
+    add_module(root, "sales")
     (error,) = [finding for finding in validate(root, check=False) if finding.severity == "error"]
     assert said in error.message
     assert error.where.startswith(str(root / "projects/sales"))
@@ -94,7 +95,7 @@ def test_the_cure_that_is_named_works_and_is_taken_out_again(root: Path) -> None
         patterns.write(f"{ignored}\n")
     before = shared(root)
     add(root)
-    integrate.remove(root, "sales")
+    remove_module(root, "sales")
     assert shared(root) == before
 
 

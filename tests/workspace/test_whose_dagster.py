@@ -19,7 +19,7 @@ from dagster_module_builder.health import live
 from dagster_module_builder.health.running import Running, find_running
 from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.programs import graphql
-from dagster_module_builder.workspaces import integrate
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.engine.folders import make_module, make_workspace
 
@@ -73,7 +73,7 @@ def listen_at(root: Path, port: int) -> None:
 
 def added(root: Path) -> list[str]:
     make_module(root, "sales")
-    return list(live.tell_dagster(root, integrate.add(root, "sales")))
+    return list(live.tell_dagster(root, add_module(root, "sales")))
 
 
 def test_a_dagster_of_another_folder_is_left_alone_and_named(root: Path, tmp_path: Path) -> None:

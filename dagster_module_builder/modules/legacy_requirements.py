@@ -7,7 +7,7 @@ import configparser
 import re
 from pathlib import Path
 
-from dagster_module_builder.modules.layout import pyproject, table
+from dagster_module_builder.modules.code_location import pyproject, table
 from dagster_module_builder.transactions import module_files
 
 SETUP_PY, SETUP_CFG = "setup.py", "setup.cfg"

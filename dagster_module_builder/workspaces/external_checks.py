@@ -18,7 +18,8 @@ from dagster_module_builder.programs import compose_command
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
 from dagster_module_builder.transactions.plan import Plan
 from dagster_module_builder.transactions.registry import Entry
-from dagster_module_builder.workspaces.integrate import Check, planned_registry
+from dagster_module_builder.workspaces.carrying_out import Check
+from dagster_module_builder.workspaces.planning import planned_registry
 from dagster_module_builder.workspaces.workspace import Workspace
 
 

@@ -1,7 +1,7 @@
-"""What stands in a workspace for a module although nothing says whose it is: written by an older version, or by hand.
+"""A module's lines in a workspace that no marker names: written by an older version, or by hand.
 
-Such an entry of the registry has no digests, and such lines of ``.env`` have no markers and are known by their prefix.
-Taking them over replaces what somebody may have typed, so it is shown first.
+An entry of the registry from such a version has no digests; such lines of ``.env`` are known by their prefix. Taking
+them over may replace what a person typed, so it is shown first.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ def is_old(entry: Entry | None) -> bool:
 
 
 def lines_of(own: Sequence[bytes], prefix: str, longer: Iterable[str] = ()) -> dict[int, str]:
-    """Return the own lines of ``.env`` that set a module's variables, with their variables.
+    """Return the owner's lines of ``.env`` that set a module's variables: line number -> variable.
 
     Args:
-        own: The file's own lines.
+        own: The file's lines outside of blocks.
         prefix: What the module's variables begin with (``SEO_``).
-        longer: What other modules' begin with; ``SEO_`` never takes what ``SEO_STATS_`` takes.
+        longer: What other modules' variables begin with; ``SEO_`` never takes a variable of ``SEO_STATS_``.
     """
     others = tuple(other for other in longer if other != prefix and other.startswith(prefix))
     inside = env_file.FILE.text_lines(own)
-    found: dict[int, str] = {}
+    variables: dict[int, str] = {}
     name = ""
     for number, line in enumerate(own):
         if number not in inside:
             name = next(iter(env_file.keys(line)), "")
         if name.startswith(prefix) and not name.startswith(others):
-            found[number] = name
-    return found
+            variables[number] = name
+    return variables
 
 
-def unmarked(workspace: Workspace, name: str) -> dict[int, str]:
+def unmarked_lines(workspace: Workspace, name: str) -> dict[int, str]:
     """Return the lines of the workspace's ``.env`` that set a module's variables without being in its block."""
     own, prefix = workspace.layouts[env_file.NAME].own, f"{ModuleNames(name).env_prefix}_"
     if not lines_of(own, prefix):
@@ -66,21 +66,21 @@ def taken_over(workspace: Workspace, modules: Iterable[Module], *, force: bool =
     """
     lines: set[int] = set()
     for module in modules:
-        given = env_file.values(module.fragments.get(env_file.NAME, b""))
-        found = {number: name for number, name in unmarked(workspace, module.path.name).items() if name in given}
-        differing = sorted({name for name in found.values() if workspace.own_env.get(name) != given[name]})
+        values = env_file.values(module.fragments.get(env_file.NAME, b""))
+        old = {number: name for number, name in unmarked_lines(workspace, module.path.name).items() if name in values}
+        differing = sorted({name for name in old.values() if workspace.own_env.get(name) != values[name]})
         if differing and not force:
             raise RefusedError(
-                f"{workspace.path(env_file.NAME)} gives other values than {module.fragment_path(env_file.NAME)} to "
-                f"{', '.join(differing)}. Nothing was changed: write the ones that hold into the module's file, "
-                f"or give --force to take the module's."
+                f"{workspace.path(env_file.NAME)} and {module.fragment_path(env_file.NAME)} set different values for "
+                f"{', '.join(differing)}. Nothing was changed: write the right values into the module's file, "
+                f"or pass --force to use the module's."
             )
-        lines |= set(found)
+        lines |= set(old)
     return without_lines(workspace, lines)
 
 
 def without_lines(workspace: Workspace, lines: Collection[int]) -> Workspace:
-    """Return the workspace without some own lines of its ``.env``."""
+    """Return the workspace without some of the owner's lines in its ``.env``."""
     if not lines:
         return workspace
     layout = workspace.layouts[env_file.NAME].copy()
@@ -90,7 +90,7 @@ def without_lines(workspace: Workspace, lines: Collection[int]) -> Workspace:
 
 
 def from_the_start(plan: Plan, workspace: Workspace) -> Plan:
-    """Return a plan made for a workspace with other own lines as one that changes the real one's, too."""
+    """Return a plan that was made for ``without_lines`` as one that changes the workspace's real files."""
     return Plan(tuple(_from_the_start(change, workspace) for change in plan.changes))
 
 
@@ -100,13 +100,23 @@ def _from_the_start(change: FileChange, workspace: Workspace) -> FileChange:
     return replace(change, before=workspace.files[name]) if is_shared else change
 
 
-def refuse_unseen(plan: Plan, name: str, found: str) -> None:
-    """Refuse to take something over that nobody has looked at, and show it.
+def refuse_unseen(plan: Plan, name: str, entry: Entry | None) -> None:
+    """Refuse to take lines over that a person has not seen, and show what would change.
+
+    Args:
+        plan: What would change.
+        name: The module's name.
+        entry: Its entry in the registry, which an older version wrote; None where lines without a marker are its own.
 
     Raises:
         RefusedError: Always.
     """
+    reason = (
+        "The registry's entry was written by an older version, without the digests of its blocks"
+        if entry
+        else "Lines of its variables have no marker"
+    )
     raise RefusedError(
-        f"{found}. Taking it over for {name!r} would change this:\n{plan.diff()}\n"
-        f"Nothing was changed: give --adopt to have it done."
+        f"{reason}. Taking them over for {name!r} would change this:\n{plan.diff()}\n"
+        f"Nothing was changed. Pass --adopt to take them over."
     )

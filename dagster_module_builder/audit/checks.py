@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.subject import Subject
 
 PAGE = "docs/audit.md"
 
 Needs = Literal["nothing", "environment", "tests"]
-Look = Callable[[Subject], Iterable[Problem]]
+Look = Callable[[AuditedModule], Iterable[Problem]]
 #: Returns why a module has nothing that the check could look at; an empty text where it has.
-Lacks = Callable[[Subject], str]
+Lacks = Callable[[AuditedModule], str]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Always:
 
     reason: str
 
-    def __call__(self, subject: Subject) -> str:
+    def __call__(self, audited: AuditedModule) -> str:
         """Return an empty text: there is something to look at."""
-        del subject
+        del audited
         return ""
 
 
@@ -57,7 +57,7 @@ class Check:
         return f"{PAGE}#{self.id}"
 
 
-TABLE: dict[str, Check] = {}
+CHECKS: dict[str, Check] = {}
 
 
 def check(
@@ -75,7 +75,7 @@ def check(
     """
 
     def enter(look: Look) -> Look:
-        TABLE[identity] = Check(identity, title, reason, look, lacks, needs, security)
+        CHECKS[identity] = Check(identity, title, reason, look, lacks, needs, security)
         return look
 
     return enter

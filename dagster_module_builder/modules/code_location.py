@@ -22,7 +22,7 @@ _BUILDS_DEFINITIONS = re.compile(rb"\bDefinitions\s*\(|^\s*@(?:\w+\.)?(?:definit
 
 
 @dataclass(frozen=True)
-class CodeLayout:
+class CodeLocation:
     """Where a project's code is.
 
     Attributes:
@@ -92,21 +92,21 @@ def _builds_definitions(module: Path, path: Path) -> bool:
     return _BUILDS_DEFINITIONS.search(module_files.read(module, path) or b"") is not None
 
 
-def read_layout(module: Path) -> CodeLayout:
+def read_code_location(module: Path) -> CodeLocation:
     """Find a project's code: by what it says of itself, else by what builds definitions."""
     files = code_files(module)
     for dotted in _said(module):
         for source in (module / "src", module):
             found = _file_of(source, dotted)
             if found and (found.stem != "__init__" or _builds_definitions(module, found)):
-                return _layout(source, found)
+                return _code_location(source, found)
     building = [path for path in files if _builds_definitions(module, path)]
     chosen = min(building, key=_likelihood, default=None)
     if chosen is not None:
-        return _layout(_source_of(chosen, module), chosen)
+        return _code_location(_source_of(chosen, module), chosen)
     package = next((path.parent for path in files if path.name == "__init__.py"), None)
     source = package.parent if package else module
-    return CodeLayout(source, package or source, None)
+    return CodeLocation(source, package or source, None)
 
 
 def _said(module: Path) -> Iterator[str]:
@@ -151,9 +151,9 @@ def _source_of(file: Path, module: Path) -> Path:
     return folder
 
 
-def _layout(source: Path, definitions: Path) -> CodeLayout:
+def _code_location(source: Path, definitions: Path) -> CodeLocation:
     parts = definitions.relative_to(source).parts
-    return CodeLayout(source, source / parts[0] if len(parts) > 1 else source, definitions)
+    return CodeLocation(source, source / parts[0] if len(parts) > 1 else source, definitions)
 
 
 def is_project(folder: Path) -> bool:

@@ -17,13 +17,13 @@ from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import Facts
 from dagster_module_builder.deploy.model.deployment import deployments_of
-from dagster_module_builder.modules.layout import CodeLayout, code_files, pyproject, read_layout, table
+from dagster_module_builder.modules.code_location import CodeLocation, code_files, pyproject, read_code_location, table
 from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.programs.version_control import Repository, find
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, yaml_text
 from dagster_module_builder.transactions import module_files
-from dagster_module_builder.workspaces.integrate import all_facts
-from dagster_module_builder.workspaces.module_fragments import Given, read_given
+from dagster_module_builder.workspaces.clashes import all_facts
+from dagster_module_builder.workspaces.module_fragments import ModuleFragments, read_fragments
 from dagster_module_builder.workspaces.workspace import Workspace, look_at
 
 EXAMPLE = ".env.example"
@@ -33,7 +33,7 @@ _MADE = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".dag
 
 
 @dataclass(frozen=True)
-class Subject:
+class AuditedModule:
     """A module under audit.
 
     Attributes:
@@ -52,9 +52,9 @@ class Subject:
         return ModuleNames(self.path.name)
 
     @cached_property
-    def layout(self) -> CodeLayout:
+    def code_location(self) -> CodeLocation:
         """Where its code is."""
-        return read_layout(self.path)
+        return read_code_location(self.path)
 
     @cached_property
     def sources(self) -> Sources:
@@ -173,17 +173,17 @@ class Subject:
         return env_file.values(path.read_bytes()) if path.is_file() else {}
 
     @cached_property
-    def given(self) -> Given | BuilderError | None:
+    def given(self) -> ModuleFragments | BuilderError | None:
         """What its fragments give to the workspace, or why they cannot be read."""
         try:
-            return read_given(self.workspace, self.path) if self.workspace else None
+            return read_fragments(self.workspace, self.path) if self.workspace else None
         except BuilderError as error:
             return error
 
     @cached_property
     def facts(self) -> Mapping[str, Facts]:
         """What everybody in the workspace claims, with this module in it."""
-        if self.workspace is None or not isinstance(self.given, Given):
+        if self.workspace is None or not isinstance(self.given, ModuleFragments):
             return {}
         try:
             return all_facts(self.workspace, [self.given])
