@@ -1,4 +1,4 @@
-"""Every name that a module goes by, derived from the one that a person gives it.
+"""A module's names: all are derived from the one that a person chooses.
 
 Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
 """
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 #: Longest module name, in characters. Leaves room for the suffixes of services, volumes and database users.
 LONGEST_NAME = 40
 
-#: Invoke takes a task's name where a module's name is missing, so no module may be called like a task.
+#: No module may have the name of a task: if a module's name is missing, Invoke reads the next task's name as one.
 TASK_NAMES = frozenset(
     {"audit", "configure-deployment", "configure_deployment", "demo", "deploy", "new", "upgrade", "workspace"}
 )
 
-#: Top-level packages of a module's environment, and the names that the workspace's own services go by.
+#: Top-level packages of a module's environment, and the names of the workspace's services.
 TAKEN_NAMES = frozenset(
     {
         "cookiecutter", "dagster", "dagster_daemon", "dagster_graphql", "dagster_migrate", "dagster_mysql",
@@ -34,7 +34,7 @@ _SHAPE = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class ModuleNames:
-    """The names derived from a module's own (``sales-report``)."""
+    """The names derived from a module's name (``sales-report``)."""
 
     name: str
 
@@ -55,12 +55,12 @@ class ModuleNames:
 
     @property
     def env_prefix(self) -> str:
-        """What the module's environment variables begin with: ``SALES_REPORT``."""
+        """The prefix of the module's environment variables: ``SALES_REPORT``."""
         return self.snake.upper()
 
 
 def problem_with_name(name: str) -> str | None:
-    """Say why ``name`` cannot be a module's name, with a suggestion, or return None when it can."""
+    """Return why ``name`` cannot be a module's name, with a suggestion; None if it can."""
     reason = _reason(name)
     if reason is None:
         return None
@@ -71,7 +71,7 @@ def _reason(name: str) -> str | None:
     if not name:
         return "it is empty"
     if name.startswith("-"):
-        return "it begins with '-', as an option does"
+        return "it begins with '-' like an option"
     if len(name) > LONGEST_NAME:
         return f"it has {len(name)} characters, and {LONGEST_NAME} is the limit"
     if not _SHAPE.fullmatch(name):
@@ -82,18 +82,18 @@ def _reason(name: str) -> str | None:
 def _reserved(name: str) -> str | None:
     snake = name.replace("-", "_")
     if name in TASK_NAMES or snake in TASK_NAMES:
-        return "a task is called that"
+        return "a task has this name"
     if keyword.iskeyword(snake) or keyword.issoftkeyword(snake):
         return "it is a keyword of Python"
     if snake in sys.stdlib_module_names:
         return "it is a module of Python's standard library"
     if snake in TAKEN_NAMES:
-        return "a package or service in the workspace is called that"
+        return "a package or service in the workspace has this name"
     return None
 
 
 def suggested_name(text: str) -> str:
-    """Return the nearest allowed module name to ``text``."""
+    """Return the allowed module name nearest to ``text``: ``"My Sales!" -> "my-sales"``."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     words = re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")
     words = re.sub(r"^[0-9-]+", "", words) or "my-module"
@@ -102,11 +102,11 @@ def suggested_name(text: str) -> str:
 
 
 def colliding(name: str, others: list[str]) -> str | None:
-    """Return the one of ``others`` whose derived names equal those of ``name`` though it is another name."""
+    """Return the other name whose derived names equal those of ``name``: ``"a-b", ["a_b"] -> "a_b"``."""
     mine = folded(name)
     return next((other for other in others if other != name and folded(other) == mine), None)
 
 
 def folded(name: str) -> str:
-    """Return what two names have in common when everything derived from them is the same."""
+    """Return a key that is equal for names with equal derived names: ``"Sales-report" -> "sales_report"``."""
     return name.replace("-", "_").casefold()

@@ -1,4 +1,4 @@
-"""What the program says when it will not, or cannot, do what it was asked."""
+"""The errors that users see; ``commands.failing`` turns them into an exit status."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dagster_module_builder.base.settings import FRAGMENTS
 
 
 class BuilderError(Exception):
-    """A failure that a person can understand and fix; the program prints its text and exits with ``exit_code``."""
+    """A failure that the user can fix; the program prints its text and exits with ``exit_code``."""
 
     exit_code = 1
-    #: What is known of each host, for a program to read.
+    #: The result of each host, for ``--json``.
     results: Sequence[Mapping[str, object]] = ()
 
 
 class RefusedError(BuilderError):
-    """Nothing was changed: what was asked for would break something."""
+    """The request was refused, and nothing was changed."""
 
 
 class UsageError(BuilderError):
@@ -37,56 +37,57 @@ class NoModuleError(RefusedError):
 
     def __init__(self, name: str, looked_in: object) -> None:
         super().__init__(
-            f"There is no module {name!r} in {looked_in}: see 'workspace.list', or make it with 'new {name}'."
+            f"No module {name!r} in {looked_in}. List modules with 'workspace.list', or create it with 'new {name}'."
         )
 
 
 class DamagedFileError(RefusedError):
-    """A file is not what it has to be; names the place and the way out."""
+    """A file is damaged or has the wrong form; names the place and the cure."""
 
-    def __init__(self, path: object, line: int | None, found: str, way_out: str) -> None:
+    def __init__(self, path: object, line: int | None, problem: str, way_out: str) -> None:
         self.place = f"{path}:{line}" if line else f"{path}"
-        self.found = found
+        self.found = problem
         self.way_out = way_out
-        super().__init__(f"{self.place}: {found}. {way_out}")
+        super().__init__(f"{self.place}: {problem}. {way_out}")
 
 
 class ToolError(BuilderError):
-    """Another program failed, and says why."""
+    """Another program failed; the message quotes its error."""
 
 
 class EditedBlockError(RefusedError):
-    """Somebody changed a block that this program wrote, or wrote one that it does not know."""
+    """A block was edited by hand, or is not in the registry."""
 
     def __init__(self, path: object, line: int, marker: str, *, known: bool) -> None:
-        found = "was edited by hand" if known else "is not in the registry"
-        same = f"make the same change in the module's {FRAGMENTS}/, " if known else ""
+        problem = "was edited by hand" if known else "is not in the registry"
+        same = f"make the same change in the module's {FRAGMENTS}/, or " if known else ""
         super().__init__(
-            f"{path}:{line}: the block of {marker!r} {found}. Nothing was changed: {same}move your lines out of the "
-            f"block, or give --force to replace it."
+            f"{path}:{line}: the block of {marker!r} {problem}. Nothing was changed. To keep your lines, {same}move "
+            f"them out of the block. To replace the block, pass --force."
         )
 
 
 class ConflictError(RefusedError):
-    """The result would not work; names every reason, and the place, the cure and the module where they are known."""
+    """The result would not work; names every reason and, where known, the place, the cure and the module."""
 
     def __init__(self, reasons: list[str], *, where: str = "", fix: str = "", owner: str = "") -> None:
         self.reasons = reasons
         self.where = where
         self.fix = fix
         self.owner = owner
-        super().__init__("Nothing was changed, because it would not work:\n" + "\n".join(f"- {one}" for one in reasons))
+        listed = "\n".join(f"- {reason}" for reason in reasons)
+        super().__init__(f"Nothing was changed, because the result would not work:\n{listed}")
 
 
 class FragmentRefusedError(RefusedError):
-    """A module's fragments have settings that a person has to allow; names each with its place, and the command."""
+    """A module's fragments have settings that a person must allow; names each with its place, and the command."""
 
     def __init__(self, module: str, settings: Sequence[tuple[str, str]], command: str) -> None:
         self.settings = settings
         self.command = command
-        self.way_out = f"Take the setting out, or allow it with '{command}'"
+        self.way_out = f"Remove the setting, or allow it with '{command}'"
         listed = "\n".join(f"- {place}: {text}" for place, text in settings)
         super().__init__(
-            f"Nothing was changed: {module!r} has settings that a module may not have by itself:\n{listed}\n"
-            f"Take them out. Or, where you trust the module with them, allow them:\n  {command}"
+            f"Nothing was changed: {module!r} has settings that need your permission:\n{listed}\n"
+            f"Remove them, or allow them if you trust the module:\n  {command}"
         )

@@ -1,4 +1,4 @@
-"""What this machine has of what modules need, and what a lack of it costs.
+"""Which of the programs that modules need are on this machine, and what does not work without the others.
 
 Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 OLDEST_PYTHON = (3, 10)
 
-#: Program, and what cannot be done without it.
+#: Each program, and what does not work without it.
 PROGRAMS = {
     "git": "no version control, no git deployments",
     "docker": "no containers: workspace.dev runs the workspace without them",
@@ -21,29 +21,29 @@ PROGRAMS = {
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked for on this machine; ``cost`` says what a lack of it means."""
+class Requirement:
+    """Something that modules need; ``cost`` says what does not work without it."""
 
     name: str
-    found: bool
+    is_met: bool
     cost: str
 
 
-def preflight() -> list[Finding]:
-    """Look for Python and the programs that modules and their deployments need."""
+def preflight() -> list[Requirement]:
+    """Check for Python and the programs that modules and their deployments need."""
     version = ".".join(map(str, sys.version_info[:3]))
     wanted = ".".join(map(str, OLDEST_PYTHON))
-    python = Finding(f"Python {version}", sys.version_info >= OLDEST_PYTHON, f"{wanted} or newer is needed")
+    python = Requirement(f"Python {version}", sys.version_info >= OLDEST_PYTHON, f"{wanted} or newer is needed")
     return [python, *programs(PROGRAMS)]
 
 
-def programs(costs: dict[str, str]) -> list[Finding]:
-    """Look for programs, each given with what a lack of it costs."""
-    return [Finding(name, shutil.which(name) is not None, cost) for name, cost in costs.items()]
+def programs(costs: dict[str, str]) -> list[Requirement]:
+    """Check for programs, each given with what does not work without it."""
+    return [Requirement(name, shutil.which(name) is not None, cost) for name, cost in costs.items()]
 
 
-def report(findings: list[Finding]) -> str:
-    """Say in one line what this machine has, and in one each what it lacks and what that costs."""
-    found = ", ".join(finding.name for finding in findings if finding.found)
-    lines = [f"Found here: {found}"] if found else []
-    return "\n".join([*lines, *(f"Not found here: {one.name} ({one.cost})" for one in findings if not one.found)])
+def report(requirements: list[Requirement]) -> str:
+    """Return one line with everything that was found, and a line with the cost for everything that was not."""
+    found = ", ".join(requirement.name for requirement in requirements if requirement.is_met)
+    missing = [f"Not found: {each.name} ({each.cost})" for each in requirements if not each.is_met]
+    return "\n".join([f"Found: {found}", *missing] if found else missing)

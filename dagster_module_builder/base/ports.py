@@ -1,4 +1,4 @@
-"""Which host port a new database takes.
+"""Choosing the host port of a new database.
 
 Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
 """
@@ -24,12 +24,12 @@ _PORT_LINE = re.compile(rb"""^\s*(?:export\s+)?[A-Za-z_]\w*PORT\s*=\s*['"]?(\d{1
 
 
 def ports_in(env_text: bytes) -> set[int]:
-    """Return the value of every ``*PORT=`` line of an env file."""
+    """Return the value of every ``*PORT=`` line of an env file: ``b"SALES_DB_PORT=5440" -> {5440}``."""
     return {int(port) for port in _PORT_LINE.findall(env_text)}
 
 
 def known_ports(root: Path) -> set[int]:
-    """Return the ports that the workspace, its registry and every module in it name, integrated or not."""
+    """Return the ports named by the workspace, its registry and every module in it, integrated or not."""
     files = [root / settings.SERVICES / ".env", *root.glob(f"{settings.PROJECTS}/*/{settings.FRAGMENTS}/.env")]
     taken: set[int] = set()
     for file in files:
@@ -43,19 +43,19 @@ def _registered_ports(registry: Path) -> set[int]:
         modules = json.loads(registry.read_bytes())["integrated_modules"]
         return {int(entry["database"]["port"]) for entry in modules if entry.get("database")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        # A damaged registry is reported by the commands that need it; its ports stand in the .env as well.
+        # The commands that need the registry report that it is damaged; its ports are in the .env as well.
         return set()
 
 
 def is_listening(port: int) -> bool:
-    """Tell whether something accepts connections on this port of 127.0.0.1."""
+    """Return whether a program accepts connections on this port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def next_free_port(taken: Iterable[int], first: int = FIRST_PORT) -> int:
-    """Return the lowest port from ``first`` up that is neither in ``taken`` nor listened on.
+    """Return the lowest port from ``first`` up that is not in ``taken`` and that no program listens on.
 
     Raises:
         LookupError: No port is left.
@@ -68,17 +68,17 @@ def next_free_port(taken: Iterable[int], first: int = FIRST_PORT) -> int:
 
 
 def problem_with_taken(port: int, root: Path) -> str | None:
-    """Say who has a database's port already, and which one is free; None where it is free itself.
+    """Return who uses a port, with a free one as a suggestion; None if the port is free.
 
     Args:
         port: The port.
-        root: The workspace in which no other database may have it.
+        root: The workspace, in which no other database may use it.
     """
     taken = known_ports(root)
     if port in taken:
-        owner = f"another database in {root} has it"
+        owner = f"another database in {root} uses it"
     elif is_listening(port):
-        owner = "something listens on it on this machine"
+        owner = "a program on this machine listens on it"
     else:
         return None
-    return f"The port {port} is taken, {owner}: {next_free_port(taken)} is free."
+    return f"The port {port} is taken: {owner}. Port {next_free_port(taken)} is free."

@@ -1,4 +1,4 @@
-"""Where the workspace is, and what lies where in it.
+"""Where the workspace is, and the paths in it.
 
 Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
 """
@@ -13,40 +13,40 @@ SERVICES = Path("services/dagster")
 PROJECTS = Path("projects")
 DATA = Path("data")
 REGISTRY = SERVICES / "modules" / ".registry"
-#: The secret of a workspace, which seals what the registry remembers of other secrets. Never committed.
+#: The secret key of a workspace, with which the registry's digests of secrets are sealed. Never committed.
 KEY = SERVICES / "modules" / ".key"
 BACKUPS = SERVICES / "modules" / "backups"
 FRAGMENTS = Path("workspace/local")
 
 ROOT_VARIABLE = "DAGSTER_WORKSPACE"
 
-#: Tells the module template's hooks that their caller moves the module and integrates it.
+#: Set for the module template's hooks when their caller moves the module and integrates it.
 CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
 
-#: Gives a module's database a password of the person's own.
+#: Sets the password of a module's database.
 PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105 - the variable's name
 
 
-def workspace_root(given: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the workspace's root folder: the one given, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
-    chosen = given or environ.get(ROOT_VARIABLE) or "~/workspace"
+def workspace_root(root: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the workspace's root folder: ``root``, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
+    chosen = root or environ.get(ROOT_VARIABLE) or "~/workspace"
     return expanded(chosen).absolute()
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Return a path with ``~`` and ``~user`` filled in; where the machine knows no such home folder, as it is written.
+    """Return a path with ``~`` and ``~user`` replaced by home folders.
 
-    ``Path.expanduser`` raises a RuntimeError for those.
+    A path whose home folder is unknown stays as it is, where ``Path.expanduser`` raises a RuntimeError.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def state_folder() -> Path:
-    """Return where the user's machine keeps what this program noted of its own work."""
+    """Return the folder of this program's state (XDG): ``~/.local/state/dagster-module-builder``."""
     home = os.environ.get("XDG_STATE_HOME")
     return (Path(home) if home else Path("~/.local/state").expanduser()) / "dagster-module-builder"
 
 
 def cache_folder() -> Path:
-    """Return where the user's machine keeps what can be found out again."""
+    """Return the folder of this program's cache (XDG): ``~/.cache/dagster-module-builder``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dagster-module-builder"

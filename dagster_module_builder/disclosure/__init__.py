@@ -1,1 +1,1 @@
-"""What may be shown or committed: what is known to be harmless, and nothing else."""
+"""Redaction: only what is known to be harmless is shown or committed."""

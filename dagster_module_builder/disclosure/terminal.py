@@ -1,4 +1,4 @@
-"""The one door to stdout and stderr: what comes from elsewhere cannot steer the terminal that shows it."""
+"""The only writer of stdout and stderr: text from elsewhere cannot control the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import TextIO
 
 from dagster_module_builder.disclosure.messages import harmless_text
 
-#: Control characters but tab and line feed (Unicode's category Cc); marks that change the order or the lines of what
-#: is read (Unicode Standard Annex 9, explicit formatting; U+2028, U+2029); halves of surrogate pairs, which stand for
-#: bytes that are no text and cannot be written.
+#: Control characters except tab and line feed (Unicode's category Cc); characters that change the order or the lines
+#: of text (Unicode Standard Annex 9, explicit formatting; U+2028, U+2029); halves of surrogate pairs, which stand for
+#: undecodable bytes and cannot be written.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-#: ECMA-48, SELECT GRAPHIC RENDITION: it changes how the characters behind it look, and nothing else.
+#: ECMA-48, SELECT GRAPHIC RENDITION: it only changes how the characters after it look.
 _COLOUR = re.compile("(\x1b\\[[0-9;:]{0,40}m)")
 
-#: The descriptors that nobody reads: closed from the start, or left by their reader.
+#: Descriptors without a reader: closed from the start, or closed by their reader.
 _UNREAD: set[int] = set()
 
 
 def shown(text: str) -> str:
-    r"""Return a text as it may be shown: control characters as their escapes.
+    r"""Return a text with its control characters escaped.
 
     >>> shown("\x1b[2J")
     '\\x1b[2J'
@@ -36,7 +36,7 @@ def shown(text: str) -> str:
 
 
 def coloured(text: str) -> str:
-    r"""Return lines of a program as they may be shown: as ``shown`` does, but for colours and the ends of lines.
+    r"""Return a program's lines as ``shown`` does, but with their colours, and with ``\n`` for ``\r\n``.
 
     >>> coloured("\x1b[31mred\x1b[2J\r\n")
     '\x1b[31mred\\x1b[2J\n'
@@ -45,21 +45,21 @@ def coloured(text: str) -> str:
     return "".join(part if number % 2 else shown(part) for number, part in enumerate(parts))
 
 
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    number = ord(match[0])
     return "\\r" if number == 13 else f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
 def write(stream: TextIO | None, text: str, *, end: str = "\n", form: Callable[[str], str] = shown) -> bool:
-    """Write a text at once; tell whether it is still read.
+    """Write a text without delay, and return whether it still has a reader.
 
-    Who stops reading does not stop the work; a stream that is closed takes nothing.
+    A reader who stops reading does not stop the work. Nothing is written to a closed stream.
 
     Args:
-        stream: Where it is shown.
+        stream: Where to write.
         text: The text.
-        end: What is written behind it.
-        form: Makes it one that cannot steer a terminal.
+        end: Written after it.
+        form: Escapes what could control a terminal.
     """
     if stream is None:
         return False
@@ -82,17 +82,17 @@ def say(text: str = "") -> None:
 
 
 def tell(text: str, *, end: str = "\n") -> None:
-    """Print a message that is no result."""
+    """Print a message, which is not part of the result, to stderr."""
     write(sys.stderr, text, end=end)
 
 
 def has_reader() -> bool:
-    """Tell whether the result that was printed can have been read."""
+    """Return whether stdout still has a reader."""
     return 1 not in _UNREAD
 
 
 def leave(stream: TextIO) -> None:
-    """Let nothing more reach a stream's reader, who has gone."""
+    """Discard whatever is written to a stream from now on, since its reader has gone."""
     _UNREAD.add(stream.fileno())
     handle = os.open(os.devnull, os.O_WRONLY)
     os.dup2(handle, stream.fileno())
@@ -100,7 +100,7 @@ def leave(stream: TextIO) -> None:
 
 
 def flush() -> None:
-    """Have everything written before the interpreter ends, which would complain of a reader that has gone."""
+    """Write everything before the interpreter exits, which would print an error if the reader has gone."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             try:
@@ -111,7 +111,7 @@ def flush() -> None:
 
 
 def let_readers_go() -> None:
-    """Have a program that is not ours (stock Invoke) end well where the reader of its list has read enough."""
+    """Let stock Invoke exit quietly when the reader of its task list has gone (``invoke --list | head``)."""
     atexit.register(flush)
     usual = sys.excepthook
 
@@ -127,12 +127,12 @@ def let_readers_go() -> None:
 
 
 def open_descriptors() -> None:
-    """Open what this process began without: the next file that is opened must not become stdout."""
+    """Open the standard streams that are closed, so that the next file opened does not become stdout."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is this one: those below are open by now.
+            # This is the lowest free number: those below are open by now.
             os.open(os.devnull, os.O_RDWR)
             _UNREAD.add(number)
         if getattr(sys, name) is None:

@@ -1,20 +1,20 @@
-"""Whether a value may be shown or committed: no, unless it is known to be harmless. Every output asks here.
+"""Whether a value may be shown or committed: only if it is known to be harmless. Every output asks here.
 
-A value is judged by what it is. A name can only make the judgement stricter, or say which shape a harmless value has.
+The value itself decides. Its name can only make the decision stricter, or say which shape a harmless value has.
 """
 
 from __future__ import annotations
 
 import re
 
-#: What stands in the place of a value that is not shown.
+#: Shown in place of a hidden value.
 HIDDEN = "…"
 
-#: A variable in a compose file or a Dockerfile; what it falls back to is a value like any other.
+#: A reference to a variable in a compose file or a Dockerfile; its default is a value like any other.
 _REFERENCE = re.compile(
     r"(?<!\$)\$(?:\{(?P<name>\w+)(?::?[-+](?P<default>[^{}$]*)|:?\?)?\}|[A-Z_][A-Z0-9_]*(?![A-Za-z0-9_]))"
 )
-#: Text that is harmless whatever it is for.
+#: Text that is harmless anywhere.
 _ANYWHERE = re.compile(
     r"""(?ix)
     # numbers; a long one that is not round may be a PIN or an account
@@ -29,7 +29,7 @@ _ANYWHERE = re.compile(
     | service_(?:healthy|started|completed_successfully) | unless-stopped|always|on-failure
     """
 )
-#: Names of what is secret: their values are never shown, but for references to variables.
+#: Names of secrets: their values are never shown, except references to variables.
 _SECRET_NAME = re.compile(
     r"PASS|PWD|PW$|SECRET|TOKEN|KEY|CRED|AUTH|DSN|PIN(?:_|$)|CODE$|PHRASE|OTP|SALT|SEED|WEBHOOK|CERT|SIGN|PRIVATE|COOKIE"
     r"|SESSION|BEARER|LICEN[CS]E",
@@ -56,16 +56,16 @@ KNOWN = tuple((re.compile(name), re.compile(shape)) for name, shape in _KNOWN)
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a name says that its value is a secret."""
+    """Return whether a name is that of a secret: ``"SALES_DB_PASSWORD" -> True``."""
     return _SECRET_NAME.search(name) is not None
 
 
 def is_harmless(name: str, value: str) -> bool:
-    """Tell whether a variable's value may be shown, and written into a file that git tracks.
+    """Return whether a variable's value may be shown, and written into a file that git tracks.
 
     Args:
         name: The variable.
-        value: Its value, without quotes; a ``$`` in it is a character like any other.
+        value: Its value, without quotes; ``$`` has no special meaning in it.
     """
     if not value:
         return True
@@ -75,26 +75,26 @@ def is_harmless(name: str, value: str) -> bool:
 
 
 def is_harmless_setting(name: str, text: str) -> bool:
-    """Tell the same where variables are put into the text, as in compose files and Dockerfiles."""
+    """Do the same for a text that may refer to variables, as in compose files and Dockerfiles."""
     literal = without_references(text)
     return literal is not None and is_harmless(name, literal.strip(":/"))
 
 
 def is_harmless_anywhere(text: str) -> bool:
-    """Tell whether a text is harmless whatever it is for: numbers, switches, versions, durations, ports, loopback."""
+    """Return whether a text is harmless anywhere: a number, switch, version, duration, port or loopback address."""
     return "\n" not in text and _ANYWHERE.fullmatch(text) is not None
 
 
 def has_shape(text: str, shape: str) -> bool:
-    """Tell whether a text, references to variables aside, has a shape in which it is harmless."""
+    """Return whether a text, apart from its references to variables, has a harmless shape."""
     literal = without_references(text)
     return literal is not None and (not literal.strip(":/ ") or re.fullmatch(shape, literal) is not None)
 
 
 def without_references(text: str) -> str | None:
-    """Return a text with ``0`` for each variable that it refers to; empty where it is nothing but one.
+    """Return a text with ``0`` for each reference to a variable: ``"${HOST}:5432" -> "0:5432"``.
 
-    None where a reference falls back to a value that is not known to be harmless.
+    A text that is one reference becomes the empty string. None if the default of a reference may not be shown.
     """
     defaults = [match["default"] or "" for match in _REFERENCE.finditer(text)]
     names = [match["name"] or "" for match in _REFERENCE.finditer(text)]
@@ -104,5 +104,5 @@ def without_references(text: str) -> str | None:
 
 
 def shown(name: str, value: str) -> str:
-    """Return a variable's value for people to read."""
+    """Return a variable's value, or ``…`` if it may not be shown."""
     return value if is_harmless(name, value) else HIDDEN

@@ -1,19 +1,19 @@
-"""Which words of a command may be shown: programs, options, packages and what is harmless anywhere."""
+"""Which words of a command may be shown: programs, options, packages and harmless values."""
 
 from __future__ import annotations
 
 import re
 
-from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.redacted_text import RedactedText
 from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_harmless_setting, is_secret_name
 
 _WORD = re.compile(r"""[^\s'"\[\],;()&|<>\\]+""")
-#: The rest of a value that a word begins: up to its closing quote, else up to the next white space.
+#: The rest of a value after its first word: up to the closing quote, else up to the next white space.
 _REST = re.compile(r"""(?:(?<==)"(?:\\.|[^"\\])*"?|(?<==)'[^']*'?|[^\s'"])*""")
 #: An option whose value is a password, whatever its name (``redis-cli -a``).
 _PASSWORDS = frozenset({"-a"})
 _PUNCTUATION = re.compile(r"""['"\[\],;()&|<>\\]+""")
-#: What images are built with and services are started with.
+#: Words of the commands that build images and start services.
 _PROGRAMS = frozenset((
     "apt-get", "apt", "apk", "dnf", "yum", "pip", "pip3", "uv", "python", "python3", "dagster", "dagster-webserver",
     "dagster-daemon", "code-server", "sh", "bash", "install", "update", "upgrade", "add",
@@ -27,18 +27,18 @@ _VARIABLE = re.compile(r"\$\$?(?:\{[A-Z_][A-Z0-9_]*\}|[A-Z_][A-Z0-9_]*)")
 _PLACE = re.compile(
     r"(?:/(?:workspace|opt/dagster|tmp|var/lib|etc/apt|usr|var/run)(?:/[a-z0-9_.*-]{1,40})*/?|projects/[\w./-]+)"
 )
-#: The package managers, and the shapes of what they install.
+#: Package managers, and the shape of the packages they install.
 _INSTALLS = re.compile(r"(?:apt-get|apt|apk|dnf|yum|pip3?)\b[^&|;\n]*?\b(?:install|add)\b((?:\\\n|[^&|;#\"'\n])*)")
 _PACKAGE = re.compile(
     r"(?<!\S)[a-z][a-z0-9+.-]{1,40}(?:\[[a-z0-9,-]+\])?(?:(?:==|>=|<=|~=|=)\d[\d.*]{0,15})?(?![^\s\\])"
 )
 
 
-def show(shown: Shown, start: int, end: int) -> None:
-    """Show the harmless words of a command that stands in a text."""
-    part = shown.text[start:end]
+def show(redacted: RedactedText, start: int, end: int) -> None:
+    """Make the harmless words of a command in a text visible."""
+    part = redacted.text[start:end]
     for match in _PUNCTUATION.finditer(part):
-        shown.show(start + match.start(), start + match.end())
+        redacted.show(start + match.start(), start + match.end())
     before, secret_until = "", 0
     for match in _WORD.finditer(part):
         if match.start() < secret_until:
@@ -47,12 +47,12 @@ def show(shown: Shown, start: int, end: int) -> None:
         if before in _PASSWORDS or is_secret_name(before) or (equals and is_secret_name(name)):
             secret_until = _end_of(part, match.end())
         if before not in _PASSWORDS and not is_secret_name(before):
-            _show_word(shown, start + match.start(), match[0])
+            _show_word(redacted, start + match.start(), match[0])
         before = match[0] if _OPTION.fullmatch(match[0]) else ""
     for match in _INSTALLS.finditer(part):
         for package in _PACKAGE.finditer(match[1]):
             first = start + match.start(1)
-            _show_package(shown, first + package.start(), first + package.end())
+            _show_package(redacted, first + package.start(), first + package.end())
 
 
 def _end_of(part: str, at: int) -> int:
@@ -60,28 +60,28 @@ def _end_of(part: str, at: int) -> int:
     return rest.end() if rest else at
 
 
-def _show_package(shown: Shown, start: int, end: int) -> None:
-    """Show the name of a package, unless it stands behind an option that takes a value."""
-    before = shown.text[:start].split()[-1:]
+def _show_package(redacted: RedactedText, start: int, end: int) -> None:
+    """Make the name of a package visible, unless it follows an option that takes a value."""
+    before = redacted.text[:start].split()[-1:]
     if (
         not before
         or not _OPTION.fullmatch(before[0])
         or before[0] in {"--yes", "-y", "--no-install-recommends", "--no-cache"}
     ):
-        shown.show(start, end)
+        redacted.show(start, end)
 
 
-def _show_word(shown: Shown, start: int, word: str) -> None:
+def _show_word(redacted: RedactedText, start: int, word: str) -> None:
     name, equals, value = word.partition("=")
     if equals and re.fullmatch(r"(?:--)?[A-Za-z_][\w-]*", name):
-        shown.show(start, start + len(name) + 1)
+        redacted.show(start, start + len(name) + 1)
         if (is_harmless(value) and not is_secret_name(name)) or is_harmless_setting(name, value):
-            shown.show(start, start + len(word))
+            redacted.show(start, start + len(word))
     elif is_harmless(word):
-        shown.show(start, start + len(word))
+        redacted.show(start, start + len(word))
 
 
 def is_harmless(word: str) -> bool:
-    """Tell whether a word of a command may be shown."""
+    """Return whether a word of a command may be shown."""
     shapes = (_OPTION, _VARIABLE, _PLACE)
     return word in _PROGRAMS or is_harmless_anywhere(word) or any(shape.fullmatch(word) for shape in shapes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dagster_module_builder.base import baseline, settings
-from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.base.errors import DamagedFileError
 
 _OLD = "old/"
@@ -46,7 +46,7 @@ class Unfinished:
         }
         files = {"upgrade.json": json.dumps(said).encode(), "record": self.record, "baseline": self.baseline}
         files |= {_OLD + path: content for path, content in self.old.items() if content is not None}
-        return baseline.packed({name: Held(content) for name, content in files.items()})
+        return baseline.packed({name: FileContent(content) for name, content in files.items()})
 
 
 def place(root: Path, name: str) -> Path:

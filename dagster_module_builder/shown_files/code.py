@@ -6,7 +6,7 @@ import io
 import re
 import tokenize
 
-from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.redacted_text import RedactedText
 from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_secret_name
 
 _SHOWN = {tokenize.NAME, tokenize.OP}
@@ -20,23 +20,23 @@ _REQUIREMENT = re.compile(
 )
 
 
-def show_python(shown: Shown) -> None:
+def show_python(redacted: RedactedText) -> None:
     """Show code; of its texts and comments nothing, since anything may stand in them."""
     try:
-        tokens = list(tokenize.generate_tokens(io.StringIO(shown.text).readline))
+        tokens = list(tokenize.generate_tokens(io.StringIO(redacted.text).readline))
     except (tokenize.TokenError, SyntaxError):
-        show_text(shown)
+        show_text(redacted)
         return
     secret_rows = {token.start[0] for token in tokens if token.type == tokenize.NAME and is_secret_name(token.string)}
     for token in tokens:
         is_number = token.type == tokenize.NUMBER and token.start[0] not in secret_rows
         if token.type in _SHOWN or (is_number and is_harmless_anywhere(token.string)):
             (row, column), (last, end) = token.start, token.end
-            shown.show(shown.start_of(row - 1) + column, shown.start_of(last - 1) + end)
+            redacted.show(redacted.start_of(row - 1) + column, redacted.start_of(last - 1) + end)
 
 
-def show_text(shown: Shown) -> None:
+def show_text(redacted: RedactedText) -> None:
     """Show the keys and sections of a text, its punctuation, and Python requirements without addresses."""
     for pattern in (_STRUCTURE, _REQUIREMENT):
-        for match in pattern.finditer(shown.text):
-            shown.show(match.start(), match.end())
+        for match in pattern.finditer(redacted.text):
+            redacted.show(match.start(), match.end())

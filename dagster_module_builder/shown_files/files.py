@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 
-from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.redacted_text import RedactedText
 from dagster_module_builder.disclosure.values import HIDDEN, is_harmless
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import env_file
@@ -27,19 +27,19 @@ def shown_lines(name: str, content: bytes, public: Collection[str] = ()) -> list
         public: Lines, without the white space around them, that anybody may read wherever they stand.
     """
     text = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
-    shown = Shown(text)
-    _reader(name)(shown)
+    redacted = RedactedText(text)
+    _reader(name)(redacted)
     return [
         raw if raw.strip() in public else _with_comment(raw, line)
-        for raw, line in zip(text.split("\n"), shown.lines(), strict=True)
+        for raw, line in zip(text.split("\n"), redacted.lines(), strict=True)
     ]
 
 
 def hidden_texts(name: str, content: bytes) -> list[str]:
     """Return the texts of a file that are not shown, line by line: what a program may quote of it."""
-    shown = Shown(content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", ""))
-    _reader(name)(shown)
-    return shown.hidden()
+    redacted = RedactedText(content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", ""))
+    _reader(name)(redacted)
+    return redacted.hidden()
 
 
 def _with_comment(raw: str, line: str) -> str:
@@ -50,7 +50,7 @@ def _with_comment(raw: str, line: str) -> str:
     return f"{indent}# {HIDDEN}" if raw.lstrip().startswith("#") and HIDDEN in line else line
 
 
-def _reader(name: str) -> Callable[[Shown], None]:
+def _reader(name: str) -> Callable[[RedactedText], None]:
     if name.startswith(".env") or name.endswith(".env"):
         return _show_env
     if name.startswith("Dockerfile") or name.endswith(("Dockerfile", ".snippet")):
@@ -60,18 +60,18 @@ def _reader(name: str) -> Callable[[Shown], None]:
     return code.show_python if name.endswith(".py") else code.show_text
 
 
-def _show_env(shown: Shown) -> None:
+def _show_env(redacted: RedactedText) -> None:
     """Show the variables of an env file, and of their values those that are harmless."""
-    lines: Sequence[str] = [line.decode() for line in split_lines(shown.text.encode())]
-    for entry in env_file.entries(shown.text.encode()):
+    lines: Sequence[str] = [line.decode() for line in split_lines(redacted.text.encode())]
+    for entry in env_file.entries(redacted.text.encode()):
         if not entry.raw and not _VARIABLE.fullmatch(entry.name):
             continue
-        start = shown.start_of(entry.line)
+        start = redacted.start_of(entry.line)
         line = lines[entry.line]
         behind = line.index("=", line.index(entry.name) + len(entry.name)) + 1
-        shown.show(start, start + behind)
+        redacted.show(start, start + behind)
         raw = entry.raw.decode()
         value = _VALUE.fullmatch(raw)
         if value and is_harmless(entry.name, value[2]):
-            first = shown.text.index(raw, start + behind) if raw else start + behind
-            shown.show(first, first + len(raw))
+            first = redacted.text.index(raw, start + behind) if raw else start + behind
+            redacted.show(first, first + len(raw))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import yaml
 
 from dagster_module_builder.disclosure import words
-from dagster_module_builder.disclosure.shown import Shown
+from dagster_module_builder.disclosure.redacted_text import RedactedText
 from dagster_module_builder.disclosure.values import (
     HOST,
     IMAGE,
@@ -75,26 +75,26 @@ _PLAIN_KEY = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)*(?:[A-Za-z_][\w.-]{0,60}:(?=[ \
 _Path = tuple[str, ...]
 
 
-def show(shown: Shown) -> None:
+def show(redacted: RedactedText) -> None:
     """Show what is harmless in a YAML file; of one that is none, keys alone."""
     try:
-        root = yaml.compose(shown.text, Loader=yaml.CSafeLoader)
-        tokens = list(yaml.scan(shown.text, Loader=yaml.CSafeLoader))
+        root = yaml.compose(redacted.text, Loader=yaml.CSafeLoader)
+        tokens = list(yaml.scan(redacted.text, Loader=yaml.CSafeLoader))
     except (yaml.YAMLError, RecursionError, ValueError):
-        for match in _PLAIN_KEY.finditer(shown.text):
-            shown.show(match.start(), match.end())
+        for match in _PLAIN_KEY.finditer(redacted.text):
+            redacted.show(match.start(), match.end())
         return
     aliases = {token.value for token in tokens if isinstance(token, yaml.AliasToken)}
     for token in tokens:
         if not isinstance(token, yaml.ScalarToken):
-            shown.show(token.start_mark.index, token.end_mark.index)
+            redacted.show(token.start_mark.index, token.end_mark.index)
     for node, path in _scalars(root, (), set()):
-        _show_scalar(shown, node, path)
+        _show_scalar(redacted, node, path)
     for token in tokens:
         # A password without quotes that begins with "!" or "&" is a tag or an anchor to YAML.
         unknown = isinstance(token, yaml.TagToken) and token.value[1] not in _TAGS
         if unknown or (isinstance(token, yaml.AnchorToken) and token.value not in aliases):
-            shown.hide(token.start_mark.index, token.end_mark.index)
+            redacted.hide(token.start_mark.index, token.end_mark.index)
 
 
 def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tuple[yaml.ScalarNode, _Path | None]]:
@@ -119,22 +119,22 @@ def _is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.start_mark.index == node.end_mark.index
 
 
-def _show_scalar(shown: Shown, node: yaml.ScalarNode, path: _Path | None) -> None:
+def _show_scalar(redacted: RedactedText, node: yaml.ScalarNode, path: _Path | None) -> None:
     start, end = node.start_mark.index, node.end_mark.index
     text = str(node.value)
     if path is None:
         if _KEY.fullmatch(text):
-            shown.show(start, end)
+            redacted.show(start, end)
         return
     name = next((key for key in reversed(path) if not key.isdigit()), "")
     if len(path) > 2 and is_secret_name(path[-2]) and path[-3] not in _NAMED:
         name = path[-2]
     if any(key in _COMMANDS for key in path[-2:]) and not is_secret_name(name):
-        words.show(shown, start, end)
+        words.show(redacted, start, end)
     elif _is_setting(path):
-        _show_setting(shown, start, end, name, text)
+        _show_setting(redacted, start, end, name, text)
     elif is_harmless_setting(name, text) or (not is_secret_name(name) and has_shape(text, _SHAPES.get(name, _NOTHING))):
-        shown.show(start, end)
+        redacted.show(start, end)
 
 
 def _is_setting(path: _Path) -> bool:
@@ -144,15 +144,15 @@ def _is_setting(path: _Path) -> bool:
     )
 
 
-def _show_setting(shown: Shown, start: int, end: int, name: str, text: str) -> None:
+def _show_setting(redacted: RedactedText, start: int, end: int, name: str, text: str) -> None:
     assigned = _ASSIGNED.fullmatch(text)
     if assigned is None:
         shape = _SHAPES["env"] if name in {"env", "env_vars", "environment", "args"} else _NOTHING
         if re.fullmatch(shape, text) or is_harmless_setting(name, text):
-            shown.show(start, end)
+            redacted.show(start, end)
         return
     if is_harmless_setting(assigned[1], assigned[2]):
-        shown.show(start, end)
+        redacted.show(start, end)
     else:
-        at = shown.text.find(f"{assigned[1]}=", start, end)
-        shown.show(at, at + len(assigned[1]) + 1)
+        at = redacted.text.find(f"{assigned[1]}=", start, end)
+        redacted.show(at, at + len(assigned[1]) + 1)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dagster_module_builder.base import baseline
-from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.transactions import module_files
@@ -56,13 +56,13 @@ def _chmod(path: Path, *, executable: bool) -> tuple[int, int] | None:
     return mode, mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
 
 
-def held(module: Path, path: Path) -> Held:
+def held(module: Path, path: Path) -> FileContent:
     """Read one file of a module.
 
     Raises:
         NotPlainError: A link leads out of the module, or it is no plain file.
     """
-    return Held(module_files.read(module, path) or b"", bool(path.stat().st_mode & stat.S_IXUSR))
+    return FileContent(module_files.read(module, path) or b"", bool(path.stat().st_mode & stat.S_IXUSR))
 
 
 def recorded(module: Path, record: bytes | None, kept: bytes | None) -> list[FileChange]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.modules.unfinished import Unfinished
@@ -77,7 +77,7 @@ def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
     before = state.old[path]
     if before is None or not (module / path).is_file():
         return before is None and not (module / path).exists()
-    return held(module, module / path) == Held(before, path in state.executable)
+    return held(module, module / path) == FileContent(before, path in state.executable)
 
 
 def abort(root: Path, name: str) -> UpgradeResult:

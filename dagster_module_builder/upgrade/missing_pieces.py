@@ -13,7 +13,7 @@ from dagster_module_builder.audit.audited_module import EXAMPLE, AuditedModule
 from dagster_module_builder.audit.io_managers import io_manager_registered, io_managers
 from dagster_module_builder.audit.syntax import SourceFile
 from dagster_module_builder.base import settings
-from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.baseline import FileContent, Tree
 from dagster_module_builder.modules import legacy_requirements
 from dagster_module_builder.modules.code_location import table
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
@@ -98,7 +98,7 @@ class _Gathered:
     def _merged(self, name: str, text: bytes) -> Merged:
         path = self.audited.path / name
         before = held(self.audited.path, path) if path.is_file() else None
-        return Merged(name, before, Held(text, before.executable if before else False))
+        return Merged(name, before, FileContent(text, before.executable if before else False))
 
     def _make(self, name: str, text: bytes) -> None:
         if not (self.audited.path / name).exists():

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base import baseline, settings
-from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.baseline import FileContent, Tree
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.modules.record import Record, refuse_unfit
@@ -97,7 +97,7 @@ def _tree(made: Path) -> Tree:
     if kept.is_file():
         return baseline.unpacked(kept.read_bytes())
     return {
-        name: Held(_without_secrets(one.content), one.executable) if name.endswith("/.env") else one
+        name: FileContent(_without_secrets(one.content), one.executable) if name.endswith("/.env") else one
         for name, one in baseline.tree_of(made).items()
     }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base import baseline, ports, settings
-from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.baseline import FileContent, Tree
 from dagster_module_builder.base.errors import DamagedFileError, NoModuleError, RefusedError, UsageError
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.modules.record import Record, read_record, refuse_newer
@@ -198,7 +198,7 @@ def _base(root: Path, record: Record, today: Rendering, from_template: Path | No
     return today.tree if same else rendering(root, record).tree
 
 
-def _mine(module: Path, paths: Iterable[str]) -> dict[str, Held]:
+def _mine(module: Path, paths: Iterable[str]) -> dict[str, FileContent]:
     files = {name: confined(module, name) for name in paths}
     return {name: held(module, path) for name, path in files.items() if path.is_file()}
 
@@ -217,7 +217,7 @@ def _with_secrets(module: Path, base: Tree, merged: Sequence[Merged]) -> list[Me
     content = b"".join(b"%s='%s'\n" % (name.encode(), value.encode()) for name, value in kept.items()) or None
     if content != before:
         note = f"The secrets that the module no longer needs are kept in {KEPT_SECRETS}." if content else ""
-        old, new = (None if side is None else Held(side) for side in (before, content))
+        old, new = (None if side is None else FileContent(side) for side in (before, content))
         filled.append(Merged(KEPT_SECRETS.as_posix(), old, new, note=note))
     return filled
 
@@ -229,7 +229,7 @@ def _filled(one: Merged, kept: Mapping[str, str]) -> Merged:
     content = three_way.with_secrets(one.after.content, kept)
     for placeholder in three_way.placeholders(content):
         content = content.replace(placeholder, secrets.token_urlsafe(24).encode())
-    return replace(one, after=Held(content, one.after.executable))
+    return replace(one, after=FileContent(content, one.after.executable))
 
 
 def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from pathlib import Path
 
-from dagster_module_builder.base.baseline import Held, Tree
+from dagster_module_builder.base.baseline import FileContent, Tree
 from dagster_module_builder.programs import git_program
 from dagster_module_builder.shared_files.formats import env_file
 
@@ -37,8 +37,8 @@ class Merged:
     """
 
     path: str
-    before: Held | None
-    after: Held | None
+    before: FileContent | None
+    after: FileContent | None
     conflict: bool = False
     note: str = ""
     marker_size: int = MARKER_SIZE
@@ -98,7 +98,7 @@ def _likeness(one: bytes, other: bytes) -> float:
 
 
 def _moved(
-    source: str, path: str, sides: tuple[Held | None, Held | None, Held | None], versions: Versions
+    source: str, path: str, sides: tuple[FileContent | None, FileContent | None, FileContent | None], versions: Versions
 ) -> Iterator[Merged]:
     """Let a person's file go where the template's went, with what both changed in it."""
     old, yours, new = sides
@@ -110,7 +110,9 @@ def _moved(
     yield from beside
 
 
-def _one(path: str, old: Held | None, yours: Held | None, new: Held | None, versions: Versions) -> Iterator[Merged]:
+def _one(
+    path: str, old: FileContent | None, yours: FileContent | None, new: FileContent | None, versions: Versions
+) -> Iterator[Merged]:
     if new in (old, yours):
         return
     if yours == old:
@@ -125,7 +127,9 @@ def _one(path: str, old: Held | None, yours: Held | None, new: Held | None, vers
         yield from _both(path, old, yours, new, versions)
 
 
-def _both(path: str, old: Held | None, yours: Held, new: Held, versions: Versions) -> Iterator[Merged]:
+def _both(
+    path: str, old: FileContent | None, yours: FileContent, new: FileContent, versions: Versions
+) -> Iterator[Merged]:
     executable = new.executable if old and yours.executable == old.executable else yours.executable
     base = old.content if old else b""
     if new.content in (base, yours.content):
@@ -139,9 +143,9 @@ def _both(path: str, old: Held | None, yours: Held, new: Held, versions: Version
     else:
         size = _marker_size(base, yours.content, new.content)
         conflicts, content = _lines(base, yours.content, new.content, versions, size)
-        yield Merged(path, yours, Held(content, executable), conflicts > 0, marker_size=size)
+        yield Merged(path, yours, FileContent(content, executable), conflicts > 0, marker_size=size)
         return
-    if (after := Held(content, executable)) != yours:
+    if (after := FileContent(content, executable)) != yours:
         yield Merged(path, yours, after)
 
 
@@ -168,7 +172,7 @@ def _lines(base: bytes, yours: bytes, new: bytes, versions: Versions, size: int)
         return done.status, done.out
 
 
-def _like(one: Held | None, yours: Held | None, path: str) -> Held | None:
+def _like(one: FileContent | None, yours: FileContent | None, path: str) -> FileContent | None:
     """Give the template's file what the person's has by nature: its secrets, and its line endings."""
     if one is None or yours is None:
         return one
@@ -177,7 +181,7 @@ def _like(one: Held | None, yours: Held | None, path: str) -> Held | None:
         content = with_secrets(content, env_file.values(yours.content))
     if _ends_in_crlf(yours.content) and b"\r" not in content:
         content = content.replace(b"\n", b"\r\n")
-    return Held(content, one.executable)
+    return FileContent(content, one.executable)
 
 
 def _ends_in_crlf(text: bytes) -> bool:

@@ -331,7 +331,7 @@ def test_modules_are_found_by_name_or_path(folder: Path, monkeypatch: pytest.Mon
     assert find(folder / "other", "..") == module.parent
     assert find(folder / "other", "../orders") == module
     for name in ("none", "../none", "orders/a.py"):
-        with pytest.raises(NoModuleError, match=r"There is no module '(none|a\.py)' in "):
+        with pytest.raises(NoModuleError, match=r"No module '(none|a\.py)' in "):
             find(folder, name)
 
 

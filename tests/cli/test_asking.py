@@ -23,11 +23,11 @@ def test_a_person_sees_the_machine_first_and_is_asked_again_what_cannot_be(works
         )
 
     assert seen.code == 0, seen.screen
-    assert seen.screen.index("Found here: Python") < seen.screen.index("Title, for people")
-    assert seen.screen.count("Found here: Python") == 1
+    assert seen.screen.index("Found: Python") < seen.screen.index("Title, for people")
+    assert seen.screen.count("Found: Python") == 1
     assert "The title is empty" in seen.screen
     assert "'99' cannot be the database's port: use a number from 1024 to 65535." in seen.screen
-    assert f"The port {taken} is taken, something listens on it on this machine" in seen.screen
+    assert f"The port {taken} is taken: a program on this machine listens on it" in seen.screen
     answers = json.loads((workspace.root / "projects/sales/.dagster-module.json").read_text())["answers"]
     assert (answers["title"], answers["database"], answers["database_port"]) == ('My "T" {{ x }}', "postgresql", "5999")
 

@@ -28,7 +28,7 @@ def test_success_is_0_and_results_are_on_stdout(workspace: Terminal) -> None:
 def test_a_refusal_is_1_and_its_reason_is_on_stderr(workspace: Terminal) -> None:
     result = workspace.run("workspace.add", "nothing-there")
     assert (result.returncode, result.stdout) == (1, "")
-    assert "There is no module 'nothing-there'" in result.stderr
+    assert "No module 'nothing-there'" in result.stderr
 
 
 @pytest.mark.parametrize("line", [["workspace.add"], ["no.such.task"], ["workspace.list", "--no-such-flag"]])

@@ -223,7 +223,7 @@ def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
     ("spoil", "reason"),
     [
         (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "use 'workspace.remove sales-report' first"),
-        (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "There is no module 'sales-report'"),
+        (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "No module 'sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
         (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "Create one with 'workspace.init'"),
     ],

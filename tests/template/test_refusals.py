@@ -108,7 +108,7 @@ def test_a_port_that_is_listened_on_is_refused(desk: Desk):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
 
-        assert f"{port} is taken, something listens" in refused(desk, database="postgresql", database_port=port)
+        assert f"{port} is taken: a program" in refused(desk, database="postgresql", database_port=port)
 
 
 def test_an_upgrade_keeps_the_port_that_it_has(desk: Desk):

@@ -70,7 +70,7 @@ def test_what_the_machine_has_of_them_is_reported(desk: Desk):
 
     rendering = desk.render(environment={"PATH": path}, requires_pdf="yes")
 
-    assert "Found here: pdftotext\n" in rendering.stderr
+    assert "Found: pdftotext\n" in rendering.stderr
 
 
 def test_a_row_is_all_that_a_new_requirement_needs(desk: Desk):
@@ -84,4 +84,4 @@ def test_a_row_is_all_that_a_new_requirement_needs(desk: Desk):
     assert "graphviz" in rendering.text("workspace/local/dockerfile.snippet")
     assert "pillow" in dependencies(rendering.text("pyproject.toml"))
     assert "| Graphs | `graphviz` (+12 MB), `pillow` (+20 MB) |" in rendering.text("README.md")
-    assert "Not found here: dot (" in rendering.stderr
+    assert "Not found: dot (" in rendering.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.base.baseline import Held
+from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.modules.module import record_of
 from dagster_module_builder.templating import templates
 from dagster_module_builder.upgrade import run
@@ -51,9 +51,9 @@ def today(made: Path) -> Rendering:
 def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
     """A rendering that changes, adds and removes files, and meets a conflict in one."""
     tree = dict(today.tree)
-    tree["README.md"] = Held(tree["README.md"].content.replace(b"## Run it", b"## Run it tomorrow"))
-    tree["new/folder/file.md"] = Held(b"new\n", executable=True)
-    tree["pyproject.toml"] = Held(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
+    tree["README.md"] = FileContent(tree["README.md"].content.replace(b"## Run it", b"## Run it tomorrow"))
+    tree["new/folder/file.md"] = FileContent(b"new\n", executable=True)
+    tree["pyproject.toml"] = FileContent(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
     del tree["TROUBLESHOOTING.md"]
     found = Rendering(tree, today.record.replace(TODAY.encode(), b"1.1.0"))
     monkeypatch.setattr(run, "rendering", lambda *_: found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.base.baseline import FILE, Held, unpacked
+from dagster_module_builder.base.baseline import FILE, FileContent, unpacked
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, merge
@@ -39,7 +39,7 @@ def plain(*names: str) -> bytes:
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_name_that_leads_out_of_the_module_is_refused(name: str) -> None:
     """FAULTS S2: absolute, with `..`, or in another spelling."""
-    with pytest.raises(ValueError, match="no path of a file below the module"):
+    with pytest.raises(ValueError, match="not a path of a file in the module"):
         unpacked(plain(name))
 
 
@@ -54,7 +54,7 @@ def test_a_file_that_is_there_twice_is_refused(names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFDIR, stat.S_IFCHR, stat.S_IFSOCK])
 def test_what_is_no_plain_file_is_refused(kind: int) -> None:
     """FAULTS S2: links, folders and devices."""
-    with pytest.raises(ValueError, match="no plain file"):
+    with pytest.raises(ValueError, match="not a regular file"):
         unpacked(archive(("a", b"/etc/passwd", kind | 0o644)))
 
 
@@ -84,7 +84,7 @@ def test_an_upgrade_refuses_a_baseline_that_names_other_files(root: Path, module
     """FAULTS S2: neither another module's files nor the workspace's `.env` are within reach."""
     before = files_of(root)
     (module / FILE).write_bytes(plain("../../services/dagster/.env"))
-    with pytest.raises(DamagedFileError, match=r"services/dagster/\.env' is no path of a file below the module"):
+    with pytest.raises(DamagedFileError, match=r"services/dagster/\.env' is not a path of a file in the module"):
         upgrade(root, "sales")
     (module / FILE).unlink()
     (module / FILE).symlink_to(root / "services/dagster/.env")
@@ -107,7 +107,7 @@ def test_an_upgrade_does_not_follow_a_folder_that_is_a_link(root: Path, module: 
 
 def test_a_baseline_cannot_have_secrets_moved_to_a_file_that_git_tracks() -> None:
     """FAULTS S2: it claims that the template's new page was called `.env` once."""
-    page, secret = Held(b"a\nb\nc\n"), Held(b"PASSWORD='hunter2'\n")
+    page, secret = FileContent(b"a\nb\nc\n"), FileContent(b"PASSWORD='hunter2'\n")
     found = merge({".env": page}, {".env": secret}, {"NOTES.md": page}, Versions("1", "2"))
     after = {one.path: one.after for one in found}
     assert after == {".env": secret, "NOTES.md": page}

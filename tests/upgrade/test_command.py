@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.base.baseline import FILE, Held, packed, unpacked
+from dagster_module_builder.base.baseline import FILE, FileContent, packed, unpacked
 from dagster_module_builder.modules import unfinished
 from tests import needs
 from tests.audit.projects import SCAFFOLD, SINGLE_FILE, write
@@ -51,7 +51,7 @@ def test_check_fails_where_the_template_cannot_be_merged(terminal: Terminal, roo
 def test_check_says_what_the_upgrade_would(terminal: Terminal, root: Path, module: Path) -> None:
     """FAULTS P7: files, conflicts, notes and what it would be refused for."""
     kept = unpacked((module / FILE).read_bytes())
-    kept["README.md"] = Held(kept["README.md"].content.replace(b"## Run it", b"## Run it as of old"))
+    kept["README.md"] = FileContent(kept["README.md"].content.replace(b"## Run it", b"## Run it as of old"))
     (module / FILE).write_bytes(packed(kept))
     (module / "README.md").write_text("mine\n")
     subprocess.run(["git", "init", "-q"], cwd=module, check=True)

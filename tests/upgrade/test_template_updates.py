@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagster_module_builder.audit.run import audit
-from dagster_module_builder.base.baseline import FILE, Held, packed, unpacked
+from dagster_module_builder.base.baseline import FILE, FileContent, packed, unpacked
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.upgrade.ending import abort, finish
 from dagster_module_builder.upgrade.run import upgrade
@@ -48,7 +48,7 @@ def test_a_module_keeps_what_it_was_made_from_without_secrets(module: Path) -> N
 
 
 def test_the_same_files_give_the_same_archive() -> None:
-    tree = {"b": Held(b"2", executable=True), "a": Held(b"1")}
+    tree = {"b": FileContent(b"2", executable=True), "a": FileContent(b"1")}
     assert unpacked(packed(tree)) == tree
     assert packed(tree) == packed(dict(reversed(tree.items())))
 
@@ -344,7 +344,7 @@ def test_no_line_that_a_person_added_is_lost(
         added.append(b"mine %d \xc3\xa4\n" % number)
         mine[at : at + deleted] = [added[-1]]
     added = [line for line in added if line in mine]
-    trees = [{"f": Held(b"".join(lines))} for lines in (base, mine, today)]
+    trees = [{"f": FileContent(b"".join(lines))} for lines in (base, mine, today)]
     (result,) = list(merge(*trees, VERSIONS)) or [None]
     text = trees[1]["f"].content if result is None else result.after.content
     assert all(line in text for line in added)
