@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from dagster_module_builder.deploy.host_side import environments
 from tests.deploy.conftest import Site
+from tests.deploy.host_here import host_here
 from tests.deploy.quick_dagster import PYTHON
 
 #: A Python whose environments are links to it; it tells its file and its version as the real one does.
@@ -101,3 +105,34 @@ def test_an_interpreter_that_a_host_does_not_have_is_named(versed: Site) -> None
     (versed.host.folder / "python3").unlink()
     with pytest.raises(Exception, match=r"python3 is not installed on the host\. Install it there"):
         versed.deploy()
+
+
+#: Has a program run here that Compose would have run in a container: ``in_container -w FOLDER SERVICE COMMAND…``.
+IN_CONTAINER = '#!/bin/sh\ncd "$2" && shift 3 && exec "$@"\n'
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        lambda made: made.write_text(re.sub(r"= 3\.\d+", "= 3.9", made.read_text())),
+        lambda made: made.with_name("bin").joinpath("python").unlink(),
+    ],
+    ids=["another version", "gone"],
+)
+def test_an_environment_in_a_container_is_made_again_for_the_interpreter_of_a_newer_image(
+    upgrade: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stays would have its packages where the container's new interpreter looks for none."""
+    (prefix := tmp_path / "in_container").write_text(IN_CONTAINER)
+    prefix.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
+    (base := tmp_path / "srv").mkdir()
+    host, where = host_here(base), {"prefix": [str(prefix)], "service": "webserver", "inside": str(base)}
+
+    def build() -> dict[str, bool]:
+        return environments.build_environment(host, "sales", "e1", "", "", sys.executable, where=where)
+
+    made = base / "modules/sales/venvs/e1/pyvenv.cfg"
+    assert [build(), build()] == [{"built": True}, {"built": False}]
+    upgrade(made)
+    assert [build(), build()] == [{"built": True}, {"built": False}]

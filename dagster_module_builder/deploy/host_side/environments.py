@@ -25,6 +25,17 @@ STORAGE_PACKAGES = (
     "print('storage:', *(name for name in ('dagster-postgres', 'dagster-mysql') if find_spec(name.replace('-', '_'))))"
 )
 
+#: Says whether an environment's interpreter is there, in the version that the environment was made with.
+LOOK = """\
+import os, re, subprocess, sys
+program, made = os.path.join(sys.argv[1], "bin", "python"), os.path.join(sys.argv[1], "pyvenv.cfg")
+version = "import sys; print('version = %d.%d' % sys.version_info[:2])"
+said = subprocess.check_output([program, "-c", version]).decode().strip() if os.path.exists(program) else "none"
+with open(made) as file:
+    lines = [re.sub("^version_info", "version", line.strip()) + "." for line in file]
+print("environment:", "yes" if any(line.startswith(said + ".") for line in lines) else "no")
+"""
+
 
 def build_environment(
     host: Host,
@@ -52,8 +63,9 @@ def build_environment(
     """
     folder = host.of(module, "venvs", identity)
     if os.path.exists(os.path.join(folder, ".complete")):
-        return {"built": False}
-    if os.path.exists(folder) and Needed(host).by_files(module, "venvs", identity):
+        if where is None or is_usable(host, where, folder):
+            return {"built": False}
+    elif os.path.exists(folder) and Needed(host).by_files(module, "venvs", identity):
         raise RefusedError(
             "environment",
             f"{folder} is not complete, but Dagster's workspace.yaml or a release names it: it is not touched. Make it "
@@ -64,6 +76,12 @@ def build_environment(
     more = storage_packages(host, where, host.modules, python_of(host, service) or python)
     fill(host, folder, module, requirements, constraints, python, more, where)
     return {"built": True}
+
+
+def is_usable(host: Host, where: dict[str, Any], folder: str) -> bool:
+    """Tell whether an environment still has its interpreter in the container, whose image may be a newer one."""
+    command = ["python3", "-c", LOOK, seen_from(host, where, folder)]
+    return ask_where(host, where, command, folder, "environment: (yes|no)").endswith("yes")
 
 
 def build_service(

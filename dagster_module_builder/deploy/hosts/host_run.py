@@ -196,7 +196,8 @@ class HostRun:
         """Have one release on the host, complete and loadable."""
         self.tell("prepare")
         environment = self.environment(release)
-        if environment is not None and not self.has_environment(release.module, environment):
+        # Only a container can say whether its interpreter is still the one of the environment.
+        if environment is not None and (self.where or not self.has_environment(release.module, environment)):
             self.build(release, environment)
         if release.database:
             self.fetch_database(release, release.database)
