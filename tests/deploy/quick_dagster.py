@@ -26,6 +26,7 @@ exec python3 -B -c '
 import sys
 sys.path.insert(0, sys.argv[sys.argv.index("-d") + 1])
 __import__(sys.argv[len(sys.argv) - sys.argv[::-1].index("-m")])
+print("definitions: loaded")
 ' "$@"
 """
 

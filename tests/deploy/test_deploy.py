@@ -41,7 +41,11 @@ def test_first_and_second_release(site: Site, tmp_path: Path) -> None:
     assert not (site.host.base / "modules/.journal").exists()
 
 
-BROKEN = {"import nothing_of_that_name\n": "nothing_of_that_name", "raise SystemExit(0)\n": r"\(sys\.exit\)"}
+BROKEN = {
+    "import nothing_of_that_name\n": "nothing_of_that_name",
+    "raise SystemExit(0)\n": r"ends the process that loads it \(sys\.exit, os\._exit\)",
+    "import os\nos._exit(0)\n": r"ends the process that loads it \(sys\.exit, os\._exit\)",
+}
 
 
 def test_broken_release_leaves_the_old_one(site: Site) -> None:

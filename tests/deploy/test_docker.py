@@ -182,6 +182,9 @@ def test_what_does_not_start_or_load_leaves_the_old_one(place: Place) -> None:
     definitions.write_text("import nothing_of_that_name\n")
     with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*nothing_of_that_name"):
         place.deploy()
+    definitions.write_text("import os\nos._exit(0)\n")
+    with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.*ends the process that loads it"):
+        place.deploy()
     definitions.write_text(whole)
     dockerfile = place.module / "deploy/yoda/Dockerfile"
     dockerfile.write_text(dockerfile.read_text() + 'ENTRYPOINT ["python3", "-c", "raise SystemExit(7)"]\n')

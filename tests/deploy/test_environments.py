@@ -24,7 +24,7 @@ case "$1 $2" in
     "-m venv") mkdir -p "$3/bin" && ln -s "$real" "$3/bin/python" && exec echo "version = 3.11.2" >"$3/pyvenv.cfg" ;;
     "-m pip") exit ;;
     "-c "*version_info*) exec echo "python: $real 3.11" ;;
-    "-c "*) exec echo storage: ;;
+    "-c "*find_spec*) exec echo storage: ;;
     "-ISuc "*) exec python3 "$@" ;;
 esac
 """ + PYTHON.partition("\n")[2]

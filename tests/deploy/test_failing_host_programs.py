@@ -14,13 +14,13 @@ import pytest
 
 from dagster_module_builder.deploy.host_side import (
     compose,
+    definitions,
     dumps,
     environments,
     images,
     inspection,
     processes,
     programs,
-    releases,
     server_end,
     server_start,
     servers,
@@ -67,7 +67,7 @@ USES: list[tuple[str, Callable[[Host], Any]]] = [
     ("uv", lambda host: environments.has_uv(host, None, host.base)),
     ("docker", lambda host: environments.has_uv(host, inside(host), host.base)),
     ("python3", lambda host: environments.storage_packages(host, None, host.base, "python3")),
-    ("python3", lambda host: releases.check_definitions(host, "sales", host.base, "python3", "sales", {})),
+    ("python3", lambda host: definitions.check_definitions(host, "sales", host.base, "python3", "sales", {})),
     (
         "tar",
         lambda host: dumps.dump_files(host, f"{host.base}/packed", host.base, "modules", None, time.monotonic() + 60),

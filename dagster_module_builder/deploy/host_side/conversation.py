@@ -10,6 +10,7 @@ import traceback
 
 from . import (
     PROTOCOL,
+    definitions,
     dumps,
     environments,
     images,
@@ -47,7 +48,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "run": programs.run_step,
     "environment": environments.build_environment,
     "verify": releases.verify,
-    "check": releases.check_definitions,
+    "check": definitions.check_definitions,
     "fetch": images.fetch,
     "layers": images.layers_here,
     "serve": server_start.serve_release,

@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
 import zlib
 
-from .client import tail
+from .definitions import check_definitions
 from .errors import RefusedError
-from .files import digest, lasting, put, read, read_json, remove_tree, write
+from .files import digest, lasting, put, read, read_json, write
 from .host import STATE
 from .manifest import Hashes, brief, make_read_only, manifest, path_of
-from .programs import run_where, seen_from
 from .server_start import serve_release
 
 TYPE_CHECKING = False
@@ -181,71 +179,3 @@ def verify(
         if serve is not None:
             return serve_release(host, module, identity, folder=folder, **serve)
         return check_definitions(host, module, folder=folder, **(check or {}))
-
-
-#: Loads definitions as Dagster's own command and its code servers do, in half the time of that command:
-#: ``python -c LOAD -m PACKAGE -d FOLDER``. If that fails, or there is not exactly one ``Definitions``, Dagster's
-#: command runs and reports the reason; but it takes ``sys.exit()`` for success, so that is caught here.
-#: Compiled files of the environment are kept for the code server; nothing is written into the release.
-LOADED, ENDED = "definitions: loaded", "definitions: the module ends the process that loads it (sys.exit)"
-LOAD = f"""\
-import importlib.machinery as machinery, importlib, os, sys
-class Unwritten(machinery.SourceFileLoader):
-    def set_data(self, *_, **__):
-        pass
-kinds = (machinery.ExtensionFileLoader, machinery.EXTENSION_SUFFIXES), (Unwritten, machinery.SOURCE_SUFFIXES)
-finder = machinery.FileFinder.path_hook(*kinds)
-def of_release(path):
-    if os.path.join(path, "").startswith(os.path.join(sys.argv[4], "")):
-        return finder(path)
-    raise ImportError(path)
-sys.path_hooks.insert(0, of_release)
-os.environ["DAGSTER_IS_DEFS_VALIDATION_CLI"] = "1"
-sys.path.insert(0, sys.argv[4])
-from dagster import Definitions
-from dagster._core.remote_representation.external_data import RepositorySnap
-from dagster._utils.test.definitions import LazyDefinitions
-try:
-    values = vars(importlib.import_module(sys.argv[2])).values()
-except SystemExit:
-    print("\\n{ENDED}", flush=True)
-    os._exit(1)
-(found,) = [value for value in values if isinstance(value, (Definitions, LazyDefinitions))]
-Definitions.validate_loadable(found)
-RepositorySnap.from_def(found.get_repository_def())
-print("\\n{LOADED}", flush=True)
-os._exit(0)
-"""
-
-
-def check_definitions(
-    host: Host,
-    module: str,
-    folder: str | None,
-    python: str,
-    package: str,
-    environ: dict[str, str],
-    path: str = "src",
-    where: dict[str, Any] | None = None,
-    identity: str | None = None,
-) -> dict[str, Any]:
-    """Load a release's definitions with its new settings; return how many seconds that took."""
-    started = time.monotonic()
-    code_folder = os.path.join(folder or host.release(module, str(identity)), path)
-    home = os.path.join(host.modules, f".temporary-{os.getpid()}")
-    os.mkdir(home, 0o700)
-    own = {"DAGSTER_HOME": seen_from(host, where, home), "DAGSTER_DISABLE_TELEMETRY": "1"}
-    program = python if where else os.path.expanduser(python)
-    target = ["-m", package, "-d", seen_from(host, where, code_folder)]
-    settings = {**environ, **own}
-    try:
-        put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)
-        code, said = run_where(host, where, [program, "-c", LOAD, *target], home, 300, settings)
-        if not {LOADED, ENDED} & set(said.splitlines()):
-            command = [program, "-m", "dagster", "definitions", "validate", *target]
-            code, said = run_where(host, where, command, home, 300, {**settings, "PYTHONDONTWRITEBYTECODE": "1"})
-    finally:
-        remove_tree(home)
-    if code:
-        raise RefusedError("definitions", f"The definitions of {module} do not load:\n{tail(said)}")
-    return {"seconds": round(time.monotonic() - started, 3)}

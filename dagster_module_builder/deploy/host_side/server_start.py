@@ -13,6 +13,7 @@ import time
 
 from .client import tail
 from .compose import inspected, project
+from .definitions import ENDED, validate_in
 from .errors import RefusedError
 from .files import now, read, read_json, write
 from .images import foreign, kept_as
@@ -185,11 +186,11 @@ def start_server(host: Host, server: dict[str, Any], release: str) -> None:
 
 def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
     """Load the definitions in a server's container, while the server itself starts."""
-    command = ["docker", "exec", server["name"], "dagster", "definitions", "validate", "-m", package]
-    code, said = host.client.run(command, limit=300)
+    code, said = validate_in(host, server["name"], package)
     if not code:
         return
-    refuse_stopped(host, server)
+    if said != ENDED:
+        refuse_stopped(host, server)
     raise RefusedError("definitions", f"The definitions of {server['module']} do not load:\n{tail(said)}")
 
 
