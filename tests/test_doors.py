@@ -25,7 +25,8 @@ ALLOWED = {
     },
     "this program's templates, schemas, caches and what it has just rendered": {
         "deploy/configure.py", "deploy/model/deployment.py", "deploy/setup.py", "modules/module_environment.py",
-        "templating/templates.py", "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
+        "templating/questionnaire.py", "templating/rendering.py",
+        "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
         "deploy/connection/host_start.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
     },
     "a connection, a device, a process's descriptors": {

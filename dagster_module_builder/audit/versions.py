@@ -18,7 +18,7 @@ from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.legacy_requirements import SETUP_PY, old_requirements_of
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.modules.record import read_record
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, template_folder
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
@@ -87,7 +87,7 @@ def _locked_and_wanted(audited: AuditedModule) -> list[tuple[Requirement, str]]:
 )
 def template_version(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the template's version that the module records with today's."""
-    today = (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
+    today = (template_folder(MODULE_TEMPLATE) / "VERSION").read_text("utf-8").strip()
     try:
         record = read_record(audited.path)
     except DamagedFileError as error:

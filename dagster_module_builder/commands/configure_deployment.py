@@ -13,7 +13,7 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 
 if TYPE_CHECKING:
-    from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
+    from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire
 
 
 @command(

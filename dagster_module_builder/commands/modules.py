@@ -58,7 +58,7 @@ def new(
     no_input: bool = False,
 ) -> None:
     """Make a module: its code, tests, database, fragments for the workspace, documentation."""
-    from dagster_module_builder.templating.templates import Questionnaire
+    from dagster_module_builder.templating.questionnaire import Questionnaire
     from dagster_module_builder.workspaces.new import new as make
 
     given = {

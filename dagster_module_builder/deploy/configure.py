@@ -32,8 +32,9 @@ from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.programs.version_control import top
 from dagster_module_builder.shared_files.formats import compose, env_file, env_value
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
-from dagster_module_builder.templating import templates
-from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
+from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire, questions_of
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import staging
 from dagster_module_builder.transactions import module_files, transaction
 from deploy_strategies import folders, strategy_folder
 
@@ -69,7 +70,7 @@ def carried_choice(strategy: str) -> Question | None:
     Raises:
         RefusedError: There is no such strategy.
     """
-    asked = templates.questions(strategy_folder(strategy))
+    asked = questions_of(strategy_folder(strategy))
     return next((question for question in asked if question.name == CARRIES), None)
 
 
@@ -81,10 +82,10 @@ def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
     Raises:
         RefusedError: There is no such strategy.
     """
-    own = templates.questions(strategy_folder(strategy))
+    own = questions_of(strategy_folder(strategy))
     if carried is None:
         return own
-    other = templates.questions(strategy_folder(carried))
+    other = questions_of(strategy_folder(carried))
     renamed = {one: question_name for one, question_name in _renamed(strategy, carried).items() if one != question_name}
     context = {**{renamed.get(name, name): raw for name, raw in other.context.items()}, **own.context}
     more = [replace(one, name=renamed.get(one.name, one.name)) for one in other]
@@ -94,10 +95,10 @@ def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
 
 def _renamed(strategy: str, carried: str) -> dict[str, str]:
     """Return, for each question of a carried strategy, what it is called beside the questions of the other one."""
-    own = {one.name: one for one in templates.questions(strategy_folder(strategy))}
+    own = {one.name: one for one in questions_of(strategy_folder(strategy))}
     return {
         one.name: one.name if one.name not in own or own[one.name].choices == one.choices else f"{carried}_{one.name}"
-        for one in templates.questions(strategy_folder(carried))
+        for one in questions_of(strategy_folder(carried))
     }
 
 
@@ -168,7 +169,7 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     # What is made here is to be committed: a repository that git cannot read is told before anything is made.
     top(module)
     with _all_or_nothing(module / DEPLOYMENTS):
-        with templates.staging(module / DEPLOYMENTS) as private:
+        with staging(module / DEPLOYMENTS) as private:
             made = _rendered(strategy, carried, given, private)
             problem = problem_with(loaded(made / FILE, (made / FILE).read_bytes()))
             if problem:
@@ -221,19 +222,19 @@ def _write_pipeline(folder: Path) -> list[Path]:
 def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], private: Path) -> Path:
     """Render a strategy's files, over those of the one that it carries out."""
     if carried is None:
-        return templates.render(strategy_folder(strategy), given, private)
+        return render(strategy_folder(strategy), given, private)
     folders_of = {name: private / name for name in ("below", "above")}
     for path in folders_of.values():
         path.mkdir()
     names = _renamed(strategy, carried)
-    own = {one.name for one in templates.questions(strategy_folder(strategy))}
+    own = {one.name for one in questions_of(strategy_folder(strategy))}
     below = {name: given[asked] for name, asked in names.items() if asked in given}
     above = {name: answer for name, answer in given.items() if name in own}
     unknown = set(given) - own - set(names.values()) - {"database"}
     if unknown:
         raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
-    made = templates.render(strategy_folder(carried), below, folders_of["below"])
-    over = templates.render(strategy_folder(strategy), above, folders_of["above"])
+    made = render(strategy_folder(carried), below, folders_of["below"])
+    over = render(strategy_folder(strategy), above, folders_of["above"])
     return _laid_over(made, over, strategy)
 
 

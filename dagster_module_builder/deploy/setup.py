@@ -19,7 +19,8 @@ from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.rollout import in_parallel, targets_of
 from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.shared_files.formats import workspace_yaml
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE
 
 #: Where the workspace template has Dagster's folder, and where its containers have the whole.
 SERVICES = "services/dagster"
@@ -219,7 +220,7 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
         answers["run_launcher"] = DOCKER
         surroundings |= _engine_of(run)
     with tempfile.TemporaryDirectory() as folder:
-        made = templates.render(templates.WORKSPACE, answers, Path(folder), surroundings)
+        made = render(WORKSPACE_TEMPLATE, answers, Path(folder), surroundings)
         files = [path for path in sorted(made.rglob("*")) if path.is_file()]
         return {str(path.relative_to(made)): (path.read_bytes(), path.stat().st_mode & 0o777) for path in files}
 

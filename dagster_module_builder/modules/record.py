@@ -13,8 +13,8 @@ from packaging.version import InvalidVersion, Version
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError, UsageError
 from dagster_module_builder.base.ports import next_free_port
 from dagster_module_builder.modules.module import RECORD
-from dagster_module_builder.templating import templates
-from dagster_module_builder.templating.templates import Question
+from dagster_module_builder.templating.questionnaire import Question
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, template_folder
 from dagster_module_builder.transactions import module_files
 
 _SERVERS = ("postgresql", "mysql")
@@ -120,4 +120,4 @@ def refuse_unfit(question: Question, answer: object, path: Path | None) -> None:
 
 def template_version() -> str:
     """Return the version of the template that this program has."""
-    return (templates.template_folder(templates.MODULE) / "VERSION").read_text("utf-8").strip()
+    return (template_folder(MODULE_TEMPLATE) / "VERSION").read_text("utf-8").strip()

@@ -18,8 +18,9 @@ from dagster_module_builder.base.baseline import FileContent, Tree
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.modules.record import Record, refuse_unfit
-from dagster_module_builder.templating import templates
-from dagster_module_builder.templating.templates import Answer, Questionnaire
+from dagster_module_builder.templating.questionnaire import Answer, Questionnaire, questions_of
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, prepared
 from dagster_module_builder.workspaces.new import CALLER_VARIABLE
 
 #: What the template's hooks are told, so that a module's own port is not taken for somebody else's.
@@ -56,13 +57,13 @@ class Prepared:
     rendering: Rendering
 
 
-def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | Path = templates.MODULE) -> Rendering:
+def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | Path = MODULE_TEMPLATE) -> Rendering:
     """Render a template with a module's answers.
 
     Args:
         root: The workspace's root.
         recorded: The answers, or the module's record of them; questions that are new get their default.
-        template: As for ``templates.template_folder``.
+        template: As for ``template_folder``.
 
     Raises:
         DamagedFileError: A recorded answer is not of its question.
@@ -75,9 +76,9 @@ def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | 
         tempfile.TemporaryDirectory(prefix=_PREFIX) as folder,
         prepared_template(root, template) as prepared,
     ):
-        questionnaire = templates.questions(prepared)
+        questionnaire = questions_of(prepared)
         answers, notes = _answers(questionnaire, recorded)
-        made = templates.render(prepared, answers, Path(folder), environment_of(root))
+        made = render(prepared, answers, Path(folder), environment_of(root))
         return Rendering(_tree(made), (made / RECORD).read_bytes(), tuple(notes))
 
 
@@ -86,9 +87,9 @@ def environment_of(root: Path) -> dict[str, str]:
     return {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
 
 
-def prepared_template(root: Path, template: str | Path = templates.MODULE) -> AbstractContextManager[Path]:
+def prepared_template(root: Path, template: str | Path = MODULE_TEMPLATE) -> AbstractContextManager[Path]:
     """Give a template that many modules of a workspace can be rendered from, as ``template`` of ``rendering``."""
-    return templates.prepared(template, environment_of(root))
+    return prepared(template, environment_of(root))
 
 
 def _tree(made: Path) -> Tree:

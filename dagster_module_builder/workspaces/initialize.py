@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from dagster_module_builder.base import ports, settings
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, staging
 from dagster_module_builder.transactions.lock import provide_key
 from dagster_module_builder.workspaces import neighbours
 
@@ -64,10 +65,13 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
     if is_workspace(root):
         return Initialized(root)
     _refuse_what_is_in_the_way(root)
-    with neighbours.one_at_a_time() if lasting else nullcontext(), templates.staging(_nearest_folder(root)) as folder:
+    with (
+        neighbours.one_at_a_time() if lasting else nullcontext(),
+        staging(_nearest_folder(root)) as folder,
+    ):
         given = {**_chosen(root, answers or {}), "name": "workspace"}
         place = {"WORKSPACE_ROOT": str(root.absolute())}
-        rendered = templates.render(templates.WORKSPACE, given, folder, place)
+        rendered = render(WORKSPACE_TEMPLATE, given, folder, place)
         (rendered / settings.KEY).parent.mkdir(exist_ok=True)
         provide_key(rendered)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))

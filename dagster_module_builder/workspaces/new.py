@@ -12,8 +12,9 @@ from dagster_module_builder.base import ports, settings
 from dagster_module_builder.base.errors import NoWorkspaceError, RefusedError, UsageError
 from dagster_module_builder.base.names import colliding, problem_with_name
 from dagster_module_builder.modules import trusted_code
-from dagster_module_builder.templating import templates
-from dagster_module_builder.templating.templates import Answer, Question, Questionnaire
+from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire, questions_of
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, STAGING_PREFIX, staging
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces.initialize import is_workspace
 
@@ -65,7 +66,7 @@ def new(
         _refuse_taken(projects, name)
         _remove_leftovers(projects)
         environment = {CALLER_VARIABLE: "port detected", settings.ROOT_VARIABLE: str(root)}
-        questionnaire = templates.questions(templates.MODULE, environment)
+        questionnaire = questions_of(MODULE_TEMPLATE, environment)
         questionnaire = replace(questionnaire, judge=partial(_judge, root, given))
         # A person is asked only when nothing that was given is refused anyway.
         answers = _defaults(questionnaire, {"name": name, **given})
@@ -74,8 +75,8 @@ def new(
             _refuse_taken_port(root, given["database_port"])
         if ask:
             answers = _answered(questionnaire, {"name": name, **given}, ask)
-        with templates.staging(projects) as staged:
-            made = templates.render(templates.MODULE, answers, staged, environment)
+        with staging(projects) as staged:
+            made = render(MODULE_TEMPLATE, answers, staged, environment)
             path = made.rename(projects / name)
     if lasting:
         trusted_code.remember_made(path)
@@ -123,7 +124,7 @@ def _refuse_taken(projects: Path, name: str) -> None:
 
 def _remove_leftovers(projects: Path) -> None:
     """Remove the staging folders of earlier commands that were killed; under the lock none is in use."""
-    for leftover in projects.glob(f"{templates.STAGING_PREFIX}*"):
+    for leftover in projects.glob(f"{STAGING_PREFIX}*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.base.settings import SERVICES
 from dagster_module_builder.modules import unfinished
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, template_folder
 from tests import needs
 from tests.audit.conftest import problems, skipped
 from tests.audit.projects import write
@@ -351,7 +351,7 @@ def test_the_templates_version_is_compared_with_todays(folder: Path) -> None:
         text = f'{{"template_version": "{version}", "answers": {{}}}}'
         return found(folder, {".dagster-module.json": text}, "template-version")
 
-    today = (templates.template_folder(templates.MODULE) / "VERSION").read_text().strip()
+    today = (template_folder(MODULE_TEMPLATE) / "VERSION").read_text().strip()
     assert found(folder, {"a.py": ""}, "template-version") == skipped("not made from the template")
     assert of(today) == []
     assert of("0.0.1") == [

@@ -17,7 +17,7 @@ from dagster_module_builder.commands.base import command
 from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import outside_programs
-from dagster_module_builder.templating.templates import Question, Questionnaire
+from dagster_module_builder.templating.questionnaire import Question, Questionnaire
 from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 

@@ -15,7 +15,8 @@ from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import roll_back
 from dagster_module_builder.deploy.setup import set_up
 from dagster_module_builder.deploy.status import check
-from dagster_module_builder.templating.templates import MODULE, render
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
 from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.modules import require_dagster, set_value
@@ -82,7 +83,7 @@ def site(tmp_path: Path, yard: ComposeHost) -> Iterator[ComposeSite]:
 @pytest.fixture(scope="module")
 def mysql(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give the fragments of a module with MySQL, as the template makes them."""
-    made = render(MODULE, {"name": "sales-report", "database": "mysql"}, tmp_path_factory.mktemp("module"))
+    made = render(MODULE_TEMPLATE, {"name": "sales-report", "database": "mysql"}, tmp_path_factory.mktemp("module"))
     return made / "workspace/local"
 
 

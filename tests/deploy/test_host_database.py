@@ -17,7 +17,8 @@ from dagster_module_builder.deploy.hosts.host_location import Location
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.model import database_rules
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, WORKSPACE_TEMPLATE
 
 NAMES = ModuleNames("sales-report")
 ENV = b"SALES_REPORT_DB_PORT='5433'\nSALES_REPORT_DB_HOST='127.0.0.1'\nSALES_REPORT_DB_PASSWORD='of production'\n"
@@ -38,14 +39,14 @@ networks:
 @pytest.fixture(scope="module", params=["postgresql", "mysql"])
 def fragment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     answers = {"name": "sales-report", "database": request.param, "code_server": "own"}
-    made = templates.render(templates.MODULE, answers, tmp_path_factory.mktemp("module"))
+    made = render(MODULE_TEMPLATE, answers, tmp_path_factory.mktemp("module"))
     return (made / "workspace/local" / FRAGMENT_NAMES["docker-compose.yml"]).read_bytes()
 
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes | None]:
     """Give the files of a host on which 'deploy.setup' put our Dagster."""
-    made = templates.render(templates.WORKSPACE, {"name": "workspace"}, tmp_path_factory.mktemp("host"))
+    made = render(WORKSPACE_TEMPLATE, {"name": "workspace"}, tmp_path_factory.mktemp("host"))
     files = {f"services/dagster/{name}": (made / "services/dagster" / name).read_bytes()
              for name in ("docker-compose.yml", ".env")}  # fmt: skip
     return {**files, "services/dagster/workspace.yaml": b"load_from: []\n", REGISTRY: None}

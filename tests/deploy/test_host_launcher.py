@@ -10,7 +10,8 @@ from dagster_module_builder.base.errors import ConflictError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
 from dagster_module_builder.deploy.hosts.host_location import Location, Server
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE
 from dagster_module_builder.workspaces.initialize import initialize
 
 NAMES = ModuleNames("sales-report")
@@ -41,7 +42,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     folder = tmp_path_factory.mktemp("host")
     answers = {"name": "workspace", "project": "p", "network": "123", "run_launcher": "docker"}
     place = {"WORKSPACE_ROOT": "/srv/a b: #", "WORKSPACE_OWNER": "7:8", "DOCKER_SOCKET": "/run/s", "DOCKER_GROUP": "9"}
-    made = templates.render(templates.WORKSPACE, answers, folder, place) / "services/dagster"
+    made = render(WORKSPACE_TEMPLATE, answers, folder, place) / "services/dagster"
     assert "DOCKER_SOCKET='/run/s'\nDOCKER_GROUP='9'\n" in (made / ".env").read_text()
     assert "WORKSPACE_UID='7'\nWORKSPACE_GID='8'\n" in (made / ".env").read_text()
     return (made / "dagster.yaml").read_bytes()

@@ -10,7 +10,8 @@ import pytest
 
 from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.modules.module import record_of
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating import template_folders
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
 from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from dagster_module_builder.workspaces.initialize import initialize
@@ -71,9 +72,9 @@ def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Chang
         template = checkout(tmp_path / "checkout")
         (template / "VERSION").write_text("1.1.0\n")
         change(template)
-        found = templates.template_folder
+        candidates = template_folders.candidates
         monkeypatch.setattr(
-            templates, "template_folder", lambda name: template if name == templates.MODULE else found(name)
+            template_folders, "candidates", lambda name: [template] if name == MODULE_TEMPLATE else candidates(name)
         )
         return template
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base.baseline import FILE
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.workspaces.new import CALLER_VARIABLE
 from tests.needs import lacking
@@ -42,7 +42,7 @@ def template_of(commit: str, into: Path) -> Path:
 def test_a_module_of_an_earlier_state_is_brought_up_to_date(root: Path, tmp_path: Path, state: str) -> None:
     old = template_of(commit_of(state), tmp_path / "checkout")
     answers: dict[str, str | bool] = {"name": "stock", "database": "none", "workspace": "no", "deployment": "no"}
-    made = templates.render(old, answers, root / "projects", {CALLER_VARIABLE: "1"})
+    made = render(old, answers, root / "projects", {CALLER_VARIABLE: "1"})
     with (made / "README.md").open("a") as file:
         file.write("\nMine: größe 日本.\n")
     assets = made / "src/stock_dagster/assets.py"

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.shared_files.formats import env_file
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.workspaces.initialize import initialize, project_name
 
 EXPECTED = {
@@ -197,7 +197,7 @@ def services_registry(root: Path) -> Path:
 
 
 def test_cookiecutter_renders_the_template_by_hand(tmp_path: Path) -> None:
-    template = templates.template_folder(templates.WORKSPACE)
+    template = template_folder(WORKSPACE_TEMPLATE)
     environment = {**os.environ, "HOME": str(tmp_path)}
     subprocess.run(
         [sys.executable, "-m", "cookiecutter", "--no-input", "-o", tmp_path / "out", template, "name=by-hand"],

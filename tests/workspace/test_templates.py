@@ -15,7 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError, UsageError
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating import child_processes
+from dagster_module_builder.templating.questionnaire import Answer, questions_of
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import staging, template_folder
 
 QUESTIONS = {
     "name": "thing",
@@ -59,7 +62,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_template_is_rendered_into_the_folder_given(tmp_path: Path, into: Path) -> None:
-    made = templates.render(make_template(tmp_path), {"name": "my-thing"}, into)
+    made = render(make_template(tmp_path), {"name": "my-thing"}, into)
     assert made == into / "my-thing"
     assert (made / "body.txt").read_text() == "My-Thing"
 
@@ -71,10 +74,10 @@ def test_bytecode_goes_into_the_cache_where_cookiecutter_has_none(
     there = tmp_path / "compiled.pyc"
     if compiled:
         there.touch()
-    monkeypatch.setattr(templates, "find_spec", lambda _: SimpleNamespace(cached=str(there)))
+    monkeypatch.setattr(child_processes, "find_spec", lambda _: SimpleNamespace(cached=str(there)))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    templates.render(make_template(tmp_path, pre_gen_project="import colorsys"), {"name": "my-thing"}, into)
+    render(make_template(tmp_path, pre_gen_project="import colorsys"), {"name": "my-thing"}, into)
     found = {path.name.partition(".")[0] for path in (tmp_path / "cache").rglob("*.pyc")}
     # What Cookiecutter imports, and what its hooks do.
     assert {"prompt", "colorsys"} & found == (set() if compiled else {"prompt", "colorsys"})
@@ -99,7 +102,7 @@ def test_bytecode_goes_into_the_cache_where_cookiecutter_has_none(
     ],
 )
 def test_an_answer_is_taken_as_it_is_typed(tmp_path: Path, into: Path, value: str) -> None:
-    made = templates.render(make_template(tmp_path), {"title": value}, into)
+    made = render(make_template(tmp_path), {"title": value}, into)
     assert (made / "body.txt").read_bytes().decode() == value
 
 
@@ -107,7 +110,7 @@ def test_a_choice_and_a_yes_or_no_arrive(tmp_path: Path, into: Path) -> None:
     template = make_template(
         tmp_path, "{{ cookiecutter.database }} {{ cookiecutter.wide }} {{ cookiecutter._private }}"
     )
-    made = templates.render(template, {"database": "postgresql", "wide": True}, into)
+    made = render(template, {"database": "postgresql", "wide": True}, into)
     assert (made / "body.txt").read_text() == "postgresql True kept"
 
 
@@ -118,7 +121,7 @@ def test_an_answer_that_fits_no_question_is_wrong_usage(
     tmp_path: Path, into: Path, answers: dict[str, str], words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
-        templates.render(make_template(tmp_path), answers, into)
+        render(make_template(tmp_path), answers, into)
     assert list(into.iterdir()) == []
 
 
@@ -129,14 +132,14 @@ def test_personal_configuration_is_not_read_and_no_replay_is_written(
     home.mkdir()
     (home / ".cookiecutterrc").write_text("default_context:\n  title: somebody else's\n")
     monkeypatch.setenv("HOME", str(home))
-    made = templates.render(make_template(tmp_path), {}, into)
+    made = render(make_template(tmp_path), {}, into)
     assert (made / "body.txt").read_text() == "Thing"
     assert [path.name for path in home.iterdir()] == [".cookiecutterrc"]
 
 
 def test_nothing_stays_in_the_temporary_folder(tmp_path: Path, into: Path, temporary: Path) -> None:
     template = make_template(tmp_path, pre_prompt="", post_gen_project="")
-    templates.render(template, {}, into)
+    render(template, {}, into)
     assert list(temporary.iterdir()) == []
 
 
@@ -144,7 +147,7 @@ def test_hooks_are_heard_on_stderr(tmp_path: Path, into: Path, capfd: pytest.Cap
     template = make_template(
         tmp_path, post_gen_project="import sys; print('on stdout'); print('on stderr', file=sys.stderr)"
     )
-    templates.render(template, {}, into)
+    render(template, {}, into)
     out, err = capfd.readouterr()
     assert out == ""
     assert err.split("\n") == ["on stdout", "on stderr", ""]
@@ -152,7 +155,7 @@ def test_hooks_are_heard_on_stderr(tmp_path: Path, into: Path, capfd: pytest.Cap
 
 def test_hooks_get_the_environment_given(tmp_path: Path, into: Path) -> None:
     template = make_template(tmp_path, post_gen_project="import os; open('seen', 'w').write(os.environ['SECRET'])")
-    made = templates.render(template, {}, into, {"SECRET": "s3cret"})
+    made = render(template, {}, into, {"SECRET": "s3cret"})
     assert (made / "seen").read_text() == "s3cret"
 
 
@@ -162,7 +165,7 @@ def test_a_refusing_hook_leaves_nothing_and_is_quoted(
 ) -> None:
     template = make_template(tmp_path, **{hook: "import sys; sys.exit('no port is left')"})
     with pytest.raises(RefusedError) as refused:
-        templates.render(template, {}, into)
+        render(template, {}, into)
     assert str(refused.value) == "no port is left"
     assert list(into.iterdir()) == []
     assert list(temporary.iterdir()) == []
@@ -171,20 +174,20 @@ def test_a_refusing_hook_leaves_nothing_and_is_quoted(
 
 def test_a_crashing_hook_shows_its_last_line_only(tmp_path: Path, into: Path) -> None:
     with pytest.raises(RefusedError) as refused:
-        templates.render(make_template(tmp_path, post_gen_project="{}['missing']"), {}, into)
+        render(make_template(tmp_path, post_gen_project="{}['missing']"), {}, into)
     assert str(refused.value) == "KeyError: 'missing'"
 
 
 def test_a_defect_of_the_template_is_named(tmp_path: Path, into: Path) -> None:
     with pytest.raises(ToolError, match=r"body\.txt.*no_such"):
-        templates.render(make_template(tmp_path, "{{ cookiecutter.no_such }}"), {}, into)
+        render(make_template(tmp_path, "{{ cookiecutter.no_such }}"), {}, into)
     assert list(into.iterdir()) == []
 
 
 def test_an_existing_folder_is_untouched(tmp_path: Path, into: Path) -> None:
     (into / "thing").mkdir()
     with pytest.raises(RefusedError, match="already"):
-        templates.render(make_template(tmp_path), {}, into)
+        render(make_template(tmp_path), {}, into)
     assert list((into / "thing").iterdir()) == []
 
 
@@ -192,7 +195,7 @@ def test_a_path_with_braces_is_refused_before_anything_is_written(tmp_path: Path
     folder = tmp_path / "{{ 1+1 }}"
     folder.mkdir()
     with pytest.raises(RefusedError, match="braces"):
-        templates.render(make_template(tmp_path), {}, folder)
+        render(make_template(tmp_path), {}, folder)
     assert list(folder.iterdir()) == []
 
 
@@ -206,11 +209,16 @@ def test_an_interrupt_in_a_hook_leaves_nothing(tmp_path: Path, into: Path, hook:
     temporary.mkdir()
     program = f"""
 from pathlib import Path
-from dagster_module_builder.templating import templates
-with templates.staging(Path({str(into)!r})) as folder:
-    templates.render({str(template)!r}, {{}}, folder)
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import staging
+with staging(Path({str(into)!r})) as folder:
+    render({str(template)!r}, {{}}, folder)
 """
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(Path(templates.__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(temporary),
+        "PYTHONPATH": str(Path(child_processes.__file__).parents[2]),
+    }
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE)
     while not flag.exists():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
@@ -223,7 +231,7 @@ with templates.staging(Path({str(into)!r})) as folder:
 
 
 def test_staging_is_private_and_gone_afterwards(tmp_path: Path) -> None:
-    with templates.staging(tmp_path / "projects") as folder:
+    with staging(tmp_path / "projects") as folder:
         assert folder.parent == tmp_path / "projects"
         assert folder.stat().st_mode & 0o777 == 0o700
     assert list((tmp_path / "projects").iterdir()) == []
@@ -231,11 +239,11 @@ def test_staging_is_private_and_gone_afterwards(tmp_path: Path) -> None:
 
 def test_a_template_that_is_nowhere_is_named() -> None:
     with pytest.raises(ToolError, match="Templates not found: no-such"):
-        templates.template_folder("no-such")
+        template_folder("no-such")
 
 
 def test_questions_come_in_order_with_prompts_and_choices(tmp_path: Path) -> None:
-    name, title, database, wide = templates.questions(make_template(tmp_path))
+    name, title, database, wide = questions_of(make_template(tmp_path))
     assert (name.name, name.prompt, name.default) == ("name", "Name of the thing", "thing")
     assert title.prompt == "title"
     assert (database.choices, database.prompt) == (("none", "postgresql"), "Which database")
@@ -244,7 +252,7 @@ def test_questions_come_in_order_with_prompts_and_choices(tmp_path: Path) -> Non
 
 
 def test_a_derived_default_follows_the_answers(tmp_path: Path) -> None:
-    questionnaire = templates.questions(make_template(tmp_path))
+    questionnaire = questions_of(make_template(tmp_path))
     _, title, database, wide = questionnaire
     assert questionnaire.default(title, {"name": "blue"}) == "Blue"
     assert questionnaire.default(database, {}) == "none"
@@ -259,7 +267,7 @@ def test_the_hook_before_the_prompts_sets_defaults(tmp_path: Path) -> None:
         file.write_text(json.dumps({**context, "name": os.environ["SUGGESTED"]}))
     """
     template = make_template(tmp_path, pre_prompt=hook)
-    name, *_ = templates.questions(template, {"SUGGESTED": "other"})
+    name, *_ = questions_of(template, {"SUGGESTED": "other"})
     assert name.default == "other"
     assert json.loads((template / "cookiecutter.json").read_text()) == QUESTIONS
 
@@ -267,11 +275,11 @@ def test_the_hook_before_the_prompts_sets_defaults(tmp_path: Path) -> None:
 def test_asking_shows_prompt_and_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    questionnaire = templates.questions(make_template(tmp_path))
+    questionnaire = questions_of(make_template(tmp_path))
     name, title, database, wide = questionnaire
     replies = iter(["typed", "", "2", "y"])
     monkeypatch.setattr("builtins.input", lambda *_: next(replies))
-    answers: dict[str, templates.Answer] = {}
+    answers: dict[str, Answer] = {}
     for question in (name, title, database, wide):
         answers[question.name] = questionnaire.ask(question, answers)
     assert answers == {"name": "typed", "title": "Typed", "database": "postgresql", "wide": True}

@@ -10,7 +10,8 @@ import yaml
 
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.shared_files.formats import env_file
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.rendering import render
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE
 from dagster_module_builder.workspaces import neighbours, workspace_names
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.restore import restore
@@ -26,7 +27,7 @@ def earlier(root: Path, **answers: str) -> Path:
     """Make a workspace as version 1.0.0 did: network and port were alike everywhere, and no list was kept."""
     given = {"project": root.name, "network": "workspace-net", "port": "3000", **answers}
     root.parent.mkdir(exist_ok=True)
-    made = templates.render(templates.WORKSPACE, {"name": root.name, **given}, root.parent)
+    made = render(WORKSPACE_TEMPLATE, {"name": root.name, **given}, root.parent)
     assert made == root
     return root
 

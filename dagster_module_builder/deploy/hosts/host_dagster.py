@@ -12,7 +12,7 @@ from dagster_module_builder.deploy.hosts import host_environment, host_service
 from dagster_module_builder.deploy.hosts.host_run import ENVIRONMENT, HostRun
 from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
-from dagster_module_builder.templating import templates
+from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.transactions import module_files
 
 #: What a person should know where systemd does not keep what it runs, and where there is none.
@@ -121,7 +121,10 @@ def _environment(run: HostRun, postgresql: str | None) -> host_service.Made:
 def lock_of(run: HostRun) -> str:
     """Return the workspace's lock; where it has none, the one that this program comes with."""
     module = run.target.first.module
-    workspace, own = module.parent.parent, templates.template_folder(templates.WORKSPACE) / "{{cookiecutter.name}}"
+    workspace, own = (
+        module.parent.parent,
+        template_folder(WORKSPACE_TEMPLATE) / "{{cookiecutter.name}}",
+    )
     places = ((workspace, CONSTRAINTS), (module, Path(CONSTRAINTS.name)), (own, CONSTRAINTS))
     texts = (module_files.text(folder, folder / name) for folder, name in places)
     return next(text for text in texts if text is not None)
