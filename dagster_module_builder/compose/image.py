@@ -21,7 +21,7 @@ _FLAG = re.compile(r"--\S+")
 
 
 @dataclass(frozen=True)
-class Instruction:
+class BuildStep:
     """An instruction: its first line (counted from 0), its keyword in capitals, and its arguments on one line."""
 
     line: int
@@ -49,7 +49,7 @@ class Stage:
 
     name: str | None
     base: str
-    instructions: tuple[Instruction, ...]
+    instructions: tuple[BuildStep, ...]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Image:
             stage = names.get(stage.base.lower())
         return found
 
-    def _all(self, target: str | None, *keywords: str) -> Iterator[Instruction]:
+    def _all(self, target: str | None, *keywords: str) -> Iterator[BuildStep]:
         for stage in self.chain(target):
             yield from (one for one in stage.instructions if one.keyword in keywords)
 
@@ -118,7 +118,7 @@ class Image:
             return ()
         return (shared[-1].name,) if shared[-1].name else None
 
-    def _before_blocks(self, slot: KeyPath) -> list[Instruction]:
+    def _before_blocks(self, slot: KeyPath) -> list[BuildStep]:
         if slot not in self._before:
             line = position(self.own, slot)
             chain = self.chain(slot[0] if slot else None)
@@ -126,7 +126,7 @@ class Image:
         return self._before[slot]
 
     @cached_property
-    def _before(self) -> dict[KeyPath, list[Instruction]]:
+    def _before(self) -> dict[KeyPath, list[BuildStep]]:
         return {}
 
     def has_uv(self, slot: KeyPath) -> bool:
@@ -154,14 +154,16 @@ def _expanded(text: str, env: dict[str, str]) -> str:
 def read_image(text: bytes) -> Image:
     """Read a Dockerfile (https://docs.docker.com/reference/dockerfile/)."""
     own = split_lines(text)
-    stages: list[tuple[str | None, str, list[Instruction]]] = []
-    for first, end, keyword in instructions(own):
-        lines = [line for line in own[first:end] if line is own[first] or not line.lstrip().startswith(b"#")]
+    stages: list[tuple[str | None, str, list[BuildStep]]] = []
+    for instruction in instructions(own):
+        first, keyword = instruction.first, instruction.keyword
+        lines = [
+            line for line in own[first : instruction.end] if line is own[first] or not line.lstrip().startswith(b"#")
+        ]
         whole = _CONTINUED.sub(" ", b"".join(lines).decode("utf-8", "replace").replace("\r\n", "\n"))
         arguments = whole.strip().partition(" ")[2].strip()
-        if keyword == b"FROM" and (found := _FROM.match(arguments)):
-            stages.append((found[2].lower() if found[2] else None, found[1], []))
+        if keyword == b"FROM" and (match := _FROM.match(arguments)):
+            stages.append((match[2].lower() if match[2] else None, match[1], []))
         elif stages:
-            stages[-1][2].append(Instruction(first, keyword.decode("utf-8", "replace"), arguments))
-    made = tuple(Stage(name, base, tuple(inside)) for name, base, inside in stages)
-    return Image(tuple(own), made)
+            stages[-1][2].append(BuildStep(first, keyword.decode("utf-8", "replace"), arguments))
+    return Image(tuple(own), tuple(Stage(name, base, tuple(steps)) for name, base, steps in stages))

@@ -23,7 +23,8 @@ from dagster_module_builder.programs.version_control import top
 from dagster_module_builder.shared_files.blocks import Block, Layout, bare, split_lines
 from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, Scaffold, SharedFile
-from dagster_module_builder.shared_files.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout, unsafe
+from dagster_module_builder.shared_files.merge import merge, open_layout, unsafe
+from dagster_module_builder.shared_files.registered_file import END_OF_FILE, NO_FILE, RegisteredFile
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.plan import FileChange
 
@@ -103,7 +104,7 @@ def _merged(found: PipelinePlace, before: bytes | None, *, force: bool, remove: 
     """Return a file in which our lines stand between their markers, and those of others as they were."""
     kind = found.file.kind
     assert kind is not None  # noqa: S101 - for the type checker: the other kind is whole
-    layout = open_layout(found.path, kind, before or b"", Known())
+    layout = open_layout(found.path, kind, before or b"", RegisteredFile())
     blocks = {block.marker: block for _, block in layout.blocks()}
     changes: dict[str, Sequence[Contribution]] = {found.marker: []}
     ends = _added_end(layout, blocks)
@@ -121,7 +122,7 @@ def _merged(found: PipelinePlace, before: bytes | None, *, force: bool, remove: 
     scaffolds: dict[KeyPath, Scaffold] = {} if ends is None else {END_OF_FILE: ends}
     if blocks and not layout.own:
         scaffolds[NO_FILE] = Scaffold((), ())
-    known = Known({name: {_ROOT: _known_digest(block)} for name, block in blocks.items()}, scaffolds)
+    known = RegisteredFile({name: {_ROOT: _known_digest(block)} for name, block in blocks.items()}, scaffolds)
     after = merge(found.path, kind, layout, changes, known, force=force, absent=before is None).text
     if after is not None and not remove:
         _refuse_damage(found, kind, after)

@@ -13,7 +13,7 @@ from dagster_module_builder.fragment_rules.owner import Owner, OwnPath, below_ro
 from dagster_module_builder.fragment_rules.refused import Refused, setting
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import dockerfile, env_value
-from dagster_module_builder.shared_files.formats.dockerfile import Statement, statements
+from dagster_module_builder.shared_files.formats.dockerfile import Instruction, instructions
 
 _FLAGS = re.compile(r"\s*(--\S*)")
 _MOUNT_OPTION = re.compile(r"[\w./-]+(?:=[\w./@:-]*)?")
@@ -61,18 +61,18 @@ def refused_in_snippet(owner: Owner, fragment: bytes) -> Iterator[Refused]:
         if directive := _DIRECTIVE.match(line):
             name = directive[1].decode().lower()
             yield _refuse(number, f"# {name}", line.partition(b"=")[2].decode("utf-8", "replace").strip(), _NOT_ALLOWED)
-    for statement in statements(lines):
-        keyword, arguments = statement.keyword.decode("utf-8", "replace"), _arguments(statement.text)
+    for instruction in instructions(lines):
+        keyword, arguments = instruction.keyword.decode("utf-8", "replace"), _arguments(instruction.text)
         rule = _RULES.get(keyword)
         if rule is None:
-            yield _refuse(statement.first + 1, keyword, arguments, _NOT_ALLOWED)
+            yield _refuse(instruction.first + 1, keyword, arguments, _NOT_ALLOWED)
         else:
-            yield from rule(owner, statement.first + 1, arguments)
-        yield from _hidden(lines, statement)
+            yield from rule(owner, instruction.first + 1, arguments)
+        yield from _hidden(lines, instruction)
 
 
-def _hidden(lines: Sequence[bytes], statement: Statement) -> Iterator[Refused]:
-    for number in range(statement.body, statement.end):
+def _hidden(lines: Sequence[bytes], instruction: Instruction) -> Iterator[Refused]:
+    for number in range(instruction.body, instruction.end):
         if found := _IN_HEREDOC.match(lines[number]):
             yield _refuse(number + 1, (found[1] or found[2]).decode().upper(), _arguments(lines[number]), _HIDDEN)
 

@@ -261,7 +261,7 @@ def _repeated_keys(workspace: Workspace) -> Iterator[Finding]:
         layout = workspace.layouts[file]
         for position, path in outline_of(layout.own).repeated:
             where = f"{workspace.path(file)}:{layout.line_number(position)}"
-            message = f"the key {path[-1]!r} stands there a second time, and only the last one counts"
+            message = f"the key {path[-1]!r} is repeated, and only the last one counts"
             yield Finding("error", message, where, "Delete one")
 
 

@@ -1,8 +1,7 @@
 """Marked blocks in the lines of a text file: found, cut out, put back. Bytes only.
 
-A block is the lines from ``# BEGIN: <marker>`` to ``# END: <marker>``. A file is taken apart into the lines that are
-its owner's and the blocks that stand between them, edited as such, and put together again; what nobody touched comes
-back byte for byte.
+A block is the lines from ``# BEGIN: <marker>`` to ``# END: <marker>``. A file is split into its owner's lines and the
+blocks between them, edited in this form, and joined again. Unedited lines stay the same byte for byte.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _MARKER_LINE = re.compile(rb"([ \t]*)# (BEGIN|END): (\w+)[ \t]*\r?\n?")
 
 @dataclass(frozen=True)
 class Marker:
-    """A marker line: its place (counted from 0), which end of a block it is, and whose."""
+    """A marker line: its number (counted from 0), whether it ends a block, and the name in it."""
 
     line: int
     end: bool
@@ -30,25 +29,25 @@ class Marker:
 
 @dataclass(frozen=True)
 class Block:
-    """A block as it stands in its file: marker lines, indentation and line endings included."""
+    """A block as its file has it, with marker lines, indentation and line endings."""
 
     marker: str
     lines: tuple[bytes, ...]
 
     @property
     def indent(self) -> int:
-        """How many bytes of white space stand before the BEGIN marker."""
+        """How many bytes of white space precede the BEGIN marker."""
         return len(self.lines[0]) - len(self.lines[0].lstrip(b" \t"))
 
     @property
     def body(self) -> tuple[bytes, ...]:
-        """The lines between the markers, without the block's own indentation and line endings."""
+        """The lines between the markers, without the block's indentation and line endings."""
         margin = self.lines[0][: self.indent]
         return tuple(line.rstrip(b"\r\n").removeprefix(margin) for line in self.lines[1:-1])
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of the body: the same wherever and with whichever line ending the block stands."""
+        """The SHA-256 of the body, which does not depend on the block's indentation and line endings."""
         return digest(self.body)
 
 
@@ -58,7 +57,7 @@ def digest(body: Iterable[bytes]) -> str:
 
 
 def make_block(marker: str, body: Iterable[bytes], indent: int, ending: bytes) -> Block:
-    """Write a body between its markers, moved right by ``indent`` spaces; empty lines stay empty."""
+    """Return a block with this body, indented by ``indent`` spaces; empty lines stay empty."""
     margin = b" " * indent
     name = marker.encode()
     lines = (b"# BEGIN: " + name, *body, b"# END: " + name)
@@ -67,22 +66,22 @@ def make_block(marker: str, body: Iterable[bytes], indent: int, ending: bytes) -
 
 @dataclass
 class Layout:
-    """A file taken apart: ``own`` lines, and ``placed`` blocks by the own line that they stand before."""
+    """A file in parts: its owner's lines (``own``), and the blocks by the own line that they precede (``placed``)."""
 
     own: list[bytes]
     placed: dict[int, list[Block]] = field(default_factory=dict)
 
     def copy(self) -> Layout:
-        """Return a layout that can be edited without this one."""
+        """Return an independent copy."""
         return Layout(list(self.own), {at: list(blocks) for at, blocks in self.placed.items()})
 
     def line_number(self, position: int) -> int:
-        """Return where own line ``position`` stands in the whole file, counted from 1."""
+        """Return the line number of own line ``position`` in the whole file, counted from 1."""
         above = (block for at, blocks in self.placed.items() if at <= position for block in blocks)
         return position + 1 + sum(len(block.lines) for block in above)
 
     def line_of(self, position: int, block: Block) -> int:
-        """Return where a block at ``position`` begins in the whole file, counted from 1."""
+        """Return the line number in the whole file, counted from 1, at which a block at ``position`` begins."""
         above = [other for at, blocks in self.placed.items() if at < position for other in blocks]
         for other in self.placed[position]:
             if other is block:
@@ -91,27 +90,27 @@ class Layout:
         return position + 1 + sum(len(other.lines) for other in above)
 
     def blocks(self) -> list[tuple[int, Block]]:
-        """Return every block with its position, from the top of the file."""
+        """Return all blocks with their positions, from the top of the file."""
         return [(at, block) for at in sorted(self.placed) for block in self.placed[at]]
 
     def discard(self, position: int, block: Block) -> None:
-        """Take one block out."""
+        """Remove one block."""
         self.placed[position].remove(block)
         if not self.placed[position]:
             del self.placed[position]
 
     def place(self, position: int, block: Block) -> None:
-        """Put one block before own line ``position``: deeper blocks first, then by marker."""
+        """Insert one block before own line ``position``: deeper blocks first, then by marker."""
         insort(self.placed.setdefault(position, []), block, key=lambda other: (-other.indent, other.marker))
 
     def replace_own(self, position: int, count: int, lines: Sequence[bytes], inner: int = 0) -> None:
-        """Put ``lines`` in the place of ``count`` own lines.
+        """Replace ``count`` own lines.
 
         Args:
-            position: The first own line that goes, or before which the new ones come when ``count`` is 0.
-            count: How many own lines go.
-            lines: What comes instead.
-            inner: Blocks at ``position`` indented deeper than this belong to what stands above, and stay there.
+            position: The first own line to replace, or the one to insert before if ``count`` is 0.
+            count: How many own lines to replace.
+            lines: The new lines.
+            inner: Blocks at ``position`` indented deeper than this belong to the lines above, and stay there.
         """
         shift = len(lines) - count
         moved: dict[int, list[Block]] = {}
@@ -130,7 +129,7 @@ def split_lines(text: bytes) -> list[bytes]:
 
 
 def join(layout: Layout) -> bytes:
-    """Put a file together again."""
+    """Return the bytes of a file from its parts."""
     parts: list[bytes] = []
     start = 0
     for position in sorted(layout.placed):
@@ -142,13 +141,13 @@ def join(layout: Layout) -> bytes:
 
 
 def markers(lines: Sequence[bytes]) -> list[Marker]:
-    """Return every line that looks like a marker; whether it is a comment only its file's format knows."""
-    found = (_MARKER_LINE.fullmatch(line) if b"# " in line else None for line in lines)
-    return [Marker(i, match[2] == b"END", match[3].decode()) for i, match in enumerate(found) if match]
+    """Return every line that looks like a marker. Only the file's format knows whether it is a comment."""
+    matches = (_MARKER_LINE.fullmatch(line) if b"# " in line else None for line in lines)
+    return [Marker(i, match[2] == b"END", match[3].decode()) for i, match in enumerate(matches) if match]
 
 
 def pair(found: Sequence[Marker]) -> tuple[list[tuple[Marker, Marker]], list[Marker]]:
-    """Pair every BEGIN with the END that follows it directly; return the pairs and the markers left over."""
+    """Pair every BEGIN with the END that directly follows it; return the pairs and the other markers."""
     pairs: list[tuple[Marker, Marker]] = []
     left: list[Marker] = []
     opened: Marker | None = None
@@ -166,11 +165,11 @@ def pair(found: Sequence[Marker]) -> tuple[list[tuple[Marker, Marker]], list[Mar
 
 
 def cut(lines: Sequence[bytes], pairs: Iterable[tuple[Marker, Marker]]) -> Layout:
-    """Take the blocks between these pairs of markers out of the lines."""
+    """Return a file in parts: the blocks between these pairs of markers, and the other lines."""
     own: list[bytes] = []
     placed: dict[int, list[Block]] = {}
     start = 0
-    for begin, end in sorted(pairs, key=lambda found: found[0].line):
+    for begin, end in sorted(pairs, key=lambda markers: markers[0].line):
         own.extend(lines[start : begin.line])
         placed.setdefault(len(own), []).append(Block(begin.name, tuple(lines[begin.line : end.line + 1])))
         start = end.line + 1
@@ -184,7 +183,7 @@ def trusted(
     known: Collection[tuple[str, str]],
     sealed: Callable[[str], str] = str,
 ) -> list[tuple[Marker, Marker]]:
-    """Return the pairs whose marker and digest, as ``sealed`` says it, are ``known``: blocks as they were put there."""
+    """Return the pairs whose marker and digest (through ``sealed``) are ``known``: blocks that nobody edited."""
     return [
         (begin, end)
         for begin, end in pairs

@@ -1,1 +1,1 @@
-"""What may be shown of a file in a diff."""
+"""Redacting files, so that a diff shows no secrets."""

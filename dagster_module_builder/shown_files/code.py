@@ -1,4 +1,4 @@
-"""What of Python and of other text may be shown: code without the texts in it, and the keys of settings."""
+"""Redacting Python and other text: code without its strings, and the keys of settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dagster_module_builder.disclosure.redacted_text import RedactedText
 from dagster_module_builder.disclosure.values import is_harmless_anywhere, is_secret_name
 
 _SHOWN = {tokenize.NAME, tokenize.OP}
-#: A section, a key before its value, a bare word of markup.
+#: A section, a key before its value, or markup.
 _STRUCTURE = re.compile(
     r"(?m)^[ \t]*(?:\[{1,2}[\w.-]+\]{1,2}[ \t]*$|[\w.-]{1,60}[ \t]*(?::(?=\s|$)|=(?=[ \t]+\S))"
     r"|[-*#>\[\]{}(),]+[ \t]*)"
@@ -21,7 +21,7 @@ _REQUIREMENT = re.compile(
 
 
 def show_python(redacted: RedactedText) -> None:
-    """Show code; of its texts and comments nothing, since anything may stand in them."""
+    """Show code without its strings and comments, which may contain anything."""
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(redacted.text).readline))
     except (tokenize.TokenError, SyntaxError):
@@ -36,7 +36,7 @@ def show_python(redacted: RedactedText) -> None:
 
 
 def show_text(redacted: RedactedText) -> None:
-    """Show the keys and sections of a text, its punctuation, and Python requirements without addresses."""
+    """Show a text's keys and sections, its punctuation, and Python requirements without addresses."""
     for pattern in (_STRUCTURE, _REQUIREMENT):
         for match in pattern.finditer(redacted.text):
             redacted.show(match.start(), match.end())

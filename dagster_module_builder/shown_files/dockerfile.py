@@ -1,4 +1,4 @@
-"""What of a Dockerfile may be shown: instructions, images, paths, and the harmless words of commands."""
+"""Redacting a Dockerfile: instructions, images, paths and the harmless words of commands are shown."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _COMMANDS = {"RUN", "CMD", "ENTRYPOINT", "HEALTHCHECK", "SHELL", "ONBUILD"}
 def show(redacted: RedactedText) -> None:
     """Show what is harmless in a Dockerfile."""
     lines = [line.encode() for line in re.findall(r"[^\n]*\n|[^\n]+", redacted.text)]
-    for first, end, keyword in instructions(lines):
-        _show_instruction(redacted, keyword.decode(), redacted.start_of(first), redacted.start_of(end))
+    for instruction in instructions(lines):
+        start, end = redacted.start_of(instruction.first), redacted.start_of(instruction.end)
+        _show_instruction(redacted, instruction.keyword.decode(), start, end)
 
 
 def _show_instruction(redacted: RedactedText, keyword: str, start: int, end: int) -> None:
@@ -35,7 +36,7 @@ def _show_instruction(redacted: RedactedText, keyword: str, start: int, end: int
     elif keyword == "FROM":
         _show_words(redacted, behind, end, rf"{IMAGE}|AS|as|--platform=[\w/$]+|{NAME}")
     elif keyword in _FILES:
-        # Behind the first line of a heredoc stands a file's content.
+        # The lines of a heredoc are a file's content.
         end = start + len(redacted.text[start:end].partition("\n")[0]) if "<<" in redacted.text[behind:end] else end
         _show_words(redacted, behind, end, rf"{PATH}|--from={NAME}|--chown=[\w:]+|--chmod=\d+|\d+(?::\d+)?")
 
@@ -53,13 +54,13 @@ def _show_settings(redacted: RedactedText, keyword: str, start: int, end: int) -
     is_one = "=" not in part.split(maxsplit=1)[0] if part else True
     for match in _SETTING.finditer(redacted.text, start, end):
         if match[2] != "=" and not is_one:
-            # No variable: words of a value before it that has no quotes.
+            # Not a variable, but words of the unquoted value before it.
             continue
         redacted.show(match.start(1), match.end(2))
         if is_harmless_setting(match[1], match[3].strip("'\"")):
             redacted.show(match.start(3), match.end(3))
         if is_one and keyword != "ARG":
-            # The older form has one variable, and all that follows is its value.
+            # The older form has one variable, and the rest of the line is its value.
             _hide_unless_whole(redacted, match, end)
             return
 

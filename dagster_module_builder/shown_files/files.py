@@ -1,4 +1,4 @@
-"""What of a file may be shown, line for line: structure, keys and harmless values; the rest is ``…``."""
+"""Redacting a file line by line: structure, keys and harmless values are shown, and ``…`` for the rest."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dagster_module_builder.shown_files import code, dockerfile, yaml_file
 
 _YAML = (".yml", ".yaml")
 _MARKER = re.compile(r"[ \t]*# (?:BEGIN|END): \w+[ \t]*")
-#: In one case, unlike the last line of a key in Base64, whose padding is an equals sign.
+#: All upper or all lower case, unlike the last line of a key in Base64, which ends with equals signs.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_.]*|[a-z_][a-z0-9_.]*")
 _VALUE = re.compile(r"""(['"]?)(.*)\1""", re.DOTALL)
 
 
 def shown_lines(name: str, content: bytes, public: Collection[str] = ()) -> list[str]:
-    """Return a file's lines as people may see them: as many as it has, without their endings.
+    """Return a file's redacted lines, without their endings.
 
     Args:
-        name: The file's name, which says how it is read.
+        name: The file's name, which decides how it is read.
         content: Its bytes.
-        public: Lines, without the white space around them, that anybody may read wherever they stand.
+        public: Lines, without surrounding white space, that are always shown.
     """
     text = content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", "")
     redacted = RedactedText(text)
@@ -36,14 +36,14 @@ def shown_lines(name: str, content: bytes, public: Collection[str] = ()) -> list
 
 
 def hidden_texts(name: str, content: bytes) -> list[str]:
-    """Return the texts of a file that are not shown, line by line: what a program may quote of it."""
+    """Return the hidden texts of a file line by line: a program that quotes one of them must be redacted."""
     redacted = RedactedText(content.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r", ""))
     _reader(name)(redacted)
     return redacted.hidden()
 
 
 def _with_comment(raw: str, line: str) -> str:
-    """Return a line as it is shown; of a comment that it is one, and of a marker all."""
+    """Return a redacted line; a marker is shown, and of any other comment only that it is one."""
     if _MARKER.fullmatch(raw):
         return raw
     indent = raw[: len(raw) - len(raw.lstrip())]
@@ -61,7 +61,7 @@ def _reader(name: str) -> Callable[[RedactedText], None]:
 
 
 def _show_env(redacted: RedactedText) -> None:
-    """Show the variables of an env file, and of their values those that are harmless."""
+    """Show the variables of an env file and their harmless values."""
     lines: Sequence[str] = [line.decode() for line in split_lines(redacted.text.encode())]
     for entry in env_file.entries(redacted.text.encode()):
         if not entry.raw and not _VARIABLE.fullmatch(entry.name):

@@ -1,4 +1,4 @@
-"""What of a YAML file may be shown: keys, structure, and the values that its keys and their shapes make harmless."""
+"""Redacting a YAML file: keys, structure, and values with the harmless shape of their key are shown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PORTS = r"(?:(?:\d{1,3}(?:\.\d{1,3}){3}|localhost):)?[\d-]{1,11}(?::[\d-]{1,11}
 _NOTHING = r"(?!)"
 _OWNER = r"\w{1,32}(?::\w{1,32})?"
 _CODE = r"[A-Za-z_]\w{0,60}(?:\.[A-Za-z_]\w{0,60})*"
-#: What harmless values look like, by the key that they stand below.
+#: The shape of harmless values, by their key.
 _SHAPES = {
     **dict.fromkeys(("image", "python_image"), IMAGE),
     **dict.fromkeys(
@@ -56,7 +56,7 @@ _SHAPES = {
     "env": r"[A-Z][A-Z0-9_]*",
     "env_vars": r"[A-Z][A-Z0-9_]*",
 }  # fmt: skip
-#: Keys below which there are variables, whose names are anybody's.
+#: Keys of mappings with variables, whose names are free.
 _SETTINGS = frozenset((
     "environment", "args", "build_args", "labels", "annotations", "env", "variables", "env_vars",
     "config_vars", "sysctls", "secrets", "headers", "options", "logging", "driver_opts", "with",
@@ -67,7 +67,7 @@ _COMMANDS = frozenset({"command", "entrypoint", "test", "run", "script", "before
 _KEY = re.compile(r"(?:x-)?[\w./@${}-]{1,80}|<<|\*")
 #: Tags of Compose and GitLab.
 _TAGS = frozenset({"reset", "override", "reference"})
-#: Keys below which there are names of a person's choice, which say nothing of what is below them.
+#: Keys of mappings with freely chosen names, which say nothing about their values.
 _NAMED = frozenset({"services", "volumes", "networks", "depends_on", "jobs"})
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _PLAIN_KEY = re.compile(r"(?m)^[ \t]*(?:-[ \t]+)*(?:[A-Za-z_][\w.-]{0,60}:(?=[ \t]|$))?")
@@ -76,7 +76,7 @@ _Path = tuple[str, ...]
 
 
 def show(redacted: RedactedText) -> None:
-    """Show what is harmless in a YAML file; of one that is none, keys alone."""
+    """Show what is harmless in a YAML file; only keys if the file is not valid YAML."""
     try:
         root = yaml.compose(redacted.text, Loader=yaml.CSafeLoader)
         tokens = list(yaml.scan(redacted.text, Loader=yaml.CSafeLoader))
@@ -98,13 +98,13 @@ def show(redacted: RedactedText) -> None:
 
 
 def _scalars(node: yaml.Node | None, path: _Path, seen: set[int]) -> Iterator[tuple[yaml.ScalarNode, _Path | None]]:
-    """Yield every value with the keys that lead to it, and every key with None."""
+    """Yield every value with its path of keys, and every key with None."""
     if node is None or id(node) in seen:
         return
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            # Behind a comma in a flow mapping, a key without a value is the rest of the value before it.
+            # After a comma in a flow mapping, a key without a value is the rest of the preceding value.
             if isinstance(key, yaml.ScalarNode) and not (node.flow_style and _is_empty(value)):
                 yield key, None
             yield from _scalars(value, (*path, str(key.value)), seen)
@@ -138,7 +138,7 @@ def _show_scalar(redacted: RedactedText, node: yaml.ScalarNode, path: _Path | No
 
 
 def _is_setting(path: _Path) -> bool:
-    """Tell whether a value is a variable's: below a key of settings, itself not one that dagster.yaml reads by name."""
+    """Return whether a value is that of a variable: below a key of settings, or of an extension (``x-``)."""
     return any(key in _SETTINGS or (key.startswith("x-") and key != "x-dagster-code") for key in path[:-1]) or (
         bool(path) and path[-1] in _SETTINGS
     )

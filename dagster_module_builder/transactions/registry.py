@@ -16,7 +16,8 @@ from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.stores import Stores
 from dagster_module_builder.shared_files.formats.outline import KeyPath
 from dagster_module_builder.shared_files.formats.shared_file import Scaffold
-from dagster_module_builder.shared_files.merge import Digests, Known, Merged
+from dagster_module_builder.shared_files.merge import MergedFile
+from dagster_module_builder.shared_files.registered_file import Digests, RegisteredFile
 from dagster_module_builder.shared_files.sealing import Seal
 
 VERSION = "1.0.0"
@@ -90,14 +91,14 @@ class Registry:
     def _by_name(self) -> dict[str, Entry]:
         return {entry.name: entry for entry in self.entries}
 
-    def known(self, file: str, seal: Seal | None = None) -> Known:
+    def known(self, file: str, seal: Seal | None = None) -> RegisteredFile:
         """Return what is remembered of one shared file, and through which seal."""
         scaffolds = {
             path: Scaffold(_encoded(made["before"]), _encoded(made["after"]))
             for slot, made in self.data.get("scaffolds", {}).items()
             if (path := _path_in(file, slot)) is not None
         }
-        return Known(self._digests.get(file, {}), scaffolds, seal)
+        return RegisteredFile(self._digests.get(file, {}), scaffolds, seal)
 
     @cached_property
     def _digests(self) -> dict[str, dict[str, Digests]]:
@@ -160,7 +161,7 @@ class Registry:
         return replace(self, data={"version": data["version"], _KEY: seal.identity, **others, **kept})
 
     def with_entries(
-        self, entries: Mapping[str, Entry | None], merged: Mapping[str, Merged], code_services: Sequence[str] = ()
+        self, entries: Mapping[str, Entry | None], merged: Mapping[str, MergedFile], code_services: Sequence[str] = ()
     ) -> Registry:
         """Return the registry with these entries put in (or, where None, taken out) and these files' scaffolds."""
         kept = [entry for entry in self.entries if entry.name not in entries]

@@ -11,7 +11,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.claims.facts import load_lines
 from dagster_module_builder.shared_files.formats import compose
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
-from dagster_module_builder.shared_files.merge import Merged, merge
+from dagster_module_builder.shared_files.merge import MergedFile, merge
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry, slot_name
 from dagster_module_builder.workspaces import left_behind
@@ -84,7 +84,7 @@ def _mappings(fragments: ModuleFragments) -> dict[tuple[str, tuple[str, ...]], S
 
 def _merged(
     workspace: Workspace, file: str, put: Sequence[ModuleFragments], take: Sequence[Entry], *, force: bool
-) -> Merged:
+) -> MergedFile:
     changes: dict[str, Sequence[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {fragments.module.names.snake: fragments.contributions[file] for fragments in put}
     layout = workspace.layouts[file].copy()
@@ -93,7 +93,7 @@ def _merged(
     return merge(path, SHARED_FILES[file], layout, changes, known, force=force, absent=absent)
 
 
-def _entry(workspace: Workspace, fragments: ModuleFragments, merged: Mapping[str, Merged], now: datetime) -> Entry:
+def _entry(workspace: Workspace, fragments: ModuleFragments, merged: Mapping[str, MergedFile], now: datetime) -> Entry:
     module, marker = fragments.module, fragments.module.names.snake
     blocks = {
         slot_name(file, path): value

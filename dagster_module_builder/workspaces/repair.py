@@ -13,7 +13,8 @@ from pathlib import Path
 from dagster_module_builder.shared_files.blocks import Block, Marker, markers, pair, split_lines
 from dagster_module_builder.shared_files.formats.outline import OutlineError
 from dagster_module_builder.shared_files.formats.shared_file import SharedFile
-from dagster_module_builder.shared_files.merge import Known, unsafe
+from dagster_module_builder.shared_files.merge import unsafe
+from dagster_module_builder.shared_files.registered_file import RegisteredFile
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.reading import under_lock
 from dagster_module_builder.transactions.transaction import commit
@@ -55,7 +56,7 @@ def repair(root: Path, *, dry_run: bool = False) -> Plan:
     return under_lock(root, work, changes=not dry_run)
 
 
-def repaired(path: Path, kind: SharedFile, text: bytes, known: Known) -> bytes:
+def repaired(path: Path, kind: SharedFile, text: bytes, known: RegisteredFile) -> bytes:
     """Return a shared file with its markers repaired.
 
     Raises:
@@ -76,7 +77,7 @@ def _left_over(path: Path, kind: SharedFile, lines: Sequence[bytes]) -> list[Mar
     return pair([marker for marker in markers(lines) if marker.line not in texts])[1]
 
 
-def _proven(lines: Sequence[bytes], marker: Marker, known: Known) -> _Repair | None:
+def _proven(lines: Sequence[bytes], marker: Marker, known: RegisteredFile) -> _Repair | None:
     """Look for the place of the lost partner: the one at which the block is what the registry remembers."""
     digests = set(known.digests.get(marker.name, {}).values())
     here = lines[marker.line]

@@ -20,7 +20,8 @@ from dagster_module_builder.shared_files.blocks import Layout
 from dagster_module_builder.shared_files.formats import compose, dagster_yaml, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.outline import OutlineError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import SharedFile
-from dagster_module_builder.shared_files.merge import Known, open_layout, unsafe
+from dagster_module_builder.shared_files.merge import open_layout, unsafe
+from dagster_module_builder.shared_files.registered_file import RegisteredFile
 from dagster_module_builder.shared_files.sealing import KEY_SIZE, Seal, new_key
 from dagster_module_builder.transactions.plan import SECRET_MODE
 from dagster_module_builder.transactions.reading import reading
@@ -82,7 +83,7 @@ class Workspace:
         return self.root / settings.SERVICES / file
 
     @cached_property
-    def known(self) -> dict[str, Known]:
+    def known(self) -> dict[str, RegisteredFile]:
         """What the registry remembers of each shared file."""
         seal = Seal(self.key)
         return {file: self.registry.known(file, seal if file in _SECRET else None) for file in SHARED_FILES}

@@ -396,7 +396,7 @@ def test_every_finding_names_its_place_and_its_cure(sales: Terminal) -> None:
     for expected in (
         "variable OTHER_DB_NAME is claimed by the workspace and other",
         "a block of 'ghost', which the registry does not know",
-        "the key 'ports' stands there a second time",
+        "the key 'ports' is repeated",
         "others can read the secrets",
         "the folder of 'sales-report' is gone",
     ):

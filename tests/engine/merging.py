@@ -6,21 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, SharedFile
-from dagster_module_builder.shared_files.merge import Known, Merged, merge, open_layout
+from dagster_module_builder.shared_files.merge import MergedFile, merge, open_layout
+from dagster_module_builder.shared_files.registered_file import RegisteredFile
 
 PATH = Path("services/dagster/file")
-NOTHING = Merged(b"", {}, {})
+NOTHING = MergedFile(b"", {}, {})
 
 Given = Mapping[str, Sequence[Contribution]]
 
 
-def merged(kind: SharedFile, text: bytes, given: Given, before: Merged = NOTHING, *, force: bool = False) -> Merged:
+def merged(
+    kind: SharedFile, text: bytes, given: Given, before: MergedFile = NOTHING, *, force: bool = False
+) -> MergedFile:
     """Bring what modules give into a file that was merged before."""
-    known = Known(before.digests, before.scaffolds)
+    known = RegisteredFile(before.digests, before.scaffolds)
     return merge(PATH, kind, open_layout(PATH, kind, text, known), given, known, force=force)
 
 
-def without(kind: SharedFile, before: Merged, *markers: str) -> bytes | None:
+def without(kind: SharedFile, before: MergedFile, *markers: str) -> bytes | None:
     """Return a merged file with the blocks of these modules taken out."""
     return merged(kind, before.text or b"", {marker: [] for marker in markers}, before).text
 

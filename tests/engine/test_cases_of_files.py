@@ -210,7 +210,7 @@ def test_case_13_keys_that_yaml_would_accept_twice_are_refused(tmp_path: Path) -
     root = make_workspace(tmp_path / "ws", compose=COMPOSE + b"volumes:\n  more:\n")
     make_module(root, "seo")
     line = COMPOSE.count(b"\n") + 1
-    assert f"{services(root) / 'docker-compose.yml'}:{line}: 'volumes'" in refused(
+    assert f"{services(root) / 'docker-compose.yml'}:{line}: the key 'volumes'" in refused(
         root, lambda: add_module(root, "seo")
     )
 

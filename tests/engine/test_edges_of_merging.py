@@ -24,7 +24,8 @@ from dagster_module_builder.shared_files.blocks import (
 )
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, Scaffold
-from dagster_module_builder.shared_files.merge import END_OF_FILE, NO_FILE, Known, merge, open_layout
+from dagster_module_builder.shared_files.merge import merge, open_layout
+from dagster_module_builder.shared_files.registered_file import END_OF_FILE, NO_FILE, RegisteredFile
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from tests.engine.merging import merged, without
 
@@ -136,30 +137,30 @@ def test_a_file_of_the_largest_size_is_read_and_no_larger_one(monkeypatch: pytes
     monkeypatch.setattr(merging, "LARGEST_TEXT", 9)
     monkeypatch.setattr(merging, "MOST_LINES", 3)
     for text in (b"# 3456789", b"#\n#\n#\n"):
-        assert open_layout(PATH, env_file.FILE, text, Known()).own
+        assert open_layout(PATH, env_file.FILE, text, RegisteredFile()).own
         with pytest.raises(DamagedFileError, match="the file has more than"):
-            open_layout(PATH, env_file.FILE, text + b"\n", Known())
+            open_layout(PATH, env_file.FILE, text + b"\n", RegisteredFile())
 
 
 def test_a_file_that_was_not_there_goes_with_its_last_block_and_stays_with_a_line_of_its_owner() -> None:
     given = {"seo": [Contribution((), mapping=(b"X='1'",))]}
-    made = merge(PATH, env_file.FILE, Layout([]), given, Known(), absent=True)
+    made = merge(PATH, env_file.FILE, Layout([]), given, RegisteredFile(), absent=True)
     assert NO_FILE in made.scaffolds
-    known = Known(made.digests, made.scaffolds)
+    known = RegisteredFile(made.digests, made.scaffolds)
     for own, expected in ((b"", None), (b"# mine\n", b"# mine\n")):
         layout = open_layout(PATH, env_file.FILE, (made.text or b"") + own, known)
         left = merge(PATH, env_file.FILE, layout, {"seo": []}, known)
         assert left.text == expected
         assert left.digests == {}
         assert (NO_FILE in left.scaffolds) == (expected is not None)
-    assert merge(PATH, env_file.FILE, Layout([]), {}, Known(), absent=True).text is None
-    assert merge(PATH, env_file.FILE, Layout([]), {}, Known()).text == b""
+    assert merge(PATH, env_file.FILE, Layout([]), {}, RegisteredFile(), absent=True).text is None
+    assert merge(PATH, env_file.FILE, Layout([]), {}, RegisteredFile()).text == b""
 
 
 def test_an_edited_block_is_not_replaced_unless_it_is_asked_for() -> None:
     given = {"seo": [Contribution((), mapping=(b"X='1'",))]}
-    made = merge(PATH, env_file.FILE, Layout([]), given, Known())
-    known = Known(made.digests, made.scaffolds)
+    made = merge(PATH, env_file.FILE, Layout([]), given, RegisteredFile())
+    known = RegisteredFile(made.digests, made.scaffolds)
     edited = (made.text or b"").replace(b"'1'", b"'2'")
     with pytest.raises(EditedBlockError):
         merge(PATH, env_file.FILE, open_layout(PATH, env_file.FILE, edited, known), given, known)
@@ -227,13 +228,13 @@ def test_blocks_are_known_by_their_marker_and_their_digest() -> None:
 def test_what_makes_a_file_unreadable_is_named_with_its_line_in_the_whole_file() -> None:
     """Blocks that are known are cut out unread, but they are counted."""
     made = merged(compose.FILE, b"x: 1\n", {"seo": [Contribution(("a",), mapping=(b"c: 1",))]})
-    known, lines = Known(made.digests, made.scaffolds), split_lines(made.text or b"")
+    known, lines = RegisteredFile(made.digests, made.scaffolds), split_lines(made.text or b"")
     unknown = make_block("shop", [b"z: 1"], 0, b"\n")
-    with pytest.raises(DamagedFileError, match="no valid YAML") as caught:
+    with pytest.raises(DamagedFileError, match="not valid YAML") as caught:
         open_layout(PATH, compose.FILE, b"".join([*lines, *unknown.lines, b"y: ]\n"]), known)
     assert caught.value.place == f"file:{len(lines) + 4}"
     with pytest.raises(DamagedFileError, match="'# BEGIN: shop' in line 1, '# END: seo' in line 2"):
-        open_layout(PATH, env_file.FILE, b"# BEGIN: shop\n# END: seo\n", Known())
+        open_layout(PATH, env_file.FILE, b"# BEGIN: shop\n# END: seo\n", RegisteredFile())
     with pytest.raises(DamagedFileError, match="there is no stage 'build'") as caught:
         merged(dockerfile.FILE, b"", {"seo": [Contribution(("build",), mapping=(b"RUN x",))]})
     assert caught.value.place.endswith(":1")

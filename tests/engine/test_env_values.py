@@ -115,8 +115,8 @@ def test_each_written_value_is_the_same_to_compose(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refused", "says", "cured", "value"),
     [
-        ("'/data/${TENANT}/in'", "write out what it stands for", "'/data/acme/in'", "/data/acme/in"),
-        ('"/data/${TENANT}/in"', "write out what it stands for", "'/data/acme/in'", "/data/acme/in"),
+        ("'/data/${TENANT}/in'", "write the value of the variable", "'/data/acme/in'", "/data/acme/in"),
+        ('"/data/${TENANT}/in"', "write the value of the variable", "'/data/acme/in'", "/data/acme/in"),
         (r"'\\host\x'", "in double quotes", r'"\\\\host\\x"', r"\\host\x"),
         (r"'C:\'", "in double quotes", r'"C:\\"', "C:\\"),
         ("'it's'", r"apostrophe inside as \'", r"'it\'s'", "it's"),

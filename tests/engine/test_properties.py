@@ -21,7 +21,7 @@ from dagster_module_builder.claims.facts import Facts
 from dagster_module_builder.modules.module import read_module
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
-from dagster_module_builder.shared_files.merge import Known
+from dagster_module_builder.shared_files.registered_file import RegisteredFile
 from dagster_module_builder.workspaces.module_fragments import ModuleFragments
 from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, read_workspace
@@ -95,7 +95,7 @@ def own_lines(text: bytes, names: Sequence[str]) -> list[bytes]:
     return own
 
 
-def remembered(known: Known, line: bytes) -> bytes:
+def remembered(known: RegisteredFile, line: bytes) -> bytes:
     """Return what the registry says of an own line, which may end in a carriage return."""
     bare = line.rstrip(b"\r")
     return known.sealed_line(bare) + line[len(bare) :] if bare else line

@@ -117,7 +117,7 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a fragment that cannot be read": (
         lambda root: fragment(root, "seo", "docker-compose.yml").write_text("services: {"),
-        "error", "no valid YAML", "seo/workspace/local/docker-compose.yml:", "",
+        "error", "not valid YAML", "seo/workspace/local/docker-compose.yml:", "",
     ),
     "a fragment that is gone": (
         lambda root: fragment(root, "seo", "workspace.yaml").unlink(),
@@ -147,11 +147,11 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a key that stands there twice": (
         lambda root: edit(services(root) / "docker-compose.yml", "  store:", "  web:\n    image: x\n  store:"),
-        "error", "the key 'web' stands there a second time", "docker-compose.yml:", "Delete one",
+        "error", "the key 'web' is repeated", "docker-compose.yml:", "Delete one",
     ),
     "a value that Dagster and Compose read differently": (
         lambda root: edit(services(root) / ".env", "# BEGIN", "IN='/data/${TENANT}/in'\n# BEGIN"),
-        "warning", "do not read the same value of IN", ".env:", "write out what it stands for",
+        "warning", "do not read the same value of IN", ".env:", "write the value of the variable",
     ),
     "secrets that others can read": (
         lambda root: (services(root) / ".env").chmod(0o644), "warning", "others can read", ".env", "chmod 600"

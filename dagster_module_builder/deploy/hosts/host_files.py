@@ -16,7 +16,7 @@ from dagster_module_builder.deploy.model import database_rules
 from dagster_module_builder.shared_files.formats import compose, dagster_yaml, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, SharedFile
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
-from dagster_module_builder.shared_files.merge import Merged, merge, open_layout
+from dagster_module_builder.shared_files.merge import MergedFile, merge, open_layout
 from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
 from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry, slot_name
 
@@ -92,7 +92,7 @@ def plan_host(
     return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
 
 
-def _with_storage(merged: Merged, before: bytes | None, put: Sequence[Location], storage: str) -> Merged:
+def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[Location], storage: str) -> MergedFile:
     """Have the host say where modules store, unless one of them does; as long as there are any, it stays there."""
     if any(host_storage.VARIABLE in env_file.keys(one.env) for one in put if not one.server):
         return replace(merged, text=host_storage.without_line(merged.text))
@@ -116,7 +116,7 @@ def _merged(
     take: Sequence[ModuleNames],
     *,
     force: bool,
-) -> Merged:
+) -> MergedFile:
     path, known = where[name], registry.known(name)
     layout = open_layout(Path(path), KINDS[name], files.get(path) or b"", known)
     changes: dict[str, Sequence[Contribution]] = {names.snake: [] for names in take}
@@ -135,7 +135,7 @@ def _refuse_unallowed(text: bytes, put: Sequence[Location]) -> None:
         raise ConflictError(found)
 
 
-def _refuse_conflicts(merged: Mapping[str, Merged]) -> None:
+def _refuse_conflicts(merged: Mapping[str, MergedFile]) -> None:
     data = loaded(Path(workspace_yaml.NAME), merged[workspace_yaml.NAME].text or b"", ON_HOST)
     locations = location_names(data.get("load_from") if isinstance(data, dict) else None)
     keys = env_file.keys(merged[env_file.NAME].text or b"")
@@ -158,7 +158,7 @@ def _twice(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _entry(names: ModuleNames, merged: Mapping[str, Merged]) -> Entry:
+def _entry(names: ModuleNames, merged: Mapping[str, MergedFile]) -> Entry:
     blocks = {
         slot_name(file, path): value
         for file, result in merged.items()

@@ -53,7 +53,7 @@ def read(folder: Path) -> bytes:
     return _with_files(folder, text)
 
 
-def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Entry]]:
+def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]:
     """Return the variables whose values are in files, each with the entry that names the file.
 
     ``NAME_FILE`` is such an entry where the module explains ``NAME`` and does not explain ``NAME_FILE``.
@@ -101,7 +101,7 @@ def _with_files(folder: Path, text: bytes) -> bytes:
     return b"".join(lines)
 
 
-def _line(folder: Path, name: str, entry: env_file.Entry) -> bytes:
+def _line(folder: Path, name: str, entry: env_file.Variable) -> bytes:
     """Return the line, or lines, that set a variable to what its file has."""
     written = env_value.ALIKE.fullmatch(entry.raw.decode())
     path = folder / settings.expanded(env_value.read(written) if written else "")

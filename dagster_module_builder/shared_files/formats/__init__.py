@@ -1,1 +1,1 @@
-"""The shared files' formats: how a fragment becomes blocks in each, and what is there already."""
+"""The formats of shared files: reading them, and turning fragments into blocks."""

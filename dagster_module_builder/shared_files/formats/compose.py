@@ -1,4 +1,4 @@
-"""``docker-compose.yml``: services and volumes of a module, and what every service that runs code gets for it.
+"""``docker-compose.yml``: a module's services and volumes, and its settings for every service that runs code.
 
 The format is the Compose specification's (https://github.com/compose-spec/compose-spec/blob/main/spec.md).
 """
@@ -13,40 +13,41 @@ import yaml
 
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import yaml_text
-from dagster_module_builder.shared_files.formats.outline import Key, Outline, OutlineError, is_empty, outline_of
+from dagster_module_builder.shared_files.formats.outline import Key, Outline, OutlineError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.formats.yaml_file import YamlFile
+from dagster_module_builder.shared_files.formats.yaml_nodes import is_empty
 
 NAME = "docker-compose.yml"
 FILE = YamlFile(NAME)
 
-#: A fragment's extension key: what the engine merges into every service that runs code.
+#: A fragment's extension key: its settings are merged into every service that runs code.
 CODE_KEY = "x-dagster-code"
 _NOT_MERGED = {CODE_KEY, "version", "name"}
 
 
 def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contribution]:
-    """Return what a fragment gives to the compose file.
+    """Return what a fragment contributes to the compose file.
 
     Args:
         fragment: The module's ``workspace/local/docker-compose.yml``.
-        code_services: The services there that run code.
+        code_services: The compose file's services that run code.
 
     Raises:
         OutlineError: The fragment cannot be read.
     """
     outline = outline_of(split_lines(fragment))
     outline.refuse_repeated()
-    given: list[Contribution] = []
+    result: list[Contribution] = []
     for name in outline.children(()):
         key = outline.find((name,))
         if key and name not in _NOT_MERGED and not is_empty(key.value):
-            given.append(Contribution((name,), mapping=children_text(outline, key)))
-    return [*given, *_for_code(outline, code_services)]
+            result.append(Contribution((name,), mapping=children_text(outline, key)))
+    return [*result, *_for_code(outline, code_services)]
 
 
 def _for_code(outline: Outline, code_services: Sequence[str]) -> list[Contribution]:
-    given: list[Contribution] = []
+    result: list[Contribution] = []
     for name in outline.children((CODE_KEY,)):
         key = outline.find((CODE_KEY, name))
         if key is None or is_empty(key.value):
@@ -55,19 +56,19 @@ def _for_code(outline: Outline, code_services: Sequence[str]) -> list[Contributi
         is_list = isinstance(key.value, yaml.SequenceNode)
         mapping = None if is_list else text
         items = text if is_list else _as_items(name, yaml_text.parsed(b"\n".join(text)))
-        given.extend(Contribution(("services", service, name), mapping, items) for service in code_services)
-    return given
+        result.extend(Contribution(("services", service, name), mapping, items) for service in code_services)
+    return result
 
 
 def children_text(outline: Outline, key: Key) -> tuple[bytes, ...]:
-    """Return the lines below a key, moved to the left margin.
+    """Return the lines of a key's value, without their indentation.
 
     Raises:
-        OutlineError: The value is no mapping or list in block style.
+        OutlineError: The value is not a mapping or list in block style.
     """
     node = key.value
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value or outline.is_shared(key):
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' has to be a mapping or a list in block style")
+        raise OutlineError(key.line, f"'{'.'.join(key.path)}' must be a mapping or a list in block style")
     column = outline.column(node)
     end = outline.after(outline.last_line(node), max(column, key.column + 1))
     lines = [line.rstrip(b"\r\n") for line in outline.own[key.line + 1 : end]]
@@ -77,7 +78,7 @@ def children_text(outline: Outline, key: Key) -> tuple[bytes, ...]:
 def _as_items(name: str, mapping: Mapping[str, Any]) -> tuple[bytes, ...]:
     if name == "depends_on":
         return tuple(f"- {service}".encode() for service in mapping)
-    # As a mapping, a null takes the variable from the host, and true is the text "true": the list says the same.
+    # In a mapping, null means the host's value, and true the text "true"; the items mean the same.
     texts = (
         variable if value is None else f"{variable}={str(value).lower() if isinstance(value, bool) else value}"
         for variable, value in mapping.items()

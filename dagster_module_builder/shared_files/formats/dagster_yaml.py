@@ -1,4 +1,4 @@
-"""``dagster.yaml``: what a run launcher that makes a container for each run has to be told of a module.
+"""``dagster.yaml``: what a module needs in the run launcher that starts a container for each run.
 
 The format is Dagster's (https://docs.dagster.io/deployment/oss/dagster-yaml), the launcher's ``dagster-docker``'s.
 """
@@ -20,7 +20,7 @@ _CONFIG: KeyPath = ("run_launcher", "config")
 ENV_VARS: KeyPath = (*_CONFIG, "env_vars")
 VOLUMES: KeyPath = (*_CONFIG, "container_kwargs", "volumes")
 
-#: Starts each run beside the code that it comes from, so there is nothing to tell it.
+#: Starts each run where its code is, and needs no settings of modules.
 LOCAL = "DefaultRunLauncher"
 #: Starts each run in a new container.
 DOCKER = "DockerRunLauncher"
@@ -32,11 +32,11 @@ class Launcher:
 
     Attributes:
         kind: Its class.
-        image: The image of its containers, where it is set.
-        networks: The networks that they join, by the engine's names.
+        image: The image of its containers, if it is set.
+        networks: The networks that the containers join, by the engine's names.
         env_vars: The variables that they get.
         volumes: What is mounted into them: source, target, mode.
-        working_dir: The folder that they start in, where it is set; Dagster reads the settings of ``.env`` there.
+        working_dir: The folder that they start in, if it is set; Dagster reads a ``.env`` there.
     """
 
     kind: str = LOCAL
@@ -48,11 +48,11 @@ class Launcher:
 
 
 def launcher(data: Any, env: Mapping[str, str]) -> Launcher:
-    """Return the launcher that an instance's configuration names.
+    """Return the launcher of an instance's configuration.
 
     Args:
-        data: The configuration, without what the modules gave.
-        env: The variables of the process that launches.
+        data: The configuration, without the modules' blocks.
+        env: The variables of the process that launches runs.
     """
     entry = _mapping(_mapping(data).get("run_launcher"))
     config = _mapping(entry.get("config"))
@@ -77,37 +77,37 @@ def _list(value: Any) -> Sequence[Any]:
 
 
 def _text(value: Any, env: Mapping[str, str]) -> str | None:
-    """Return a setting, which may name the variable that holds it (``env: NAME``)."""
+    """Return a setting; it may be the name of a variable with the value (``env: NAME``)."""
     if isinstance(value, dict):
         return env.get(str(value.get("env")))
     return None if value is None else str(value)
 
 
-def _volumes(given: Any) -> Iterable[tuple[str, str, str]]:
-    if isinstance(given, dict):
-        for source, options in given.items():
+def _volumes(volumes: Any) -> Iterable[tuple[str, str, str]]:
+    if isinstance(volumes, dict):
+        for source, options in volumes.items():
             yield str(source), str(_mapping(options).get("bind")), str(_mapping(options).get("mode", "rw"))
-    for entry in given if isinstance(given, list) else ():
+    for entry in volumes if isinstance(volumes, list) else ():
         source, _, rest = str(entry).partition(":")
         target, _, mode = rest.partition(":")
         yield source, target, mode or "rw"
 
 
 def contributions(env_vars: Iterable[str], volumes: Iterable[tuple[str, str]]) -> list[Contribution]:
-    """Return what a module gives to the launcher.
+    """Return what a module contributes to the launcher.
 
     Args:
         env_vars: The variables that its runs need.
         volumes: What its runs need mounted: source and target.
     """
     names, mounts = list(env_vars), list(volumes)
-    given = []
+    result = []
     if names:
-        given.append(Contribution(ENV_VARS, sequence=tuple(f"- {name}".encode() for name in names)))
+        result.append(Contribution(ENV_VARS, sequence=tuple(f"- {name}".encode() for name in names)))
     if mounts:
         items = tuple(f"- {source}:{target}".encode() for source, target in mounts)
         mapping = tuple(
             line.encode() for source, target in mounts for line in (f"{source}:", f"  bind: {target}", "  mode: rw")
         )
-        given.append(Contribution(VOLUMES, mapping=mapping, sequence=items))
-    return given
+        result.append(Contribution(VOLUMES, mapping=mapping, sequence=items))
+    return result

@@ -1,4 +1,4 @@
-"""``Dockerfile``: what the shared image needs for a module.
+"""``Dockerfile``: a module's instructions in the shared image.
 
 The format is the Dockerfile reference's (https://docs.docker.com/reference/dockerfile/).
 """
@@ -12,35 +12,35 @@ from dataclasses import dataclass
 from dagster_module_builder.shared_files.blocks import Block, Layout, split_lines
 from dagster_module_builder.shared_files.formats.line_file import LineFile
 from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError
-from dagster_module_builder.shared_files.formats.shared_file import Contribution, Place
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, Placement
 
 NAME = "Dockerfile"
 
-#: A word of the shell; a heredoc begins in a word of its own, and is none in ``$((1<<3))`` or in quotes.
+#: A word of the shell. A heredoc begins with a word (``<<EOF``); ``$((1<<3))`` and quoted text contain none.
 _WORD = re.compile(rb"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
 _HEREDOC = re.compile(rb"\d*<<(-?)([^<]+)")
-#: A backslash before the one at the end takes its meaning away, as BuildKit's parser has it (``parser/parser.go``).
+#: A final backslash continues the line unless another one precedes it, as in BuildKit's ``parser/parser.go``.
 _CONTINUES = re.compile(rb"(?:.*[^\\])?\\[ \t]*\r?\n?", re.DOTALL)
 _TAKES_HEREDOCS = {b"RUN", b"COPY", b"ADD", b"ONBUILD"}
-#: As BuildKit's parser has it (``parser/directives.go``).
+#: As in BuildKit's ``parser/directives.go``.
 _DIRECTIVE = re.compile(rb"(?:\xef\xbb\xbf)?\s*#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
 _COMMENT = re.compile(rb"\s*#")
-#: From the first of these on, the last stage is about running the image and not about what it holds.
+#: From the first of these instructions on, a stage says how the image runs, not what it contains.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
 _STAGE_NAME = re.compile(rb"\sAS\s+(\S+)\s*$", re.IGNORECASE)
-#: A stage whose base left root behind goes back to it in order to install something.
+#: A stage whose base image has another user becomes root again to install something.
 _BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Statement:
-    """An instruction as BuildKit takes it from the lines of a file.
+class Instruction:
+    """An instruction as BuildKit reads it from the lines of a file.
 
     Attributes:
         first: Its first line, counted from 0.
-        body: The line after its last one, heredocs left out.
+        body: The line after its last one, without heredocs.
         end: The line after its last one.
-        text: It as one line, without the comments between.
+        text: The instruction as one line, without comments.
         ended: Whether its end is in the file.
     """
 
@@ -52,18 +52,12 @@ class Statement:
 
     @property
     def keyword(self) -> bytes:
-        """Its keyword, in capitals."""
+        """Its keyword in capitals: ``b"RUN"``."""
         return self.text.split(maxsplit=1)[0].upper()
 
 
-def instructions(own: Sequence[bytes]) -> Iterator[tuple[int, int, bytes]]:
-    """Yield each instruction's first line, the line after its last, and its keyword in capitals."""
-    for statement in statements(own):
-        yield statement.first, statement.end, statement.keyword
-
-
-def statements(own: Sequence[bytes]) -> Iterator[Statement]:
-    """Yield the instructions, also what is none that Docker knows."""
+def instructions(own: Sequence[bytes]) -> Iterator[Instruction]:
+    """Yield the instructions, including unknown ones."""
     number = 0
     while number < len(own):
         first = number
@@ -78,21 +72,21 @@ def statements(own: Sequence[bytes]) -> Iterator[Statement]:
             while number < len(own) and (own[number].strip(b"\t\r\n") if dash else own[number].strip(b"\r\n")) != word:
                 number += 1
             number += 1
-        yield Statement(first, body, min(number, len(own)), text, not continued and number <= len(own))
+        yield Instruction(first, body, min(number, len(own)), text, not continued and number <= len(own))
 
 
 def _joined(lines: Sequence[bytes]) -> bytes:
-    """Return the lines of one instruction as one."""
+    """Return the lines of an instruction as one line."""
     kept = (line.rstrip(b"\r\n") for line in lines if not _is_nothing(line))
     return b"".join(line.rstrip(b" \t")[:-1] if _CONTINUES.fullmatch(line) else line for line in kept)
 
 
 def _end_of_line(own: Sequence[bytes], number: int) -> tuple[int, bool]:
-    """Return the line after a line and those that continue it, and whether the last one wants another."""
+    """Return the line after a continued line, and whether its end is missing."""
     continued = True
     while continued and number < len(own):
         line = own[number]
-        # Comments and empty lines between are passed over.
+        # Comments and empty lines do not end it.
         continued = _is_nothing(line) or _CONTINUES.fullmatch(line) is not None
         number += 1
     return number, continued
@@ -103,28 +97,28 @@ def _is_nothing(line: bytes) -> bool:
 
 
 def _heredocs(text: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the heredocs that an instruction begins: whether tabs before their lines count for nothing, their end."""
+    """Return the heredocs of an instruction: whether leading tabs are ignored, and the final line."""
     if text.split(maxsplit=1)[0].upper() not in _TAKES_HEREDOCS:
         return []
-    found = filter(None, (_HEREDOC.fullmatch(word[0]) for word in _WORD.finditer(text)))
-    return [(match[1], match[2].strip(b"'\"")) for match in found]
+    matches = filter(None, (_HEREDOC.fullmatch(word[0]) for word in _WORD.finditer(text)))
+    return [(match[1], match[2].strip(b"'\"")) for match in matches]
 
 
 def refuse_unfinished(own: Sequence[bytes]) -> None:
-    """Refuse an instruction whose end is missing: it would swallow what is put behind it.
+    """Refuse an instruction without an end: it would swallow the lines put after it.
 
     Raises:
         OutlineError: With the instruction's first line.
     """
-    for statement in statements(own):
-        if not statement.ended:
-            raise OutlineError(statement.first, "this instruction has no end: a line that is continued, or a heredoc")
+    for instruction in instructions(own):
+        if not instruction.ended:
+            raise OutlineError(instruction.first, "this instruction has no end: a continued line, or a heredoc")
 
 
 def refuse_other_escape(own: Sequence[bytes]) -> None:
-    """Refuse a file in whose lines a backslash is no escape, as it is in those of modules.
+    """Refuse a file with another escape character than the backslash, which modules use.
 
-    Directives stand before everything else (https://docs.docker.com/reference/dockerfile/#parser-directives).
+    Directives precede everything else (https://docs.docker.com/reference/dockerfile/#parser-directives).
 
     Raises:
         OutlineError: With the directive's line.
@@ -134,51 +128,57 @@ def refuse_other_escape(own: Sequence[bytes]) -> None:
             return
         if directive[1].lower() == b"escape" and directive[2] != b"\\":
             escape = directive[2].decode("utf-8", "replace")
-            cure = "delete this line, and continue yours with a backslash, as modules continue theirs"
+            cure = "delete this line, and continue your lines with a backslash, as modules do"
             raise OutlineError(number, f"'# escape={escape}' changes how lines are continued: {cure}")
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
-    """Return the lines inside an instruction of several lines (a heredoc, or one continued with a backslash)."""
-    return {line for first, end, _ in instructions(own) for line in range(first + 1, end)}
+    """Return the lines inside multi-line instructions (heredocs, and lines continued with a backslash)."""
+    return {line for instruction in instructions(own) for line in range(instruction.first + 1, instruction.end)}
 
 
 def stages(own: Sequence[bytes]) -> list[tuple[int, str | None]]:
-    """Return the first line of each stage, with its name in lower case, if it has one."""
-    froms = (first for first, _, keyword in instructions(own) if keyword == b"FROM")
+    """Return the first line of each stage, and its name in lower case or None."""
+    froms = (instruction.first for instruction in instructions(own) if instruction.keyword == b"FROM")
     named = ((first, _STAGE_NAME.search(own[first])) for first in froms)
-    return [(first, found[1].decode().lower() if found else None) for first, found in named]
+    return [(first, match[1].decode().lower() if match else None) for first, match in named]
 
 
 def position(own: Sequence[bytes], path: KeyPath = ()) -> int:
-    """Return where a stage turns from what the image holds to how it runs, comments above included.
+    """Return the line before which a stage takes blocks: after what the image contains, before how it runs.
+
+    Comments directly above that line belong to it.
 
     Args:
         own: The file's own lines.
-        path: The stage's name; the last stage when empty.
+        path: The stage's name; empty for the last stage.
 
     Raises:
         OutlineError: There is no such stage.
     """
     begin, end = _bounds(own, path)
-    inside = [(first, after, keyword) for first, after, keyword in instructions(own) if begin < first < end]
-    running = (first for first, _, keyword in inside if keyword in _RUNNING and not _BACK_TO_ROOT.match(own[first]))
-    here = next(running, None)
-    if here is None:
-        # A comment before the next stage is about that one.
-        return end if end == len(own) else max((after for _, after, _ in inside), default=begin + 1)
-    while here - 1 > begin and _COMMENT.match(own[here - 1]):
-        here -= 1
-    return here
+    inside = [instruction for instruction in instructions(own) if begin < instruction.first < end]
+    line = next((instruction.first for instruction in inside if _is_about_running(instruction, own)), None)
+    if line is None:
+        # A comment before the next stage belongs to that stage.
+        return end if end == len(own) else max((instruction.end for instruction in inside), default=begin + 1)
+    while line - 1 > begin and _COMMENT.match(own[line - 1]):
+        line -= 1
+    return line
+
+
+def _is_about_running(instruction: Instruction, own: Sequence[bytes]) -> bool:
+    return instruction.keyword in _RUNNING and not _BACK_TO_ROOT.match(own[instruction.first])
 
 
 def _bounds(own: Sequence[bytes], path: KeyPath) -> tuple[int, int]:
-    found = stages(own)
+    """Return the first line of a stage and the line after its last."""
+    all_stages = stages(own)
     if not path:
-        return (found[-1][0] if found else -1), len(own)
-    for number, (first, name) in enumerate(found):
+        return (all_stages[-1][0] if all_stages else -1), len(own)
+    for number, (first, name) in enumerate(all_stages):
         if name == path[0]:
-            return first, found[number + 1][0] if number + 1 < len(found) else len(own)
+            return first, all_stages[number + 1][0] if number + 1 < len(all_stages) else len(own)
     raise OutlineError(0, f"there is no stage {path[0]!r}")
 
 
@@ -186,28 +186,28 @@ class Dockerfile(LineFile):
     """A Dockerfile: a slot in its last stage, and one in each other stage that has a name."""
 
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
-        """Return the slot that each of these blocks (with its position) stands in."""
-        found = stages(layout.own) if blocks else []
-        return [_slot(found, at) for at, _ in blocks]
+        """Return the slot of each of these blocks, which come with their positions."""
+        all_stages = stages(layout.own) if blocks else []
+        return [_slot(all_stages, at) for at, _ in blocks]
 
-    def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
-        """Return where each contribution goes."""
+    def placements(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Placement]:
+        """Return the placement of each contribution."""
         refuse_unfinished(layout.own)
         refuse_other_escape(layout.own)
-        return [Place(position(layout.own, one.path), 0, one.mapping or ()) for one in contributions]
+        return [Placement(position(layout.own, each.path), 0, each.mapping or ()) for each in contributions]
 
 
-def _slot(found: Sequence[tuple[int, str | None]], at: int) -> KeyPath:
-    inside = [name for first, name in found if first < at]
-    name = inside[-1] if inside else None
-    return (name,) if name and len(inside) < len(found) else ()
+def _slot(all_stages: Sequence[tuple[int, str | None]], at: int) -> KeyPath:
+    above = [name for first, name in all_stages if first < at]
+    name = above[-1] if above else None
+    return (name,) if name and len(above) < len(all_stages) else ()
 
 
 FILE = Dockerfile(NAME, text_lines)
 
 
 def contributions(fragment: bytes) -> list[Contribution]:
-    """Return what a snippet gives to the Dockerfile; nothing where it is empty.
+    """Return what a snippet contributes to the Dockerfile: an empty list if the snippet is empty.
 
     Raises:
         OutlineError: An instruction's end is missing.

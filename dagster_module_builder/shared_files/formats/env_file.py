@@ -19,26 +19,26 @@ from dagster_module_builder.shared_files.formats.shared_file import Contribution
 NAME = ".env"
 
 _ASSIGNMENT = re.compile(rb"\s*(?:export\s+)?([A-Za-z_][\w.]*)\s*=\s*(.*)", re.DOTALL)
-#: A variable with its value, which a quote takes over several lines: they are no variables, whatever stands there.
+#: A variable with its value; a quoted value may have several lines, in which no variable begins.
 _ENTRY = re.compile(
     rb"""^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.]*)[ \t]*=[ \t]*((?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")?[^\n]*)""",
     re.MULTILINE | re.DOTALL,
 )
-#: Lines that every reader understands alike, as nearly all are.
+#: Lines that every reader understands alike; nearly all lines are such.
 _PLAIN = re.compile(
     rf"(?:(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?:{env_value.ALIKE.pattern})|#[^\r\n]*)?(?:\n|\Z)",
 )
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A variable as it stands in a file.
+class Variable:
+    """A variable of a file.
 
     Attributes:
         line: The line of its name, counted from 0.
         last: The last line of its value.
-        name: The variable.
-        raw: What stands behind the equals sign, quotes included.
+        name: Its name.
+        raw: The text after the equals sign, with quotes.
     """
 
     line: int
@@ -47,18 +47,18 @@ class Entry:
     raw: bytes
 
 
-def entries(text: bytes) -> Iterator[Entry]:
-    """Return the variables that a file sets, in order, as often as it sets them."""
+def entries(text: bytes) -> Iterator[Variable]:
+    """Yield the variables that a file sets, in order and with repetitions."""
     line = end = 0
     for match in _ENTRY.finditer(text):
         line += text.count(b"\n", end, match.start(1))
         end = match.start(1)
         last = line + text.count(b"\n", end, match.end())
-        yield Entry(line, last, match[1].decode(), match[2].rstrip())
+        yield Variable(line, last, match[1].decode(), match[2].rstrip())
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
-    """Return the lines inside a quoted value of several lines."""
+    """Return the lines inside quoted multi-line values."""
     inside: set[int] = set()
     quote = b""
     for number, line in enumerate(own):
@@ -89,11 +89,11 @@ FILE = LineFile(NAME, text_lines)
 
 
 def contributions(fragment: bytes) -> list[Contribution]:
-    """Return what a fragment gives to the ``.env``; nothing where it is empty.
+    """Return what a fragment contributes to the ``.env``: an empty list if the fragment is empty.
 
     Raises:
-        OutlineError: A line is none, Compose and Dagster would read a value differently, or a variable is not a
-            module's to set.
+        OutlineError: A line is neither comment nor variable, Compose and Dagster would read a value differently, or a
+            variable is reserved.
     """
     body = tuple(line.rstrip(b"\r\n") for line in split_lines(fragment))
     refuse_unreadable(b"\n".join(body))
@@ -101,10 +101,10 @@ def contributions(fragment: bytes) -> list[Contribution]:
 
 
 def refuse_unreadable(text: bytes) -> None:
-    """Refuse what Compose and Dagster would not read alike, and variables that are not a module's to set.
+    """Refuse values that Compose and Dagster would read differently, and reserved variables.
 
     Raises:
-        OutlineError: With the line and the way out, and nothing of any value.
+        OutlineError: With the line and the cure, and never a value.
     """
     _refuse_wrong_bytes(text)
     taken: set[int] = set()
@@ -115,19 +115,19 @@ def refuse_unreadable(text: bytes) -> None:
         if env_value.is_reserved(entry.name):
             raise OutlineError(
                 entry.line,
-                f"{entry.name} is not for modules to set: it decides how every process there runs. Take the line out, "
-                f"or give the variable another name, with the module's own before it",
+                f"modules may not set {entry.name}, since it changes how every process in the workspace runs: delete "
+                f"the line, or choose another name that begins with the module's",
             )
     for number, line in enumerate(text.split(b"\n")):
         if number not in taken and line.strip() and not line.lstrip().startswith(b"#"):
             raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
 
 
-def read_differently(text: bytes) -> Iterator[tuple[Entry, str]]:
+def read_differently(text: bytes) -> Iterator[tuple[Variable, str]]:
     """Yield the variables whose values Dagster and Compose read differently, each with the reason and the cure.
 
     Args:
-        text: The content of a ``.env`` that a person wrote, in which more is allowed than in a module's.
+        text: The content of a workspace's ``.env``, in which more forms are allowed than in a module's.
     """
     above: set[str] = set()
     for entry in entries(text):
@@ -143,12 +143,12 @@ def _refuse_wrong_bytes(text: bytes) -> None:
         text.decode()
     except UnicodeDecodeError as error:
         number = text.count(b"\n", 0, error.start)
-        reason = "bytes that are not UTF-8: save the file as UTF-8, and hand over what is no text as Base64"
+        reason = "bytes that are not UTF-8: save the file as UTF-8, and write binary values as Base64"
         raise OutlineError(number, reason) from None
 
 
 def keys(text: bytes) -> list[str]:
-    """Return the names of the variables that a file sets, in order, as often as it sets them."""
+    """Return the names of the variables that a file sets, in order and with repetitions."""
     return [entry.name for entry in entries(text)]
 
 
@@ -158,30 +158,30 @@ def values(text: bytes) -> dict[str, str]:
 
 
 def named_values(text: bytes, errors: str = "replace") -> dict[str, str | None]:
-    """Return the same, with None for a variable that is named only and takes its value from the surroundings.
+    """Return the same, with None for a variable without ``=``, whose value is the environment's.
 
-    No message of this process says the values from here on.
+    From now on, messages of this process do not show the values.
 
     Args:
         text: The file's content.
-        errors: What becomes of bytes that are not UTF-8, as ``bytes.decode`` names it.
+        errors: How to decode bytes that are not UTF-8, as for ``bytes.decode``.
     """
-    found = _read(text.decode("utf-8", errors))
-    remember(found)
-    return found
+    variables = _read(text.decode("utf-8", errors))
+    remember(variables)
+    return variables
 
 
 def _read(decoded: str) -> dict[str, str | None]:
-    # As a file is opened for reading: every line ending is a line feed, the byte order mark is none of the text.
+    # As when a file is opened in text mode: line endings become line feeds, and the byte order mark is dropped.
     decoded = decoded.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    found: dict[str, str | None] = {}
+    variables: dict[str, str | None] = {}
     position = 0
     while position < len(decoded):
         plain = _PLAIN.match(decoded, position)
         if plain is None:
-            # One line that needs python-dotenv, which takes a hundred times as long, may reach over others.
+            # This line needs python-dotenv, which is a hundred times slower; it may span the lines below.
             return dict(dotenv_values(stream=StringIO(decoded)))
         if plain["key"]:
-            found[plain["key"]] = env_value.read(plain)
+            variables[plain["key"]] = env_value.read(plain)
         position = plain.end()
-    return found
+    return variables

@@ -1,8 +1,8 @@
-r"""How a value stands in a ``.env`` so that Dagster and Docker Compose read the same text from it.
+r"""How to write a value in a ``.env`` so that Dagster and Docker Compose read the same text.
 
 Dagster reads with python-dotenv, which replaces ``${NAME}`` also inside single quotes
 (https://github.com/theskumar/python-dotenv). Compose reads with compose-go (``dotenv/parser.go``): in single quotes it
-knows the escape ``\'`` alone, and in double quotes it expands every ``$``.
+knows only the escape ``\'``, and in double quotes it expands every ``$``.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import codecs
 import re
 from collections.abc import Collection
 
-#: Values that both read alike, as they are written.
+#: Written values that both read alike.
 ALIKE = re.compile(
     r"""'(?P<single>(?:[^'\\\r\0$]|\$(?!\{)|\\'|\\(?=[^'\\\r\0]))*)'"""
     r"""|"(?P<double>(?:[^"\\\r\0$]|\\["\\abfnrtv])*)\""""
     r"""|(?P<bare>[A-Za-z0-9_./:@%+,=-]*)"""
 )
-#: What else a person may write so that both read it alike: a comment behind a value, and words without quotes.
+#: Other forms that both read alike, in files that people write: a comment after a value, and words without quotes.
 _BEHIND = re.compile(r"""(?P<value>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")[ \t]*(?:#[^\r\n]*)?""", re.DOTALL)
 _WORDS = re.compile(r"""[^\s'"`$#\\][^$\\\r\0\t\v\f]*""")
 _INSERTED = re.compile(r"\$\{(\w+)\}")
 _DOUBLE_ESCAPE = re.compile(r'\\["\\abfnrtv]')
 _SINGLE_ESCAPE = re.compile(r"\\'")
-_CANNOT = "hand it over as Base64, and decode that in the code"
+_CANNOT = "write the value as Base64, and decode it in the code"
 
-#: Variables that decide how processes start or what Docker's programs do: they are the host's, not a module's.
+#: Variables that decide how processes start or what Docker's programs do: modules may not set them.
 _RESERVED = re.compile(
     r"PATH|HOME|SHELL|IFS|ENV|BASH_ENV|BASHOPTS|SHELLOPTS|PS4|PWD|USER|LOGNAME|UID|EUID|(?:LD|DYLD)_\w+|GCONV_PATH|GLIBC_TUNABLES"
     r"|PYTHON(?:PATH|HOME|STARTUP|EXECUTABLE|USERBASE|INSPECT|BREAKPOINT|PLATLIBDIR|SAFEPATH|NOUSERSITE)|VIRTUAL_ENV"
@@ -35,7 +35,7 @@ _RESERVED = re.compile(
 
 
 def is_reserved(name: str) -> bool:
-    """Tell whether a variable belongs to the machine, so that no module may set it."""
+    """Return whether no module may set a variable: ``"PATH" -> True``."""
     return _RESERVED.fullmatch(name) is not None
 
 
@@ -49,22 +49,22 @@ def read(written: re.Match[str]) -> str:
 
 
 def written(value: str) -> str | None:
-    r"""Return how a value is written so that both read it; None where there is no such way.
+    r"""Return how to write a value so that both read it; None if there is no such way.
 
     ``it's`` -> ``'it\'s'``, ``C:\`` -> ``"C:\\"``
     """
     single = "'" + value.replace("'", "\\'") + "'"
-    double = '"' + re.sub(r'["\\]', lambda found: "\\" + found[0], value).replace("\r", "\\r") + '"'
+    double = '"' + re.sub(r'["\\]', lambda match: "\\" + match[0], value).replace("\r", "\\r") + '"'
     ways = (way for way in (single, double) if (match := ALIKE.fullmatch(way)) and read(match) == value)
     return next(ways, None)
 
 
 def is_alike(raw: str, above: Collection[str]) -> bool:
-    """Tell whether both readers read a value alike that a person wrote.
+    """Return whether both read a value alike.
 
     Args:
-        raw: What stands behind the equals sign.
-        above: The variables that are set in the lines above, which both put in for ``${NAME}`` outside single quotes.
+        raw: The text after the equals sign.
+        above: The variables set in the lines above, which both insert for ``${NAME}`` outside single quotes.
     """
     behind = _BEHIND.fullmatch(raw)
     value = behind["value"] if behind else raw
@@ -74,10 +74,10 @@ def is_alike(raw: str, above: Collection[str]) -> bool:
 
 
 def problem(raw: str) -> str | None:
-    """Say why Dagster and Compose would not read a value alike, and how to write it; None where they do.
+    """Return why Dagster and Compose read a value differently, and how to write it; None if they read it alike.
 
     Args:
-        raw: What stands behind the equals sign; the text itself is never part of the answer.
+        raw: The text after the equals sign; it is never part of the answer.
     """
     if ALIKE.fullmatch(raw):
         return None
@@ -85,8 +85,8 @@ def problem(raw: str) -> str | None:
         return r"a value with a NUL byte or a lone carriage return: write \r in double quotes instead"
     if "${" in raw:
         return (
-            "Dagster replaces ${…} even inside single quotes, and Compose does not: write out what it stands for; "
-            f"where those very characters are wanted, {_CANNOT}"
+            "Dagster replaces ${…} even inside single quotes, and Compose does not: write the value of the variable; "
+            f"if you need these characters themselves, {_CANNOT}"
         )
     return {"'": _single_problem, '"': _double_problem}.get(raw[:1], _bare_problem)(raw)
 
@@ -102,7 +102,7 @@ def _single_problem(raw: str) -> str:
         )
     if end is None:
         return "the single quote is never closed"
-    return r"text behind the closing quote: write an apostrophe inside as \', and a comment above the line"
+    return r"text after the closing quote: write an apostrophe inside as \', and a comment above the line"
 
 
 def _double_problem(raw: str) -> str:
@@ -110,7 +110,7 @@ def _double_problem(raw: str) -> str:
     if end is None:
         return "the double quote is never closed"
     if end < len(raw):
-        return r"text behind the closing quote: write a double quote inside as \", and a comment above the line"
+        return r"text after the closing quote: write a double quote inside as \", and a comment above the line"
     if "$" in raw:
         return (
             "Compose replaces what follows a $ in double quotes, and Dagster does not: put the value in single quotes"
@@ -124,6 +124,6 @@ def _bare_problem(raw: str) -> str:
 
 
 def _end_of_quote(raw: str) -> int | None:
-    """Return where the text behind a quoted value begins; None where the quote is never closed."""
+    """Return where a quoted value ends; None if the quote is never closed."""
     quoted = re.match(rf"{raw[0]}(?:[^{raw[0]}\\]|\\.)*{raw[0]}", raw, re.DOTALL)
     return quoted.end() if quoted else None

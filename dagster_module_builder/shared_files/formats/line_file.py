@@ -1,4 +1,4 @@
-"""Files of plain lines (``.env``, ``Dockerfile``): one slot, and bytes that need not be UTF-8."""
+"""Files of plain lines (``.env``, ``Dockerfile``): one slot; the bytes need not be UTF-8."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from dagster_module_builder.shared_files.blocks import Block, Layout
 from dagster_module_builder.shared_files.formats.outline import KeyPath
-from dagster_module_builder.shared_files.formats.shared_file import Contribution, Place, Scaffold
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, Placement, Scaffold
 
 
 class LineFile:
@@ -14,8 +14,8 @@ class LineFile:
 
     Args:
         name: The file's name.
-        text_lines: Says which lines lie inside a text of several lines.
-        position: Says before which own line new blocks go.
+        text_lines: Returns the lines inside multi-line texts.
+        position: Returns the own line before which new blocks go.
     """
 
     def __init__(
@@ -29,24 +29,24 @@ class LineFile:
         self._position = position
 
     def text_lines(self, own: Sequence[bytes]) -> set[int]:
-        """Return the lines inside a text of several lines, where a marker is no comment."""
+        """Return the lines inside multi-line texts, where a marker is not a comment."""
         return self._text_lines(own)
 
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
-        """Return the slot that each of these blocks (with its position) stands in."""
+        """Return the slot of each of these blocks, which come with their positions."""
         del layout
         return [()] * len(blocks)
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
-        """There is always room between lines."""
-        del layout, path, made
+    def prepare(self, layout: Layout, path: KeyPath, created: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
+        """Do nothing: there is always room between lines."""
+        del layout, path, created
         return {}
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
-        """Nothing was made, so nothing is taken back."""
+        """Do nothing: ``prepare`` changed nothing."""
         del layout, path, scaffold
 
-    def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
-        """Return where each contribution goes."""
+    def placements(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Placement]:
+        """Return the placement of each contribution."""
         position = self._position(layout.own)
-        return [Place(position, 0, contribution.mapping or ()) for contribution in contributions]
+        return [Placement(position, 0, contribution.mapping or ()) for contribution in contributions]

@@ -1,7 +1,7 @@
-"""Where things stand in a YAML file: keys, collections and the lines they take. PyYAML locates; it never writes.
+"""The positions of keys and collections in a YAML file. PyYAML locates; it never writes.
 
-Lines are split at line feeds only, while YAML also breaks them at other characters, so every place is found by its
-character offset and not by the line that the parser counts.
+Lines are split at line feeds only, while YAML also breaks them at other characters. A position is therefore found by
+its character offset, not by the parser's line number.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any
 
 import yaml
 
-#: Files beyond this many bytes or lines (blocks not counted) are refused: no workspace file is that large, and parsing
-#: one takes seconds.
+from dagster_module_builder.shared_files.formats.yaml_nodes import is_merge_key, merge_sources, merged_keys, scalars
+
+#: Files with more bytes or lines (blocks not counted) are refused: parsing them takes seconds.
 LARGEST_FILE = 2 * 1024 * 1024
 MOST_LINES = 20_000
 #: Collections nested deeper than this are refused before the parser recurses into them.
 DEEPEST_NESTING = 60
-#: Mappings that inherit more keys than this are refused: merge keys that double each other take for ever to load.
+#: Mappings that inherit more keys than this are refused: nested merge keys can take exponential time to load.
 MOST_INHERITED = 10_000
 
 KeyPath = tuple[str, ...]
-#: The own line on which a character stands.
+#: Returns the own line of a character.
 LineOf = Callable[[int], int]
 
-_MERGE = "tag:yaml.org,2002:merge"
 _COMMENT = re.compile(rb"\s*#")
 _DASH = re.compile(r"^ *(?=-\s)", re.MULTILINE)
-#: What YAML allows in a file (https://yaml.org/spec/1.1/#c-printable), but for surrogates, which UTF-8 has none of.
+#: What YAML forbids in a file (https://yaml.org/spec/1.1/#c-printable); UTF-8 has no surrogates.
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ufeff\ufff0-\ufffd\U00010000-\U0010ffff]")
 
 
 class OutlineError(Exception):
-    """A file that cannot be edited safely: own line ``position`` (counted from 0), and why."""
+    """A file cannot be edited safely: the own line (``position``, counted from 0) and the reason."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(reason)
@@ -48,7 +48,7 @@ class OutlineError(Exception):
 
 @dataclass(frozen=True)
 class Key:
-    """A key of a block mapping: its path, its own line and column, and its value."""
+    """A key of a block mapping: its path, own line, column and value."""
 
     path: KeyPath
     line: int
@@ -80,10 +80,10 @@ class Outline:
         return self._line_of(node.start_mark.index)
 
     def column(self, node: yaml.Node) -> int:
-        """Return the column, in characters, at which a node begins; a collection in block style: its keys or dashes."""
+        """Return the column, in characters, of a node; of a block collection, that of its keys or dashes."""
         index: int = node.start_mark.index
         if isinstance(node, yaml.CollectionNode) and node.value and not node.flow_style:
-            # An anchor or a tag stands before the collection, mostly on the line above.
+            # An anchor or a tag precedes the collection, usually on the line above.
             if isinstance(node, yaml.MappingNode):
                 index = node.value[0][0].start_mark.index
             elif self.text[index] != "-" and (dash := _DASH.search(self.text, index)):
@@ -98,27 +98,27 @@ class Outline:
             self._weigh(node)
             names: set[str] = set()
             for key, value in node.value:
-                here = (*path, str(key.value))
-                if here[-1] in names and key.tag != _MERGE:
-                    self._repeated.append((self.line(key), here))
-                names.add(here[-1])
+                key_path = (*path, str(key.value))
+                if key_path[-1] in names and not is_merge_key(key):
+                    self._repeated.append((self.line(key), key_path))
+                names.add(key_path[-1])
                 if not node.flow_style:
                     self._refuse_unusual(key)
-                    yield Key(here, self.line(key), self.column(key), key, value)
-                yield from self._walk(value, here)
+                    yield Key(key_path, self.line(key), self.column(key), key, value)
+                yield from self._walk(value, key_path)
         elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 yield from self._walk(item, (*path, str(index)))
 
     def _weigh(self, node: yaml.MappingNode) -> None:
-        sources = [source for key, value in node.value if key.tag == _MERGE for source in _sources(value)]
+        sources = merge_sources(node)
         weight = len(node.value) + sum(self._weights.get(id(source), 0) for source in sources)
         if weight > MOST_INHERITED and sources:
-            raise OutlineError(self.line(node), "merge keys (<<) that bring in too many keys")
+            raise OutlineError(self.line(node), "merge keys (<<) with too many keys")
         self._weights[id(node)] = weight
 
     def _refuse_unusual(self, key: yaml.Node) -> None:
-        # Behind "?", or behind a line break that is none to anybody but YAML, a key's column says nothing.
+        # After "?", or after a line break that only YAML counts as one, a key's column means nothing.
         line = self.line(key)
         before = self.text[self._starts[line] : key.start_mark.index]
         if before.strip(" -"):
@@ -126,17 +126,17 @@ class Outline:
 
     @property
     def repeated(self) -> Sequence[tuple[int, KeyPath]]:
-        """The own lines and paths of keys that stand in their mapping again, which YAML's loaders accept silently."""
+        """The own lines and paths of repeated keys, which YAML's loaders accept silently."""
         return self._repeated
 
     def refuse_repeated(self) -> None:
-        """Refuse a file in which a key stands twice.
+        """Refuse a file with a repeated key.
 
         Raises:
             OutlineError: With the line of the second one.
         """
         for line, path in self._repeated:
-            raise OutlineError(line, f"{'.'.join(path)!r} stands there a second time, and only the last one counts")
+            raise OutlineError(line, f"the key {'.'.join(path)!r} is repeated, and only the last one counts")
 
     @cached_property
     def _by_path(self) -> dict[KeyPath, Key]:
@@ -147,26 +147,26 @@ class Outline:
         return self._by_path.get(path)
 
     def children(self, path: KeyPath) -> list[str]:
-        """Return the names of the keys below a path (the top of the file when it is empty)."""
+        """Return the names of the keys below a path; an empty path is the top of the file."""
         value = self.root if not path else getattr(self.find(path), "value", None)
         return [str(key.value) for key, _ in value.value] if isinstance(value, yaml.MappingNode) else []
 
     def is_shared(self, key: Key) -> bool:
-        """Tell whether the value is an alias, or is anchored and used elsewhere too."""
+        """Return whether the value is an alias, or is used elsewhere through one."""
         return key.value.start_mark.index < key.node.end_mark.index or self._seen.get(id(key.value), 0) > 1
 
     def is_inherited(self, path: KeyPath) -> bool:
-        """Tell whether a mapping that has no such key of its own gets it through a merge key (``<<``)."""
+        """Return whether a mapping without this key inherits it through a merge key (``<<``)."""
         parent = self.find(path[:-1])
         value = parent.value if parent else self.root
         return value is not None and (parent is not None or len(path) == 1) and path[-1] in merged_keys(value)
 
     def last_line(self, node: yaml.Node) -> int:
-        """Return the own line on which a node's deepest leaf ends."""
+        """Return the last own line of a node's deepest leaf."""
         if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
             last = node.value[-1][1] if isinstance(node.value[-1], tuple) else node.value[-1]
             alias = self._last_alias_before(node.end_mark.index)
-            # An alias is the node that it stands for, which begins and ends elsewhere: around here, or above.
+            # PyYAML replaces an alias by its node, which begins and ends elsewhere: around this one, or above it.
             if last.start_mark.index <= node.start_mark.index or last.end_mark.index <= alias:
                 return self._line_of(alias)
             first = self.line(node.value[-1][0]) if isinstance(node.value[-1], tuple) else self.line(last)
@@ -188,7 +188,7 @@ class Outline:
         return max(last, first)
 
     def after(self, node_end: int, column: int) -> int:
-        """Return the position after own line ``node_end`` and the comments behind it from ``column`` on."""
+        """Return the position after own line ``node_end`` and the following comments at ``column`` or further right."""
         position = look = node_end + 1
         while look < len(self.own):
             line = self.own[look]
@@ -209,7 +209,7 @@ class Outline:
 
     @cached_property
     def step(self) -> int:
-        """How many columns a level is indented here: taken from the first nested mapping, else 2."""
+        """The indentation of a level in this file, in columns: that of the first nested mapping, else 2."""
         for key in self.keys:
             value = key.value
             if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value and not self.is_shared(key):
@@ -217,12 +217,12 @@ class Outline:
         return 2
 
     def slot_at(self, position: int, indent: int, *, items: bool) -> KeyPath:
-        """Return the path of the key whose children stand before own line ``position`` at column ``indent``.
+        """Return the path of the key that a block before own line ``position`` belongs to.
 
         Args:
-            position: The own line that the children stand before.
-            indent: Their column.
-            items: Whether they are items of a list, which may stand as far left as their key.
+            position: The own line after the block.
+            indent: The block's column.
+            items: Whether the block has items of a list, which may have the same column as their key.
         """
         for index in range(bisect_right(self._key_lines, position - 1) - 1, -1, -1):
             key = self._ordered[index]
@@ -239,8 +239,8 @@ class Outline:
         return [key.line for key in self._ordered]
 
     def scalar_lines(self) -> set[int]:
-        """Return the own lines that lie inside a text of several lines, where ``#`` begins no comment."""
-        return {line for node in _scalars(self.root) for line in self._inside(node)} if self.root else set()
+        """Return the own lines inside multi-line texts, where ``#`` does not begin a comment."""
+        return {line for node in scalars(self.root) for line in self._inside(node)} if self.root else set()
 
     def _inside(self, node: yaml.ScalarNode) -> range:
         first = self.line(node)
@@ -248,7 +248,7 @@ class Outline:
 
     def load(self) -> Any:
         """Return the values of the file, as YAML's safe loader reads them."""
-        # Its depth was bounded when it was composed.
+        # The depth was checked when the file was parsed.
         return yaml.load(self.text, Loader=yaml.CSafeLoader)  # noqa: TID251
 
 
@@ -258,51 +258,15 @@ def _outline(own: tuple[bytes, ...]) -> Outline:
 
 
 def outline_of(own: Sequence[bytes]) -> Outline:
-    """Return the structure of a YAML file's own lines; the last few are remembered, for one edit asks many times."""
+    """Return the structure of a YAML file's own lines; the last few are cached, since one edit asks many times."""
     return _outline(tuple(own))
 
 
-def merged_keys(node: yaml.Node) -> set[str]:
-    """Return the keys that a mapping inherits through its merge keys."""
-    inherited: set[str] = set()
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            for source in _sources(value) if key.tag == _MERGE else ():
-                inherited |= {str(k.value) for k, _ in source.value} | merged_keys(source)
-    return inherited
-
-
-def _sources(value: yaml.Node) -> list[yaml.MappingNode]:
-    """Return the mappings that a merge key's value names."""
-    found = value.value if isinstance(value, yaml.SequenceNode) else [value]
-    return [source for source in found if isinstance(source, yaml.MappingNode)]
-
-
-def is_empty(node: yaml.Node) -> bool:
-    """Tell whether a value is null."""
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
-
-
-def _scalars(node: yaml.Node) -> Iterator[yaml.ScalarNode]:
-    pending, seen = [node], set()
-    while pending:
-        here = pending.pop()
-        if id(here) in seen:
-            continue
-        seen.add(id(here))
-        if isinstance(here, yaml.MappingNode):
-            pending.extend(part for pair in here.value for part in pair)
-        elif isinstance(here, yaml.SequenceNode):
-            pending.extend(here.value)
-        elif isinstance(here, yaml.ScalarNode):
-            yield here
-
-
 def refuse_large(own: Sequence[bytes]) -> None:
-    """Refuse more lines of somebody's own than anybody writes.
+    """Refuse a file with too many own bytes or lines.
 
     Raises:
-        OutlineError: With the place at which it is too much.
+        OutlineError: The file is too large.
     """
     if sum(map(len, own)) > LARGEST_FILE:
         raise OutlineError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
@@ -332,33 +296,32 @@ def _composed(text: str, line_of: LineOf) -> yaml.Node | None:
 
 
 def _aliases(text: str, line_of: LineOf) -> list[int]:
-    """Return where the aliases stand; refuse what is nested too deeply for a parser that recurses."""
-    # Only flow collections and "- - -" nest without a line of their own, so short files cannot be deep otherwise.
-    found: list[int] = []
+    """Return the offsets of the aliases; refuse collections nested too deeply for a parser that recurses."""
+    aliases: list[int] = []
     depth = 0
     with _refusals(text, line_of):
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             index = event.start_mark.index if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent):
-                found.append(index)
+                aliases.append(index)
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 depth += 1
                 if depth > DEEPEST_NESTING:
                     raise OutlineError(line_of(index), "collections nested too deeply")
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 depth -= 1
-    return found
+    return aliases
 
 
 @contextlib.contextmanager
 def _refusals(text: str, line_of: LineOf) -> Iterator[None]:
-    """Turn what the parser says into a refusal with its line."""
+    """Turn an error of the parser into an ``OutlineError`` with the line."""
     try:
         yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise OutlineError(line_of(mark.index) if mark else 0, f"no valid YAML: {error.problem}") from None
+        raise OutlineError(line_of(mark.index) if mark else 0, f"not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
-        found = _UNPRINTABLE.search(text)
-        reason = f"the character {found[0]!r}, which YAML does not allow" if found else f"no valid YAML: {error}"
-        raise OutlineError(line_of(found.start()) if found else 0, reason) from None
+        match = _UNPRINTABLE.search(text)
+        reason = f"the character {match[0]!r}, which YAML does not allow" if match else f"not valid YAML: {error}"
+        raise OutlineError(line_of(match.start()) if match else 0, reason) from None

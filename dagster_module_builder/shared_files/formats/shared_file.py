@@ -1,4 +1,4 @@
-"""What a shared file has to tell for blocks to be merged into it."""
+"""What a format of shared files must provide so that blocks can be merged into its files."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from dagster_module_builder.shared_files.blocks import (
 )
 from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError, refuse_large
 
-#: Fragments beyond this many bytes are refused: a module writes a screen or two.
+#: Larger fragments are refused, in bytes; a typical one has less than 2 kB.
 LARGEST_FRAGMENT = 256 * 1024
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """What a module gives to one slot of a shared file.
+    """What a module contributes to one slot of a shared file.
 
     Attributes:
         path: The slot's key path; empty in a file without keys.
-        mapping: The body as keys of a mapping, or as plain lines; None where it makes no sense.
-        sequence: The body as items of a list; None where it makes no sense.
+        mapping: The body as keys of a mapping, or as plain lines; None if it has no such form.
+        sequence: The body as items of a list; None if it has no such form.
     """
 
     path: KeyPath
@@ -39,7 +39,7 @@ class Contribution:
 
     @property
     def digests(self) -> set[str]:
-        """The digest that a block of it has, in either form."""
+        """The digests of its block in both forms."""
         return {digest(body) for body in (self.mapping, self.sequence) if body is not None}
 
     def __post_init__(self) -> None:
@@ -49,10 +49,10 @@ class Contribution:
 
 
 def refuse_unfit(fragment: bytes) -> None:
-    """Refuse a fragment that is too large, or contains what would be read as a block's beginning or end.
+    """Refuse a fragment that is too large or contains a marker.
 
     Raises:
-        OutlineError: With the first such line.
+        OutlineError: With the line of the first marker.
     """
     if len(fragment) > LARGEST_FRAGMENT:
         raise OutlineError(0, f"a fragment larger than {LARGEST_FRAGMENT // 1024} KB")
@@ -62,15 +62,15 @@ def refuse_unfit(fragment: bytes) -> None:
 
 @dataclass(frozen=True)
 class Scaffold:
-    """A change to the owner's lines that made room for blocks, so that it can be taken back with the last of them."""
+    """A change to the owner's lines that made room for blocks; it is undone when the last block is removed."""
 
     before: tuple[bytes, ...]
     after: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a new block goes: before which own line, how far to the right, and in which of its forms."""
+class Placement:
+    """Where a new block goes: the own line after it, its indentation, and its body in the form that fits there."""
 
     position: int
     indent: int
@@ -78,28 +78,28 @@ class Place:
 
 
 class SharedFile(Protocol):
-    """One format of shared files. Its methods see the owner's lines only, with all blocks taken out."""
+    """A format of shared files. Its methods see only the owner's lines, without blocks."""
 
     name: str
 
     def text_lines(self, own: Sequence[bytes]) -> set[int]:
-        """Return the lines inside a text of several lines, where a marker is no comment."""
+        """Return the lines inside multi-line texts, where a marker is not a comment."""
 
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
-        """Return the slot that each of these blocks (with its position) stands in."""
+        """Return the slot of each of these blocks, which come with their positions."""
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
-        """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
+    def prepare(self, layout: Layout, path: KeyPath, created: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
+        """Make room for blocks in a slot; ``created`` are the slots whose keys were created for blocks."""
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
-        """Take a slot's scaffold back, unless its owner has changed it since."""
+        """Undo a slot's scaffold, unless the owner has changed it since."""
 
-    def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
-        """Return where each contribution goes."""
+    def placements(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Placement]:
+        """Return the placement of each contribution."""
 
 
 class DamagedMarkersError(Exception):
-    """Markers without a partner: the whole file's line numbers (counted from 1) and texts."""
+    """Markers without a partner, as line numbers of the whole file (counted from 1) and texts."""
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:
         super().__init__(lines)
@@ -112,14 +112,14 @@ class DamagedMarkersError(Exception):
 def take_apart(
     text: bytes, kind: SharedFile, known: Collection[tuple[str, str]] = (), sealed: Callable[[str], str] = str
 ) -> Layout:
-    """Take the blocks out of a file.
+    """Return a file in parts: its blocks and its owner's lines.
 
-    Blocks whose marker and digest, as ``sealed`` says it, are ``known`` are cut out unread, so that the cost of reading
-    a file does not grow with the number of modules in it. Any other marker is first proven to be a comment.
+    Blocks whose marker and digest (through ``sealed``) are ``known`` are not parsed, so the cost of reading a file does
+    not grow with the number of its modules. Any other marker counts only if the format says that it is a comment.
 
     Raises:
         DamagedMarkersError: A marker has no partner, or pairs overlap.
-        OutlineError: The file cannot be read; with the line of the whole file, blocks included.
+        OutlineError: The file cannot be read; with the line number in the whole file, counted from 0.
     """
     lines = split_lines(text)
     sure = trusted(lines, pair(markers(lines))[0], known, sealed)

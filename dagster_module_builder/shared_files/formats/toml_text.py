@@ -1,4 +1,4 @@
-"""TOML that came from elsewhere, read for its values."""
+"""Reading untrusted TOML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parsed(text: bytes | str) -> dict[str, Any]:
     """Return the values of a text.
 
     Raises:
-        ValueError: It is no TOML, not UTF-8, or nested too deeply.
+        ValueError: It is not TOML, not UTF-8, or nested too deeply.
     """
     try:
         data: dict[str, Any] = tomllib.loads(text.decode() if isinstance(text, bytes) else text)

@@ -17,7 +17,7 @@ SLOT = ("load_from",)
 
 
 def contributions(fragment: bytes) -> list[Contribution]:
-    """Return the location entries that a fragment gives to the workspace.
+    """Return the location entries that a fragment contributes to the workspace.
 
     Raises:
         OutlineError: The fragment cannot be read, or names no location.
@@ -26,5 +26,5 @@ def contributions(fragment: bytes) -> list[Contribution]:
     outline.refuse_repeated()
     key = outline.find(SLOT)
     if key is None:
-        raise OutlineError(0, "there is no 'load_from:' with the module's location")
+        raise OutlineError(0, "'load_from:' with the module's location is missing")
     return [Contribution(SLOT, sequence=children_text(outline, key))]

@@ -1,4 +1,4 @@
-"""Slots in YAML files: found by key path, made where they are missing, taken away again with their last block."""
+"""Slots in YAML files: found by key path, created if they are missing, removed with their last block."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from collections.abc import Collection, Sequence
 import yaml
 
 from dagster_module_builder.shared_files.blocks import Block, Layout, bare, ending_near
-from dagster_module_builder.shared_files.formats.outline import (
-    Key,
-    KeyPath,
-    Outline,
-    OutlineError,
-    is_empty,
-    outline_of,
-)
-from dagster_module_builder.shared_files.formats.shared_file import Contribution, Place, Scaffold
+from dagster_module_builder.shared_files.formats.outline import Key, KeyPath, Outline, OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.shared_file import Contribution, Placement, Scaffold
+from dagster_module_builder.shared_files.formats.yaml_nodes import is_empty
 
 
 class YamlFile:
@@ -26,45 +20,45 @@ class YamlFile:
         self.name = name
 
     def text_lines(self, own: Sequence[bytes]) -> set[int]:
-        """Return the lines inside a text of several lines, where a marker is no comment."""
+        """Return the lines inside multi-line texts, where a marker is not a comment."""
         return outline_of(own).scalar_lines()
 
     def slots_of(self, layout: Layout, blocks: Collection[tuple[int, Block]]) -> list[KeyPath]:
-        """Return the slot that each of these blocks (with its position) stands in."""
+        """Return the slot of each of these blocks, which come with their positions."""
         if not blocks:
             return []
         outline = outline_of(layout.own)
         return [outline.slot_at(at, block.indent, items=_has_items(block)) for at, block in blocks]
 
-    def prepare(self, layout: Layout, path: KeyPath, made: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
-        """Make room for blocks in a slot where there is none; ``made`` are the slots whose keys were made."""
+    def prepare(self, layout: Layout, path: KeyPath, created: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
+        """Make room for blocks in a slot; ``created`` are the slots whose keys were created for blocks."""
         outline = outline_of(layout.own)
         _refuse_shared(outline, path)
         above: dict[KeyPath, Scaffold] = {}
         if _is_nothing(outline, path[:-1]):
-            above = self.prepare(layout, path[:-1], made)
+            above = self.prepare(layout, path[:-1], created)
             outline = outline_of(layout.own)
-        scaffold = _room(layout, outline, path, made)
+        scaffold = _make_room(layout, outline, path, created)
         return above if scaffold is None else {**above, path: scaffold}
 
     def clear(self, layout: Layout, path: KeyPath, scaffold: Scaffold) -> None:
-        """Take a slot's scaffold back, unless its owner has changed it since."""
+        """Undo a slot's scaffold, unless the owner has changed it since."""
         key = outline_of(layout.own).find(path)
         if key is None or (not scaffold.before and not is_empty(key.value)):
             return
         count = len(scaffold.after)
-        found = tuple(layout.own[key.line : key.line + count])
-        if bare(found) == bare(scaffold.after):
-            ending = None if found == scaffold.after else ending_near(layout.own, key.line + 1)
+        current = tuple(layout.own[key.line : key.line + count])
+        if bare(current) == bare(scaffold.after):
+            ending = None if current == scaffold.after else ending_near(layout.own, key.line + 1)
             layout.replace_own(
                 key.line, count, [line if ending is None else line.rstrip(b"\r\n") + ending for line in scaffold.before]
             )
 
-    def places(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Place]:
-        """Return where each contribution goes."""
+    def placements(self, layout: Layout, contributions: Sequence[Contribution]) -> list[Placement]:
+        """Return the placement of each contribution."""
         outline = outline_of(layout.own)
         outline.refuse_repeated()
-        return [_place(outline, contribution) for contribution in contributions]
+        return [_placement(outline, contribution) for contribution in contributions]
 
 
 def _is_nothing(outline: Outline, path: KeyPath) -> bool:
@@ -72,16 +66,16 @@ def _is_nothing(outline: Outline, path: KeyPath) -> bool:
     return bool(path) and (key is None or is_empty(key.value))
 
 
-def _room(layout: Layout, outline: Outline, path: KeyPath, made: Collection[KeyPath]) -> Scaffold | None:
+def _make_room(layout: Layout, outline: Outline, path: KeyPath, created: Collection[KeyPath]) -> Scaffold | None:
     key = outline.find(path)
     if key is None:
-        return _created(layout, outline, path, made)
+        return _create(layout, outline, path, created)
     if isinstance(key.value, yaml.CollectionNode) and key.value.flow_style:
-        return _expanded(layout, outline, key, key.value)
+        return _expand(layout, outline, key, key.value)
     if is_empty(key.value):
-        return _emptied(layout, outline, key) if key.value.value else None
+        return _delete_null(layout, outline, key) if key.value.value else None
     if isinstance(key.value, yaml.ScalarNode):
-        raise OutlineError(key.line, f"'{'.'.join(path)}' is a text; a mapping or a list is needed")
+        raise OutlineError(key.line, f"'{'.'.join(path)}' must be a mapping or a list, not a text")
     return None
 
 
@@ -95,20 +89,20 @@ def _refuse_shared(outline: Outline, path: KeyPath) -> None:
         key = outline.find(path[:depth])
         if key and outline.is_shared(key):
             raise OutlineError(
-                key.line, f"'{'.'.join(key.path)}' is an alias, or anchored and used elsewhere too: write it out"
+                key.line, f"'{'.'.join(key.path)}' is an alias, or is used elsewhere through one: write it out"
             )
         if key is None and outline.is_inherited(path[:depth]):
             merge_key = outline.find((*path[: depth - 1], "<<"))
             raise OutlineError(
                 merge_key.line if merge_key else 0,
-                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), and others would change with it: "
-                f"copy what it inherits into a '{path[depth - 1]}:' of its own",
+                f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), so a change would affect others: "
+                f"copy what it inherits into a separate '{path[depth - 1]}:'",
             )
 
 
-def _created(layout: Layout, outline: Outline, path: KeyPath, made: Collection[KeyPath]) -> Scaffold:
+def _create(layout: Layout, outline: Outline, path: KeyPath, created: Collection[KeyPath]) -> Scaffold:
     position, column = _end_of_parent(outline, path)
-    position = _before_later_siblings(outline, position, path, made)
+    position = _before_later_siblings(outline, position, path, created)
     line = b" " * column + path[-1].encode() + b":" + ending_near(layout.own, position)
     layout.replace_own(position, 0, [line], inner=column)
     return Scaffold((), (line,))
@@ -117,13 +111,13 @@ def _created(layout: Layout, outline: Outline, path: KeyPath, made: Collection[K
 def _end_of_parent(outline: Outline, path: KeyPath) -> tuple[int, int]:
     if len(path) == 1:
         if outline.root is not None and not is_empty(outline.root) and not _is_block_mapping(outline.root):
-            raise OutlineError(0, "the file is no mapping in block style")
+            raise OutlineError(0, "the file is not a mapping in block style")
         return outline.end_of_document(), 0
     parent = outline.find(path[:-1])
     if parent and is_empty(parent.value):
         return outline.after(parent.line, parent.column + 1), parent.column + outline.step
     if parent is None or not _is_block_mapping(parent.value):
-        raise OutlineError(parent.line if parent else 0, f"'{'.'.join(path[:-1])}' is no mapping in block style")
+        raise OutlineError(parent.line if parent else 0, f"'{'.'.join(path[:-1])}' is not a mapping in block style")
     column = outline.column(parent.value)
     return outline.after(outline.last_line(parent.value), column), column
 
@@ -132,18 +126,18 @@ def _is_block_mapping(node: yaml.Node) -> bool:
     return isinstance(node, yaml.MappingNode) and not node.flow_style and bool(node.value)
 
 
-def _before_later_siblings(outline: Outline, position: int, path: KeyPath, made: Collection[KeyPath]) -> int:
-    # Made keys stand in the order of their names, so that the order in which modules came leaves no trace.
+def _before_later_siblings(outline: Outline, position: int, path: KeyPath, created: Collection[KeyPath]) -> int:
+    # Created keys are sorted by name, so the result does not depend on the order in which modules were added.
     later = [
         key.line
         for key in outline.keys
-        if key.path in made and key.path[:-1] == path[:-1] and key.path[-1] > path[-1] and key.line < position
+        if key.path in created and key.path[:-1] == path[:-1] and key.path[-1] > path[-1] and key.line < position
     ]
     return min(later, default=position)
 
 
-def _expanded(layout: Layout, outline: Outline, key: Key, node: yaml.CollectionNode) -> Scaffold:
-    """Write a collection in flow style (``[a, b]``) as one in block style."""
+def _expand(layout: Layout, outline: Outline, key: Key, node: yaml.CollectionNode) -> Scaffold:
+    """Rewrite a collection in flow style (``[a, b]``) in block style."""
     nested_only = len(key.path) > 1
     if (node.value and not nested_only) or not key.line == outline.line(node) == outline.last_line(node):
         raise OutlineError(key.line, f"'{'.'.join(key.path)}' is written in flow style: write it in block style")
@@ -165,7 +159,7 @@ def _around(outline: Outline, node: yaml.Node) -> tuple[str, str]:
     line_start = node.start_mark.index - outline.column(node)
     line_end = outline.text.find("\n", node.end_mark.index)
     tail = outline.text[node.end_mark.index : line_end if line_end >= 0 else None]
-    # The byte-order mark is no part of the text.
+    # The byte-order mark is not part of the text.
     mark = "\ufeff" if line_start == 0 and outline.own[0].startswith(codecs.BOM_UTF8) else ""
     return mark + outline.text[line_start : node.start_mark.index], tail.strip()
 
@@ -179,12 +173,10 @@ def _items(outline: Outline, node: yaml.CollectionNode) -> list[str]:
     return [f"- {source(item, item)}" for item in node.value]
 
 
-def _emptied(layout: Layout, outline: Outline, key: Key) -> Scaffold:
-    """Take an explicit ``null`` or ``~`` away, so that a block can stand beneath the key."""
+def _delete_null(layout: Layout, outline: Outline, key: Key) -> Scaffold:
+    """Delete an explicit ``null`` or ``~``, so that a block fits below the key."""
     if outline.line(key.value) != key.line:
-        raise OutlineError(
-            outline.line(key.value), f"a null for '{'.'.join(key.path)}' on a line of its own: delete it"
-        )
+        raise OutlineError(outline.line(key.value), f"a null for '{'.'.join(key.path)}' on a separate line: delete it")
     before = layout.own[key.line]
     head, tail = _around(outline, key.value)
     ending = before[len(before.rstrip(b"\r\n")) :]
@@ -193,7 +185,7 @@ def _emptied(layout: Layout, outline: Outline, key: Key) -> Scaffold:
     return Scaffold((before,), (after,))
 
 
-def _place(outline: Outline, contribution: Contribution) -> Place:
+def _placement(outline: Outline, contribution: Contribution) -> Placement:
     key = outline.find(contribution.path)
     if key is None:
         raise OutlineError(0, f"there is no '{'.'.join(contribution.path)}'")
@@ -209,5 +201,5 @@ def _place(outline: Outline, contribution: Contribution) -> Place:
         position = outline.after(key.line, key.column + 1)
     if body is None:
         shape = "list" if isinstance(node, yaml.SequenceNode) else "mapping"
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' is a {shape}, which cannot take what the module gives")
-    return Place(position, column, body)
+        raise OutlineError(key.line, f"'{'.'.join(key.path)}' is a {shape}, and the module's fragment does not fit it")
+    return Placement(position, column, body)

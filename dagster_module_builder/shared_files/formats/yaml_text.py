@@ -1,4 +1,4 @@
-"""YAML that came from elsewhere, read for its values: what has none is refused with its line."""
+"""Reading untrusted YAML; a refusal names the line."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import yaml
 
 from dagster_module_builder.base.errors import DamagedFileError
 
-#: How deep collections may lie in each other: libyaml's reader calls itself for each, until the process is killed.
+#: How deeply collections may be nested: libyaml's parser recurses, until the process is killed.
 DEEPEST = 200
-#: How many references to other parts of a text there may be: each may stand for many more.
+#: How many aliases a text may have.
 MOST_ALIASES = 1000
-#: How many values there may be in a text once each alias is replaced by what it stands for.
+#: How many values a text may have once its aliases are expanded.
 MOST_VALUES = 200_000
-#: What to do with a file of a host's.
+#: The cure for a file on a host.
 ON_HOST = "Fix it on the host."
 
 
@@ -23,45 +23,45 @@ def loaded(path: Path, text: bytes, way_out: str = "Fix it by hand.", loader: An
     """Return the values of a text.
 
     Args:
-        path: What a refusal calls it.
+        path: The file's path, for the error.
         text: The text.
-        way_out: What a refusal says to do.
-        loader: How its tags are read.
+        way_out: The cure, for the error.
+        loader: The loader, which decides how tags are read.
 
     Raises:
-        DamagedFileError: It is no YAML, or nested too deeply.
+        DamagedFileError: It is not YAML, or nested too deeply.
     """
     try:
         return parsed(text, loader)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
-        found = str(getattr(error, "problem", None) or "this is not YAML")
-        # libyaml puts the end of a text on a line of its own, also where its last line has no end.
+        problem = str(getattr(error, "problem", None) or "this is not YAML")
+        # libyaml counts one more line at the end of a text, even if the last line has no line feed.
         last = max(len(text.splitlines()), 1)
-        raise DamagedFileError(path, None if line is None else min(line + 1, last), found, way_out) from None
+        raise DamagedFileError(path, None if line is None else min(line + 1, last), problem, way_out) from None
 
 
 def parsed(text: bytes | str, loader: Any = yaml.CSafeLoader) -> Any:
     """Return the values of a text.
 
     Raises:
-        yaml.YAMLError: It is no YAML, is nested too deeply, or has a value that Python knows none for.
+        yaml.YAMLError: It is not YAML, is nested too deeply, or has a value that Python cannot represent.
     """
     try:
         refuse_boundless(text)
-        return yaml.load(text, Loader=loader)  # noqa: S506, TID251 - a safe loader, behind the door
+        return yaml.load(text, Loader=loader)  # noqa: S506, TID251 - a safe loader, after the check
     except (ValueError, RecursionError) as error:
         raise yaml.YAMLError(str(error)) from None
 
 
 def refuse_boundless(text: bytes | str) -> None:
-    """Refuse what takes readers beyond all bounds: deep nesting, and aliases that stand for much, or for themselves.
+    """Refuse a text that would exhaust its readers: deep nesting, and aliases that expand to much or to themselves.
 
     Raises:
-        yaml.YAMLError: It is such, or no YAML.
+        yaml.YAMLError: It is such a text, or not YAML.
     """
     sizes: dict[str, int] = {}
-    #: The collections that are open: the anchor of each, and how many values there are in it so far.
+    #: The open collections: the anchor of each, and how many values it has so far.
     inside: list[tuple[str | None, int]] = [(None, 0)]
     aliases = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
@@ -85,4 +85,4 @@ def _beyond(depth: int, aliases: int, values: int) -> str:
         return "collections nested too deeply"
     if aliases > MOST_ALIASES:
         return "too many aliases"
-    return "aliases that stand for too many values" if values > MOST_VALUES else ""
+    return "aliases that expand to too many values" if values > MOST_VALUES else ""
