@@ -81,8 +81,18 @@ class Document:
         return [" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", rest)]
 
     def links(self) -> list[str]:
-        """Return each file that a link leads to."""
-        return [path for path in re.findall(r"\[[^]]*\]\(([^)\s]+)\)", self.text) if ":" not in path]
+        """Return each file that a link or picture leads to, with its heading behind ``#``."""
+        prose = re.sub(r"`[^`\n]*`", "", _BLOCK.sub("", self.text))
+        return [path for path in re.findall(r"\[[^]]*\]\(([^)\s]+)\)", prose) if ":" not in path]
+
+    def anchors(self) -> set[str]:
+        """Return the names by which links find the headings, as GitHub and MkDocs make them.
+
+        >>> sorted(Document("x", "# The `a.b` of it's\\n").anchors())
+        ['the-ab-of-its']
+        """
+        headings = re.findall(r"(?m)^#+ (.+)$", _BLOCK.sub("", self.text))
+        return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
 
 
 def read(path: Path) -> Document:

@@ -9,7 +9,7 @@ from typing import Literal
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.results import Problem
 
-PAGE = "docs/audit.md"
+PAGE = "docs/reference/audit-checks.md"
 
 Needs = Literal["nothing", "environment", "tests"]
 Look = Callable[[AuditedModule], Iterable[Problem]]
@@ -66,7 +66,7 @@ def check(
     """Put a function into the table.
 
     Args:
-        identity: The check's id, also its heading in ``docs/audit.md``.
+        identity: The check's id, also its heading in ``docs/reference/audit-checks.md``.
         title: What holds when it passes.
         reason: Why that matters.
         lacks: Why a module has nothing to look at.

@@ -22,7 +22,7 @@ from tests.audit.conftest import messages, result, status
 from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write
 
 PACKAGE = "src/sales_report_dagster"
-DOCS = Path(__file__).parents[2] / "docs/audit.md"
+DOCS = Path(__file__).parents[2] / "docs/reference/audit-checks.md"
 
 
 def edit(path: Path, old: str, new: str) -> None:

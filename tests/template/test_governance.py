@@ -1,4 +1,4 @@
-"""``docs/governance.md`` says what each level adds: no more, no less."""
+"""``docs/reference/governance.md`` says what each level adds: no more, no less."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<path>[^`]+)`(?:: `(?P<text>[^`]+
 
 def documented() -> list[tuple[str, str | None, tuple[bool, ...]]]:
     """Return the rows of the table: a path, a text in it, and which levels have it."""
-    lines = (REPOSITORY / "docs" / "governance.md").read_text("utf-8").splitlines()
+    lines = (REPOSITORY / "docs/reference/governance.md").read_text("utf-8").splitlines()
     rows = [_ROW.match(line) for line in lines if line.startswith("|") and "`" in line]
     assert all(rows)
     return [

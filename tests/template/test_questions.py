@@ -130,7 +130,7 @@ def test_a_person_at_a_terminal_is_asked_every_question(desk: Desk):
 
 
 def test_the_page_about_the_template_names_every_question_and_answer(desk: Desk):
-    page = (REPOSITORY / "docs" / "module-template.md").read_text("utf-8")
+    page = (REPOSITORY / "docs/reference/module-questions.md").read_text("utf-8")
     questions, _ = prepared(desk)
 
     for name in visible(questions):
