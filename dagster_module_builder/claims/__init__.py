@@ -1,1 +1,1 @@
-"""What blocks claim for themselves (names, ports, volumes), and where two claims conflict."""
+"""What blocks claim (names, ports, volumes), and where claims conflict."""

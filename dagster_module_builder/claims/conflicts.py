@@ -1,4 +1,4 @@
-"""What two owners claim at once, and what nobody defines."""
+"""Conflicts: what two owners claim, and variables that are used but not set."""
 
 from __future__ import annotations
 
@@ -24,16 +24,15 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be.
+    """A problem in a workspace.
 
     Attributes:
         severity: An error breaks the workspace, a warning may.
         message: What was found.
-        where: The ``path:line``, or the path, that it was found in.
-        fix: What fixes it, in words.
-        owner: The module that it is about, where it is about one.
-        command: The task with its arguments that fixes it; the editor where only an edit of lines that are nobody's
-            block does.
+        where: Its ``path:line`` or path.
+        fix: The cure in words.
+        owner: The module concerned, if any.
+        command: The task that fixes it, with its arguments; the editor if only an edit outside the blocks does.
     """
 
     severity: Literal["error", "warning"]
@@ -48,50 +47,50 @@ class Finding:
         return f"{place}{self.message}{'. ' + self.fix if self.fix else ''}"
 
     def with_command(self) -> str:
-        """Say all of it, and the command."""
+        """Return the text with the command."""
         return str(self) if self.command in self.fix else f"{self}. Or run '{self.command}'"
 
 
-#: Says where an owner claims something: owner, attribute of its facts, name.
+#: Returns where an owner claims something, from the owner, the attribute of its facts, and the name.
 Where = Callable[[str, str, object], str]
 
 
 def duplicates(
     facts: Mapping[str, Facts], of: Iterable[str] | None = None, where: Where = lambda *_: ""
 ) -> list[Finding]:
-    """Return everything that is claimed twice, with both owners named.
+    """Return a finding for everything that is claimed twice; it names the owners.
 
     Args:
         facts: What each owner claims.
-        of: Only what one of these owners takes part in; all of it when None.
-        where: Says where a claim stands; asked for the last of the owners.
+        of: Return only conflicts of these owners; None for all.
+        where: Returns where a claim is; called for the last of the owners.
     """
     wanted = set(facts) if of is None else set(of)
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for attribute, kind in _KINDS.items():
         claims: dict[object, list[str]] = defaultdict(list)
         for owner, claimed in facts.items():
             for name in getattr(claimed, attribute):
                 claims[name].append(owner)
-        found += [
+        findings += [
             Finding(
                 "error",
                 f"{kind} {name} is claimed by {_owners(owners)}",
                 where(owners[-1], attribute, name),
-                _MENDS.get(attribute, _RENAME),
+                _CURES.get(attribute, _RENAME),
                 owners[-1],
             )
             for name, owners in claims.items()
             if len(owners) > 1 and wanted.intersection(owners)
         ]
-    return found
+    return findings
 
 
-_RENAME = "Give one of them another name in its workspace/local/, and run 'workspace.sync'"
-_MENDS = {"ports": "Change the *PORT of one of them in its workspace/local/.env, and run 'workspace.sync'"}
+_RENAME = "Rename it in one of their workspace/local/ folders, and run 'workspace.sync'"
+_CURES = {"ports": "Change the *PORT in one of their workspace/local/.env files, and run 'workspace.sync'"}
 
 
-#: How many owners of one claim are named; the others are counted.
+#: How many owners of a claim are named; the others are counted.
 _MOST_NAMED = 4
 
 
@@ -104,12 +103,12 @@ def _owners(owners: list[str]) -> str:
 def undefined(
     facts: Mapping[str, Facts], of: Iterable[str], environment: Iterable[str] = (), where: Where = lambda *_: ""
 ) -> list[Finding]:
-    """Return the variables that these owners use and nobody sets; ``environment`` are those set elsewhere."""
+    """Return a finding for every variable that these owners use and that is not set; ``environment`` counts as set."""
     defined = {name for claimed in facts.values() for name in claimed.env} | set(environment)
     return [
         Finding(
             "error",
-            f"{owner} uses the variable {name}, which nobody sets",
+            f"{owner} uses the variable {name}, which is not set",
             where(owner, "uses", name),
             "Set it in its workspace/local/.env, and run 'workspace.sync'",
             owner,

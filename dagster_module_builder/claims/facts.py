@@ -21,7 +21,7 @@ _SERVICES, _VOLUMES, _NETWORKS = ("services",), ("volumes",), ("networks",)
 
 @dataclass(frozen=True)
 class Facts:
-    """What one owner claims; every name once for each time that it is claimed.
+    """What one owner claims; a name that it claims twice is in a tuple twice.
 
     Attributes:
         services: Names of Compose services.
@@ -42,12 +42,12 @@ class Facts:
     uses: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, list[Any]]:
-        """Return what the registry keeps."""
+        """Return the form in which the registry stores it."""
         return {key: list(value) for key, value in asdict(self).items() if value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Iterable[Any]]) -> Facts:
-        """Read what the registry keeps."""
+        """Read the form in which the registry stores it."""
         return cls(**{key: tuple(data[key]) for key in cls.__dataclass_fields__ if key in data})
 
 
@@ -63,7 +63,7 @@ def facts_of_bodies(bodies: Bodies, workspace_env: Mapping[str, str]) -> Facts:
         workspace_env: The variables that the workspace itself sets.
 
     Raises:
-        yaml.YAMLError: A block is no valid YAML.
+        yaml.YAMLError: A block is not valid YAML.
     """
     own_env = b"\n".join(bodies.get((env_file.NAME, ()), ()))
     services = _loaded(bodies, compose.NAME, _SERVICES) or {}
@@ -100,12 +100,12 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
 
 @lru_cache(maxsize=64)
 def load_lines(lines: tuple[bytes, ...]) -> Any:
-    """Return what lines of YAML mean, to be looked at only: several ask for the same block in turn.
+    """Return the values of lines of YAML. They are cached, so callers must not change them.
 
     Raises:
-        yaml.YAMLError: They mean nothing.
+        yaml.YAMLError: The lines are not valid YAML.
     """
-    # An outline, which bounds their depth, was made of them.
+    # Their depth was checked when their outline was made.
     return yaml.load(b"\n".join(lines), Loader=yaml.CSafeLoader)  # noqa: TID251
 
 
@@ -135,7 +135,7 @@ def _location_name(kind: str, target: Any) -> str:
 
 
 def published_ports(services: Any, env: Mapping[str, str]) -> list[int]:
-    """Return the host ports that services publish, variables replaced by their values."""
+    """Return the host ports that services publish: ``{"db": {"ports": ["5440:5432"]}} -> [5440]``."""
     ports: list[int] = []
     for service in services.values() if isinstance(services, dict) else ():
         entries = service.get("ports") if isinstance(service, dict) else None
@@ -157,23 +157,23 @@ def _host_ports(entry: Any, env: Mapping[str, str]) -> list[int]:
 
 
 def interpolated(text: str, env: Mapping[str, str]) -> str:
-    """Replace the variables in a Compose value by their values, or their defaults."""
+    """Return a Compose value with its variables replaced by their values or defaults: ``"${PORT:-80}" -> "80"``."""
 
-    def value(found: re.Match[str]) -> str:
-        if found[0] == "$$":
+    def value(match: re.Match[str]) -> str:
+        if match[0] == "$$":
             return "$"
-        name, modifier = found[1] or found[3], found[2] or ""
-        given = env.get(name, "")
+        name, modifier = match[1] or match[3], match[2] or ""
+        set_value = env.get(name, "")
         default = modifier.lstrip(":-") if "-" in modifier[:2] else ""
-        return given or default
+        return set_value or default
 
     return _VARIABLE.sub(value, text)
 
 
 def has_unset(text: str, env: Mapping[str, str]) -> bool:
-    """Tell whether a Compose value depends on a variable that has neither a value here nor a default."""
-    found = (match for match in _VARIABLE.finditer(text) if match[0] != "$$")
-    return any(not env.get(match[1] or match[3]) and "-" not in (match[2] or "")[:2] for match in found)
+    """Return whether a Compose value has a variable with neither a value in ``env`` nor a default."""
+    matches = (match for match in _VARIABLE.finditer(text) if match[0] != "$$")
+    return any(not env.get(match[1] or match[3]) and "-" not in (match[2] or "")[:2] for match in matches)
 
 
 def _used(bodies: Bodies) -> set[str]:
@@ -181,7 +181,7 @@ def _used(bodies: Bodies) -> set[str]:
     for (file, _), lines in bodies.items():
         if file == compose.NAME:
             text = "\n".join(line.decode("utf-8", "replace") for line in lines if not line.lstrip().startswith(b"#"))
-            for found in _VARIABLE.finditer(text):
-                if found[0] != "$$" and not (found[2] or "").lstrip(":").startswith(("-", "+")):
-                    names.add(found[1] or found[3])
+            for match in _VARIABLE.finditer(text):
+                if match[0] != "$$" and not (match[2] or "").lstrip(":").startswith(("-", "+")):
+                    names.add(match[1] or match[3])
     return names

@@ -1,4 +1,4 @@
-"""Where modules store: what their blocks say, and what the registry remembers of modules that are gone. Pure."""
+"""Where modules store data, according to their blocks, or to the registry once the modules are removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.claims.facts import load_lines
 from dagster_module_builder.shared_files.formats import compose
 
-#: Stored assets, a folder for each module: below ``data/``, and in the workspace's volume of that name.
+#: Stored assets, a folder for each module: below ``data/``, and in the workspace's storage volume.
 STORAGE = PurePosixPath(settings.DATA, "storage")
 STORAGE_VOLUME = "dagster_storage"
 
@@ -21,11 +21,11 @@ Slot = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Stores:
-    """Where a module stores.
+    """Where a module stores data.
 
     Attributes:
         services: Its Compose services, which use the volumes.
-        volumes: Its volumes, as its Compose fragment calls them.
+        volumes: Its volumes, by their names in its Compose fragment.
         folders: The folders that its services may write to, relative to the workspace's root.
     """
 
@@ -34,42 +34,42 @@ class Stores:
     folders: tuple[str, ...] = ()
 
     def __or__(self, other: Stores) -> Stores:
-        """Return what either has."""
-        return Stores(*(tuple(dict.fromkeys([*mine, *theirs])) for mine, theirs in self._beside(other)))
+        """Return the union of both."""
+        return Stores(*(tuple(dict.fromkeys([*mine, *theirs])) for mine, theirs in self._pairs(other)))
 
     def __sub__(self, other: Stores) -> Stores:
-        """Return what the other lacks."""
-        return Stores(*(tuple(name for name in mine if name not in theirs) for mine, theirs in self._beside(other)))
+        """Return what only this one has."""
+        return Stores(*(tuple(name for name in mine if name not in theirs) for mine, theirs in self._pairs(other)))
 
-    def _beside(self, other: Stores) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def _pairs(self, other: Stores) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
         return ((getattr(self, name), getattr(other, name)) for name in self.__dataclass_fields__)
 
     @property
     def holds(self) -> bool:
-        """Whether there is anything that may hold data."""
+        """Whether it has volumes or folders, which may hold data."""
         return bool(self.volumes or self.folders)
 
     def owned(self, marker: str, module: str) -> Stores:
-        """Return the same with those folders only that may be deleted with a module."""
-        return replace(self, folders=tuple(one for one in self.folders if is_own(one, marker, module)))
+        """Return the same with only the folders that may be deleted with a module."""
+        return replace(self, folders=tuple(folder for folder in self.folders if is_own(folder, marker, module)))
 
     def to_json(self) -> dict[str, list[str]]:
-        """Return what the registry keeps."""
+        """Return the form in which the registry stores it."""
         return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Iterable[str]] | None) -> Stores:
-        """Read what the registry keeps."""
+        """Read the form in which the registry stores it."""
         return cls(**{name: tuple((data or {}).get(name, ())) for name in cls.__dataclass_fields__})
 
 
 def usual(marker: str) -> Stores:
-    """Return what the template's modules have, for those that were taken out by a version that remembered nothing."""
+    """Return what the template's modules have, for modules removed by a version that did not remember it."""
     return Stores((f"{marker}_db", f"{marker}_code"), (f"{marker}_db_data",), (f"{STORAGE}/{marker}",))
 
 
 def stores_of(bodies: Mapping[Slot, Iterable[bytes]], root: Path) -> Stores:
-    """Return where a module stores, from the bodies of its blocks by file and slot."""
+    """Return where a module stores data, from the bodies of its blocks by file and slot."""
     services, volumes = (
         load_lines(tuple(bodies.get((compose.NAME, (section,)), ()))) or {} for section in ("services", "volumes")
     )
@@ -77,7 +77,7 @@ def stores_of(bodies: Mapping[Slot, Iterable[bytes]], root: Path) -> Stores:
 
 
 def bound(services: Mapping[str, Any], root: Path) -> Iterator[str]:
-    """Yield the folders in the workspace that services may write to, relative to its root; links are not followed."""
+    """Yield the folders that services may write to, relative to the workspace's root; links are not followed."""
     base = os.path.normpath(root.absolute())
     for service in services.values():
         volumes = service.get("volumes") if isinstance(service, Mapping) else None
@@ -89,7 +89,7 @@ def bound(services: Mapping[str, Any], root: Path) -> Iterator[str]:
 
 
 def _writable_source(volume: object) -> str | None:
-    """Return the folder of this machine that an entry of ``volumes`` mounts to be written to."""
+    """Return the host folder that a volume mounts writable, or None: ``"../data:/data" -> "../data"``."""
     if isinstance(volume, dict):
         source, read_only = volume.get("source"), bool(volume.get("read_only"))
     else:
@@ -99,11 +99,11 @@ def _writable_source(volume: object) -> str | None:
 
 
 def is_own(folder: str, marker: str, module: str) -> bool:
-    """Tell whether a folder may be deleted with a module: it lies below ``data/``, the workspace's or the module's own.
+    """Return whether a folder may be deleted with a module: it is below ``data/`` of the workspace or of the module.
 
     Args:
         folder: The folder, relative to the workspace's root.
-        marker: The module's marker, its folder of the stored assets.
+        marker: The module's marker, which is also the name of its folder of stored assets.
         module: The module's folder, relative to the workspace's root.
     """
     path = PurePosixPath(folder)

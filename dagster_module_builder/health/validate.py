@@ -35,7 +35,7 @@ from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import SECRET_MODE, Plan
 from dagster_module_builder.transactions.reading import reading
-from dagster_module_builder.transactions.registry import Entry, slot_name
+from dagster_module_builder.transactions.registry import ModuleEntry, slot_name
 from dagster_module_builder.workspaces import passwords
 from dagster_module_builder.workspaces.carrying_out import Check
 from dagster_module_builder.workspaces.clashes import all_facts
@@ -151,7 +151,7 @@ def _blocks(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _blocks_of(
-    workspace: Workspace, file: str, marker: str, entry: Entry | None, slots: dict[KeyPath, tuple[int, Block]]
+    workspace: Workspace, file: str, marker: str, entry: ModuleEntry | None, slots: dict[KeyPath, tuple[int, Block]]
 ) -> Iterator[Finding]:
     remembered = workspace.known[file]
     known = remembered.digests.get(marker, {})
@@ -178,7 +178,7 @@ def _blocks_of(
         yield Finding("error", message, str(workspace.path(file)), fix, entry.name if entry else "", _SYNC)
 
 
-def _is_given(workspace: Workspace, file: str, entry: Entry, block: Block) -> bool:
+def _is_given(workspace: Workspace, file: str, entry: ModuleEntry, block: Block) -> bool:
     """Tell whether a block has what its module gives by now; then the fragments are what is told of."""
     try:
         given = read_fragments(workspace, workspace.root / entry.path)

@@ -1,7 +1,7 @@
-"""The one door to the files of a module, which may come from a stranger.
+"""The only reader and writer of the files of a module, which may be untrusted.
 
-A link could lead what is read, or written, to any file of the person's. So each part of a path is opened by itself,
-below the folder that was opened before it, with ``O_NOFOLLOW`` (open(2)): nobody can put a link there in between.
+A link could point to any file of the user. Each part of a path is therefore opened separately, in the folder that was
+opened before it, with ``O_NOFOLLOW`` (open(2)), so that no link can be inserted in between.
 """
 
 from __future__ import annotations
@@ -18,90 +18,90 @@ from pathlib import Path, PurePosixPath
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.transactions.plan import FileChange
 
-#: How much a file of a module may hold that is read as a whole, in bytes.
+#: The largest file of a module that is read as a whole, in bytes.
 MOST_BYTES = 16 << 20
 #: How many links a path may lead through, as in path_resolution(7).
 MOST_LINKS = 40
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-#: Without ``O_NONBLOCK``, opening a FIFO waits for somebody to write.
+#: Without ``O_NONBLOCK``, opening a FIFO waits for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_PLAIN = "Put a plain file in its place."
+_CURE = "Replace it with a regular file."
 
 
 class NotPlainError(RefusedError):
-    """A path of a module leads through a link, or to what is no plain file."""
+    """A path of a module leads through a link, or not to a regular file."""
 
 
 def read(root: Path, path: Path, most_bytes: int = MOST_BYTES) -> bytes | None:
-    """Read a file below a folder; None where there is none. Links may lead to other files below that folder.
+    """Return the content of a file in a folder, or None if it does not exist. Links must stay in the folder.
 
     Args:
         root: The module's folder, or that of its repository.
         path: The file.
-        most_bytes: How much it may hold, in bytes.
+        most_bytes: The limit of its size, in bytes.
 
     Raises:
         NotPlainError: A link leads out of the folder, or it is a device, a FIFO, a folder, or too large.
     """
     try:
-        with _Way(root, path, follows=True).opened() as (folder, name):
+        with _OpenPath(root, path, follows=True).opened() as (folder, name):
             return _content(path, os.open(name, _FILE, dir_fd=folder), most_bytes)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno in {errno.ENXIO, errno.ELOOP}:
-            raise NotPlainError(f"{path} is no plain file. {_PLAIN}") from None
+            raise NotPlainError(f"{path} is not a regular file. {_CURE}") from None
         raise RefusedError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def text(root: Path, path: Path) -> str | None:
-    """Read a file as UTF-8; what is none becomes a replacement character. None where there is none.
+    """Return the text of a file, or None if it does not exist; bytes that are not UTF-8 become U+FFFD.
 
     Raises:
         NotPlainError: As with ``read``.
     """
-    found = read(root, path)
-    return None if found is None else found.decode("utf-8", "replace")
+    content = read(root, path)
+    return None if content is None else content.decode("utf-8", "replace")
 
 
 def _content(path: Path, opened: int, most_bytes: int) -> bytes:
-    # Python makes no file object of an open folder.
+    # ``os.fdopen`` fails for a folder, and would leave it open.
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise NotPlainError(f"{path} is no plain file. {_PLAIN}")
+        raise NotPlainError(f"{path} is not a regular file. {_CURE}")
     with os.fdopen(opened, "rb") as file:
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
-        raise NotPlainError(f"{path} holds more than {most_bytes >> 20} MiB. Make it smaller, or remove it.")
+        raise NotPlainError(f"{path} is larger than {most_bytes >> 20} MiB. Make it smaller, or remove it.")
     return content
 
 
 def refuse_links(root: Path, path: Path) -> None:
-    """Refuse a path that cannot be written below a folder, since a part of it is a link or no folder.
+    """Refuse a path that cannot be written, since a part of it is a link or not a folder.
 
     Args:
         root: The module's folder, or that of its repository.
-        path: What is to be written: a file, or a folder.
+        path: The file or folder to be written.
 
     Raises:
-        NotPlainError: With the part.
+        NotPlainError: It names the part.
     """
-    with contextlib.suppress(FileNotFoundError), _Way(root, path, follows=False).opened():
+    with contextlib.suppress(FileNotFoundError), _OpenPath(root, path, follows=False).opened():
         pass
 
 
 def write(root: Path, path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file below a folder: beside its old form, which is then replaced. A file that is there keeps its mode.
+    """Write a file in a folder, by replacing it. An existing file keeps its mode.
 
     Args:
         root: The module's folder, or that of its repository.
-        path: The file; folders on the way to it are made.
-        content: What it gets.
+        path: The file; missing parent folders are created.
+        content: Its new content.
         mode: The mode of a new file.
 
     Raises:
-        NotPlainError: It is no plain file, or a part of the path is a link.
+        NotPlainError: It is not a regular file, or a part of the path is a link.
         RefusedError: It cannot be written.
     """
     with _writable(root, path) as (folder, name):
@@ -109,19 +109,19 @@ def write(root: Path, path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def commit(change: FileChange) -> None:
-    """Carry out the change of a single file: one rename, which nothing can interrupt halfway.
+    """Carry out the change of a single file with one rename, which is atomic.
 
     Args:
-        change: What was planned; it says below which folder.
+        change: The planned change.
 
     Raises:
-        RefusedError: The file is no longer as the plan saw it, or cannot be written; nothing was changed.
+        RefusedError: The file has changed since the plan was made, or cannot be written; nothing was changed.
     """
     root = change.below or change.path.parent
     if not change.changes:
         return
     if read(root, change.path) != change.before:
-        raise RefusedError(f"{change.path} was changed by another program while the command ran: nothing was changed.")
+        raise RefusedError(f"Another program changed {change.path} while the command ran. Nothing was changed.")
     if change.after is not None:
         write(root, change.path, change.after, change.mode)
         return
@@ -129,36 +129,36 @@ def commit(change: FileChange) -> None:
         os.unlink(name, dir_fd=folder)
 
 
-def move_in(root: Path, made: Path, path: Path) -> None:
-    """Move a folder that was just made to its place below another folder.
+def move_in(root: Path, source: Path, path: Path) -> None:
+    """Move a new folder to a path in another folder.
 
     Raises:
-        RefusedError: A part of the path is a link, or there is something in its place.
+        RefusedError: A part of the path is a link, or the path exists.
     """
     with _writable(root, path) as (folder, name):
-        os.rename(made, name, dst_dir_fd=folder)
+        os.rename(source, name, dst_dir_fd=folder)
 
 
 @contextlib.contextmanager
 def _writable(root: Path, path: Path) -> Iterator[tuple[int, str]]:
     try:
-        with _Way(root, path, follows=False, makes=True).opened() as found:
-            yield found
+        with _OpenPath(root, path, follows=False, makes=True).opened() as parent:
+            yield parent
     except OSError as error:
-        raise RefusedError(f"{path}: {error.strerror}: nothing was changed.") from None
+        raise RefusedError(f"{path}: {error.strerror}. Nothing was changed.") from None
 
 
 def _replace(folder: int, path: Path, name: str, content: bytes, mode: int) -> None:
     staged = f".{name[:200]}.{secrets.token_hex(8)}.tmp"
-    there = _plain_file(folder, path, name)
+    old = _plain_file(folder, path, name)
     opened = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
     try:
         with os.fdopen(opened, "wb") as file:
             file.write(content)
             file.flush()
-            if there is not None:
-                _take_owner(opened, there)
-            os.fchmod(opened, mode if there is None else stat.S_IMODE(there.st_mode))
+            if old is not None:
+                _take_owner(opened, old)
+            os.fchmod(opened, mode if old is None else stat.S_IMODE(old.st_mode))
             os.fsync(opened)
         os.rename(staged, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
@@ -167,38 +167,40 @@ def _replace(folder: int, path: Path, name: str, content: bytes, mode: int) -> N
     os.fsync(folder)
 
 
-def _take_owner(opened: int, there: os.stat_result) -> None:
-    """Give a file the owner of the one that it replaces: the administrator's changes stay the person's files."""
-    if (there.st_uid, there.st_gid) != (os.geteuid(), os.getegid()):
+def _take_owner(opened: int, old: os.stat_result) -> None:
+    """Give a file the owner of the one that it replaces, so that a user's file stays theirs when root changes it."""
+    if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
         with contextlib.suppress(PermissionError):
-            os.fchown(opened, there.st_uid, there.st_gid)
+            os.fchown(opened, old.st_uid, old.st_gid)
 
 
 def _plain_file(folder: int, path: Path, name: str) -> os.stat_result | None:
-    """Return what is known of the file that is to be replaced; None where there is none."""
+    """Return the status of the file to be replaced, or None if it does not exist."""
     try:
-        there = os.lstat(name, dir_fd=folder)
+        state = os.lstat(name, dir_fd=folder)
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(there.st_mode):
-        raise NotPlainError(f"{path} is no plain file: nothing was changed. {_PLAIN}")
-    if not there.st_mode & stat.S_IWUSR:
-        raise RefusedError(f"{path} is read-only: nothing was changed.")
-    if there.st_nlink > 1:
-        raise RefusedError(f"{path} has several hard links, which a replacement would part: nothing was changed.")
-    return there
+    if not stat.S_ISREG(state.st_mode):
+        raise NotPlainError(f"{path} is not a regular file. Nothing was changed. {_CURE}")
+    if not state.st_mode & stat.S_IWUSR:
+        raise RefusedError(f"{path} is read-only. Nothing was changed.")
+    if state.st_nlink > 1:
+        raise RefusedError(
+            f"{path} has several hard links, and a replacement would separate them. Nothing was changed."
+        )
+    return state
 
 
 @dataclass
-class _Way:
-    """The way from a folder down to a path.
+class _OpenPath:
+    """A path that is opened part by part, from a folder down.
 
     Attributes:
-        root: The folder, which may itself be reached through links.
-        path: The path below it.
-        follows: Links may lead to other places below the folder; else none is accepted.
-        makes: Make the folders that are missing.
-        folders: The open folders, from the first down to the last.
+        root: The folder; links may lead to it.
+        path: The path in it.
+        follows: Whether links in the path are followed within the folder, or refused.
+        makes: Whether missing folders are created.
+        folders: The open folders, from the root down.
     """
 
     root: Path
@@ -209,7 +211,7 @@ class _Way:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[tuple[int, str]]:
-        """Give the open folder of the path's last part, and that part's name, which is no link."""
+        """Yield the open parent folder of the path, and the name of its last part, which is not a link."""
         self.folders.append(os.open(self.root, _FOLDER))
         try:
             last = self._last()
@@ -234,7 +236,7 @@ class _Way:
         return "."
 
     def _target(self, part: str) -> str | None:
-        """Return what a part links to; None where it is no link, or not there."""
+        """Return the target of a part; None if it is not a link, or does not exist."""
         try:
             return os.readlink(part, dir_fd=self.folders[-1])
         except OSError as error:
@@ -244,9 +246,9 @@ class _Way:
 
     def _followed(self, target: str, links: int) -> tuple[str, ...]:
         if not self.follows:
-            raise NotPlainError(f"{self.path} leads through a link to {target}: nothing was changed. {_PLAIN}")
+            raise NotPlainError(f"{self.path} leads through a link to {target}. Nothing was changed. {_CURE}")
         if links > MOST_LINKS:
-            raise NotPlainError(f"{self.path} is a link that leads nowhere. {_PLAIN}")
+            raise NotPlainError(f"{self.path} is a link that leads nowhere. {_CURE}")
         parts = PurePosixPath(target)
         if not parts.is_absolute():
             return parts.parts
@@ -272,4 +274,4 @@ class _Way:
             os.close(self.folders.pop())
 
     def _outside(self) -> NotPlainError:
-        return NotPlainError(f"{self.path} is a link that leads out of {self.root}: it is not followed. {_PLAIN}")
+        return NotPlainError(f"{self.path} is a link that leads out of {self.root}. It is not followed. {_CURE}")

@@ -1,4 +1,4 @@
-"""What a command is about to do: which files, from which bytes to which. A value; nothing here writes."""
+"""A plan: which files a command changes, from which bytes to which. It is a value; nothing here writes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SECRET_MODE = 0o600
 
 @dataclass(frozen=True)
 class FileChange:
-    """What becomes of one file.
+    """A change of one file.
 
     Attributes:
         path: The file.
-        before: Its bytes before; None where it does not exist.
-        after: Its bytes afterwards; None where it is deleted.
-        mode: The permission bits of a file that is made.
-        chmod: The permission bits of a file that stays, before and after, where they change.
-        below: The folder that no link on the way to the file may lead out of, where the file is no workspace's.
-        public: Lines that a diff may show whatever they hold, without the white space around them.
+        before: Its bytes before; None if it does not exist.
+        after: Its bytes afterwards; None if it is deleted.
+        mode: The permission bits of a new file.
+        chmod: The permission bits of an existing file before and after, if they change.
+        below: For a file outside the workspace: the folder that no link in the path may lead out of.
+        public: Lines, without surrounding white space, that a diff always shows.
     """
 
     path: Path
@@ -47,7 +47,7 @@ class FileChange:
 
     @property
     def removed(self) -> int:
-        """How many lines are taken away."""
+        """How many lines are removed."""
         return sum(line.startswith("-") for line in self._delta())
 
     def _delta(self) -> list[str]:
@@ -55,9 +55,9 @@ class FileChange:
         return [line for line in lines if not line.startswith(("+++", "---", "@@"))]
 
     def _diff(self, shown: Sequence[Sequence[str]], context: int) -> Iterator[str]:
-        """Yield a unified diff of the lines before and after, with others shown in their places."""
+        """Yield a unified diff of the lines before and after, in which their redacted forms are ``shown``."""
         old, new = _lines(self.before), _lines(self.after)
-        # Whole files of thousands of lines differ in a few: what is common at both ends is not compared again.
+        # For speed: files of thousands of lines differ in few, so common lines at both ends are left out.
         head = _common(old, new)
         tail = _common(old[head:][::-1], new[head:][::-1])
         first = max(head - context, 0)
@@ -74,7 +74,7 @@ class FileChange:
                 yield from (f"+{line}" for line in taken)
 
     def diff(self) -> str:
-        """Return the change as a unified diff in which nothing can be read that is not known to be harmless."""
+        """Return the change as a unified diff that shows only what is known to be harmless."""
         modes = [f"# {self.path}: mode {self.chmod[0]:o} becomes {self.chmod[1]:o}"] if self.chmod else []
         if self.before == self.after:
             return "\n".join(modes)
@@ -90,11 +90,11 @@ class Plan:
 
     @property
     def effective(self) -> tuple[FileChange, ...]:
-        """The changes that do change something."""
+        """The changes with an effect."""
         return tuple(change for change in self.changes if change.changes)
 
     def diff(self) -> str:
-        """Return all changes as one unified diff, as harmless as each; of the registry, how much changes."""
+        """Return all changes as one unified diff; for the registry, only the number of changed lines."""
         return "\n".join(_count(change) if _is_registry(change) else change.diff() for change in self.effective)
 
 
@@ -103,7 +103,7 @@ def _is_registry(change: FileChange) -> bool:
 
 
 def _count(change: FileChange) -> str:
-    # Hashes in long lines tell a person nothing; a comment between its files is nothing to who applies the diff.
+    # A diff of long lines of hashes is of no use; patch(1) ignores a comment between files.
     return f"# {change.path}: +{change.added} -{change.removed}, this program's own record"
 
 
@@ -117,7 +117,7 @@ def _heading(group: Sequence[tuple[str, int, int, int, int]]) -> str:
 
 
 def _range(start: int, end: int) -> str:
-    """Return a range of lines as a unified diff names it: the first one, counted from 1, and how many; never none."""
+    """Return a range of lines in the form of unified diffs, first line and count: ``(4, 7) -> "5,3"``."""
     return f"{start + 1}" if end - start == 1 else f"{start + 1},{end - start}"
 
 

@@ -1,7 +1,7 @@
-"""Reading the workspace without writing to it: never half of a commit, also where nothing can be written.
+"""Reading the workspace without writing to it: never in the middle of a commit, even if nothing can be written.
 
-A reader shares the lock where this user may open the lock's file. Where not, it looks at what every commit changes,
-before and after, and reads again where that differs.
+A reader shares the lock if this user may open the lock's file. If not, it compares what every commit changes before
+and after reading, and reads again if that differs.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from dagster_module_builder.transactions.control_files import ControlFiles
 from dagster_module_builder.transactions.lock import LOCK_WAIT, LockedError, holder_of, locked
 from dagster_module_builder.transactions.synced_files import reason
 
-#: How often a reader that waits looks again, in seconds.
+#: The pause between two attempts of a waiting reader, in seconds.
 _PAUSE = 0.05
-#: How long a reader who cannot undo it waits for the end of a commit, in seconds.
+#: How long a reader who cannot undo a commit waits for its end, in seconds.
 _COMMIT = 5.0
 
 T = TypeVar("T")
@@ -34,11 +34,11 @@ class _UnsteadyError(Exception):
 
 
 def under_lock(root: Path, work: Callable[[list[str]], T], *, changes: bool) -> T:
-    """Do something with the workspace: alone where it changes something, else as ``reading`` does.
+    """Call ``work`` with the workspace locked: exclusively if it changes something, else as ``reading`` does.
 
     Args:
         root: The workspace's root.
-        work: Is told what was recovered, as messages; mostly nothing. May be called again where nothing is changed.
+        work: Gets messages about what was recovered, usually none. It may be called again if it changes nothing.
         changes: Whether ``work`` writes.
 
     Raises:
@@ -51,17 +51,17 @@ def under_lock(root: Path, work: Callable[[list[str]], T], *, changes: bool) -> 
 
 
 def reading(root: Path, work: Callable[[list[str]], T], wait: float = LOCK_WAIT) -> T:
-    """Read the workspace as one commit left it; nothing is written unless a crash has to be undone first.
+    """Read the workspace as one commit left it; nothing is written unless a crash must be undone first.
 
     Args:
         root: The workspace's root.
-        work: Reads; is told what was recovered. Called again where a commit went on meanwhile.
+        work: Reads; gets messages about what was recovered. It is called again if a commit happened meanwhile.
         wait: How many seconds to wait for commands that change the workspace.
 
     Raises:
         NoWorkspaceError: There is no workspace at ``root``.
         LockedError: Other commands changed it for longer than ``wait``.
-        RefusedError: A crash has to be undone first, and this user cannot.
+        RefusedError: A crash must be undone first, and this user cannot.
         ToolError: A file could not be read.
     """
     if not (root / settings.SERVICES).is_dir():
@@ -80,16 +80,14 @@ def _read(control: ControlFiles, work: Callable[[list[str]], T], end: float) -> 
             return _steadily(control, partial(work, recovered), alone=alone)
         recovered += _without_journal(control, end)
         if time.monotonic() > end:
-            raise LockedError(
-                "The workspace was changed by other commands while it was read. Try again when they have ended."
-            )
+            raise LockedError("Other commands changed the workspace while it was read. Try again when they have ended.")
 
 
 @contextlib.contextmanager
 def _shared(control: ControlFiles, end: float) -> Iterator[bool]:
-    """Keep those who write away where this user may open the lock's file, and tell whether that could be had.
+    """Share the lock if this user may open its file; yield whether writers are kept out.
 
-    flock(2) asks for no right to write.
+    flock(2) does not need permission to write.
     """
     try:
         handle = os.open(control.lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -109,18 +107,18 @@ def _is_locked(control: ControlFiles, handle: int, end: float) -> bool:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise LockedError(
-                    f"The workspace is in use: {holder_of(control)}. Try again when that has ended."
+                    f"The workspace is in use: {holder_of(control)}. Try again when that command has ended."
                 ) from None
             time.sleep(_PAUSE)
         except OSError:  # A file system without locks.
             return False
         else:
-            return os.fstat(handle).st_nlink > 0  # A file without a name keeps no one away.
+            return os.fstat(handle).st_nlink > 0  # A deleted file keeps no writers out.
 
 
 def _steadily(control: ControlFiles, work: Callable[[], T], *, alone: bool) -> T:
-    # The journal is looked for between the two looks at the files: a commit that has begun and not ended shows there,
-    # one that has ended shows in the files.
+    # The journal is checked between the two looks at the files: a commit in progress has a journal, and one that has
+    # ended changed the files.
     before = None if alone else _generation(control)
     _refuse_journal(control)
     try:
@@ -145,7 +143,7 @@ def _refuse_journal(control: ControlFiles) -> None:
 
 
 def _generation(control: ControlFiles) -> object:
-    """Return what no commit leaves as it was: it makes its journal in one of these folders, and replaces files."""
+    """Return a value that every commit changes: it creates its journal in one of these folders, and replaces files."""
     folder = control.root / settings.SERVICES
     paths = [control.modules, control.root / settings.REGISTRY, *(path for path in folder.iterdir() if path.is_file())]
     return {path: (state.st_ino, state.st_mtime_ns, state.st_ctime_ns) for path in paths if (state := _state(path))}
@@ -159,7 +157,7 @@ def _state(path: Path) -> os.stat_result | None:
 
 
 def _without_journal(control: ControlFiles, end: float) -> list[str]:
-    """Wait for the end of a commit; undo it where it was cut off. Return what was undone, as messages."""
+    """Wait for the end of a commit, and undo it if it was interrupted; return messages about what was undone."""
     patience = min(end, time.monotonic() + _COMMIT)
     while os.path.lexists(control.journal):
         try:
@@ -170,7 +168,7 @@ def _without_journal(control: ControlFiles, end: float) -> list[str]:
         except RefusedError as error:
             if time.monotonic() > patience:
                 raise RefusedError(
-                    f"{control.journal}: a command was cut off, and what it began cannot be undone from here: {error} "
+                    f"{control.journal}: a command was interrupted, and its changes cannot be undone: {error} "
                     f"Run 'workspace.list' as a user who may write to the workspace."
                 ) from None
         time.sleep(_PAUSE)

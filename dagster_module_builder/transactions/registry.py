@@ -1,4 +1,4 @@
-"""``modules/.registry``: which modules are integrated, and what was written for each."""
+"""``modules/.registry``: the integrated modules, and what was written for each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dagster_module_builder.shared_files.sealing import Seal
 
 VERSION = "1.0.0"
 
-#: Which key the registry's digests of secrets were made with.
+#: Identifies the key of the registry's sealed digests.
 _KEY = "key"
 
 _DOT = "\\."
@@ -30,8 +30,8 @@ _BETWEEN_KEYS = re.compile(r"(?<!\\)\.")
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One integrated module; ``data`` is its entry as the file holds it, unknown keys included."""
+class ModuleEntry:
+    """One integrated module; ``data`` is its entry in the file, including unknown keys."""
 
     data: Mapping[str, Any]
 
@@ -42,19 +42,19 @@ class Entry:
 
     @property
     def marker(self) -> str:
-        """What its blocks are marked with."""
+        """The name in its blocks' markers."""
         return str(self.data.get("marker") or ModuleNames(self.name).snake)
 
     @property
     def path(self) -> str:
-        """Its folder, relative to the workspace's root where it lies inside."""
+        """Its folder, relative to the workspace's root if it is inside."""
         return str(self.data.get("path") or settings.PROJECTS / self.name)
 
     @property
     def blocks(self) -> Mapping[str, str]:
         """The digest of each of its blocks, by slot."""
-        found = self.data.get("blocks")
-        return found if isinstance(found, dict) else {}
+        blocks = self.data.get("blocks")
+        return blocks if isinstance(blocks, dict) else {}
 
     @property
     def database(self) -> Mapping[str, Any] | None:
@@ -63,66 +63,66 @@ class Entry:
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """The settings of its fragments that a person allowed."""
+        """The settings of its fragments that the user allowed."""
         return tuple(self.data.get("allowed") or ())
 
     @property
     def provides(self) -> Mapping[str, Any] | None:
-        """What its blocks claim in the workspace (services, ports, …), as written when they were."""
+        """What its blocks claim in the workspace (services, ports, …), recorded with the blocks."""
         return self.data.get("provides")
 
 
 @dataclass(frozen=True)
 class Registry:
-    """The registry file, parsed; everything unknown in it is kept."""
+    """The parsed registry file; unknown keys are kept."""
 
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[ModuleEntry]:
         """The integrated modules, by name."""
-        return [Entry(data) for data in self.data.get("integrated_modules", [])]
+        return [ModuleEntry(data) for data in self.data.get("integrated_modules", [])]
 
-    def find(self, name: str) -> Entry | None:
+    def find(self, name: str) -> ModuleEntry | None:
         """Return the entry of a module, or None."""
         return self._by_name.get(name)
 
     @cached_property
-    def _by_name(self) -> dict[str, Entry]:
+    def _by_name(self) -> dict[str, ModuleEntry]:
         return {entry.name: entry for entry in self.entries}
 
     def known(self, file: str, seal: Seal | None = None) -> RegisteredFile:
-        """Return what is remembered of one shared file, and through which seal."""
+        """Return what the registry remembers of one shared file."""
         scaffolds = {
-            path: Scaffold(_encoded(made["before"]), _encoded(made["after"]))
-            for slot, made in self.data.get("scaffolds", {}).items()
+            path: Scaffold(_encoded(scaffold["before"]), _encoded(scaffold["after"]))
+            for slot, scaffold in self.data.get("scaffolds", {}).items()
             if (path := _path_in(file, slot)) is not None
         }
         return RegisteredFile(self._digests.get(file, {}), scaffolds, seal)
 
     @cached_property
     def _digests(self) -> dict[str, dict[str, Digests]]:
-        """The digest of every block, by file, marker and slot: of a thousand modules, in one pass."""
-        found: dict[str, dict[str, Digests]] = {}
+        """The digest of every block by file, marker and slot, collected in one pass for speed."""
+        digests: dict[str, dict[str, Digests]] = {}
         for entry in self.entries:
             marker = entry.marker
             for slot, value in entry.blocks.items():
                 file, path = _split(slot)
-                found.setdefault(file, {}).setdefault(marker, {})[path] = value
-        return found
+                digests.setdefault(file, {}).setdefault(marker, {})[path] = value
+        return digests
 
     @property
     def code_services(self) -> tuple[str, ...]:
-        """The services that run code, where a person had to name them."""
+        """The services that run code, if the user had to name them."""
         return tuple(map(str, self.data.get("code_services") or ()))
 
     @property
     def left_behind(self) -> dict[str, Stores]:
-        """Where modules stored that are gone, or store elsewhere now, by marker: until that is deleted."""
+        """By marker, where removed or changed modules have stored data that is not deleted yet."""
         return {marker: Stores.from_json(data) for marker, data in self.data.get("left_behind", {}).items()}
 
     def with_left_behind(self, changes: Mapping[str, Stores]) -> Registry:
-        """Return the registry with what these markers leave behind; what holds nothing is not kept."""
+        """Return the registry with what these markers leave behind; empty stores are dropped."""
         changed = {marker: stores for marker, stores in {**self.left_behind, **changes}.items() if stores.holds}
         data = {key: value for key, value in self.data.items() if key != "left_behind"}
         if changed:
@@ -130,30 +130,30 @@ class Registry:
         return replace(self, data=data)
 
     def is_sealed_by(self, seal: Seal) -> bool:
-        """Tell whether what is remembered of secrets was sealed with this key."""
+        """Return whether the registry's digests of secrets were sealed with this key."""
         return bool(self.data.get(_KEY) == seal.identity)
 
-    def sealed(self, file: str, seal: Seal, lost: Callable[[Entry], str | None]) -> Registry:
-        """Return the registry with what it remembers of one file sealed, as earlier versions did not have it.
+    def sealed(self, file: str, seal: Seal, lost: Callable[[ModuleEntry], str | None]) -> Registry:
+        """Return the registry with its digests of one file sealed, which earlier versions did not do.
 
         Args:
-            file: The file, which holds secrets.
+            file: The file, which has secrets.
             seal: The seal.
-            lost: Returns the digest of what a module gives to the file; asked where the key of before is gone, so that
-                its block is still known as long as it is that.
+            lost: Returns the digest of a module's fragment for the file. It is called if the previous key is lost: a
+                block is then known if it equals the fragment.
         """
         is_lost = _KEY in self.data and not self.is_sealed_by(seal)
         entries = []
         for entry in self.entries:
-            again = lost(entry) if is_lost and file in entry.blocks else None
+            current = lost(entry) if is_lost and file in entry.blocks else None
             blocks = {
-                slot: seal(again or str(digest)) if _split(slot)[0] == file else digest
+                slot: seal(current or str(digest)) if _split(slot)[0] == file else digest
                 for slot, digest in entry.blocks.items()
             }
             entries.append({**entry.data, "blocks": blocks} if entry.blocks else entry.data)
         scaffolds = {
-            slot: _sealed_lines(made, seal) if _split(slot)[0] == file else made
-            for slot, made in self.data.get("scaffolds", {}).items()
+            slot: _sealed_lines(scaffold, seal) if _split(slot)[0] == file else scaffold
+            for slot, scaffold in self.data.get("scaffolds", {}).items()
         }
         data = {"version": self.data.get("version", VERSION), **self.data, "integrated_modules": entries}
         others = {key: value for key, value in data.items() if key not in {"version", _KEY, "scaffolds"}}
@@ -161,14 +161,17 @@ class Registry:
         return replace(self, data={"version": data["version"], _KEY: seal.identity, **others, **kept})
 
     def with_entries(
-        self, entries: Mapping[str, Entry | None], merged: Mapping[str, MergedFile], code_services: Sequence[str] = ()
+        self,
+        entries: Mapping[str, ModuleEntry | None],
+        merged: Mapping[str, MergedFile],
+        code_services: Sequence[str] = (),
     ) -> Registry:
-        """Return the registry with these entries put in (or, where None, taken out) and these files' scaffolds."""
+        """Return the registry with these entries added (or removed if None) and with these files' scaffolds."""
         kept = [entry for entry in self.entries if entry.name not in entries]
         modules = sorted([*kept, *filter(None, entries.values())], key=lambda entry: entry.name)
         scaffolds = {
-            slot: made
-            for slot, made in self.data.get("scaffolds", {}).items()
+            slot: scaffold
+            for slot, scaffold in self.data.get("scaffolds", {}).items()
             if not any(_path_in(file, slot) is not None for file in merged)
         }
         for file, result in merged.items():
@@ -182,7 +185,7 @@ class Registry:
         return replace(self, data={**data, "scaffolds": scaffolds} if scaffolds else data)
 
     def to_bytes(self) -> bytes:
-        """Write the registry: a line for each module, so that a version control system merges it well."""
+        """Return the registry's bytes: a line for each module, which version control merges well."""
         modules = ",\n".join("    " + json.dumps(entry, ensure_ascii=True) for entry in self.data["integrated_modules"])
         fields = [
             f"  {json.dumps(key)}: "
@@ -193,7 +196,7 @@ class Registry:
 
 
 def slot_name(file: str, path: KeyPath) -> str:
-    r"""Return a slot's name: the file, and the key path behind a ``#``; a dot within a key is written ``\.``."""
+    r"""Return a slot's name: ``("a.yml", ("x", "y.z")) -> "a.yml#x.y\.z"``."""
     return f"{file}#{'.'.join(key.replace('.', _DOT) for key in path)}" if path else file
 
 
@@ -206,10 +209,10 @@ def _split(slot: str) -> tuple[str, KeyPath]:
     return file, tuple(key.replace(_DOT, ".") for key in _BETWEEN_KEYS.split(path))
 
 
-def _sealed_lines(made: Mapping[str, list[str]], seal: Seal) -> dict[str, list[str]]:
-    """Return a scaffold that says nothing of the line that it is about."""
+def _sealed_lines(scaffold: Mapping[str, list[str]], seal: Seal) -> dict[str, list[str]]:
+    """Return a scaffold with its lines sealed."""
     sealed = {}
-    for side, lines in made.items():
+    for side, lines in scaffold.items():
         bare = [line.rstrip("\r\n") for line in lines]
         sealed[side] = [
             seal.line(text.encode("utf-8", "surrogateescape")).decode() + line[len(text) :]
@@ -235,10 +238,10 @@ def _decoded(scaffold: Scaffold) -> dict[str, list[str]]:
 
 
 def parse_registry(path: Path, text: bytes | None) -> Registry:
-    """Read the registry; a missing file is an empty one.
+    """Return the parsed registry; that of a missing file is empty.
 
     Raises:
-        DamagedFileError: The file is not what it has to be.
+        DamagedFileError: The file is not a registry.
     """
     if text is None:
         return Registry({"version": VERSION, "integrated_modules": []})
@@ -252,7 +255,7 @@ def parse_registry(path: Path, text: bytes | None) -> Registry:
             path,
             line,
             "this is not a registry of modules",
-            "See 'workspace.backups', and put one back with 'workspace.restore ID'.",
+            "List backups with 'workspace.backups', and restore one with 'workspace.restore ID'.",
         ) from None
     return Registry(data)
 
@@ -262,7 +265,7 @@ def _is_registry(data: Any) -> bool:
     left = [names for stores in data.get("left_behind", {}).values() for names in stores.values()]
     sides = [scaffold[side] for scaffold in scaffolds.values() for side in ("before", "after")]
     names = [entry["name"] for entry in entries]
-    # Older versions wrote less; what is there has to be of its kind.
+    # Earlier versions wrote fewer keys, but those of the same types.
     return (
         all(isinstance(name, str) for name in names)
         and len(set(names)) == len(names)

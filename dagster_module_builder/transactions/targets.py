@@ -49,7 +49,7 @@ def refuse_unwritable(targets: list[FileChange]) -> None:
 
 
 def _is_mounted_singly(path: Path) -> bool:
-    """Tell whether a file is a mount point.
+    """Return whether a file is a mount point.
 
     Where it is bound to a file of the same file system, only the kernel's list of mounts says so (proc(5)).
     """

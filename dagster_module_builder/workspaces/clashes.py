@@ -8,7 +8,7 @@ from dagster_module_builder.base.errors import ConflictError, RefusedError
 from dagster_module_builder.base.names import folded
 from dagster_module_builder.claims.conflicts import WORKSPACE, duplicates, undefined
 from dagster_module_builder.claims.facts import Facts, facts_of_bodies
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces.module_fragments import ModuleFragments
 from dagster_module_builder.workspaces.workspace import Workspace, bodies_of
 
@@ -52,7 +52,7 @@ def _refuse_colliding_names(workspace: Workspace, added: Sequence[ModuleFragment
             raise RefusedError(f"{name!r} and {other!r} would have the same variables and services. Rename one.")
 
 
-def _facts_of_entry(workspace: Workspace, entry: Entry) -> Facts:
+def _facts_of_entry(workspace: Workspace, entry: ModuleEntry) -> Facts:
     if entry.provides is not None:
         return Facts.from_json(entry.provides)
     return facts_of_bodies(bodies_of(workspace, entry.marker), workspace.own_env)

@@ -17,7 +17,7 @@ from dagster_module_builder.modules.dagster_check import Conflict, resolve_toget
 from dagster_module_builder.programs import compose_command
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
 from dagster_module_builder.transactions.plan import Plan
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces.carrying_out import Check
 from dagster_module_builder.workspaces.planning import planned_registry
 from dagster_module_builder.workspaces.workspace import Workspace
@@ -86,7 +86,7 @@ def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
     }
 
 
-def _put(workspace: Workspace, plan: Plan) -> list[Entry]:
+def _put(workspace: Workspace, plan: Plan) -> list[ModuleEntry]:
     """Return the modules that a plan puts in or changes, or all where it does neither."""
     entries = planned_registry(plan).entries
     put = [
@@ -127,7 +127,7 @@ def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
     yield from ()
 
 
-def _build_of(workspace: Workspace, entry: Entry, shared: bytes) -> Build | None:
+def _build_of(workspace: Workspace, entry: ModuleEntry, shared: bytes) -> Build | None:
     """Return how the image of a module is built; None where that is not known."""
     root, read = workspace.root.absolute(), workspace.stack.read
     own = root / entry.path / dockerfile.NAME

@@ -8,13 +8,13 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.stores import Slot, Stores, stores_of
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.transactions.transaction import commit
 from dagster_module_builder.workspaces.workspace import Workspace, bodies_of
 
 
 def changes(
-    workspace: Workspace, put: Mapping[str, Mapping[Slot, Iterable[bytes]]], entries: Mapping[str, Entry | None]
+    workspace: Workspace, put: Mapping[str, Mapping[Slot, Iterable[bytes]]], entries: Mapping[str, ModuleEntry | None]
 ) -> Iterator[tuple[str, Stores]]:
     """Yield what each module stored where its blocks no longer say so, by marker.
 
@@ -26,7 +26,7 @@ def changes(
     remembered = workspace.registry.left_behind
     for name, entry in entries.items():
         before = workspace.registry.find(name)
-        known = before or entry or Entry({"name": name})
+        known = before or entry or ModuleEntry({"name": name})
         unchanged = before is None or (entry is not None and before.blocks == entry.blocks)
         if unchanged and known.marker not in remembered:
             continue

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.modules.module import modules_in, record_of
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces.workspace import look_at
 
 
@@ -51,7 +51,7 @@ def _only_there(root: Path, path: Path) -> Listed:
     )
 
 
-def _integrated(root: Path, entry: Entry) -> Listed:
+def _integrated(root: Path, entry: ModuleEntry) -> Listed:
     database = entry.database or {}
     return Listed(
         entry.name,

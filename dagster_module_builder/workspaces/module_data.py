@@ -15,7 +15,7 @@ from dagster_module_builder.base.names import ModuleNames, folded, problem_with_
 from dagster_module_builder.claims.stores import STORAGE, STORAGE_VOLUME, Stores, bound, stores_of, usual
 from dagster_module_builder.programs import engine
 from dagster_module_builder.transactions.lock import locked
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces import left_behind
 from dagster_module_builder.workspaces.workspace import Workspace, look_at, read_workspace
 
@@ -143,7 +143,7 @@ def _says(workspace: Workspace) -> dict[str, Stores]:
 
 
 def _data_of(
-    workspace: Workspace, says: Mapping[str, Stores], name: str, marker: str, entry: Entry | None
+    workspace: Workspace, says: Mapping[str, Stores], name: str, marker: str, entry: ModuleEntry | None
 ) -> ModuleData:
     module = entry.path if entry else str(settings.PROJECTS / name)
     known = says.get(marker, Stores()) | workspace.registry.left_behind.get(marker, Stores())

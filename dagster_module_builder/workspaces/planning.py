@@ -13,7 +13,7 @@ from dagster_module_builder.shared_files.formats import compose
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.merge import MergedFile, merge
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry, slot_name
+from dagster_module_builder.transactions.registry import ModuleEntry, Registry, parse_registry, slot_name
 from dagster_module_builder.workspaces import left_behind
 from dagster_module_builder.workspaces.module_fragments import ModuleFragments
 from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, Workspace
@@ -22,7 +22,7 @@ from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, Wor
 def plan_changes(
     workspace: Workspace,
     put: Sequence[ModuleFragments],
-    take: Sequence[Entry],
+    take: Sequence[ModuleEntry],
     *,
     force: bool = False,
     now: datetime | None = None,
@@ -62,7 +62,7 @@ def planned_registry(plan: Plan) -> Registry:
     return parse_registry(change.path, change.after)
 
 
-def is_current(workspace: Workspace, fragments: ModuleFragments, entry: Entry) -> bool:
+def is_current(workspace: Workspace, fragments: ModuleFragments, entry: ModuleEntry) -> bool:
     """Tell whether a module's blocks, as the registry records them, are what its fragments say now."""
     wanted = {
         slot_name(file, contribution.path): set(map(workspace.known[file].sealed, contribution.digests))
@@ -83,7 +83,7 @@ def _mappings(fragments: ModuleFragments) -> dict[tuple[str, tuple[str, ...]], S
 
 
 def _merged(
-    workspace: Workspace, file: str, put: Sequence[ModuleFragments], take: Sequence[Entry], *, force: bool
+    workspace: Workspace, file: str, put: Sequence[ModuleFragments], take: Sequence[ModuleEntry], *, force: bool
 ) -> MergedFile:
     changes: dict[str, Sequence[Contribution]] = {entry.marker: [] for entry in take}
     changes |= {fragments.module.names.snake: fragments.contributions[file] for fragments in put}
@@ -93,7 +93,9 @@ def _merged(
     return merge(path, SHARED_FILES[file], layout, changes, known, force=force, absent=absent)
 
 
-def _entry(workspace: Workspace, fragments: ModuleFragments, merged: Mapping[str, MergedFile], now: datetime) -> Entry:
+def _entry(
+    workspace: Workspace, fragments: ModuleFragments, merged: Mapping[str, MergedFile], now: datetime
+) -> ModuleEntry:
     module, marker = fragments.module, fragments.module.names.snake
     blocks = {
         slot_name(file, path): value
@@ -114,7 +116,7 @@ def _entry(workspace: Workspace, fragments: ModuleFragments, merged: Mapping[str
         "provides": fragments.facts.to_json(),
         "allowed": list(fragments.allowed),
     }
-    return Entry(data if fragments.allowed else {key: value for key, value in data.items() if key != "allowed"})
+    return ModuleEntry(data if fragments.allowed else {key: value for key, value in data.items() if key != "allowed"})
 
 
 def _relative(root: Path, path: Path) -> str:

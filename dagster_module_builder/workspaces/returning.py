@@ -16,7 +16,7 @@ from dagster_module_builder.shared_files.formats import compose, env_file
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
 from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import Plan
-from dagster_module_builder.transactions.registry import Entry, parse_registry
+from dagster_module_builder.transactions.registry import ModuleEntry, parse_registry
 from dagster_module_builder.workspaces.passwords import account_passwords, steps
 from dagster_module_builder.workspaces.restore import kept_file
 from dagster_module_builder.workspaces.workspace import Workspace
@@ -88,7 +88,7 @@ def _volumes(service: Mapping[str, Any]) -> list[str]:
     return [source for source in mounts if source and PurePosixPath(source).name == source and source[0] not in ".~"]
 
 
-def _kept(workspace: Workspace, entry: Entry, volumes: list[str], *, ask: bool) -> list[str]:
+def _kept(workspace: Workspace, entry: ModuleEntry, volumes: list[str], *, ask: bool) -> list[str]:
     """Return which of a module's volumes there are, as Docker says; without Docker, as the registry remembers."""
     there: set[str] = {*workspace.registry.left_behind.get(entry.marker, Stores()).volumes}
     if volumes and ask and compose_command.is_installed():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dagster_module_builder.modules.module import modules_in
 from dagster_module_builder.transactions.reading import under_lock
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces import neighbours, unmarked
 from dagster_module_builder.workspaces.carrying_out import Check, WorkspaceChange, carry_out
 from dagster_module_builder.workspaces.clashes import refuse_clashes
@@ -79,7 +79,7 @@ def sync(
 
 
 def _told_apart(
-    workspace: Workspace, outcome: WorkspaceChange, vanished: Sequence[Entry], taken: Sequence[Entry]
+    workspace: Workspace, outcome: WorkspaceChange, vanished: Sequence[ModuleEntry], taken: Sequence[ModuleEntry]
 ) -> Synced:
     before = {entry.name: entry.blocks for entry in workspace.registry.entries}
     after = {entry.name: entry.blocks for entry in outcome.registry.entries}

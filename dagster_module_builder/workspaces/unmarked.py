@@ -15,11 +15,11 @@ from dagster_module_builder.modules.module import Module, modules_in
 from dagster_module_builder.shared_files.blocks import join
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.transactions.plan import FileChange, Plan
-from dagster_module_builder.transactions.registry import Entry
+from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces.workspace import Workspace
 
 
-def is_old(entry: Entry | None) -> bool:
+def is_old(entry: ModuleEntry | None) -> bool:
     """Tell whether an entry was written before digests were recorded."""
     return entry is not None and not entry.blocks
 
@@ -100,7 +100,7 @@ def _from_the_start(change: FileChange, workspace: Workspace) -> FileChange:
     return replace(change, before=workspace.files[name]) if is_shared else change
 
 
-def refuse_unseen(plan: Plan, name: str, entry: Entry | None) -> None:
+def refuse_unseen(plan: Plan, name: str, entry: ModuleEntry | None) -> None:
     """Refuse to take lines over that a person has not seen, and show what would change.
 
     Args:

@@ -25,7 +25,7 @@ from dagster_module_builder.shared_files.registered_file import RegisteredFile
 from dagster_module_builder.shared_files.sealing import KEY_SIZE, Seal, new_key
 from dagster_module_builder.transactions.plan import SECRET_MODE
 from dagster_module_builder.transactions.reading import reading
-from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry
+from dagster_module_builder.transactions.registry import ModuleEntry, Registry, parse_registry
 
 #: The shared files, in the order in which they are shown and written.
 SHARED_FILES: dict[str, SharedFile] = {
@@ -71,7 +71,7 @@ class Workspace:
             registry = registry.sealed(file, Seal(self.key), partial(self._digest_of_fragment, file))
         return registry
 
-    def _digest_of_fragment(self, file: str, entry: Entry) -> str | None:
+    def _digest_of_fragment(self, file: str, entry: ModuleEntry) -> str | None:
         """Return the digest of what a module gives to a file of plain lines; None where it gives nothing."""
         with contextlib.suppress(BuilderError, OutlineError, OSError):
             fragment = read_module(self.root / entry.path).fragments.get(file, b"")

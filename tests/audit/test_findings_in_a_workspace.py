@@ -134,8 +134,8 @@ def test_settings_of_fragments_that_cannot_be_read_are_not_judged(folder: Path, 
         assert found(place, {f"{LOCAL}/docker-compose.yml": "services:\n  a: }\n"}, check) == unread
 
 
-RENAME = "Give one of them another name in its workspace/local/, and run 'workspace.sync'"
-OTHER_PORT = "Change the *PORT of one of them in its workspace/local/.env, and run 'workspace.sync'"
+RENAME = "Rename it in one of their workspace/local/ folders, and run 'workspace.sync'"
+OTHER_PORT = "Change the *PORT in one of their workspace/local/.env files, and run 'workspace.sync'"
 
 
 def test_claims_of_others_are_named(root: Path) -> None:
@@ -161,7 +161,7 @@ def test_variables_that_compose_uses_have_a_value(root: Path) -> None:
     files = {**WHOLE, f"{LOCAL}/docker-compose.yml": uses, f"{LOCAL}/.env": "ORDERS_B=''\nORDERS_C='x'\nORDERS_D=''\n"}
     assert found(root, files, "variables-set") == [
         Problem(
-            "orders uses the variable ORDERS_A, which nobody sets",
+            "orders uses the variable ORDERS_A, which is not set",
             "Set it in its workspace/local/.env, and run 'workspace.sync'",
         ),
         Problem(
@@ -408,8 +408,8 @@ def test_an_environment_that_cannot_be_made_is_one_failure(folder: Path, wanted:
 def test_what_cannot_be_read_is_a_failure_of_its_check_alone(folder: Path) -> None:
     module = project(folder, {"a.py": "", "tests/test_a.py": ""})
     (module / ".env.example").mkdir()
-    message = f"{module / '.env.example'} is no plain file. Put a plain file in its place."
-    wanted = [Problem(message, "Put a plain file in its place")]
+    message = f"{module / '.env.example'} is not a regular file. Replace it with a regular file."
+    wanted = [Problem(message, "Replace it with a regular file")]
     assert problems(folder, module, "variables-documented") == wanted
     assert problems(folder, module, "tests") == []
     (module / ".env.example").rmdir()

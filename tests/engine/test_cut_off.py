@@ -298,7 +298,9 @@ def test_a_holder_that_cannot_be_read_is_another_command(root: Path, holder: str
         if holder is not None:
             (modules / ".lock-holder").write_text(holder)
         said = in_child(lambda: locked(root, wait=0.05).__enter__(), 100)
-    assert said == "LockedError: The workspace is in use: another command holds it. Try again when that has ended."
+    assert (
+        said == "LockedError: The workspace is in use: another command holds it. Try again when that command has ended."
+    )
 
 
 def test_a_commit_clears_away_what_is_old_and_what_was_begun(root: Path) -> None:

@@ -143,7 +143,7 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a variable that nobody sets": (
         lambda root: claimed_twice(root, "docker-compose.yml", "STOCK_DB_PASSWORD}", "STOCK_DB_PASS}"),
-        "error", "stock uses the variable STOCK_DB_PASS, which nobody sets", "docker-compose.yml:", "Set it",
+        "error", "stock uses the variable STOCK_DB_PASS, which is not set", "docker-compose.yml:", "Set it",
     ),
     "a key that stands there twice": (
         lambda root: edit(services(root) / "docker-compose.yml", "  store:", "  web:\n    image: x\n  store:"),

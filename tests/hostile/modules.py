@@ -211,7 +211,7 @@ UNREAD = (
     ".dagster-module/baseline.zip",
 )  # fmt: skip
 FOLDERS = ("deploy", "deploy/yoda", "src", "src/guest_dagster", "tests", "data", ".github", ".dagster-module", "docs")
-LEADS_OUT, NOT_PLAIN = "leads out of|leads through", "is no plain file|leads out of"
+LEADS_OUT, NOT_PLAIN = "leads out of|leads through", "is not a regular file|leads out of"
 
 LINKS = (
     *(
@@ -247,7 +247,7 @@ LINKS = (
     Hostile("link: the fragments' folder to the home", link(LOCAL, "{home}"), "workspace/local|leads out"),
     Hostile("link: the folder above it to the home", link("workspace", "{home}"), "workspace/local|leads out"),
     Hostile("link: a fragment to nowhere", link(f"{LOCAL}/docker-compose.yml", "nowhere")),
-    Hostile("link: a fragment to itself", link(f"{LOCAL}/.env", ".env"), "leads nowhere|no plain file"),
+    Hostile("link: a fragment to itself", link(f"{LOCAL}/.env", ".env"), "leads nowhere|not a regular file"),
     Hostile("link: a fragment to a device", link(f"{LOCAL}/.env", "/dev/zero"), LEADS_OUT),
 )  # fmt: skip
 

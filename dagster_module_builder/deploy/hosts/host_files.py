@@ -18,7 +18,7 @@ from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
 from dagster_module_builder.shared_files.merge import MergedFile, merge, open_layout
 from dagster_module_builder.transactions.plan import SECRET_MODE, FileChange, Plan
-from dagster_module_builder.transactions.registry import Entry, Registry, parse_registry, slot_name
+from dagster_module_builder.transactions.registry import ModuleEntry, Registry, parse_registry, slot_name
 
 REGISTRY = "modules/.registry"
 
@@ -82,7 +82,7 @@ def plan_host(
         merged[env_file.NAME] = _with_storage(merged[env_file.NAME], files.get(where[env_file.NAME]), put, storage)
     _refuse_conflicts(merged)
     _refuse_launcher(files.get(instance_path(folder)), folder, merged[env_file.NAME].text, put)
-    entries: dict[str, Entry | None] = {names.name: None for names in take}
+    entries: dict[str, ModuleEntry | None] = {names.name: None for names in take}
     entries |= {one.names.name: _entry(one.names, merged) for one in put}
     changes = [
         FileChange(Path(where[name]), files.get(where[name]), one.text, _MODES.get(name, 0o644))
@@ -158,13 +158,13 @@ def _twice(names: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _entry(names: ModuleNames, merged: Mapping[str, MergedFile]) -> Entry:
+def _entry(names: ModuleNames, merged: Mapping[str, MergedFile]) -> ModuleEntry:
     blocks = {
         slot_name(file, path): value
         for file, result in merged.items()
         for path, value in result.digests.get(names.snake, {}).items()
     }
-    return Entry(
+    return ModuleEntry(
         {
             "name": names.name,
             "path": f"modules/{names.name}",
