@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from benchmarks.far_wire import FAR, wire
-from dagster_module_builder.deploy.strategies.images import Archive
+from dagster_module_builder.deploy.strategies.image_archive import ImageArchive
 from tests import needs
 from tests.deploy import dagster_host
 from tests.deploy.host_engine import HostEngine, host_engine
@@ -75,18 +75,18 @@ class Bench:
 
     def save(self) -> int:
         """``docker save`` and ``docker load``, nothing left out."""
-        archive = Archive(self.image)
+        archive = ImageArchive(self.image)
         return self._load(archive, [])
 
     def archive(self) -> int:
         """The same, without the layers that the host has: what a deployment does."""
-        archive = Archive(self.image)
+        archive = ImageArchive(self.image)
         images = "docker image ls --all --quiet --no-trunc | sort -u"
         inspect = f"{images} | xargs -r docker image inspect --format '{{{{json .RootFS.Layers}}}}'"
         said = subprocess.run([*self.ssh(), inspect], check=True, capture_output=True, text=True).stdout
         return self._load(archive, [json.loads(line) for line in said.splitlines()])
 
-    def _load(self, archive: Archive, there: list[list[str]]) -> int:
+    def _load(self, archive: ImageArchive, there: list[list[str]]) -> int:
         load = [*self.ssh(), "docker load --quiet"]
         process = subprocess.Popen(load, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         assert process.stdin is not None

@@ -24,13 +24,14 @@ ALLOWED = {
         "modules/unfinished.py", "workspaces/workspace.py",
     },
     "this program's templates, schemas, caches and what it has just rendered": {
-        "deploy/configure.py", "deploy/model/deployment.py", "deploy/setup.py", "modules/module_environment.py",
+        "deploy/configure.py", "deploy/questions.py", "deploy/model/schema.py", "deploy/setup.py",
+        "modules/module_environment.py",
         "templating/questionnaire.py", "templating/rendering.py",
         "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
         "deploy/connection/host_start.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
     },
     "a connection, a device, a process's descriptors": {
-        "deploy/hosts/host_run.py", "programs/graphql.py", "workspaces/neighbours.py", "disclosure/terminal.py",
+        "deploy/hosts/host_session.py", "programs/graphql.py", "workspaces/neighbours.py", "disclosure/terminal.py",
     },
     "files that were found to be plain ones in the same step": {
         "audit/secret_scan.py", "deploy/model/release.py", "programs/git_program.py", "transactions/module_files.py",
@@ -39,6 +40,7 @@ ALLOWED = {
     "a person's files of secrets, wherever they say these are": {"deploy/model/host_settings.py"},
     "a connection that is opened, an archive that is written or that Docker gives": {
         "deploy/connection/conversation.py", "deploy/connection/remote.py", "deploy/strategies/images.py",
+        "deploy/strategies/image_archive.py",
     },
     "keys that ssh has just written, and an SSH configuration after ``module_files`` has read it": {
         "deploy/connection/host_keys.py", "deploy/connection/ssh_config.py",

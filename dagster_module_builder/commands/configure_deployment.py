@@ -49,6 +49,7 @@ def configure_deployment(
     """Say how a module gets to a client's hosts."""
     from dagster_module_builder.commands.deploy_hosts import say_to_commit
     from dagster_module_builder.deploy import configure as use_case
+    from dagster_module_builder.deploy import questions as strategy_questions
     from dagster_module_builder.deploy.connection.typed_names import typed
     from dagster_module_builder.deploy.model.deployment import read_deployment
     from dagster_module_builder.deploy.pipeline import summary
@@ -62,11 +63,11 @@ def configure_deployment(
         **_settings(set or ()),
     }
     asks = console.interactive() and not no_input
-    chosen = strategy or _ask_strategy(use_case.strategies(), asks=asks)
-    carried = _carried(use_case.carried_choice(chosen), answers, chosen, asks=asks)
-    questions = use_case.questionnaire(chosen, carried)
+    chosen = strategy or _ask_strategy(strategy_questions.strategies(), asks=asks)
+    carried = _carried(strategy_questions.carried_choice(chosen), answers, chosen, asks=asks)
+    questions = strategy_questions.questionnaire(chosen, carried)
     _refuse_unknown(questions, answers)
-    detected = use_case.detected(where, folder, chosen, carried)
+    detected = strategy_questions.detected(where, folder, chosen, carried)
     if asks:
         answers = _asked(questions, detected, answers)
     missing = [name for name in ("deployment", "client", "hosts") if name not in answers]
@@ -114,7 +115,7 @@ def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str,
     if choice is None:
         return None
     if choice.name not in answers:
-        from dagster_module_builder.deploy.configure import questionnaire
+        from dagster_module_builder.deploy.questions import questionnaire
 
         answers[choice.name] = questionnaire(strategy).ask(choice, answers) if asks else choice.default
     return str(answers[choice.name])

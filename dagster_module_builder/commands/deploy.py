@@ -27,7 +27,7 @@ from dagster_module_builder.commands.deployment_task import (
 from dagster_module_builder.commands.steps_table import StepsTable
 
 if TYPE_CHECKING:
-    from dagster_module_builder.deploy.rollout import Manner
+    from dagster_module_builder.deploy.rollout import RolloutOptions
 
 _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
 
@@ -77,7 +77,7 @@ def deploy(
 
 
 def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:
-    from dagster_module_builder.deploy.status import preview
+    from dagster_module_builder.deploy.preview import preview
 
     found = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
     show(found, _say_preview, as_json=as_json)
@@ -115,8 +115,8 @@ def rollback(
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.rollback import roll_back
 
-    with _manner(chosen, wait, force=force) as manner:
-        done = roll_back(chosen.deployments, release, manner)
+    with _options(chosen, wait, force=force) as options:
+        done = roll_back(chosen.deployments, release, options)
     write_summary(chosen.name, done, os.environ)
     report(done, "runs", as_json=json)
 
@@ -126,8 +126,8 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) 
     """Give what runs the settings of .env.deploy, without a new release."""
     from dagster_module_builder.deploy.rollback import change_settings
 
-    with _manner(chosen, wait, force=force) as manner:
-        done = change_settings(chosen.deployments, manner)
+    with _options(chosen, wait, force=force) as options:
+        done = change_settings(chosen.deployments, options)
     report(done, "has new settings for", as_json=json)
 
 
@@ -150,8 +150,8 @@ def remove(
     json: bool = False,
 ) -> None:
     """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
+    from dagster_module_builder.deploy.hosts.targets import targets_of
     from dagster_module_builder.deploy.removal import remove as take_off
-    from dagster_module_builder.deploy.rollout import targets_of
 
     if not chosen.modules:
         raise UsageError("Say which module with --module.")
@@ -160,18 +160,18 @@ def remove(
     too = ", and delete its database and its stored files there after a dump" if delete_data else ""
     if not console.confirmed(f"Take {modules} with all its releases off {hosts}{too}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
-    with _manner(chosen, wait, force=force) as manner:
-        done = take_off(chosen.deployments, manner, delete_data=delete_data)
+    with _options(chosen, wait, force=force) as options:
+        done = take_off(chosen.deployments, options, delete_data=delete_data)
     report(done, f"no longer has {modules}", as_json=json)
 
 
 @contextlib.contextmanager
-def _manner(chosen: Chosen, wait: int, *, force: bool) -> Iterator[Manner]:
-    """Give the manner of a change, whose steps are shown."""
-    from dagster_module_builder.deploy.rollout import Manner
+def _options(chosen: Chosen, wait: int, *, force: bool) -> Iterator[RolloutOptions]:
+    """Give the options of a change, whose steps are shown."""
+    from dagster_module_builder.deploy.rollout import RolloutOptions
 
     with StepsTable() as table:
-        yield Manner(chosen.hosts, float(wait), force, table.update)
+        yield RolloutOptions(chosen.hosts, float(wait), force, table.update)
 
 
 #: The tasks of the collection ``deploy`` beside its default, which is ``deploy`` itself.

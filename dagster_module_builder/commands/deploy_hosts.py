@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 )
 def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
     """Show the hosts' keys, and pin those that you confirm."""
-    from dagster_module_builder.deploy.trust import Shown, shown_keys
+    from dagster_module_builder.deploy.trust import ShownKeys, shown_keys
     from dagster_module_builder.deploy.trust import trust as pin
 
-    def confirm(one: Shown) -> bool:
+    def confirm(one: ShownKeys) -> bool:
         if one.has_changed:
             console.tell(f"{one.host} shows OTHER keys than those pinned. Find out why before you go on.")
         question = f"Pin these keys for {one.host}?"
@@ -123,7 +123,7 @@ def _counted(problems: int) -> str:
 @deployment_task("deploy.check", {"json": JSON_HELP})
 def check(chosen: Chosen, json: bool = False) -> None:
     """Find everything that would be in a deployment's way; change nothing."""
-    from dagster_module_builder.deploy.status import check as look
+    from dagster_module_builder.deploy.check import check as look
 
     found = look(chosen.deployments, chosen.hosts)
     if json:

@@ -8,38 +8,26 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError, UsageError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy import pipeline, pipeline_companions
-from dagster_module_builder.deploy.model.deployment import (
-    DEPLOYMENTS,
-    FILE,
-    FILL_IN,
-    GUIDE,
-    SCHEMA,
-    problem_with,
-    read_deployment,
-    schema,
-)
+from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE, FILL_IN, GUIDE, SCHEMA, read_deployment
 from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
+from dagster_module_builder.deploy.model.schema import problem_with, schema
+from dagster_module_builder.deploy.questions import CARRIES, carried_choice, detected, local_env, renamed_questions
 from dagster_module_builder.deploy.strategies.base import load_steps
 from dagster_module_builder.disclosure.values import is_harmless
-from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.programs.version_control import top
-from dagster_module_builder.shared_files.formats import compose, env_file, env_value
+from dagster_module_builder.shared_files.formats import env_file, env_value
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
-from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire, questions_of
+from dagster_module_builder.templating.questionnaire import Answer, questions_of
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import staging
 from dagster_module_builder.transactions import module_files, transaction
-from deploy_strategies import folders, strategy_folder
-
-#: The question of a strategy that is laid over another one: which one that is.
-CARRIES = "carries_out"
+from deploy_strategies import strategy_folder
 
 _GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
 
@@ -57,88 +45,6 @@ class Configured:
     folder: Path
     files: tuple[Path, ...]
     empty: tuple[str, ...]
-
-
-def strategies() -> list[str]:
-    """Return the strategies that there are."""
-    return folders.names()
-
-
-def carried_choice(strategy: str) -> Question | None:
-    """Return the question which other strategy this one carries out; None where it does the work itself.
-
-    Raises:
-        RefusedError: There is no such strategy.
-    """
-    asked = questions_of(strategy_folder(strategy))
-    return next((question for question in asked if question.name == CARRIES), None)
-
-
-def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
-    """Return a strategy's questions, and those of the one that it carries out.
-
-    A question that both ask in different words has the carried strategy's name before its own: ``docker_platform``.
-
-    Raises:
-        RefusedError: There is no such strategy.
-    """
-    own = questions_of(strategy_folder(strategy))
-    if carried is None:
-        return own
-    other = questions_of(strategy_folder(carried))
-    renamed = {one: question_name for one, question_name in _renamed(strategy, carried).items() if one != question_name}
-    context = {**{renamed.get(name, name): raw for name, raw in other.context.items()}, **own.context}
-    more = [replace(one, name=renamed.get(one.name, one.name)) for one in other]
-    names = {one.name for one in own}
-    return Questionnaire(own.folder, context, (*own.questions, *(one for one in more if one.name not in names)))
-
-
-def _renamed(strategy: str, carried: str) -> dict[str, str]:
-    """Return, for each question of a carried strategy, what it is called beside the questions of the other one."""
-    own = {one.name: one for one in questions_of(strategy_folder(strategy))}
-    return {
-        one.name: one.name if one.name not in own or own[one.name].choices == one.choices else f"{carried}_{one.name}"
-        for one in questions_of(strategy_folder(carried))
-    }
-
-
-def detected(root: Path, module: Path, strategy: str, carried: str | None = None) -> dict[str, Answer]:
-    """Return the answers that the module and the workspace give by themselves."""
-    if carried is not None:
-        return {**detected(root, module, carried), **load_steps(strategy).questions_from(module)}
-    found: dict[str, Answer] = {"module": module.name, "database": "none"}
-    env = _local_env(module)
-    prefix = ModuleNames(module.name).env_prefix
-    kind = _database(module)
-    if kind:
-        found |= {"database": kind, "database_port": env.get(f"{prefix}_DB_PORT", "")}
-    network = _workspace_env(root).get("WORKSPACE_NETWORK")
-    if network:
-        found["network"] = network
-    return {**found, **load_steps(strategy).questions_from(module)}
-
-
-def _local_env(module: Path) -> dict[str, str]:
-    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[env_file.NAME]
-    return env_file.values(module_files.read(module, path) or b"")
-
-
-def _workspace_env(root: Path) -> dict[str, str]:
-    path = root / settings.SERVICES / env_file.NAME
-    return env_file.values(path.read_bytes()) if path.is_file() else {}
-
-
-def _database(module: Path) -> str | None:
-    """Return the kind of the module's database: as it was asked for, else as its services say."""
-    recorded = record_of(module).get("answers")
-    asked = recorded.get("database") if isinstance(recorded, dict) else None
-    if asked:
-        return None if asked == "none" else str(asked)
-    path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
-    data = loaded(path, module_files.read(module, path) or b"")
-    services = data.get("services") if isinstance(data, dict) else None
-    images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
-    return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None
 
 
 def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Answer]) -> Configured:
@@ -226,7 +132,7 @@ def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], p
     folders_of = {name: private / name for name in ("below", "above")}
     for path in folders_of.values():
         path.mkdir()
-    names = _renamed(strategy, carried)
+    names = renamed_questions(strategy, carried)
     own = {one.name for one in questions_of(strategy_folder(strategy))}
     below = {name: given[asked] for name, asked in names.items() if asked in given}
     above = {name: answer for name, answer in given.items() if name in own}
@@ -283,7 +189,7 @@ def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
 
 def _known_settings(module: Path) -> dict[str, str]:
     example = module_files.read(module, module / ".env.example") or b""
-    return {**env_file.values(example), **_local_env(module)}
+    return {**env_file.values(example), **local_env(module)}
 
 
 def _production_value(name: str, value: str) -> str:

@@ -10,13 +10,17 @@ from typing import Any
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError, ToolError
-from dagster_module_builder.deploy.hosts import host_assets, host_database
-from dagster_module_builder.deploy.hosts.host_location import Location
+from dagster_module_builder.deploy.each_host import in_parallel
+from dagster_module_builder.deploy.hosts import host_assets, host_database, host_preparation
+from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.hosts.host_release import Release
-from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.hosts.host_session import Progress
+from dagster_module_builder.deploy.hosts.targets import targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import Staged
-from dagster_module_builder.deploy.rollout import HostOutcome, Rollout, in_parallel, targets_of
+from dagster_module_builder.deploy.rollout import HostOutcome, Rollout
 from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.programs.version_control import commits_since
@@ -151,7 +155,7 @@ class Deploying(Rollout):
         """Return what goes to a host."""
         return [self.releases[one.names.name] for one in run.target.deployments]
 
-    def locations(self, run: HostRun) -> list[Location]:
+    def locations(self, run: HostRun) -> list[HostLocation]:
         """Return what a host's Dagster is to be told."""
         return [run.location_of(one) for one in self.releases_of(run)]
 
@@ -167,7 +171,7 @@ class Deploying(Rollout):
         releases = self.releases_of(run)
         try:
             tools = {tool for one in releases for tool in one.strategy.tools_there}
-            run.look([one.module for one in releases], sorted(tools))
+            run.inspect([one.module for one in releases], sorted(tools))
             run.refuse_unready()
             self.judge(run)
         finally:
@@ -181,16 +185,18 @@ class Deploying(Rollout):
     def prepare(self, run: HostRun) -> None:
         """Bring the releases to a host, and verify them there."""
         started = time.monotonic()
-        run.prepare(self.releases_of(run), self.options.wait, holder(self.action), lambda: self.judge(run))
+        host_preparation.prepare(
+            run, self.releases_of(run), self.options.wait, holder(self.action), lambda: self.judge(run)
+        )
         if self.options.drain:
-            run.tell("drain")
+            run.report("drain")
             locations = [release.deployment.names.snake for release in self.releases_of(run)]
             run.conversation.ask("wait", locations=locations, limit=DRAIN)
         host_assets.bring(run)
         # Planned before the barrier: what cannot be merged on one host stops all of them.
         self.judge(run)
         run.seconds["prepare"] = round(time.monotonic() - started, 3)
-        run.tell("verified")
+        run.report("verified")
 
     def chosen(self) -> list[HostRun]:
         """Leave out the hosts that have this content already, if asked to."""
@@ -204,9 +210,9 @@ class Deploying(Rollout):
     @staticmethod
     def is_done(run: HostRun, release: Release) -> bool:
         """Tell whether a host runs this content."""
-        module = run.found["modules"][release.module]
+        module = run.inspection["modules"][release.module]
         current = module["releases"].get(module["state"].get("current"), {})
-        location = run.found["dagster"]["locations"].get(release.deployment.names.snake, {})
+        location = run.inspection["dagster"]["locations"].get(release.deployment.names.snake, {})
         return current.get("digest") == release.staged.digest and bool(location.get("loaded"))
 
     def switch(self, run: HostRun) -> None:
@@ -236,7 +242,7 @@ class Deploying(Rollout):
     def commits(run: HostRun, release: Release) -> list[str]:
         """Return the commits of a module that a host has not had, as far as they are known here."""
         current = run.state(release.module).get("current")
-        record = run.found["modules"][release.module]["releases"].get(current) or {}
+        record = run.inspection["modules"][release.module]["releases"].get(current) or {}
         return commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit)
 
     def settle(self, run: HostRun) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.connection.conversation import HostError
-from dagster_module_builder.deploy.hosts.host_run import HostRun, holder
+from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_storage import VARIABLE
+from dagster_module_builder.deploy.hosts.targets import Key, targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.model.host_settings import ENV
-from dagster_module_builder.deploy.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
+from dagster_module_builder.deploy.rollout import DEFAULT_OPTIONS, HostOutcome, Rollout, RolloutOptions
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.transactions import module_files
 
@@ -22,7 +24,7 @@ _SERVERS = ("postgresql", "mysql")
 
 
 @dataclass(frozen=True)
-class Stored:
+class ModuleData:
     """What a module has stored on a host.
 
     Attributes:
@@ -38,9 +40,9 @@ class Stored:
     left: Sequence[str] = ()
 
 
-def stored(
+def data_of(
     deployment: Deployment, settings: Mapping[str, str], service: Mapping[str, Any] | None, storage: str
-) -> Stored:
+) -> ModuleData:
     """Return what a module has stored, as its settings on the host say.
 
     Args:
@@ -57,12 +59,12 @@ def stored(
         left.append(f"Its database file {path} is left there.")
     kind = (deployment.data.get("database") or {}).get("type")
     if kind not in _SERVERS:
-        return Stored(place if is_folder else None, left=left)
+        return ModuleData(place if is_folder else None, left=left)
     reached = {name: settings.get(f"{prefix}_DB_{name.upper()}", "") for name in ("host", "port", "user", "name")}
     database = {"type": kind, **reached, "password": settings.get(f"{prefix}_DB_PASSWORD", "")}
     if service is None:
         left.append(f"The database {database['name']} on {database['host']} is left there: drop it by hand.")
-    return Stored(place if is_folder else None, database, list(service["volumes"]) if service else (), left)
+    return ModuleData(place if is_folder else None, database, list(service["volumes"]) if service else (), left)
 
 
 @dataclass
@@ -70,13 +72,13 @@ class Removing(Rollout):
     """Modules on their way off their hosts.
 
     Attributes:
-        manner: How.
+        options: How.
         delete_data: Whether what they stored is deleted, too.
         stopped: The hosts whose Dagster was stopped, since it had no module left.
         remains: What each module leaves behind on each host, as the host remembers it until it is deleted.
     """
 
-    manner: Manner = ALL_AT_ONCE
+    options: RolloutOptions = DEFAULT_OPTIONS
     delete_data: bool = False
     remains: dict[tuple[Key, str], dict[str, Any] | None] = field(default_factory=dict)
     stopped: set[Key] = field(default_factory=set)
@@ -85,20 +87,20 @@ class Removing(Rollout):
 
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and see whether the blocks can be taken out."""
-        modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(self.action), self.manner.wait)
+        modules = run.target.modules
+        run.inspect(modules, (), holder(self.action), self.options.wait)
         run.begun += modules
         run.refuse_unready()
         for one in run.target.deployments:
-            is_gone = not run.plan([], [one.names], force=self.manner.force).effective
-            before = run.found["modules"][one.names.name]["remains"] if is_gone else None
+            is_gone = not run.plan([], [one.names], force=self.options.force).effective
+            before = run.inspection["modules"][one.names.name]["remains"] if is_gone else None
             self.remains[run.target.key, one.names.name] = before or None
 
     def switch(self, run: HostRun) -> None:
         """Have Dagster let the modules go."""
         names = [one.names for one in run.target.deployments]
         # The containers of databases go last: until then everything can be put back.
-        run.switch(run.plan([], names, force=self.manner.force), [], [], [one.snake for one in names])
+        run.switch(run.plan([], names, force=self.options.force), [], [], [one.snake for one in names])
         # Dumped behind the switch, so that no run stores anything later; a dump that fails puts every host back.
         for one in run.target.deployments:
             before = self.remains[run.target.key, one.names.name]
@@ -113,7 +115,7 @@ class Removing(Rollout):
             before: What the host remembers of a module that is gone already.
         """
         module, service = deployment.names.name, run.database(deployment.names.name)
-        data = stored(deployment, _settings(run, deployment), service, run.storage_place)
+        data = data_of(deployment, _settings(run, deployment), service, run.storage_place)
         folder = run.on_host(deployment.dagster_folder)
         remains = before or {
             "location": deployment.names.snake,
@@ -124,7 +126,7 @@ class Removing(Rollout):
         }
         if not self.delete_data:
             return remains
-        run.tell("dump")
+        run.report("dump")
         place = service and {"folder": folder, "name": service["name"]}
         database = data.database and {**data.database, "service": place}
         answer = run.conversation.ask(
@@ -142,7 +144,7 @@ class Removing(Rollout):
 
     def keep(self, run: HostRun) -> HostOutcome:
         """Remove what is left of them."""
-        run.tell("keep")
+        run.report("keep")
         deleted: list[str] = []
         for one in run.target.deployments:
             module = one.names.name
@@ -161,13 +163,13 @@ class Removing(Rollout):
         if deleted:
             run.notes.append(f"Deleted: {', '.join(deleted)}.")
         self.stop_unused(run)
-        run.tell("done")
+        run.report("done")
         return HostOutcome(str(run.target), deleted=tuple(deleted))
 
     def stop_unused(self, run: HostRun) -> None:
         """Stop a Dagster that this program started and that has no code location left."""
         gone = {one.names.snake for one in run.target.deployments}
-        if not run.has_service or set(run.found["dagster"]["locations"]) - gone:
+        if not run.has_service or set(run.inspection["dagster"]["locations"]) - gone:
             return
         again = f"start it again with 'deploy.setup {run.target.first.name} --start'"
         try:
@@ -197,14 +199,14 @@ def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:
 
 
 def remove(
-    deployments: Sequence[Deployment], manner: Manner = ALL_AT_ONCE, *, delete_data: bool = False
+    deployments: Sequence[Deployment], options: RolloutOptions = DEFAULT_OPTIONS, *, delete_data: bool = False
 ) -> list[HostOutcome]:
     """Take modules off their hosts: blocks, releases, environments and settings.
 
     Args:
         deployments: Which modules.
-        manner: How.
+        options: How.
         delete_data: Delete also what they stored, after it was dumped on the host; otherwise that stays.
     """
-    targets = targets_of(deployments, manner.hosts)
-    return Removing(targets, manner.progress, manner=manner, delete_data=delete_data).carry_out()
+    targets = targets_of(deployments, options.hosts)
+    return Removing(targets, options.progress, options=options, delete_data=delete_data).carry_out()

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.deploy.hosts import host_database
-from dagster_module_builder.deploy.hosts.host_location import Location
-from dagster_module_builder.deploy.hosts.host_run import HostRun, holder
+from dagster_module_builder.deploy.hosts import host_database, host_preparation
+from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_location import HostLocation
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.hosts.targets import Key, targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
-from dagster_module_builder.deploy.rollout import ALL_AT_ONCE, HostOutcome, Key, Manner, Rollout, targets_of
+from dagster_module_builder.deploy.rollout import DEFAULT_OPTIONS, HostOutcome, Rollout, RolloutOptions
 
 #: Releases that stay, where a change is no reason to remove any.
 _ALL = 1 << 20
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenRelease:
     """The release that a module is to have on one host, with its settings."""
 
     deployment: Deployment
@@ -35,27 +37,27 @@ class Chosen:
 
 
 @dataclass
-class Rechoosing(Rollout):
+class Reselecting(Rollout):
     """Another release, or other settings, of those that are on the hosts already."""
 
-    manner: Manner = ALL_AT_ONCE
-    taken: dict[Key, list[Chosen]] = field(default_factory=dict)
+    options: RolloutOptions = DEFAULT_OPTIONS
+    taken: dict[Key, list[ChosenRelease]] = field(default_factory=dict)
 
-    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+    def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
         """Return what a module is to have on a host."""
         raise NotImplementedError
 
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and find out what each module is to have."""
-        modules = [one.names.name for one in run.target.deployments]
-        run.look(modules, (), holder(self.action), self.manner.wait)
+        modules = run.target.modules
+        run.inspect(modules, (), holder(self.action), self.options.wait)
         run.begun += modules
         run.refuse_unready()
         self.taken[run.target.key] = [self.choose(run, one) for one in run.target.deployments]
-        run.plan(self.locations(run), force=self.manner.force)
-        run.tell("verified")
+        run.plan(self.locations(run), force=self.options.force)
+        run.report("verified")
 
-    def locations(self, run: HostRun) -> list[Location]:
+    def locations(self, run: HostRun) -> list[HostLocation]:
         """Return what a host's Dagster is to be told."""
         chosen = self.taken[run.target.key]
         return [run.location(one.deployment, one.identity, one.environment, one.env, one.database) for one in chosen]
@@ -64,10 +66,10 @@ class Rechoosing(Rollout):
         """Switch a host."""
         put = self.locations(run)
         run.switch(
-            run.plan(put, force=self.manner.force), [self.request(run, one) for one in self.taken[run.target.key]], put
+            run.plan(put, force=self.options.force), [self.request(run, one) for one in self.taken[run.target.key]], put
         )
 
-    def request(self, run: HostRun, chosen: Chosen) -> dict[str, Any]:
+    def request(self, run: HostRun, chosen: ChosenRelease) -> dict[str, Any]:
         """Return what the host is told of one module."""
         state = {"by": holder()["who"], "server": run.servers.get(chosen.module)}
         return {"module": chosen.module, "release": chosen.identity, "state": state}
@@ -81,21 +83,21 @@ class Rechoosing(Rollout):
 
 
 @dataclass
-class RollingBack(Rechoosing):
+class RollingBack(Reselecting):
     """Back to the release before, or to a certain one."""
 
     release: str | None = None
 
     action = "rollback"
 
-    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+    def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
         """Return the release to go back to, with the settings that it had.
 
         Raises:
             RefusedError: There is none, or its environment is gone.
         """
         module = deployment.names.name
-        found = run.found["modules"][module]
+        found = run.inspection["modules"][module]
         identity = self.release or _different_release(run, module)
         if not identity:
             raise RefusedError(
@@ -110,8 +112,8 @@ class RollingBack(Rechoosing):
             raise RefusedError(f"{run.target}: the environment of {identity} is gone: deploy its commit again.")
         env = base64.b64decode(run.conversation.ask("settings", module=module, identity=identity)["env"])
         if image := record.get("image"):
-            run.serve(deployment, identity, image, env)
-        return Chosen(deployment, identity, environment, env, record.get("database"))
+            host_preparation.serve(run, deployment, identity, image, env)
+        return ChosenRelease(deployment, identity, environment, env, record.get("database"))
 
 
 #: What makes a release what it is, beside its settings.
@@ -124,7 +126,7 @@ def _different_release(run: HostRun, module: str) -> str | None:
     A commit that was deployed twice has two releases: going from one to the other would change nothing. Where none
     differs, it is the one before, and that is noted.
     """
-    found = run.found["modules"][module]
+    found = run.inspection["modules"][module]
     current: str | None = found["state"].get("current")
     previous: str | None = found["state"].get("previous")
     if not previous:
@@ -140,7 +142,7 @@ def _different_release(run: HostRun, module: str) -> str | None:
 
 
 def _is_same(run: HostRun, module: str, release: str, current: str | None) -> bool:
-    records = run.found["modules"][module]["releases"]
+    records = run.inspection["modules"][module]["releases"]
     old, new = records[release], records.get(current)
     if new is None or not old.get("digest") or any(old.get(part) != new.get(part) for part in _CONTENT):
         return False
@@ -149,15 +151,15 @@ def _is_same(run: HostRun, module: str, release: str, current: str | None) -> bo
 
 
 @dataclass
-class NewSettings(Rechoosing):
+class ChangingSettings(Reselecting):
     """Other settings for the release that runs."""
 
     action = "env"
 
-    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
+    def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
         """Return the current release with the settings of now, after its definitions loaded with them."""
         module = deployment.names.name
-        found = run.found["modules"][module]
+        found = run.inspection["modules"][module]
         identity = found["state"].get("current")
         if not identity:
             raise RefusedError(f"{run.target}: {module} is not deployed there.")
@@ -171,33 +173,33 @@ class NewSettings(Rechoosing):
             )
         env = host_database.settings(given, database, deployment.names)
         if image := record.get("image"):
-            run.serve(deployment, identity, image, env)
-            return Chosen(deployment, identity, environment, env, database)
-        run.tell("verify")
-        check = run.check_of(deployment, environment, env)
+            host_preparation.serve(run, deployment, identity, image, env)
+            return ChosenRelease(deployment, identity, environment, env, database)
+        run.report("verify")
+        check = host_preparation.check_of(run, deployment, environment, env)
         run.conversation.ask("check", module=module, folder=None, identity=identity, **check)
-        return Chosen(deployment, identity, environment, env, database)
+        return ChosenRelease(deployment, identity, environment, env, database)
 
-    def request(self, run: HostRun, chosen: Chosen) -> dict[str, Any]:
+    def request(self, run: HostRun, chosen: ChosenRelease) -> dict[str, Any]:
         """Return what the host is told of one module, its settings among it."""
         return {**super().request(run, chosen), "env": base64.b64encode(chosen.env).decode()}
 
 
 def roll_back(
-    deployments: Sequence[Deployment], release: str | None = None, manner: Manner = ALL_AT_ONCE
+    deployments: Sequence[Deployment], release: str | None = None, options: RolloutOptions = DEFAULT_OPTIONS
 ) -> list[HostOutcome]:
     """Go back to the release before, or to a certain one, with its environment and its settings.
 
     What a release did to a database is not undone.
     """
     return RollingBack(
-        targets_of(deployments, manner.hosts), manner.progress, manner=manner, release=release
+        targets_of(deployments, options.hosts), options.progress, options=options, release=release
     ).carry_out()
 
 
-def change_settings(deployments: Sequence[Deployment], manner: Manner = ALL_AT_ONCE) -> list[HostOutcome]:
+def change_settings(deployments: Sequence[Deployment], options: RolloutOptions = DEFAULT_OPTIONS) -> list[HostOutcome]:
     """Give the releases that run the settings of ``.env.deploy``."""
-    return NewSettings(targets_of(deployments, manner.hosts), manner.progress, manner=manner).carry_out()
+    return ChangingSettings(targets_of(deployments, options.hosts), options.progress, options=options).carry_out()
 
 
 def settings_differ(old: Mapping[str, str], new: Mapping[str, str]) -> dict[str, list[str]]:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-from dagster_module_builder.base.errors import BuilderError, RefusedError
-from dagster_module_builder.deploy.hosts.host_release import Target
-from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
-from dagster_module_builder.deploy.model.deployment import Deployment, Host
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.each_host import in_parallel
+from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.hosts.host_session import Progress
+from dagster_module_builder.deploy.hosts.targets import Key, Target
 from dagster_module_builder.disclosure.messages import harmless_text
 
-#: What tells targets apart (``Target.key``).
-Key: TypeAlias = tuple[str, str, str | None]
-
-#: How many hosts are spoken to at once.
-AT_ONCE = 32
 #: Characters of a reason that a host's log keeps.
 _REASON = 1 << 16
 #: Seconds after which a host whose client is gone has put everything back, and freed its lock.
@@ -27,7 +23,7 @@ LOCK_FREE = 60.0
 
 
 @dataclass(frozen=True)
-class Manner:
+class RolloutOptions:
     """How a change of what is on the hosts is made.
 
     Attributes:
@@ -43,7 +39,7 @@ class Manner:
     progress: Progress = lambda *_: None
 
 
-ALL_AT_ONCE = Manner()
+DEFAULT_OPTIONS = RolloutOptions()
 
 
 class DeployError(BuilderError):
@@ -77,41 +73,6 @@ class HostOutcome:
     stands: bool = True
     before: Mapping[str, str | None] = field(default_factory=dict)
     commits: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:
-    """Group deployments by the Dagster that they go to.
-
-    Raises:
-        RefusedError: One of the hosts asked for is in none of them, or two disagree on how a Dagster runs.
-    """
-    groups: dict[tuple[str, str, str | None], list[Deployment]] = {}
-    places: dict[tuple[str, str, str | None], Host] = {}
-    for deployment in deployments:
-        for host in deployment.hosts:
-            if not hosts or host.address.host in hosts or str(host) in hosts:
-                key = (str(host), host.base_path, host.address.user)
-                groups.setdefault(key, []).append(deployment)
-                if places.setdefault(key, host).url != host.url:
-                    raise RefusedError(
-                        f"{deployment.names.name} and others disagree on where Dagster answers on {host}."
-                    )
-    _refuse_unknown(deployments, hosts)
-    for key, group in groups.items():
-        if len({(one.dagster_folder, one.kind) for one in group}) > 1:
-            names = " and ".join(one.names.name for one in group)
-            raise RefusedError(
-                f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml."
-            )
-    return [Target(places[key], tuple(group)) for key, group in groups.items()]
-
-
-def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:
-    there = [host for one in deployments for host in one.hosts]
-    for name in hosts:
-        if name not in {text for host in there for text in (str(host), host.address.host)}:
-            known = ", ".join(sorted(map(str, there)))
-            raise RefusedError(f"{name!r} is no host of this deployment: there are {known}.")
 
 
 @dataclass
@@ -189,7 +150,7 @@ class Rollout(ABC):
         try:
             return self.keep(run)
         except BuilderError as error:
-            run.tell("lost")
+            run.report("lost")
             run.close()
             return what_stands(run, error)
 
@@ -226,7 +187,7 @@ def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:
 
 def what_stands(run: HostRun, error: BuilderError) -> HostOutcome:
     """Ask a host that did not confirm the change what it has, as soon as it has put back what it puts back."""
-    modules = [one.names.name for one in run.target.deployments]
+    modules = run.target.modules
     try:
         found = _found_free(run, modules)
     except BuilderError as unknown:
@@ -248,7 +209,7 @@ def _found_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
     while True:
         again = HostRun(run.target, run.progress)
         try:
-            found = again.look(modules)
+            found = again.inspect(modules)
             if not found["lock"] or time.monotonic() > until:
                 return found
         except BuilderError:
@@ -260,27 +221,11 @@ def _found_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
         time.sleep(0.5)
 
 
-def in_parallel(runs: Sequence[HostRun], work: Callable[[HostRun], Any]) -> list[Any]:
-    """Do something on all hosts at once, and wait for all of them."""
-    if len(runs) < 2:
-        return [work(run) for run in runs]
-    pool = ThreadPoolExecutor(min(len(runs), AT_ONCE))
-    try:
-        return list(pool.map(work, runs))
-    except BaseException:
-        # Closed channels end the work of the threads that still wait for an answer.
-        for run in runs:
-            run.close()
-        raise
-    finally:
-        pool.shutdown(wait=True)
-
-
 def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[Key, BuilderError] | None:
     try:
         work(run)
     except BuilderError as error:
-        run.tell("failed")
+        run.report("failed")
         return run.target.key, error
     return None
 

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.connection.conversation import HostRefusedError
+from dagster_module_builder.deploy.each_host import on_hosts
 from dagster_module_builder.deploy.hosts import host_dagster, host_files
+from dagster_module_builder.deploy.hosts.holder import holder
 from dagster_module_builder.deploy.hosts.host_containers import problems_inside
 from dagster_module_builder.deploy.hosts.host_requests import SPARE
-from dagster_module_builder.deploy.hosts.host_run import HostRun, Progress, holder
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.model.deployment import Deployment
-from dagster_module_builder.deploy.rollout import in_parallel, targets_of
 from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.shared_files.formats import workspace_yaml
 from dagster_module_builder.templating.rendering import render
@@ -51,20 +53,14 @@ def set_up(
         progress: Told which step each host is in.
     """
 
-    def one(run: HostRun) -> dict[str, Any]:
-        try:
-            work = _stopped(run, ends_runs=ends_runs) if stop else _set_up(run, start=start)
-            return {"host": str(run.target), **work}
-        except BuilderError as error:
-            return {"host": str(run.target), "error": str(error)}
-        finally:
-            run.close()
+    def work(run: HostRun) -> dict[str, Any]:
+        return _stopped(run, ends_runs=ends_runs) if stop else _set_up(run, start=start)
 
-    return list(in_parallel([HostRun(target, progress) for target in targets_of(deployments, hosts)], one))
+    return on_hosts(deployments, hosts, work, progress)
 
 
 def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
-    run.tell("connect")
+    run.report("connect")
     run.conversation.open()
     made = run.conversation.ask("layout", base=run.target.host.base_path)["made"]
     found = _look(run, takes_lock=start)
@@ -79,7 +75,7 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     elif start and (files or ("error" in found["dagster"] and _is_ours(run.target.first))):
         _start(run)
         notes = []
-    run.tell("done")
+    run.report("done")
     return {"made": made or bool(files), "files": files, "notes": notes}
 
 
@@ -89,8 +85,8 @@ def _look(run: HostRun, *, takes_lock: bool) -> dict[str, Any]:
     asked = run.opening([], tools, holder() if takes_lock else None, 0.0)
     if run.target.first.kind == "native":
         asked["pythons"] = sorted({*asked["pythons"], host_dagster.interpreter(run)})
-    run.found = run.conversation.ask("open", **asked)
-    return run.found
+    run.inspection = run.conversation.ask("open", **asked)
+    return run.inspection
 
 
 def _refuse_foreign(run: HostRun, found: dict[str, Any]) -> None:
@@ -104,19 +100,19 @@ def _refuse_foreign(run: HostRun, found: dict[str, Any]) -> None:
 
 
 def _stopped(run: HostRun, *, ends_runs: bool) -> dict[str, Any]:
-    run.tell("connect")
+    run.report("connect")
     run.conversation.open()
     _look(run, takes_lock=True)
     is_native = run.target.first.kind == "native"
     notes = host_dagster.stop(run, ends_runs=ends_runs) if is_native else _stop_containers(run)
-    run.tell("done")
+    run.report("done")
     return {"made": False, "files": [], "notes": notes}
 
 
 def _stop_containers(run: HostRun) -> list[str]:
     if not _is_ours(run.target.first):
         return ["This program did not start a Dagster there: nothing was stopped."]
-    run.tell("stop")
+    run.report("stop")
     answer = run.conversation.ask("run", command=["docker", "compose", "stop"], cwd=run.on_host(SERVICES), limit=600)
     if answer["code"]:
         raise RefusedError(f"{run.target}: docker compose stop failed: {answer['said'][-2000:]}")
@@ -127,16 +123,7 @@ def preview(
     deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, start: bool = False
 ) -> list[dict[str, Any]]:
     """Return, for each host, what ``set_up`` would do there; nothing is changed."""
-
-    def one(run: HostRun) -> dict[str, Any]:
-        try:
-            return {"host": str(run.target), "would": _planned(run, start=start)}
-        except BuilderError as error:
-            return {"host": str(run.target), "error": str(error)}
-        finally:
-            run.close()
-
-    return list(in_parallel([HostRun(target, lambda *_: None) for target in targets_of(deployments, hosts)], one))
+    return on_hosts(deployments, hosts, lambda run: {"would": _planned(run, start=start)})
 
 
 def _planned(run: HostRun, *, start: bool) -> list[str]:
@@ -184,7 +171,7 @@ def _put_dagster(run: HostRun, found: dict[str, Any]) -> list[str]:
     path = host_files.paths(deployment.dagster_folder)[workspace_yaml.NAME]
     if found["files"][path] is not None:
         return []
-    run.tell("Dagster")
+    run.report("Dagster")
     files = {path: (_EMPTY, 0o644)} if deployment.kind == "native" else _workspace_files(run, found)
     made = []
     for name, (text, mode) in files.items():
@@ -248,7 +235,7 @@ def _engine_of(run: HostRun) -> dict[str, str]:
 
 def _start(run: HostRun) -> None:
     """Build and start Dagster's containers."""
-    run.tell("start")
+    run.report("start")
     folder = run.on_host(SERVICES)
     for command in (["docker", "compose", "build"], ["docker", "compose", "up", "--detach", "--wait"]):
         answer = run.conversation.ask("run", command=command, cwd=folder, limit=1800)

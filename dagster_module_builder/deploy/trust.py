@@ -13,7 +13,7 @@ from dagster_module_builder.transactions import module_files
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownKeys:
     """What a host shows of itself.
 
     Attributes:
@@ -42,7 +42,7 @@ class Shown:
         return bool(self.pinned) and not set(self.keys) & set(self.pinned)
 
 
-def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[Shown]:
+def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[ShownKeys]:
     """Ask every host of a deployment, and those that lie before it, for its keys; nothing is trusted by this.
 
     What lies behind a host that is not pinned yet is asked when that one is.
@@ -52,7 +52,7 @@ def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[Shown]
     if not chosen:
         raise RefusedError(f"{', '.join(hosts)} is no host of {deployment.name}.")
     addresses = dict.fromkeys(address for host in chosen for address in _reachable(host.address, text))
-    return [Shown(address, tuple(host_keys(address)), _pinned(address, text)) for address in addresses]
+    return [ShownKeys(address, tuple(host_keys(address)), _pinned(address, text)) for address in addresses]
 
 
 def _pinned(address: Address, text: str) -> tuple[str, ...]:
@@ -74,10 +74,10 @@ def _before(address: Address) -> list[Address]:
 
 def trust(
     deployment: Deployment,
-    shown: Sequence[Shown],
-    confirm: Callable[[Shown], bool],
+    shown: Sequence[ShownKeys],
+    confirm: Callable[[ShownKeys], bool],
     fingerprints: Sequence[str] = (),
-) -> list[Shown]:
+) -> list[ShownKeys]:
     """Pin the keys that a person confirms, or whose fingerprint was given; return what was pinned.
 
     Args:
@@ -95,11 +95,11 @@ def trust(
         raise RefusedError(
             f"No host shows a key with the fingerprint {', '.join(sorted(unknown))}: nothing was pinned."
         )
-    accepted: list[Shown] = []
+    accepted: list[ShownKeys] = []
     for one in shown:
         keys = tuple(line for line in one.keys if not wanted or fingerprint(line) in wanted)
         if keys and not one.is_pinned and (wanted or confirm(one)):
-            accepted.append(Shown(one.host, keys, one.pinned))
+            accepted.append(ShownKeys(one.host, keys, one.pinned))
     if accepted:
         _write(deployment, accepted)
     return accepted
@@ -111,7 +111,7 @@ def _pinned_lines(deployment: Deployment) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("#") or is_key(line)]
 
 
-def _write(deployment: Deployment, accepted: Sequence[Shown]) -> None:
+def _write(deployment: Deployment, accepted: Sequence[ShownKeys]) -> None:
     gone = {one.host.pinned_as for one in accepted}
     kept = [line for line in _pinned_lines(deployment) if line.split(" ")[0] not in gone]
     after = "".join(f"{line}\n" for line in [*kept, *(key for one in accepted for key in one.keys)])

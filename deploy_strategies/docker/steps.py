@@ -18,16 +18,9 @@ from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.model.release import Staged, files_below, manifest_line, stage_files
 from dagster_module_builder.deploy.model.source import is_of_another, source_of
 from dagster_module_builder.deploy.strategies.base import Strategy
-from dagster_module_builder.deploy.strategies.images import (
-    Archive,
-    Recipe,
-    build,
-    context_of,
-    credentials,
-    name_of,
-    push,
-)
-from dagster_module_builder.deploy.strategies.place import Place
+from dagster_module_builder.deploy.strategies.image_archive import ImageArchive
+from dagster_module_builder.deploy.strategies.images import Recipe, build, context_of, credentials, name_of, push
+from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.programs.version_control import top
 from dagster_module_builder.transactions import module_files
@@ -51,7 +44,7 @@ class Docker(Strategy):
     files = (DOCKERFILE, IGNORE, COMPOSE)
 
     def __init__(self) -> None:
-        self.archive: Archive | None = None
+        self.archive: ImageArchive | None = None
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
         """Take in the build context, as its ``.dockerignore`` leaves it, and the compose file for the hosts."""
@@ -85,7 +78,7 @@ class Docker(Strategy):
         identity = self._build(context, recipe)
         if own["registry"] == "none":
             tell("save")
-            self.archive = Archive(identity)
+            self.archive = ImageArchive(identity)
             made = {"image": identity}
         else:
             tell("push")
@@ -97,15 +90,15 @@ class Docker(Strategy):
         self,
         own: Mapping[str, Any],
         staged: Staged,
-        place: Place,
+        release_folder: ReleaseFolder,
         lacking: Sequence[str],  # noqa: ARG002 - an image is always built, from the builder's cache
     ) -> list[str]:
         """Name how the image is built, and how it gets to the host."""
         recipe = self._recipe(context_folder(self.deployment.module, _with_defaults(own)["context"]), staged)
         build = shlex.join(["docker", *recipe.command()])
         if _with_defaults(own)["registry"] == "none":
-            return [build, f"docker save {recipe.tag} | {place.typed('docker load')}"]
-        return [build, f"docker push {recipe.tag}", place.typed(f"docker pull {recipe.tag}")]
+            return [build, f"docker save {recipe.tag} | {release_folder.typed('docker load')}"]
+        return [build, f"docker push {recipe.tag}", release_folder.typed(f"docker pull {recipe.tag}")]
 
     def _recipe(self, context: Path, staged: Staged) -> Recipe:
         own, folder = _with_defaults(self.deployment.own), self.deployment.folder
@@ -128,15 +121,15 @@ class Docker(Strategy):
             packed.seek(0)
             return build(cast("IO[bytes]", packed), recipe)
 
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder) -> None:  # noqa: ARG002
         """Have the compose file and the image on the host."""
         compose = module_files.read(self.deployment.module, self.deployment.folder / COMPOSE) or b""
         text = base64.b64encode(compose).decode()
-        place.conversation.ask("write", path=f"{place.folder}/{COMPOSE}", text=text, mode=0o644)
-        image = str(place.made["image"])
+        release_folder.conversation.ask("write", path=f"{release_folder.path}/{COMPOSE}", text=text, mode=0o644)
+        image = str(release_folder.made["image"])
         if self.archive is not None:
-            send(self.archive, place)
-        place.conversation.ask("fetch", image=image, **credentials(image))
+            send(self.archive, release_folder)
+        release_folder.conversation.ask("fetch", image=image, **credentials(image))
 
 
 def _with_defaults(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,23 +173,23 @@ def version_of(staged: Staged) -> str:
     return f"{commit[:12]}-dirty-{content}" if staged.source.dirty else commit
 
 
-def send(archive: Archive, place: Place) -> None:
+def send(archive: ImageArchive, release_folder: ReleaseFolder) -> None:
     """Send the layers that a host lacks over the SSH connection.
 
     Raises:
         ToolError: They did not arrive.
     """
-    there = place.conversation.ask("layers")["layers"]
-    failure = _sent(archive, place, there)
+    there = release_folder.conversation.ask("layers")["layers"]
+    failure = _sent(archive, release_folder, there)
     if failure and there:
         # Somebody may have removed an image whose layers were counted on.
-        failure = _sent(archive, place, [])
+        failure = _sent(archive, release_folder, [])
     if failure:
-        raise ToolError(f"{place.remote.address}: the image could not be sent: {failure}")
+        raise ToolError(f"{release_folder.remote.address}: the image could not be sent: {failure}")
 
 
-def _sent(archive: Archive, place: Place, there: list[list[str]]) -> str | None:
-    command = [*place.remote.bulk(), "--", place.remote.address.host, "exec docker load --quiet"]
+def _sent(archive: ImageArchive, release_folder: ReleaseFolder, there: list[list[str]]) -> str | None:
+    command = [*release_folder.remote.bulk(), "--", release_folder.remote.address.host, "exec docker load --quiet"]
     with outside_programs.start(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:

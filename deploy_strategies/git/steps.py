@@ -9,23 +9,22 @@ from typing import Any
 from urllib.parse import quote
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.deploy.host_side.manifest import path_of
 from dagster_module_builder.deploy.model.release import (
-    Source,
+    ReleaseSource,
     Staged,
     manifest_line,
-    path_of,
     refuse_content,
     refuse_link,
 )
 from dagster_module_builder.deploy.model.source import WAY_OUT, changes, refuse_unpushed
 from dagster_module_builder.deploy.strategies.base import Strategy
-from dagster_module_builder.deploy.strategies.place import Place
+from dagster_module_builder.deploy.strategies.outbox import Outbox, exported
+from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
 from dagster_module_builder.deploy.strategies.snapshot import (
-    Entry,
-    Outbox,
     Snapshot,
+    TreeEntry,
     contents,
-    exported,
     is_link,
     is_program,
     snapshot,
@@ -91,36 +90,38 @@ class Git(Strategy):
         whole = _snapshot(repository, own, commit)
         held = contents(repository, whole.entries)
         self.repository, self.snapshot = repository, exported(repository, whole, held)
-        return _staged(self.snapshot.entries, held, Source(commit, branch or repository.branch))
+        return _staged(self.snapshot.entries, held, ReleaseSource(commit, branch or repository.branch))
 
     def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:
         """Return the module, where its files are taken from, and what is included."""
         named = [name.strip("/") for name in (own.get("path") or inside, *(own.get("include") or ()))]
         return tuple(dict.fromkeys([inside, *named]))
 
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:  # noqa: ARG002
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder) -> None:  # noqa: ARG002
         """Have the release's tree on the host, and export it there."""
         repository, taken = self._taken()
-        place.run("sh", "-c", _INIT, "sh", place.repository, MARK, taken.other_format, ATTRIBUTES)
+        release_folder.run("sh", "-c", _INIT, "sh", release_folder.repository, MARK, taken.other_format, ATTRIBUTES)
         if own.get("repository"):
-            _fetch(own, str(staged.source.commit), taken, place)
+            _fetch(own, str(staged.source.commit), taken, release_folder)
         else:
-            before = None if place.source == staged.source.commit else place.source
-            _push(repository, taken, _before(repository, own, before), place)
-        _export(place, taken.tree, staged, place.lacking(staged))
+            before = None if release_folder.source == staged.source.commit else release_folder.source
+            _push(repository, taken, _before(repository, own, before), release_folder)
+        _export(release_folder, taken.tree, staged, release_folder.lacking(staged))
 
-    def commands(self, own: Mapping[str, Any], staged: Staged, place: Place, lacking: Sequence[str]) -> list[str]:
+    def commands(
+        self, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder, lacking: Sequence[str]
+    ) -> list[str]:
         """Name what brings the release there, and what exports it."""
         repository, taken = self._taken()
-        there = shlex.quote(place.repository)
+        there = shlex.quote(release_folder.repository)
         brought = (
-            place.typed(f"git -C {there} {shlex.join(_fetching(own, str(staged.source.commit)))}")
+            release_folder.typed(f"git -C {there} {shlex.join(_fetching(own, str(staged.source.commit)))}")
             if own.get("repository")
-            else _typed(_path(repository, own), str(staged.source.commit), place)
+            else _typed(_path(repository, own), str(staged.source.commit), release_folder)
         )
         some = "" if len(lacking) == len(staged.lines) else f" -- {shlex.join(map(path_of, lacking))}"
-        export = f"git -C {there} archive {taken.tree}{some} | tar -x -C {shlex.quote(place.folder)}"
-        return [brought, place.typed(export)] if lacking else [brought]
+        export = f"git -C {there} archive {taken.tree}{some} | tar -x -C {shlex.quote(release_folder.path)}"
+        return [brought, release_folder.typed(export)] if lacking else [brought]
 
     def _taken(self) -> tuple[Repository, Snapshot]:
         if self.repository is None or self.snapshot is None:
@@ -128,13 +129,13 @@ class Git(Strategy):
         return self.repository, self.snapshot
 
 
-def _export(place: Place, tree: str, staged: Staged, lacking: Sequence[str]) -> None:
-    where = ("sh", place.repository, tree, place.folder)
+def _export(release_folder: ReleaseFolder, tree: str, staged: Staged, lacking: Sequence[str]) -> None:
+    where = ("sh", release_folder.repository, tree, release_folder.path)
     if len(lacking) == len(staged.lines):
-        place.run("sh", "-c", _EXPORT, *where)
+        release_folder.run("sh", "-c", _EXPORT, *where)
     elif lacking:
         names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in map(path_of, lacking))
-        place.run("sh", "-c", _EXPORT_SOME, *where, given=names)
+        release_folder.run("sh", "-c", _EXPORT_SOME, *where, stdin=names)
 
 
 def _commit(repository: Repository, branch: str | None) -> str:
@@ -158,7 +159,7 @@ def _snapshot(repository: Repository, own: Mapping[str, Any], commit: str) -> Sn
     return snapshot(repository, commit, _path(repository, own), own.get("include") or ())
 
 
-def _staged(entries: Sequence[Entry], held: Mapping[str, bytes], source: Source) -> Staged:
+def _staged(entries: Sequence[TreeEntry], held: Mapping[str, bytes], source: ReleaseSource) -> Staged:
     lines = []
     for entry in entries:
         content = held[entry.name]
@@ -183,14 +184,14 @@ def _leaves(name: str, target: str) -> bool:
     return False
 
 
-def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], place: Place) -> None:
+def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], release_folder: ReleaseFolder) -> None:
     """Push the release; where the host has the one before, only what differs from it travels."""
     outbox = Outbox(repository, [taken], before)
-    settings = {"GIT_SSH_COMMAND": shlex.join(place.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
+    settings = {"GIT_SSH_COMMAND": shlex.join(release_folder.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
-        outbox.git(*_pushing(taken.commit, place), environ=settings)
+        outbox.git(*_pushing(taken.commit, release_folder), environ=settings)
     except ToolError as error:
-        raise ToolError(f"{place.remote.address}: {error}") from None
+        raise ToolError(f"{release_folder.remote.address}: {error}") from None
 
 
 def _before(repository: Repository, own: Mapping[str, Any], commit: str | None) -> list[Snapshot]:
@@ -206,45 +207,50 @@ def _before(repository: Repository, own: Mapping[str, Any], commit: str | None) 
         return []
 
 
-def _url(place: Place) -> str:
-    host = place.remote.address.host
-    return f"ssh://{f'[{host}]' if ':' in host else host}{quote(place.repository)}"
+def _url(release_folder: ReleaseFolder) -> str:
+    host = release_folder.remote.address.host
+    return f"ssh://{f'[{host}]' if ':' in host else host}{quote(release_folder.repository)}"
 
 
-def _pushing(commit: str, place: Place) -> list[str]:
+def _pushing(commit: str, release_folder: ReleaseFolder) -> list[str]:
     options = ["--quiet", "--no-verify", "--no-recurse-submodules", "--thin"]
-    return ["push", *options, "--", _url(place), f"+{commit}:{KEPT}"]
+    return ["push", *options, "--", _url(release_folder), f"+{commit}:{KEPT}"]
 
 
-def _typed(path: str, commit: str, place: Place) -> str:
+def _typed(path: str, commit: str, release_folder: ReleaseFolder) -> str:
     """Return a push of one tree as a person would type it here."""
     tree = f"$(git ls-tree --full-tree {shlex.quote(f'{commit}:{path}')} | grep -v '[[:space:]]deploy$' | git mktree)"
     made = f'"$(git -c user.name=Release -c user.email=release commit-tree -m Release {tree}):{KEPT}"'
-    return f"git push --quiet --force {shlex.quote(_url(place))} {made}"
+    return f"git push --quiet --force {shlex.quote(_url(release_folder))} {made}"
 
 
-def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, place: Place) -> None:
+def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, release_folder: ReleaseFolder) -> None:
     """Have the host fetch the commit without those before it, and make the release's tree of it."""
     settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"}
-    inside = ("git", "-C", place.repository)
+    inside = ("git", "-C", release_folder.repository)
     try:
-        place.run(*inside, *_fetching(own, commit), environ=settings)
-        if not _has(place, commit):
+        release_folder.run(*inside, *_fetching(own, commit), environ=settings)
+        if not _has(release_folder, commit):
             # The branch has gone on since.
-            place.run(*inside, *_fetching({**own, "branch": None}, commit), environ=settings)
+            release_folder.run(*inside, *_fetching({**own, "branch": None}, commit), environ=settings)
     except ToolError as error:
         raise ToolError(
             f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?"
         ) from None
     if taken.made:
         trees = b"".join(b"".join(entry.line for entry in entries) + b"\0" for entries in taken.made.values())
-        place.run(*inside, "mktree", "-z", "--batch", given=trees)
+        release_folder.run(*inside, "mktree", "-z", "--batch", stdin=trees)
 
 
-def _has(place: Place, commit: str) -> bool:
+def _has(release_folder: ReleaseFolder, commit: str) -> bool:
     test = 'git -C "$1" cat-file -e "$2" 2>/dev/null || echo no'
     # Beside it there may be a shell's warning, of a locale that it cannot change for example.
-    return "no" not in place.run("sh", "-c", test, "sh", place.repository, f"{commit}^{{commit}}").splitlines()
+    return (
+        "no"
+        not in release_folder.run(
+            "sh", "-c", test, "sh", release_folder.repository, f"{commit}^{{commit}}"
+        ).splitlines()
+    )
 
 
 def _fetching(own: Mapping[str, Any], commit: str) -> list[str]:

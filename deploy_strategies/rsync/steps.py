@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dagster_module_builder.deploy.model.release import path_of, stage_folder
+from dagster_module_builder.deploy.host_side.manifest import path_of
+from dagster_module_builder.deploy.model.release import stage_folder
 from dagster_module_builder.deploy.model.source import source_of
 from dagster_module_builder.deploy.strategies.base import Strategy
-from dagster_module_builder.deploy.strategies.place import Place, for_conversation
+from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder, for_conversation
 from dagster_module_builder.programs import outside_programs
 
 if TYPE_CHECKING:
@@ -45,45 +46,47 @@ class Rsync(Strategy):
         module: Path,
         own: Mapping[str, Any],  # noqa: ARG002 - what was staged says it all
         staged: Staged,
-        place: Place,
+        release_folder: ReleaseFolder,
     ) -> None:
         """Send what the current release has not: files are told apart by their content, whatever their times are."""
-        lacking = place.lacking(staged)
-        files = None if place.again else for_conversation(staged, lacking)
+        lacking = release_folder.lacking(staged)
+        files = None if release_folder.again else for_conversation(staged, lacking)
         if files is not None:
-            place.put(files)
+            release_folder.put(files)
             return
-        everything = len(lacking) == len(staged.lines) and not place.again and staged.left_out is not None
+        everything = len(lacking) == len(staged.lines) and not release_folder.again and staged.left_out is not None
         names, chosen = _all_but(staged.left_out or ()) if everything else _named(map(path_of, lacking))
-        if place.again:
+        if release_folder.again:
             # A file may have changed without another size or time, or have been made just then.
-            place.run("find", place.folder, "-mindepth", "1", "-delete")
-        command = _command(module, chosen, place, place.remote.bulk())
-        outside_programs.ask(command, named=f"{place.remote.address}: rsync", given=names)
+            release_folder.run("find", release_folder.path, "-mindepth", "1", "-delete")
+        command = _command(module, chosen, release_folder, release_folder.remote.bulk())
+        outside_programs.ask(command, named=f"{release_folder.remote.address}: rsync", given=names)
 
     def commands(
         self,
         own: Mapping[str, Any],  # noqa: ARG002 - what was staged says it all
         staged: Staged,
-        place: Place,
+        release_folder: ReleaseFolder,
         lacking: Sequence[str],
     ) -> list[str]:
         """Name the transfer; what travels in the conversation needs no program."""
         if for_conversation(staged, lacking) is not None:
             return []
         _, chosen = _named(())
-        return [shlex.join(_command(self.deployment.module, chosen, place, place.remote.address.ssh()))]
+        return [
+            shlex.join(_command(self.deployment.module, chosen, release_folder, release_folder.remote.address.ssh()))
+        ]
 
 
-def _command(module: Path, chosen: Sequence[str], place: Place, ssh: Sequence[str]) -> list[str]:
-    host = place.remote.address.host
+def _command(module: Path, chosen: Sequence[str], release_folder: ReleaseFolder, ssh: Sequence[str]) -> list[str]:
+    host = release_folder.remote.address.host
     target = f"[{host}]" if ":" in host else host
     # A changed file begins as the one before; one that looks alike by size and time is known not to be.
-    before = [f"--link-dest={place.current}", "--ignore-times"] if place.current else []
+    before = [f"--link-dest={release_folder.current}", "--ignore-times"] if release_folder.current else []
     return [
         "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
         "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, *before, "--rsh", shlex.join(ssh),
-        "--", f"{module}/", f"{target}:{place.folder}/",
+        "--", f"{module}/", f"{target}:{release_folder.path}/",
     ]  # fmt: skip
 
 

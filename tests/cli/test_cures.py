@@ -13,7 +13,7 @@ import pytest
 import dagster_module_builder
 import deploy_strategies
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.deploy.model.deployment import schema
+from dagster_module_builder.deploy.model.schema import schema
 
 PACKAGES = [Path(package.__file__ or "").parent for package in (dagster_module_builder, deploy_strategies)]
 CONTEXTS = {name: context for context in namespace.to_contexts() for name in (context.name, *context.aliases)}

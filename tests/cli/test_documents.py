@@ -14,7 +14,7 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser
 
 from dagster_module_builder.commands import namespace
-from dagster_module_builder.deploy.model.deployment import schema
+from dagster_module_builder.deploy.model.schema import schema
 from tests.cli.conftest import Terminal, copied, terminal_in
 from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import without_tools

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dagster_module_builder.deploy.strategies.place import FIRST
+from dagster_module_builder.deploy.strategies.release_folder import FIRST
 from tests.deploy.dagster_host import CONSTRAINTS
 from tests.deploy.sshd import SshHost, user
 
@@ -111,7 +111,7 @@ def make_much(module: Path) -> None:
 def by_rsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have rsync carry the few small files of a module, too."""
     for limit in ("FEW", "FIRST"):
-        monkeypatch.setattr(f"dagster_module_builder.deploy.strategies.place.{limit}", -1)
+        monkeypatch.setattr(f"dagster_module_builder.deploy.strategies.release_folder.{limit}", -1)
 
 
 def simplify(module: Path) -> Path:

@@ -14,7 +14,7 @@ from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import change_settings, roll_back
-from dagster_module_builder.deploy.rollout import HostOutcome, Manner
+from dagster_module_builder.deploy.rollout import HostOutcome, RolloutOptions
 from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy import spread
@@ -52,11 +52,11 @@ def deployed(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutco
 
 
 def rolled_back(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutcome]:
-    return roll_back(find(sites.root, "yoda"), manner=Manner(progress=listen))
+    return roll_back(find(sites.root, "yoda"), manner=RolloutOptions(progress=listen))
 
 
 def removed(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutcome]:
-    return remove(find(sites.root, "yoda"), Manner(progress=listen))
+    return remove(find(sites.root, "yoda"), RolloutOptions(progress=listen))
 
 
 def releases(found: Mapping[str, object]) -> dict[str, str]:

@@ -9,7 +9,8 @@ import yaml
 
 from dagster_module_builder.base.errors import DamagedFileError, UsageError
 from dagster_module_builder.deploy.configure import configure
-from dagster_module_builder.deploy.model.deployment import problem_with, read_deployment
+from dagster_module_builder.deploy.model.deployment import read_deployment
+from dagster_module_builder.deploy.model.schema import problem_with
 from tests.deploy.test_configure import ANSWERS
 
 REFUSED = (

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import roll_back
 from dagster_module_builder.deploy.setup import set_up
-from dagster_module_builder.deploy.status import check
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
 from tests.deploy import sshd, their_stack

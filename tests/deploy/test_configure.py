@@ -11,9 +11,11 @@ import yaml
 from cookiecutter.main import cookiecutter
 
 from dagster_module_builder.base.errors import RefusedError, UsageError
-from dagster_module_builder.deploy.configure import configure, detected
+from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.deploy import release_of
-from dagster_module_builder.deploy.model.deployment import find, problem_with, read_deployment
+from dagster_module_builder.deploy.model.deployment import find, read_deployment
+from dagster_module_builder.deploy.model.schema import problem_with
+from dagster_module_builder.deploy.questions import detected
 from dagster_module_builder.shared_files.formats import env_file, env_value
 from deploy_strategies import strategy_folder
 from tests.deploy.modules import make_module

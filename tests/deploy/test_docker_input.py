@@ -11,17 +11,17 @@ import yaml
 
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError, UsageError
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.connection.conversation import Conversation
 from dagster_module_builder.deploy.connection.remote import Remote
 from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.model.deployment import Deployment, read_deployment
 from dagster_module_builder.deploy.model.release import Staged
-from dagster_module_builder.deploy.status import check
 from dagster_module_builder.deploy.strategies import images
 from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.deploy.strategies.images import credentials
-from dagster_module_builder.deploy.strategies.place import Place
+from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
 from tests.deploy.modules import make_module
 from tests.deploy.test_pipelines import BREAKS_OUT, declared
 from tests.deploy.test_strategies import git
@@ -168,7 +168,7 @@ def test_the_preview_names_what_builds_and_brings_the_image(
     remote = Remote(deployment.hosts[0].address)
     strategy, found = load_strategy("docker"), staged(module)
     strategy.deployment = deployment
-    place = Place(remote, Conversation(remote), "new", None, "repo.git", "x")
+    place = ReleaseFolder(remote, Conversation(remote), "new", None, "repo.git", "x")
     build, *bring = strategy.commands(deployment.own, found, place, found.lines)
     tag = f"{'' if registry == 'none' else 'registry.example/'}sales-report:{found.digest[:12]}"
     there = "ssh -p 9 127.0.0.1"

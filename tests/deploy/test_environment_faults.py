@@ -13,7 +13,7 @@ import pytest
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.deploy import deploy
-from dagster_module_builder.deploy.hosts import host_run
+from dagster_module_builder.deploy.hosts import host_preparation
 from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
@@ -113,7 +113,7 @@ def test_host_lost(served: Served, fault: Callable[[Site], None]) -> None:  # no
 
 
 def test_disk_full(small_disk: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811 - a fixture
-    monkeypatch.setattr(host_run, "ENVIRONMENT", 8 << 20)
+    monkeypatch.setattr(host_preparation, "ENVIRONMENT", 8 << 20)
     (first,) = small_disk.deploy()
     set_value(small_disk.module, 2)
     wants_an_environment(small_disk)

@@ -281,8 +281,8 @@ def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch
 
     for number in range(5):
         (site.module / f"z{number}").write_bytes(os.urandom(50_000))
-    monkeypatch.setattr("dagster_module_builder.deploy.strategies.place.PART", 1)
-    monkeypatch.setattr("dagster_module_builder.deploy.strategies.place.path_of", path_of)
+    monkeypatch.setattr("dagster_module_builder.deploy.strategies.release_folder.PART", 1)
+    monkeypatch.setattr("dagster_module_builder.deploy.strategies.release_folder.path_of", path_of)
     with pytest.raises(BuilderError, match=r"see 'deploy\.status'|No space left"):
         site.deploy()
     assert len(asked) >= 4

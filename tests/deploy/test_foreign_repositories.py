@@ -13,9 +13,10 @@ import yaml
 
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.model.deployment import find
-from dagster_module_builder.deploy.status import check, preview
+from dagster_module_builder.deploy.preview import preview
 from dagster_module_builder.programs.version_control import commits_since, top
 from dagster_module_builder.programs.version_control import find as find_repository
 from dagster_module_builder.upgrade.run import upgrade

@@ -11,9 +11,9 @@ import yaml
 
 from dagster_module_builder.base.errors import ConflictError, ToolError
 from dagster_module_builder.base.names import ModuleNames
-from dagster_module_builder.deploy.hosts import host_database
+from dagster_module_builder.deploy.hosts import host_database, host_preparation
 from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
-from dagster_module_builder.deploy.hosts.host_location import Location
+from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.model import database_rules
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
@@ -56,9 +56,9 @@ def database(fragment: bytes, folder: str = "services/dagster", env: bytes = ENV
     return host_database.database_of(fragment, NAMES, folder, env)
 
 
-def location(found: Mapping[str, Any] | None) -> Location:
+def location(found: Mapping[str, Any] | None) -> HostLocation:
     env = host_database.settings(ENV, found, NAMES)
-    return Location(NAMES, "/workspace/modules/sales-report/releases/1/src", None, env, found)
+    return HostLocation(NAMES, "/workspace/modules/sales-report/releases/1/src", None, env, found)
 
 
 def after(files: Mapping[str, bytes | None], plan: Any) -> dict[str, bytes | None]:
@@ -144,14 +144,14 @@ def test_an_image_is_fetched_only_where_docker_says_that_it_is_not_there(words: 
     run: Any = HostRun.__new__(HostRun)
     run.conversation, run.progress = Answers(), lambda *_: None
     run.target = SimpleNamespace(first=SimpleNamespace(dagster_folder="."))
-    run.found = {"files": {}}
+    run.inspection = {"files": {}}
     release: Any = SimpleNamespace(module="sales-report", env=b"")
     made = {"service": {"image": "postgres:17"}, "files": {}}
     if error:
         with pytest.raises(ToolError, match=error):
-            run.fetch_database(release, made)
+            host_preparation.fetch_database(run, release, made)
     else:
-        run.fetch_database(release, made)
+        host_preparation.fetch_database(run, release, made)
     assert asked == [["image", "inspect"], *([] if error else [["pull", "--quiet"]])]
 
 

@@ -9,7 +9,7 @@ import pytest
 from dagster_module_builder.base.errors import ConflictError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
-from dagster_module_builder.deploy.hosts.host_location import Location, Server
+from dagster_module_builder.deploy.hosts.host_location import CodeServer, HostLocation
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE
 from dagster_module_builder.workspaces.initialize import initialize
@@ -27,11 +27,11 @@ run_launcher:
 """
 
 
-def location(server: Server | None = None) -> Location:
-    return Location(NAMES, CODE, None, b"SALES_REPORT_TOKEN='t'\n", server=server)
+def location(server: CodeServer | None = None) -> HostLocation:
+    return HostLocation(NAMES, CODE, None, b"SALES_REPORT_TOKEN='t'\n", server=server)
 
 
-def plan(instance: bytes, one: Location, folder: str = "services/dagster") -> None:
+def plan(instance: bytes, one: HostLocation, folder: str = "services/dagster") -> None:
     files = {f"{folder}/workspace.yaml": b"load_from: []\n", f"{folder}/dagster.yaml": instance, REGISTRY: None}
     plan_host(folder, files, [one])
 
@@ -57,7 +57,7 @@ def test_ours_has_everything(ours: bytes) -> None:
 
 def test_a_code_server_has_its_runs_beside_it(ours: bytes) -> None:
     with pytest.raises(ConflictError, match="without the settings of sales-report"):
-        plan(ours, location(Server("s", "s", 4000)))
+        plan(ours, location(CodeServer("s", "s", 4000)))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from dagster_module_builder.deploy import rollout
 from dagster_module_builder.deploy.connection import answers
 from dagster_module_builder.deploy.connection.conversation import Conversation
 from dagster_module_builder.deploy.host_side.conversation import REQUESTS
-from dagster_module_builder.deploy.hosts import host_run
+from dagster_module_builder.deploy.hosts import host_preparation, host_session
 from tests.deploy import hostile_host
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
@@ -227,7 +227,7 @@ def test_no_lie_of_a_host_is_a_traceback_or_a_file_or_steers_the_terminal(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """FAULTS S7: each value of each answer, in each task that asks for it, becomes each odd one."""
-    monkeypatch.setattr(host_run, "Conversation", Replayed)
+    monkeypatch.setattr(host_session, "Conversation", Replayed)
     monkeypatch.setattr(rollout, "LOCK_FREE", 0.0)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (folder := tmp_path / "here").mkdir()
@@ -275,9 +275,9 @@ def test_a_host_gets_the_password_of_its_deployments_registry_only(
     monkeypatch.setenv("DEPLOY_REGISTRY_PASSWORD", "canary")
     asked: list[dict[str, Any]] = []
     talk = SimpleNamespace(ask=lambda _, **arguments: asked.append(arguments))
-    made: Any = SimpleNamespace(tell=lambda _: None, conversation=talk)
+    made: Any = SimpleNamespace(report=lambda _: None, conversation=talk)
     deployment: Any = SimpleNamespace(own={"registry": registry} if registry else {})
-    host_run.HostRun.fetch(made, deployment, image)
+    host_preparation.fetch_image(made, deployment, image)
     assert (asked[0].get("password") == "canary") is given
 
 

@@ -14,8 +14,9 @@ from dagster_module_builder.base.errors import BuilderError, RefusedError
 from dagster_module_builder.deploy.connection.address import Address
 from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.hosts import host_environment
-from dagster_module_builder.deploy.hosts.host_release import Target
-from dagster_module_builder.deploy.model.deployment import Deployment, find, problem_with
+from dagster_module_builder.deploy.hosts.targets import Target
+from dagster_module_builder.deploy.model.deployment import Deployment, find
+from dagster_module_builder.deploy.model.schema import problem_with
 from dagster_module_builder.deploy.status import status
 from tests.deploy.conftest import Sites, quick_sites
 from tests.deploy.modules import set_value

@@ -15,7 +15,7 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy import pipeline
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
-from dagster_module_builder.deploy.trust import Shown, trust
+from dagster_module_builder.deploy.trust import ShownKeys, trust
 from dagster_module_builder.modules import record
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.workspaces.add import add_module
@@ -74,7 +74,7 @@ def _pin(folder: Path) -> None:
     deployment = read_deployment(folder)
     (host,) = deployment.hosts
     line = f"{host.address.pinned_as} {KIND} {_key(1)}"
-    trust(deployment, [Shown(host.address, (line,), ())], lambda _: True)
+    trust(deployment, [ShownKeys(host.address, (line,), ())], lambda _: True)
 
 
 def _replace(path: Path, target: Path | str, *, is_folder: bool = False) -> None:

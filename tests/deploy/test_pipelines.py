@@ -27,15 +27,16 @@ from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.deployments import pipelines
 from dagster_module_builder.base.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.deploy import pipeline
-from dagster_module_builder.deploy.configure import configure, questionnaire
+from dagster_module_builder.deploy.check import problems_here
+from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.job_summary import write_summary
 from dagster_module_builder.deploy.model.deployment import Deployment, read_deployment
 from dagster_module_builder.deploy.pipeline_companions import companions
 from dagster_module_builder.deploy.pipelines.description import describe
 from dagster_module_builder.deploy.pipelines.github import CHECKOUT
 from dagster_module_builder.deploy.pipelines.tool import Installed, from_origin, lock_of
+from dagster_module_builder.deploy.questions import questionnaire
 from dagster_module_builder.deploy.rollout import HostOutcome
-from dagster_module_builder.deploy.status import problems_here
 from dagster_module_builder.deploy.strategies.base import load_steps
 from dagster_module_builder.deploy.strategies.images import credentials
 from dagster_module_builder.transactions.module_files import commit

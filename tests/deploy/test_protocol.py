@@ -13,12 +13,14 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.deploy import check as checks
 from dagster_module_builder.deploy import setup
-from dagster_module_builder.deploy import status as states
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.preview import preview
 from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import change_settings, roll_back
-from dagster_module_builder.deploy.status import check, log, preview, releases, status, unlock
+from dagster_module_builder.deploy.status import log, releases, status, unlock
 from tests import needs
 from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, make_much, set_value, simplify
@@ -211,7 +213,7 @@ def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPa
     path = quick.module / "deploy/yoda/deployment.yaml"
     whole = path.read_text()
     path.write_text(whole.replace("kind: host", "kind: venv"))
-    monkeypatch.setattr(states, "ENVIRONMENT", 1 << 60)
+    monkeypatch.setattr(checks, "ENVIRONMENT", 1 << 60)
     (found,) = check(find(quick.root, "yoda"))
     assert "MiB free, and" in " ".join(found["problems"])
     path.write_text(whole)

@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
 from dagster_module_builder.deploy.model.source import to_commit
-from dagster_module_builder.deploy.status import check, preview
+from dagster_module_builder.deploy.preview import preview
 from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
 from tests.deploy.test_commands import run

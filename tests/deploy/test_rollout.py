@@ -14,12 +14,12 @@ import pytest
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError
 from dagster_module_builder.deploy import rollout
-from dagster_module_builder.deploy.hosts.host_release import Target
 from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.hosts.targets import Target, targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.removal import Removing
-from dagster_module_builder.deploy.rollback import Chosen, Rechoosing
-from dagster_module_builder.deploy.rollout import DeployError, HostOutcome, Rollout, targets_of
+from dagster_module_builder.deploy.rollback import ChosenRelease, Reselecting
+from dagster_module_builder.deploy.rollout import DeployError, HostOutcome, Rollout
 
 
 def deployment(module: str, hosts: Sequence[Mapping[str, Any] | str], **dagster: str) -> Deployment:
@@ -66,7 +66,7 @@ class Far(HostRun):
     events: list[str] = field(default_factory=list)
     refuses_back: bool = False
 
-    def tell(self, step: str) -> None:
+    def report(self, step: str) -> None:
         self.events.append(step)
 
     def __post_init__(self) -> None:
@@ -210,7 +210,11 @@ def test_an_interruption_behind_the_barrier_is_told() -> None:
 
 def test_by_default_nothing_is_forced_or_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """A change opens the connections by itself; edited blocks are replaced, and the daemon awaited, only when asked."""
-    assert (rollout.ALL_AT_ONCE.hosts, rollout.ALL_AT_ONCE.wait, rollout.ALL_AT_ONCE.force) == ((), 0.0, False)
+    assert (rollout.DEFAULT_OPTIONS.hosts, rollout.DEFAULT_OPTIONS.wait, rollout.DEFAULT_OPTIONS.force) == (
+        (),
+        0.0,
+        False,
+    )
     monkeypatch.setattr(rollout, "HostRun", Far)
     monkeypatch.setattr(Change, "settle", Rollout.settle)
     plan = change([])
@@ -226,7 +230,7 @@ def found(state: str, *, journal: bool = False, lock: object = None) -> dict[str
 def lost(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any] | None) -> Far:
     """Return a host that had release ``old``, and answers as given when it is asked once more."""
     (run,) = far("a")
-    run.found = found("old")
+    run.inspection = found("old")
     left = list(answers)
 
     class Again(Far):
@@ -234,7 +238,7 @@ def lost(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, Any] | None) -> Fa
             self.events = run.events
             super().__post_init__()
 
-        def look(self, *_: object, **__: object) -> dict[str, Any]:
+        def inspect(self, *_: object, **__: object) -> dict[str, Any]:
             answer = left.pop(0) if len(left) > 1 else left[0]
             if answer is None:
                 raise BuilderError("Not reached.")
@@ -278,13 +282,13 @@ def test_of_hosts_that_are_lost_none_confirming_is_a_failure(monkeypatch: pytest
     lost(monkeypatch, found("old"))
     runs = far("a", "b")
     for run in runs:
-        run.found = found("old")
+        run.inspection = found("old")
     with pytest.raises(DeployError, match=r"Cut\.\na has the old release(.|\n)*b has the old release"):
         change(runs, keep_a=BuilderError("Cut."), keep_b=BuilderError("Cut.")).carry_out()
     assert events(runs[0])[-3:] == ["lost", "closed", "closed"]
     runs = far("a", "b")
     for run in runs:
-        run.found = found("old")
+        run.inspection = found("old")
     outcomes = change(runs, keep_b=BuilderError("Cut.")).carry_out()
     assert [outcome.stands for outcome in outcomes] == [True, False]
     assert "settle" not in events(runs[1])
@@ -334,9 +338,9 @@ def test_each_dagster_on_one_host_has_its_own_failure() -> None:
 class Looked(Far):
     """One on which a module was, that left behind what its user has."""
 
-    def look(self, *_: object, **__: object) -> dict[str, Any]:
-        self.found = {"modules": {"sales": {"remains": {"storage": self.target.host.address.user}}}}
-        return self.found
+    def inspect(self, *_: object, **__: object) -> dict[str, Any]:
+        self.inspection = {"modules": {"sales": {"remains": {"storage": self.target.host.address.user}}}}
+        return self.inspection
 
     def refuse_unready(self) -> None:
         pass
@@ -349,9 +353,9 @@ class Looked(Far):
 
 
 @dataclass
-class Choosing(Rechoosing):
-    def choose(self, run: HostRun, deployment: Deployment) -> Chosen:
-        return Chosen(deployment, str(run.target.host.address.user), None, b"")
+class Choosing(Reselecting):
+    def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
+        return ChosenRelease(deployment, str(run.target.host.address.user), None, b"")
 
 
 def test_each_dagster_on_one_host_has_its_own_data_and_release() -> None:

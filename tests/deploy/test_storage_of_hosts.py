@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.deploy import status
+from dagster_module_builder.deploy import check
 from dagster_module_builder.deploy.connection import conversation, host_start
 from dagster_module_builder.deploy.host_side import storage
 from dagster_module_builder.deploy.hosts import host_storage
@@ -69,7 +69,7 @@ def give(site: Site, place: str | Path | None) -> None:
 
 
 def problems(site: Site) -> str:
-    (found,) = status.check(find(site.root, "yoda"))
+    (found,) = check.check(find(site.root, "yoda"))
     return " ".join(found["problems"])
 
 
@@ -124,7 +124,7 @@ TEMPORARY = ["/tmp", "/tmp/assets", "/var/tmp/../tmp/a", "/srv/../dev/shm/a", "/
 def test_which_places_last(place: str) -> None:
     """FAULTS D7: folders that are emptied, and file systems in memory, wherever they are mounted."""
     found = host_storage.problem(
-        host_storage.Storage(place, "x", place), "/srv/dagster", [*storage.TEMPORARY, "/mnt/memory"]
+        host_storage.HostStorage(place, "x", place), "/srv/dagster", [*storage.TEMPORARY, "/mnt/memory"]
     )
     assert (found is not None) == (place in TEMPORARY)
 

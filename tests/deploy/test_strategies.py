@@ -15,9 +15,9 @@ import yaml
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
 from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.host_side.manifest import OWN_FILES
 from dagster_module_builder.deploy.model.deployment import find
-from dagster_module_builder.deploy.model.release import OWN_FILES
-from dagster_module_builder.deploy.status import preview
+from dagster_module_builder.deploy.preview import preview
 from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import by_rsync, set_value
 
@@ -318,21 +318,21 @@ def test_base_path_with_blanks_and_quotes(by_git: Site, strategy: str) -> None:
 
 STEPS = """
 import io, tarfile
-from dagster_module_builder.deploy.model.release import Source, stage_folder
+from dagster_module_builder.deploy.model.release import ReleaseSource, stage_folder
 from dagster_module_builder.deploy.strategies.base import Strategy
 
 class Tar(Strategy):
     tools_there = ("tar",)
 
     def stage(self, module, own, *, allow_dirty):
-        return stage_folder(module, [".env*", "deploy", "__pycache__"], Source())
+        return stage_folder(module, [".env*", "deploy", "__pycache__"], ReleaseSource())
 
-    def transfer(self, module, own, staged, place):
+    def transfer(self, module, own, staged, release_folder):
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:
             for path in staged.paths:
                 archive.add(module / path, path)
-        place.run("tar", "-xzf", "-", "-C", place.folder, given=packed.getvalue())
+        release_folder.run("tar", "-xzf", "-", "-C", release_folder.path, stdin=packed.getvalue())
 """
 
 

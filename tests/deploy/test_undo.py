@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.model.deployment import find
-from dagster_module_builder.deploy.status import check
 from tests import needs
 from tests.deploy import spread
 from tests.deploy.conftest import Site

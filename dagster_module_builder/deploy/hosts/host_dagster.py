@@ -9,7 +9,8 @@ from typing import Any
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.hosts import host_environment, host_service
-from dagster_module_builder.deploy.hosts.host_run import ENVIRONMENT, HostRun
+from dagster_module_builder.deploy.hosts.host_preparation import ENVIRONMENT
+from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
@@ -40,14 +41,14 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
         RefusedError: It cannot be started; what was built stays for the next time.
     """
     target, folder = run.target, run.target.first.dagster_folder
-    if "error" not in run.found["dagster"] and not run.has_service:
+    if "error" not in run.inspection["dagster"] and not run.has_service:
         return [], [f"A Dagster answers at {target.host.url} that this program did not start; it was left as it is."]
     port = host_service.port_of(target, target.host.url)
     postgresql = target.first.data["dagster"].get("postgresql")
     environment = _environment(run, postgresql)
     asked = run.conversation.ask
     asked("service port", folder=folder, port=port)
-    run.tell("Dagster's environment")
+    run.report("Dagster's environment")
     built = asked(
         "service environment",
         folder=folder,
@@ -65,7 +66,7 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
         instance=host_service.instance(postgresql),
         environ=_password(run, postgresql, environ),
     )
-    run.tell("start")
+    run.report("start")
     answer = asked("start service", folder=folder, changed=bool(files["changed"] or built))
     notes = [f"{path} was edited on the host, and left as it is." for path in files["kept"]]
     return files["changed"], [*notes, *_notes(run, answer)]
@@ -83,7 +84,7 @@ def stop(run: HostRun, *, ends_runs: bool) -> list[str]:
     """
     if not run.has_service:
         return ["This program did not start a Dagster there: nothing was stopped."]
-    run.tell("stop")
+    run.report("stop")
     folder = run.target.first.dagster_folder
     stopped = run.conversation.ask("stop service", folder=folder, ends_runs=ends_runs)["stopped"]
     return [f"Stopped Dagster's {' and '.join(stopped)}." if stopped else "Dagster did not run."]
@@ -91,7 +92,7 @@ def stop(run: HostRun, *, ends_runs: bool) -> list[str]:
 
 def planned(run: HostRun) -> list[str]:
     """Return what ``start`` would do, for people."""
-    if "error" not in run.found.get("dagster", {"error": ""}):
+    if "error" not in run.inspection.get("dagster", {"error": ""}):
         return [] if run.has_service else ["Would leave the Dagster as it is that answers already."]
     port = host_service.port_of(run.target, run.target.host.url)
     packages = ", ".join(host_service.versions(lock_of(run)))
@@ -109,9 +110,9 @@ def interpreter(run: HostRun) -> str:
     return host_environment.interpreter(run.target, named)
 
 
-def _environment(run: HostRun, postgresql: str | None) -> host_service.Made:
+def _environment(run: HostRun, postgresql: str | None) -> host_service.ServiceEnvironment:
     named = interpreter(run)
-    identity = run.found["interpreters"].get(named)
+    identity = run.inspection["interpreters"].get(named)
     if identity is None:
         raise RefusedError(f"{run.target}: {named} is not installed on the host: install it there.")
     host_service.refuse_old(run.target, identity)
@@ -137,7 +138,7 @@ def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) 
     if given := environ.get(host_service.GIVEN):
         remember_texts([given])
         return {host_service.PASSWORD: given}
-    if run.found["service"]["has_password"]:
+    if run.inspection["service"]["has_password"]:
         return {}
     raise RefusedError(
         f"{run.target}: the password to {postgresql} is missing: set {host_service.GIVEN} for this command."
@@ -147,7 +148,7 @@ def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) 
 def _notes(run: HostRun, answer: Mapping[str, Any]) -> list[str]:
     if answer["runs"]:
         return [f"{answer['runs']} runs are in progress, so Dagster was not restarted: say the command again later."]
-    said = {"user": run.found["user"], "name": run.target.first.name, "by_hand": " ".join(answer["by_hand"])}
+    said = {"user": run.inspection["user"], "name": run.target.first.name, "by_hand": " ".join(answer["by_hand"])}
     if answer["by"] == "processes":
         return [_NO_SYSTEMD.format(**said)] if answer["started"] else []
     return [] if answer["lingers"] else [_LINGER.format(**said)]

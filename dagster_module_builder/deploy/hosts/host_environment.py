@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.deploy.hosts.host_release import Release, Target
+from dagster_module_builder.deploy.hosts.host_release import Release
+from dagster_module_builder.deploy.hosts.targets import Target
 from dagster_module_builder.deploy.strategies.base import load_strategy
 
 

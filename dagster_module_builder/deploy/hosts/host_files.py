@@ -11,7 +11,7 @@ from dagster_module_builder.base.errors import ConflictError, RefusedError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import location_names
 from dagster_module_builder.deploy.hosts import host_database, host_launcher, host_storage
-from dagster_module_builder.deploy.hosts.host_location import Location
+from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.model import database_rules
 from dagster_module_builder.shared_files.formats import compose, dagster_yaml, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, SharedFile
@@ -50,7 +50,7 @@ def instance_path(folder: str) -> str:
 def plan_host(
     folder: str,
     files: Mapping[str, bytes | None],
-    put: Sequence[Location],
+    put: Sequence[HostLocation],
     take: Sequence[ModuleNames] = (),
     *,
     force: bool = False,
@@ -92,7 +92,7 @@ def plan_host(
     return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
 
 
-def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[Location], storage: str) -> MergedFile:
+def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[HostLocation], storage: str) -> MergedFile:
     """Have the host say where modules store, unless one of them does; as long as there are any, it stays there."""
     if any(host_storage.VARIABLE in env_file.keys(one.env) for one in put if not one.server):
         return replace(merged, text=host_storage.without_line(merged.text))
@@ -101,7 +101,7 @@ def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[Locati
     return replace(merged, text=host_storage.with_line(merged.text, place)) if place else merged
 
 
-def _needs_compose(registry: Registry, put: Sequence[Location], take: Sequence[ModuleNames]) -> bool:
+def _needs_compose(registry: Registry, put: Sequence[HostLocation], take: Sequence[ModuleNames]) -> bool:
     """Tell whether the compose file has, or gets, anything of these modules."""
     held = registry.known(compose.NAME).digests
     return any(one.database for one in put) or any(one.snake in held for one in (*take, *(one.names for one in put)))
@@ -112,7 +112,7 @@ def _merged(
     where: Mapping[str, str],
     files: Mapping[str, bytes | None],
     registry: Registry,
-    put: Sequence[Location],
+    put: Sequence[HostLocation],
     take: Sequence[ModuleNames],
     *,
     force: bool,
@@ -129,7 +129,7 @@ def _merged(
     return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
 
 
-def _refuse_unallowed(text: bytes, put: Sequence[Location]) -> None:
+def _refuse_unallowed(text: bytes, put: Sequence[HostLocation]) -> None:
     found = [reason for one in put for reason in database_rules.reasons(one.names, one.database, text)]
     if found:
         raise ConflictError(found)
@@ -147,7 +147,7 @@ def _refuse_conflicts(merged: Mapping[str, MergedFile]) -> None:
         raise ConflictError(reasons)
 
 
-def _refuse_launcher(text: bytes | None, folder: str, env: bytes | None, put: Sequence[Location]) -> None:
+def _refuse_launcher(text: bytes | None, folder: str, env: bytes | None, put: Sequence[HostLocation]) -> None:
     known = env_file.values(env or b"")
     found = [one for location in put for one in host_launcher.reasons(location, folder, text or b"", known)]
     if found:

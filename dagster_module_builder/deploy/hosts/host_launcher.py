@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from dagster_module_builder.compose.service import Mount
-from dagster_module_builder.deploy.hosts.host_location import Location
+from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.shared_files.formats import dagster_yaml, env_file
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
 
 
-def reasons(location: Location, folder: str, text: bytes, env: Mapping[str, str]) -> list[str]:
+def reasons(location: HostLocation, folder: str, text: bytes, env: Mapping[str, str]) -> list[str]:
     """Return why runs of a module would fail there.
 
     Args:

@@ -16,7 +16,7 @@ from dagster_module_builder.shared_files.merge import unsafe
 
 
 @dataclass(frozen=True)
-class Server:
+class CodeServer:
     """A code server of a release's own.
 
     Attributes:
@@ -31,7 +31,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Location:
+class HostLocation:
     """What a host's Dagster is told of one module.
 
     Attributes:
@@ -48,7 +48,7 @@ class Location:
     python: str | None
     env: bytes
     database: Mapping[str, Any] | None = None
-    server: Server | None = None
+    server: CodeServer | None = None
 
     @property
     def expected(self) -> str:
@@ -78,7 +78,7 @@ class Location:
             raise unsafe(Path(f"the settings of {self.names.name}"), error.position + 1, error.reason) from None
 
 
-def _entry_of_server(location: Location, server: Server) -> Contribution:
+def _entry_of_server(location: HostLocation, server: CodeServer) -> Contribution:
     lines = [
         "- grpc_server:",
         f"    host: {_yaml(server.host)}",

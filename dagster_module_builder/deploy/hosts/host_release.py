@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dagster_module_builder.deploy.model.deployment import Deployment, Host
+from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.model.release import Staged
 from dagster_module_builder.deploy.strategies.base import Strategy
 
@@ -65,24 +65,3 @@ class Release:
             **self.made,
             "by": holder["who"],
         }
-
-
-@dataclass(frozen=True)
-class Target:
-    """One Dagster on one host, and the deployments that go there in one conversation."""
-
-    host: Host
-    deployments: tuple[Deployment, ...]
-
-    def __str__(self) -> str:
-        return str(self.host)
-
-    @property
-    def key(self) -> tuple[str, str, str | None]:
-        """What tells it from the others: one host may be reached as several users, and have several base paths."""
-        return str(self.host), self.host.base_path, self.host.address.user
-
-    @property
-    def first(self) -> Deployment:
-        """A deployment that says how the host's Dagster runs, as all of them do."""
-        return self.deployments[0]

@@ -25,7 +25,7 @@ _SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Made:
+class ServiceEnvironment:
     """What a host's Dagster is made of.
 
     Attributes:
@@ -39,7 +39,7 @@ class Made:
     identity: str
 
 
-def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> Made:
+def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> ServiceEnvironment:
     """Return the environment, locked as the workspace's.
 
     Where the lock has hashes, it is installed as a whole: pip takes hashes only where every package has one.
@@ -54,7 +54,7 @@ def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> Made:
     requirements = lock if has_hashes else "".join(f"{name}\n" for name in packages)
     constraints = "" if has_hashes else lock
     parts = f"{requirements}\0{constraints}\0{interpreter}"
-    return Made(requirements, constraints, hashlib.sha256(parts.encode()).hexdigest()[:16])
+    return ServiceEnvironment(requirements, constraints, hashlib.sha256(parts.encode()).hexdigest()[:16])
 
 
 def versions(lock: str) -> list[str]:

@@ -20,7 +20,7 @@ _COMMENT = b"# Where all modules of this host store their assets. Copy what is s
 
 
 @dataclass(frozen=True)
-class Storage:
+class HostStorage:
     """Where a host's modules store.
 
     Attributes:
@@ -43,7 +43,7 @@ class Storage:
 
 def storage_of(
     base: str, host_env: tuple[str, bytes], seen: Mapping[str, Any], envs: Mapping[str, bytes], *, is_in_use: bool
-) -> Storage | None:
+) -> HostStorage | None:
     """Return where the modules of a host store from now on; None where that cannot be known.
 
     What a deployment says counts, then what the host says. Where nothing is said, it is a folder below the base path:
@@ -60,15 +60,15 @@ def storage_of(
     present = env_file.values(text).get(VARIABLE) or seen["told"]
     for name, env in envs.items():
         if given := env_file.values(env).get(VARIABLE):
-            return Storage(given, name, present or (DEFAULT if seen["held"] and is_in_use else given))
+            return HostStorage(given, name, present or (DEFAULT if seen["held"] and is_in_use else given))
     if present:
         in_file = VARIABLE in env_file.keys(text)
-        return Storage(present, path if in_file else _STARTED, present)
+        return HostStorage(present, path if in_file else _STARTED, present)
     if not seen["seen"]:
         return None
     held = seen["held"] and is_in_use
     place = posixpath.join(base, FOLDER)
-    return Storage(place, "", DEFAULT if held else place, brings=held)
+    return HostStorage(place, "", DEFAULT if held else place, brings=held)
 
 
 def present(text: bytes, seen: Mapping[str, Any]) -> str:
@@ -81,7 +81,7 @@ def present(text: bytes, seen: Mapping[str, Any]) -> str:
     return env_file.values(text).get(VARIABLE) or seen["told"] or DEFAULT
 
 
-def problem(storage: Storage, base: str, temporary: list[str]) -> str | None:
+def problem(storage: HostStorage, base: str, temporary: list[str]) -> str | None:
     """Say that a place does not last, and what to do; None where it lasts as long as the base path itself.
 
     Args:
@@ -112,7 +112,7 @@ def unknown(path: str) -> str:
     )
 
 
-def notes(storage: Storage) -> list[str]:
+def notes(storage: HostStorage) -> list[str]:
     """Return what a person should know of where assets are stored now, where that has changed."""
     if storage.place == storage.before:
         return []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +14,12 @@ from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.connection.address import Address, parts_of
 from dagster_module_builder.deploy.connection.ssh_config import refuse_commands
 from dagster_module_builder.deploy.model import host_settings
-from dagster_module_builder.deploy.model.base_path import refused_base_path
 from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
+from dagster_module_builder.deploy.model.schema import carried_out, problem_with
 from dagster_module_builder.modules.module import is_path, lies_outside, locate
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
 from dagster_module_builder.transactions import module_files
-from deploy_strategies import folders, strategy_folder
 
 DEPLOYMENTS = "deploy"
 FILE = "deployment.yaml"
@@ -38,7 +35,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
-class Host:
+class DeploymentHost:
     """One host of a deployment.
 
     Attributes:
@@ -108,16 +105,16 @@ class Deployment:
         return self.folder / KNOWN_HOSTS
 
     @property
-    def hosts(self) -> list[Host]:
+    def hosts(self) -> list[DeploymentHost]:
         """Every host with its address, and what it has different from the others."""
         identity, config = self._identity_file(), self._ssh_config()
         # OpenSSH reads it too, and waits for a FIFO.
         module_files.read(self.module, self.known_hosts)
         return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
 
-    def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> Host:
+    def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> DeploymentHost:
         user = entry.get("user") or self.data.get("user")
-        return Host(
+        return DeploymentHost(
             Address(entry["host"], self.known_hosts, entry.get("port"), user, identity, config),
             str(entry.get("base_path") or self.data["base_path"]).rstrip("/") or "/",
             str(entry.get("url") or self.data["dagster"]["url"]),
@@ -206,51 +203,6 @@ def read_deployment(folder: Path) -> Deployment:
         found = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
         raise DamagedFileError(path, None, found, "Give it the names of the folders that it lies in.")
     return Deployment(folder, data)
-
-
-def problem_with(data: Any) -> str | None:
-    """Say what is wrong with the content of a ``deployment.yaml``; None when nothing is."""
-    import fastjsonschema  # only commands that read one wait for it
-
-    try:
-        _validator("")(data)
-        _validator(data["strategy"])(data)
-        if carried := carried_out(data):
-            _validator(carried)(data)
-    except fastjsonschema.JsonSchemaValueException as error:
-        return str(error.message).replace("data.", "", 1)
-    return refused_base_path(data)
-
-
-def carried_out(data: Mapping[str, Any]) -> str | None:
-    """Return the strategy that the one named in a ``deployment.yaml`` has a pipeline carry out; mostly None."""
-    section = data.get(str(data.get("strategy")))
-    carried = section.get("carries_out") if isinstance(section, dict) else None
-    return None if carried is None else str(carried)
-
-
-@functools.cache
-def _validator(strategy: str) -> Any:
-    import fastjsonschema
-
-    return fastjsonschema.compile(json.loads(_schema_text(strategy)), use_default=False)
-
-
-def _schema_text(strategy: str) -> str:
-    if not strategy:
-        return folders.SCHEMA.read_text("utf-8")
-    path = strategy_folder(strategy) / "schema.json"
-    return path.read_text("utf-8") if path.is_file() else "{}"
-
-
-def schema() -> dict[str, Any]:
-    """Return one JSON Schema for ``deployment.yaml`` with every strategy, for editors."""
-    whole: dict[str, Any] = json.loads(_schema_text(""))
-    for name in folders.names():
-        own = json.loads(_schema_text(name))
-        whole["properties"] |= own.get("properties", {})
-    whole["properties"]["strategy"]["enum"] = list(folders.names())
-    return whole
 
 
 def deployments_of(module: Path) -> list[Path]:

@@ -15,16 +15,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dagster_module_builder.base.errors import RefusedError
-
-#: What the host adds to a release.
-OWN_FILES = ("RELEASE.json", "manifest.sha256")
+from dagster_module_builder.deploy.host_side.manifest import OWN_FILES, path_of
 
 #: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
 @dataclass(frozen=True)
-class Source:
+class ReleaseSource:
     """Where the files of a release come from.
 
     Attributes:
@@ -53,7 +51,7 @@ class Staged:
 
     manifest: str
     size: int
-    source: Source
+    source: ReleaseSource
     read: Callable[[str], bytes | None]
     sent: str | None = None
     left_out: tuple[str, ...] | None = None
@@ -83,11 +81,6 @@ class Staged:
         moment = now or datetime.now(timezone.utc)
         made = f"{moment:%Y%m%dT%H%M%S%f}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
-
-
-def path_of(line: str) -> str:
-    """Return the path in a line of a manifest."""
-    return str(json.loads(line.split(" ", 2)[2]))
 
 
 def manifest_line(path: str, kind: str, content: bytes) -> str:
@@ -134,7 +127,7 @@ def files_below(folder: Path, patterns: Sequence[str] = (), left_out: list[str] 
         yield from (inside + name for name in sorted({*files, *links} - out))
 
 
-def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Staged:
+def stage_folder(folder: Path, patterns: Sequence[str], source: ReleaseSource) -> Staged:
     """Take in the files of a folder as they are, without those that a pattern excludes.
 
     Raises:
@@ -144,7 +137,7 @@ def stage_folder(folder: Path, patterns: Sequence[str], source: Source) -> Stage
     return replace(stage_files(folder, files_below(folder, patterns, left_out), source), left_out=tuple(left_out))
 
 
-def stage_files(folder: Path, paths: Iterable[str], source: Source) -> Staged:
+def stage_files(folder: Path, paths: Iterable[str], source: ReleaseSource) -> Staged:
     """Take in these files and links below a folder.
 
     Raises:

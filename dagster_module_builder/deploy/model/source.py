@@ -8,13 +8,13 @@ from pathlib import Path
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE, Deployment
 from dagster_module_builder.deploy.model.host_settings import ENV
-from dagster_module_builder.deploy.model.release import Source
+from dagster_module_builder.deploy.model.release import ReleaseSource
 from dagster_module_builder.programs.version_control import Repository, find, refuse_uncommitted
 
 WAY_OUT = "Commit them, or pass --allow-dirty, which the release records."
 
 
-def source_of(deployment: Deployment, folder: Path, *, allow_dirty: bool) -> Source:
+def source_of(deployment: Deployment, folder: Path, *, allow_dirty: bool) -> ReleaseSource:
     """Return the commit that a folder's files are of.
 
     Args:
@@ -29,13 +29,13 @@ def source_of(deployment: Deployment, folder: Path, *, allow_dirty: bool) -> Sou
     repository = find(folder)
     commit = repository and repository.commit()
     if not repository or not commit:
-        return Source()
+        return ReleaseSource()
     changed = changes(deployment, repository)
     if not allow_dirty:
         refuse_uncommitted(folder, changed, WAY_OUT)
         refuse_unpushed(repository, commit)
     _refuse_missing_submodules(repository)
-    return Source(commit, repository.branch, dirty=bool(changed))
+    return ReleaseSource(commit, repository.branch, dirty=bool(changed))
 
 
 def changes(deployment: Deployment, repository: Repository) -> list[str]:

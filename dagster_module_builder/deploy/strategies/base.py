@@ -19,7 +19,7 @@ from deploy_strategies.folders import strategy_folder
 if TYPE_CHECKING:
     from dagster_module_builder.deploy.model.deployment import Deployment
     from dagster_module_builder.deploy.model.release import Staged
-    from dagster_module_builder.deploy.strategies.place import Place
+    from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
     from dagster_module_builder.shared_files.formats.shared_file import SharedFile
 
 
@@ -46,7 +46,7 @@ class Strategy(Steps, ABC):
     tools_there: tuple[str, ...] = ()
     #: Whether it uses the OpenSSH connection, whatever is released.
     bulk: bool = False
-    #: Whether a release begins with what the current one has alike, linked; ``Place.lacking`` says what else it takes.
+    #: Whether a release begins with links to equal files of the current one; ``ReleaseFolder.lacking`` names the rest.
     shares: bool = False
     #: Whether a release has a code server of its own, which the host starts beside the old one.
     serves: bool = False
@@ -96,7 +96,7 @@ class Strategy(Steps, ABC):
         self,
         own: Mapping[str, Any],  # noqa: ARG002 - a strategy may run something
         staged: Staged,  # noqa: ARG002 - the same
-        place: Place,  # noqa: ARG002 - the same
+        place: ReleaseFolder,  # noqa: ARG002 - the same
         lacking: Sequence[str],  # noqa: ARG002 - the same
     ) -> list[str]:
         """Return what would be run to build a release and to bring it to a host, as a person would type it here.
@@ -110,7 +110,7 @@ class Strategy(Steps, ABC):
         return []
 
     @abstractmethod
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: Place) -> None:
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: ReleaseFolder) -> None:
         """Have exactly these files in the place's folder on the host."""
 
 

@@ -9,11 +9,10 @@ import re
 import subprocess
 import tarfile
 import tempfile
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.base.settings import expanded
@@ -189,88 +188,6 @@ def _cure(said: str, tag: str) -> str:
     if re.search("unauthorized|denied|no basic auth", said):
         return f"Log in with 'docker login {registry_of(tag)}', or set {USER} and {PASSWORD}."
     return f"Is the registry {registry_of(tag)} reachable, and has it room? Then deploy again."
-
-
-class Archive:
-    """An image as ``docker save`` writes it, of which each host gets what it lacks.
-
-    It lies in a file without a name, of which nothing is left when this process ends, however it ends.
-    """
-
-    def __init__(self, tag: str) -> None:
-        self.tag = tag
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open for as long as hosts read from it
-        weakref.finalize(self, self._file.close)
-        docker(["save", tag], into=self._file)
-        with tarfile.open(fileobj=cast("IO[bytes]", self._part(0, None))) as archive:
-            self._members = archive.getmembers()
-            (entry,) = _json_in(archive, "manifest.json")
-            config = _json_in(archive, entry["Config"])
-        #: Each layer's digest, and its file in the archive.
-        self.layers: list[tuple[str, str]] = list(zip(config["rootfs"]["diff_ids"], entry["Layers"], strict=True))
-
-    def _part(self, start: int, size: int | None) -> _Part:
-        return _Part(self._file.fileno(), start, os.fstat(self._file.fileno()).st_size if size is None else size)
-
-    def lacking(self, there: Sequence[Sequence[str]]) -> set[str]:
-        """Return the files of the layers that a host has not, given the layers of each image that it has.
-
-        A layer counts as there only on top of the same layers: that is how Docker finds it.
-        """
-        ours = [digest for digest, _ in self.layers]
-        known = max((_common(ours, theirs) for theirs in there), default=0)
-        present = {file for _, file in self.layers[:known]}
-        return {file for _, file in self.layers[known:]} - present
-
-    def write(self, target: IO[bytes], there: Sequence[Sequence[str]]) -> int:
-        """Write the archive without the layers that a host has; return the bytes of the layers that it gets."""
-        left_out = {file for _, file in self.layers} - self.lacking(there)
-        sent = 0
-        with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-            for member in self._members:
-                if member.name in left_out:
-                    continue
-                content = self._part(member.offset_data, member.size) if member.isreg() else None
-                archive.addfile(member, cast("IO[bytes] | None", content))
-                sent += member.size if member.name in {file for _, file in self.layers} else 0
-        return sent
-
-
-def _json_in(archive: tarfile.TarFile, name: str) -> Any:
-    file = archive.extractfile(name)
-    if file is None:
-        raise ToolError(f"docker save wrote no {name}.")
-    return json.load(file)
-
-
-def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    """Return how many layers two images begin with alike."""
-    count = 0
-    for one, other in zip(ours, theirs, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
-class _Part:
-    """A part of a file, read by several at once: each knows where it is itself."""
-
-    def __init__(self, handle: int, start: int, size: int) -> None:
-        self._handle, self._start, self._size, self._at = handle, start, size, 0
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(self._size - self._at, 0)
-        text = os.pread(self._handle, left if size < 0 else min(size, left), self._start + self._at)
-        self._at += len(text)
-        return text
-
-    def seek(self, place: int, whence: int = 0) -> int:
-        self._at = place if whence == 0 else self._at + place if whence == 1 else self._size + place
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
 
 
 def name_of(registry: str, image: str) -> str:

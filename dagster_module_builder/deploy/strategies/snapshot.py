@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-import weakref
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +11,6 @@ from typing import NamedTuple
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE
-from dagster_module_builder.programs import git_program
 from dagster_module_builder.programs.version_control import Repository
 
 #: The same for every release: equal trees are equal commits, and nobody learns who committed when.
@@ -24,7 +19,7 @@ _TREE, _LINK, _PROGRAM, _SUBMODULE = "040000", "120000", "100755", "160000"
 _ATTRIBUTES = ".gitattributes"
 
 
-class Entry(NamedTuple):
+class TreeEntry(NamedTuple):
     """A file, a link or a folder in a tree. There are thousands, so it is a tuple.
 
     Attributes:
@@ -66,9 +61,9 @@ class Snapshot:
         tree: The name of the tree that holds all of it.
     """
 
-    entries: Sequence[Entry]
+    entries: Sequence[TreeEntry]
     folders: frozenset[str]
-    made: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+    made: Mapping[str, Sequence[TreeEntry]] = field(default_factory=dict)
     tree: str = ""
 
     @property
@@ -131,17 +126,17 @@ def snapshot(repository: Repository, commit: str, path: str, include: Sequence[s
     return built(_without_deployments(parts), trees)
 
 
-def _entry(item: str) -> Entry:
+def _entry(item: str) -> TreeEntry:
     head, _, path = item.partition("\t")
     mode, _, name = head.split(" ")
-    return Entry(mode, name, path)
+    return TreeEntry(mode, name, path)
 
 
-def _below(files: Iterable[Entry], path: str) -> list[Entry]:
+def _below(files: Iterable[TreeEntry], path: str) -> list[TreeEntry]:
     return [entry for entry in files if not path or entry.path == path or entry.path.startswith(f"{path}/")]
 
 
-def _without_deployments(parts: Sequence[Sequence[Entry]]) -> list[Entry]:
+def _without_deployments(parts: Sequence[Sequence[TreeEntry]]) -> list[TreeEntry]:
     """Return the entries of all parts that no deployment holds, once each."""
     entries = {entry.path: entry for part in parts for entry in part}
     marks = (Path(path).parents for path in entries if path.endswith(FILE) and Path(path).name == FILE)
@@ -149,20 +144,21 @@ def _without_deployments(parts: Sequence[Sequence[Entry]]) -> list[Entry]:
     twice = sum(map(len, parts)) - len(entries) and _ambiguous(parts)
     if twice:
         raise RefusedError(f"{twice} is in the module and in what 'git: include' names: rename one of them.")
-    return [entry for path, entry in entries.items() if not _is_in(path, folders)]
+    return [entry for path, entry in entries.items() if not is_in(path, folders)]
 
 
-def _ambiguous(parts: Sequence[Sequence[Entry]]) -> str | None:
+def _ambiguous(parts: Sequence[Sequence[TreeEntry]]) -> str | None:
     seen: dict[str, str] = {}
     both = (entry.path for part in parts for entry in part if seen.setdefault(entry.path, entry.name) != entry.name)
     return next(both, None)
 
 
-def _is_in(path: str, folders: set[str]) -> bool:
+def is_in(path: str, folders: set[str]) -> bool:
+    """Tell whether a path is one of these folders, or below one."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
-def built(entries: Sequence[Entry], known: frozenset[str]) -> Snapshot:
+def built(entries: Sequence[TreeEntry], known: frozenset[str]) -> Snapshot:
     """Return files as a tree.
 
     Args:
@@ -175,21 +171,21 @@ def built(entries: Sequence[Entry], known: frozenset[str]) -> Snapshot:
                 f"{entry.path} is a submodule, which an export leaves empty: choose the strategy 'rsync', or remove it."
             )
     long = next((len(entry.name) for entry in entries), 40) > 40
-    made: dict[str, Sequence[Entry]] = {}
+    made: dict[str, Sequence[TreeEntry]] = {}
     unfinished = Snapshot(entries, known, made, "0" * (64 if long else 40))
     return replace(unfinished, tree=_tree(unfinished, [(entry.path.split("/"), entry) for entry in entries], 0))
 
 
-def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], Entry]], depth: int) -> str:
+def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], TreeEntry]], depth: int) -> str:
     """Return the name of the tree of some files, noting those that the repository has not."""
-    inside: dict[str, list[tuple[list[str], Entry]]] = {}
+    inside: dict[str, list[tuple[list[str], TreeEntry]]] = {}
     entries = []
     for parts, entry in files:
         if len(parts) == depth + 1:
-            entries.append(Entry(entry.mode, entry.name, parts[depth]))
+            entries.append(TreeEntry(entry.mode, entry.name, parts[depth]))
         else:
             inside.setdefault(parts[depth], []).append((parts, entry))
-    entries += [Entry(_TREE, _tree(snapshot, below, depth + 1), name) for name, below in inside.items()]
+    entries += [TreeEntry(_TREE, _tree(snapshot, below, depth + 1), name) for name, below in inside.items()]
     if len({entry.path for entry in entries}) < len(entries):
         raise RefusedError(
             "A file in the module and a folder that 'git: include' names have one path: rename one of them."
@@ -202,55 +198,7 @@ def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], Entry]], depth: i
     return name
 
 
-class Outbox:
-    """A repository with some snapshots and nothing else, to push from: no history, no settings, no remotes."""
-
-    def __init__(self, repository: Repository, snapshots: Sequence[Snapshot], before: Sequence[Snapshot] = ()) -> None:
-        """Make it.
-
-        Args:
-            repository: Where the objects are.
-            snapshots: What is pushed.
-            before: What the other side has already.
-        """
-        self.folder = Path(tempfile.mkdtemp(prefix="git-outbox-"))
-        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        (self.folder / "refs").mkdir()
-        (self.folder / "objects/info").mkdir(parents=True)
-        (self.folder / "HEAD").write_text("ref: refs/heads/none\n")
-        kind = f"\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = {snapshots[0].format}\n"
-        (self.folder / "config").write_text(f"[core]\n\tbare = true\n\tattributesFile = /dev/null\n{kind}")
-        (self.folder / "objects/info/alternates").write_text(_quoted(repository.common / "objects"))
-        for name, content in (item for one in [*snapshots, *before] for item in one.objects.items()):
-            self._write(name, content)
-        if before:
-            # Only in a shallow repository does Git leave out the objects of a commit that is no ancestor of what is
-            # pushed, without looking at each (builtin/pack-objects.c: --objects-edge-aggressive).
-            (self.folder / "shallow").write_text("".join(f"{one.commit}\n" for one in before))
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = self.folder / "objects" / name[:2] / name[2:]
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(zlib.compress(content, 1))
-
-    def git(self, *arguments: str, environ: Mapping[str, str] | None = None, given: bytes | None = None) -> bytes:
-        """Return what a Git command writes; a person's own settings do not count.
-
-        Raises:
-            ToolError: It failed, with Git's own words.
-        """
-        nothing = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
-        fixed = {**nothing, "GIT_DIR": str(self.folder), **(environ or {})}
-        return git_program.run(self.folder, *arguments, environ=fixed, given=given).out
-
-
-def _quoted(path: Path) -> str:
-    """Return a path as a line of ``objects/info/alternates``."""
-    text = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{text}"\n'
-
-
-def contents(repository: Repository, entries: Sequence[Entry]) -> dict[str, bytes]:
+def contents(repository: Repository, entries: Sequence[TreeEntry]) -> dict[str, bytes]:
     """Return the bytes of objects by their names, as they were committed."""
     names = list(dict.fromkeys(entry.name for entry in entries))
     if not names:
@@ -278,36 +226,11 @@ def _line_end(said: memoryview, position: int) -> int:
     return position + bytes(said[position : position + 200]).index(b"\n")
 
 
-def exported(repository: Repository, whole: Snapshot, held: Mapping[str, bytes]) -> Snapshot:
-    """Return a snapshot without what ``export-ignore`` in its own attributes leaves out.
-
-    Args:
-        repository: The repository.
-        whole: All of it.
-        held: The bytes of its objects by name.
-    """
-    attributes = (held[entry.name] for entry in whole.entries if entry.path.rpartition("/")[2] == _ATTRIBUTES)
-    if not any(b"export-ignore" in text for text in attributes):
-        return whole
-    left_out = _ignored(Outbox(repository, [whole]), whole)
-    return built([entry for entry in whole.entries if not _is_in(entry.path, left_out)], whole.folders)
-
-
-def _ignored(outbox: Outbox, whole: Snapshot) -> set[str]:
-    folders = {str(parent) for entry in whole.entries for parent in Path(entry.path).parents if str(parent) != "."}
-    asked = [*(f"{folder}/" for folder in folders), *(entry.path for entry in whole.entries)]
-    outbox.git("read-tree", whole.tree)
-    given = "".join(f"{path}\0" for path in asked).encode("utf-8", "surrogateescape")
-    said = outbox.git("check-attr", "--cached", "-z", "--stdin", "export-ignore", given=given)
-    fields = said.decode("utf-8", "surrogateescape").split("\0")
-    return {path.rstrip("/") for path, value in zip(fields[::3], fields[2::3], strict=False) if value == "set"}
-
-
-def is_link(entry: Entry) -> bool:
+def is_link(entry: TreeEntry) -> bool:
     """Tell whether an entry is a link."""
     return entry.mode == _LINK
 
 
-def is_program(entry: Entry) -> bool:
+def is_program(entry: TreeEntry) -> bool:
     """Tell whether an entry may be executed."""
     return entry.mode == _PROGRAM

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import ToolError
-from dagster_module_builder.deploy.model.release import path_of
+from dagster_module_builder.deploy.host_side.manifest import path_of
 
 if TYPE_CHECKING:
     from dagster_module_builder.deploy.connection.conversation import Conversation
@@ -76,13 +76,13 @@ def _packed(part: Sequence[File]) -> bytes:
 
 
 @dataclass(frozen=True)
-class Place:
+class ReleaseFolder:
     """Where a release is to come to be.
 
     Attributes:
         remote: The host.
         conversation: What the host is asked over.
-        folder: The empty folder for the release, on the host.
+        path: The empty folder for the release, on the host.
         current: The folder of the release that runs now, or None.
         repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
         identity: The release's name.
@@ -94,7 +94,7 @@ class Place:
 
     remote: Remote
     conversation: Conversation
-    folder: str
+    path: str
     current: str | None
     repository: str
     identity: str
@@ -117,20 +117,20 @@ class Place:
 
     def put(self, files: Iterable[File]) -> None:
         """Have files in the folder, where they are when the host has answered what it is asked next."""
-        self.conversation.post(("put", {"folder": self.folder, "attached": _packed(part)}) for part in _parts(files))
+        self.conversation.post(("put", {"folder": self.path, "attached": _packed(part)}) for part in _parts(files))
 
     def typed(self, command: str) -> str:
         """Return a shell command for the host as a person would type it here."""
         return shlex.join([*self.remote.address.typed(), command])
 
-    def run(self, *command: str, given: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
+    def run(self, *command: str, stdin: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
         """Run a command on the host and return what it said.
 
         Raises:
             ToolError: It failed.
         """
-        text = None if given is None else base64.b64encode(given).decode()
-        answer = self.conversation.ask("run", command=list(command), given=text, environ=dict(environ or {}))
+        text = None if stdin is None else base64.b64encode(stdin).decode()
+        answer = self.conversation.ask("run", command=list(command), stdin=text, environ=dict(environ or {}))
         if answer["code"]:
             raise ToolError(f"{self.remote.address}: {command[0]} failed: {answer['said'].strip()}")
         return str(answer["said"])

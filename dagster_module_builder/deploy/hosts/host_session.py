@@ -1,0 +1,227 @@
+"""The connection to one host, and what the host said about itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy.connection.conversation import Conversation
+from dagster_module_builder.deploy.connection.remote import Remote
+from dagster_module_builder.deploy.hosts import host_environment, host_files, host_storage
+from dagster_module_builder.deploy.hosts.host_location import CodeServer
+from dagster_module_builder.deploy.hosts.host_release import Release
+from dagster_module_builder.deploy.hosts.host_requests import SERVER_PORT, WEBSERVER, server_name
+from dagster_module_builder.deploy.hosts.targets import Target
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.shared_files.formats import env_file
+
+#: Told which host is in which step.
+Progress = Callable[[str, str], None]
+
+
+@dataclass
+class HostSession:
+    """The conversation with one host, and what it has found out so far."""
+
+    target: Target
+    progress: Progress
+    remote: Remote = field(init=False)
+    conversation: Conversation = field(init=False)
+    inspection: dict[str, Any] = field(default_factory=dict)
+    begun: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    servers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    storage: host_storage.HostStorage | None = None
+
+    def __post_init__(self) -> None:
+        self.remote = Remote(self.target.host.address)
+        self.conversation = Conversation(self.remote, self.report, self.target.host.python)
+
+    def report(self, step: str) -> None:
+        """Say which step the host is in."""
+        self.progress(str(self.target), step)
+
+    def close(self) -> None:
+        """End the conversation; the host undoes what is half done, and frees its lock."""
+        self.conversation.close()
+        self.remote.close()
+
+    def reach(self, *, bulk: bool) -> None:
+        """Begin to open the connections: it takes a dozen round trips in which this machine has something to do.
+
+        The host hashes its current releases meanwhile.
+        """
+        self.report("connect")
+        if bulk:
+            self.remote.prepare_bulk()
+        modules = self.target.modules
+        self.conversation.begin(("expect", {"base": self.target.host.base_path, "modules": modules}))
+
+    def inspect(
+        self,
+        modules: Sequence[str],
+        tools: Sequence[str] = (),
+        holder: Mapping[str, Any] | None = None,
+        wait: float = 0.0,
+    ) -> dict[str, Any]:
+        """Open the conversation and take in what there is; with a holder, take the lock."""
+        self.open_with([("open", self.opening(modules, tools, holder, wait))])
+        return self.inspection
+
+    def open_with(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+        """Open the conversation with several requests in one round trip; return the answers behind the first."""
+        self.report("connect")
+        self.conversation.open()
+        self.inspection, *answers = self.conversation.ask_all(requests)
+        self.notes += self.inspection["recovered"]
+        return answers
+
+    def opening(
+        self, modules: Sequence[str], tools: Sequence[str], holder: Mapping[str, Any] | None, wait: float
+    ) -> dict[str, Any]:
+        """Return the first request."""
+        return {
+            "base": self.target.host.base_path,
+            "url": self.target.host.url,
+            "modules": list(modules),
+            "files": host_files.looked_at(self.target.first.dagster_folder),
+            "tools": sorted({*tools, *self.own_tools}),
+            "holder": holder,
+            "wait": wait,
+            "folder": self.target.first.dagster_folder if self.target.first.kind == "native" else None,
+            "pythons": sorted(host_environment.interpreters(self.target)),
+        }
+
+    @property
+    def base(self) -> str:
+        """The base path on the host, with the home folder filled in."""
+        return str(self.inspection["base"])
+
+    def files(self) -> dict[str, bytes | None]:
+        """Return the bytes of the host's shared files."""
+        held = self.inspection["files"]
+        return {path: None if text is None else base64.b64decode(text) for path, text in held.items()}
+
+    def state(self, module: str) -> dict[str, Any]:
+        """Return which release of a module is current, and since when."""
+        found: dict[str, Any] = self.inspection["modules"][module]["state"]
+        return found
+
+    def inside(self, *parts: str) -> str:
+        """Return a path below the base as the host's Dagster sees it."""
+        base = self.target.first.data["dagster"].get("base_inside") or self.base
+        return str(PurePosixPath(base, *parts))
+
+    def on_host(self, *parts: str) -> str:
+        """Return a path below the base on the host."""
+        return str(PurePosixPath(self.base, *parts))
+
+    def refuse_unready(self) -> None:
+        """Refuse a host on which the rest cannot work."""
+        host = str(self.target)
+        lacking = [name for name, path in self.inspection["tools"].items() if path is None]
+        if lacking:
+            raise RefusedError(f"{host}: {', '.join(lacking)} is not installed on the host: install it there.")
+        if self.inspection.get("docker"):
+            raise RefusedError(
+                f"{host}: Docker cannot be used by {self.inspection['user']!r}: {self.inspection['docker']}"
+            )
+        if not self.inspection["writable"]:
+            raise RefusedError(f"{host}: {self.inspection['user']!r} may not write to {self.base}/modules.")
+        if mounted := ", ".join(self.inspection.get("mounted", [])):
+            raise RefusedError(f"{host}: {mounted} is mounted singly and cannot be replaced: mount its folder there.")
+        if error := self.inspection["dagster"].get("error"):
+            start = f"Run 'deploy.setup {self.target.first.name} --start'" if self.has_service else "Start it"
+            raise RefusedError(f"{host}: {error} {start}, then deploy again.")
+
+    def environment(self, release: Release) -> str | None:
+        """Return the environment of a release here; None where it runs in the host's, or in its image."""
+        environments = self.inspection["modules"][release.module]["environments"]
+        return host_environment.environment(self.target, release, self.inspection["interpreters"], environments)
+
+    def has_environment(self, module: str, environment: str) -> bool:
+        """Tell whether an environment is complete on the host, and its interpreter still there."""
+        environments = self.inspection["modules"][module]["environments"]
+        # A container's interpreter is not to be found on the host.
+        return environment in environments and (self.where is not None or environments[environment] is not None)
+
+    def environment_python(self, deployment: Deployment) -> str:
+        """Return the interpreter that environments are made with, or that the host's Dagster itself has."""
+        return host_environment.interpreter(self.target, deployment.environment)
+
+    def python(self, deployment: Deployment, environment: str | None) -> str:
+        """Return the interpreter of a release, where Dagster runs."""
+        if environment is None:
+            return self.environment_python(deployment)
+        return self.inside("modules", deployment.names.name, "venvs", environment, "bin", "python")
+
+    @property
+    def has_service(self) -> bool:
+        """Whether ``deploy.setup`` made the Dagster of this host, as processes of its own."""
+        return bool((self.inspection.get("service") or {}).get("made"))
+
+    @property
+    def own_tools(self) -> set[str]:
+        """The programs that reaching the host's Dagster takes."""
+        return {"docker"} if self.target.first.kind == "compose" else set()
+
+    @property
+    def where(self) -> dict[str, Any] | None:
+        """How the host gets to where Dagster runs; None where it runs on the host itself."""
+        if self.target.first.kind != "compose":
+            return None
+        folder = self.on_host(self.target.first.dagster_folder)
+        return {
+            "prefix": ["docker", "compose", "--project-directory", folder, "exec", "-T"],
+            "service": self.target.first.data["dagster"].get("service") or WEBSERVER,
+            "inside": self.inside(),
+        }
+
+    def room_lacking(self, need: int) -> str | None:
+        """Say that the host has too little room; None where it has enough.
+
+        Args:
+            need: What is needed, in bytes.
+        """
+        free = int(self.inspection["disk"]["bytes"])
+        lacking = f"{self.target}: {self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed there."
+        return lacking if free < need else None
+
+    def settings(self) -> tuple[str, bytes]:
+        """Return the path and the text of the host's ``.env``."""
+        path = host_files.paths(self.target.first.dagster_folder)[env_file.NAME]
+        return self.on_host(path), self.files().get(path) or b""
+
+    @property
+    def storage_place(self) -> str:
+        """Where the modules of the host store: a folder, or an address of object storage."""
+        if self.storage:
+            return self.storage.place
+        return host_storage.present(self.settings()[1], self.inspection["storage"] or {"told": None})
+
+    @property
+    def storage_folder(self) -> str:
+        """The folder of the host that code servers store in."""
+        return self.storage_place if self.storage_place.startswith("/") else self.on_host(host_storage.FOLDER)
+
+    def server_of(self, deployment: Deployment, identity: str) -> CodeServer:
+        """Return a release's code server: the one that runs, or the one that would be started."""
+        module = deployment.names.name
+        if found := self.servers.get(module):
+            return CodeServer(found["name"], found["host"], found["port"])
+        name = server_name(module, identity)
+        if deployment.kind == "compose":
+            return CodeServer(name, name, SERVER_PORT)
+        return CodeServer(name, "127.0.0.1", self.conversation.ask("port")["port"])
+
+    def database(self, module: str) -> dict[str, Any] | None:
+        """Return the database that a module's current release has as a service of the host's."""
+        found = self.inspection["modules"][module]
+        record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
+        return record.get("database")

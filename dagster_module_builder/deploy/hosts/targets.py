@@ -1,0 +1,74 @@
+"""The Dagsters that deployments go to: one conversation for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.deploy.model.deployment import Deployment, DeploymentHost
+
+#: What tells targets apart (``Target.key``).
+Key: TypeAlias = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Dagster on one host, and the deployments that go there in one conversation."""
+
+    host: DeploymentHost
+    deployments: tuple[Deployment, ...]
+
+    def __str__(self) -> str:
+        return str(self.host)
+
+    @property
+    def key(self) -> tuple[str, str, str | None]:
+        """What tells it from the others: one host may be reached as several users, and have several base paths."""
+        return str(self.host), self.host.base_path, self.host.address.user
+
+    @property
+    def modules(self) -> list[str]:
+        """The names of the modules that go there."""
+        return [deployment.names.name for deployment in self.deployments]
+
+    @property
+    def first(self) -> Deployment:
+        """A deployment that says how the host's Dagster runs, as all of them do."""
+        return self.deployments[0]
+
+
+def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[Target]:
+    """Group deployments by the Dagster that they go to.
+
+    Raises:
+        RefusedError: One of the hosts asked for is in none of them, or two disagree on how a Dagster runs.
+    """
+    groups: dict[tuple[str, str, str | None], list[Deployment]] = {}
+    places: dict[tuple[str, str, str | None], DeploymentHost] = {}
+    for deployment in deployments:
+        for host in deployment.hosts:
+            if not hosts or host.address.host in hosts or str(host) in hosts:
+                key = (str(host), host.base_path, host.address.user)
+                groups.setdefault(key, []).append(deployment)
+                if places.setdefault(key, host).url != host.url:
+                    raise RefusedError(
+                        f"{deployment.names.name} and others disagree on where Dagster answers on {host}."
+                    )
+    _refuse_unknown(deployments, hosts)
+    for key, group in groups.items():
+        if len({(one.dagster_folder, one.kind) for one in group}) > 1:
+            names = " and ".join(one.names.name for one in group)
+            raise RefusedError(
+                f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml."
+            )
+    return [Target(places[key], tuple(group)) for key, group in groups.items()]
+
+
+def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:
+    there = [host for one in deployments for host in one.hosts]
+    for name in hosts:
+        if name not in {text for host in there for text in (str(host), host.address.host)}:
+            known = ", ".join(sorted(map(str, there)))
+            raise RefusedError(f"{name!r} is no host of this deployment: there are {known}.")

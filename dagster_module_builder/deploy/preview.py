@@ -1,0 +1,99 @@
+"""What a deployment would change on the hosts."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from dagster_module_builder.deploy.deploy import release_of
+from dagster_module_builder.deploy.each_host import on_hosts
+from dagster_module_builder.deploy.host_side.compose import starting
+from dagster_module_builder.deploy.host_side.environments import building
+from dagster_module_builder.deploy.host_side.manifest import path_of
+from dagster_module_builder.deploy.hosts import host_assets, host_files, host_preparation
+from dagster_module_builder.deploy.hosts.host_release import Release
+from dagster_module_builder.deploy.hosts.host_run import HostRun
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.rollback import settings_differ
+from dagster_module_builder.programs.version_control import commits_since
+from dagster_module_builder.shared_files.formats import env_file
+
+
+def preview(
+    deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, allow_dirty: bool = False, force: bool = False
+) -> list[dict[str, Any]]:
+    """Return, for each host, what a deployment would change there; nothing is changed, and no lock is taken."""
+    made = {one.names.name: release_of(one, allow_dirty=allow_dirty) for one in deployments}
+
+    def look(run: HostRun) -> dict[str, Any]:
+        mine = [made[one.names.name] for one in run.target.deployments]
+        run.inspect(run.target.modules, sorted({tool for one in mine for tool in one.strategy.tools_there}))
+        run.refuse_unready()
+        host_assets.choose(run, {one.module: one.env for one in mine})
+        plan = run.plan([run.location_of(one) for one in mine], force=force)
+        shown = host_files.without_secrets(plan)
+        return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}
+
+    return on_hosts(deployments, hosts, look)
+
+
+def _preview(run: HostRun, release: Release) -> dict[str, Any]:
+    found = run.inspection["modules"][release.module]
+    current = found["state"].get("current")
+    record = found["releases"].get(current, {})
+    old = (
+        run.conversation.ask("contents", module=release.module, identity=current)
+        if current
+        else {"manifest": "", "env": ""}
+    )
+    old_env = env_file.values(base64.b64decode(old["env"]))
+    environment = run.environment(release)
+    builds = environment is not None and not run.has_environment(release.module, environment)
+    files = file_changes(old["manifest"], release.staged.manifest)
+    place = host_preparation.release_folder(
+        run, release, run.on_host("modules", release.module, "releases", release.identity), current
+    )
+    known = set(old["manifest"].splitlines())
+    lacking = [line for line in release.staged.lines if line not in known]
+    return {
+        "release": release.identity,
+        "from": current,
+        "files": files,
+        "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
+        "settings": settings_differ(old_env, env_file.values(release.env)),
+        "builds_environment": builds,
+        "transfer": release.strategy.commands(release.deployment.own, release.staged, place, lacking),
+        "commands": _commands(run, release, builds=builds),
+    }
+
+
+def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
+    """Return what is run where Dagster runs, behind the transfer, as a person would type it."""
+    deployment, identity = release.deployment, release.identity
+    folder = PurePosixPath(run.inside("modules", release.module, "releases", identity), deployment.source)
+    python = run.python(deployment, run.environment(release))
+    commands = [["dagster", "definitions", "validate", "-m", deployment.names.definitions, "-d", str(folder)]]
+    if not release.strategy.serves:
+        commands[0][:1] = [python, "-m", "dagster"]
+    if builds:
+        commands[:0] = building(str(PurePosixPath(python).parent.parent), run.environment_python(deployment))
+    if there := run.where:
+        commands = [[*there["prefix"], there["service"], *one] for one in commands]
+    if release.database:
+        commands.append(starting(run.on_host(deployment.dagster_folder), [release.database["name"]]))
+    restart = deployment.data["dagster"].get("restart_daemon")
+    reload = f"reloadWorkspace, asked of {run.target.host.url}"
+    return [*map(shlex.join, commands), reload, *filter(None, [restart])]
+
+
+def file_changes(old: str, new: str) -> dict[str, list[str]]:
+    """Return which files two manifests add, remove and change."""
+    before, after = ({path_of(line): line for line in text.splitlines()} for text in (old, new))
+    return {
+        "added": sorted(set(after) - set(before)),
+        "removed": sorted(set(before) - set(after)),
+        "changed": sorted(path for path in set(after) & set(before) if after[path] != before[path]),
+    }
