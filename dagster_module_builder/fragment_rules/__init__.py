@@ -1,4 +1,4 @@
-"""What a module's fragments may say: allow-lists, so that a setting that nobody thought of is refused, too.
+"""What a module's fragments may contain: allow-lists, so that unknown settings are refused, too.
 
-Pure: the fragments' bytes in, the settings that a person has to allow out.
+Pure functions: from the fragments' bytes to the settings that the user must allow.
 """

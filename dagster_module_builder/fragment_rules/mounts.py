@@ -1,4 +1,4 @@
-"""What a module's services may mount: its own volumes, its own folder, folders below the workspace's ``data/``.
+"""What a module's services may mount: the module's volumes and folder, and folders below the workspace's ``data/``.
 
 The forms are the Compose specification's (https://github.com/compose-spec/compose-spec/blob/main/05-services.md#volumes).
 """
@@ -12,34 +12,34 @@ from dataclasses import dataclass, replace
 
 from dagster_module_builder.fragment_rules.owner import below_root
 from dagster_module_builder.fragment_rules.refused import Refused
-from dagster_module_builder.fragment_rules.rule import Where, anything, table, words
+from dagster_module_builder.fragment_rules.rule import SettingPath, anything, table, words
 from dagster_module_builder.fragment_rules.values import Value
 
-#: Where the workspace's images and the system have what decides how they run.
+#: Folders of the system that decide how containers run.
 _SYSTEM_FOLDER = re.compile(r"/(?:(?:bin|boot|dev|etc|lib(?:32|64|x32|exec)?|proc|root|run|sbin|sys|usr)(?:/.*)?)?")
 _SHARED_FOLDERS = ("/workspace", "/opt/dagster", "/tmp/dagster_storage")  # noqa: S108 - a path in containers
-#: What a code server has, as every service of the workspace that runs code.
+#: Volumes that a code server may mount like every service that runs code.
 _CODE_SERVER_VOLUMES = {"dagster_home": "/opt/dagster/home/storage", "dagster_storage": "/tmp/dagster_storage"}  # noqa: S108
 _WORKSPACE = "/workspace"
 _CODE_SERVER_USER = re.compile(r"\$\{WORKSPACE_UID(?::-\d+)?\}:\$\{WORKSPACE_GID(?::-\d+)?\}|[1-9]\d*(?::[1-9]\d*)?")
 
 _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-#: What stands behind a mount's target; propagation is not among it.
+#: Allowed modes of a mount; propagation is not among them.
 _MODES = {"ro", "rw", "z", "Z", "cached", "delegated", "consistent", "nocopy"}
 
-_ELSEWHERE = "mounts what is not the module's: its own volumes and folder, and folders below data/, can be mounted"
+_ELSEWHERE = "mounts what is not the module's: it may mount its own volumes and folder, and folders below data/"
 _AS_ROOT = "mounts the workspace into a code server without 'user: ${WORKSPACE_UID:-1000}:${WORKSPACE_GID:-1000}'"
-_OVER = "covers a folder that the services that run code start from"
+_OVER = "covers a folder that services need to run code"
 
 
 @dataclass(frozen=True)
 class _Mount:
-    """A mount: what of this machine, where in the container.
+    """A mount.
 
     Attributes:
-        source: A volume or a path; empty for a volume without a name.
+        source: A volume or a path; empty for an anonymous volume.
         target: The path in the container.
-        read_only: Whether nothing can be written to it.
+        read_only: Whether it is read-only.
     """
 
     source: str
@@ -48,18 +48,18 @@ class _Mount:
 
     @property
     def name(self) -> str:
-        """What ``--allow`` calls it."""
+        """Its name for ``--allow``: ``shop_data:ro``."""
         return f"{self.source or self.target}{':ro' if self.read_only else ''}"
 
 
-def volumes(where: Where, value: Value) -> Iterator[Refused]:
+def volumes(where: SettingPath, value: Value) -> Iterator[Refused]:
     """Allow the mounts of one of the module's services."""
     for item in value.items() if value.is_list else (value,):
         yield from _mount(where, item)
 
 
-def volumes_for_code(where: Where, value: Value) -> Iterator[Refused]:
-    """Allow mounts in every service that runs code: nothing over what these start from."""
+def volumes_for_code(where: SettingPath, value: Value) -> Iterator[Refused]:
+    """Allow mounts in every service that runs code, but not over folders that it needs."""
     for item in value.items() if value.is_list else (value,):
         yield from _mount(where, item)
         mount = _short(item.text) if item.text else _Mount("", _text(item, "target"))
@@ -77,7 +77,7 @@ def _covers_shared(target: str, snake: str) -> bool:
     )
 
 
-def _mount(where: Where, item: Value) -> Iterator[Refused]:
+def _mount(where: SettingPath, item: Value) -> Iterator[Refused]:
     if item.text is not None:
         mount = _short(item.text)
         if mount is None:
@@ -90,7 +90,7 @@ def _mount(where: Where, item: Value) -> Iterator[Refused]:
         kind = _text(item, "type")
         if kind == "tmpfs" and not mount.source:
             return
-        # A bind mount takes a name for a folder beside the compose file.
+        # In a bind mount a plain name is a folder beside the compose file.
         mount = (
             replace(mount, source=f"./{mount.source}") if kind == "bind" and _VOLUME.fullmatch(mount.source) else mount
         )
@@ -99,8 +99,8 @@ def _mount(where: Where, item: Value) -> Iterator[Refused]:
 
 
 def _text(item: Value, key: str) -> str:
-    found = item.get(key)
-    return (found.text or "") if found and not found.is_null else ""
+    value = item.get(key)
+    return (value.text or "") if value and not value.is_null else ""
 
 
 _LONG = table(
@@ -125,7 +125,7 @@ _LONG = table(
 
 
 def _short(text: str) -> _Mount | None:
-    """Read a mount in one text; None where it cannot be told what it will be."""
+    """Return a mount in short form (``source:target:ro``); None if its meaning is not certain."""
     parts = text.split(":")
     if "$" in text or "\\" in text or len(parts) > 3:
         return None
@@ -135,8 +135,8 @@ def _short(text: str) -> _Mount | None:
     return _Mount(parts[0], parts[1], "ro" in modes) if parts[0] and modes <= _MODES else None
 
 
-def _against(where: Where, item: Value, mount: _Mount) -> str | None:
-    """Return why something may not be mounted; None where it may be."""
+def _against(where: SettingPath, item: Value, mount: _Mount) -> str | None:
+    """Return why a mount is refused; None if it is allowed."""
     owner, is_code_server = where.owner, where.service_name in where.owner.code_servers
     if not mount.source:
         return None if mount.target.startswith("/") else _ELSEWHERE

@@ -1,4 +1,4 @@
-"""The module that a fragment is of: what is its own to name, mount and read."""
+"""The module that owns a fragment: what it may name, mount and read."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.base.settings import DATA, PROJECTS, SERVICES
 
-#: The Compose project's name is no secret and nobody's in particular.
+#: Any module may use the name of the Compose project, which is not secret.
 _PROJECT_NAME = "${COMPOSE_PROJECT_NAME}"
-#: What the workspace sets for its modules to use: nothing of it is secret.
+#: Variables that the workspace sets for its modules; none is secret.
 _FOR_MODULES = re.compile(r"COMPOSE_PROJECT_NAME|WORKSPACE_(?:UID|GID|NETWORK)|DAGSTER_PORT|TZ|\w+_IMAGE")
-#: Where all modules store what they make, natively.
+#: Where all modules store assets in native workspaces.
 _OUTPUTS = f"{DATA.as_posix()}/storage"
 _WINDOWS_DRIVE = re.compile(r"[A-Za-z]:")
 
 
 @dataclass(frozen=True)
 class OwnPath:
-    """A path that a fragment names and that has to be what it seems: a link there could lead anywhere.
+    """A path in a fragment that must not lead elsewhere through a link.
 
     Attributes:
         file: The shared file that the fragment is for.
         line: Its line, counted from 1.
-        path: Where it is, below the workspace's root.
-        variables: How Compose takes variables from it: ``filled in``, ``raw``; empty where it is no file of variables.
+        path: The path, relative to the workspace's root.
+        variables: How Compose reads it as an env file: ``filled in`` or ``raw``; empty if it is not an env file.
     """
 
     file: str
@@ -38,7 +38,7 @@ class OwnPath:
 
 @dataclass(frozen=True)
 class Owner:
-    """A module, as its fragments name it.
+    """A module with the names from its fragments.
 
     Attributes:
         name: Its name.
@@ -46,8 +46,8 @@ class Owner:
         volumes: Its volumes.
         mounted_files: Its Compose secrets and configs.
         variables: The variables that its ``.env`` sets.
-        code_servers: Those of its services that its locations name as code servers.
-        paths: Takes the paths that its fragments name.
+        code_servers: Its services that its locations name as code servers.
+        paths: The rules add the paths in its fragments here.
     """
 
     name: str
@@ -60,31 +60,31 @@ class Owner:
 
     @property
     def snake(self) -> str:
-        """Its name as Python and Compose take it."""
+        """Its name with underscores: ``sales_report``."""
         return ModuleNames(self.name).snake
 
     @property
     def folder(self) -> str:
-        """Its folder, below the workspace's root."""
+        """Its folder, relative to the workspace's root."""
         return f"{PROJECTS.as_posix()}/{self.name}"
 
     def is_named_after(self, text: str) -> bool:
-        """Tell whether a name says that it is the module's: the module's name is a part of it."""
+        """Return whether a name contains the module's name as a whole word: ``"shop_db" -> True``."""
         plain = text.replace(_PROJECT_NAME, "")
         names = "|".join(map(re.escape, {self.name, self.snake}))
         return "$" not in plain and re.search(rf"(?<![A-Za-z0-9])(?:{names})(?![A-Za-z0-9])", plain) is not None
 
     def may_use(self, variable: str) -> bool:
-        """Tell whether a variable is the module's, or one that the workspace has for modules."""
+        """Return whether a variable is the module's, or one that the workspace sets for modules."""
         own = variable in self.variables or variable.startswith(f"{ModuleNames(self.name).env_prefix}_")
         return own or _FOR_MODULES.fullmatch(variable) is not None
 
     def owns(self, path: str) -> bool:
-        """Tell whether a path below the workspace's root is the module's folder, or in it."""
+        """Return whether a path, relative to the workspace's root, is the module's folder or in it."""
         return path == self.folder or path.startswith(f"{self.folder}/")
 
     def may_mount(self, path: str) -> bool:
-        """Tell whether a path below the workspace's root may be mounted: the module's, or a folder in ``data/``."""
+        """Return whether a path, relative to the workspace's root, may be mounted: the module's, or in ``data/``."""
         is_output = f"{path}/".startswith(f"{_OUTPUTS}/")
         is_own_output = f"{path}/".startswith(f"{_OUTPUTS}/{self.snake}/")
         is_data = path.startswith(f"{DATA.as_posix()}/")
@@ -92,11 +92,11 @@ class Owner:
 
 
 def below_root(text: str, start: str = SERVICES.as_posix()) -> str | None:
-    """Return a path of a fragment below the workspace's root; None where it leads elsewhere, or nobody can tell.
+    """Return a fragment's path relative to the workspace's root; None if it leads out, or if that is unknown.
 
     Args:
-        text: The path, as it is written.
-        start: The folder that it is relative to, below the root.
+        text: The path in the fragment.
+        start: The folder that it is relative to.
 
     >>> below_root("../../projects/shop/data"), below_root("/etc"), below_root("${HOME}/x"), below_root("../../..")
     ('projects/shop/data', None, None, None)

@@ -1,6 +1,6 @@
-"""What a Compose fragment refers to by name anywhere: variables, and anchors that could be taken for others'.
+"""Names in a Compose fragment that could be other owners': variables and anchors.
 
-Compose fills variables in from ``.env`` and from the shell of whoever starts the project
+Compose takes variables from ``.env`` and from the shell that starts the project
 (https://github.com/compose-spec/compose-spec/blob/main/12-interpolation.md).
 """
 
@@ -23,25 +23,25 @@ _REFERENCE = re.compile(r"\$\$|\$\{(\w+)([^}]*)\}|\$(\w+)")
 _BARE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w.-]*)\s*(?:#.*)?")
 _COMMENT = re.compile(r"\s*(?:#.*)?")
 _SETS_VARIABLE = r"\s*(?:export\s+)?[\w.-]+\s*[=:]\s*"
-#: A comment, or a value in single quotes, which stays as it is.
+#: A comment, or a value in single quotes, which Compose does not change.
 _LITERAL = re.compile(rf"{_COMMENT.pattern}|{_SETS_VARIABLE}'[^'\\]*'{_COMMENT.pattern}")
-#: A line that says all of what it sets.
+#: A line with a complete setting.
 _WHOLE = re.compile(rf"{_BARE.pattern}|{_LITERAL.pattern}|{_SETS_VARIABLE}(?:\"[^\"\\]*\"{_COMMENT.pattern}|[^'\"\\]*)")
 _ESCAPE = re.compile(r'\\[^"]')
 
-_ANCHOR = "is an anchor of the workspace's own lines, too, whose aliases could mean this one: give it another name"
-_ANCHOR_FOR_CODE = "is an anchor among the workspace's own lines: write out what its aliases stand for"
-_VARIABLE = "is not the module's variable, and may hold a secret of the workspace or of whoever starts it"
-_SETS = "is a variable of the workspace's Compose file: give it another name, with the module's before it"
+_ANCHOR = "is also an anchor in the workspace's own lines, whose aliases could refer to this one: rename it"
+_ANCHOR_FOR_CODE = "would be an anchor among the workspace's own lines: replace its aliases by what they stand for"
+_VARIABLE = "is not the module's variable, and may be a secret of the workspace or of the user who starts it"
+_SETS = "is a variable of the workspace's Compose file: choose another name that begins with the module's"
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What of the workspace a fragment could take, or take over.
+class WorkspaceNames:
+    """Names of the workspace that a fragment could use or take over.
 
     Attributes:
         anchors: The anchors in its own lines of the compose file.
-        variables: The variables that its ``.env`` sets, those of other modules included.
+        variables: The variables that its ``.env`` sets, including those of other modules.
         uses: The variables that its own lines of the compose file use.
     """
 
@@ -50,18 +50,18 @@ class Surroundings:
     uses: Collection[str] = ()
 
 
-NOTHING_AROUND = Surroundings()
+NO_NAMES = WorkspaceNames()
 
 
 def anchors_of(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the anchors of a YAML file, each with its line, counted from 1."""
+    """Yield the anchors of a YAML file with their lines, counted from 1."""
     for line, event in _events(text):
         if not isinstance(event, yaml.AliasEvent) and event.anchor:
             yield event.anchor, line
 
 
 def used_in(text: str) -> set[str]:
-    """Return the variables that a Compose file names in its values."""
+    """Return the variables in the values of a Compose file."""
     return {match[1] for _, value in _scalars(text) for match in _NAMED.finditer(value) if match[1]}
 
 
@@ -75,52 +75,52 @@ def _events(text: str) -> Iterator[tuple[int, yaml.NodeEvent]]:
             yield text.count("\n", 0, event.start_mark.index if event.start_mark else 0) + 1, event
 
 
-def refused_anchors(outline: Outline, around: Surroundings) -> Iterator[Refused]:
-    """Yield the anchors that aliases of others could mean, once they stand in the shared file."""
+def refused_anchors(outline: Outline, names_around: WorkspaceNames) -> Iterator[Refused]:
+    """Yield the anchors that aliases of other owners could refer to in the shared file."""
     if "&" not in outline.text:
         return
     code = outline.find((compose.CODE_KEY,))
     inside = range(code.line + 1, outline.last_line(code.value) + 2) if code else range(0)
     for name, line in anchors_of(outline.text):
-        why = _ANCHOR if name in around.anchors else _ANCHOR_FOR_CODE if line in inside else ""
+        why = _ANCHOR if name in names_around.anchors else _ANCHOR_FOR_CODE if line in inside else ""
         if why:
             yield Refused(compose.NAME, line, "", setting("anchor", name), why)
 
 
-def refused_variables(outline: Outline, owner: Owner, around: Surroundings) -> Iterator[Refused]:
-    """Yield the variables that a fragment uses and that are others'.
+def refused_variables(outline: Outline, owner: Owner, names_around: WorkspaceNames) -> Iterator[Refused]:
+    """Yield the variables that a fragment uses and that belong to others.
 
     Args:
         outline: The Compose fragment.
         owner: The module.
-        around: The workspace.
+        names_around: The workspace's names.
     """
     named = {name for name in _NAMED.findall(outline.text) if name and not owner.may_use(name)}
-    # Most fragments name their own variables alone. An escape of YAML's could make a name that the text does not have.
+    # For speed: most fragments use only their own variables. An escape in YAML could hide a name from this search.
     for line, value in _scalars(outline.text) if named or _ESCAPE.search(outline.text) else ():
         plain = set(_without_default(value))
         for name in dict.fromkeys(match[1] for match in _NAMED.finditer(value) if match[1]):
-            # Another check says of a variable that nobody sets that it has to be set.
-            is_unset = name in plain and name not in around.variables and not env_value.is_reserved(name)
+            # Another check reports variables that are not set.
+            is_unset = name in plain and name not in names_around.variables and not env_value.is_reserved(name)
             if not (owner.may_use(name) or is_unset):
                 yield Refused(compose.NAME, line, "", setting("variable", name), _VARIABLE)
 
 
 def _without_default(value: str) -> Iterator[str]:
-    """Yield the variables that have to be set, as the check of unset variables sees them."""
+    """Yield the variables without a default, as the check of unset variables does."""
     for match in _REFERENCE.finditer(value):
         if match[0] != "$$" and not (match[2] or "").lstrip(":").startswith(("-", "+")):
             yield match[1] or match[3]
 
 
 def taken_by_env_file(text: bytes, *, raw: bool) -> Iterator[tuple[int, str]]:
-    """Yield the variables that Compose fills in from elsewhere in a file of variables, with their lines from 1.
+    """Yield the variables that Compose reads from elsewhere for an env file, with their lines, counted from 1.
 
-    A name without a value takes it from the shell; in values without single quotes, variables are replaced, unless the
-    file is taken raw.
+    A name without a value gets that of the shell. In values without single quotes variables are replaced, unless the
+    file is read raw.
     """
     lines = [line.rstrip("\r") for line in text.decode("utf-8", "replace").split("\n")]
-    # Where a value may go on over several lines, what looks like single quotes may stand in double ones.
+    # If values may have several lines, apparent single quotes may be inside double quotes.
     literal = _LITERAL if all(_WHOLE.fullmatch(line) for line in lines) else _COMMENT
     for number, line in enumerate(lines, 1):
         if name := _BARE.fullmatch(line):
@@ -129,9 +129,9 @@ def taken_by_env_file(text: bytes, *, raw: bool) -> Iterator[tuple[int, str]]:
             yield from ((number, match[1]) for match in _NAMED.finditer(line) if match[1])
 
 
-def refused_settings_of_env(module: str, env: bytes, around: Surroundings) -> Iterator[Refused]:
-    """Yield the variables that a module sets and that the workspace's own services take, which have a default there."""
+def refused_settings_of_env(module: str, env: bytes, names_around: WorkspaceNames) -> Iterator[Refused]:
+    """Yield the variables that a module sets although the workspace's own services use them, with defaults."""
     prefix = f"{ModuleNames(module).env_prefix}_"
     for entry in env_file.entries(env):
-        if entry.name in around.uses and not entry.name.startswith(prefix):
+        if entry.name in names_around.uses and not entry.name.startswith(prefix):
             yield Refused(env_file.NAME, entry.line + 1, "", setting("variable", entry.name), _SETS)

@@ -1,4 +1,4 @@
-"""A setting that a module may not have by itself, and what a person allows."""
+"""Refused settings, and the settings that the user allows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dagster_module_builder.base.errors import UsageError
 
-#: What is longer says too much to be allowed unread.
+#: A longer name of a setting is cut.
 _LONGEST_SETTING = 300
 #: A module's name and a setting, as ``--allow`` takes them.
 _ALLOWANCE = re.compile(r"([a-z][a-z0-9_-]*)=(\S.*)")
@@ -16,13 +16,13 @@ _ALLOWANCE = re.compile(r"([a-z][a-z0-9_-]*)=(\S.*)")
 
 @dataclass(frozen=True)
 class Refused:
-    """A setting that a module has and may not have by itself.
+    """A setting of a module that needs the user's permission.
 
     Attributes:
         file: The shared file that its fragment is for.
         line: Its line in the fragment, counted from 1.
-        place: What in the fragment has it: ``services.shop_db``, or an instruction.
-        setting: What ``--allow`` calls it: its key, and behind a colon its value (``cap_add:SYS_ADMIN``).
+        place: What has it: ``services.shop_db``, or an instruction.
+        setting: Its name for ``--allow``: its key, and its value after a colon (``cap_add:SYS_ADMIN``).
         why: What it would do.
     """
 
@@ -38,7 +38,7 @@ class Refused:
 
 
 def setting(path: str, value: str | None) -> str:
-    """Return a setting's name, from its key path and its value.
+    """Return a setting's name from its key path and value.
 
     >>> setting("cap_add", "SYS_ADMIN"), setting("privileged", "true")
     ('cap_add:SYS_ADMIN', 'privileged')
@@ -48,7 +48,7 @@ def setting(path: str, value: str | None) -> str:
 
 
 def covers(allowed: str, name: str) -> bool:
-    """Tell whether a setting is allowed: by its name, or by the key before its value.
+    """Return whether a setting is allowed by its name, or by its key.
 
     >>> covers("cap_add", "cap_add:SYS_ADMIN"), covers("cap_add:SYS", "cap_add:SYS_ADMIN")
     (True, False)
@@ -58,28 +58,25 @@ def covers(allowed: str, name: str) -> bool:
 
 
 def covered(allowed: Iterable[str], refused: Refused) -> bool:
-    """Tell whether one of the allowed settings is this one."""
+    """Return whether one of the allowed settings is this one."""
     return any(covers(name, refused.setting) for name in allowed)
 
 
-def parse_allowances(given: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Read what ``--allow`` was given: ``NAME=SETTING``, as often as there are settings.
-
-    Returns:
-        The settings by the module's name.
+def parse_allowances(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the settings in the values of ``--allow``, by module: ``["shop=pid"] -> {"shop": ("pid",)}``.
 
     Raises:
-        UsageError: One of them is none.
+        UsageError: A value is not ``NAME=SETTING``.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for text in given:
+    allowed: dict[str, tuple[str, ...]] = {}
+    for text in texts:
         match = _ALLOWANCE.fullmatch(text.strip())
         if match is None:
-            raise UsageError(f"--allow takes NAME=SETTING, as the refusal prints it, and not {text!r}.")
-        found[match[1]] = (*found.get(match[1], ()), match[2])
-    return found
+            raise UsageError(f"--allow {text!r}: write NAME=SETTING, as the error message prints it.")
+        allowed[match[1]] = (*allowed.get(match[1], ()), match[2])
+    return allowed
 
 
 def used(allowed: Sequence[str], refused: Sequence[Refused]) -> tuple[str, ...]:
-    """Return the allowed settings that a module has, once each."""
-    return tuple(dict.fromkeys(name for name in allowed if any(covers(name, one.setting) for one in refused)))
+    """Return the allowed settings that a module has, without duplicates."""
+    return tuple(dict.fromkeys(name for name in allowed if any(covers(name, each.setting) for each in refused)))

@@ -1,4 +1,4 @@
-"""All fragments of a module, looked at by all rules."""
+"""Applying all rules to all fragments of a module."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from itertools import islice
 
 from dagster_module_builder.fragment_rules.owner import Owner, OwnPath
 from dagster_module_builder.fragment_rules.references import (
-    NOTHING_AROUND,
-    Surroundings,
+    NO_NAMES,
+    WorkspaceNames,
     refused_anchors,
     refused_settings_of_env,
     refused_variables,
@@ -21,18 +21,18 @@ from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.outline import OutlineError, outline_of
 
-#: A module with more refused settings cannot be allowed any: nobody would read the list.
+#: A module with more refused settings is refused altogether: such a list would not be read.
 MOST_REFUSED = 200
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What the rules say of a module's fragments.
+    """The result of the rules for a module's fragments.
 
     Attributes:
-        refused: The settings that a person has to allow, by file and line.
-        paths: The paths of the module that its fragments have Docker read: a link there must not lead out of it.
-        owner: The module, as its fragments name it.
+        refused: The settings that the user must allow, by file and line.
+        paths: The module's paths that Docker reads for its fragments: links in them must not lead out of the module.
+        owner: The module with the names from its fragments.
     """
 
     refused: tuple[Refused, ...]
@@ -40,31 +40,31 @@ class Judged:
     owner: Owner
 
 
-def judge(name: str, fragments: Mapping[str, bytes], around: Surroundings = NOTHING_AROUND) -> Judged:
-    """Look at a module's fragments.
+def judge(name: str, fragments: Mapping[str, bytes], names_around: WorkspaceNames = NO_NAMES) -> Judged:
+    """Apply the rules to a module's fragments.
 
     Args:
         name: The module's name.
         fragments: Its fragments, by the shared file that they are for.
-        around: What of the workspace they could take.
+        names_around: The workspace's names.
 
     Raises:
-        OutlineError: A YAML fragment cannot be read, or there is too much to list.
+        OutlineError: A YAML fragment cannot be read, or too many settings are refused.
     """
     owner = owner_of(name, fragments)
-    found = list(islice(_refused(owner, fragments, around), MOST_REFUSED + 1))
-    if len(found) > MOST_REFUSED:
-        raise OutlineError(0, f"more than {MOST_REFUSED} settings that a module may not have by itself")
-    in_order = sorted(found, key=lambda one: (one.file, one.line))
+    refused = list(islice(_refused(owner, fragments, names_around), MOST_REFUSED + 1))
+    if len(refused) > MOST_REFUSED:
+        raise OutlineError(0, f"more than {MOST_REFUSED} settings that need your permission")
+    in_order = sorted(refused, key=lambda setting: (setting.file, setting.line))
     return Judged(tuple(dict.fromkeys(in_order)), tuple(dict.fromkeys(owner.paths)), owner)
 
 
-def _refused(owner: Owner, fragments: Mapping[str, bytes], around: Surroundings) -> Iterator[Refused]:
+def _refused(owner: Owner, fragments: Mapping[str, bytes], names_around: WorkspaceNames) -> Iterator[Refused]:
     yield from refused_locations(owner, fragments.get(workspace_yaml.NAME, b""))
-    yield from refused_settings_of_env(owner.name, fragments.get(env_file.NAME, b""), around)
+    yield from refused_settings_of_env(owner.name, fragments.get(env_file.NAME, b""), names_around)
     if text := fragments.get(compose.NAME):
         outline = outline_of(split_lines(text))
         yield from refused_in_compose(owner, text)
-        yield from refused_anchors(outline, around)
-        yield from refused_variables(outline, owner, around)
+        yield from refused_anchors(outline, names_around)
+        yield from refused_variables(outline, owner, names_around)
     yield from refused_in_snippet(owner, fragments.get(dockerfile.NAME, b""))

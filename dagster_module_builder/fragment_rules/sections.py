@@ -12,16 +12,16 @@ from dataclasses import replace
 from dagster_module_builder.fragment_rules import service as services
 from dagster_module_builder.fragment_rules.owner import Owner
 from dagster_module_builder.fragment_rules.refused import Refused
-from dagster_module_builder.fragment_rules.rule import Rule, Where, anything, named_after, own_path, table, words
+from dagster_module_builder.fragment_rules.rule import Rule, SettingPath, anything, named_after, own_path, table, words
 from dagster_module_builder.fragment_rules.values import Value, value_of
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import compose, env_file, workspace_yaml
 from dagster_module_builder.shared_files.formats.outline import outline_of
 
-_FROM_SHELL = "takes a variable that is not the module's, from the shell of whoever starts the workspace"
+_FROM_SHELL = "reads a variable that is not the module's from the shell that starts the workspace"
 
 
-def _from_environment(where: Where, value: Value) -> Iterator[Refused]:
+def _from_environment(where: SettingPath, value: Value) -> Iterator[Refused]:
     if not (value.text or "").startswith(f"{where.owner.snake.upper()}_"):
         yield from where.refuse(value, _FROM_SHELL)
 
@@ -46,7 +46,7 @@ _FILE = table(
     }
 )
 _SECTIONS: dict[str, Rule] = {"volumes": _VOLUME, "networks": _NETWORK, "secrets": _FILE, "configs": _FILE}
-#: Compose reads them, and the engine merges none of them.
+#: Keys that are not merged into the compose file.
 _NOT_MERGED = {"version", "name"}
 
 _COMMON = {"location_name": anything, "attribute": anything, "working_directory": anything}
@@ -55,10 +55,10 @@ _LOCATIONS: dict[str, Rule] = {
     "python_module": table({**_COMMON, "module_name": anything}, anything),
     "python_file": table({**_COMMON, "relative_path": anything}, anything),
 }
-_OTHER_SERVER = "has Dagster take its code from a server that is none of the module's services"
+_OTHER_SERVER = "makes Dagster load code from a server that is not one of the module's services"
 
 
-def _grpc_host(where: Where, value: Value) -> Iterator[Refused]:
+def _grpc_host(where: SettingPath, value: Value) -> Iterator[Refused]:
     if value.text not in where.owner.services:
         yield from where.refuse(value, _OTHER_SERVER)
 
@@ -69,10 +69,10 @@ _LOCATIONS["grpc_server"] = table(
 
 
 def owner_of(name: str, fragments: Mapping[str, bytes]) -> Owner:
-    """Return a module as its fragments name it.
+    """Return a module with the names from its fragments.
 
     Raises:
-        OutlineError: One of them cannot be read.
+        OutlineError: A fragment cannot be read.
     """
     outline = outline_of(split_lines(fragments.get(compose.NAME, b"")))
     own = set(outline.children(("services",)))
@@ -89,7 +89,7 @@ def owner_of(name: str, fragments: Mapping[str, bytes]) -> Owner:
 
 
 def refused_in_compose(owner: Owner, fragment: bytes) -> Iterator[Refused]:
-    """Yield what a Compose fragment may not say.
+    """Yield the refused settings of a Compose fragment.
 
     Args:
         owner: The module.
@@ -100,10 +100,10 @@ def refused_in_compose(owner: Owner, fragment: bytes) -> Iterator[Refused]:
     """
     whole = value_of(outline_of(split_lines(fragment)))
     for name, value in whole.entries() if whole else ():
-        where = Where(owner, name)
+        where = SettingPath(owner, name)
         if name == "services":
             for service, data in value.entries():
-                yield from services.service(Where(owner, f"services.{service}", service=data), data)
+                yield from services.service(SettingPath(owner, f"services.{service}", service=data), data)
         elif name in _SECTIONS:
             for key, data in value.entries():
                 yield from _SECTIONS[name](replace(where, place=f"{name}.{key}"), data)
@@ -114,14 +114,14 @@ def refused_in_compose(owner: Owner, fragment: bytes) -> Iterator[Refused]:
 
 
 def refused_locations(owner: Owner, fragment: bytes) -> Iterator[Refused]:
-    """Yield what the locations of a module may not say.
+    """Yield the refused settings of a module's locations.
 
     Raises:
         OutlineError: The fragment cannot be read.
     """
     for kind, location in _locations(fragment):
-        where = Where(owner, workspace_yaml.SLOT[0], kind, file=workspace_yaml.NAME)
-        yield from _LOCATIONS.get(kind, Where.refuse)(where, location)
+        where = SettingPath(owner, workspace_yaml.SLOT[0], kind, file=workspace_yaml.NAME)
+        yield from _LOCATIONS.get(kind, SettingPath.refuse)(where, location)
 
 
 def _locations(fragment: bytes) -> Iterator[tuple[str, Value]]:

@@ -1,4 +1,4 @@
-"""The keys of a Compose service that a module may have by itself.
+"""The keys of a Compose service that a module may have without permission.
 
 The keys are the Compose specification's (https://github.com/compose-spec/compose-spec/blob/main/05-services.md).
 """
@@ -14,9 +14,9 @@ from dagster_module_builder.fragment_rules.owner import below_root
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.rule import (
     Rule,
-    Where,
+    SettingPath,
     anything,
-    each,
+    each_item,
     matching,
     named_after,
     own_path,
@@ -38,24 +38,24 @@ _NOT_AS_ROOT = matching(
     r"\$\{WORKSPACE_UID(?::-\d+)?\}:\$\{WORKSPACE_GID(?::-\d+)?\}"
     r"|(?!root(?::|$))(?:[1-9]\d*|[A-Za-z_][\w.-]*)(?::(?:\d+|[A-Za-z_][\w.-]*))?"
 )
-_ENV_OF_ALL = "has the passwords of every module in it: list the variables that it needs under 'environment:'"
-_BUILDS = "is built from what is not the module's"
+_ENV_OF_ALL = "contains the passwords of every module: list the variables that the service needs under 'environment:'"
+_BUILDS = "is built from files that are not the module's"
 _DECLARED = "is not declared by the module"
-_FOR_EVERYBODY = "decides how the processes of all modules run"
+_FOR_ALL = "changes how the processes of all modules run"
 _MACHINE = "is read by Compose itself"
-_WITHOUT_VALUE = "takes its value from the shell of whoever starts the workspace, and is not the module's"
+_WITHOUT_VALUE = "gets its value from the shell that starts the workspace, and is not the module's"
 
 
-def _labels(where: Where, value: Value) -> Iterator[Refused]:
-    texts = value.entries() if value.is_mapping else ((item.text or "", item) for item in value.items())
-    for name, one in texts:
+def _labels(where: SettingPath, value: Value) -> Iterator[Refused]:
+    texts = value.entries() if value.is_mapping else ((label.text or "", label) for label in value.items())
+    for name, label in texts:
         if name.startswith("com.docker.") or "$" in name.partition("=")[0]:
-            yield from where.at(name.partition("=")[0]).refuse(one, _MACHINE)
+            yield from where.at(name.partition("=")[0]).refuse(label, _MACHINE)
 
 
-def _env_file(where: Where, value: Value) -> Iterator[Refused]:
-    for one in value.items() if value.is_list else (value,):
-        path = one.get("path") if one.is_mapping else one
+def _env_file(where: SettingPath, value: Value) -> Iterator[Refused]:
+    for item in value.items() if value.is_list else (value,):
+        path = item.get("path") if item.is_mapping else item
         if path is None or path.is_null:
             continue
         is_shared = below_root(path.text or "") == "services/dagster/.env"
@@ -63,71 +63,71 @@ def _env_file(where: Where, value: Value) -> Iterator[Refused]:
             yield from where.refuse(path, _ENV_OF_ALL)
         elif not is_shared:
             # https://docs.docker.com/reference/compose-file/services/#env_file
-            is_raw = one.is_mapping and (form := one.get("format")) is not None and form.text == "raw"
+            is_raw = item.is_mapping and (form := item.get("format")) is not None and form.text == "raw"
             yield from own_path(where, path, "raw" if is_raw else "filled in")
 
 
-def _label_file(where: Where, value: Value) -> Iterator[Refused]:
+def _label_file(where: SettingPath, value: Value) -> Iterator[Refused]:
     yield from own_path(where, value, "filled in")
 
 
-def _network_mode(where: Where, value: Value) -> Iterator[Refused]:
+def _network_mode(where: SettingPath, value: Value) -> Iterator[Refused]:
     kind, _, service = (value.text or "").partition(":")
     if value.text != "none" and not (kind == "service" and service in where.owner.services):
         yield from where.refuse(value)
 
 
-def _extends(where: Where, value: Value) -> Iterator[Refused]:
+def _extends(where: SettingPath, value: Value) -> Iterator[Refused]:
     service = value.get("service") if value.is_mapping else value
     is_own = service is not None and service.text in where.owner.services
     if not is_own or set(value.keys()) - {"service"}:
         yield from where.refuse(value)
 
 
-def _alias(where: Where, value: Value) -> Iterator[Refused]:
+def _alias(where: SettingPath, value: Value) -> Iterator[Refused]:
     if value.text not in where.owner.services:
         yield from named_after(where, value)
 
 
 _NETWORK = table(
     {
-        "aliases": each(_alias),
+        "aliases": each_item(_alias),
         **dict.fromkeys(("ipv4_address", "ipv6_address", "priority", "gw_priority", "interface_name"), anything),
     }
 )
 
 
-def networks(where: Where, value: Value) -> Iterator[Refused]:
-    """Allow networks by name, and in them no name of others."""
-    for name, one in value.entries():
-        if not one.is_null:
-            yield from _NETWORK(where.at(name), one)
+def networks(where: SettingPath, value: Value) -> Iterator[Refused]:
+    """Allow networks by name, without aliases that are names of others."""
+    for name, settings in value.entries():
+        if not settings.is_null:
+            yield from _NETWORK(where.at(name), settings)
 
 
-def _declared(where: Where, value: Value) -> Iterator[Refused]:
-    for one in value.items() if value.is_list else (value,):
-        source = one.get("source") if one.is_mapping else one
+def _declared(where: SettingPath, value: Value) -> Iterator[Refused]:
+    for item in value.items() if value.is_list else (value,):
+        source = item.get("source") if item.is_mapping else item
         if source is None or source.text not in where.owner.mounted_files:
-            yield from where.refuse(source or one, _DECLARED)
+            yield from where.refuse(source or item, _DECLARED)
 
 
-def _declared_by_name(where: Where, value: Value) -> Iterator[Refused]:
-    # In the long form it could be put over a file that the service starts from.
+def _declared_by_name(where: SettingPath, value: Value) -> Iterator[Refused]:
+    # The long form could mount it over a file that the service needs.
     yield from _declared(where, value) if value.text is not None else where.refuse(value)
 
 
-def _image(where: Where, value: Value) -> Iterator[Refused]:
+def _image(where: SettingPath, value: Value) -> Iterator[Refused]:
     if where.service is not None and where.service.get("build") is not None:
         yield from named_after(where, value)
 
 
-def _values(where: Where, value: Value) -> Iterator[Refused]:
-    """Allow names with values; without one, Compose takes it from the shell."""
-    items = ((item.text or "", item) for item in value.items())
-    without = [(name, one) for name, one in value.entries() if one.is_null]
-    for name, one in [*without, *((text, item) for text, item in items if "=" not in text)]:
+def _values(where: SettingPath, value: Value) -> Iterator[Refused]:
+    """Allow variables with values; a variable without one gets that of the shell."""
+    items = ((setting.text or "", setting) for setting in value.items())
+    without = [(name, setting) for name, setting in value.entries() if setting.is_null]
+    for name, setting in [*without, *((text, setting) for text, setting in items if "=" not in text)]:
         if not where.owner.may_use(name):
-            yield from where.refuse(one, _WITHOUT_VALUE, name)
+            yield from where.refuse(setting, _WITHOUT_VALUE, name)
 
 
 _BUILD_KEYS = table(
@@ -146,7 +146,7 @@ _BUILD_KEYS = table(
 )
 
 
-def _build(where: Where, value: Value) -> Iterator[Refused]:
+def _build(where: SettingPath, value: Value) -> Iterator[Refused]:
     yield from _BUILD_KEYS(where, value)
     context = value.get("context") if value.is_mapping else value
     folder = below_root(context.text or "") if context else "services/dagster"
@@ -163,14 +163,16 @@ def _build(where: Where, value: Value) -> Iterator[Refused]:
         where.needs(inside or folder, value)
 
 
-def _environment_for_code(where: Where, value: Value) -> Iterator[Refused]:
+def _environment_for_code(where: SettingPath, value: Value) -> Iterator[Refused]:
     yield from _values(where, value)
     named = (
-        value.entries() if value.is_mapping else (((item.text or "").partition("=")[0], item) for item in value.items())
+        value.entries()
+        if value.is_mapping
+        else (((setting.text or "").partition("=")[0], setting) for setting in value.items())
     )
-    for name, one in named:
+    for name, setting in named:
         if env_value.is_reserved(name) or not re.fullmatch(r"[A-Za-z_]\w*", name):
-            yield from where.refuse(one, _FOR_EVERYBODY, name)
+            yield from where.refuse(setting, _FOR_ALL, name)
 
 
 _ANY_OF_THEM = dict.fromkeys(("cpus", "memory", "pids"), anything)
@@ -184,7 +186,7 @@ _DEPLOY = table(
         "resources": table({"limits": table(_ANY_OF_THEM), "reservations": table(_ANY_OF_THEM)}),
     }
 )
-_HOOK = each(
+_HOOK = each_item(
     table({**dict.fromkeys(("command", "working_dir"), anything), "environment": _values, "user": _NOT_AS_ROOT})
 )
 
@@ -200,7 +202,7 @@ _SERVICE: Mapping[str, Rule] = {
     "extends": _extends,
     "image": _image,
     "ipc": words("private", "none"),
-    "label_file": each(_label_file),
+    "label_file": each_item(_label_file),
     "labels": _labels,
     "logging": table({"driver": words(*_LOG_DRIVERS), "options": anything}),
     "network_mode": _network_mode,
@@ -216,14 +218,14 @@ _SERVICE: Mapping[str, Rule] = {
 
 service: Rule = table(_SERVICE)
 
-#: What goes into every service that runs code, and not only into the module's own.
+#: Settings for every service that runs code, not only for the module's.
 for_code: Rule = table(
     {
         "depends_on": anything,
         "environment": _environment_for_code,
         "labels": _labels,
         "networks": networks,
-        "secrets": each(_declared_by_name),
+        "secrets": each_item(_declared_by_name),
         "volumes": volumes_for_code,
     }
 )

@@ -1,6 +1,6 @@
-"""The instructions that a module may give to the shared image.
+"""The instructions that a module may contribute to the shared image.
 
-Read as BuildKit reads them (https://docs.docker.com/reference/dockerfile/), and refused where it cannot be told how.
+They are read as BuildKit reads them (https://docs.docker.com/reference/dockerfile/), and refused if that is uncertain.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ _FLAGS = re.compile(r"\s*(--\S*)")
 _MOUNT_OPTION = re.compile(r"[\w./-]+(?:=[\w./@:-]*)?")
 _WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^'\\]*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
 _COPY_FLAG = re.compile(r"--(?:link|parents|chown=[\w:.-]+|chmod=[\w,+=-]+)")
-#: What a builder replaces in a path.
+#: Characters that are special in a path.
 _REPLACED = re.compile(r"""['"\\$]""")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _DIRECTIVE = re.compile(rb"\s*#\s*(syntax|escape|check)\s*=", re.IGNORECASE)
-#: What a line of a heredoc would be for a builder that knows none.
+#: A line of a heredoc that is an instruction for builders without heredocs.
 _IN_HEREDOC = re.compile(
     rb"\s*(?:(USER|ENTRYPOINT|CMD|VOLUME|SHELL|ONBUILD)\s|(FROM)\s+\S+(?:\s+AS\s+\S+)?\s*$)", re.IGNORECASE
 )
-#: Variables of what installs packages: later lines of other modules would take packages from elsewhere.
+#: Variables of package managers: they would change where later lines of other modules get packages from.
 _INSTALLERS = re.compile(
     r"(?:PIP|UV|GIT|CURL|NPM_CONFIG)_\w+|(?:https?|ftp|all|no)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE",
     re.IGNORECASE,
 )
 _OWN_PATH_FIRST = re.compile(r"""("?)(?P<own>[^"'\s:$\\]+):\$(?:PYTHONPATH|\{PYTHONPATH\})\1""")
 
-_NOT_ALLOWED = "is no instruction for a module: it changes the image of all of them. RUN, COPY, ENV, ARG and LABEL are"
-_RIGHTS = "gives a step of the build what is not the module's"
-_CACHE = "shares a cache with every build on this machine: give it an 'id=' with the module's name in it"
+_NOT_ALLOWED = "changes the image of all modules: a module may use RUN, COPY, ENV, ARG and LABEL"
+_RIGHTS = "gives a build step access to what is not the module's"
+_CACHE = "shares a cache with every build on this machine: add an 'id=' that contains the module's name"
 _ELSEWHERE = "copies what is not in the module's folder"
-_FOR_ALL = "decides how the processes of all modules run, or where they take packages from"
-_UNCLEAR = "cannot be read for certain: write it with plain names and balanced quotes"
-_HIDDEN = "is in a heredoc, and an instruction for builders that know none"
+_FOR_ALL = "changes how the processes of all modules run, or where packages come from"
+_UNCLEAR = "is ambiguous: use plain names and balanced quotes"
+_HIDDEN = "is in a heredoc, and builders without heredocs would run it as an instruction"
 
 _Rule = Callable[[Owner, int, str], Iterator[Refused]]
 
@@ -50,7 +50,7 @@ def _refuse(line: int, keyword: str, value: str, why: str) -> Refused:
 
 
 def refused_in_snippet(owner: Owner, fragment: bytes) -> Iterator[Refused]:
-    """Yield what a snippet may not say.
+    """Yield the refused settings of a snippet.
 
     Args:
         owner: The module.
@@ -73,8 +73,8 @@ def refused_in_snippet(owner: Owner, fragment: bytes) -> Iterator[Refused]:
 
 def _hidden(lines: Sequence[bytes], instruction: Instruction) -> Iterator[Refused]:
     for number in range(instruction.body, instruction.end):
-        if found := _IN_HEREDOC.match(lines[number]):
-            yield _refuse(number + 1, (found[1] or found[2]).decode().upper(), _arguments(lines[number]), _HIDDEN)
+        if match := _IN_HEREDOC.match(lines[number]):
+            yield _refuse(number + 1, (match[1] or match[2]).decode().upper(), _arguments(lines[number]), _HIDDEN)
 
 
 def _arguments(line: bytes) -> str:
@@ -102,18 +102,18 @@ def _is_own_mount(owner: Owner, flag: str) -> bool:
     options = value.split(",")
     if name != "--mount" or not all(_MOUNT_OPTION.fullmatch(option) for option in options):
         return False
-    given = dict(option.partition("=")[::2] for option in options)
-    # A cache is known by its id, or else by its target: those of others are read and written by either.
-    if given.get("type") == "cache":
-        return "from" not in given and owner.is_named_after(given.get("id", ""))
-    if given.get("type", "bind") == "bind":
-        source = below_root(given.get("source") or given.get("src") or "", ".")
-        return "from" not in given and len(options) == len(given) and source is not None and owner.owns(source)
-    return given["type"] == "tmpfs"
+    settings = dict(option.partition("=")[::2] for option in options)
+    # A cache is identified by its id, or else by its target, so without an id it could be that of others.
+    if settings.get("type") == "cache":
+        return "from" not in settings and owner.is_named_after(settings.get("id", ""))
+    if settings.get("type", "bind") == "bind":
+        source = below_root(settings.get("source") or settings.get("src") or "", ".")
+        return "from" not in settings and len(options) == len(settings) and source is not None and owner.owns(source)
+    return settings["type"] == "tmpfs"
 
 
 def _copies(keyword: str) -> _Rule:
-    """Return the rule of an instruction that copies files."""
+    """Return the rule for an instruction that copies files."""
 
     def rule(owner: Owner, line: int, arguments: str) -> Iterator[Refused]:
         flags, rest = _flags(arguments)
@@ -131,7 +131,7 @@ def _copies(keyword: str) -> _Rule:
 
 
 def _sources(text: str) -> list[str]:
-    """Return what an instruction copies, without what it writes itself in a heredoc."""
+    """Return the sources of a copying instruction, without heredocs."""
     try:
         words = [str(word) for word in json.loads(text)] if text.startswith("[") else text.split()
     except (ValueError, RecursionError):
@@ -140,14 +140,14 @@ def _sources(text: str) -> list[str]:
 
 
 def _variables(keyword: str) -> _Rule:
-    """Return the rule of an instruction that sets variables."""
+    """Return the rule for an instruction that sets variables."""
 
     def rule(owner: Owner, line: int, arguments: str) -> Iterator[Refused]:
         words = _words(arguments)
         if not words:
             yield _refuse(line, keyword, arguments, _UNCLEAR)
         elif keyword == "ENV" and "=" not in words[0]:
-            # The old form: one name, and all the rest is its value.
+            # The older form: one name, and the rest of the line is its value.
             yield from _variable(owner, line, keyword, *arguments.split(maxsplit=1))
         else:
             for word in words:
@@ -157,7 +157,7 @@ def _variables(keyword: str) -> _Rule:
 
 
 def _words(text: str) -> list[str] | None:
-    """Return the words of an instruction; None where quotes are open, or a builder could read them otherwise."""
+    """Return the words of an instruction; None if it is ambiguous, for example because a quote is not closed."""
     return None if _WORD.sub("", text).strip() else _WORD.findall(text)
 
 
@@ -169,7 +169,7 @@ def _variable(owner: Owner, line: int, keyword: str, name: str, value: str = "")
 
 
 def _extends_python_path(owner: Owner, name: str, value: str) -> bool:
-    """Tell whether a value puts the module's own folder before what is in Python's path already."""
+    """Return whether a value puts the module's own folder before the current PYTHONPATH."""
     match = _OWN_PATH_FIRST.fullmatch(value.strip())
     if name != "PYTHONPATH" or match is None:
         return False

@@ -1,4 +1,4 @@
-"""A YAML fragment's values as Compose gets them, each with its line: aliases and merge keys (``<<``) are resolved."""
+"""A YAML fragment's values with their lines, as Compose reads them: aliases and merge keys (``<<``) are resolved."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import yaml
 from dagster_module_builder.shared_files.formats.outline import Outline, OutlineError
 
 _MERGE = "tag:yaml.org,2002:merge"
-#: Aliases of aliases make a short file mean millions of values.
+#: Aliases of aliases can expand a short file to millions of values.
 MOST_VALUES = 100_000
-#: What is nested deeper is named by its key alone.
+#: Deeper values have the path of the key above.
 _DEEPEST_NAMED = 8
 
 
@@ -32,7 +32,7 @@ class Value:
     def __post_init__(self) -> None:
         self.budget.left -= 1
         if self.budget.left < 0:
-            raise OutlineError(self.position, f"more than {MOST_VALUES} values, those that aliases repeat included")
+            raise OutlineError(self.position, f"more than {MOST_VALUES} values, counting those behind aliases")
 
     @property
     def position(self) -> int:
@@ -46,7 +46,7 @@ class Value:
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing is written here."""
+        """Whether it is null."""
         return isinstance(self.node, yaml.ScalarNode) and self.node.tag == "tag:yaml.org,2002:null"
 
     @property
@@ -60,7 +60,7 @@ class Value:
         return isinstance(self.node, yaml.SequenceNode)
 
     def entries(self) -> Iterator[tuple[str, Value]]:
-        """Yield a mapping's keys and values: its own, repeated ones too, then those that it inherits."""
+        """Yield a mapping's keys and values: first its own, including repeated ones, then inherited ones."""
         own: set[str] = set()
         for node in self._with_sources():
             for key, value in node.value:
@@ -88,7 +88,7 @@ class Value:
                 yield Value(self.outline, node, self.budget)
 
     def get(self, key: str) -> Value | None:
-        """Return what a mapping has at a key."""
+        """Return a mapping's value at a key, or None."""
         return next((value for name, value in self.entries() if name == key), None)
 
     def keys(self) -> list[str]:
@@ -96,7 +96,7 @@ class Value:
         return [name for name, _ in self.entries()] if self.is_mapping else [item.text or "" for item in self.items()]
 
     def leaves(self, path: str, depth: int = 0) -> Iterator[tuple[str, Value]]:
-        """Yield every scalar below a value, with the key path that leads to it."""
+        """Yield every scalar in a value with its key path."""
         children: list[tuple[str, Value]] = []
         if depth < _DEEPEST_NAMED:
             children = [(f"{path}.{key}", value) for key, value in self.entries()]
@@ -108,5 +108,5 @@ class Value:
 
 
 def value_of(outline: Outline) -> Value | None:
-    """Return a whole fragment's value; None where it says nothing."""
+    """Return the value of a whole fragment; None if it is empty."""
     return Value(outline, outline.root) if outline.root else None

@@ -133,10 +133,10 @@ class Workspace:
         return env_file.values(self.own_text(env_file.NAME))
 
     @cached_property
-    def around_fragments(self) -> references.Surroundings:
+    def around_fragments(self) -> references.WorkspaceNames:
         """What of it a module's fragments could take, or take over."""
         text = self.own_text(compose.NAME).decode("utf-8", "replace")
-        return references.Surroundings(
+        return references.WorkspaceNames(
             anchors={name for name, _ in references.anchors_of(text)},
             variables=set(env_file.keys(self.files[env_file.NAME] or b"")),
             uses=references.used_in(text) - self.own_env.keys(),

@@ -10,7 +10,7 @@ import pytest
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import FragmentRefusedError, UsageError
-from dagster_module_builder.fragment_rules.references import Surroundings
+from dagster_module_builder.fragment_rules.references import WorkspaceNames
 from dagster_module_builder.fragment_rules.refused import covers, parse_allowances
 from dagster_module_builder.fragment_rules.rules import Judged, judge
 from dagster_module_builder.health.validate import validate
@@ -27,8 +27,8 @@ from tests.hostile.fragments import CASES, COMPOSE, HARMLESS, NAME, SERVICES, SN
 SHARED = {fragment: shared for shared, fragment in FRAGMENT_NAMES.items()}
 
 
-def judged(fragments: dict[str, bytes], around: Surroundings | None = None) -> Judged:
-    return judge(NAME, {SHARED[name]: text for name, text in fragments.items()}, around or Surroundings())
+def judged(fragments: dict[str, bytes], around: WorkspaceNames | None = None) -> Judged:
+    return judge(NAME, {SHARED[name]: text for name, text in fragments.items()}, around or WorkspaceNames())
 
 
 def refused(case: Case) -> dict[str, int]:
@@ -161,7 +161,7 @@ def test_a_code_server_has_what_services_that_run_code_have_and_no_more() -> Non
 
 
 def test_what_stands_among_the_workspaces_lines_cannot_be_taken_over() -> None:
-    around = Surroundings(anchors={"common"}, variables={"SECRET"}, uses={"POSTGRES_IMAGE"})
+    around = WorkspaceNames(anchors={"common"}, variables={"SECRET"}, uses={"POSTGRES_IMAGE"})
     text = b"services:\n  guest_db:\n    environment: &common {A: $SECRET}\n"
     found = judged({**case_of(HARMLESS), COMPOSE: text, ".env": b"GUEST_A='1'\nPOSTGRES_IMAGE='evil'\n"}, around)
     assert {one.setting for one in found.refused} == {"anchor:common", "variable:SECRET", "variable:POSTGRES_IMAGE"}
@@ -194,7 +194,7 @@ def test_allowances_are_read_as_the_refusal_prints_them() -> None:
     given = ["shop=privileged", "shop=volumes:/a=b", "a-b=COPY:--from=x"]
     assert parse_allowances(given) == {"shop": ("privileged", "volumes:/a=b"), "a-b": ("COPY:--from=x",)}
     for wrong in ("privileged", "shop=", "=x", "Shop=x", "shop= "):
-        with pytest.raises(UsageError, match="--allow takes NAME=SETTING"):
+        with pytest.raises(UsageError, match="write NAME=SETTING"):
             parse_allowances([wrong])
 
 
@@ -379,4 +379,4 @@ def test_the_command_that_a_refusal_prints_allows_what_it_refuses(terminal: Term
     assert terminal.run(*command, "--no-check").returncode == 0
     assert f"{NAME} is allowed: RUN:--device=x, USER:root" in terminal.run("workspace.list").stdout
     wrong = terminal.run("workspace.sync", "--allow", "privileged")
-    assert (wrong.returncode, "--allow takes NAME=SETTING" in wrong.stderr) == (2, True)
+    assert (wrong.returncode, "write NAME=SETTING" in wrong.stderr) == (2, True)
