@@ -21,7 +21,7 @@ ALLOWED = {
         "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
         "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",
         "transactions/targets.py",
-        "modules/unfinished.py", "workspaces/workspace.py",
+        "modules/unfinished.py", "workspaces/workspace.py", "workspaces/hashes.py",
     },
     "this program's templates, schemas, caches and what it has just rendered": {
         "deploy/configure.py", "deploy/questions.py", "deploy/model/schema.py", "deploy/setup.py",

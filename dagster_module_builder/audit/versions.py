@@ -15,6 +15,7 @@ from dagster_module_builder.base.errors import DamagedFileError
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.modules.code_location import table
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
+from dagster_module_builder.modules.hashes import HASHES, REFRESH, shown, without_hashes
 from dagster_module_builder.modules.legacy_requirements import SETUP_PY, old_requirements_of
 from dagster_module_builder.modules.module import RECORD
 from dagster_module_builder.modules.record import read_record
@@ -77,6 +78,20 @@ def _locked_and_wanted(audited: AuditedModule) -> list[tuple[Requirement, str]]:
     locked = dict(re.findall(r"^(dagster[\w.-]*)==([^\s;]+)", text, re.MULTILINE))
     wanted = [(one, one.name.lower()) for one in requirements_of(audited)]
     return [(one, locked[name]) for one, name in wanted if name in locked]
+
+
+@check(
+    "hashes",
+    "What it installs is known by hashes",
+    "A version says who released it, a hash which file that was.",
+    lambda audited: "" if audited.text_of(audited.path / HASHES) else f"no {HASHES}",
+)
+def hashes(audited: AuditedModule) -> Iterator[Problem]:
+    """Compare the module's constraints with their hashes."""
+    own, lock = (audited.text_of(audited.path / name) for name in (CONSTRAINTS.name, HASHES))
+    if lacking := without_hashes(own, lock):
+        message = f"Hashes are not verified of {shown(lacking)}"
+        yield Problem(message, f"Run in the module's folder: {REFRESH}", HASHES, status="WARN")
 
 
 @check(

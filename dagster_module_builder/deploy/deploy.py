@@ -22,6 +22,8 @@ from dagster_module_builder.deploy.model.deployment import Deployment, lacking_s
 from dagster_module_builder.deploy.model.release import Staged
 from dagster_module_builder.deploy.rollout import HostOutcome, Rollout
 from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.modules.dagster_check import CONSTRAINTS
+from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.programs.version_control import commits_since
 from dagster_module_builder.shared_files.formats import compose, env_file, toml_text
@@ -79,7 +81,7 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     if staged.read(package) is None:
         raise RefusedError(f"{deployment.module}: there is no {package} to deploy.")
     requirements = _requirements(deployment, staged.read("pyproject.toml"))
-    constraints = (staged.read("constraints.txt") or b"").decode()
+    constraints = with_hashes(*((staged.read(name) or b"").decode() for name in (CONSTRAINTS.name, HASHES)))
     database = _database(deployment, staged, given)
     env = host_database.settings(given, database, deployment.names)
     return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints, database)

@@ -36,7 +36,7 @@ from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import SECRET_MODE, Plan
 from dagster_module_builder.transactions.reading import reading
 from dagster_module_builder.transactions.registry import ModuleEntry, slot_name
-from dagster_module_builder.workspaces import passwords
+from dagster_module_builder.workspaces import hashes, passwords
 from dagster_module_builder.workspaces.carrying_out import Check
 from dagster_module_builder.workspaces.clashes import all_facts
 from dagster_module_builder.workspaces.external_checks import compose_accepts, requirements, sources_reach_the_image
@@ -107,6 +107,7 @@ def _looked_over(workspace: Workspace, asking: Sequence[Check]) -> list[Finding]
             *_repeated_keys(workspace),
             *_readers(workspace),
             *_modes(workspace),
+            *hashes.findings(workspace),
         ]
         places = {finding.where for finding in seen if finding.severity == "error"}
         return [*seen, *(finding for finding in answers.result() if finding.where not in places)]

@@ -17,6 +17,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS, pyproject_of
+from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
 
@@ -119,7 +120,8 @@ def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
     python = where / "bin" / "python"
     _make_home(root)
     requirements = [pyproject_of(module) for module in modules if pyproject_of(module).is_file()]
-    inputs = _digest([root / CONSTRAINTS, *requirements])
+    locks = [root / CONSTRAINTS, *filter(Path.is_file, [(root / CONSTRAINTS).with_name(HASHES)])]
+    inputs = _digest([*locks, *requirements])
     with FileLock(root / FOLDER / ".lock", mode=0o600):
         if python.exists() and _read(where / _MARK) == inputs:
             return python
@@ -127,10 +129,23 @@ def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
         if not python.exists():
             uv_program.run(["venv", "--quiet", "--clear", "--python", sys.executable, str(where)], root)
         files = [argument for file in requirements for argument in ("--requirement", str(file))]
-        lock = ["--constraint", str(root / CONSTRAINTS)] if (root / CONSTRAINTS).is_file() else []
+        lock = _locking(root)
         uv_program.run(["pip", "install", "--quiet", "--python", str(python), *lock, *files, *_PACKAGES], root)
         (where / _MARK).write_text(inputs)
     return python
+
+
+def _locking(root: Path) -> list[str]:
+    """Return the arguments by which uv takes the workspace's versions, and looks at their hashes."""
+    file = root / CONSTRAINTS
+    if not file.is_file():
+        return []
+    own = file.read_text("utf-8", "replace")
+    text = with_hashes(own, _read(file.with_name(HASHES)) or "")
+    if text != own:
+        file = root / FOLDER / file.name
+        file.write_text(text, "utf-8")
+    return ["--constraint", str(file)]
 
 
 def make_private_folder(root: Path) -> Path:

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dagster_module_builder.modules.module import modules_in
+from dagster_module_builder.transactions.plan import Plan
 from dagster_module_builder.transactions.reading import under_lock
 from dagster_module_builder.transactions.registry import ModuleEntry
 from dagster_module_builder.workspaces import neighbours, unmarked
 from dagster_module_builder.workspaces.carrying_out import Check, WorkspaceChange, carry_out
 from dagster_module_builder.workspaces.clashes import refuse_clashes
+from dagster_module_builder.workspaces.hashes import with_lock
 from dagster_module_builder.workspaces.module_fragments import read_fragments, unused_allowances
 from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import Workspace, read_workspace
@@ -41,7 +43,8 @@ def sync(
 ) -> Synced:
     """Bring every module under ``projects/`` into the workspace as its fragments are now.
 
-    A workspace of an earlier version gets a project, a network and a port of its own, too.
+    A workspace of an earlier version gets a project, a network and a port of its own, too, and the hashes of what it
+    installs.
 
     Args:
         root: The workspace's root.
@@ -59,6 +62,8 @@ def sync(
     def work(recovered: list[str]) -> Synced:
         workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
+        named, others, said = with_lock(named)
+        notes += said
         given = [read_fragments(named, path) for path in modules_in(root)]
         notes += [warning for one in given for warning in one.warnings]
         notes += unused_allowances(named, given)
@@ -66,7 +71,8 @@ def sync(
         taken = vanished if prune else []
         free = unmarked.taken_over(named, [one.module for one in given], force=True) if force else named
         refuse_clashes(free, given, leaving=[entry.name for entry in taken])
-        plan = unmarked.from_the_start(plan_changes(free, given, taken, force=force), workspace)
+        merged = unmarked.from_the_start(plan_changes(free, given, taken, force=force), workspace)
+        plan = Plan((*others, *merged.changes))
         names = tuple(one.module.path.name for one in given)
         outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
         return _told_apart(workspace, outcome, vanished, taken)

@@ -92,6 +92,7 @@ BREAKAGES = {
     "deployments": lambda module: shutil.rmtree(module / "deploy"),
     "requirements-stated": lambda module: edit(module / "pyproject.toml", '"dagster>=1.13,<1.14",', ""),
     "dagster-version": lambda module: edit(module / "pyproject.toml", '"dagster>=1.13,<1.14"', '"dagster==1.9.0"'),
+    "hashes": lambda module: edit(module / "constraints.txt", "toposort==1.10\n", "toposort==1.9\n"),
     "template-version": lambda module: edit(
         module / ".dagster-module.json", '"template_version": "', '"template_version": "0.'
     ),
@@ -147,7 +148,7 @@ def test_values_that_an_earlier_version_committed_are_found_and_not_shown(root: 
     assert found == [f"deploy/production/.env.deploy.example:{line}: SALES_REPORT_URL has a value there"]
 
 
-WARNINGS = {"asset-keys", "schedule-timezones", "compose-lint", "dockerfile-lint", "variables-example",
+WARNINGS = {"hashes", "asset-keys", "schedule-timezones", "compose-lint", "dockerfile-lint", "variables-example",
             "requirements-stated", "template-version", "clashes", "deployments-env", "tests"}  # fmt: skip
 
 

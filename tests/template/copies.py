@@ -9,7 +9,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MODULE = "cookiecutter-dagster-module"
-_LOCK = "{{cookiecutter.name}}/constraints.txt"
+_SERVICES = "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster"
 
 #: Each copy, and the file that it is a copy of.
 COPIES: dict[str, str] = {
@@ -17,7 +17,10 @@ COPIES: dict[str, str] = {
         f"{_MODULE}/hooks/{name}.py": f"dagster_module_builder/base/{name}.py"
         for name in ("baseline", "machine", "names", "ports", "settings")
     },
-    f"{_MODULE}/{_LOCK}": "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagster/constraints.txt",
+    **{
+        f"{_MODULE}/{{{{cookiecutter.name}}}}/{name}": f"{_SERVICES}/{name}"
+        for name in ("constraints.txt", "constraints.lock")
+    },
     **{
         f"deploy_strategies/{strategy}/{folder}/{name}": f"deploy_strategies/shared/{name}"
         for strategy in ("docker", "git", "rsync")

@@ -22,7 +22,7 @@ from tests.upgrade.conftest import MODULE_FILES, TODAY, Change, files_of
 
 Tomorrow = Callable[[Change], Path]
 README = f"{MODULE_FILES}/README.md"
-VERSIONS = Versions(TODAY, "1.1.0")
+VERSIONS = Versions(TODAY, "1.2.0")
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -53,6 +53,24 @@ def test_the_same_files_give_the_same_archive() -> None:
     assert packed(tree) == packed(dict(reversed(tree.items())))
 
 
+def test_a_module_that_knew_versions_only_gets_their_hashes(root: Path, module: Path) -> None:
+    """As template 1.0.4 made it; a version of its owner's stays, and ``audit`` names it."""
+    lock = (module / "constraints.lock").read_bytes()
+    (module / "constraints.lock").unlink()
+    kept = unpacked((module / FILE).read_bytes())
+    (module / FILE).write_bytes(packed({name: one for name, one in kept.items() if name != "constraints.lock"}))
+    edit(module / ".dagster-module.json", f'"template_version": "{TODAY}"', '"template_version": "1.0.4"')
+    edit(module / "constraints.txt", "toposort==1.10", "toposort==1.9")
+    assert audit(root, module, only=("hashes",)).results[0].status == "SKIP"
+    done = upgrade(root, "sales")
+    assert not done.conflicts
+    assert (module / "constraints.lock").read_bytes() == lock
+    assert b"\ntoposort==1.9\n" in (module / "constraints.txt").read_bytes()
+    (problem,) = audit(root, module, only=("hashes",)).results[0].problems
+    assert problem.message == "Hashes are not verified of toposort==1.9"
+    assert not upgrade(root, "sales").changes
+
+
 def test_nothing_to_do_changes_nothing(root: Path, module: Path) -> None:
     before = files_of(module)
     assert not upgrade(root, "sales").changes
@@ -76,7 +94,7 @@ def test_what_only_the_template_changed_is_taken(root: Path, module: Path, tomor
     assert not (module / "TROUBLESHOOTING.md").exists()
     assert (module / "run.sh").stat().st_mode & 0o100
     assert (module / "src/sales_dagster/assets.py").read_text().endswith("# mine\n")
-    assert version(module) == "1.1.0"
+    assert version(module) == "1.2.0"
     assert not upgrade(root, "sales", allow_dirty=True).changes
 
 
@@ -219,7 +237,7 @@ def test_a_conflict_is_marked_and_the_version_stays(root: Path, module: Path, co
         f"<<<<<<< yours\n## How I run it\n||||||| template {TODAY}\n## Run it\n=======\n## Run it, as of tomorrow\n"
         in text
     )
-    assert ">>>>>>> template 1.1.0" in text
+    assert ">>>>>>> template 1.2.0" in text
     assert version(module) == TODAY
     assert audit(root, module, only=("upgrade-unfinished",)).failed
     with pytest.raises(RefusedError, match="--continue"):
@@ -232,7 +250,7 @@ def test_continue_waits_for_the_last_marker(root: Path, module: Path, conflict: 
     path = module / "README.md"
     path.write_text(path.read_text().partition("<<<<<<<")[0] + "Resolved\n=======\n")
     finish(root, "sales")
-    assert version(module) == "1.1.0"
+    assert version(module) == "1.2.0"
     assert path.read_text().endswith("Resolved\n=======\n")
     assert not upgrade(root, "sales", allow_dirty=True).changes
     with pytest.raises(RefusedError, match="No upgrade"):
@@ -252,7 +270,7 @@ def test_a_conflict_counts_beside_lines_that_look_like_markers(root: Path, modul
     before, _, rest = text.partition("<<<<<<<< yours\n")
     path.write_text(before + rest.partition("(new)\n")[2])
     finish(root, "sales")
-    assert version(module) == "1.1.0"
+    assert version(module) == "1.2.0"
     assert path.read_text().endswith("<<<<<<< yours\nAn example.\n>>>>>>> template 0.9 (new)\n")
 
 
@@ -270,7 +288,7 @@ def test_continue_refuses_files_that_are_as_before_the_upgrade(
     assert named == [f"- {module / name}" for name in ("README.md", "deeper/down/new.md")]
     assert version(module) == TODAY
     finish(root, "sales", keep_mine=True)
-    assert version(module) == "1.1.0"
+    assert version(module) == "1.2.0"
 
 
 def test_abort_gives_back_every_byte_and_mode(root: Path, module: Path, conflict: dict[str, tuple[bytes, int]]) -> None:
@@ -295,7 +313,7 @@ def test_a_binary_file_is_put_beside(root: Path, module: Path, tomorrow: Tomorro
         finish(root, "sales")
     (module / beside).unlink()
     finish(root, "sales")
-    assert version(module) == "1.1.0"
+    assert version(module) == "1.2.0"
 
 
 def test_a_dirty_tree_is_refused(root: Path, module: Path, tomorrow: Tomorrow) -> None:

@@ -29,6 +29,7 @@ EXPECTED = {
             ".env",
             ".gitignore",
             "Dockerfile",
+            "constraints.lock",
             "constraints.txt",
             "dagster.yaml",
             "docker-compose.yml",

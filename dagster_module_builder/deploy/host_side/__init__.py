@@ -41,6 +41,7 @@ MODULES = (
     "inspection",
     "dumps",
     "deletion",
+    "hashes",
     "environments",
     "releases",
     "switching",

@@ -6,6 +6,7 @@ import os
 
 from .errors import RefusedError
 from .files import remove_tree, write
+from .hashes import locked, without_hashes
 from .needed import Needed
 from .outside import installed
 from .programs import ask_where, run_where, seen_from
@@ -13,7 +14,7 @@ from .service import python_of, service_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from .host import Host
@@ -35,6 +36,8 @@ with open(made) as file:
     lines = [re.sub("^version_info", "version", line.strip()) + "." for line in file]
 print("environment:", "yes" if any(line.startswith(said + ".") for line in lines) else "no")
 """
+#: Files of an environment while pip makes it: what it downloaded, and the hashes that these have to have.
+DOWNLOADED, LOCKED = "downloaded", "locked.txt"
 
 
 def build_environment(
@@ -93,7 +96,7 @@ def build_service(
         host: This host.
         folder: The folder below the base that Dagster is started in.
         identity: The hash of what goes into it.
-        requirements: The requirements file's text; where it has hashes, every package has to have one.
+        requirements: The requirements file's text.
         constraints: The constraints file's text.
         python: The interpreter that it is made with.
         need: The free space that it takes, in bytes.
@@ -102,8 +105,7 @@ def build_service(
     if os.path.exists(os.path.join(place, ".complete")):
         return {"built": False}
     host.refuse_full(need)
-    more = ["--require-hashes"] if "--hash=" in requirements else []
-    fill(host, place, "Dagster", requirements, constraints, os.path.expanduser(python), more, None)
+    fill(host, place, "Dagster", requirements, constraints, os.path.expanduser(python), (), None)
     return {"built": True}
 
 
@@ -120,15 +122,45 @@ def fill(
     """Make an environment; where that fails, nothing of it stays."""
     remove_tree(folder)
     os.makedirs(folder)
-    for name, text in (("requirements.txt", requirements), ("constraints.txt", constraints)):
-        write(os.path.join(folder, name), text.encode())
     uv = has_uv(host, where, folder)
-    for command in building(seen_from(host, where, folder), python, more, has_uv=uv):
+    taken = constraints if uv else without_hashes(constraints)
+    for name, text in (("requirements.txt", requirements), ("constraints.txt", taken)):
+        write(os.path.join(folder, name), text.encode())
+    make, install = building(seen_from(host, where, folder), python, more, has_uv=uv)
+
+    def run(command: Sequence[str]) -> None:
         code, said = run_where(host, where, command, folder, 1800, {})
         if code:
             remove_tree(folder)
             raise RefusedError("environment", f"The environment of {whose} could not be built:\n{said[-4000:]}")
+
+    run(make)
+    if taken != constraints:
+        install_verified(folder, constraints, install, run)
+    run(install)
     write(os.path.join(folder, ".complete"), b"")
+
+
+def install_verified(
+    folder: str, constraints: str, install: Sequence[str], run: Callable[[Sequence[str]], None]
+) -> None:
+    """Have pip install what has hashes, and only files that have one of them; the rest is its next installation's.
+
+    What it would install is what it downloads. No code of a wheel runs meanwhile.
+
+    Args:
+        folder: The environment's.
+        constraints: The constraints, with hashes.
+        install: The command that installs the requirements without them.
+        run: Runs a command in the folder.
+    """
+    (*pip, _, quiet, silent), files = install[: install.index("-r")], install[install.index("-r") :]
+    run([*pip, "download", quiet, silent, "-d", DOWNLOADED, *files])
+    text = locked(constraints, os.listdir(os.path.join(folder, DOWNLOADED)))
+    if text:
+        write(os.path.join(folder, LOCKED), text.encode())
+        run([*pip, "install", quiet, silent, "--no-deps", "--require-hashes", "-f", DOWNLOADED, "-r", LOCKED])
+    run(["rm", "-rf", DOWNLOADED])
 
 
 def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:

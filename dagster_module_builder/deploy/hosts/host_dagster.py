@@ -13,6 +13,7 @@ from dagster_module_builder.deploy.hosts.host_preparation import ENVIRONMENT
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
+from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.transactions import module_files
 
@@ -120,15 +121,19 @@ def _environment(run: HostRun, postgresql: str | None) -> host_service.ServiceEn
 
 
 def lock_of(run: HostRun) -> str:
-    """Return the workspace's lock; where it has none, the one that this program comes with."""
+    """Return the workspace's constraints, with hashes; where it has none, those that this program comes with."""
     module = run.target.first.module
     workspace, own = (
         module.parent.parent,
         template_folder(WORKSPACE_TEMPLATE) / "{{cookiecutter.name}}",
     )
     places = ((workspace, CONSTRAINTS), (module, Path(CONSTRAINTS.name)), (own, CONSTRAINTS))
-    texts = (module_files.text(folder, folder / name) for folder, name in places)
-    return next(text for text in texts if text is not None)
+    return next(text for folder, name in places if (text := _locked(folder, folder / name)) is not None)
+
+
+def _locked(folder: Path, constraints: Path) -> str | None:
+    text, lock = (module_files.text(folder, path) for path in (constraints, constraints.with_name(HASHES)))
+    return None if text is None else with_hashes(text, lock or "")
 
 
 def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) -> dict[str, str]:

@@ -42,19 +42,15 @@ class ServiceEnvironment:
 def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> ServiceEnvironment:
     """Return the environment, locked as the workspace's.
 
-    Where the lock has hashes, it is installed as a whole: pip takes hashes only where every package has one.
-
     Args:
-        lock: The text of the workspace's ``constraints.txt``.
+        lock: The workspace's constraints, with hashes where it has them.
         interpreter: What it is made with.
         has_postgresql: Whether Dagster keeps its runs in PostgreSQL.
     """
     packages = ["dagster", "dagster-webserver", *(["dagster-postgres"] if has_postgresql else [])]
-    has_hashes = "--hash=" in lock
-    requirements = lock if has_hashes else "".join(f"{name}\n" for name in packages)
-    constraints = "" if has_hashes else lock
-    parts = f"{requirements}\0{constraints}\0{interpreter}"
-    return ServiceEnvironment(requirements, constraints, hashlib.sha256(parts.encode()).hexdigest()[:16])
+    requirements = "".join(f"{name}\n" for name in packages)
+    parts = f"{requirements}\0{lock}\0{interpreter}"
+    return ServiceEnvironment(requirements, lock, hashlib.sha256(parts.encode()).hexdigest()[:16])
 
 
 def versions(lock: str) -> list[str]:
