@@ -47,7 +47,7 @@ def _looked(audited: AuditedModule) -> Mapping[str, Any]:
             [str(audited.python), loaded.__file__],
             named="Loading the definitions",
             answers=outside_programs.ANY,
-            given=json.dumps({"source": str(audited.code_location.source), "dotted": dotted}).encode(),
+            stdin=json.dumps({"source": str(audited.code_location.source), "dotted": dotted}).encode(),
             folder=audited.path,
             environ={**_leaving_nothing(audited), **audited.fragment_env, "PYTHONWARNINGS": "ignore"},
         )

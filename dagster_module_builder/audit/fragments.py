@@ -229,7 +229,7 @@ def _hadolint(audited: AuditedModule, path: Path) -> Iterator[Problem]:
     given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
     shift = 0 if given is text else 1
     # It ends with 1 where it found something, and where it cannot read a line, of which it names the column, too.
-    asked = outside_programs.ask(["hadolint", "--no-color", *options, "-"], answers=(0, 1), given=given.encode())
+    asked = outside_programs.ask(["hadolint", "--no-color", *options, "-"], answers=(0, 1), stdin=given.encode())
     said = asked.out.decode("utf-8", "replace")
     if asked.status and not said.strip():
         raise outside_programs.failure("hadolint", outside_programs.ended(asked.status), asked.errors)

@@ -235,7 +235,7 @@ def _in_silence(
     command: Sequence[str | Path], given: bytes, folder: Path, environ: Mapping[str, str]
 ) -> outside_programs.Answer:
     return outside_programs.ask(
-        command, named="The run", answers=outside_programs.ANY, given=given, folder=folder, environ=environ
+        command, named="The run", answers=outside_programs.ANY, stdin=given, folder=folder, environ=environ
     )
 
 

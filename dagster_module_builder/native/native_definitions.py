@@ -124,7 +124,7 @@ def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Pa
     asked = outside_programs.ask(
         [python, native_load.__file__],
         named="Loading the modules",
-        given=json.dumps(request).encode(),
+        stdin=json.dumps(request).encode(),
         folder=root / settings.SERVICES,
         environ={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
     )

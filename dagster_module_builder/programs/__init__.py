@@ -1,1 +1,1 @@
-"""Other programs (git, uv, Docker, Compose) and Dagster's GraphQL."""
+"""Calling other programs (git, uv, Docker, Compose) and Dagster's GraphQL."""

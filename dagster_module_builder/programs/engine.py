@@ -1,4 +1,4 @@
-"""The Docker Engine, by its command line: images, volumes and containers, whatever project made them."""
+"""The Docker Engine through its command line: images, volumes and containers of any project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.programs import outside_programs
 
-#: What somebody's shell may set for another project; a workspace's own stand in its env file.
+#: Variables that the shell may set for another project; a workspace sets its own in its env file.
 _FOREIGN = {
     "COMPOSE_DISABLE_ENV_FILE",
     "COMPOSE_ENV_FILES",
@@ -20,36 +20,36 @@ _FOREIGN = {
     "COMPOSE_PROJECT_NAME",
 }
 
-#: What Docker's command line says where no engine lets it in.
+#: Errors of Docker's command line if it cannot connect.
 _UNREACHABLE = ("connect to the docker daemon", "connect to the docker api")
 
 
 class NoEngineError(ToolError):
-    """No Docker Engine runs that the command line could ask."""
+    """No Docker Engine is running."""
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables that Docker gets: ours without those of another project, and some more."""
+    """Return the variables for Docker: this process's without those of other projects, and some more."""
     return {**{name: value for name, value in os.environ.items() if name not in _FOREIGN}, **(more or {})}
 
 
-def not_answering(said: str) -> ToolError:
-    """Say why no engine answers, and what to do, from Docker's own words."""
-    if "permission denied" in said.lower():
-        return ToolError(f"You may not use Docker: join the group 'docker' and log in again. Docker says:\n{said}")
-    return NoEngineError(f"Docker does not answer: start it ('sudo systemctl start docker'). Docker says:\n{said}")
+def not_answering(message: str) -> ToolError:
+    """Return the error of an engine that does not answer, with the cure, from Docker's message."""
+    if "permission denied" in message.lower():
+        return ToolError(f"You may not use Docker. Join the group 'docker', and log in again. Docker says:\n{message}")
+    return NoEngineError(f"Docker does not answer. Start it: 'sudo systemctl start docker'. Docker says:\n{message}")
 
 
 def failure(name: str, asked: outside_programs.Answer) -> ToolError:
-    """Return the error of a command of Docker's that failed."""
+    """Return the error of a failed command of Docker."""
     if any(words in asked.words.lower() for words in (*_UNREACHABLE, "permission denied")):
         return not_answering(asked.words)
-    said = "\n".join(line for line in asked.words.splitlines() if "level=warning" not in line)
-    return outside_programs.failure(name, outside_programs.ended(asked.status), said or asked.out)
+    message = "\n".join(line for line in asked.words.splitlines() if "level=warning" not in line)
+    return outside_programs.failure(name, outside_programs.ended(asked.status), message or asked.out)
 
 
 def volumes(project: str, keys: Sequence[str]) -> list[str]:
-    """Return the names of the volumes that Compose made for these keys of a project's file; needs a Docker Engine.
+    """Return the names of the volumes that Compose created for these keys of a project's file.
 
     Raises:
         ToolError: Docker does not answer.
@@ -66,23 +66,23 @@ def volumes(project: str, keys: Sequence[str]) -> list[str]:
 
 
 def folders_of_containers(project: str) -> dict[str, str]:
-    """Return the folder that each container of a Compose project was started from, by the container's name.
+    """Return the folder from which each container of a Compose project was started, by container name.
 
-    Two checkouts may have one project's name; Compose then takes the containers of one for the other's.
+    If two checkouts have the same project name, Compose mistakes the containers of one for those of the other.
     """
-    said = _docker(
+    lines = _docker(
         *("ps", "--all", "--filter", f"label=com.docker.compose.project={project}"),
         *("--format", '{{.Names}}\t{{.Label "com.docker.compose.project.working_dir"}}'),
     )
-    return dict(line.split("\t", 1) for line in said.splitlines())
+    return dict(line.split("\t", 1) for line in lines.splitlines())
 
 
 def project_of_network(name: str) -> str | None:
-    """Return the Compose project that a network was made for; empty where none made it, None where there is none."""
-    said = _docker(
+    """Return the Compose project that created a network; "" if it was not Compose, None without such a network."""
+    lines = _docker(
         *("network", "ls", "--filter", f"name=^{name}$"), "--format", '{{.Label "com.docker.compose.project"}}'
     )
-    return said.splitlines()[0].strip() if said else None
+    return lines.splitlines()[0].strip() if lines else None
 
 
 def image_size(image: str) -> int:
@@ -91,31 +91,31 @@ def image_size(image: str) -> int:
 
 
 def has_image(name: str) -> bool:
-    """Tell whether there is an image of this name."""
+    """Return whether an image with this name exists."""
     return bool(_docker("image", "ls", "--quiet", name).strip())
 
 
 def layers(image: str) -> list[tuple[str, int]]:
-    """Return the instruction and the size in bytes of an image's layers, from the lowest up."""
-    said = _docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
-    found = [json.loads(line) for line in said.splitlines()]
-    return [(str(one["CreatedBy"]), int(one["Size"])) for one in reversed(found)]
+    """Return the instruction and the size in bytes of an image's layers, from the lowest to the highest."""
+    lines = _docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", image)
+    history = [json.loads(line) for line in lines.splitlines()]
+    return [(str(layer["CreatedBy"]), int(layer["Size"])) for layer in reversed(history)]
 
 
 def delete_containers(project: str, services: Sequence[str]) -> None:
-    """Stop and remove the containers of these services of a project, whether its file still names them or not."""
+    """Stop and remove the containers of these services of a project, even if its file no longer has them."""
     for service in services:
-        found = _docker(
+        containers = _docker(
             *("ps", "--all", "--quiet"),
             *("--filter", f"label=com.docker.compose.project={project}"),
             *("--filter", f"label=com.docker.compose.service={service}"),
         ).split()
-        if found:
-            _docker("rm", "--force", *found)
+        if containers:
+            _docker("rm", "--force", *containers)
 
 
 def delete_volumes(names: Sequence[str]) -> None:
-    """Remove volumes with all that is in them.
+    """Remove volumes and their data.
 
     Raises:
         ToolError: One is in use.
@@ -125,60 +125,60 @@ def delete_volumes(names: Sequence[str]) -> None:
 
 
 def volume_keys(project: str) -> list[str]:
-    """Return the keys of all volumes that Compose made for a project, whether its file still has them or not.
+    """Return the keys of all volumes that Compose created for a project, even if its file no longer has them.
 
     Raises:
         ToolError: Docker does not answer.
     """
     label = "com.docker.compose.volume"
-    said = _docker(
+    keys = _docker(
         *("volume", "ls", "--filter", f"label=com.docker.compose.project={project}"),
         *("--format", f'{{{{.Label "{label}"}}}}'),
     )
-    return said.split()
+    return keys.split()
 
 
 def folders_in(volume: str, images: Sequence[str]) -> list[str] | None:
-    """Return the names at a volume's top; None where no image is there to look with.
+    """Return the names at a volume's top; None without an image to look with.
 
     Args:
         volume: The volume.
-        images: Images that have a shell's programs; the first that is there is taken.
+        images: Images with basic programs (``ls``, ``rm``); the first that exists is used.
     """
     image = next(filter(has_image, images), None)
     return None if image is None else _as_root(image, f"{volume}:/volume:ro", "ls", "-1", "/volume").splitlines()
 
 
 def delete_in_volume(volume: str, folder: str, images: Sequence[str]) -> None:
-    """Remove a folder within a volume, whoever owns it.
+    """Remove a folder in a volume, whoever owns it.
 
     Raises:
-        ToolError: None of the images is there, or it could not be removed.
+        ToolError: None of the images exists, or the folder could not be removed.
     """
     _as_root(_first(images), f"{volume}:/volume", "rm", "-rf", "--", f"/volume/{folder}")
 
 
 def delete_on_disk(folder: Path, images: Sequence[str]) -> None:
-    """Remove a folder of this machine, whoever owns what is in it.
+    """Remove a folder of this machine, whoever owns its files.
 
     Raises:
-        ToolError: None of the images is there, or it could not be removed.
+        ToolError: None of the images exists, or the folder could not be removed.
     """
     mount = f"type=bind,source={folder.parent.resolve()},target=/beside"
     _as_root(_first(images), mount, "rm", "-rf", "--", f"/beside/{folder.name}")
     if folder.exists():
-        raise ToolError(f"Docker does not run on this machine's files: {folder} is still there.")
+        raise ToolError(f"{folder} still exists: Docker does not see this machine's files. Remove the folder by hand.")
 
 
 def _first(images: Sequence[str]) -> str:
     image = next(filter(has_image, images), None)
     if image is None:
-        raise ToolError("No image of the workspace is there: run 'workspace.up' first.")
+        raise ToolError("The workspace has no image. Run 'workspace.up' first.")
     return image
 
 
 def _as_root(image: str, mount: str, program: str, *arguments: str) -> str:
-    """Run a program in a short-lived container, with no right but to read, write and delete what others own."""
+    """Run a program in a temporary container that may only read, write and delete files of any owner."""
     how = "--mount" if mount.startswith("type=") else "--volume"
     rights = ["--user", "0:0", "--cap-drop", "ALL", "--cap-add", "DAC_OVERRIDE", "--cap-add", "FOWNER"]
     limits = ["--rm", "--network", "none", "--pull", "never", "--security-opt", "no-new-privileges"]

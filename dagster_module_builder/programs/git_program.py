@@ -1,9 +1,9 @@
-"""The one door to Git: how it is started, and private Git directories in which a repository's settings do not count.
+"""The only caller of Git, and private Git directories that ignore a repository's settings.
 
-A module may come from elsewhere, with its ``.git`` folder. What that folder's ``config`` names (filters, an SSH
-command, a file system monitor, hooks, helpers for passwords) must not run because a module is looked at. So Git reads
-the objects, refs and the index of a repository through a private directory of links, with a ``config`` that has only
-what decides how those are read.
+A module may come from elsewhere, with its ``.git`` folder. The programs in that folder's ``config`` (filters, an SSH
+command, a file system monitor, hooks, helpers for passwords) must not run when a module is inspected. So Git reads the
+objects, refs and index of a repository through a private directory of links, whose ``config`` has only the settings
+that decide how those are read.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 
 from dagster_module_builder.programs import outside_programs
 
-#: What a person sets for every repository; the other ``GIT_*`` variables redirect Git, or have it run something.
+#: Variables for all of a user's repositories; the other ``GIT_*`` variables redirect Git, or make it run programs.
 _KEPT_VARIABLES = re.compile(
     r"GIT_(?:CONFIG_.+|EXEC_PATH|SSL_.+|TEST_ASSUME_DIFFERENT_OWNER|DISCOVERY_ACROSS_FILESYSTEM)"
 )
-#: Settings of a repository that are kept: how its files, index and refs are read, and its remotes.
+#: The settings of a repository that are kept: for reading its files, index and refs, and its remotes.
 _KEPT_SETTINGS = re.compile(
     r"core\.(?:repositoryformatversion|filemode|symlinks|ignorecase|precomposeunicode|protect(?:hfs|ntfs)|autocrlf|eol"
     r"|trustctime|checkstat|sparsecheckout(?:cone)?)|index\.sparse|extensions\.(?:objectformat|refstorage)"
     r"|remote\..+\.(?:url|fetch)|branch\..+\.(?:remote|merge)",
     re.DOTALL,
 )
-#: What a Git directory has and the private one must not, or has as files of its own.
+#: Entries of a Git directory that the private one lacks, or replaces by its own files.
 _LEFT_OUT = {"HEAD", "commondir", "config", "config.worktree", "gitdir", "hooks", "worktrees"}
 _ALWAYS = (
     "-c", "safe.bareRepository=explicit", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null",
@@ -37,10 +37,10 @@ _ALWAYS = (
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return what Git's process gets: nothing that redirects it, in English, without questions.
+    """Return the variables for Git: nothing that redirects it, messages in English, no questions.
 
     Args:
-        extra: Variables that Git gets beside these.
+        extra: More variables.
     """
     kept = {
         name: value
@@ -64,21 +64,21 @@ def run(
     *arguments: str,
     fine: Sequence[int] = (0,),
     environ: Mapping[str, str] | None = None,
-    given: bytes | None = None,
+    stdin: bytes | None = None,
     limit: float | None = None,
 ) -> outside_programs.Answer:
     """Run Git.
 
     Args:
-        folder: Where it is started.
-        arguments: What it is to do.
-        fine: The exit statuses that are answers, and not failures.
-        environ: Variables that it gets beside the fixed ones.
-        given: What it reads from its standard input.
-        limit: Seconds until it is ended; None waits.
+        folder: The working directory.
+        arguments: The arguments.
+        fine: The exit statuses that are not failures.
+        environ: Variables besides the fixed ones.
+        stdin: Its standard input.
+        limit: Seconds after which it is stopped; None for no limit.
 
     Raises:
-        ToolError: It failed, with Git's own words; or it is not installed.
+        ToolError: Git failed (the error quotes it), or is not installed.
     """
     return outside_programs.ask(
         ["git", *_ALWAYS, *arguments],
@@ -86,17 +86,17 @@ def run(
         named=f"git {arguments[0]}",
         folder=folder,
         environ=environment(environ),
-        given=given,
+        stdin=stdin,
         limit=limit,
     )
 
 
 def private_directory(common: Path, own: Path) -> Path:
-    """Make a Git directory that shows a repository without its settings; the caller removes it.
+    """Create a Git directory that shows a repository without its settings; the caller removes it.
 
     Args:
         common: The repository's Git directory.
-        own: The same, or that of a linked worktree.
+        own: The same directory, or that of a linked worktree.
     """
     view = Path(tempfile.mkdtemp(prefix="git-view-"))
     try:
@@ -109,7 +109,7 @@ def private_directory(common: Path, own: Path) -> Path:
 
 def _fill(view: Path, common: Path, own: Path) -> None:
     shared, private = {path.name: path for path in common.iterdir()}, {path.name: path for path in own.iterdir()}
-    # A linked worktree has an index of its own beside refs that are shared.
+    # A linked worktree has a separate index, and shares the refs.
     linked = {**private, **shared, **{name: private[name] for name in private.keys() - {"refs", "logs"}}}
     for name, path in linked.items():
         if name not in _LEFT_OUT and not name.endswith((".lock", ".ipc")):
@@ -125,7 +125,7 @@ def _head(path: Path) -> str:
 
 
 def _settings(view: Path, files: Iterable[Path]) -> str:
-    """Return the settings of a repository that are kept, as text for a ``config``."""
+    """Return the kept settings of a repository as the text of a ``config``."""
     lines = []
     for path in dict.fromkeys(files):
         if path.is_file():

@@ -1,4 +1,4 @@
-"""A conversation with a running Dagster webserver: is it there, which locations has it, look again."""
+"""Asking a running Dagster webserver: whether it is up, its code locations and runs; reloading code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
 
-#: Webservers are asked on this machine only, where a proxy has no part in it: ``http_proxy`` is left aside.
+#: Only webservers on this machine are asked, so ``http_proxy`` is ignored.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 _STATES = """
@@ -71,12 +71,12 @@ query {
 
 _INSTANCE = "query { instance { info } }"
 
-#: What a location that is still being loaded shows instead of an error.
+#: The state of a location that is still being loaded.
 LOADING = "is still being loaded"
 
 
 def is_up(url: str, timeout: float = 2.0) -> bool:
-    """Tell whether a Dagster webserver answers at ``url`` (``http://127.0.0.1:3000``) within ``timeout`` seconds."""
+    """Return whether a Dagster webserver answers at ``url`` (``http://127.0.0.1:3000``) within ``timeout`` seconds."""
     try:
         with _opener.open(f"{url}/server_info", timeout=timeout) as answer:
             return "dagster_webserver_version" in json.load(answer)
@@ -85,10 +85,10 @@ def is_up(url: str, timeout: float = 2.0) -> bool:
 
 
 def instance_folder(url: str) -> str | None:
-    """Return the folder of the webserver's instance (``DAGSTER_HOME``, or what ``dagster.yaml`` has in its place).
+    """Return the folder of the webserver's instance (``DAGSTER_HOME``, or the one that ``dagster.yaml`` sets).
 
     Returns:
-        None where the webserver does not state it, or does not answer.
+        None if the webserver does not say, or does not answer.
     """
     try:
         info = parsed(_ask(url, _INSTANCE)["instance"]["info"])
@@ -98,7 +98,7 @@ def instance_folder(url: str) -> str | None:
 
 
 def loaded_at(url: str) -> dict[str, datetime]:
-    """Return when each code location of the webserver was loaded last.
+    """Return when the webserver last loaded each code location.
 
     Raises:
         ToolError: The webserver does not answer, or answers with an error.
@@ -109,7 +109,7 @@ def loaded_at(url: str) -> dict[str, datetime]:
 
 
 def location_states(url: str) -> dict[str, str | None]:
-    """Return every code location of the webserver: None where it is loaded, else why it is not.
+    """Return the state of every code location of the webserver: None if it is loaded, else the error.
 
     Raises:
         ToolError: The webserver does not answer, or answers with an error.
@@ -119,17 +119,17 @@ def location_states(url: str) -> dict[str, str | None]:
 
 
 def _state(entry: dict[str, Any]) -> str | None:
-    found = entry["locationOrLoadError"]
-    if entry["loadStatus"] == "LOADING" or found is None:
+    result = entry["locationOrLoadError"]
+    if entry["loadStatus"] == "LOADING" or result is None:
         return LOADING
-    if found["__typename"] != "PythonError":
+    if result["__typename"] != "PythonError":
         return None
-    # Dagster's own error says that code did not load; what it was caused by says why.
-    return " ".join(str(error["message"]).strip() for error in [found, *found["causes"][-1:]])
+    # Dagster's error only says that code did not load; its last cause says why.
+    return " ".join(str(error["message"]).strip() for error in [result, *result["causes"][-1:]])
 
 
 def reload_workspace(url: str) -> None:
-    """Make the webserver read its workspace file again, which takes locations in and out.
+    """Make the webserver read its workspace file again, which adds and removes locations.
 
     Raises:
         ToolError: The webserver does not answer, or refuses.
@@ -138,7 +138,7 @@ def reload_workspace(url: str) -> None:
 
 
 def reload_location(url: str, name: str) -> str | None:
-    """Make the webserver load one location's code again; return None, or why it does not load.
+    """Make the webserver reload one location's code; return None, or the error.
 
     Raises:
         ToolError: The webserver does not answer, or has no such location.
@@ -158,7 +158,7 @@ def runs_in_progress(url: str) -> list[str]:
 
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if "message" in answer:
-        raise ToolError(f"Dagster's webserver refuses: {answer['message']}")
+        raise ToolError(f"Dagster's webserver refused the request: {answer['message']}")
     return answer
 
 
@@ -173,5 +173,5 @@ def _ask(url: str, query: str, variables: dict[str, str] | None = None, timeout:
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise ToolError(f"Dagster's webserver at {url} does not answer: {error}") from error
     if answer.get("errors"):
-        raise ToolError(f"Dagster's webserver at {url} refuses: {answer['errors'][0].get('message')}")
+        raise ToolError(f"Dagster's webserver at {url} refused the request: {answer['errors'][0].get('message')}")
     return dict(answer["data"])

@@ -1,4 +1,4 @@
-"""The one door to programs of the machine: what they answer is told apart from their failing."""
+"""The only caller of other programs: it distinguishes their answers from their failures."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import IO, Any, TypeAlias
 
 from dagster_module_builder.base.errors import ToolError
 
-#: The exit statuses of a program that tells its findings by any of them. A shell's own, for what it cannot start, are
-#: not among them (POSIX.1-2017, Shell Command Language, 2.8.2), nor is an end by a signal.
+#: All exit statuses that a program may use for its findings. Those of a shell that cannot start a program are not among
+#: them (POSIX.1-2017, Shell Command Language, 2.8.2), nor is the end by a signal.
 ANY = range(126)
 _LONGEST = 4000
-#: Bytes of a line that are passed on at once.
+#: Longer lines are passed on in parts of this many bytes.
 _LINE = 1 << 16
 
 Process: TypeAlias = subprocess.Popen[bytes]
 
-#: What installs a program that was not found.
+#: How to install a program that was not found.
 _CURES = {
     "docker": "install Docker's command line (https://docs.docker.com/engine/install/)",
     "git": "install git",
@@ -36,12 +36,12 @@ _CURES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program that did not fail came to.
+    """The result of a program that did not fail.
 
     Attributes:
-        status: Its exit status, one of those that are answers.
-        out: What it wrote on its standard output; empty where that went elsewhere.
-        errors: What it wrote on its standard error; empty where that went elsewhere.
+        status: Its exit status, one of the allowed ones.
+        out: Its standard output; empty if that was redirected.
+        errors: Its standard error; empty if that was redirected.
     """
 
     status: int
@@ -50,12 +50,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """Its standard output; bytes that are not UTF-8 survive a way back."""
+        """Its standard output as text; bytes that are not UTF-8 become surrogates and can be encoded again."""
         return self.out.decode("utf-8", "surrogateescape")
 
     @property
     def words(self) -> str:
-        """What it said on its standard error, to be shown."""
+        """Its standard error as text to be shown."""
         return self.errors.decode("utf-8", "replace").strip()
 
 
@@ -66,7 +66,7 @@ def ask(
     named: str | None = None,
     folder: Path | None = None,
     environ: Mapping[str, str] | None = None,
-    given: bytes | IO[bytes] | None = None,
+    stdin: bytes | IO[bytes] | None = None,
     out: int | IO[bytes] | None = subprocess.PIPE,
     errors: int | None = subprocess.PIPE,
     limit: float | None = None,
@@ -75,21 +75,21 @@ def ask(
 
     Args:
         command: The program and its arguments.
-        answers: The exit statuses that are answers; with every other one the program has failed.
-        named: What a failure calls it (``git status``); by default the program's name.
-        folder: Where it runs.
+        answers: The exit statuses that are answers; with any other one the program has failed.
+        named: Its name in errors (``git status``); by default that of the program.
+        folder: The working directory.
         environ: All of its variables; by default this process's.
-        given: What it reads: bytes, or a file; by default nothing.
-        out: Where its standard output goes; None is where this process's goes.
-        errors: Where its standard error goes; None is where this process's goes.
-        limit: Seconds after which it is ended.
+        stdin: Its standard input: bytes or a file; by default empty.
+        out: Where its standard output goes; None for this process's.
+        errors: Where its standard error goes; None for this process's.
+        limit: Seconds after which it is stopped.
 
     Raises:
-        ToolError: It could not be started, was ended by a signal or by the limit, or its exit status is not an answer;
-            with its own words.
+        ToolError: It could not be started, was stopped by a signal or the limit, or its exit status is not an answer;
+            the error quotes it.
     """
     name = named or Path(command[0]).name
-    source: dict[str, Any] = {"input": given} if isinstance(given, bytes) else {"stdin": given or subprocess.DEVNULL}
+    source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin or subprocess.DEVNULL}
     try:
         done = subprocess.run(
             list(map(str, command)),
@@ -114,14 +114,14 @@ def relay(
     folder: Path | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a program to its end, and pass on each line that it writes, when it writes it.
+    """Run a program to its end, and pass on each line as soon as it is written.
 
     Args:
         command: The program and its arguments.
-        out: Takes a line of its standard output; tells whether to go on. Where not, the program is ended.
-        errors: The same for its standard error, which always goes on.
-        named: What a failure calls it.
-        folder: Where it runs.
+        out: Gets a line of its standard output, and returns whether to go on; if not, the program is stopped.
+        errors: Gets a line of its standard error; the return value is ignored.
+        named: Its name in errors.
+        folder: The working directory.
         environ: All of its variables; by default this process's.
 
     Raises:
@@ -140,7 +140,7 @@ def relay(
             process.wait()
             complaining.join()
     if heard and process.returncode:
-        raise failure(name=named, how=ended(process.returncode), said=None)
+        raise failure(name=named, how=ended(process.returncode), message=None)
 
 
 def _pass_on(pipe: IO[bytes] | None, take: Callable[[str], bool], *, to_the_end: bool = False) -> bool:
@@ -162,15 +162,15 @@ def start(command: Sequence[str | Path], **options: Any) -> Process:
         raise not_started(command, options.get("cwd"), error) from error
 
 
-def failure(name: str, how: str, said: bytes | str | None) -> ToolError:
-    """Return the error of a program that failed: how it ended, and its own last words."""
-    text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said or ""
+def failure(name: str, how: str, message: bytes | str | None) -> ToolError:
+    """Return the error of a program that failed: how it ended, and the end of its output."""
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else message or ""
     words = text.strip()[-_LONGEST:]
-    return ToolError(f"{name} failed ({how}):\n{words}" if words else f"{name} failed: {how}, without a word.")
+    return ToolError(f"{name} failed ({how}):\n{words}" if words else f"{name} failed: {how}, without any output.")
 
 
 def ended(status: int) -> str:
-    """Say how a program ended, by its exit status as Python gives it.
+    """Return how a program ended, from its exit status in Python's form.
 
     >>> ended(-9)
     'it was ended by SIGKILL'
@@ -186,22 +186,22 @@ def not_started(command: Sequence[str | Path], folder: Path | None, error: OSErr
     """Return the error of a program that could not be started."""
     name = str(command[0])
     if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - as the operating system sees it
-        return ToolError(f"{name} cannot run in {folder}: there is no such folder.")
+        return ToolError(f"{name} cannot run in {folder}: the folder does not exist.")
     if isinstance(error, FileNotFoundError):
         cure = _CURES.get(Path(name).name)
-        return ToolError(f"The program {name!r} was not found" + (f": {cure}." if cure else "."))
+        return ToolError(f"The program {name!r} was not found." + (f" {cure[:1].upper()}{cure[1:]}." if cure else ""))
     return ToolError(f"{name} could not be started: {error.strerror or error}.")
 
 
 def is_installed(name: str) -> bool:
-    """Tell whether a program is on PATH.
+    """Return whether a program is on PATH.
 
     Raises:
-        ToolError: It is there, but may not be run.
+        ToolError: It exists, but this user may not run it.
     """
     if shutil.which(name):
         return True
-    # A folder that this user may not enter has no programs for them, as the shell sees it.
+    # As in the shell, programs in folders that this user may not enter are not found.
     paths = (os.path.join(folder, name) for folder in os.get_exec_path())  # noqa: PTH118 - a Path's is_file would raise
     blocked = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
     if blocked:

@@ -1,4 +1,4 @@
-"""Programs that a person reads along with: what they write cannot steer the terminal that shows it."""
+"""Programs whose output is shown while they run: it cannot control the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from typing import Any, TextIO
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import outside_programs
 
-#: Seconds after which the beginning of a line is shown, and those between two looks whether the program has ended: its
-#: own children may keep its terminal.
+#: Seconds after which an unfinished line is shown, and seconds between two checks whether the program has ended, since
+#: its children may keep its terminal open.
 _LINE_PAUSE, _END_PAUSE = 0.1, 0.5
 _CHUNK = 1 << 16
-#: Characters of the longest beginning of a line that waits for its end.
+#: Longer unfinished lines, in characters, are shown at once.
 _LONGEST = 1 << 16
 
 
-class Shown:
-    """A program that runs, and what of it is still to be shown."""
+class ShownProgram:
+    """A running program, and its output that is still to be shown."""
 
     def __init__(self, process: outside_programs.Process, relays: Sequence[_Relay]) -> None:
         self.process = process
         self._relays = list(relays)
 
     def wait(self) -> int:
-        """Show what the program writes, when it writes it, until it ends; return its exit status."""
+        """Show what the program writes until it ends; return its exit status."""
         while self._relays and self.process.poll() is None:
             self._pass_on(_LINE_PAUSE if any(relay.line for relay in self._relays) else _END_PAUSE)
         status = self.process.wait()
@@ -39,18 +39,18 @@ class Shown:
         return status
 
     def _pass_on(self, limit: float) -> bool:
-        """Show what arrives within some seconds; tell whether anything did."""
+        """Show what arrives within some seconds; return whether anything did."""
         ready, _, _ = select.select(self._relays, [], [], limit)
         for relay in self._relays:
             if relay not in ready:
                 relay.show_line()
             elif not relay.read():
-                self._relays = [one for one in self._relays if one is not relay]
+                self._relays = [kept for kept in self._relays if kept is not relay]
         return bool(ready)
 
 
 class _Relay:
-    """A terminal for a program, and the stream on which its words are shown."""
+    """A terminal for a program, and the stream on which its output is shown."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -63,10 +63,10 @@ class _Relay:
         return self._ours
 
     def read(self) -> bool:
-        """Take what the program wrote, and show all whole lines of it; tell whether more can come."""
+        """Read what the program wrote, and show all complete lines; return whether more can follow."""
         try:
             text = self._decoder.decode(os.read(self._ours, _CHUNK))
-        except OSError:  # Linux's way to say that nothing has the terminal open any more (EIO)
+        except OSError:  # On Linux (EIO), no program has the terminal open any more.
             self.show_line()
             return False
         lines, feed, rest = (self.line + text).rpartition("\n")
@@ -77,7 +77,7 @@ class _Relay:
         return True
 
     def show_line(self) -> None:
-        """Show the beginning of a line."""
+        """Show an unfinished line."""
         text, self.line = self.line, ""
         self._show(text)
 
@@ -93,24 +93,24 @@ class _Relay:
 
 
 def _pair() -> tuple[int, int]:
-    """Return a new terminal's two ends: the one of a person, and the one of a program (pty(7))."""
+    """Return the two ends of a new terminal: ours and the program's (pty(7))."""
     import pty
     import termios
 
     ours, theirs = pty.openpty()
     mode = termios.tcgetattr(theirs)
-    # A line feed is one, as in a file: what shows it adds what its own terminal needs.
+    # Keep line feeds as they are, as in a file; the terminal that shows them adds carriage returns.
     mode[1] &= ~termios.OPOST
     termios.tcsetattr(theirs, termios.TCSANOW, mode)
     return ours, theirs
 
 
 @contextmanager
-def started(command: Sequence[str | Path], streams: Sequence[str], **options: Any) -> Iterator[Shown]:
-    """Start a program of which some streams are a person's to read.
+def started(command: Sequence[str | Path], streams: Sequence[str], **options: Any) -> Iterator[ShownProgram]:
+    """Start a program, some of whose streams are shown.
 
-    Where one is a terminal, the program gets a terminal of its own in its place, whose words are shown with control
-    characters as their escapes, but for colours. It stays in the person's session: Ctrl-C reaches it as always.
+    If a stream is a terminal, the program gets a separate terminal, whose output is shown with control characters
+    escaped, except colours. The program stays in the user's session, so that Ctrl-C reaches it as usual.
 
     Args:
         command: The program and its arguments.
@@ -129,7 +129,7 @@ def started(command: Sequence[str | Path], streams: Sequence[str], **options: An
             for end in ends.values():
                 os.close(end)
         with process, _ended(process):
-            yield Shown(process, tuple(relays.values()))
+            yield ShownProgram(process, tuple(relays.values()))
     finally:
         for relay in relays.values():
             relay.close()
@@ -137,7 +137,7 @@ def started(command: Sequence[str | Path], streams: Sequence[str], **options: An
 
 @contextmanager
 def _ended(process: outside_programs.Process) -> Iterator[None]:
-    """End a program that is not waited for any more."""
+    """Kill the program if an error ends the wait for it."""
     try:
         yield
     except BaseException:

@@ -1,4 +1,4 @@
-"""Containers and networks of other Compose projects that a workspace's project could take for its own."""
+"""Containers and networks of other Compose projects that a workspace's project could mistake for its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster_module_builder.programs import engine
 
 
 def strange_folders(root: Path, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return the containers that were started from another folder, and that folder."""
+    """Return the containers that were started from another folder, with that folder."""
     own = (root / settings.SERVICES).resolve()
     projects = {str(entry["Project"]) for entry in entries}
     folders = {name: folder for project in projects for name, folder in engine.folders_of_containers(project).items()}
@@ -20,25 +20,25 @@ def strange_folders(root: Path, entries: Sequence[Mapping[str, Any]]) -> dict[st
 
 
 def refuse_strangers(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse to go on where containers of another folder's project have this project's name.
+    """Refuse to go on if containers of another folder have this project's name.
 
     Raises:
-        RefusedError: There are such containers; Compose would take them for this workspace's.
+        RefusedError: There are such containers; Compose would mistake them for this workspace's.
     """
     strange = strange_folders(root, entries)
     if strange:
         folder = next(iter(strange.values()))
         raise RefusedError(
-            f"Containers of this project's name belong to {folder}. Nothing was changed: stop them there "
-            f"('workspace.down'), or change COMPOSE_PROJECT_NAME in {root / settings.SERVICES / '.env'}."
+            f"Containers with this project's name belong to {folder}. Nothing was changed. Stop them there with "
+            f"'workspace.down', or change COMPOSE_PROJECT_NAME in {root / settings.SERVICES / '.env'}."
         )
 
 
 def refuse_foreign_networks(root: Path, model: Mapping[str, Any]) -> None:
-    """Refuse to join another project's network: services of one name would be two servers there.
+    """Refuse to join another project's network, in which one service name could mean two servers.
 
     Raises:
-        RefusedError: A network that is not declared external was made for another project.
+        RefusedError: A network that is not declared external was created for another project.
     """
     for network in (model.get("networks") or {}).values():
         owner = None if network.get("external") else engine.project_of_network(network["name"])
@@ -47,7 +47,7 @@ def refuse_foreign_networks(root: Path, model: Mapping[str, Any]) -> None:
             other = f"{model['name']}-net"
             other = f"{other}-2" if network["name"] == other else other
             raise RefusedError(
-                f"The network {network['name']} belongs to {whose}. Nothing was started: set "
+                f"The network {network['name']} belongs to {whose}. Nothing was started. Set "
                 f"WORKSPACE_NETWORK='{other}' in {root / settings.SERVICES / '.env'}, and the same in dagster.yaml "
-                "where it names the network."
+                "if it names the network."
             )

@@ -1,4 +1,4 @@
-"""The one door to uv, which resolves requirements and makes environments."""
+"""The only caller of uv, which resolves requirements and creates environments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-#: Words of uv that say that it could not look, rather than that it looked in vain.
+#: Errors of uv if it could not ask an index, rather than found no package there.
 _COULD_NOT_LOOK = re.compile(
     r"failed to fetch|error sending request|request failed|network was disabled|not found in the cache"
     r"|not found in the package registry|network connectivity is disabled|could not connect|timed out|dns error",
@@ -21,58 +21,58 @@ _COULD_NOT_LOOK = re.compile(
 )
 
 
-def could_not_look(said: str) -> bool:
-    """Tell whether uv's words mean that it could not ask an index, rather than that it asked in vain."""
-    # uv breaks its lines between any two words.
-    return _COULD_NOT_LOOK.search(" ".join(said.split())) is not None
+def could_not_look(message: str) -> bool:
+    """Return whether uv could not ask an index, according to its message, rather than found no package there."""
+    # uv wraps lines between any two words.
+    return _COULD_NOT_LOOK.search(" ".join(message.split())) is not None
 
 
 def program() -> str:
     """Return the program ``uv``.
 
     Raises:
-        ToolError: It is nowhere.
+        ToolError: It is not installed.
     """
     try:
-        from uv import find_uv_bin  # only where it is used
+        from uv import find_uv_bin  # imported late, since most commands do not need it
 
         return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
         if not outside_programs.is_installed("uv"):
-            raise ToolError("uv was not found: install it with 'python -m pip install uv'.") from None
+            raise ToolError("uv was not found. Install it with 'python -m pip install uv'.") from None
         return "uv"
 
 
 def run(arguments: Sequence[str], folder: Path) -> None:
-    """Run uv, which makes and fills environments.
+    """Run uv.
 
     Raises:
-        ToolError: It failed; with its own words.
+        ToolError: It failed; the error quotes it.
     """
-    code, said = ask(arguments, folder)
+    code, message = ask(arguments, folder)
     if code:
-        hint = "\nIs the package index reachable?" if could_not_look(said) else ""
-        raise outside_programs.failure(f"uv {' '.join(arguments[:2])}", outside_programs.ended(code), said + hint)
+        hint = "\nIs the package index reachable?" if could_not_look(message) else ""
+        raise outside_programs.failure(f"uv {' '.join(arguments[:2])}", outside_programs.ended(code), message + hint)
 
 
 def ask(
-    arguments: Sequence[str], folder: Path, given: str = "", environment: Mapping[str, str] | None = None
+    arguments: Sequence[str], folder: Path, stdin: str = "", environment: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Run uv with ``given`` on its stdin, and return its exit code and what it said on stderr.
+    """Run uv, and return its exit status and its standard error.
 
     Raises:
-        ToolError: It could not be started, or was ended by a signal.
+        ToolError: It could not be started, or was stopped by a signal.
     """
     asked = outside_programs.ask(
         [program(), "--no-progress", *arguments],
         named=f"uv {' '.join(arguments[:2])}",
         answers=outside_programs.ANY,
-        given=given.encode("utf-8", "surrogateescape"),
+        stdin=stdin.encode("utf-8", "surrogateescape"),
         folder=folder,
-        # An environment that happens to be active is none of its business.
+        # uv must ignore an environment that happens to be active.
         environ={
             **{k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}},
-            # The Python is given; looking for one of uv's own would leave a folder in the user's home.
+            # The Python is passed; searching for uv's own would create a folder in the user's home.
             "UV_PYTHON_PREFERENCE": "only-system",
             **(environment or {}),
         },

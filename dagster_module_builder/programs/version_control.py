@@ -1,4 +1,4 @@
-"""What Git knows of a module's folder: asked through one door, which tells "Git says no" from "Git failed"."""
+"""What Git knows about a module's folder."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from pathlib import Path
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.programs import git_program
 
-#: A commit's name as Git writes it (SHA-1 or SHA-256): nothing else that a host says becomes an argument.
+#: A commit's hash (SHA-1 or SHA-256): nothing else in a host's answer is used as an argument.
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-#: Seconds for Git to say whether a folder is a repository.
+#: How long Git may take to find a folder's repository, in seconds.
 DISCOVERY = 60.0
 _SUBMODULE = "160000"
 
 
 @dataclass(frozen=True, eq=False)
 class Repository:
-    """A folder in a repository, as Git sees it without the repository's own settings.
+    """A folder in a repository, read without the repository's settings.
 
     Attributes:
-        folder: The folder that was asked about, without links.
+        folder: The folder, without links.
         top: The root of the working tree.
-        common: Its Git directory, where the objects are.
+        common: Its Git directory with the objects.
         view: The private Git directory through which it is read.
     """
 
@@ -42,13 +42,13 @@ class Repository:
 
     @property
     def prefix(self) -> str:
-        """The folder's path in the repository; empty where it is the root."""
+        """The folder's path in the repository; empty if it is the root."""
         inside = self.folder.relative_to(self.top).as_posix()
         return "" if inside == "." else inside
 
     @property
     def is_shallow(self) -> bool:
-        """Whether the history here is cut off."""
+        """Whether the repository is a shallow clone."""
         path = self.common / "shallow"
         return path.is_file() and path.stat().st_size > 0
 
@@ -56,28 +56,28 @@ class Repository:
         self,
         *arguments: str,
         fine: tuple[int, ...] = (0,),
-        given: bytes | None = None,
+        stdin: bytes | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Return what a Git command writes; it is started in the folder.
+        """Return the output of a Git command that runs in the folder.
 
         Raises:
-            ToolError: It failed, with Git's own words.
+            ToolError: It failed; the error quotes Git.
         """
         where = {"GIT_DIR": str(self.view), "GIT_WORK_TREE": str(self.top), **(environ or {})}
-        return git_program.run(self.folder, *arguments, fine=fine, given=given, environ=where).out
+        return git_program.run(self.folder, *arguments, fine=fine, stdin=stdin, environ=where).out
 
     def git(self, *arguments: str, fine: tuple[int, ...] = (0,)) -> str:
-        """Return what a Git command says; it raises as ``git_bytes`` does."""
+        """Return the output of a Git command as text; it raises as ``git_bytes`` does."""
         return self.git_bytes(*arguments, fine=fine).decode("utf-8", "surrogateescape").rstrip("\n")
 
     def listed(self, *arguments: str) -> list[str]:
-        """Return the items that a Git command separates by NUL; it raises as ``git_bytes`` does."""
-        said = self.git_bytes(*arguments).decode("utf-8", "surrogateescape")
-        return [item for item in said.split("\0") if item]
+        """Return the NUL-separated items of a Git command's output; it raises as ``git_bytes`` does."""
+        output = self.git_bytes(*arguments).decode("utf-8", "surrogateescape")
+        return [item for item in output.split("\0") if item]
 
     def commit(self, name: str = "HEAD") -> str | None:
-        """Return the commit that a name stands for, or None; it raises as ``git_bytes`` does."""
+        """Return the hash of a named commit, or None; it raises as ``git_bytes`` does."""
         wanted = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         return self.git(*wanted, fine=(0, 1)) or None
 
@@ -86,24 +86,24 @@ class Repository:
         """The branch that is checked out, or None."""
         head = (self.view / "HEAD").read_text("utf-8", "surrogateescape").strip()
         name = head.removeprefix("ref: refs/heads/")
-        # gitrepository-layout(5): where refs are in tables, the file only says so.
+        # gitrepository-layout(5): with reftable, HEAD has only this placeholder.
         if name == ".invalid":
             return self.git("symbolic-ref", "--quiet", "--short", "HEAD", fine=(0, 1)) or None
         return None if name == head else name
 
     @property
     def has_remotes(self) -> bool:
-        """Whether there is anywhere to push to."""
+        """Whether the repository has remotes."""
         return b'[remote "' in (self.view / "config").read_bytes()
 
     def changed(self, folder: Path | None = None) -> list[str]:
-        """Return the paths below a folder, from the root, that differ from the commit, submodules included.
+        """Return the changed paths in a folder, relative to the root, including those in submodules.
 
         Args:
-            folder: The folder; the one that was asked about when None.
+            folder: The folder; None for the repository's ``folder``.
         """
         where = str(folder or self.folder)
-        # Git would look into a submodule with that one's settings.
+        # Git itself would read a submodule with the submodule's settings.
         status = ("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=dirty")
         paths = [item[3:] for item in self.listed(*status, "--", where)]
         return [*paths, *self._changed_in_submodules(folder or self.folder)]
@@ -118,22 +118,22 @@ class Repository:
 
     @functools.cached_property
     def submodules(self) -> list[str]:
-        """The paths of the submodules below the folder, from the root."""
+        """The paths of the submodules in the folder, relative to the root."""
         items = (item.partition("\t") for item in self.listed("ls-files", "--stage", "--full-name", "-z", "--", "."))
         return [path for head, _, path in items if head.startswith(_SUBMODULE)]
 
     def is_pushed(self, commit: str) -> bool:
-        """Tell whether a remote is known to have a commit; a repository without remotes has nowhere to push to."""
+        """Return whether a remote is known to have a commit, or the repository has no remotes."""
         on_remotes = ("branch", "--remotes", "--contains", commit, "--format=%(refname)")
         return not self.has_remotes or bool(self.git(*on_remotes))
 
 
 def find(folder: Path) -> Repository | None:
-    """Return the repository that a folder is in; None where it is in none.
+    """Return the repository of a folder, or None.
 
     Raises:
-        ToolError: Git cannot say: it is missing, refuses the repository (its files are another user's, say), or
-            what is there is damaged. Git's own words tell why.
+        ToolError: Git is not installed, refuses the repository (its files may be another user's), or the repository is
+            damaged; the error quotes Git.
     """
     folder = folder.resolve()
     entry = _entry(folder)
@@ -149,7 +149,7 @@ def find(folder: Path) -> Repository | None:
 
 
 def _entry(folder: Path) -> Path | None:
-    """Return the ``.git`` that Git comes upon first, on the file system of the folder."""
+    """Return the ``.git`` that Git finds first, on the file system of the folder."""
     try:
         device = folder.stat().st_dev
         for parent in (folder, *folder.parents):
@@ -163,13 +163,13 @@ def _entry(folder: Path) -> Path | None:
 
 
 def _git_directory(folder: Path, entry: Path) -> Path:
-    """Return the Git directory behind an entry; Git itself judges whose it is, and whether it is whole."""
-    damaged = f"Git does not take {entry} for a repository: repair it, or remove it."
+    """Return the Git directory of an entry ``.git``; Git itself checks its owner and that it is complete."""
+    damaged = f"Git does not accept {entry} as a repository. Repair it, or remove it."
     try:
-        said = git_program.run(folder, "rev-parse", "--absolute-git-dir", limit=DISCOVERY).out
+        output = git_program.run(folder, "rev-parse", "--absolute-git-dir", limit=DISCOVERY).out
     except ToolError as error:
         raise ToolError(f"{error}\n{damaged}" if "not a git repository" in str(error) else str(error)) from None
-    own = Path(os.fsdecode(said).removesuffix("\n")).resolve()
+    own = Path(os.fsdecode(output).removesuffix("\n")).resolve()
     pointed = entry.read_text("utf-8", "surrogateescape") if entry.is_file() else ""
     expected = entry.parent / pointed.removeprefix("gitdir:").strip() if pointed else entry
     if own != expected.resolve():
@@ -178,41 +178,41 @@ def _git_directory(folder: Path, entry: Path) -> Path:
 
 
 def needed(folder: Path) -> Repository:
-    """Return the repository that a folder is in; it raises as ``find`` does.
+    """Return the repository of a folder; it raises as ``find`` does.
 
     Raises:
-        RefusedError: It is in none.
+        RefusedError: It has none.
     """
     repository = find(folder)
     if repository is None:
-        raise RefusedError(f"{folder} is in no git repository: create one with 'git init', and commit.")
+        raise RefusedError(f"{folder} is not in a git repository. Create one with 'git init', and commit.")
     return repository
 
 
 def top(folder: Path) -> Path | None:
-    """Return the root of the repository that a folder is in, or None; it raises as ``find`` does."""
+    """Return the root of a folder's repository, or None; it raises as ``find`` does."""
     repository = find(folder)
     return None if repository is None else repository.top
 
 
 def uncommitted(folder: Path, changed: list[str], way_out: str) -> str:
-    """Say which changes no commit has; empty where there are none."""
+    """Return a message about uncommitted changes, empty if there are none."""
     first = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
     return f"{folder} has changes that are not committed ({first}). {way_out}" if changed else ""
 
 
 def refuse_uncommitted(folder: Path, changed: list[str], way_out: str) -> None:
-    """Refuse a tree with changes that no commit has."""
-    if said := uncommitted(folder, changed, way_out):
-        raise RefusedError(said)
+    """Refuse uncommitted changes."""
+    if message := uncommitted(folder, changed, way_out):
+        raise RefusedError(message)
 
 
 def commits_since(folder: Path, old: str | None, new: str | None) -> list[str]:
-    """Return the commits from one to another that touch a folder, newest first; [] where they are not known here.
+    """Return the commits between two that touch a folder, newest first; [] if the two are not known here.
 
     Args:
         folder: The folder.
-        old: What a host says that it has: any text.
+        old: The commit according to a host: any text.
         new: A commit.
     """
     named = [name for name in (old, new) if name and COMMIT.fullmatch(name)]

@@ -60,7 +60,7 @@ class Rsync(Strategy):
             # A file may have changed without another size or time, or have been made just then.
             release_folder.run("find", release_folder.path, "-mindepth", "1", "-delete")
         command = _command(module, chosen, release_folder, release_folder.remote.bulk())
-        outside_programs.ask(command, named=f"{release_folder.remote.address}: rsync", given=names)
+        outside_programs.ask(command, named=f"{release_folder.remote.address}: rsync", stdin=names)
 
     def commands(
         self,

@@ -41,7 +41,7 @@ def found(folder: Path, files: dict[str, str], check: str, wanted: Wanted = BARE
         (f"import os; os._exit(0){BUILT}", "it ended without a word"),
         (
             f"import os; os.kill(os.getpid(), 9){BUILT}",
-            "Loading the definitions failed: it was ended by SIGKILL, without a word.",
+            "Loading the definitions failed: it was ended by SIGKILL, without any output.",
         ),
     ],
 )

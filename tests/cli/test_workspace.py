@@ -168,7 +168,7 @@ def test_data_is_not_deleted_where_no_engine_answers(sales: Terminal) -> None:
     before = everything_in(sales.root)
     sales.environment["DOCKER_HOST"] = f"unix://{sales.root}/no.sock"
     said = sales.refused("workspace.remove", "sales-report", "--delete-data", "--yes")
-    assert "Docker does not answer: start it" in said
+    assert "Docker does not answer. Start it" in said
     assert everything_in(sales.root) == before
 
 

@@ -195,12 +195,12 @@ def another_users(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def without_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("PATH", str(folder))
-    return "'git' was not found: install git"
+    return "'git' was not found. Install git"
 
 
 def damaged(folder: Path, _: pytest.MonkeyPatch) -> str:
     (folder / ".git/HEAD").unlink()
-    return "Git does not take .* for a repository: repair it"
+    return "Git does not accept .* as a repository. Repair it"
 
 
 def broken_link(folder: Path, _: pytest.MonkeyPatch) -> str:

@@ -216,7 +216,7 @@ def test_the_plugin_is_preferred(only: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "advice"),
     [
-        ("permission denied while trying to connect to the Docker daemon socket", "join the group 'docker'"),
+        ("permission denied while trying to connect to the Docker daemon socket", "Join the group 'docker'"),
         ("Cannot connect to the Docker daemon. Is the docker daemon running?", "systemctl start docker"),
     ],
 )

@@ -102,7 +102,7 @@ def docker(
     asked = outside_programs.ask(
         ["docker", *arguments],
         named=f"docker {arguments[0]} here",
-        given=given,
+        stdin=given,
         out=into or subprocess.PIPE,
         errors=subprocess.PIPE if into else subprocess.STDOUT,
         environ={**os.environ, **(environ or {})},

@@ -55,7 +55,7 @@ class Outbox:
         """
         nothing = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
         fixed = {**nothing, "GIT_DIR": str(self.folder), **(environ or {})}
-        return git_program.run(self.folder, *arguments, environ=fixed, given=given).out
+        return git_program.run(self.folder, *arguments, environ=fixed, stdin=given).out
 
 
 def _quoted(path: Path) -> str:

@@ -204,7 +204,7 @@ def contents(repository: Repository, entries: Sequence[TreeEntry]) -> dict[str, 
     if not names:
         return {}
     wanted = "".join(f"{name}\n" for name in names).encode()
-    said = memoryview(repository.git_bytes("cat-file", "--batch", "--buffer", given=wanted))
+    said = memoryview(repository.git_bytes("cat-file", "--batch", "--buffer", stdin=wanted))
     found: dict[str, bytes] = {}
     position = 0
     for name in names:
