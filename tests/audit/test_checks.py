@@ -18,17 +18,12 @@ from dagster_module_builder.base import baseline
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.upgrade.run import upgrade
-from tests.audit.conftest import messages, result, status
+from tests.audit.findings import messages, result, status
 from tests.audit.projects import OTHERS, SCAFFOLD, SINGLE_FILE, write
+from tests.edits import edit
 
 PACKAGE = "src/sales_report_dagster"
 DOCS = Path(__file__).parents[2] / "docs/reference/audit-checks.md"
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
 
 
 def test_a_fresh_module_only_lacks_a_deployment(root: Path, module: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from dagster_module_builder.audit.run import audit
 from tests.audit.projects import SINGLE_FILE, write
-from tests.cli.conftest import PROGRAM, Terminal
+from tests.cli.terminal import PROGRAM, Terminal
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from dagster_module_builder.audit.results import Audit, Problem, Result, Status
 from dagster_module_builder.audit.run import Wanted, audit, audit_all, find, projects_in
 from dagster_module_builder.base.errors import NoModuleError
 from dagster_module_builder.workspaces.add import add_module
-from tests.audit.conftest import problems, skipped
+from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 
 ADDED = "Run 'upgrade', which adds it"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.results import Problem
-from tests.audit.conftest import problems, skipped
+from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 
 BUILT = "import dagster as dg\n\ndefs = dg.Definitions()\n"

@@ -13,7 +13,7 @@ from dagster_module_builder.base.settings import SERVICES
 from dagster_module_builder.modules import unfinished
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, template_folder
 from tests import needs
-from tests.audit.conftest import problems, skipped
+from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 
 LOCAL = "workspace/local"

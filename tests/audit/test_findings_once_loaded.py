@@ -9,7 +9,7 @@ import pytest
 
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.run import Wanted, audit
-from tests.audit.conftest import problems, skipped
+from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 from tests.template import environment
 

@@ -12,7 +12,7 @@ from dagster_module_builder.audit.results import Audit
 from dagster_module_builder.audit.run import Wanted, audit
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.upgrade.run import upgrade
-from tests.audit.conftest import messages, result
+from tests.audit.findings import messages, result
 from tests.audit.projects import OTHERS, SCAFFOLD, write
 from tests.template import environment
 

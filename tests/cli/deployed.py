@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.cli.conftest import Terminal
+    from tests.cli.terminal import Terminal
 
 DEPLOYMENT = ("--deployment=yoda", "--client=The client", "--hosts=127.0.0.1:1", "--user=deploy", "--strategy=rsync")
 

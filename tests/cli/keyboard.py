@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.cli.conftest import Terminal
+from tests.cli.terminal import Terminal
 
 CTRL_C = "\x03"
 

@@ -15,10 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.people import other_user
 
@@ -178,3 +180,11 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+@pytest.fixture(scope="session")
+def quick_program() -> Iterator[QuickProgram]:
+    """The program, for tests of many commands."""
+    program = QuickProgram()
+    yield program
+    program.close()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dagster_module_builder.programs import graphql
-from tests.cli.conftest import PROGRAM, Terminal
+from tests.cli.terminal import PROGRAM, Terminal
 
 
 @contextmanager

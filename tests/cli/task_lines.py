@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from dagster_module_builder.commands import namespace
-from tests.cli.conftest import Terminal
+from tests.cli.terminal import Terminal
 
 
 def line_of(task: str, module: str = "sales") -> list[str]:

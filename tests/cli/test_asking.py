@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import socket
 
-from tests.cli.conftest import PROGRAM, Terminal, everything_in
 from tests.cli.keyboard import CTRL_C, type_into
+from tests.cli.terminal import PROGRAM, Terminal, everything_in
 
 QUICK = ["--governance", "quick", "--executor", "in_process", "--code-server", "shared", "--starter", "empty"]
 

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import dagster_module_builder
-import deploy_strategies
-from dagster_module_builder.commands import namespace
 from dagster_module_builder.deploy.model.schema import schema
+from tests.cli.message_texts import CONTEXTS, FLAGS, MESSAGES, SOURCES, settings_of
 
-PACKAGES = [Path(package.__file__ or "").parent for package in (dagster_module_builder, deploy_strategies)]
-CONTEXTS = {name: context for context in namespace.to_contexts() for name in (context.name, *context.aliases)}
-FLAGS = {flag for context in CONTEXTS.values() for flag in context.flags} | {"--help", "--version"}
 COLLECTIONS = {name.partition(".")[0] for name in CONTEXTS if name and "." in name}
 
 #: A task in quotes, with what follows it there; what is filled in stands as ``{}``.
@@ -26,24 +19,6 @@ TASK = re.compile(r"['`]([a-z-]+(?:\.[a-z-]+)?)((?: [^'`\n]*)?)['`]")
 GIVEN = re.compile(r"(?:[Gg]ive|[Uu]se|[Aa]dd|[Tt]ake|[Tt]ry|with|or) (--[a-z][a-z-]*)")
 #: A setting of deployment.yaml in quotes, with its section.
 SETTING = re.compile(r"'((?:[a-z_]+: ?)+)'")
-
-
-def texts_of(tree: ast.AST) -> Iterator[str]:
-    """Yield every text of a module but its docstrings; what is filled in becomes ``{}``."""
-    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
-    docstrings = {id(node.body[0].value) for node in ast.walk(tree)
-                  if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)}  # fmt: skip
-    parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and not {id(node)} & (docstrings | parts):
-            yield node.value
-
-
-SOURCES = {path.relative_to(folder.parent): path for folder in PACKAGES for path in sorted(folder.rglob("*.py"))
-           if "templates" not in path.parts}  # fmt: skip
-MESSAGES = [(where, text) for where, path in SOURCES.items() for text in texts_of(ast.parse(path.read_text()))]
 
 
 def named_tasks() -> list[tuple[str, str, str]]:
@@ -67,12 +42,6 @@ def test_every_flag_that_a_message_tells_to_give_exists() -> None:
     given = [(str(where), flag) for where, text in MESSAGES for flag in GIVEN.findall(text)]
     assert len(given) > 10
     assert [one for one in given if one[1] not in FLAGS] == []
-
-
-def settings_of(section: dict[str, object]) -> set[str]:
-    """Return the names that a schema has at any depth."""
-    text = json.dumps(section)
-    return set(re.findall(r'"([a-z_]+)": \{', text))
 
 
 def test_every_setting_of_a_deployment_that_a_message_names_exists() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dagster_module_builder.native import local_dagster, native_environment
 from tests import needs
-from tests.cli.conftest import Terminal
+from tests.cli.terminal import Terminal
 
 
 @pytest.mark.dagster

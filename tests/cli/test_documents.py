@@ -15,10 +15,10 @@ from invoke.parser import Parser
 
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.deploy.model.schema import schema
-from tests.cli.conftest import Terminal, copied, terminal_in
+from tests.cli.message_texts import CONTEXTS, FLAGS, MESSAGES, settings_of, texts_of
 from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import without_tools
-from tests.cli.test_cures import CONTEXTS, FLAGS, MESSAGES, settings_of, texts_of
+from tests.cli.terminal import Terminal, copied, terminal_in
 from tests.documents import PROGRAMS, Document, read
 
 REPOSITORY = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import pytest
 
 from dagster_module_builder.base.names import TASK_NAMES, problem_with_name
 from dagster_module_builder.commands import namespace
-from tests.cli.conftest import PROGRAM, Terminal
+from tests.cli.terminal import PROGRAM, Terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INVOKE = (str(Path(sys.executable).with_name("invoke")), "--search-root", str(REPOSITORY))

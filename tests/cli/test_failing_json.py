@@ -12,9 +12,9 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.commands import console, namespace
 from dagster_module_builder.commands.base import command
-from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import line_of, without_tools
+from tests.cli.terminal import Terminal
 
 WITH_JSON = sorted(
     name for name in namespace.task_names if "json" in inspect.signature(namespace[name].body).parameters

@@ -9,8 +9,8 @@ import pytest
 
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.programs import outside_programs
-from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
+from tests.cli.terminal import Terminal
 
 WORDS = "the tool is out of order"
 SAYS_NO = f"#!/bin/sh\necho '{WORDS}' >&2; exit 1\n"

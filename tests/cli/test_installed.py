@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.cli.conftest import Terminal
+from tests.cli.terminal import Terminal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

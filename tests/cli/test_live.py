@@ -9,8 +9,8 @@ import pytest
 
 from dagster_module_builder.programs import graphql
 from tests import needs
-from tests.cli.conftest import Terminal
 from tests.cli.running_dev import running_dev
+from tests.cli.terminal import Terminal
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.dagster, pytest.mark.slow]

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.cli.conftest import PROGRAM, Terminal
-from tests.cli.test_skill import SKILL, WISHES
+from tests.cli.skill_page import SKILL, WISHES
+from tests.cli.terminal import PROGRAM, Terminal
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker

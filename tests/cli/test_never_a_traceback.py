@@ -17,12 +17,10 @@ import pytest
 from dagster_module_builder.base import settings
 from dagster_module_builder.commands import namespace
 from tests import needs
-from tests.cli.conftest import OTHER_USER, Terminal, copied, terminal_in
-from tests.cli.quick_program import QuickProgram, Result
+from tests.cli.documented_exits import assert_documented
+from tests.cli.quick_program import QuickProgram
 from tests.cli.task_lines import line_of, without_tools
-
-#: Done, refused, wrong usage, done with problems, and interrupted: a task of this program ends with nothing else.
-DOCUMENTED = {0, 1, 2, 3, 130}
+from tests.cli.terminal import OTHER_USER, Terminal, copied, terminal_in
 
 
 def nothing(_: Path) -> None:
@@ -160,13 +158,3 @@ def test_no_task_ends_with_a_traceback(
     environ, folder = without_tools(terminal, tmp_path), terminal.root.parent
     result = quick_program.run(*line_of(task), environ=environ, folder=folder, given=trouble.given, **options)
     assert_documented(result, heard=2 not in (*options.get("closed", ()), *options.get("deaf", ())))
-
-
-def assert_documented(result: Result, *, heard: bool = True) -> None:
-    for words in ("Traceback", "should not have happened", "Exception ignored"):
-        assert words not in result.text, result
-    assert result.code in DOCUMENTED, result
-    errors = [line for line in result.err.splitlines() if line.startswith("Error: ")]
-    assert len(errors) <= 1, result
-    if result.code in {1, 2} and heard:
-        assert result.text.strip(), result

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.names import LONGEST_NAME, problem_with_name, suggested_name
-from tests.cli.conftest import Terminal, everything_in, terminal_in
+from tests.cli.terminal import Terminal, everything_in, terminal_in
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.cli.conftest import OTHER_USER, Terminal, everything_in
 from tests.cli.deployed import DEPLOYMENT
 from tests.cli.quick_program import QuickProgram, Result
 from tests.cli.task_lines import without_tools
+from tests.cli.terminal import OTHER_USER, Terminal, everything_in
 
 LINES = (
     ["workspace.list"],

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 from invoke.parser import Parser
 
 from dagster_module_builder.commands import namespace
-from tests.cli.conftest import Terminal
-from tests.cli.test_cures import CONTEXTS
-from tests.documents import Document, read
-
-SKILL = read(Path(__file__).parents[2] / "skills/dagster-module-builder/SKILL.md")
-PROGRAM = "dagster-module-builder"
-#: These speak to hosts.
-REMOTE = {"deploy", "deploy.check", "deploy.status"}
-WISHES = re.findall(r"^## (Wish: .+)$", SKILL.text, re.MULTILINE)
-#: What is used from day to day; the wishes have tests of their own.
-MODES = Document("modes", SKILL.text.partition(f"\n## {WISHES[0]}\n")[0])
+from tests.cli.message_texts import CONTEXTS
+from tests.cli.skill_page import MODES, REMOTE, SKILL, mentioned
+from tests.cli.terminal import Terminal
 
 #: Flags that are said once, for every task that takes them.
 GENERAL = {"--root", "--json", "--module", "--host", "--wait"}
@@ -30,13 +20,6 @@ LEFT_OUT = {
     "--identity": "as a name",
     "--release": "as a name",
 }
-
-
-def mentioned(document: Document) -> list[list[str]]:
-    """Return the command lines in sentences: with the program's name, or beginning with a task."""
-    lines = [shlex.split(code) for code in document.inline() if code.count("'") % 2 == 0]
-    called = [line[1:] for line in lines if line[0] == PROGRAM and line[1:]]
-    return called + [line for line in lines if line[0] in CONTEXTS]
 
 
 @pytest.mark.parametrize("line", [*SKILL.typed(), *mentioned(SKILL)], ids=" ".join)

@@ -18,8 +18,8 @@ from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.templating.questionnaire import Question, Questionnaire
-from tests.cli.conftest import Terminal
 from tests.cli.quick_program import QuickProgram
+from tests.cli.terminal import Terminal
 
 EVIL = "\x1b]52;c;ZXZpbA==\x07\x1b[2K\r\x9b1m\u202egpj\u2066\x00\udcff"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import needs
-from tests.cli.conftest import Terminal, copied, everything_in, terminal_in
+from tests.cli.terminal import Terminal, copied, everything_in, terminal_in
 
 
 @pytest.fixture(scope="module")

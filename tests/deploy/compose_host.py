@@ -16,8 +16,8 @@ from dagster_module_builder.deploy.model.deployment import Deployment, find
 from tests import needs
 from tests.deploy import sshd
 from tests.deploy.modules import make_deployment, make_module
+from tests.deploy.old_python import OLD
 from tests.deploy.sshd import SshHost
-from tests.deploy.test_greeting import OLD
 from tests.e2e.dagster_web import Dagster
 from tests.e2e.engine import Engine
 

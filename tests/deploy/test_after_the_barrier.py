@@ -18,9 +18,9 @@ from dagster_module_builder.deploy.rollout import HostOutcome, RolloutOptions
 from dagster_module_builder.deploy.status import status
 from tests import needs
 from tests.deploy import spread
-from tests.deploy.conftest import Site, Sites, quick_sites
 from tests.deploy.modules import set_value
-from tests.deploy.test_commands import run
+from tests.deploy.program import run
+from tests.deploy.sites import Site, Sites, quick_sites
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from dagster_module_builder.base import ports
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.shared_files.formats import env_file
 from tests import needs
-from tests.cli.conftest import Terminal, terminal_in
 from tests.cli.running_dev import running_dev
+from tests.cli.terminal import Terminal, terminal_in
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost
 from tests.deploy.sshd import SshHost

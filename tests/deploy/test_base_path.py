@@ -11,7 +11,7 @@ from dagster_module_builder.base.errors import DamagedFileError, UsageError
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.model.deployment import read_deployment
 from dagster_module_builder.deploy.model.schema import problem_with
-from tests.deploy.test_configure import ANSWERS
+from tests.deploy.deployment_answers import ANSWERS
 
 REFUSED = (
     "/", "//", "/.", "/srv/..", "/srv/../etc", "~/../other", "/etc", "/etc/dagster", "//etc/cron.d", "/usr/lib/python3",

@@ -16,10 +16,10 @@ from dagster_module_builder.deploy.deploy import deploy
 from dagster_module_builder.deploy.host_side import processes
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.status import unlock
-from tests.deploy.conftest import Site
+from tests.deploy.cut_off import OPTIONS, at
 from tests.deploy.modules import set_value
 from tests.deploy.quick_dagster import PYTHON
-from tests.deploy.test_faults import OPTIONS, at
+from tests.deploy.sites import Site
 
 NAME = "20260101T000000Z-by-hand"
 

@@ -8,25 +8,14 @@ import os
 import pty
 import re
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import yaml
 
-from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import make_module, set_value
-
-PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
-
-
-def run(root: Path, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environ = {**os.environ, "DAGSTER_WORKSPACE": str(root), "COLUMNS": "200"}
-    return subprocess.run(
-        [PROGRAM, *arguments],
-        env=environ, cwd=folder or root, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-        check=False,
-    )  # fmt: skip
+from tests.deploy.program import PROGRAM, run
+from tests.deploy.sites import Site, quick_sites
 
 
 def test_the_way_of_a_deployment(quick: Site) -> None:

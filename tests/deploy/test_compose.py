@@ -19,8 +19,8 @@ from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
 from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
+from tests.deploy.guides import NAME, follow
 from tests.deploy.modules import require_dagster, set_value
-from tests.deploy.test_guide import NAME, follow
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
 from tests.ports import free_port

@@ -18,13 +18,8 @@ from dagster_module_builder.deploy.model.schema import problem_with
 from dagster_module_builder.deploy.questions import detected
 from dagster_module_builder.shared_files.formats import env_file, env_value
 from deploy_strategies import strategy_folder
+from tests.deploy.deployment_answers import ANSWERS
 from tests.deploy.modules import make_module
-
-ANSWERS = {
-    "deployment": "yoda",
-    "client": "Yoda & 'Söhne' \"Ltd\"",
-    "hosts": "a.example, b.example:2222, [2001:db8::1]:22",
-}
 
 
 @pytest.fixture

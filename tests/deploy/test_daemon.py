@@ -11,9 +11,9 @@ import pytest
 from dagster_module_builder.deploy.hosts import host_run
 from tests import needs
 from tests.deploy import sshd
-from tests.deploy.conftest import Site
 from tests.deploy.dagster_host import QUEUE, DagsterHost
 from tests.deploy.modules import make_deployment, make_module
+from tests.deploy.sites import Site
 
 LAUNCH = """mutation { launchRun(executionParams: {mode: "default", selector: {
     repositoryLocationName: "sales_report", repositoryName: "__repository__", jobName: "numbers"}}) {

@@ -26,9 +26,10 @@ from dagster_module_builder.deploy.host_side.host import Host
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.removal import remove
 from tests import needs
-from tests.deploy.conftest import Site
+from tests.deploy.module_data import configure
+from tests.deploy.program import run
 from tests.deploy.quick_images import base_image
-from tests.deploy.test_commands import run
+from tests.deploy.sites import Site
 from tests.e2e.engine import Engine
 from tests.template import database_servers
 
@@ -36,18 +37,6 @@ SCHEMA = (
     "CREATE TABLE orders (id INTEGER PRIMARY KEY, what VARCHAR(40)); INSERT INTO orders VALUES (1, 'eleven teapots');"
 )
 RUN = {"runId": "1", "status": "STARTED", "tags": [], "repositoryOrigin": {"repositoryLocationName": "sales_report"}}
-
-
-def configure(site: Site, **settings: object) -> Path:
-    """Give the module a storage of its own with one file in it, and these settings."""
-    storage = site.host.folder / "storage"
-    (storage / "sales_report").mkdir(parents=True)
-    (storage / "sales_report/number").write_text("42")
-    (storage / "other_module").mkdir()
-    named = {"DAGSTER_STORAGE_DIR": storage, **{f"SALES_REPORT_{key}": value for key, value in settings.items()}}
-    with (site.module / "deploy/yoda/.env.deploy").open("a") as file:
-        file.writelines(f"{name}='{value}'\n" for name, value in named.items())
-    return storage
 
 
 @pytest.fixture(params=["postgresql", "mysql"])

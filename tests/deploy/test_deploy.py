@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import BuilderError
-from tests.deploy.conftest import Site
 from tests.deploy.modules import require_dagster, set_value
+from tests.deploy.sites import Site
 
 #: Notes down what loads the module: the first of its process's arguments.
 NOTES = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import multiprocessing
 import os
@@ -16,17 +15,13 @@ import pytest
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.strategies.images import logged_in
 from tests.deploy.command_lines import command_lines
+from tests.deploy.docker_login import PASSWORD, USER, as_docker_writes_it, files_with_it
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import registry
 from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
-USER, PASSWORD = "pipeline", "pa55-of-the-registry"
-
-
-def as_docker_writes_it(password: str) -> str:
-    return base64.b64encode(f"{USER}:{password}".encode()).decode()
 
 
 CODED = as_docker_writes_it(PASSWORD)
@@ -47,20 +42,6 @@ def place(
     with building(engine), registry(folder / "registry", login=(USER, PASSWORD)) as address:
         for host in host_of(folder / "hosts", engine_of_host):
             yield from quick_place(folder / "w", host, engine, engine_of_host, address)
-
-
-def files_with_it(*folders: Path, password: str = PASSWORD) -> list[Path]:
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    shapes = [password.encode(), as_docker_writes_it(password).encode()]
-    return [path for path in files if any(shape in _content(path) for shape in shapes)]
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        # Another test's, in the memory that all share.
-        return b""
 
 
 def memory() -> set[str]:

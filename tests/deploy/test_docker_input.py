@@ -23,8 +23,8 @@ from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.deploy.strategies.images import credentials
 from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
 from tests.deploy.modules import make_module
-from tests.deploy.test_pipelines import BREAKS_OUT, declared
-from tests.deploy.test_strategies import git
+from tests.deploy.pipeline_input import BREAKS_OUT, declared
+from tests.deploy.repositories import git
 
 ANSWERS = {"deployment": "yoda", "client": "Yoda", "hosts": "127.0.0.1:9"}
 GENERATED = ["Dockerfile", ".dockerignore", "docker-compose.deploy.yml", "health.py"]

@@ -15,7 +15,7 @@ from dagster_module_builder.deploy.model.deployment import find
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.modules import set_value
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker

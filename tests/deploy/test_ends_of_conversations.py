@@ -20,8 +20,8 @@ from dagster_module_builder.deploy.host_side import dumps, journal, keep_or_undo
 from dagster_module_builder.deploy.host_side.files import digest, write
 from dagster_module_builder.deploy.host_side.host import Host
 from tests.deploy.host_here import host_here
+from tests.deploy.host_process import start
 from tests.deploy.near_host import Near, near
-from tests.deploy.test_host_side import start
 
 __all__ = ["near"]
 

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from dagster_module_builder.deploy.host_side import environments
-from tests.deploy.conftest import Site
 from tests.deploy.host_here import host_here
 from tests.deploy.quick_dagster import PYTHON
+from tests.deploy.sites import Site
 
 #: A Python whose environments are links to it; it tells its file and its version as the real one does.
 INTERPRETER = """\

@@ -9,25 +9,37 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from dagster_module_builder.base.errors import BuilderError
-from dagster_module_builder.deploy.deploy import Options, deploy
+from dagster_module_builder.deploy.deploy import deploy
 from dagster_module_builder.deploy.model import release
 from dagster_module_builder.deploy.model.deployment import find
-from dagster_module_builder.deploy.rollback import roll_back
-from dagster_module_builder.deploy.status import status
 from tests import needs
-from tests.deploy.conftest import Site
+from tests.deploy.cut_off import (
+    OPTIONS,
+    STEPS,
+    Served,
+    assert_as_before,
+    at,
+    await_free,
+    change,
+    cut_connection,
+    fill,
+    host_scripts,
+    kill_client,
+    kill_host_side_between_files,
+    kill_sshd,
+    served,
+    small_disk,
+)
 from tests.deploy.modules import by_rsync, set_value
+from tests.deploy.sites import Site
 
-#: Every step before the new release counts; it does when the host has been told to keep it.
-STEPS = ["connect", "prepare", "transfer", "transfer, in the conversation", "verify", "verified", "switch", "keep"]
-OPTIONS = Options(allow_dirty=True, settle=False)
+__all__ = ["served", "small_disk"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,92 +49,22 @@ def _by_rsync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         by_rsync(monkeypatch)
 
 
-def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:
-    """Return a listener to the progress that does something at one step."""
-
-    def listen(_: str, now: str) -> None:
-        if now == step.partition(",")[0]:
-            work()
-
-    return listen
-
-
-def assert_as_before(site: Site, release: str, files: dict[str, bytes]) -> None:
-    """The old release serves, nobody holds the lock, and the next command leaves no scraps."""
-    await_free(site)
-    assert {name: (site.host.base / name).read_bytes() for name in files} == files
-    assert site.current() == release
-    set_value(site.module, 77)
-    (outcome,) = site.deploy()
-    assert site.running() == outcome.releases["sales-report"]
-    assert not [name for name in site.releases() if name.endswith(".tmp")]
-    assert not [
-        path for path in (site.host.base / "modules").iterdir() if path.name.startswith((".journal", ".temporary"))
-    ]
-    roll_back(find(site.root, "yoda"), release)
-    assert site.running() == release
-
-
-def await_free(site: Site, limit: float = 60) -> float:
-    started = time.monotonic()
-    while time.monotonic() - started < limit:
-        (found,) = status(find(site.root, "yoda"))
-        if "error" not in found and found["lock"] is None and not found["unfinished"]:
-            return time.monotonic() - started
-        time.sleep(0.2)
-    raise AssertionError(f"still locked: {found}")
-
-
-@pytest.fixture
-def served(quick: Site) -> tuple[Site, str, dict[str, bytes]]:
-    """Give a host on which a first release runs, and a second one that is ready to be deployed."""
-    (outcome,) = quick.deploy()
-    files = {name: (quick.host.base / name).read_bytes() for name in ("workspace.yaml", ".env", "modules/.registry")}
-    set_value(quick.module, 2)
-    (quick.module / "deploy/yoda/.env.deploy").write_text("SALES_REPORT_TOKEN='second'\n")
-    return quick, outcome.releases["sales-report"], files
-
-
 @pytest.mark.parametrize("step", STEPS)
-def test_client_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
-    site, release, files = served
-
-    def run() -> None:
-        os.setsid()
-        deploy(find(site.root, "yoda"), OPTIONS, at(step, lambda: os.kill(os.getpid(), signal.SIGKILL)))
-
-    client = multiprocessing.get_context("fork").Process(target=run)
-    client.start()
-    client.join(60)
-    assert client.exitcode == -signal.SIGKILL
-    assert_as_before(site, release, files)
+def test_client_killed(served: Served, step: str) -> None:
+    kill_client(served, step)
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
-def test_connection_cut(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
-    site, release, files = served
-    with pytest.raises(BuilderError, match=r"see 'deploy\.status'"):
-        deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.cut))
-    assert_as_before(site, release, files)
+def test_connection_cut(served: Served, step: str) -> None:
+    cut_connection(served, step)
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
-def test_sshd_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
-    """The host puts itself back while nobody can reach it."""
-    site, release, files = served
-    with pytest.raises(BuilderError, match=r"see 'deploy\.status'"):
-        deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.kill))
-    until = time.monotonic() + 30
-    while host_scripts(site):
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    assert {name: (site.host.base / name).read_bytes() for name in files} == files
-    assert site.running() == site.current() == release
-    site.host.start()
-    assert_as_before(site, release, files)
+def test_sshd_killed(served: Served, step: str) -> None:
+    kill_sshd(served, step)
 
 
-def test_connection_cut_while_dagster_loads(served: tuple[Site, str, dict[str, bytes]]) -> None:
+def test_connection_cut_while_dagster_loads(served: Served) -> None:
     site, release, files = served
     cut = threading.Event()
 
@@ -140,22 +82,8 @@ def test_connection_cut_while_dagster_loads(served: tuple[Site, str, dict[str, b
     assert_as_before(site, release, files)
 
 
-def host_scripts(site: Site) -> list[int]:
-    """Return the processes of the host's side of a conversation."""
-    found = subprocess.run(["pgrep", "-f", "host_side"], capture_output=True, text=True, check=False).stdout.split()
-    environ = f"HOME={site.host.folder}".encode()
-    return [int(pid) for pid in found if environ in _environ(pid).split(b"\0")]
-
-
-def _environ(pid: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
-
-
 @pytest.mark.parametrize("step", ["prepare", "verify", "verified", "switch"])
-def test_host_side_killed(served: tuple[Site, str, dict[str, bytes]], step: str) -> None:
+def test_host_side_killed(served: Served, step: str) -> None:
     """As when the host's machine dies: nothing there can undo anything; the next command does."""
     site, release, files = served
 
@@ -168,56 +96,8 @@ def test_host_side_killed(served: tuple[Site, str, dict[str, bytes]], step: str)
     assert_as_before(site, release, files)
 
 
-def test_host_side_killed_between_files(served: tuple[Site, str, dict[str, bytes]]) -> None:
-    site, release, files = served
-    killed = []
-
-    def on_request(query: str) -> None:
-        if "reloadWorkspace" in query and not killed:
-            killed.extend(host_scripts(site))
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
-    site.dagster.on_request = on_request
-    with pytest.raises(BuilderError):
-        deploy(find(site.root, "yoda"), OPTIONS)
-    assert killed
-    (found,) = status(find(site.root, "yoda"))
-    assert found["unfinished"]
-    roll_back(find(site.root, "yoda"), release)
-    assert site.running() == site.current() == release
-    assert (site.host.base / ".env").read_bytes() == files[".env"]
-
-
-@pytest.fixture
-def small_disk(quick: Site) -> Iterator[Site]:
-    """Give a host whose base path is on a file system of 80 MiB."""
-    needs.root()
-    base = quick.host.base
-    saved = {path.name: path.read_bytes() for path in base.iterdir() if path.is_file()}
-    command = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(base)]
-    needs.need(subprocess.run(command, check=False, capture_output=True).returncode == 0, "the right to mount a tmpfs")
-    try:
-        for name, text in saved.items():
-            (base / name).write_bytes(text)
-        (base / "modules").mkdir()
-        yield quick
-    finally:
-        subprocess.run(["umount", "-l", str(base)], check=True)
-
-
-def fill(site: Site, spare: int = 0) -> Path:
-    """Leave so many bytes free on the host."""
-    found = os.statvfs(site.host.base)
-    path = site.host.base / "filler"
-    with path.open("wb") as file, pytest.MonkeyPatch.context():
-        left = found.f_bavail * found.f_frsize - spare
-        try:
-            while left > 0:
-                left -= file.write(b"\0" * min(left, 1 << 20))
-        except OSError:
-            pass
-    return path
+def test_host_side_killed_between_files(served: Served) -> None:
+    kill_host_side_between_files(served)
 
 
 def test_full_disk_is_refused_before_anything_moves(small_disk: Site) -> None:
@@ -363,7 +243,7 @@ def test_edited_block_is_not_lost(quick: Site) -> None:
     quick.deploy(force=True)
 
 
-def test_killed_client_leaves_no_folder_here(served: tuple[Site, str, dict[str, bytes]], tmp_path: Path) -> None:
+def test_killed_client_leaves_no_folder_here(served: Served, tmp_path: Path) -> None:
     site, _, _ = served
     # A short path: those of sockets may have a hundred characters.
     folder = Path(tempfile.mkdtemp(prefix="t", dir="/tmp"))
@@ -398,11 +278,6 @@ def needs_git(site: Site) -> None:
 
 def needs_docker(site: Site) -> None:
     change(site, dagster={"kind": "compose", "url": site.dagster.url})
-
-
-def change(site: Site, **settings: object) -> None:
-    path = site.module / "deploy/yoda/deployment.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **settings}))
 
 
 TOOLS: dict[str, Callable[[Site], None]] = {

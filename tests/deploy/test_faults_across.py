@@ -8,14 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import spread, test_environment_faults, test_faults
-from tests.deploy.conftest import Site, quick_sites
-from tests.deploy.test_faults import served  # noqa: F401 - a fixture
+from tests.deploy import spread
+from tests.deploy.cut_off import (
+    STEPS,
+    Served,
+    cut_connection,
+    kill_client,
+    kill_host_side_between_files,
+    kill_sshd,
+    served,
+)
+from tests.deploy.half_built import kill_the_hosts_side, lose_host
+from tests.deploy.sites import Site, quick_sites
+
+__all__ = ["served"]
 
 #: The steps that are hit; with DEPLOY_FAULTS=all every one in which something of the host's may be half done.
-STEPS = test_faults.STEPS[1:] if os.environ.get("DEPLOY_FAULTS") == "all" else ["switch"]
-
-Served = tuple[Site, str, dict[str, bytes]]
+HIT = STEPS[1:] if os.environ.get("DEPLOY_FAULTS") == "all" else ["switch"]
 
 
 @pytest.fixture
@@ -26,24 +35,24 @@ def quick(tmp_path: Path) -> Iterator[Site]:
             yield sites.sites[0]
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_client_killed(served: Served, step: str) -> None:  # noqa: F811 - a fixture
-    test_faults.test_client_killed(served, step)
+@pytest.mark.parametrize("step", HIT)
+def test_client_killed(served: Served, step: str) -> None:
+    kill_client(served, step)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_connection_cut(served: Served, step: str) -> None:  # noqa: F811 - a fixture
-    test_faults.test_connection_cut(served, step)
+@pytest.mark.parametrize("step", HIT)
+def test_connection_cut(served: Served, step: str) -> None:
+    cut_connection(served, step)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_sshd_killed(served: Served, step: str) -> None:  # noqa: F811 - a fixture
-    test_faults.test_sshd_killed(served, step)
+@pytest.mark.parametrize("step", HIT)
+def test_sshd_killed(served: Served, step: str) -> None:
+    kill_sshd(served, step)
 
 
-def test_host_side_killed_between_files(served: Served) -> None:  # noqa: F811 - a fixture
-    test_faults.test_host_side_killed_between_files(served)
+def test_host_side_killed_between_files(served: Served) -> None:
+    kill_host_side_between_files(served)
 
 
-def test_host_side_killed_while_an_environment_is_built(served: Served) -> None:  # noqa: F811 - a fixture
-    test_environment_faults.test_host_lost(served, test_environment_faults.kill_the_hosts_side)
+def test_host_side_killed_while_an_environment_is_built(served: Served) -> None:
+    lose_host(served, kill_the_hosts_side)

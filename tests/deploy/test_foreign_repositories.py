@@ -22,7 +22,7 @@ from dagster_module_builder.programs.version_control import find as find_reposit
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.workspaces.initialize import initialize
 from tests.deploy.modules import make_module, simplify
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 
 #: Settings of a repository that name a program, or a file with further settings; each may do harm by itself.
 SETTINGS = {

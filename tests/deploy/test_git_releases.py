@@ -18,9 +18,9 @@ from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.rollback import roll_back
 from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.programs.version_control import COMMIT
-from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
-from tests.deploy.test_strategies import git, settings
+from tests.deploy.repositories import git, settings
+from tests.deploy.sites import Site, quick_sites
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from dagster_module_builder.deploy.connection.conversation import Conversation
 from dagster_module_builder.deploy.connection.host_start import start_line
 from dagster_module_builder.deploy.connection.remote import Remote
 from tests import needs
+from tests.deploy.old_python import OLD
 from tests.deploy.sshd import SshHost, make_key, user
 from tests.ports import free_port
 
@@ -30,16 +31,6 @@ START_FILES = {
     "csh": ".cshrc",
     "tcsh": ".cshrc",
 }
-
-#: Says that it is Python 3.6, and is otherwise what it is called with.
-OLD = f"""\
-#!/bin/sh
-shift
-exec {sys.executable} -ISuc '
-import sys
-sys.version_info, sys.version = (3, 6, 8), "3.6.8 (default)"
-exec(sys.argv.pop(1))' "$@"
-"""
 
 
 @pytest.fixture(scope="module")

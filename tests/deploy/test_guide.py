@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,39 +14,12 @@ from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.status import status
 from tests.deploy import sshd
-from tests.deploy.conftest import Site
+from tests.deploy.guides import NAME, follow
 from tests.deploy.modules import require_dagster, set_value
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
+from tests.deploy.sites import Site
 
-NAME = "20260101T000000Z-by-hand"
 OPTIONS = Options(allow_dirty=True, settle=False)
-
-
-def commands(guide: str) -> list[tuple[str, str]]:
-    """Return the commands of the section ``By hand``, and for each block whether it is for this machine or the host."""
-    section = guide.partition("## By hand")[2].partition("\n## ")[0]
-    found: list[tuple[str, str]] = []
-    where = ""
-    for paragraph in re.split(r"\n\n+", section):
-        if paragraph.startswith("    "):
-            found.append((where, re.sub("(?m)^    ", "", paragraph)))
-        elif told := re.findall(r"your machine|on the host", paragraph, re.IGNORECASE):
-            where = told[-1].lower()
-    return found
-
-
-def follow(module: Path, folder: Path) -> None:
-    """Type every command where it belongs."""
-    steps = commands((folder / "DEPLOYMENT.md").read_text())
-    first = {where: next(text for one, text in steps if one == where) for where in ("your machine", "on the host")}
-    here = re.sub("(?m)^name=.*$", f"name={NAME}", first["your machine"])
-    for where, text in steps:
-        script = f"set -eu\n{here}\n{text if text != first['your machine'] else ''}"
-        if where == "on the host":
-            inner = f"set -eu\nname={NAME}\n{first[where]}\n{text}"
-            script = f"{here}\nssh $options \"$host\" bash -s <<'INNER'\n{inner}\nINNER\n"
-        done = subprocess.run(["bash", "-c", script], cwd=module, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{where}: {text}\n{done.stdout}\n{done.stderr}"
 
 
 def configured(quick: Site, strategy: str, **more: str) -> Path:

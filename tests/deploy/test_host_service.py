@@ -23,8 +23,8 @@ from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.setup import preview, set_up
 from tests import needs
 from tests.deploy import systemd_host
-from tests.deploy.conftest import Site
 from tests.deploy.host_here import host_here
+from tests.deploy.sites import Site
 from tests.ports import free_port
 
 PASSWORD = "s3cret-of-postgres"

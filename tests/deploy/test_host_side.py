@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 from dagster_module_builder.deploy import host_side
-from dagster_module_builder.deploy.connection import host_start
+from tests.deploy.host_process import start
 
 FOLDER = Path(host_side.__file__).parent
-
-
-def start() -> subprocess.Popen[bytes]:
-    program = host_start.program()
-    command = host_start.start_line(len(program), sys.executable)
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(["/bin/sh", "-c", command], **pipes)
-    process.stdin.write(program)
-    process.stdin.flush()
-    return process
 
 
 def test_every_module_is_sent() -> None:

@@ -26,8 +26,8 @@ from dagster_module_builder.deploy.connection.conversation import Conversation
 from dagster_module_builder.deploy.host_side.conversation import REQUESTS
 from dagster_module_builder.deploy.hosts import host_preparation, host_session
 from tests.deploy import hostile_host
-from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import set_value
+from tests.deploy.sites import Site, quick_sites
 
 #: What this program may need for a host beyond what it needs anyway, in bytes.
 MEMORY = 100 << 20

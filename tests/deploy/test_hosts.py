@@ -18,10 +18,10 @@ from dagster_module_builder.deploy.hosts.targets import Target
 from dagster_module_builder.deploy.model.deployment import Deployment, find
 from dagster_module_builder.deploy.model.schema import problem_with
 from dagster_module_builder.deploy.status import status
-from tests.deploy.conftest import Sites, quick_sites
+from tests.deploy.cut_off import host_scripts
 from tests.deploy.modules import set_value
+from tests.deploy.sites import Sites, quick_sites
 from tests.deploy.sshd import user
-from tests.deploy.test_faults import host_scripts
 
 OPTIONS = Options(allow_dirty=True, settle=False)
 

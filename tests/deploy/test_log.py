@@ -22,11 +22,11 @@ from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import change_settings, roll_back
 from dagster_module_builder.deploy.status import log, unlock
-from tests.deploy.conftest import Site
+from tests.deploy.cut_off import await_free
 from tests.deploy.host_here import host_here
 from tests.deploy.modules import set_value
-from tests.deploy.test_commands import run
-from tests.deploy.test_faults import await_free
+from tests.deploy.program import run
+from tests.deploy.sites import Site
 
 OPTIONS = Options(allow_dirty=True, settle=False)
 

@@ -16,8 +16,8 @@ from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import roll_back
 from dagster_module_builder.deploy.status import log, status
-from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
+from tests.deploy.sites import Site
 
 
 def interpreters() -> dict[tuple[int, int], str]:

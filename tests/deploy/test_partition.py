@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,29 +18,13 @@ from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.status import status
 from tests import needs
-from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
+from tests.deploy.namespaces import inside
 from tests.deploy.quick_dagster import QuickDagster
+from tests.deploy.sites import Site
 from tests.deploy.sshd import SshHost, make_key
 
 OPTIONS = Options(allow_dirty=True, settle=False)
-CLONE_NEWNET = 0x40000000
-
-
-def inside(namespace: str, work: Callable[[], Any]) -> Future[Any]:
-    """Do something in a network namespace, in a thread: each has one of its own, and what it starts inherits it."""
-    found: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            with Path(f"/var/run/netns/{namespace}").open() as file:
-                assert ctypes.CDLL(None, use_errno=True).setns(file.fileno(), CLONE_NEWNET) == 0, ctypes.get_errno()
-            found.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            found.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return found
 
 
 def make_site(folder: Path, link: Wire, number: int) -> Site:

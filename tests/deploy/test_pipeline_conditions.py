@@ -16,7 +16,7 @@ from dagster_module_builder.deploy.strategies.base import load_strategy
 from tests.deploy import jenkinsfiles, pipeline_conditions
 from tests.deploy.jenkins_build import CONDITIONS, NotKnownYetError
 from tests.deploy.pipeline_conditions import Start
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 
 MAIN, OTHER, TAG = "refs/heads/trunk", "refs/heads/feature/x", "refs/tags/sales/v1.2"
 #: By name: the folder of the module, what is carried out with which settings, and what a push may change there.

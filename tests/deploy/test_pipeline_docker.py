@@ -10,14 +10,14 @@ import pytest
 
 from tests.deploy import pipeline_tool
 from tests.deploy.command_lines import command_lines
+from tests.deploy.docker_login import USER, as_docker_writes_it, files_with_it
+from tests.deploy.docker_place import LOGIN, Place, place, yard  # noqa: F401 - fixtures
 from tests.deploy.host_engine import HostEngine
 from tests.deploy.pipeline_steps import BRANCH, Done, Runner
+from tests.deploy.pipelined import PLATFORMS, Pipelined, tool  # noqa: F401 - fixtures
 from tests.deploy.quick_images import QuickPlace, building, host_of, quick_place
 from tests.deploy.registry import registry
-from tests.deploy.test_docker import LOGIN, Place, place, yard  # noqa: F401 - fixtures
-from tests.deploy.test_docker_credentials import USER, as_docker_writes_it, files_with_it
-from tests.deploy.test_pipeline_steps import PLATFORMS, Pipelined, tool  # noqa: F401 - fixtures
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 from tests.e2e.engine import Engine
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]

@@ -42,9 +42,10 @@ from dagster_module_builder.deploy.strategies.images import credentials
 from dagster_module_builder.transactions.module_files import commit
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
+from tests.deploy.pipeline_input import BREAKS_OUT, declared
+from tests.deploy.program import run
 from tests.deploy.registry_logins import LOGINS
-from tests.deploy.test_commands import run
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 
 REPOSITORY = Path(__file__).parents[2]
 PLATFORMS = ("github", "gitlab", "jenkins")
@@ -70,22 +71,6 @@ def made(module: Path, platform: str = "gitlab", **own: Any) -> Deployment:
     for beside in companions(pipeline.find(deployment)):
         commit(beside)
     return deployment
-
-
-def declared(module: Path, platform: str, **own: Any) -> Deployment:
-    """Make a deployment that has no pipeline yet."""
-    section = {"carries_out": "git", "platform": platform, "trigger": "push", "tool": "dagster-module-builder==0.1.0"}
-    data = {
-        "version": 1, "deployment": "yoda", "client": "Yoda", "module": module.name, "strategy": "ci-cd",
-        "hosts": [{"host": "yoda.example"}], "base_path": "/srv/dagster", "dagster": {"url": "http://127.0.0.1:3000"},
-        "ci-cd": {**section, **own},
-    }  # fmt: skip
-    folder = module / "deploy/yoda"
-    folder.mkdir(parents=True)
-    (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
-    (folder / ".env.deploy").touch(0o600)
-    (folder / "known_hosts").touch()
-    return read_deployment(folder)
 
 
 def write(deployment: Deployment, **options: bool) -> bytes | None:
@@ -288,12 +273,6 @@ def test_bad_answers_leave_nothing(module: Path, answers: dict[str, str]) -> Non
     assert sorted(module.rglob("*")) == before
 
 
-#: Texts that end a string, a line or a command of YAML, Groovy, a shell or the platforms' own expressions.
-BREAKS_OUT = [
-    "a'b", 'a"b', "a\nb", "a\n", "a\rb", "a\tb", "a\\", "\\u0027", "$(touch oops)", "`touch oops`", "$HOME",
-    "${{ secrets.X }}", "${a}", "$[[ inputs.x ]]", "a' || true", "a'; touch oops; '", "a\u2028b",
-    "--option", "-x", "a\x00",
-]  # fmt: skip
 #: Texts that YAML takes for something else where nobody quotes them.
 READS_AS_OTHER = [
     "true",

@@ -22,8 +22,8 @@ from dagster_module_builder.deploy.removal import remove
 from dagster_module_builder.deploy.rollback import change_settings, roll_back
 from dagster_module_builder.deploy.status import log, releases, status, unlock
 from tests import needs
-from tests.deploy.conftest import Site
 from tests.deploy.modules import make_deployment, make_module, make_much, set_value, simplify
+from tests.deploy.sites import Site
 from tests.deploy.turns import wire_to
 
 

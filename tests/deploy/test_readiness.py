@@ -16,10 +16,10 @@ from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
 from dagster_module_builder.deploy.model.source import to_commit
 from dagster_module_builder.deploy.preview import preview
-from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
-from tests.deploy.test_commands import run
-from tests.deploy.test_strategies import git
+from tests.deploy.program import run
+from tests.deploy.repositories import git
+from tests.deploy.sites import Site
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.rollback import roll_back
-from tests.deploy.conftest import Site
 from tests.deploy.modules import set_value
+from tests.deploy.sites import Site
 
 
 def test_goes_back_over_releases_of_the_same_content_and_says_so(quick: Site) -> None:

@@ -18,8 +18,8 @@ from dagster_module_builder.base.errors import BuilderError, RefusedError
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
 from dagster_module_builder.deploy.model.schema import schema
 from dagster_module_builder.deploy.trust import shown_keys, trust
-from tests.deploy.conftest import Site
 from tests.deploy.modules import make_much, set_value
+from tests.deploy.sites import Site
 from tests.deploy.sshd import make_key, user
 
 SECRET = "s3cret-of-production"

@@ -13,8 +13,8 @@ from dotenv import dotenv_values
 from dagster_module_builder.base.errors import BuilderError, DamagedFileError
 from dagster_module_builder.deploy.model import host_settings
 from dagster_module_builder.shared_files.formats import env_file, env_value
-from tests.deploy.conftest import Site
-from tests.engine.test_env_values import PEM, WANTED, as_compose_reads
+from tests.deploy.sites import Site
+from tests.engine.env_values import PEM, WANTED, as_compose_reads
 
 
 def value_file(path: Path, content: bytes) -> Path:

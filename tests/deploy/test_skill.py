@@ -2,40 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
-from tests.cli.test_skill import MODES, REMOTE, mentioned
-from tests.deploy.conftest import Site
+from tests.cli.skill_page import MODES, REMOTE, mentioned
 from tests.deploy.modules import set_value
-from tests.deploy.test_commands import run
-
-
-def named_staging(site: Site) -> None:
-    """Let the site's deployment have the name that the skill's examples use."""
-    folder = (site.module / "deploy/yoda").rename(site.module / "deploy/staging")
-    text = (folder / "deployment.yaml").read_text()
-    (folder / "deployment.yaml").write_text(text.replace("deployment: yoda", "deployment: staging"))
-
-
-def git(module: Path, *arguments: object) -> None:
-    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
-    subprocess.run(["git", *identity, *map(str, arguments)], cwd=module, check=True, capture_output=True)
-
-
-def published(module: Path, remote: Path) -> None:
-    """Commit a module but for its secrets, and push it."""
-    with (module / ".gitignore").open("a") as file:
-        file.write(".env\n.env.deploy\n")
-    for command in (
-        ("init", "-q", "--bare", remote),
-        ("init", "-q"),
-        ("remote", "add", "origin", remote),
-        ("add", "."),
-        ("commit", "-qm", "first"),
-        ("push", "-qu", "origin", "HEAD"),
-    ):
-        git(module, *command)
+from tests.deploy.program import run
+from tests.deploy.sites import Site
+from tests.deploy.staging import git, named_staging, published
 
 
 def test_the_commands_that_speak_to_hosts_work_one_after_the_other(quick: Site, tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ from dagster_module_builder.deploy.connection.remote import Remote
 from dagster_module_builder.deploy.model.deployment import read_deployment
 from dagster_module_builder.deploy.trust import shown_keys
 from tests import needs
-from tests.deploy.conftest import Site
+from tests.deploy.namespaces import inside
+from tests.deploy.sites import Site
 from tests.deploy.sshd import SshHost, make_key, user
-from tests.deploy.test_partition import inside
 from tests.ports import free_port
 
 PROXY = """\

@@ -19,7 +19,7 @@ from dagster_module_builder.deploy.host_side import storage
 from dagster_module_builder.deploy.hosts import host_storage
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.removal import remove
-from tests.deploy.conftest import Site
+from tests.deploy.sites import Site
 
 
 @pytest.fixture

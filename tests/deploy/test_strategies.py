@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +17,11 @@ from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.host_side.manifest import OWN_FILES
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.preview import preview
-from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import by_rsync, set_value
+from tests.deploy.repositories import git, settings
+from tests.deploy.sites import Site, quick_sites
 
 OPTIONS = Options(allow_dirty=True, settle=False)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    settings = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "protocol.file.allow=always"]
-    return subprocess.run(
-        ["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True
-    ).stdout.strip()
 
 
 @pytest.fixture
@@ -40,13 +33,6 @@ def by_git(tmp_path: Path) -> Iterator[Site]:
         git(site.root, "add", "-A")
         git(site.root, "commit", "-qm", "first")
         yield site
-
-
-def settings(site: Site, strategy: str = "git", **changes: object) -> None:
-    path = site.module / "deploy/yoda/deployment.yaml"
-    data = yaml.safe_load(path.read_text())
-    data.setdefault(strategy, {}).update(changes)
-    path.write_text(yaml.safe_dump(data))
 
 
 def test_pushed_commit_is_exported(by_git: Site) -> None:

@@ -16,11 +16,11 @@ from dagster_module_builder.deploy.check import check
 from dagster_module_builder.deploy.model.deployment import find
 from tests import needs
 from tests.deploy import spread
-from tests.deploy.conftest import Site
+from tests.deploy.cut_off import await_free
 from tests.deploy.host_driver import NEW, env, workspace
 from tests.deploy.modules import set_value
 from tests.deploy.quick_dagster import QuickDagster
-from tests.deploy.test_faults import await_free
+from tests.deploy.sites import Site
 from tests.engine.driver import DONE, REFUSED
 from tests.engine.faults import CALLS, Driver
 

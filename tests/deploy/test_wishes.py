@@ -16,15 +16,15 @@ import pytest
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.model.deployment import find
-from tests.cli.test_skill import SKILL, WISHES
+from tests.cli.skill_page import SKILL, WISHES
 from tests.deploy import sshd
-from tests.deploy.conftest import Site
 from tests.deploy.dagster_host import DagsterHost
+from tests.deploy.module_data import configure
 from tests.deploy.modules import set_value, simplify
+from tests.deploy.program import PROGRAM
+from tests.deploy.sites import Site
 from tests.deploy.sshd import SshHost
-from tests.deploy.test_commands import PROGRAM
-from tests.deploy.test_delete_data import configure
-from tests.deploy.test_skill import git, named_staging, published
+from tests.deploy.staging import git, named_staging, published
 from tests.documents import Block, read
 from tests.ports import free_port
 from tests.template import environment

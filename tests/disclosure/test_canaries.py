@@ -18,8 +18,8 @@ import yaml
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.shared_files.formats import env_value
 from tests.cli.quick_program import QuickProgram
-from tests.deploy.conftest import Site, quick_sites
 from tests.deploy.modules import make_deployment
+from tests.deploy.sites import Site, quick_sites
 
 #: What no output may have, in any spelling; the second one begins the Base64 of the first.
 NEEDLES = re.compile("canary7|Q2FuYXJ5N", re.IGNORECASE)

@@ -20,7 +20,7 @@ from tests import needs
 from tests.deploy import jenkinsfiles
 from tests.deploy.modules import make_module
 from tests.deploy.registry_logins import LOGINS
-from tests.deploy.test_strategies import git
+from tests.deploy.repositories import git
 from tests.node_programs import installed
 
 # They need no engine, but what only this session installs.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,75 +13,20 @@ from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces.add import add_module
-from tests import needs
 from tests.engine.driver import CRASHED, DONE, carry_out
-from tests.engine.faults import FAULTS, Driver, Ended, pairs
-from tests.engine.folders import FIRST_PORT, make_module, make_workspace, registry, services, shared, stamps, state
-
-#: More calls than any command makes: a loop that gets here never ends.
-MOST_CALLS = 500
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    needs.program("strace")
-    with Driver(tmp_path_factory.mktemp("strace") / "log") as running:
-        yield running
-
-
-def before_add(root: Path) -> None:
-    make_module(root, "other", FIRST_PORT + 1)
-    add_module(root, "other")
-    make_module(root, "seo")
-
-
-def before_remove(root: Path) -> None:
-    before_add(root)
-    add_module(root, "seo")
-
-
-def before_sync(root: Path) -> None:
-    """One module to add, one to bring up to date, one to take out."""
-    before_remove(root)
-    make_module(root, "seo", FIRST_PORT + 2)
-    make_module(root, "third", FIRST_PORT + 3)
-    shutil.rmtree(root / settings.PROJECTS / "other")
-
-
-PREPARED = {"add": before_add, "remove": before_remove, "sync": before_sync, "restore": before_remove}
-
-
-def numbers(fault: str, calls: str) -> range:
-    """Return the calls to be hit: each of those that change something, and of the many that read every third.
-
-    The three faults begin at another of them each; with ENGINE_FAULTS=all every one is hit.
-    """
-    if calls not in {"open", "read"} or os.environ.get("ENGINE_FAULTS") == "all":
-        return range(1, MOST_CALLS)
-    return range(1 + list(FAULTS).index(fault), MOST_CALLS, 3)
-
-
-def recovered(root: Path) -> None:
-    """Recover, twice: the second time nothing is written, and nothing is left lying about."""
-    with locked(root):
-        pass
-    found = stamps(root)
-    with locked(root):
-        pass
-    assert stamps(root) == found
-    assert not [name for name in found if name.endswith(".dagster-module-builder.tmp") and ".journal" not in name]
-
-
-def examined(root: Path, ended: Ended, old: object, new: object) -> None:
-    """See that a command that ended so left all old or all new, and that whoever comes next does, too."""
-    assert ended.code != CRASHED, (root / "traceback.txt").read_text()
-    recovered(root)
-    now = state(root)
-    assert now in (old, new)
-    if ended.code == DONE:
-        assert now == new
-    elif ended.code > 0:
-        assert now == old
+from tests.engine.faults import Driver, Ended, pairs
+from tests.engine.folders import make_workspace, registry, services, shared, stamps, state
+from tests.engine.injuries import (
+    MOST_CALLS,
+    PREPARED,
+    before_add,
+    before_remove,
+    copied,
+    examined,
+    hit_each,
+    numbers,
+    recovered,
+)
 
 
 @pytest.mark.parametrize(("fault", "calls"), pairs())
@@ -103,17 +47,11 @@ def test_case_16_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
     assert carry_out(name, whole, command[1]) == DONE
     new = state(whole)
     assert old != new
-    points = 0
-    for number in numbers(fault, calls):
-        root = shutil.copytree(start, tmp_path / "injured")
-        ended = driver.run(command, root, fault, calls, number)
-        examined(root, ended, old, new)
-        shutil.rmtree(root)
-        if not ended.injured:
-            break
-        points += 1
-    assert not ended.injured
-    assert ended.code == DONE
+    root = tmp_path / "injured"
+    points = hit_each(
+        driver, command, fault, calls, numbers(fault, calls),
+        fresh=lambda: copied(start, root), examine=lambda root, ended: examined(root, ended, old, new),
+    )  # fmt: skip
     record_property("points", points)
 
 
@@ -132,18 +70,17 @@ def test_case_16_recovery_too_may_fail_at_any_call(
     old = state(start)
     assert driver.run(("remove", "seo"), start, "killed", "rename", cut_off_at).injured
     assert (start / settings.REGISTRY).with_name(".journal").exists()
-    points = 0
-    for number in numbers(fault, calls):
-        root = shutil.copytree(start, tmp_path / "injured")
-        ended = driver.run(("recover", ""), root, fault, calls, number)
+
+    def examine(root: Path, ended: Ended) -> None:
         assert ended.code != CRASHED, (root / "traceback.txt").read_text()
         recovered(root)
         assert state(root) == old
-        shutil.rmtree(root)
-        if not ended.injured:
-            break
-        points += 1
-    assert not ended.injured
+
+    root = tmp_path / "injured"
+    points = hit_each(
+        driver, ("recover", ""), fault, calls, numbers(fault, calls),
+        fresh=lambda: copied(start, root), examine=examine,
+    )  # fmt: skip
     record_property("points", points)
 
 

@@ -15,7 +15,7 @@ from tests import needs
 from tests.engine.driver import DONE
 from tests.engine.faults import CALLS, Driver
 from tests.engine.folders import make_workspace, services, state
-from tests.engine.test_faults import before_add, recovered
+from tests.engine.injuries import before_add, recovered
 
 CHANGING = ",".join(CALLS[kind] for kind in ("rename", "fsync", "unlink"))
 

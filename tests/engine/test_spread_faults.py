@@ -14,22 +14,15 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.transactions.backups import backup_ids
 from tests import needs
 from tests.engine.driver import DONE, carry_out
-from tests.engine.faults import Driver, pairs
+from tests.engine.faults import Driver, Ended, pairs
 from tests.engine.folders import make_workspace, state
-from tests.engine.test_faults import MOST_CALLS, PREPARED, examined
+from tests.engine.injuries import MOST_CALLS, PREPARED, examined, hit_each
 
 #: Of so many calls one is hit; with ENGINE_FAULTS=all every one.
 STEP = 1 if os.environ.get("ENGINE_FAULTS") == "all" else 23
 #: A file system each, below the workspace's root; and what is a link into two of them.
 MOUNTS = ("own", "secrets", settings.BACKUPS)
 LINKS = {f"{settings.SERVICES}/workspace.yaml": "own", f"{settings.SERVICES}/.env": "secrets"}
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    needs.program("strace")
-    with Driver(tmp_path_factory.mktemp("strace") / "log") as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +79,14 @@ def test_case_16_on_several_file_systems_all_is_old_or_all_is_new(
     old = state(start)
     assert carry_out(name, renewed(spread, start), command[1]) == DONE
     new = state(spread)
-    points = 0
-    for number in range(1 + (pairs().index((fault, calls)) + list(PREPARED).index(name)) % STEP, MOST_CALLS, STEP):
-        ended = driver.run(command, renewed(spread, start), fault, calls, number)
-        examined(spread, ended, old, new)
-        assert all((spread / link).is_symlink() for link in LINKS)
-        if not ended.injured:
-            break
-        points += 1
-    assert not ended.injured
+
+    def examine(root: Path, ended: Ended) -> None:
+        examined(root, ended, old, new)
+        assert all((root / link).is_symlink() for link in LINKS)
+
+    first = 1 + (pairs().index((fault, calls)) + list(PREPARED).index(name)) % STEP
+    points = hit_each(
+        driver, command, fault, calls, range(first, MOST_CALLS, STEP),
+        fresh=lambda: renewed(spread, start), examine=examine,
+    )  # fmt: skip
     record_property("points", points)

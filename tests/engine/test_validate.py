@@ -23,10 +23,11 @@ from dagster_module_builder.transactions.registry import slot_name
 from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, read_workspace
 from tests import needs
-from tests.cli.conftest import PROGRAM
+from tests.cli.terminal import PROGRAM
 from tests.e2e.engine import compose_program
+from tests.edits import edit
 from tests.engine.folders import FIRST_PORT, make_module, make_workspace, services
-from tests.upgrade.conftest import files_of
+from tests.upgrade.module_files import files_of
 
 
 @pytest.fixture
@@ -38,12 +39,6 @@ def root(tmp_path: Path) -> Path:
         make_module(made, name, FIRST_PORT + number)
         add_module(made, name)
     return made
-
-
-def edit(path: Path, old: str, new: str, count: int = -1) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new, count))
 
 
 def fragment(root: Path, name: str, file: str) -> Path:

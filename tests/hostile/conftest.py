@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.conftest import made, quick_program, terminal
+from tests.cli.quick_program import quick_program
+from tests.cli.terminal import made, terminal
 
 __all__ = ["made", "quick_program", "terminal"]

@@ -19,7 +19,7 @@ from dagster_module_builder.shared_files.formats.outline import OutlineError
 from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.listing import listing
 from dagster_module_builder.workspaces.sync import sync
-from tests.cli.conftest import Terminal
+from tests.cli.terminal import Terminal
 from tests.corpus.workspaces import bytes_of
 from tests.engine.folders import make_workspace, services
 from tests.hostile.fragments import CASES, COMPOSE, HARMLESS, NAME, SERVICES, SNIPPET, SNIPPETS, Case

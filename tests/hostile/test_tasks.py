@@ -11,10 +11,10 @@ import pytest
 
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.workspaces.add import add_module
-from tests.cli.conftest import Terminal
+from tests.cli.documented_exits import assert_documented
 from tests.cli.quick_program import QuickProgram, Result
 from tests.cli.task_lines import line_of
-from tests.cli.test_never_a_traceback import assert_documented
+from tests.cli.terminal import Terminal
 from tests.engine.folders import make_module
 from tests.hostile.machine import (
     CANARY,

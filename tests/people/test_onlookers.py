@@ -16,15 +16,14 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.transactions import module_files
 from tests import needs
-from tests.cli.conftest import quick_program
-from tests.cli.quick_program import QuickProgram
+from tests.cli.quick_program import QuickProgram, quick_program
 from tests.cli.task_lines import line_of
 from tests.deploy.command_lines import command_lines
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 from tests.deploy.quick_dagster import QuickDagster
 from tests.deploy.sshd import SshHost
 from tests.people.onlooker import NOBODY, onlooker
-from tests.people.test_main_flow import Person, folder, host, person
+from tests.people.person import Person, folder, host, person
 
 __all__ = ["folder", "host", "quick_program"]
 

@@ -8,23 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from dagster_module_builder.base import settings
-from dagster_module_builder.fragment_rules.rules import judge
-from dagster_module_builder.modules.module import FRAGMENT_NAMES
+from tests.template.refused_settings import refused_settings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.template.rendering import Desk, Rendering
 
 DATABASES = ("none", "postgresql", "mysql", "duckdb")
 SERVERS = ("postgresql", "mysql")
-
-
-def refused_settings(module: Path) -> list[str]:
-    """Return what of a module a person would have to allow."""
-    fragments = {file: (module / settings.FRAGMENTS / name).read_bytes() for file, name in FRAGMENT_NAMES.items()}
-    return [one.setting for one in judge(module.name, fragments).refused]
 
 
 def fragment(rendering: Rendering, name: str) -> Any:

@@ -16,8 +16,8 @@ from dagster_module_builder.base import names
 from tests import needs
 from tests.template import environment
 from tests.template.forked import Programs
+from tests.template.refused_settings import refused_settings
 from tests.template.rendering import TEMPLATE, Desk, Rendering
-from tests.template.test_fragments import refused_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,11 +18,9 @@ from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.new import new
 from tests.in_memory import tmp_path
 from tests.template.rendering import TEMPLATE, checkout
+from tests.upgrade.module_files import TODAY, Change
 
 __all__ = ["tmp_path"]
-
-MODULE_FILES = "{{cookiecutter.name}}"
-TODAY = (TEMPLATE / "VERSION").read_text("utf-8").strip()
 
 
 @pytest.fixture(scope="session")
@@ -61,9 +59,6 @@ def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
     return found
 
 
-Change = Callable[[Path], object]
-
-
 @pytest.fixture
 def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], Path]:
     """Let the template be another one from now on: a copy of today's, changed, with the version 1.2.0."""
@@ -80,11 +75,3 @@ def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Chang
 
     assert TEMPLATE.is_dir()
     return make
-
-
-def files_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {
-        str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode & 0o777)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

@@ -14,7 +14,7 @@ from dagster_module_builder.base.baseline import FILE, FileContent, unpacked
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, merge
-from tests.upgrade.conftest import files_of
+from tests.upgrade.module_files import files_of
 
 OUTSIDE = [
     "../stock/README.md", "/etc/passwd", "a/../../x", "./a", "a//b", "a/", "", "C:/x", "a\\b", "a\x1b[2J", ".git/x"

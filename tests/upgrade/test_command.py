@@ -13,8 +13,8 @@ from dagster_module_builder.base.baseline import FILE, FileContent, packed, unpa
 from dagster_module_builder.modules import unfinished
 from tests import needs
 from tests.audit.projects import SCAFFOLD, SINGLE_FILE, write
-from tests.cli.conftest import Terminal
-from tests.upgrade.conftest import files_of
+from tests.cli.terminal import Terminal
+from tests.upgrade.module_files import files_of
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from dagster_module_builder.upgrade import run
 from dagster_module_builder.upgrade.every import upgrade_each
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, prepared_template, rendering
 from tests.audit.projects import SINGLE_FILE, write
-from tests.upgrade.conftest import files_of
+from tests.upgrade.module_files import files_of
 
 
 def test_modules_are_rendered_by_other_processes_and_upgraded_in_their_order(

@@ -20,7 +20,7 @@ from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.external_checks import requirements
 from tests import needs
 from tests.audit.projects import OLD_SCAFFOLD, OTHERS, SCAFFOLD, SINGLE_FILE, write
-from tests.upgrade.conftest import files_of
+from tests.upgrade.module_files import files_of
 
 if sys.version_info >= (3, 11):
     import tomllib

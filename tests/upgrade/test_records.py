@@ -12,7 +12,7 @@ import pytest
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError, UsageError
 from dagster_module_builder.upgrade.run import KEPT_SECRETS, upgrade
-from tests.upgrade.conftest import TODAY, files_of
+from tests.upgrade.module_files import TODAY, files_of
 
 RECORD = ".dagster-module.json"
 

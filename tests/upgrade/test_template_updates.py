@@ -18,17 +18,12 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.upgrade.ending import abort, finish
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, has_markers, merge
-from tests.upgrade.conftest import MODULE_FILES, TODAY, Change, files_of
+from tests.edits import edit
+from tests.upgrade.module_files import MODULE_FILES, TODAY, Change, files_of
 
 Tomorrow = Callable[[Change], Path]
 README = f"{MODULE_FILES}/README.md"
 VERSIONS = Versions(TODAY, "1.2.0")
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_bytes()
-    assert old.encode() in text
-    path.write_bytes(text.replace(old.encode(), new.encode()))
 
 
 def append(path: Path, text: str) -> None:

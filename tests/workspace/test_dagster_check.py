@@ -11,7 +11,7 @@ from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.modules import dagster_check
 from dagster_module_builder.modules.dagster_check import Conflict, Unknown, python_version, resolve_together
 from tests import needs
-from tests.workspace.conftest import add_module
+from tests.workspace.native_modules import add_module
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,7 +32,7 @@ from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from tests import needs
 from tests.ports import free_port
-from tests.workspace.conftest import PARTITIONED, add_module
+from tests.workspace.native_modules import PARTITIONED, add_module
 
 # Its environments are made once, by one process.
 pytestmark = [pytest.mark.dagster, pytest.mark.slow, pytest.mark.xdist_group("native")]

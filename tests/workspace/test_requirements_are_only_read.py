@@ -14,7 +14,7 @@ from dagster_module_builder.modules import dagster_check
 from dagster_module_builder.modules.dagster_check import Conflict, Unknown, resolve_together
 from dagster_module_builder.modules.static_requirements import statement_of
 from tests import needs
-from tests.workspace.conftest import add_module
+from tests.workspace.native_modules import add_module
 
 HEAD = '[project]\nname = "guest"\nversion = "0"\n'
 BACKEND = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'

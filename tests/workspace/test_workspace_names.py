@@ -16,6 +16,7 @@ from dagster_module_builder.workspaces import neighbours, workspace_names
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.restore import restore
 from dagster_module_builder.workspaces.sync import sync
+from tests.edits import edit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +44,6 @@ def tree(root: Path) -> dict[str, bytes]:
         for path in sorted(root.rglob("*"))
         if path.is_file() and backups not in path.parents
     }
-
-
-def edit(root: Path, file: str, before: str, after: str) -> None:
-    path = root / SERVICES / file
-    text = path.read_text()
-    assert text.count(before) == 1
-    path.write_text(text.replace(before, after))
 
 
 @pytest.fixture
@@ -109,7 +103,7 @@ def test_edited_lines_are_named_and_stay(tmp_path: Path, file: str, before: str,
     """FAULTS E1: a line that a person wrote is theirs; where it still collides, it is named with its cure."""
     sync(earlier(tmp_path / "a"))
     root = earlier(tmp_path / "b", run_launcher="docker")
-    edit(root, file, before, after)
+    edit(root / SERVICES / file, before, after)
 
     notes = sync(root).outcome.notes
 
