@@ -1,4 +1,4 @@
-"""Edge case 12: what an older version or a person put there for a module, without recording or marking it."""
+"""What an older version or a person put there for a module, without recording or marking it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Edge cases 1 to 4 and 12: markers, names, text that looks like a marker, edited blocks, older registries."""
+"""Markers, names, text that looks like a marker, edited blocks, older registries."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def text_of(damage: bytes, file: str) -> bytes:
 
 @pytest.mark.parametrize("damage", DAMAGED)
 @pytest.mark.parametrize("file", SHARED)
-def test_case_01_damaged_markers_are_refused_with_their_lines(file: str, damage: str, tmp_path: Path) -> None:
+def test_damaged_markers_are_refused_with_their_lines(file: str, damage: str, tmp_path: Path) -> None:
     text, lines = DAMAGED[damage]
     start = SHARED[file] + text_of(text, file)
     root = make_workspace(tmp_path / "ws", **{KEYS[file]: start})
@@ -60,14 +60,14 @@ def test_case_01_damaged_markers_are_refused_with_their_lines(file: str, damage:
 
 
 @pytest.mark.parametrize("damage", DAMAGED)
-def test_case_01_no_other_module_is_added_to_a_damaged_file_either(damage: str, tmp_path: Path) -> None:
+def test_no_other_module_is_added_to_a_damaged_file_either(damage: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=ENV + text_of(DAMAGED[damage][0], ".env"))
     make_module(root, "another")
     refused(root, lambda: add_module(root, "another"))
 
 
 @pytest.mark.parametrize("name", ["seo", "other"])
-def test_case_01_a_block_that_stands_twice_is_refused_whoever_comes_or_goes(name: str, tmp_path: Path) -> None:
+def test_a_block_that_stands_twice_is_refused_whoever_comes_or_goes(name: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     add_module(root, "seo")
@@ -80,7 +80,7 @@ def test_case_01_a_block_that_stands_twice_is_refused_whoever_comes_or_goes(name
     assert f"{env}:3: 2 blocks of 'seo' (lines 3, 7)" in said
 
 
-def test_case_01_the_end_of_a_block_is_missing_when_it_is_to_be_removed(tmp_path: Path) -> None:
+def test_a_block_without_an_end_is_not_removed(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     add_module(root, "seo")
@@ -89,7 +89,7 @@ def test_case_01_the_end_of_a_block_is_missing_when_it_is_to_be_removed(tmp_path
     assert f"{env}:3: " in refused(root, lambda: remove_module(root, "seo"))
 
 
-def test_case_02_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
+def test_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     for number, name in enumerate(["seo", "seo-stats", "seo2"]):
         make_module(root, name, FIRST_PORT + number)
@@ -104,7 +104,7 @@ def test_case_02_names_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
     assert b"seo_stats" not in b"".join(shared(root).values())
 
 
-def test_case_02_names_whose_derived_names_collide_are_refused(tmp_path: Path) -> None:
+def test_names_whose_derived_names_collide_are_refused(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "a-b")
     add_module(root, "a-b")
@@ -129,7 +129,7 @@ NOT_MARKERS = {
 
 
 @pytest.mark.parametrize("what", NOT_MARKERS)
-def test_case_03_text_that_looks_like_a_marker_is_none(what: str, tmp_path: Path) -> None:
+def test_text_that_looks_like_a_marker_is_not_one(what: str, tmp_path: Path) -> None:
     key, text = NOT_MARKERS[what]
     root = make_workspace(tmp_path / "ws", **{key: text})
     before = shared(root)
@@ -150,7 +150,7 @@ FRAGMENTS = {
 
 @pytest.mark.parametrize("kind", FRAGMENTS)
 @pytest.mark.parametrize("marker", ["# BEGIN: seo", "  # END: other", "# END: seo  "])
-def test_case_03_a_marker_in_a_fragment_is_refused(kind: str, marker: str, tmp_path: Path) -> None:
+def test_a_marker_in_a_fragment_is_refused(kind: str, marker: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     folder = make_module(root, "seo")
     path = folder / settings.FRAGMENTS / FRAGMENTS[kind]
@@ -169,7 +169,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_case_04_an_edited_block_is_neither_removed_nor_replaced(name: str, tmp_path: Path) -> None:
+def test_an_edited_block_is_neither_removed_nor_replaced(name: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     add_module(root, "seo")
@@ -182,7 +182,7 @@ def test_case_04_an_edited_block_is_neither_removed_nor_replaced(name: str, tmp_
     assert "--force" in said
 
 
-def test_case_04_force_replaces_an_edited_block_and_the_backup_keeps_it(tmp_path: Path) -> None:
+def test_force_replaces_an_edited_block_and_the_backup_keeps_it(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     before = shared(root)
@@ -194,7 +194,7 @@ def test_case_04_force_replaces_an_edited_block_and_the_backup_keeps_it(tmp_path
     assert b"MINE='1'" in (root / settings.BACKUPS / str(outcome.backup) / "1-.env").read_bytes()
 
 
-def test_case_04_other_modules_come_and_go_beside_an_edited_block(tmp_path: Path) -> None:
+def test_other_modules_come_and_go_beside_an_edited_block(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     add_module(root, "seo")
@@ -208,7 +208,7 @@ def test_case_04_other_modules_come_and_go_beside_an_edited_block(tmp_path: Path
     assert shared(root) == edited
 
 
-def test_case_04_a_block_that_the_registry_does_not_know_is_not_taken_over(tmp_path: Path) -> None:
+def test_a_block_that_the_registry_does_not_know_is_not_taken_over(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=ENV + b"# BEGIN: seo\nSEO_OLD='1'\n# END: seo\n")
     make_module(root, "seo")
     said = refused(root, lambda: add_module(root, "seo"))
@@ -217,7 +217,7 @@ def test_case_04_a_block_that_the_registry_does_not_know_is_not_taken_over(tmp_p
     assert b"SEO_OLD" not in shared(root)[".env"]
 
 
-def test_case_04_a_block_moved_to_another_slot_is_not_removed(tmp_path: Path) -> None:
+def test_a_block_moved_to_another_slot_is_not_removed(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     add_module(root, "seo")
@@ -229,7 +229,7 @@ def test_case_04_a_block_moved_to_another_slot_is_not_removed(tmp_path: Path) ->
     assert str(compose) in refused(root, lambda: remove_module(root, "seo"))
 
 
-def test_case_04_line_endings_alone_are_no_edit(tmp_path: Path) -> None:
+def test_line_endings_alone_are_no_edit(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     make_module(root, "seo")
     before = shared(root)
@@ -263,7 +263,7 @@ NO_REGISTRIES = [
 
 
 @pytest.mark.parametrize("text", NO_REGISTRIES)
-def test_case_12_a_registry_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_registry_is_refused(text: str, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     (root / settings.REGISTRY).write_text(text)
     make_module(root, "other")
@@ -272,7 +272,7 @@ def test_case_12_a_registry_that_is_none_is_refused(text: str, tmp_path: Path) -
     assert "workspace.restore" in said
 
 
-def test_case_12_what_is_unknown_in_a_registry_is_kept(tmp_path: Path) -> None:
+def test_what_is_unknown_in_a_registry_is_kept(tmp_path: Path) -> None:
     text = b'{"version": "0.9", "note": {"a": [1]}, "integrated_modules": []}'
     root = make_workspace(tmp_path / "ws", registry=text)
     make_module(root, "seo")

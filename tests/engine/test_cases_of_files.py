@@ -1,4 +1,4 @@
-"""Edge cases 10 and 13 to 15: bytes, duplicates, links and modes, two at once."""
+"""Bytes, duplicates, links and modes, two at once."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def mode(path: Path) -> int:
 
 
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n", b"\n\n", b"\n# c"])
-def test_case_10_bytes_that_are_no_text_stay_as_they_are(end: bytes) -> None:
+def test_bytes_that_are_no_text_stay_as_they_are(end: bytes) -> None:
     for kind, own, given in ((env_file.FILE, b"A=\xff\xfe", LINES), (dockerfile.FILE, b"FROM x\nENV A=\xe9", RUN)):
         found = merged(kind, own + end, {"seo": [given]})
         assert (found.text or b"").startswith(own + end)
@@ -71,7 +71,7 @@ def test_case_10_bytes_that_are_no_text_stay_as_they_are(end: bytes) -> None:
 
 
 @pytest.mark.parametrize("blanks", [b" ", b"\t", b"  \t "])
-def test_case_10_blanks_behind_a_marker_are_tolerated(blanks: bytes, root: Path) -> None:
+def test_blanks_behind_a_marker_are_tolerated(blanks: bytes, root: Path) -> None:
     before = shared(root)
     add_module(root, "seo")
     for path in (services(root) / name for name in SHARED):
@@ -190,7 +190,7 @@ CLAIMED = {
 
 
 @pytest.mark.parametrize("what", CLAIMED)
-def test_case_13_what_two_would_claim_is_refused_with_both_owners(what: str, tmp_path: Path) -> None:
+def test_what_two_would_claim_is_refused_with_both_owners(what: str, tmp_path: Path) -> None:
     key, text, named = CLAIMED[what]
     root = make_workspace(tmp_path / "ws", **{key: text})
     make_module(root, "seo")
@@ -199,14 +199,14 @@ def test_case_13_what_two_would_claim_is_refused_with_both_owners(what: str, tmp
     assert "seo" in said
 
 
-def test_case_13_two_modules_with_one_port_are_refused_and_both_are_named(root: Path) -> None:
+def test_two_modules_with_one_port_are_refused_and_both_are_named(root: Path) -> None:
     make_module(root, "other", FIRST_PORT)
     add_module(root, "seo")
     said = refused(root, lambda: add_module(root, "other"))
     assert "host port 15440 is claimed by seo and other" in said
 
 
-def test_case_13_keys_that_yaml_would_accept_twice_are_refused(tmp_path: Path) -> None:
+def test_keys_that_yaml_would_accept_twice_are_refused(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", compose=COMPOSE + b"volumes:\n  more:\n")
     make_module(root, "seo")
     line = COMPOSE.count(b"\n") + 1
@@ -215,7 +215,7 @@ def test_case_13_keys_that_yaml_would_accept_twice_are_refused(tmp_path: Path) -
     )
 
 
-def test_case_14_links_inside_the_workspace_are_followed(root: Path) -> None:
+def test_links_inside_the_workspace_are_followed(root: Path) -> None:
     target = root / "shared.env"
     (services(root) / ".env").rename(target)
     (services(root) / ".env").symlink_to("../../shared.env")
@@ -226,7 +226,7 @@ def test_case_14_links_inside_the_workspace_are_followed(root: Path) -> None:
     assert target.read_bytes() == ENV
 
 
-def test_case_14_links_out_of_the_workspace_are_refused(root: Path, tmp_path: Path) -> None:
+def test_links_out_of_the_workspace_are_refused(root: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside.env"
     (services(root) / ".env").rename(outside)
     (services(root) / ".env").symlink_to(outside)
@@ -234,23 +234,23 @@ def test_case_14_links_out_of_the_workspace_are_refused(root: Path, tmp_path: Pa
     assert outside.read_bytes() == ENV
 
 
-def test_case_14_a_link_in_a_circle_is_refused(root: Path) -> None:
+def test_a_link_in_a_circle_is_refused(root: Path) -> None:
     (services(root) / ".env").unlink()
     (services(root) / ".env").symlink_to(".env")
     refused(root, lambda: add_module(root, "seo"))
 
 
-def test_case_14_a_file_with_two_names_is_refused(root: Path) -> None:
+def test_a_file_with_two_names_is_refused(root: Path) -> None:
     os.link(services(root) / ".env", root / "second")
     assert "hard links" in refused(root, lambda: add_module(root, "seo"))
 
 
-def test_case_14_a_read_only_file_is_refused_before_anything_is_written(root: Path) -> None:
+def test_a_read_only_file_is_refused_before_anything_is_written(root: Path) -> None:
     (services(root) / "Dockerfile").chmod(0o444)
     assert f"{services(root) / 'Dockerfile'} is read-only" in refused(root, lambda: add_module(root, "seo"))
 
 
-def test_case_14_modes_stay_and_backups_have_them_too(root: Path) -> None:
+def test_modes_stay_and_backups_have_them_too(root: Path) -> None:
     (services(root) / ".env").chmod(0o640)
     (services(root) / "Dockerfile").chmod(0o664)
     outcome = add_module(root, "seo")
@@ -260,7 +260,7 @@ def test_case_14_modes_stay_and_backups_have_them_too(root: Path) -> None:
     assert mode(backup) == 0o700
 
 
-def test_case_14_a_made_env_file_is_for_its_owner_alone_and_goes_again(tmp_path: Path) -> None:
+def test_a_made_env_file_is_for_its_owner_alone_and_goes_again(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws", env=None, dockerfile=None)
     make_module(root, "seo", dockerfile=None)
     add_module(root, "seo")
@@ -269,7 +269,7 @@ def test_case_14_a_made_env_file_is_for_its_owner_alone_and_goes_again(tmp_path:
     assert set(shared(root)) == {"workspace.yaml", "docker-compose.yml"}
 
 
-def test_case_14_the_owner_stays(root: Path) -> None:
+def test_the_owner_stays(root: Path) -> None:
     needs.root()
     os.chown(services(root) / ".env", 1234, 1235)
     add_module(root, "seo")
@@ -277,7 +277,7 @@ def test_case_14_the_owner_stays(root: Path) -> None:
     assert (found.st_uid, found.st_gid) == (1234, 1235)
 
 
-def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
+def test_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     """FAULTS B1: that both ends of the mount are on one file system hides it from everything but the list of mounts."""
     needs.root()
     needs.program("unshare")
@@ -300,7 +300,7 @@ def test_case_14_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     assert state(root) == old
 
 
-def test_case_15_nobody_else_may_hold_the_lock(root: Path) -> None:
+def test_nobody_else_may_hold_the_lock(root: Path) -> None:
     """FAULTS S14: whoever may read a file may lock it; files of an earlier version are brought along."""
     modules = services(root) / "modules"
     for name in (".lock", ".lock-holder"):
@@ -328,7 +328,7 @@ def holding(root: Path) -> Iterator[subprocess.Popen[str]]:
             process.communicate(timeout=20)
 
 
-def test_case_15_who_waits_is_told_who_holds_the_workspace_and_for_how_long_it_is_waited(root: Path) -> None:
+def test_who_waits_is_told_who_holds_the_workspace_and_for_how_long_it_is_waited(root: Path) -> None:
     before = state(root)
     with holding(root) as process:
         begun = time.monotonic()
@@ -343,7 +343,7 @@ def test_case_15_who_waits_is_told_who_holds_the_workspace_and_for_how_long_it_i
     add_module(root, "seo")
 
 
-def test_case_15_a_holder_that_was_killed_holds_nothing(root: Path) -> None:
+def test_a_holder_that_was_killed_holds_nothing(root: Path) -> None:
     with holding(root) as process:
         process.kill()
         process.wait(timeout=20)
@@ -351,7 +351,7 @@ def test_case_15_a_holder_that_was_killed_holds_nothing(root: Path) -> None:
             pass
 
 
-def test_case_15_an_editor_between_plan_and_commit_wins(root: Path) -> None:
+def test_an_editor_between_plan_and_commit_wins(root: Path) -> None:
     """The check between is where the editor saves: of each file in turn, the last to be replaced too."""
     for name in (*SHARED, "modules/.registry"):
         path = services(root) / name
@@ -370,7 +370,7 @@ def test_case_15_an_editor_between_plan_and_commit_wins(root: Path) -> None:
     add_module(root, "seo")
 
 
-def test_case_15_what_is_written_after_ours_is_not_rolled_back(root: Path) -> None:
+def test_what_is_written_after_ours_is_not_rolled_back(root: Path) -> None:
     """A second file fails while somebody has saved over the first one, which was replaced already."""
     first, second = services(root) / "workspace.yaml", services(root) / ".env"
     second.write_bytes(ENV + b"CHANGED='1'\n")
@@ -399,7 +399,7 @@ def test_case_15_what_is_written_after_ours_is_not_rolled_back(root: Path) -> No
     assert second.read_bytes() == ENV + b"CHANGED='1'\n"
 
 
-def test_case_16_backups_are_kept_for_a_week_and_the_newest_for_ever(root: Path) -> None:
+def test_backups_are_kept_for_a_week_and_the_newest_for_ever(root: Path) -> None:
     add_module(root, "seo")
     remove_module(root, "seo")
     first, second = backup_ids(root)

@@ -1,4 +1,4 @@
-"""Edge cases 5 to 9 and 11: sections, indentation, what follows, line endings, ends of files, ``depends_on``."""
+"""Sections, indentation, what follows, line endings, ends of files, ``depends_on``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SECTIONS = {
 
 
 @pytest.mark.parametrize("form", SECTIONS)
-def test_case_05_a_section_takes_blocks_in_whichever_form_it_is(form: str) -> None:
+def test_a_section_takes_blocks_in_whichever_form_it_is(form: str) -> None:
     before, after = SECTIONS[form]
     assert put(before) == after
 
@@ -71,7 +71,7 @@ def refused(text: bytes) -> str:
 
 
 @pytest.mark.parametrize("form", REFUSED_SECTIONS)
-def test_case_05_a_section_that_cannot_take_blocks_is_refused_with_its_line(form: str) -> None:
+def test_a_section_that_cannot_take_blocks_is_refused_with_its_line(form: str) -> None:
     text, line, word = REFUSED_SECTIONS[form]
     said = refused(text)
     assert said.startswith(f"{PATH}:{line}: ")
@@ -80,7 +80,7 @@ def test_case_05_a_section_that_cannot_take_blocks_is_refused_with_its_line(form
 
 
 @pytest.mark.parametrize("items", [b"- a.py\n", b"  - a.py\n", b"-   a.py\n", b"    - python_file: a.py\n"])
-def test_case_06_items_stand_where_their_siblings_stand(items: bytes) -> None:
+def test_items_stand_where_their_siblings_stand(items: bytes) -> None:
     text = b"load_from:\n" + items
     found = merged(FILE, text, {"seo": [location()]})
     margin = items[: items.index(b"-")]
@@ -90,7 +90,7 @@ def test_case_06_items_stand_where_their_siblings_stand(items: bytes) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 8])
-def test_case_06_indentation_is_the_siblings_and_empty_sections_follow_the_file(width: int) -> None:
+def test_indentation_is_the_siblings_and_empty_sections_follow_the_file(width: int) -> None:
     margin = b" " * width
     text = b"services:\n" + margin + b"a:\n" + 2 * margin + b"image: x\nvolumes: {}\n"
     found = put(text)
@@ -101,7 +101,7 @@ def test_case_06_indentation_is_the_siblings_and_empty_sections_follow_the_file(
     assert without(FILE, volume, "seo") == text
 
 
-def test_case_06_texts_keep_their_lines_wherever_the_block_is_put() -> None:
+def test_texts_keep_their_lines_wherever_the_block_is_put() -> None:
     body = (
         b"seo_db:",
         b"  command: |2",
@@ -124,7 +124,7 @@ def test_case_06_texts_keep_their_lines_wherever_the_block_is_put() -> None:
     ("text", "line"),
     [(b"services:\n\ta: {}\n", 2), (b"a: 1\nservices:\n  a:\n  \timage: x\n", 4), (b"\tservices:\n", 1)],
 )
-def test_case_06_a_tab_in_the_indentation_is_refused_with_its_line(text: bytes, line: int) -> None:
+def test_a_tab_in_the_indentation_is_refused_with_its_line(text: bytes, line: int) -> None:
     said = refused(text)
     assert said.startswith(f"{PATH}:{line}: ")
     assert "tab" in said
@@ -156,7 +156,7 @@ FOLLOWING = [
 
 
 @pytest.mark.parametrize("text", FOLLOWING)
-def test_case_07_a_block_goes_behind_the_last_leaf_and_its_comments(text: bytes) -> None:
+def test_a_block_goes_behind_the_last_leaf_and_its_comments(text: bytes) -> None:
     assert put(text.replace(b"@", b"")) == text.replace(b"@", SERVICE)
 
 
@@ -169,7 +169,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("kind", ENDINGS)
-def test_case_08_a_block_takes_the_line_ending_above_it(kind: str) -> None:
+def test_a_block_takes_the_line_ending_above_it(kind: str) -> None:
     text = ENDINGS[kind]
     ending = b"\r\n" if b"image: x\r\n" in text else b"\n"
     head, tail = text.split(b"name: x")
@@ -178,13 +178,13 @@ def test_case_08_a_block_takes_the_line_ending_above_it(kind: str) -> None:
 
 @pytest.mark.parametrize("form", SECTIONS)
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_case_08_the_byte_order_mark_stays_first(form: str, ending: bytes) -> None:
+def test_the_byte_order_mark_stays_first(form: str, ending: bytes) -> None:
     before, after = (codecs.BOM_UTF8 + text.replace(b"\n", ending) for text in SECTIONS[form])
     assert put(before) == after
 
 
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029"])
-def test_case_08_lines_break_at_line_feeds_only(character: str) -> None:
+def test_lines_break_at_line_feeds_only(character: str) -> None:
     text = f"x-a: 'b{character}c'\nservices:\n  a:\n    image: 'b{character}c'\nname: x\n".encode()
     assert put(text) == text.replace(b"name:", SERVICE + b"name:")
 
@@ -199,31 +199,31 @@ def test_case_08_lines_break_at_line_feeds_only(character: str) -> None:
         (b"services:\n  a: b\n  c: \xe9\n", 3),
     ],
 )
-def test_case_08_and_10_characters_that_yaml_or_its_lines_do_not_allow_are_refused(text: bytes, line: int) -> None:
+def test_characters_that_yaml_or_its_lines_do_not_allow_are_refused(text: bytes, line: int) -> None:
     assert refused(text).startswith(f"{PATH}:{line}: ")
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("form", SECTIONS)
-def test_case_09_a_missing_line_feed_at_the_end_stays_missing(form: str, ending: bytes) -> None:
+def test_a_missing_line_feed_at_the_end_stays_missing(form: str, ending: bytes) -> None:
     put(SECTIONS[form][0].replace(b"\n", ending).removesuffix(ending))
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"\n\n", b"# none", b"---\n", b"---", codecs.BOM_UTF8])
-def test_case_09_a_file_without_contents_takes_a_section(text: bytes) -> None:
+def test_a_file_without_contents_takes_a_section(text: bytes) -> None:
     assert put(text).endswith(b"services:\n" + SERVICE)
 
 
 @pytest.mark.parametrize("end", [b"...\n", b"...", b"... # end\n", b"...\n...\n"])
-def test_case_09_blocks_go_before_the_end_of_the_document(end: bytes) -> None:
+def test_blocks_go_before_the_end_of_the_document(end: bytes) -> None:
     assert put(b"---\nname: x\n" + end) == b"---\nname: x\nservices:\n" + SERVICE + end
 
 
-def test_case_09_several_documents_are_refused() -> None:
+def test_several_documents_are_refused() -> None:
     assert refused(b"services:\n  a: {}\n---\nservices:\n").startswith(f"{PATH}:3: ")
 
 
-def test_case_09_the_first_to_leave_does_not_take_the_line_feed_of_the_second() -> None:
+def test_the_first_to_leave_does_not_take_the_line_feed_of_the_second() -> None:
     text = b"services:\n  web:\n    image: x\n    depends_on: [store]"
     both = merged(FILE, text, {"seo": [service(), dependency()], "zz": [service("zz_db")]})
     one = merged(FILE, both.text or b"", {"seo": []}, both)
@@ -263,7 +263,7 @@ def with_blocks(text: bytes) -> bytes:
 
 @pytest.mark.parametrize("following", [b"", b"  b:\n    image: x\n", b"volumes: {}\n"])
 @pytest.mark.parametrize("form", DEPENDS_ON)
-def test_case_11_depends_on_keeps_its_form(form: str, following: bytes) -> None:
+def test_depends_on_keeps_its_form(form: str, following: bytes) -> None:
     before, after = DEPENDS_ON[form]
     head = b"x-c: &c\n  depends_on: [z]\nservices:\n  web:\n    image: x\n"
     found = merged(FILE, head + before + following, {"seo": [dependency()]})
@@ -287,14 +287,14 @@ INHERITED: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("form", INHERITED)
-def test_case_11_what_is_shared_with_other_services_is_refused_with_its_line(form: str) -> None:
+def test_what_is_shared_with_other_services_is_refused_with_its_line(form: str) -> None:
     text, line = INHERITED[form]
     with pytest.raises(DamagedFileError) as caught:
         merged(FILE, text, {"seo": [dependency()]})
     assert str(caught.value).startswith(f"{PATH}:{line}: ")
 
 
-def test_case_11_a_second_module_takes_the_same_place_and_the_last_one_takes_it_away() -> None:
+def test_a_second_module_takes_the_same_place_and_the_last_one_takes_it_away() -> None:
     text = b"services:\n  web:\n    image: x\n"
     first = merged(FILE, text, {"seo": [dependency()]})
     second = merged(FILE, first.text or b"", {"aa": [dependency(on="aa_db")]}, first)

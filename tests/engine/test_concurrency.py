@@ -1,4 +1,4 @@
-"""Many commands at once: each of them happens, as if they had come one after the other (edge case 15)."""
+"""Many commands at once: each of them happens, as if they had come one after the other."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def straight(root: Path, names: Sequence[str]) -> Path:
 
 
 @pytest.mark.slow
-def test_case_15_32_modules_added_at_once_are_all_in(tmp_path: Path) -> None:
+def test_thirty_two_modules_added_at_once_are_all_in(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     for number, name in enumerate(NAMES):
         make_module(root, name, FIRST_PORT + number)
@@ -75,7 +75,7 @@ def test_case_15_32_modules_added_at_once_are_all_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_case_15_adds_removals_and_syncs_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_adds_removals_and_syncs_at_once_lose_nothing(tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     leaving, coming = NAMES[:6], NAMES[6:12]
     for name in leaving:

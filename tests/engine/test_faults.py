@@ -1,4 +1,4 @@
-"""Killed, out of space or with I/O errors at any system call: the workspace is all old or all new (edge case 16)."""
+"""Killed, out of space or with I/O errors at any system call: the workspace is all old or all new."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.engine.injuries import (
 
 @pytest.mark.parametrize(("fault", "calls"), pairs())
 @pytest.mark.parametrize("name", PREPARED)
-def test_case_16_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
+def test_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
     name: str,
     fault: str,
     calls: str,
@@ -57,7 +57,7 @@ def test_case_16_whatever_fails_at_whichever_call_all_is_old_or_all_is_new(
 
 @pytest.mark.parametrize(("fault", "calls"), pairs())
 @pytest.mark.parametrize("cut_off_at", [3, 5, 7])
-def test_case_16_recovery_too_may_fail_at_any_call(
+def test_recovery_too_may_fail_at_any_call(
     cut_off_at: int,
     fault: str,
     calls: str,
@@ -84,7 +84,7 @@ def test_case_16_recovery_too_may_fail_at_any_call(
     record_property("points", points)
 
 
-def test_case_16_a_commit_that_was_cut_off_after_its_last_file_is_finished(driver: Driver, tmp_path: Path) -> None:
+def test_a_commit_that_was_cut_off_after_its_last_file_is_finished(driver: Driver, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     before_add(root)
     journal = (root / settings.REGISTRY).with_name(".journal")
@@ -100,7 +100,7 @@ def test_case_16_a_commit_that_was_cut_off_after_its_last_file_is_finished(drive
     assert dockerfile.read_bytes().endswith(b"# by hand\n")
 
 
-def test_case_16_recovery_leaves_what_somebody_wrote_since(driver: Driver, tmp_path: Path) -> None:
+def test_recovery_leaves_what_a_person_wrote_since(driver: Driver, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     before_add(root)
     old = shared(root)
@@ -114,7 +114,7 @@ def test_case_16_recovery_leaves_what_somebody_wrote_since(driver: Driver, tmp_p
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"backup": "gone", "files": []}'])
-def test_case_16_a_journal_that_cannot_be_followed_is_named_and_kept(text: bytes, tmp_path: Path) -> None:
+def test_a_journal_that_cannot_be_followed_is_named_and_kept(text: bytes, tmp_path: Path) -> None:
     root = make_workspace(tmp_path / "ws")
     before_add(root)
     journal = (root / settings.REGISTRY).with_name(".journal")

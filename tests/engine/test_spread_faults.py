@@ -64,7 +64,7 @@ def renewed(root: Path, start: Path) -> Path:
 
 @pytest.mark.parametrize(("fault", "calls"), pairs())
 @pytest.mark.parametrize("name", PREPARED)
-def test_case_16_on_several_file_systems_all_is_old_or_all_is_new(
+def test_on_several_file_systems_all_is_old_or_all_is_new(
     name: str,
     fault: str,
     calls: str,
