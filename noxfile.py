@@ -37,6 +37,15 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+def quick(session: nox.Session) -> None:
+    """What a contributor runs before each commit: lint and the fast tests, without root, Docker or Dagster."""
+    lint(session)
+    arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
+    # A test that is longer belongs to what tests/quick.py leaves out.
+    session.run("pytest", "-m", "quick", "--timeout", "30", "--durations=10", *arguments)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """All tests that need neither Docker nor a long time."""
     _install(session)

@@ -13,6 +13,7 @@ import pytest
 from tests.e2e import engine as engines
 from tests.e2e import images
 from tests.e2e.engine import Engine
+from tests.quick import is_quick
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and children inherit that: the tests' programs have to
 # hear it.
@@ -40,10 +41,14 @@ LONGEST = ("first boots", "the stack")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Let several processes share the tests with Docker: one has the running stack's, each other file is a group.
+    """Mark what is for every commit, and let several processes share the tests with Docker.
+
+    One has the running stack's; each other file is a group.
 
     As soon as a test is found: pytest-xdist reads the groups before any other plugin may modify what was collected.
     """
+    if is_quick(item):
+        item.add_marker(pytest.mark.quick)
     if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
         of_stack = "made_stack" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.nodeid.partition("::")[0]))

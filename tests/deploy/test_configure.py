@@ -16,8 +16,10 @@ from dagster_module_builder.deploy.deploy import release_of
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
 from dagster_module_builder.deploy.model.schema import problem_with
 from dagster_module_builder.deploy.questions import detected
+from dagster_module_builder.deploy.strategies.base import Strategy, load_steps
 from dagster_module_builder.shared_files.formats import env_file, env_value
 from deploy_strategies import strategy_folder
+from deploy_strategies.folders import names
 from tests.deploy.deployment_answers import ANSWERS
 from tests.deploy.modules import make_module
 
@@ -38,11 +40,15 @@ def module(tmp_path: Path) -> Path:
     return module
 
 
-@pytest.mark.parametrize("strategy", ["rsync", "git", "docker"])
+#: Those that bring releases to hosts.
+STRATEGIES = [name for name in names() if isinstance(load_steps(name), Strategy)]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_files_are_complete_and_valid(tmp_path: Path, module: Path, strategy: str) -> None:
     made = configure(tmp_path, module, strategy, ANSWERS)
-    names = {path.name for path in made.folder.iterdir()}
-    assert {"deployment.yaml", ".env.deploy", ".env.deploy.example", "DEPLOYMENT.md", "known_hosts"} <= names
+    files = {path.name for path in made.folder.iterdir()}
+    assert {"deployment.yaml", ".env.deploy", ".env.deploy.example", "DEPLOYMENT.md", "known_hosts"} <= files
     deployment = read_deployment(made.folder)
     assert deployment.data["client"] == ANSWERS["client"]
     assert [str(host) for host in deployment.hosts] == ["a.example", "b.example:2222", "[2001:db8::1]:22"]

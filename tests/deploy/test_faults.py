@@ -154,8 +154,10 @@ def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch
     def path_of(line: str) -> str:
         asked.append(line)
         if len(asked) == 4:
-            time.sleep(0.2)
-            assert list(site.there.glob("releases/*.tmp/*"))
+            until = time.monotonic() + 20
+            while not list(site.there.glob("releases/*.tmp/*")):
+                assert time.monotonic() < until, "nothing has arrived"
+                time.sleep(0.01)
             FAULTS[fault](site)
         return release.path_of(line)
 
