@@ -188,3 +188,10 @@ def hosts(folder: Path, count: int = 1, environ: dict[str, str] | None = None) -
 
 def user() -> str:
     return getpass.getuser()
+
+
+def fingerprint(host: SshHost) -> str:
+    said = subprocess.run(
+        ["ssh-keygen", "-lf", host.folder / "host_key.pub"], check=True, capture_output=True, text=True
+    )
+    return said.stdout.split()[1]

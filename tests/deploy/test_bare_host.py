@@ -25,7 +25,7 @@ from tests.cli.running_dev import running_dev
 from tests.cli.terminal import Terminal, terminal_in
 from tests.deploy import sshd
 from tests.deploy.dagster_host import DagsterHost
-from tests.deploy.sshd import SshHost
+from tests.deploy.sshd import SshHost, fingerprint
 from tests.ports import free_port
 
 #: Seconds: from nothing to the first asset on the host, and for one changed file of a module whose environment stays.
@@ -201,10 +201,3 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
     # On a machine that does much else at the same time, everything takes as much longer.
     assert whole < WHOLE * bare.slowness
     assert changed < CHANGED * bare.slowness
-
-
-def fingerprint(host: SshHost) -> str:
-    said = subprocess.run(
-        ["ssh-keygen", "-lf", host.folder / "host_key.pub"], check=True, capture_output=True, text=True
-    )
-    return said.stdout.split()[1]

@@ -21,8 +21,7 @@ import uv
 
 from tests import needs
 from tests.deploy import sshd
-from tests.deploy.sshd import SshHost, free_port
-from tests.deploy.test_bare_host import fingerprint
+from tests.deploy.sshd import SshHost, fingerprint, free_port
 from tests.documents import Block, Document, read
 from tests.shell_session import ShellSession
 
