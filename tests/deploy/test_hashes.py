@@ -16,9 +16,9 @@ from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.host_side import environments, hashes
 from dagster_module_builder.deploy.host_side.errors import RefusedError
 from tests import index
-from tests.deploy.conftest import Site
 from tests.deploy.dagster_host import CONSTRAINTS
 from tests.deploy.host_here import host_here
+from tests.deploy.sites import Site
 
 #: What a host's Python needs of Dagster here: a module that has it load the definitions.
 DAGSTER = {"dagster/__init__.py": "", "dagster/__main__.py": ""}
