@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 #: Seconds after which a block that does not end fails.
-LIMIT = 300
+LIMIT = 900
 
 
 class ShellSession:
