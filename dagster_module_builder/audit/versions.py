@@ -126,6 +126,6 @@ def template_version(audited: AuditedModule) -> Iterator[Problem]:
 )
 def upgrade_unfinished(audited: AuditedModule) -> Iterator[Problem]:
     """Look for the state that an upgrade with conflicts leaves."""
-    if unfinished.place(audited.root, audited.path.name).is_file():
+    if unfinished.path_of(audited.root, audited.path.name).is_file():
         name = audited.path.name
         yield Problem("An upgrade is not finished", f"Run 'upgrade {name} --continue', or 'upgrade {name} --abort'")

@@ -1,4 +1,4 @@
-"""Where the code of a project lies that may have been made by anybody: its package, and what Dagster loads."""
+"""Where the code of any project is: its package, and the file that Dagster loads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dagster_module_builder.shared_files.formats import toml_text
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
 from dagster_module_builder.transactions import module_files
 
-#: Folders of a project without code of its own.
+#: Folders of a project that hold none of its code.
 _NO_CODE = frozenset({"build", "deploy", "dist", "docs", "node_modules", "site-packages", "tests", "venv", "workspace"})
 _TOP_FILES = frozenset({"conftest", "noxfile", "setup", "tasks"})
 _BUILDS_DEFINITIONS = re.compile(rb"\bDefinitions\s*\(|^\s*@(?:\w+\.)?(?:definitions|repository)\b", re.MULTILINE)
@@ -27,8 +27,8 @@ class CodeLocation:
 
     Attributes:
         source: The folder that Python imports from.
-        package: The package's folder; the same as ``source`` where the files stand in no package.
-        definitions: The file that builds the definitions; None where none does.
+        package: The package's folder; the same as ``source`` if the files are in no package.
+        definitions: The file that builds the definitions; None if no file does.
     """
 
     source: Path
@@ -37,7 +37,7 @@ class CodeLocation:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the files stand in no package."""
+        """Whether the files are in no package."""
         return self.package == self.source
 
     @property
@@ -50,7 +50,7 @@ class CodeLocation:
 
 
 def pyproject(module: Path) -> Mapping[str, Any]:
-    """Return a project's ``pyproject.toml``, parsed; empty where there is none that can be read."""
+    """Return a project's ``pyproject.toml``, parsed; empty if it does not exist or cannot be read."""
     try:
         text = module_files.read(module, module / "pyproject.toml") or b""
         data: Mapping[str, Any] = toml_text.parsed(text)
@@ -60,14 +60,14 @@ def pyproject(module: Path) -> Mapping[str, Any]:
 
 
 def table(data: object, *keys: str) -> Mapping[str, Any]:
-    """Return a table within parsed data; empty where it is none."""
+    """Return a table within parsed data; empty if there is none: ``table(data, "tool", "uv")``."""
     for key in keys:
         data = data.get(key) if isinstance(data, dict) else None
     return data if isinstance(data, dict) else {}
 
 
 def code_files(module: Path) -> list[Path]:
-    """Return a project's Python files but its tests', by path."""
+    """Return a project's Python files without its tests, by path."""
     return sorted(_python_below(module, top=True))
 
 
@@ -93,13 +93,13 @@ def _builds_definitions(module: Path, path: Path) -> bool:
 
 
 def read_code_location(module: Path) -> CodeLocation:
-    """Find a project's code: by what it says of itself, else by what builds definitions."""
+    """Find a project's code: where its settings say, else where definitions are built."""
     files = code_files(module)
-    for dotted in _said(module):
+    for dotted in _named_modules(module):
         for source in (module / "src", module):
-            found = _file_of(source, dotted)
-            if found and (found.stem != "__init__" or _builds_definitions(module, found)):
-                return _code_location(source, found)
+            file = _file_of(source, dotted)
+            if file and (file.stem != "__init__" or _builds_definitions(module, file)):
+                return _code_location(source, file)
     building = [path for path in files if _builds_definitions(module, path)]
     chosen = min(building, key=_likelihood, default=None)
     if chosen is not None:
@@ -109,18 +109,18 @@ def read_code_location(module: Path) -> CodeLocation:
     return CodeLocation(source, package or source, None)
 
 
-def _said(module: Path) -> Iterator[str]:
-    """Return what a project's own settings name, as modules."""
+def _named_modules(module: Path) -> Iterator[str]:
+    """Yield the Python modules that a project's settings name."""
     data = pyproject(module)
     dg, old = table(data, "tool", "dg", "project"), table(data, "tool", "dagster")
     root = dg.get("root_module")
     for named in (dg.get("code_location_target_module"), root and f"{root}.definitions", old.get("module_name"), root):
         if isinstance(named, str):
             yield named
-    yield from _said_by_fragment(module)
+    yield from _named_by_fragment(module)
 
 
-def _said_by_fragment(module: Path) -> Iterator[str]:
+def _named_by_fragment(module: Path) -> Iterator[str]:
     try:
         text = module_files.read(module, module / settings.FRAGMENTS / "workspace.yaml")
         data = parsed(text or b"")
@@ -130,17 +130,17 @@ def _said_by_fragment(module: Path) -> Iterator[str]:
     for entry in entries:
         for kind in ("python_package", "python_module"):
             named = table(entry, kind)
-            if isinstance(found := named.get("package_name") or named.get("module_name"), str):
-                yield found
+            if isinstance(name := named.get("package_name") or named.get("module_name"), str):
+                yield name
 
 
 def _file_of(source: Path, dotted: str) -> Path | None:
     path = source.joinpath(*dotted.split("."))
-    return next((one for one in (path.with_suffix(".py"), path / "__init__.py") if one.is_file()), None)
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
 def _likelihood(path: Path) -> tuple[bool, int, bool, str]:
-    """Order files by how likely they are what Dagster loads: definitions of components and of parts come late."""
+    """Order files by how likely Dagster loads them: definitions of components and of parts come last."""
     return "defs" in path.parts, len(path.parts), path.stem not in {"definitions", "__init__"}, str(path)
 
 

@@ -1,4 +1,4 @@
-"""Whether the requirements of all modules of one environment can be met together; asks uv."""
+"""Whether the requirements of all modules of one environment resolve together: uv says it."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ _WORKSPACE_PACKAGES = ("dagster", "dagster-webserver", "dagster-postgres")
 
 @dataclass(frozen=True)
 class Conflict:
-    """These modules cannot be installed together (or, if it is one, not with the workspace's lock)."""
+    """These modules cannot be installed together; a single one cannot be installed with the workspace's lock."""
 
     modules: tuple[str, ...]
     reason: str
 
     def __str__(self) -> str:
-        """Say who conflicts with whom, why, and the way out."""
+        """Return which modules conflict, why, and what to do."""
         whom = " and ".join(self.modules)
         what = "do not resolve together" if len(self.modules) > 1 else "do not fit the workspace's constraints.txt"
         return (
             f"The requirements of {whom} {what}:\n{self.reason}\n"
-            "Change them, or give one of the modules a code server of its own (code_server: own)."
+            "Change them, or give one of the modules a separate code server (code_server: own)."
         )
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Whether the requirements can be met could not be found out."""
+    """It is not known whether the requirements resolve."""
 
     reason: str
 
     def __str__(self) -> str:
-        """Say what could not be found out, and why."""
-        return f"Whether the requirements resolve together could not be checked:\n{self.reason}"
+        """Return what could not be checked, and why."""
+        return f"Could not check whether the requirements resolve together:\n{self.reason}"
 
 
 def pyproject_of(module: Path) -> Path:
-    """Return where a module's requirements stand."""
+    """Return the file that states a module's requirements."""
     return module / "pyproject.toml"
 
 
 def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown | None:
-    """Find out whether the requirements of these modules and of the workspace resolve together.
+    """Check whether the requirements of these modules and of the workspace resolve together.
 
     A resolution that succeeded is remembered by what went into it, in the user's cache folder.
 
@@ -73,30 +73,30 @@ def resolve_together(root: Path, modules: Sequence[Path]) -> Conflict | Unknown 
         modules: Folders of the modules that share an environment, each with a ``pyproject.toml``.
 
     Returns:
-        None where they do.
+        None if they do.
     """
-    there = [module for module in modules if stating_files(module)]
+    stating = [module for module in modules if stating_files(module)]
     version = python_version(root)
-    remembered = _remembered(root, there, version)
-    if not there or remembered.is_file():
+    remembered = _remembered(root, stating, version)
+    if not stating or remembered.is_file():
         return None
-    statements = {module: statement_of(module, root) for module in there}
-    named = {_normalized(one.name): module for module, one in statements.items()}
+    statements = {module: statement_of(module, root) for module in stating}
+    named = {_normalized(statement.name): module for module, statement in statements.items()}
     with tempfile.TemporaryDirectory() as folder:
         restated = {name: _restated(Path(folder), name, statements[module]) for name, module in named.items()}
-        found = _resolve(root, restated, version)
-    if isinstance(found, Conflict):
-        return replace(found, modules=tuple(named[name].name for name in found.modules))
-    left_out = [f"{module.name}: {reason}" for module, one in statements.items() for reason in one.left_out]
-    if found is None and left_out:
+        result = _resolve(root, restated, version)
+    if isinstance(result, Conflict):
+        return replace(result, modules=tuple(named[name].name for name in result.modules))
+    left_out = [f"{module.name}: {reason}" for module, stated in statements.items() for reason in stated.left_out]
+    if result is None and left_out:
         return Unknown("\n".join(left_out))
-    if found is None and all(one.complete for one in statements.values()):
+    if result is None and all(statement.complete for statement in statements.values()):
         _remember(remembered)
-    return found
+    return result
 
 
 def _restated(folder: Path, name: str, statement: Statement) -> Path:
-    """Return a project in ``folder`` that states what a module does, and of which nothing has to be built."""
+    """Return a new project in ``folder`` with a module's requirements, of which nothing has to be built."""
     made = Path(tempfile.mkdtemp(dir=folder))
     lines = [f"name = {json.dumps(name)}", "version = '0'"]
     lines += [f"requires-python = {json.dumps(statement.python)}"] if statement.python else []
@@ -106,13 +106,13 @@ def _restated(folder: Path, name: str, statement: Statement) -> Path:
 
 
 def stating_files(module: Path) -> list[Path]:
-    """Return the files of a module that its requirements stand in."""
+    """Return the files that state a module's requirements."""
     return [path for name in ("pyproject.toml", SETUP_PY, SETUP_CFG) if (path := module / name).is_file()]
 
 
 def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | Unknown | None:
     wanted = [f"{name} @ {module.absolute().as_uri()}" for name, module in named.items()]
-    given = "\n".join([*wanted, *_WORKSPACE_PACKAGES, ""])
+    lines = "\n".join([*wanted, *_WORKSPACE_PACKAGES, ""])
     lock = ["--constraint", str(root / CONSTRAINTS)] if (root / CONSTRAINTS).is_file() else []
     arguments = [
         # Building a package runs its code.
@@ -120,33 +120,36 @@ def _resolve(root: Path, named: Mapping[str, Path], version: str) -> Conflict | 
         *("--python-version", version, "--python-platform", "linux", *lock, "-"),
     ]
     try:
-        return _asked(arguments, root, given, named)
+        return _asked(arguments, root, lines, named)
     except ToolError as error:
         return Unknown(str(error))
 
 
-def _asked(arguments: Sequence[str], root: Path, given: str, named: Mapping[str, Path]) -> Conflict | Unknown | None:
+def _asked(arguments: Sequence[str], root: Path, lines: str, named: Mapping[str, Path]) -> Conflict | Unknown | None:
     # What earlier installations left in uv's cache often suffices, and is ten times as fast as asking the index.
-    code, _ = uv_program.ask([*arguments, "--offline"], root, given)
+    code, _ = uv_program.ask([*arguments, "--offline"], root, lines)
     if code == 0:
         return None
-    code, said = uv_program.ask(arguments, root, given, {"UV_HTTP_RETRIES": "1"})
-    return None if code == 0 else _judged(said, named)
+    code, output = uv_program.ask(arguments, root, lines, {"UV_HTTP_RETRIES": "1"})
+    return None if code == 0 else _judged(output, named)
 
 
-def _judged(said: str, named: Mapping[str, Path]) -> Conflict | Unknown:
-    blamed = [name for name in named if re.search(rf"(?<![\w.-]){re.escape(name)}==", said)]
-    if "No solution found" not in said or uv_program.could_not_look(said) or not blamed:
-        return Unknown(said)
-    return Conflict(tuple(blamed), said)
+def _judged(output: str, named: Mapping[str, Path]) -> Conflict | Unknown:
+    blamed = [name for name in named if re.search(rf"(?<![\w.-]){re.escape(name)}==", output)]
+    if "No solution found" not in output or uv_program.could_not_look(output) or not blamed:
+        return Unknown(output)
+    return Conflict(tuple(blamed), output)
 
 
 def python_version(root: Path) -> str:
-    """Return the Python version of the workspace's image, by its tag; this process's where the tag does not say."""
+    """Return the Python version of the workspace's image, by its tag; without one in the tag, this process's version.
+
+    The image "python:3.12-slim" gives "3.12".
+    """
     file = root / settings.SERVICES / env_file.NAME
     image = env_file.values(file.read_bytes() if file.is_file() else b"").get("PYTHON_IMAGE", "")
-    found = re.search(r"python:(3\.\d+)", image)
-    return found[1] if found else "{}.{}".format(*sys.version_info)
+    tag = re.search(r"python:(3\.\d+)", image)
+    return tag[1] if tag else "{}.{}".format(*sys.version_info)
 
 
 def _normalized(name: object) -> str:
@@ -158,7 +161,7 @@ _USER_INFO = re.compile(r"//[^/@\s]*@")
 
 
 def _remembered(root: Path, modules: Sequence[Path], version: str) -> Path:
-    """Return the file that is there when these requirements resolved: its name is made of all that they depend on."""
+    """Return the file that exists if these requirements resolved: its name is a digest of all that they depend on."""
     # Passwords of indexes decide nothing, and a hash of them would let them be guessed.
     indexes = [
         (name, _USER_INFO.sub("//", value))

@@ -16,23 +16,23 @@ _LINK = "leads out of the module's folder through a link"
 
 
 def refused_paths(root: Path, judged: Judged) -> Iterator[Refused]:
-    """Yield what is refused of the paths that a module's fragments name.
+    """Yield the paths of a module's fragments that are refused.
 
     Args:
         root: The workspace's root.
-        judged: What the rules say of the fragments.
+        judged: The rules' verdict on the fragments.
 
     Raises:
-        NotPlainError: A file of variables is none.
+        NotPlainError: A file of variables is not a plain file.
     """
-    for one in judged.paths:
-        path = root / one.path
-        base = root / (judged.owner.folder if judged.owner.owns(one.path) else settings.DATA)
+    for own_path in judged.paths:
+        path = root / own_path.path
+        base = root / (judged.owner.folder if judged.owner.owns(own_path.path) else settings.DATA)
         target = path.resolve()
         if not target.is_relative_to(base.resolve()):
-            yield Refused(one.file, one.line, "", setting("link", f"{one.path}->{target}"), _LINK)
-        elif one.variables:
-            yield from _taken(judged.owner, one, module_files.read(base, path) or b"")
+            yield Refused(own_path.file, own_path.line, "", setting("link", f"{own_path.path}->{target}"), _LINK)
+        elif own_path.variables:
+            yield from _taken(judged.owner, own_path, module_files.read(base, path) or b"")
 
 
 def _taken(owner: Owner, path: OwnPath, text: bytes) -> Iterator[Refused]:

@@ -1,4 +1,4 @@
-"""What older projects require: it is read from ``setup.py`` and ``setup.cfg``, which are never run."""
+"""The requirements of older projects, read from ``setup.py`` and ``setup.cfg``, which are never run."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 def is_old(module: Path) -> bool:
     """Tell whether a project states its requirements in ``setup.py`` or ``setup.cfg`` alone."""
-    there = any((module / name).is_file() for name in (SETUP_PY, SETUP_CFG))
-    return there and not table(pyproject(module), "project")
+    has_setup = any((module / name).is_file() for name in (SETUP_PY, SETUP_CFG))
+    return has_setup and not table(pyproject(module), "project")
 
 
 def old_requirements_of(module: Path) -> list[str] | None:
-    """Return what such a project requires; None where that is worked out when it is built, or cannot be read."""
+    """Return such a project's requirements; None if they are computed at build time, or cannot be read."""
     return old_requirements(*(module_files.read(module, module / name) or b"" for name in (SETUP_PY, SETUP_CFG)))
 
 
 def old_requirements(setup_py: bytes, setup_cfg: bytes) -> list[str] | None:
-    """Return what the two files require, each of them empty where there is none; None where it is worked out."""
+    """Return the requirements in the two files' bytes (empty if a file does not exist); None if they are computed."""
     call = setup_call(parsed(setup_py))
     if setup_py.strip() and call is None:
         return None
-    given = argument(call, INSTALL_REQUIRES) if call else None
-    return config_requirements(setup_cfg) if given is None else _texts(given)
+    listed = argument(call, INSTALL_REQUIRES) if call else None
+    return config_requirements(setup_cfg) if listed is None else _texts(listed)
 
 
 def parsed(text: bytes) -> ast.Module:
-    """Return the syntax tree of a Python file; an empty one where it has none."""
+    """Return the syntax tree of a Python file; an empty one if it cannot be parsed."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError):
@@ -44,7 +44,7 @@ def parsed(text: bytes) -> ast.Module:
 
 
 def setup_call(tree: ast.Module) -> ast.Call | None:
-    """Return the only call of ``setup`` in a ``setup.py``, if all that it is given has a name."""
+    """Return the only call of ``setup`` in a ``setup.py``, if all its arguments have names."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_setup(node.func)]
     if len(calls) != 1 or calls[0].args or any(keyword.arg is None for keyword in calls[0].keywords):
         return None
@@ -64,12 +64,12 @@ def argument(call: ast.Call, name: str) -> ast.expr | None:
 def _texts(value: ast.expr) -> list[str] | None:
     if not isinstance(value, (ast.List, ast.Tuple)):
         return None
-    found = [one.value for one in value.elts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-    return found if len(found) == len(value.elts) else None
+    texts = [node.value for node in value.elts if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return texts if len(texts) == len(value.elts) else None
 
 
 def config_requirements(text: bytes) -> list[str] | None:
-    """Return what ``install_requires`` in a ``setup.cfg`` lists, or None where it names a file."""
+    """Return what ``install_requires`` in a ``setup.cfg`` lists, or None if it names a file."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(text.decode())
@@ -84,6 +84,6 @@ def config_requirements(text: bytes) -> list[str] | None:
 
 
 def offset(text: bytes, line: int, column: int) -> int:
-    """Return the place of a node's mark (line from 1, column in bytes) in a file's bytes."""
-    starts = [0, *(found.end() for found in _LINE_END.finditer(text))]
+    """Return the offset in a file's bytes of a node's position (line from 1, column in bytes)."""
+    starts = [0, *(line_end.end() for line_end in _LINE_END.finditer(text))]
     return starts[line - 1] + column

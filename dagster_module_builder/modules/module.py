@@ -1,4 +1,4 @@
-"""A module on disk: its names, and what it gives to the workspace's files."""
+"""A module on disk: its names, and its fragments for the workspace's files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dagster_module_builder.base.names import ModuleNames, problem_with_name
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.transactions import module_files
 
-#: A fragment's file name in ``workspace/local/``, by the shared file that it goes to.
+#: A fragment's file name in ``workspace/local/``, by the shared file that it is for.
 FRAGMENT_NAMES = {
     workspace_yaml.NAME: "workspace.yaml",
     env_file.NAME: ".env",
@@ -34,7 +34,7 @@ _READ_BY_OTHERS = ("pyproject.toml", "setup.py", "setup.cfg", "uv.lock", "requir
 
 @dataclass(frozen=True)
 class Module:
-    """A module: its folder, and the bytes of its fragments by the shared file that they go to."""
+    """A module: its folder, and the bytes of its fragments by the shared file that they are for."""
 
     path: Path
     fragments: Mapping[str, bytes]
@@ -46,7 +46,7 @@ class Module:
         return ModuleNames(self.path.name)
 
     def fragment_path(self, file: str) -> Path:
-        """Return where the fragment for a shared file lies."""
+        """Return the path of the fragment for a shared file."""
         return self.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
 
 
@@ -55,7 +55,7 @@ def locate(root: Path, name_or_path: str) -> Path:
 
     Raises:
         NoModuleError: There is no such folder.
-        RefusedError: The name is none that a module can have.
+        RefusedError: A module cannot have this name.
     """
     path = (
         settings.expanded(name_or_path).absolute() if is_path(name_or_path) else root / settings.PROJECTS / name_or_path
@@ -69,7 +69,7 @@ def locate(root: Path, name_or_path: str) -> Path:
 
 
 def is_path(name_or_path: str) -> bool:
-    """Tell whether a module is named by a path."""
+    """Tell whether this is a path, not a name."""
     return os.sep in name_or_path or name_or_path in {".", ".."}
 
 
@@ -82,19 +82,19 @@ def read_module(path: Path) -> Module:
     folder = path / settings.FRAGMENTS
     if not folder.is_dir():
         raise RefusedError(
-            f"{path} has no {settings.FRAGMENTS}/, so there is nothing to integrate: 'upgrade {path.name}' creates it."
+            f"{path} has no {settings.FRAGMENTS}/, so there is nothing to add. 'upgrade {path.name}' creates it."
         )
     texts = {file: module_files.read(path, folder / name) for file, name in FRAGMENT_NAMES.items()}
     fragments = {file: text for file, text in texts.items() if text is not None}
     for name in _READ_BY_OTHERS:
         module_files.read(path, path / name)
     if workspace_yaml.NAME not in fragments:
-        raise RefusedError(f"{folder / 'workspace.yaml'} is missing: without it Dagster does not find the module.")
+        raise RefusedError(f"{folder / 'workspace.yaml'} is missing. Without it, Dagster does not find the module.")
     return Module(path, fragments, record_of(path).get("template_version"))
 
 
 def record_of(path: Path) -> dict[str, Any]:
-    """Return what the template recorded in a module: its version and the answers; empty where it recorded nothing."""
+    """Return what the template recorded in a module: its version and the answers; empty without a record."""
     try:
         data = json.loads(module_files.read(path, path / RECORD) or b"null")
     except (ValueError, RecursionError):
@@ -103,10 +103,10 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def modules_in(root: Path) -> list[Path]:
-    """Return the folders under ``projects/`` that have something to integrate, by name."""
+    """Return the folders below ``projects/`` that have fragments, by name."""
     projects = root / settings.PROJECTS
-    found = projects.iterdir() if projects.is_dir() else iter(())
-    return sorted(path for path in found if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name))
+    folders = projects.iterdir() if projects.is_dir() else iter(())
+    return sorted(path for path in folders if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name))
 
 
 def lies_outside(root: Path, name_or_path: str) -> Path | None:
@@ -123,10 +123,10 @@ def lies_outside(root: Path, name_or_path: str) -> Path | None:
 
 @contextlib.contextmanager
 def in_projects(root: Path, path: Path, *, move: bool) -> Iterator[Path]:
-    """Give a module's folder under ``projects/``, moved there where it is elsewhere; moved back if what follows fails.
+    """Give a module's folder below ``projects/``, moved there if it is elsewhere, and back if what follows fails.
 
     Raises:
-        RefusedError: It lies elsewhere and may not be moved, or there is another module of that name.
+        RefusedError: It is elsewhere and may not be moved, or another module has its name.
     """
     projects = root / settings.PROJECTS
     if path.parent.resolve() == projects.resolve():
@@ -134,11 +134,11 @@ def in_projects(root: Path, path: Path, *, move: bool) -> Iterator[Path]:
         return
     if not move:
         raise RefusedError(
-            f"{path} lies outside {projects}, where the containers do not see it: give --move to have it moved there."
+            f"{path} lies outside {projects}, where containers do not see it. Pass --move to move it there."
         )
     target = projects / path.name
     if target.exists():
-        raise RefusedError(f"{target} exists already: {path} was not moved.")
+        raise RefusedError(f"{target} exists already, so {path} was not moved.")
     shutil.move(path, target)
     try:
         yield target

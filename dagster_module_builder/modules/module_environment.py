@@ -25,13 +25,13 @@ def environment_of(root: Path, module: Path, *, tests: bool = False, dagster: st
     """Make or update an environment that holds a module's requirements; return its Python.
 
     Args:
-        root: The workspace's root, whose lock counts unless another version is tried.
+        root: The workspace's root, whose lock is used unless another version is tried.
         module: The module's folder.
-        tests: Put pytest, and what the module's extra ``dev`` asks for, into it, too.
-        dagster: A version of Dagster, in place of the one that is locked and asked for.
+        tests: Also install pytest and the module's extra ``dev``.
+        dagster: A version of Dagster, instead of the locked and the required one.
 
     Raises:
-        ToolError: uv could not; with its own words.
+        ToolError: uv failed; with its own words.
     """
     wanted = [*_requirements(module, tests=tests), f"dagster=={dagster}" if dagster else "dagster"]
     lock = root / CONSTRAINTS
@@ -42,7 +42,7 @@ def environment_of(root: Path, module: Path, *, tests: bool = False, dagster: st
 def _requirements(module: Path, *, tests: bool) -> Sequence[str]:
     file = pyproject_of(module)
     if not table(pyproject(module), "project"):
-        setup = next((one for name in (SETUP_PY, SETUP_CFG) if (one := module / name).is_file()), None)
+        setup = next((path for name in (SETUP_PY, SETUP_CFG) if (path := module / name).is_file()), None)
         return ["--requirement", str(setup)] if setup else []
     has_dev = tests and "dev" in table(pyproject(module), "project", "optional-dependencies")
     return ["--requirement", str(file), *(["--extra", "dev"] if has_dev else [])]
@@ -68,7 +68,7 @@ def _made(module: Path, arguments: Sequence[str], dagster: str | None) -> Path:
 
 
 def _override(folder: Path, dagster: str | None) -> list[str]:
-    """Let a version win over what the module asks for."""
+    """Return the options by which a version overrides the module's requirement."""
     if dagster is None:
         return []
     file = folder / "override.txt"
@@ -77,18 +77,18 @@ def _override(folder: Path, dagster: str | None) -> list[str]:
 
 
 def refuse_unpublished(dagster: str) -> None:
-    """Ask the package index for a version of Dagster; where the index cannot be asked, nothing is said.
+    """Ask the package index for a version of Dagster; if it does not answer, the version is accepted.
 
     Raises:
         RefusedError: There is no such version.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found, newest = (_version_for(wanted, Path(folder)) for wanted in (f"dagster=={dagster}", "dagster"))
-    if found is None and newest is not None:
-        raise RefusedError(f"Dagster {dagster} is not published; the newest is {newest}.")
+        published, newest = (_version_for(wanted, Path(folder)) for wanted in (f"dagster=={dagster}", "dagster"))
+    if published is None and newest is not None:
+        raise RefusedError(f"Dagster {dagster} is not published. The newest is {newest}.")
 
 
 def _version_for(wanted: str, folder: Path) -> str | None:
-    options = ["--no-deps", "--no-header", "--no-annotate", "--quiet", "--output-file", "found.txt"]
+    options = ["--no-deps", "--no-header", "--no-annotate", "--quiet", "--output-file", "resolved.txt"]
     code, _ = uv_program.ask(["pip", "compile", *options, "-"], folder, f"{wanted}\n")
-    return None if code else (folder / "found.txt").read_text("utf-8").strip().rpartition("==")[2]
+    return None if code else (folder / "resolved.txt").read_text("utf-8").strip().rpartition("==")[2]

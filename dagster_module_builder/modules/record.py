@@ -1,4 +1,4 @@
-"""What a module records of the template that it was made from, read strictly: an upgrade goes by it."""
+"""A module's record of its template and answers, read strictly: an upgrade relies on it."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ class Record:
     """The record of one module.
 
     Attributes:
-        path: Where it stands.
+        path: The record's file.
         version: The template's version.
         answers: The answers by question.
-        given: Those among them that are given now, in the place of what is recorded.
+        changed: The questions whose answers were changed on the command line.
     """
 
     path: Path
     version: str
     answers: Mapping[str, Any]
-    given: frozenset[str] = frozenset()
+    changed: frozenset[str] = frozenset()
 
-    def with_answers(self, given: Mapping[str, str], taken_ports: Iterable[int]) -> Record:
-        """Return it with other answers; a database that is new gets a port that is free, unless one is given.
+    def with_answers(self, changes: Mapping[str, str], taken_ports: Iterable[int]) -> Record:
+        """Return the record with other answers; a new database gets a free port, unless ``changes`` has one.
 
         Raises:
-            UsageError: The name cannot be changed so: it is the folder's.
+            UsageError: The name cannot be changed: it is the folder's.
         """
-        if "name" in given:
-            raise UsageError("--set name: the name is the folder's; make a new module in its place.")
-        answers = {**self.answers, **{name: _YES_OR_NO.get(value, value) for name, value in given.items()}}
+        if "name" in changes:
+            raise UsageError("--set name: a module's name is its folder's. Make a new module instead.")
+        answers = {**self.answers, **{name: _YES_OR_NO.get(value, value) for name, value in changes.items()}}
         servers = [side.get("database") in _SERVERS for side in (self.answers, answers)]
-        if servers == [False, True] and "database_port" not in given and _port(answers) in (taken := {*taken_ports}):
+        if servers == [False, True] and "database_port" not in changes and _port(answers) in (taken := {*taken_ports}):
             answers["database_port"] = str(next_free_port(taken))
-        return replace(self, answers=answers, given=frozenset(given))
+        return replace(self, answers=answers, changed=frozenset(changes))
 
 
 def read_record(module: Path) -> Record | None:
-    """Return a module's record; None where it has none, since the template did not make it.
+    """Return a module's record; None if the template did not make the module.
 
     Raises:
         DamagedFileError: It is not what the template writes.
@@ -75,12 +75,12 @@ def _port(answers: Mapping[str, Any]) -> int:
     return int(port) if port.isascii() and port.isdigit() else 0
 
 
-def _damaged(path: Path, found: str) -> DamagedFileError:
-    return DamagedFileError(path, None, found, f"Take it back from git: 'git checkout -- {path.name}'.")
+def _damaged(path: Path, problem: str) -> DamagedFileError:
+    return DamagedFileError(path, None, problem, f"Restore it from git: 'git checkout -- {path.name}'.")
 
 
 def refuse_newer(module: str, recorded: str, today: str) -> None:
-    """Refuse to take newer code out of a module.
+    """Refuse to downgrade a module.
 
     Raises:
         RefusedError: The module was made from a newer template than this program has.
@@ -93,16 +93,16 @@ def refuse_newer(module: str, recorded: str, today: str) -> None:
 
 
 def refuse_unfit(question: Question, answer: object, path: Path | None) -> None:
-    """Refuse an answer that is not of its question.
+    """Refuse an answer that does not fit its question.
 
     Args:
         question: The question.
         answer: The answer.
-        path: The record that it stands in; None where it was given on the command line.
+        path: The record that holds it; None if it comes from the command line.
 
     Raises:
-        DamagedFileError: It is none of the question's choices, or of another type.
-        UsageError: The same, of an answer that was given.
+        DamagedFileError: It is not one of the question's choices, or of another type.
+        UsageError: The same, for an answer from the command line.
     """
     is_yes_or_no = isinstance(question.default, bool)
     if question.choices and answer not in question.choices:
@@ -111,11 +111,11 @@ def refuse_unfit(question: Question, answer: object, path: Path | None) -> None:
         wanted = f"it has to be {'true or false' if is_yes_or_no else 'a text'}"
     else:
         return
-    found = f"{question.name} is {json.dumps(answer, ensure_ascii=False, default=str)[:80]}: {wanted}"
+    problem = f"{question.name} is {json.dumps(answer, ensure_ascii=False, default=str)[:80]}: {wanted}"
     if path is None:
-        raise UsageError(f"--set: {found}.")
+        raise UsageError(f"--set: {problem}.")
     cure = f"Correct it there, or run 'upgrade {path.parent.name} --set {question.name}=…'."
-    raise DamagedFileError(path, None, found, cure)
+    raise DamagedFileError(path, None, problem, cure)
 
 
 def template_version() -> str:

@@ -1,7 +1,7 @@
-"""What a module says that it requires, read from its files alone: nothing is built, no server that it names is asked.
+"""A module's requirements, read from its files alone: nothing is built, and no server that it names is asked.
 
-uv builds a project whose metadata is dynamic, which runs what the project names as its backend, and asks the indexes
-and repositories that it names. So it never sees a module: it gets this statement, with what it leaves out in words.
+uv would build a project whose metadata is dynamic, which runs the project's own build backend, and would ask the
+indexes and repositories that it names. So uv never sees a module: it gets this statement, which names what it lacks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dagster_module_builder.transactions import module_files
 _USER_INFO = re.compile(r"//[^/@\s]*@")
 #: What a package may be called (PEP 508).
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-#: Where ``tool.uv`` names servers beside the one that the person configured.
+#: Keys of ``tool.uv`` that name servers beside the configured one.
 _INDEXES = ("index-url", "extra-index-url", "find-links")
 
 
@@ -35,10 +35,10 @@ class Statement:
 
     Attributes:
         name: Its project's name.
-        python: Which versions of Python it takes; None where it does not say.
+        python: The versions of Python it accepts (">=3.10"); None if it does not say.
         requirements: What it requires from the configured index.
-        left_out: What else it requires, and the servers that it names, each with the reason why nothing is asked.
-        complete: Whether all of that stands in its ``pyproject.toml``, ``setup.py`` and ``setup.cfg``.
+        left_out: Its other requirements and the servers that it names, each with the reason why it is ignored.
+        complete: Whether all of that is in its ``pyproject.toml``, ``setup.py`` and ``setup.cfg``.
     """
 
     name: str
@@ -49,20 +49,20 @@ class Statement:
 
 
 def statement_of(module: Path, root: Path | None = None) -> Statement:
-    """Read what a module requires; a folder that it takes a package from requires its own, where it lies below root.
+    """Read a module's requirements, with those of packages that it takes from folders below ``root``.
 
     Args:
         module: Its folder.
-        root: The workspace's root; None where no other folder is looked at.
+        root: The workspace's root; None to look at no other folder.
 
     Raises:
-        ToolError: Its files do not name a project, or an old one works its requirements out.
-        NotPlainError: A file of it cannot be read safely.
+        ToolError: Its files do not name a project, or ``setup.py`` computes the requirements.
+        NotPlainError: One of its files cannot be read safely.
     """
     if is_old(module):
         listed = old_requirements_of(module)
         if listed is None:
-            raise ToolError(f"{module / SETUP_PY} works its requirements out: list them in install_requires=[…].")
+            raise ToolError(f"{module / SETUP_PY} computes its requirements. List them in install_requires=[…].")
         return Statement(ModuleNames(module.name).snake, None, tuple(listed))
     project, uv = _tables(module)
     stated = _Stated(module, project, uv, root)
@@ -77,7 +77,7 @@ def _tables(module: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     try:
         data = toml_text.parsed(module_files.read(module, path) or b"")
         if not _NAME.fullmatch(data["project"]["name"]):
-            raise ValueError("its name is none that a package can have")
+            raise ValueError("a package cannot have this name")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ToolError(f"{path} does not name its project: {error}") from error
     return {**data["project"], "setuptools": table(data, "tool", "setuptools", "dynamic")}, table(data, "tool", "uv")
@@ -92,12 +92,12 @@ class _Stated:
 
     @property
     def dynamic(self) -> bool:
-        """Whether the requirements stand elsewhere."""
+        """Whether the requirements are in another file."""
         named = self.project.get("dynamic")
         return isinstance(named, list) and "dependencies" in named
 
     def sorted(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return what is asked for, and what is left out."""
+        """Return the requirements, and what is left out."""
         asked, left_out = [], list(self._indexes())
         sources = table(self.uv, "sources")
         kept = {_normalized(name): source for name, source in sources.items()}
@@ -119,7 +119,7 @@ class _Stated:
         return tuple(asked), tuple(left_out)
 
     def _folder(self, source: object) -> Path | None:
-        """Return the project that a source takes from the workspace; None where it is none, or elsewhere."""
+        """Return the project in the workspace that a source names; None if it names another place."""
         named = source.get("path") if isinstance(source, dict) else None
         if not isinstance(named, str) or self.root is None:
             return None
@@ -129,30 +129,30 @@ class _Stated:
 
     def _indexes(self) -> Iterator[str]:
         indexes = self.uv.get("index")
-        named = [one.get("url") for one in indexes if isinstance(one, dict)] if isinstance(indexes, list) else []
+        named = [index.get("url") for index in indexes if isinstance(index, dict)] if isinstance(indexes, list) else []
         for key in _INDEXES:
             value = self.uv.get(key)
             named += value if isinstance(value, list) else [value]
-        yield from (f"its index {_shown(one)} is not asked" for one in named if isinstance(one, str))
+        yield from (f"its index {_shown(index)} is not asked" for index in named if isinstance(index, str))
 
     def _listed(self, left_out: list[str]) -> Iterator[str]:
         if not self.dynamic:
             listed = self.project.get("dependencies", [])
             yield from map(str, listed if isinstance(listed, list) else [])
             return
-        found = self.project["setuptools"].get("dependencies")
-        files = found.get("file") if isinstance(found, dict) else None
+        stated = self.project["setuptools"].get("dependencies")
+        files = stated.get("file") if isinstance(stated, dict) else None
         if files:
             for name in [files] if isinstance(files, str) else files:
                 yield from self._lines(str(name), left_out)
-        elif (listed := old_requirements_of(self.module)) and not found:
+        elif (listed := old_requirements_of(self.module)) and not stated:
             yield from listed
         else:
-            left_out.append("it works its requirements out when it is built, which is not done here")
+            left_out.append("its requirements are computed at build time, and nothing is built here")
 
     def _lines(self, name: str, left_out: list[str]) -> Iterator[str]:
         text = module_files.text(self.module, self.module / name) or ""
-        for line in (re.sub(r"(^|\s)#.*", "", one).strip() for one in text.splitlines()):
+        for line in (re.sub(r"(^|\s)#.*", "", raw).strip() for raw in text.splitlines()):
             if line.startswith("-"):
                 left_out.append(f"{name}: '{_shown(line)}' is not followed")
             elif line:
@@ -160,11 +160,11 @@ class _Stated:
 
 
 def _foreign(source: object) -> str | None:
-    """Return the server that a source of uv's names; None where it is none, or a folder."""
-    for one in source if isinstance(source, list) else [source]:
+    """Return the server that a source of ``tool.uv`` names; None for a folder."""
+    for entry in source if isinstance(source, list) else [source]:
         for key in ("git", "url", "index"):
-            if isinstance(one, dict) and key in one:
-                return str(one[key])
+            if isinstance(entry, dict) and key in entry:
+                return str(entry[key])
     return None
 
 

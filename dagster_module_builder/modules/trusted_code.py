@@ -1,7 +1,7 @@
-"""Whose code may be run: modules that are in the workspace, were made here, or that the person said yes to.
+"""Which modules' code may run: those in the workspace, those made here, and those that the person agreed to.
 
-Adding a module is trusting it: from then on the workspace runs its code. Of any other module, code runs only after a
-question, which is remembered by the module's content: a change is another module.
+Adding a module is trusting it: from then on the workspace runs its code. Code of any other module runs only after a
+question. The answer is remembered by the module's content, so that a changed module is asked about again.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.registry import parse_registry
 
-#: Files beyond this many bytes count with their size and time, not their content.
+#: Files of more bytes count by their size and time, not by their content.
 _LARGE = 1 << 20
-#: What tools make, and Dagster stores, while a module is worked on.
+#: Folders that tools make while a person works on a module.
 _MADE_BY_TOOLS = {".git", ".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache"}
 
 
 def is_trusted(root: Path, module: Path, environ: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a module's code may be run unasked.
+    """Tell whether a module's code may run without a question.
 
     A pipeline (``CI=true``, as GitHub, GitLab and Jenkins's own plugins set it) runs what was checked out for it.
 
@@ -40,12 +40,12 @@ def _is_noted(module: Path) -> bool:
     try:
         return _made(module).exists() or _agreed(module).exists()
     except (OSError, RuntimeError):
-        # No folder to note it in: a user whom the machine does not know has no home.
+        # There is no folder for notes: a user without an entry in the passwd file has no home.
         return False
 
 
 def remember_made(module: Path) -> None:
-    """Note that a module was made here, by its place."""
+    """Note that a module was made here, by its path."""
     _note(module, _made)
 
 
@@ -75,13 +75,13 @@ def _agreed(module: Path) -> Path:
     return _folder() / f"agreed-{_content(module)}"
 
 
-def _note(module: Path, place: Callable[[Path], Path]) -> None:
+def _note(module: Path, file_of: Callable[[Path], Path]) -> None:
     try:
-        file = place(module)
+        file = file_of(module)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file.touch(0o600)
     except (OSError, RuntimeError):
-        # What cannot be noted is asked again.
+        # Without a note, the question is asked again.
         return
 
 

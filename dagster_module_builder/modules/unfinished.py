@@ -1,4 +1,4 @@
-"""An upgrade whose conflicts are not resolved yet: what it takes to finish it, and to give everything back."""
+"""An upgrade whose conflicts are not resolved yet: what is needed to finish it, and to take it back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.base.errors import DamagedFileError
 
 _OLD = "old/"
-#: What a person's files may hold that an upgrade changes.
+#: The most bytes of a person's files that an upgrade changes.
 MOST_BYTES = 4 << 30
 
 
@@ -24,9 +24,9 @@ class Unfinished:
         old: The bytes of every file that was changed, as it was; None where it did not exist.
         executable: The files among them that could be executed.
         conflicts: The files with conflicts.
-        record: What the module records in the end.
-        baseline: The baseline that it has in the end.
-        marker_sizes: How many characters the markers of conflicts begin with, by file, where more than usual.
+        record: The module's record once it is finished.
+        baseline: The module's baseline once it is finished.
+        marker_sizes: The number of characters that conflict markers begin with, for files that need more than seven.
     """
 
     old: Mapping[str, bytes | None]
@@ -37,20 +37,20 @@ class Unfinished:
     marker_sizes: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """Write it as an archive."""
-        said = {
+        """Return it as an archive."""
+        state = {
             "absent": [path for path, content in self.old.items() if content is None],
             "executable": self.executable,
             "conflicts": self.conflicts,
             "marker_sizes": dict(self.marker_sizes),
         }
-        files = {"upgrade.json": json.dumps(said).encode(), "record": self.record, "baseline": self.baseline}
+        files = {"upgrade.json": json.dumps(state).encode(), "record": self.record, "baseline": self.baseline}
         files |= {_OLD + path: content for path, content in self.old.items() if content is not None}
         return baseline.packed({name: FileContent(content) for name, content in files.items()})
 
 
-def place(root: Path, name: str) -> Path:
-    """Return where the state of a module's upgrade lies: beside the backups, since it holds secrets as they do."""
+def path_of(root: Path, name: str) -> Path:
+    """Return the file with the state of a module's upgrade: beside the backups, since it holds secrets as they do."""
     return root / settings.BACKUPS / f"upgrade-{name}.zip"
 
 
@@ -60,7 +60,7 @@ def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:
     Raises:
         DamagedFileError: It cannot be read.
     """
-    path = place(root, name)
+    path = path_of(root, name)
     if not path.is_file():
         return None
     data = path.read_bytes()
@@ -71,11 +71,11 @@ def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:
 
 
 def _read(data: bytes) -> Unfinished:
-    files = {name: one.content for name, one in baseline.unpacked(data, MOST_BYTES).items()}
-    said = json.loads(files["upgrade.json"])
-    old: dict[str, bytes | None] = dict.fromkeys(said["absent"])
+    files = {name: file.content for name, file in baseline.unpacked(data, MOST_BYTES).items()}
+    state = json.loads(files["upgrade.json"])
+    old: dict[str, bytes | None] = dict.fromkeys(state["absent"])
     old |= {name[len(_OLD) :]: content for name, content in files.items() if name.startswith(_OLD)}
-    executable, conflicts = tuple(said["executable"]), tuple(said["conflicts"])
+    executable, conflicts = tuple(state["executable"]), tuple(state["conflicts"])
     # Earlier versions wrote markers of the usual size alone.
-    sizes = said.get("marker_sizes", {})
+    sizes = state.get("marker_sizes", {})
     return Unfinished(old, executable, conflicts, files["record"], files["baseline"], sizes)

@@ -35,7 +35,7 @@ def finish(root: Path, name: str, *, keep_mine: bool = False) -> UpgradeResult:
             raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
         if not keep_mine:
             _refuse_undone(module, state)
-        ended = FileChange(unfinished.place(root, module.name), data, None)
+        ended = FileChange(unfinished.path_of(root, module.name), data, None)
         plan = Plan((*recorded(module, state.record, state.baseline), ended))
         return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
 
@@ -95,5 +95,5 @@ def abort(root: Path, name: str) -> UpgradeResult:
             )
             for path, old in state.old.items()
         ]
-        plan = Plan((*changes, FileChange(unfinished.place(root, module.name), data, None)))
+        plan = Plan((*changes, FileChange(unfinished.path_of(root, module.name), data, None)))
         return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))

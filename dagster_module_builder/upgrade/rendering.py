@@ -112,7 +112,7 @@ def _answers(questionnaire: Questionnaire, source: Mapping[str, Any] | Record) -
     notes = []
     known = {question.name for question in questionnaire}
     recorded = source.answers if isinstance(source, Record) else source
-    if isinstance(source, Record) and (unknown := sorted(source.given - known)):
+    if isinstance(source, Record) and (unknown := sorted(source.changed - known)):
         raise UsageError(f"--set {unknown[0]}: the template asks no such question. It asks {', '.join(sorted(known))}.")
     for question in questionnaire:
         if question.name in recorded:
@@ -127,4 +127,4 @@ def _answers(questionnaire: Questionnaire, source: Mapping[str, Any] | Record) -
 
 def _place_of(source: Mapping[str, Any] | Record, question: str) -> Path | None:
     """Return the record that an answer stands in; None where it is given now."""
-    return source.path if isinstance(source, Record) and question not in source.given else None
+    return source.path if isinstance(source, Record) and question not in source.changed else None

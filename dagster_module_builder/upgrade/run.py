@@ -96,7 +96,7 @@ def locate(root: Path, name: str) -> Path:
 def waiting(root: Path) -> list[str]:
     """Return the names of the modules whose upgrade is not finished."""
     names = (path.name for path in sorted((root / settings.PROJECTS).glob("*/")))
-    return [name for name in names if unfinished.place(root, name).is_file()]
+    return [name for name in names if unfinished.path_of(root, name).is_file()]
 
 
 def upgrade(
@@ -236,7 +236,7 @@ def _plan(root: Path, module: Path, proposal: _Proposal) -> Plan:
     changes = [change(module, one) for one in proposal.merged]
     if proposal.conflicts:
         state = _state(proposal)
-        return Plan((*changes, FileChange(unfinished.place(root, module.name), None, state.to_bytes(), SECRET_MODE)))
+        return Plan((*changes, FileChange(unfinished.path_of(root, module.name), None, state.to_bytes(), SECRET_MODE)))
     return Plan((*changes, *recorded(module, proposal.record, proposal.kept)))
 
 

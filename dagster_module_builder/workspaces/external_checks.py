@@ -1,4 +1,4 @@
-"""What looks at a plan before it is carried out, with the help of other programs."""
+"""Checks of a plan that ask other programs, before it is carried out."""
 
 from __future__ import annotations
 
@@ -27,43 +27,43 @@ def requirements(workspace: Workspace, plan: Plan) -> Iterator[str]:
     """Refuse a plan after which the shared image's requirements do not resolve together.
 
     Raises:
-        ConflictError: With the modules that do not fit together.
+        ConflictError: With the modules that conflict.
     """
     sharing = [entry for entry in planned_registry(plan).entries if dockerfile.NAME in entry.blocks]
-    found = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
-    if isinstance(found, Conflict):
-        paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in found.modules]
-        raise ConflictError([str(found)], where=_stated_at(paths[-1]), fix=_CHANGE, owner=paths[-1].name)
-    if found is not None:
-        yield f"Warning: {found}"
+    result = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
+    if isinstance(result, Conflict):
+        paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in result.modules]
+        raise ConflictError([str(result)], where=_stated_at(paths[-1]), fix=_CHANGE, owner=paths[-1].name)
+    if result is not None:
+        yield f"Warning: {result}"
 
 
 #: The lines that a project's requirements begin at.
 _STATED = re.compile(rb"^\s*(?:dependencies|install_requires)\s*=", re.MULTILINE)
-_CHANGE = "Change the requirement of one of them, and look again with 'workspace.validate'"
+_CHANGE = "Change the requirement of one of them, then run 'workspace.validate'"
 
 
 def _stated_at(module: Path) -> str:
     for path in stating_files(module):
         text = path.read_bytes()
-        if found := _STATED.search(text):
-            line = text.count(b"\n", 0, found.end()) + 1
+        if match := _STATED.search(text):
+            line = text.count(b"\n", 0, match.end()) + 1
             return f"{path}:{line}"
     return str(module)
 
 
 def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
-    """Refuse a plan whose compose project Docker Compose does not accept, or in which modules lose what is theirs.
+    """Refuse a plan that Docker Compose does not accept, or in which another file redefines a module's services.
 
-    Compose is asked about what 'workspace.up' starts, with all files that it puts together. Without Compose, silent.
+    Compose reads all files that 'workspace.up' starts. Without Compose, nothing is checked.
 
     Raises:
-        ConflictError: With Compose's own words, or with what another file takes from a module.
+        ConflictError: With Compose's own words, or with what another file redefines.
     """
     after = {change.path.name: change.after for change in plan.changes}
     text = after.get(compose.NAME)
     services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
-    fix = "Fix what it names, and look again with 'workspace.validate'"
+    fix = "Fix that, then run 'workspace.validate'"
     try:
         if text is None or not compose_command.is_installed():
             return
@@ -80,37 +80,35 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
 
 
 def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
-    """Return the module of each service: of the modules that the plan puts in, or of all where it puts none in."""
+    """Return the module of each service, for the modules that ``_put`` returns."""
     return {
         str(name): entry.name for entry in _put(workspace, plan) for name in (entry.provides or {}).get("services", ())
     }
 
 
 def _put(workspace: Workspace, plan: Plan) -> list[ModuleEntry]:
-    """Return the modules that a plan puts in or changes, or all where it does neither."""
+    """Return the modules that a plan adds or changes; all modules if it does neither."""
     entries = planned_registry(plan).entries
-    put = [
-        entry for entry in entries if not (there := workspace.registry.find(entry.name)) or there.blocks != entry.blocks
-    ]
+    put = [entry for entry in entries if not (old := workspace.registry.find(entry.name)) or old.blocks != entry.blocks]
     return put or list(entries)
 
 
 def _refuse_overrides(project: Project, text: bytes, model: Mapping[str, Any], owners: Mapping[str, str]) -> None:
     if not project.others and b"include" not in text:
-        # All that there is has been looked at without Compose.
+        # This one file was checked without Compose.
         return
     where = str(next(iter(project.others), project.main))
-    found = [(owner, str(path), reason) for owner, path, reason in redefined(project, owners)]
+    clashes = [(owner, str(path), reason) for owner, path, reason in redefined(project, owners)]
     for port, services in shared_ports(model):
         if concerned := [name for name in services if name in owners]:
-            found.append((owners[concerned[0]], where, f"host port {port} is published by {' and '.join(services)}"))
-    if found:
-        fix = "Give it another name or port there, and look again with 'workspace.validate'"
-        raise ConflictError([f"{path}: {why}" for _, path, why in found], where=found[0][1], fix=fix)
+            clashes.append((owners[concerned[0]], where, f"host port {port} is published by {' and '.join(services)}"))
+    if clashes:
+        fix = "Give it another name or port there, then run 'workspace.validate'"
+        raise ConflictError([f"{path}: {why}" for _, path, why in clashes], where=clashes[0][1], fix=fix)
 
 
 def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
-    """Refuse modules whose requirements come from folders that the image does not get: none could be built any more.
+    """Refuse modules whose requirements come from folders that the image does not get: it could not be built any more.
 
     Raises:
         ConflictError: With the way out.
@@ -128,7 +126,7 @@ def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
 
 
 def _build_of(workspace: Workspace, entry: ModuleEntry, shared: bytes) -> Build | None:
-    """Return how the image of a module is built; None where that is not known."""
+    """Return how the image of a module is built; None if that is not known."""
     root, read = workspace.root.absolute(), workspace.stack.read
     own = root / entry.path / dockerfile.NAME
     if dockerfile.NAME not in entry.blocks:

@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 #: What makes a folder a workspace.
 MARK = settings.SERVICES / "workspace.yaml"
 
-#: The port of Dagster's page, where it is free.
+#: The port of Dagster's page, if it is free.
 FIRST_PAGE_PORT = 3000
 
-#: Entries of the template in the order in which they are moved into an existing folder; what marks a workspace is last.
+#: Entries of the template, in the order in which they are moved into an existing folder. The mark comes after them.
 _ENTRIES = (Path(".gitignore"), Path(".dockerignore"), Path("README.md"), settings.DATA, settings.PROJECTS)
 
 
 @dataclass(frozen=True)
 class Initialized:
-    """What ``initialize`` did: files made, and entries that were there before and stayed as they are."""
+    """What ``initialize`` did: the files that it made, and the entries that existed and were kept."""
 
     root: Path
     made: tuple[Path, ...] = ()
@@ -51,16 +51,16 @@ def is_workspace(root: Path) -> bool:
 
 
 def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting: bool = True) -> Initialized:
-    """Make a workspace at ``root``, or leave the one that is there as it is.
+    """Make a workspace at ``root``; an existing one is left as it is.
 
     Args:
-        root: May be missing, empty, or hold other files; none of them is changed.
+        root: May not exist, be empty, or hold other files, which are not changed.
         answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``,
             ``run_launcher``.
-        lasting: Whether workspaces that are made later must not take its project, network and port.
+        lasting: Whether workspaces that are made later avoid its project, network and port.
 
     Raises:
-        RefusedError: ``root`` is no folder, has a ``services/dagster`` that is no workspace, or an answer is refused.
+        RefusedError: ``root`` is not a folder, has an unknown ``services/dagster``, or an answer is refused.
     """
     if is_workspace(root):
         return Initialized(root)
@@ -69,9 +69,8 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
         neighbours.one_at_a_time() if lasting else nullcontext(),
         staging(_nearest_folder(root)) as folder,
     ):
-        given = {**_chosen(root, answers or {}), "name": "workspace"}
-        place = {"WORKSPACE_ROOT": str(root.absolute())}
-        rendered = render(WORKSPACE_TEMPLATE, given, folder, place)
+        complete = {**_chosen(root, answers or {}), "name": "workspace"}
+        rendered = render(WORKSPACE_TEMPLATE, complete, folder, {"WORKSPACE_ROOT": str(root.absolute())})
         (rendered / settings.KEY).parent.mkdir(exist_ok=True)
         provide_key(rendered)
         files = tuple(sorted(path.relative_to(rendered) for path in rendered.rglob("*") if path.is_file()))
@@ -85,12 +84,12 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
 def _chosen(root: Path, answers: Mapping[str, str]) -> dict[str, str]:
     """Return the answers, with a project, a network and a port that no other workspace of this machine has."""
     project = neighbours.free_name(project_name(root), neighbours.taken("COMPOSE_PROJECT_NAME", root))
-    given = {"project": project, **answers}
-    given.setdefault("network", f"{given['project']}-net")
-    if "port" not in given:
+    chosen = {"project": project, **answers}
+    chosen.setdefault("network", f"{chosen['project']}-net")
+    if "port" not in chosen:
         others = {int(port) for port in neighbours.taken("DAGSTER_PORT", root) if port.isdigit()}
-        given["port"] = str(ports.next_free_port(others, FIRST_PAGE_PORT))
-    return given
+        chosen["port"] = str(ports.next_free_port(others, FIRST_PAGE_PORT))
+    return chosen
 
 
 def project_name(root: Path) -> str:
@@ -105,16 +104,16 @@ def _nearest_folder(path: Path) -> Path:
 
 def _refuse_what_is_in_the_way(root: Path) -> None:
     if os.path.lexists(root) and not root.is_dir():
-        raise RefusedError(f"{root} is not a folder: name another with --root.")
+        raise RefusedError(f"{root} is not a folder. Pass another one with --root.")
     services = root / settings.SERVICES
     if os.path.lexists(services):
-        raise RefusedError(f"{services} is there, but without {MARK.name}: move it away, or complete it by hand.")
+        raise RefusedError(f"{services} exists, but has no {MARK.name}. Move it away, or add {MARK.name} by hand.")
     if os.path.lexists(services.parent) and not services.parent.is_dir():
-        raise RefusedError(f"{services.parent} is not a folder: move it away, or name another root with --root.")
+        raise RefusedError(f"{services.parent} is not a folder. Move it away, or pass another root with --root.")
 
 
 def _move(rendered: Path, root: Path) -> list[Path]:
-    """Move what was rendered into place, all or nothing, and return the entries that ``root`` had already."""
+    """Move the rendered entries into place, all or none; return those that ``root`` had already and kept."""
     if not root.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
         rendered.rename(root)

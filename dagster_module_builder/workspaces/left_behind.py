@@ -1,4 +1,4 @@
-"""What modules leave behind that are gone, or store elsewhere now: remembered by the registry until it is deleted."""
+"""Data of modules that are removed, or store elsewhere now: the registry records it until it is deleted."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from dagster_module_builder.workspaces.workspace import Workspace, bodies_of
 def changes(
     workspace: Workspace, put: Mapping[str, Mapping[Slot, Iterable[bytes]]], entries: Mapping[str, ModuleEntry | None]
 ) -> Iterator[tuple[str, Stores]]:
-    """Yield what each module stored where its blocks no longer say so, by marker.
+    """Yield by marker what each module stored in places that its blocks no longer name.
 
     Args:
         workspace: The workspace as it was read.
-        put: The bodies of the blocks that modules get, by name.
-        entries: The entries that the registry gets, by name; None where a module is taken out.
+        put: The bodies of the modules' new blocks, by name.
+        entries: The registry's new entries, by name; None if a module is removed.
     """
     remembered = workspace.registry.left_behind
     for name, entry in entries.items():
@@ -36,14 +36,14 @@ def changes(
 
 
 def hint(workspace: Workspace, name: str) -> str:
-    """Return what to say of a module that is not integrated; empty where it left nothing behind."""
+    """Return what to do about the data of a module that is not in the workspace; empty if it left none."""
     if ModuleNames(name).snake not in workspace.registry.left_behind:
         return ""
-    return f" Delete what it stored with 'workspace.remove {name} --delete-data'."
+    return f" Delete its data with 'workspace.remove {name} --delete-data'."
 
 
 def forget(workspace: Workspace, marker: str) -> None:
-    """Have the registry forget what a module left behind, now that it is deleted; under the lock."""
+    """Remove a module's deleted data from the registry, under the lock."""
     registry = workspace.registry.with_left_behind({marker: Stores()})
     path = workspace.root / settings.REGISTRY
     if registry.data != workspace.registry.data:

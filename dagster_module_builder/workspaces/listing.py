@@ -1,4 +1,4 @@
-"""Which modules there are, and how they stand to the workspace."""
+"""The modules of a workspace: those in it, and those that only lie in its projects."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_module_builder.workspaces.workspace import look_at
 
 @dataclass(frozen=True)
 class Listed:
-    """A module: integrated, or only there; ``missing`` when its folder is gone."""
+    """A module: in the workspace, or only in its projects; ``missing`` if its folder is gone."""
 
     name: str
     path: str
@@ -31,14 +31,14 @@ class Listed:
 
 
 def listing(root: Path) -> list[Listed]:
-    """Return every integrated module and every other one under ``projects/``, by name."""
+    """Return the modules in the workspace and the others below ``projects/``, by name."""
     workspace = look_at(root)
     integrated = {entry.name: _integrated(root, entry) for entry in workspace.registry.entries}
-    others = {path.name: _only_there(root, path) for path in modules_in(root)}
-    return [one for _, one in sorted({**others, **integrated}.items())]
+    others = {path.name: _not_integrated(root, path) for path in modules_in(root)}
+    return [module for _, module in sorted({**others, **integrated}.items())]
 
 
-def _only_there(root: Path, path: Path) -> Listed:
+def _not_integrated(root: Path, path: Path) -> Listed:
     record = record_of(path)
     answers = record.get("answers")
     database = answers.get("database") if isinstance(answers, dict) else None

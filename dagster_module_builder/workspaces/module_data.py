@@ -1,4 +1,4 @@
-"""What modules have stored: volumes, folders of data, assets' files. Listed, and deleted when told so; also later."""
+"""What modules have stored: volumes, folders of data, assets' files; listed, and deleted on request."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class ModuleData:
     images: tuple[str, ...] = ()
 
     def parts(self) -> list[str]:
-        """Return all of it as texts."""
+        """Return each part in words."""
         return [
             *(f"the folder {path}" for path in self.folders),
             *(f"the folder {self.marker} in the volume {name}" for name in self.assets),
@@ -59,52 +59,52 @@ class ModuleData:
         ]
 
     def describe(self) -> str:
-        """List all of it, for a person to decide."""
+        """List all parts, for a person to decide."""
         lines = [f"  {part}" for part in self.parts()]
-        left = [f"Not deleted: {one}" for one in self.left]
+        left = [f"Not deleted: {kept}" for kept in self.left]
         return "\n".join(["The module's data:", *(lines or ["  none"]), *left])
 
 
 def data_of(root: Path, name: str) -> ModuleData:
-    """Find what a module has stored, whether it is in the workspace or was taken out.
+    """Find what a module has stored, whether it is in the workspace or was removed.
 
     Raises:
-        RefusedError: There is no such module, and nothing that one of this name has stored.
+        RefusedError: There is no such module, and no data of that name.
         ToolError: The module has volumes, and Docker does not answer.
     """
     workspace = look_at(root)
     name = Path(name).name
     entry = workspace.registry.find(name)
     marker = entry.marker if entry else _free_marker(workspace, name)
-    found = _data_of(workspace, _says(workspace), name, marker, entry)
-    if entry is None and marker not in workspace.registry.left_behind and not found.parts():
+    data = _data_of(workspace, _stores(workspace), name, marker, entry)
+    if entry is None and marker not in workspace.registry.left_behind and not data.parts():
         raise RefusedError(
             f"{name!r} is not in the workspace and has no data left. 'workspace.list --data' shows what is."
         )
-    return found
+    return data
 
 
 def every_data(root: Path) -> list[ModuleData]:
-    """Return what each module has stored, in the workspace or gone; those with nothing are left out.
+    """Return what each module has stored, removed ones included; modules without data are left out.
 
     Raises:
         ToolError: A module has volumes, and Docker does not answer.
     """
     workspace = look_at(root)
     integrated = {entry.marker: entry for entry in workspace.registry.entries}
-    markers = sorted({*integrated, *workspace.registry.left_behind, *_found_markers(workspace)})
-    says = _says(workspace)
+    markers = sorted({*integrated, *workspace.registry.left_behind, *_stored_markers(workspace)})
+    stores_by_marker = _stores(workspace)
     names = {folded(path.name): path.name for path in (root / settings.PROJECTS).glob("*") if path.is_dir()}
-    found = [
-        _data_of(workspace, says, entry.name if entry else names.get(folded(marker), marker), marker, entry)
+    every = [
+        _data_of(workspace, stores_by_marker, entry.name if entry else names.get(folded(marker), marker), marker, entry)
         for marker in markers
         for entry in [integrated.get(marker)]
     ]
-    return [one for one in found if one.parts()]
+    return [data for data in every if data.parts()]
 
 
-def _found_markers(workspace: Workspace) -> Iterator[str]:
-    """Yield the markers whose stored assets or databases are there, of modules that nothing else tells of."""
+def _stored_markers(workspace: Workspace) -> Iterator[str]:
+    """Yield the markers of stored assets and databases, also of modules that no other record names."""
     stored = workspace.root / STORAGE
     yield from (path.name for path in stored.iterdir() if not _is_odd(path)) if stored.is_dir() else ()
     project = _project(workspace)
@@ -123,10 +123,10 @@ def _is_odd(path: Path) -> bool:
 
 
 def _free_marker(workspace: Workspace, name: str) -> str:
-    """Return the marker of a module that is not integrated.
+    """Return the marker of a module that is not in the workspace.
 
     Raises:
-        RefusedError: The name is no module's, or its marker is another module's.
+        RefusedError: No module can have this name, or its marker is another module's.
     """
     marker = ModuleNames(name).snake
     other = next((entry.name for entry in workspace.registry.entries if entry.marker == marker), None)
@@ -137,21 +137,21 @@ def _free_marker(workspace: Workspace, name: str) -> str:
     return marker
 
 
-def _says(workspace: Workspace) -> dict[str, Stores]:
+def _stores(workspace: Workspace) -> dict[str, Stores]:
     """Return what each module's blocks say that it stores, by marker."""
     return {marker: stores_of(bodies, workspace.root) for marker, bodies in workspace.bodies.items()}
 
 
 def _data_of(
-    workspace: Workspace, says: Mapping[str, Stores], name: str, marker: str, entry: ModuleEntry | None
+    workspace: Workspace, stores_by_marker: Mapping[str, Stores], name: str, marker: str, entry: ModuleEntry | None
 ) -> ModuleData:
     module = entry.path if entry else str(settings.PROJECTS / name)
-    known = says.get(marker, Stores()) | workspace.registry.left_behind.get(marker, Stores())
+    known = stores_by_marker.get(marker, Stores()) | workspace.registry.left_behind.get(marker, Stores())
     stores = known | usual(marker)
-    folders = {path: _reason_to_keep(workspace, says, path, marker, module) for path in stores.folders}
+    folders = {path: _reason_to_keep(workspace, stores_by_marker, path, marker, module) for path in stores.folders}
     doomed = tuple(workspace.root / path for path, reason in folders.items() if reason is None)
     left = [f"{workspace.root / path}, {reason}" for path, reason in folders.items() if reason]
-    taken = _volumes_of_others(workspace, says, marker)
+    taken = _volumes_of_others(workspace, stores_by_marker, marker)
     keys = [key for key in stores.volumes if key not in taken]
     project = _project(workspace)
     try:
@@ -163,10 +163,10 @@ def _data_of(
         volumes, assets = [], []
         left.append(f"what it stored in containers, if anything. {error}")
     images = _images(workspace)
-    held = [one for one in assets if marker in (engine.folders_in(one, images) or (marker,))]
+    with_assets = [volume for volume in assets if marker in (engine.folders_in(volume, images) or (marker,))]
     return ModuleData(
-        name, entry is not None, project, stores.services, tuple(volumes), tuple(held), marker, doomed, tuple(left),
-        images,
+        name, entry is not None, project, stores.services, tuple(volumes), tuple(with_assets), marker, doomed,
+        tuple(left), images,
     )  # fmt: skip
 
 
@@ -182,25 +182,25 @@ def _images(workspace: Workspace) -> tuple[str, ...]:
     return (f"{project}-dagster", *(str(service.data["image"]) for service in services if service.data.get("image")))
 
 
-def _volumes_of_others(workspace: Workspace, says: Mapping[str, Stores], marker: str) -> set[str]:
+def _volumes_of_others(workspace: Workspace, stores_by_marker: Mapping[str, Stores], marker: str) -> set[str]:
     others = [entry.marker for entry in workspace.registry.entries if entry.marker != marker]
     remembered = {other: stores for other, stores in workspace.registry.left_behind.items() if other != marker}
     own = workspace.compose_data.get("volumes") if isinstance(workspace.compose_data, dict) else None
     return {
         *(own or {}),
         *(key for stores in remembered.values() for key in stores.volumes),
-        *(key for other in others for key in says.get(other, Stores()).volumes),
+        *(key for other in others for key in stores_by_marker.get(other, Stores()).volumes),
     }
 
 
 def _reason_to_keep(
-    workspace: Workspace, says: Mapping[str, Stores], folder: str, marker: str, module: str
+    workspace: Workspace, stores_by_marker: Mapping[str, Stores], folder: str, marker: str, module: str
 ) -> str | None:
-    """Say why a folder stays; None where it is deleted, and nothing where there is none.
+    """Return why a folder is kept; None if it is to be deleted, and an empty text if it does not exist.
 
     Args:
         workspace: The workspace.
-        says: What each module's blocks say that it stores, by marker.
+        stores_by_marker: What each module's blocks say that it stores, by marker.
         folder: Relative to its root.
         marker: The module's marker.
         module: The module's folder, relative to the workspace's root.
@@ -213,7 +213,7 @@ def _reason_to_keep(
         return "because a link leads there"
     if not path.is_dir():
         return ""
-    used = _shared_with(workspace, says, folder, marker)
+    used = _shared_with(workspace, stores_by_marker, folder, marker)
     return f"which {used} writes to, too" if used else None
 
 
@@ -224,17 +224,17 @@ def _is_structure(folder: str) -> bool:
 
 
 def _link_in(root: Path, folder: str) -> bool:
-    """Tell whether a part of a path below ``data/`` is a link; where ``data/`` itself is, is its owner's choice."""
+    """Tell whether a part of a path below ``data/`` is a link; ``data/`` itself may be one."""
     parts = Path(folder).parts
     paths = [root.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
     return any(path.is_symlink() for path in paths if path != root / settings.DATA)
 
 
-def _shared_with(workspace: Workspace, says: Mapping[str, Stores], folder: str, marker: str) -> str | None:
-    """Return who else writes to a folder, or to one in it."""
+def _shared_with(workspace: Workspace, stores_by_marker: Mapping[str, Stores], folder: str, marker: str) -> str | None:
+    """Return which other module writes to a folder, or to one in it."""
     path = Path(folder)
     users: dict[str, Sequence[str]] = {
-        entry.name: says.get(entry.marker, Stores()).folders
+        entry.name: stores_by_marker.get(entry.marker, Stores()).folders
         for entry in workspace.registry.entries
         if entry.marker != marker
     }
@@ -243,13 +243,15 @@ def _shared_with(workspace: Workspace, says: Mapping[str, Stores], folder: str, 
         str(name): dict(service.data) for name, service in workspace.stack.services.items()
     }
     users["the workspace"] = tuple(bound(own, workspace.root))
-    return next((user for user, held in users.items() if any(Path(one).is_relative_to(path) for one in held)), None)
+    return next(
+        (user for user, folders in users.items() if any(Path(used).is_relative_to(path) for used in folders)), None
+    )
 
 
 def delete(root: Path, data: ModuleData) -> Iterator[str]:
-    """Delete what a module has stored, after it was taken out; yield each part as a text when it is gone.
+    """Delete what a removed module has stored; yield the name of each part when it is gone.
 
-    Whatever ends it, it can be said again: what is gone is passed over, and what is left is remembered.
+    After an interruption it can be run again: what is gone is skipped, and what is left is remembered.
 
     Raises:
         RefusedError: The module was added again meanwhile.
@@ -258,7 +260,7 @@ def delete(root: Path, data: ModuleData) -> Iterator[str]:
     with locked(root):
         workspace = read_workspace(root)
         if any(entry.marker == data.marker for entry in workspace.registry.entries):
-            raise RefusedError(f"{data.module!r} is in the workspace again: its data was left.")
+            raise RefusedError(f"{data.module!r} is in the workspace again, so its data was kept.")
         if data.volumes:
             engine.delete_containers(data.project, data.services)
         for folder in data.folders:
@@ -274,9 +276,9 @@ def delete(root: Path, data: ModuleData) -> Iterator[str]:
 
 
 def _delete_folder(root: Path, folder: Path, images: Sequence[str]) -> None:
-    """Delete a folder, with files of other users in it: containers write as whom the workspace says."""
+    """Delete a folder, also files in it of other users: containers write as the user that the workspace sets."""
     if _link_in(root, os.path.relpath(folder, root)):
-        raise RefusedError(f"{folder} is not deleted: a link leads there now.")
+        raise RefusedError(f"{folder} was not deleted: a link leads there now.")
     try:
         _make_writable(folder)
         shutil.rmtree(folder)
@@ -291,7 +293,7 @@ def _delete_folder(root: Path, folder: Path, images: Sequence[str]) -> None:
 
 
 def _make_writable(folder: Path) -> None:
-    """Allow deletion in read-only folders that are the user's own."""
+    """Allow deletion in read-only folders that belong to this user."""
     for path, _, _ in os.walk(folder):
         mode = Path(path).stat().st_mode
         if Path(path).stat().st_uid == os.geteuid() and not mode & stat.S_IWUSR:

@@ -1,4 +1,4 @@
-"""A module's fragments, read: what it gives to a workspace, and what of that a person has to allow first."""
+"""A module's fragments, read: what it adds to a workspace, and which settings a person has to allow first."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ Contributions = Mapping[str, Sequence[Contribution]]
 
 @dataclass(frozen=True)
 class ModuleFragments:
-    """A module that is put in, what it gives to each shared file, and what it claims thereby.
+    """A module, what it adds to each shared file, and what it claims by that.
 
     Attributes:
         module: The module.
-        contributions: What it gives.
+        contributions: What it adds, by shared file.
         facts: What it claims.
-        notes: What to know of it.
+        notes: What to tell a person about it.
         allowed: Its settings that a person allowed.
-        tolerated: Its settings that nobody allowed, and that an earlier version put in.
+        tolerated: Its settings that were never allowed, and that an earlier version added.
     """
 
     module: Module
@@ -50,32 +50,36 @@ class ModuleFragments:
 
     @property
     def warnings(self) -> list[str]:
-        """What to know of the settings that nobody allowed."""
+        """Warnings about settings that were never allowed."""
         name = self.module.path.name
         return [
-            f"Warning: {place_of(self.module, one)}: {one}. An earlier version added it: take it out, or allow it with "
-            f"'{allowing(name, [one], integrated=True)}'."
-            for one in self.tolerated
+            f"Warning: {place_of(self.module, setting)}: {setting}. An earlier version added it. Remove it, or "
+            f"allow it with '{allowing(name, [setting], integrated=True)}'."
+            for setting in self.tolerated
         ]
 
 
 def read_fragments(workspace: Workspace, path: Path) -> ModuleFragments:
-    """Read a module and work out what it gives to this workspace.
+    """Read a module and work out what it adds to this workspace.
 
     Raises:
         DamagedFileError: One of its fragments cannot be read.
-        FragmentRefusedError: It has settings that nobody allowed.
+        FragmentRefusedError: It has settings that have to be allowed first.
     """
     module = read_module(path)
     written = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
     allowed, tolerated = _allowed(workspace, module)
-    given, notes = fitted(workspace.surroundings, module.path, module.names.snake, written)
-    bodies = {(file, one.path): one.mapping or one.sequence or () for file, every in given.items() for one in every}
+    contributions, notes = fitted(workspace.surroundings, module.path, module.names.snake, written)
+    bodies = {
+        (file, contribution.path): contribution.mapping or contribution.sequence or ()
+        for file, of_file in contributions.items()
+        for contribution in of_file
+    }
     try:
         facts = facts_of_bodies(bodies, workspace.own_env)
     except yaml.YAMLError as error:
         raise RefusedError(f"{path / settings.FRAGMENTS}: {error}") from None
-    return ModuleFragments(module, given, facts, tuple(notes), allowed, tolerated)
+    return ModuleFragments(module, contributions, facts, tuple(notes), allowed, tolerated)
 
 
 def _contributions(workspace: Workspace, module: Module, file: str) -> list[Contribution]:
@@ -98,10 +102,10 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
 
 
 def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tuple[Refused, ...]]:
-    """Return what of a module's settings was allowed, and what an earlier version put in without asking.
+    """Return the module's settings that were allowed, and those that an earlier version added without asking.
 
     Raises:
-        FragmentRefusedError: There are others.
+        FragmentRefusedError: It has other settings.
     """
     name, entry = module.path.name, workspace.registry.find(module.path.name)
     try:
@@ -109,26 +113,26 @@ def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tup
     except OutlineError as error:
         raise unsafe(module.fragment_path(compose.NAME), error.position + 1, error.reason) from None
     refused = [*judged.refused, *refused_paths(workspace.root, judged)]
-    given = [*(entry.allowed if entry else ()), *workspace.allowances.get(name, ())]
-    left = [one for one in refused if not covered(given, one)]
+    allowed = [*(entry.allowed if entry else ()), *workspace.allowances.get(name, ())]
+    left = [setting for setting in refused if not covered(allowed, setting)]
     standing = _standing(workspace, module) if left and entry else set()
-    new = [one for one in left if one.setting not in standing]
+    new = [each for each in left if each.setting not in standing]
     if new:
-        named = [(place_of(module, one), str(one)) for one in new]
+        named = [(place_of(module, setting), str(setting)) for setting in new]
         raise FragmentRefusedError(name, named, allowing(name, new, integrated=entry is not None))
-    return used(given, refused), tuple(left)
+    return used(allowed, refused), tuple(left)
 
 
 def _standing(workspace: Workspace, module: Module) -> set[str]:
-    """Return the settings that stand in a module's blocks already: an earlier version asked nobody."""
+    """Return the settings that a module's blocks have already: an earlier version did not ask."""
     try:
-        return {one.setting for one in _judged_blocks(workspace, module.path.name).refused}
+        return {refused.setting for refused in _judged_blocks(workspace, module.path.name).refused}
     except OutlineError:
         return set()
 
 
 def _judged_blocks(workspace: Workspace, name: str) -> Judged:
-    """Judge what stands in the workspace of a module.
+    """Judge a module's blocks in the workspace.
 
     Raises:
         OutlineError: It cannot be read.
@@ -147,7 +151,7 @@ def _judged_blocks(workspace: Workspace, name: str) -> Judged:
 
 
 def refuse_changed_paths(workspace: Workspace) -> None:
-    """Look once more at the files of modules that Docker is about to read: they may have changed since they were added.
+    """Check again the files of modules that Docker is about to read: they may have changed since they were added.
 
     Raises:
         FragmentRefusedError: A link leads out of a module now, or a file of variables takes others'.
@@ -157,20 +161,20 @@ def refuse_changed_paths(workspace: Workspace) -> None:
             judged = _judged_blocks(workspace, entry.name)
         except OutlineError:
             continue
-        new = [one for one in refused_paths(workspace.root, judged) if not covered(entry.allowed, one)]
+        new = [path for path in refused_paths(workspace.root, judged) if not covered(entry.allowed, path)]
         if new:
-            named = [(str(workspace.path(one.file)), str(one)) for one in new]
+            named = [(str(workspace.path(path.file)), str(path)) for path in new]
             raise FragmentRefusedError(entry.name, named, allowing(entry.name, new, integrated=True))
 
 
-def unused_allowances(workspace: Workspace, given: Sequence[ModuleFragments]) -> list[str]:
-    """Return what to say of settings that a person allows and that no module has."""
-    recorded = {(one.module.path.name, name) for one in given for name in one.allowed}
+def unused_allowances(workspace: Workspace, modules: Sequence[ModuleFragments]) -> list[str]:
+    """Return warnings about allowances that no module needs."""
+    recorded = {(module.module.path.name, setting) for module in modules for setting in module.allowed}
     return [
-        f"Warning: --allow {name}={one} was not recorded: {name!r} has no such setting that has to be allowed."
+        f"Warning: --allow {name}={setting} was not recorded: {name!r} has no such setting that needs it."
         for name, allowed in workspace.allowances.items()
-        for one in allowed
-        if (name, one) not in recorded
+        for setting in allowed
+        if (name, setting) not in recorded
     ]
 
 
@@ -187,6 +191,6 @@ def allowing(name: str, refused: Sequence[Refused], *, integrated: bool) -> str:
         refused: The settings.
         integrated: Whether it is in the workspace already.
     """
-    names = dict.fromkeys(one.setting for one in refused)
-    flags = " ".join(f"--allow {shlex.quote(f'{name}={one}')}" for one in names)
+    settings_ = dict.fromkeys(each.setting for each in refused)
+    flags = " ".join(f"--allow {shlex.quote(f'{name}={each}')}" for each in settings_)
     return f"workspace.sync {flags}" if integrated else f"workspace.add {name} {flags}"

@@ -1,7 +1,7 @@
 """The other workspaces that were made on this machine, so that a new one takes no name or port of theirs.
 
-A list of folders in the user's state folder. It is a hint: whoever finds it missing, damaged or unwritable sees only
-what runs, and what it names is read, never written.
+A list of folders in the user's state folder. It is a hint: without it, or where it is damaged or unwritable, only what
+runs is seen. The workspaces that it names are read, never written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _folder() -> Path:
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Let no other process choose a name or port meanwhile, wherever a lock can be made."""
+    """Keep other processes from choosing a name or port meanwhile, if a lock can be made."""
     with contextlib.ExitStack() as stack:
         # Without a lock only two that are made in the same second can meet; 'workspace.up' refuses the second one.
         with contextlib.suppress(OSError, RuntimeError, Timeout):
@@ -42,7 +42,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def remember(root: Path) -> None:
-    """Note that there is a workspace; best within ``one_at_a_time``."""
+    """Note a workspace; best within ``one_at_a_time``."""
     known = [*_known(), root.absolute()]
     if known[-1] in known[:-1]:
         return
@@ -50,7 +50,7 @@ def remember(root: Path) -> None:
     with contextlib.suppress(OSError, RuntimeError):
         lines = [f"{path}\n" for path in known[-_MOST:] if "\n" not in str(path)]
         _make_private(_folder())
-        # A file of 0600 that takes the list's place: whatever lay there is not written to.
+        # A new file of 0600 replaces the list: an existing file is never written to.
         handle, name = tempfile.mkstemp(dir=_folder())
         with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(lines)
@@ -88,7 +88,7 @@ def _variables(root: Path) -> dict[str, str]:
     try:
         return env_file.values(_content(root / settings.SERVICES / env_file.NAME))
     except (OSError, ValueError):
-        # The workspace is gone, or another person's, or what stands there is no env file.
+        # The workspace is gone, is another person's, or has no env file that can be read.
         return {}
 
 
@@ -100,7 +100,7 @@ def _content(path: Path) -> bytes:
 
 
 def free_name(wanted: str, names: Iterable[str]) -> str:
-    """Return a name that is not among others: the wanted one, or that with the first number from 2 up that is free."""
+    """Return a name that is not among ``names``: "a" with {"a", "a-2"} -> "a-3"."""
     others, number, name = set(names), 1, wanted
     while name in others:
         number += 1

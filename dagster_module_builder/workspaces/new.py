@@ -33,7 +33,7 @@ Ask = Callable[[Questionnaire, Question, Mapping[str, Answer]], Answer]
 
 @dataclass(frozen=True)
 class NewModule:
-    """A module that was made: its folder, its files, and what was answered."""
+    """A new module: its folder, its files, and the answers."""
 
     path: Path
     files: tuple[Path, ...]
@@ -43,14 +43,14 @@ class NewModule:
 def new(
     root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = None, *, lasting: bool = True
 ) -> NewModule:
-    """Make a module under ``projects/``; whatever fails or interrupts it leaves nothing behind.
+    """Make a module under ``projects/``; a failure or an interruption leaves nothing behind.
 
     Args:
         root: The workspace's root.
         name: The module's name.
-        given: Answers by question, as the template names them.
+        given: Answers by question, with the template's names.
         ask: Asks the questions without an answer; None takes the defaults.
-        lasting: Whether to remember that it was made here, so that its code is run unasked.
+        lasting: Whether to remember that it was made here, so that its code runs without a question.
 
     Raises:
         RefusedError: The name or an answer is refused, or the folder exists. Nothing was written.
@@ -60,7 +60,7 @@ def new(
         raise RefusedError(problem)
     if not is_workspace(root):
         raise NoWorkspaceError(root)
-    # Held from the port's detection to the rename: nobody else is offered the same port meanwhile.
+    # Held from the port's detection to the rename: no other command is offered the same port meanwhile.
     with locked(root):
         projects = root / settings.PROJECTS
         _refuse_taken(projects, name)
@@ -68,7 +68,7 @@ def new(
         environment = {CALLER_VARIABLE: "port detected", settings.ROOT_VARIABLE: str(root)}
         questionnaire = questions_of(MODULE_TEMPLATE, environment)
         questionnaire = replace(questionnaire, judge=partial(_judge, root, given))
-        # A person is asked only when nothing that was given is refused anyway.
+        # Ask only after the answers from the command line were accepted.
         answers = _defaults(questionnaire, {"name": name, **given})
         _refuse_without_server(given, given.get("database") or (None if ask else "none"))
         if "database_port" in given:
@@ -85,7 +85,7 @@ def new(
 
 
 def _defaults(questionnaire: Questionnaire, given: Mapping[str, Answer]) -> dict[str, Answer]:
-    """Return the answers where nobody is asked; what is given for a server is looked at as if there were one."""
+    """Return the answers without asking; answers about a database server are judged as if there were one."""
     assumed = {"database": "postgresql"} if _of_server(given) else {}
     return _answered(questionnaire, {**assumed, **given}, None)
 
@@ -104,9 +104,9 @@ def _of_server(given: Mapping[str, Answer]) -> list[str]:
 def _refuse_without_server(given: Mapping[str, Answer], database: Answer | None) -> None:
     flags = _of_server(given)
     if flags and database not in {None, *_SERVERS}:
-        verb = "needs" if len(flags) == 1 else "need"
+        need, them = ("needs", "it") if len(flags) == 1 else ("need", "them")
         raise UsageError(
-            f"{' and '.join(flags)} {verb} a database server: pass --database postgresql or mysql, or leave it out."
+            f"{' and '.join(flags)} {need} a database server. Pass --database postgresql or mysql, or leave {them} out."
         )
 
 
@@ -119,7 +119,9 @@ def _refuse_taken(projects: Path, name: str) -> None:
     if (projects / name).exists() or (projects / name).is_symlink():
         raise RefusedError(f"{projects / name} exists already and was not touched.")
     if other := colliding(name, [path.name for path in projects.iterdir()] if projects.is_dir() else []):
-        raise RefusedError(f"{name!r} and {other!r}, which exists, would share their derived names: choose another.")
+        raise RefusedError(
+            f"{name!r} and the existing {other!r} would have the same variables and services. Choose another name."
+        )
 
 
 def _remove_leftovers(projects: Path) -> None:
@@ -147,13 +149,13 @@ def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer], ask: As
 def _no_such_question(unknown: Collection[str], questionnaire: Questionnaire) -> str:
     wrong = sorted(name.removeprefix(REQUIRES) for name in unknown if name.startswith(REQUIRES))
     if not wrong:
-        return f"The template asks no question {', '.join(sorted(unknown))}."
+        return f"The template has no question {', '.join(sorted(unknown))}."
     offered = [question.name.removeprefix(REQUIRES) for question in questionnaire if question.name.startswith(REQUIRES)]
-    return f"There is no system requirement {', '.join(map(repr, wrong))}: choose from {', '.join(offered)}."
+    return f"Unknown system requirement {', '.join(map(repr, wrong))}. Choose from {', '.join(offered)}."
 
 
 def _matters(question: Question, answers: Mapping[str, Answer]) -> bool:
-    """Tell whether a question has to be asked: those about a database server only where there is one."""
+    """Tell whether a question has to be asked: those about a database server only if there is one."""
     if not question.name.startswith("database_"):
         return True
     return answers.get("database") in _SERVERS

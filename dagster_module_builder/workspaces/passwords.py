@@ -52,12 +52,12 @@ class Changed:
 
 def changed_by(workspace: Workspace, plan: Plan) -> Iterator[Changed]:
     """Yield the passwords of databases in the workspace that a plan changes."""
-    after = next((one.after for one in plan.changes if one.path.name == env_file.NAME), None)
+    after = next((change.after for change in plan.changes if change.path.name == env_file.NAME), None)
     return changed(workspace, env_file.values(after or b""))
 
 
 def changed(workspace: Workspace, after: Mapping[str, str]) -> Iterator[Changed]:
-    """Yield the passwords of databases in the workspace that are others with these variables; some may be left out."""
+    """Yield the passwords of the workspace's databases that these variables change; unchanged ones may be left out."""
     before = env_file.values(workspace.files[env_file.NAME] or b"")
     after = {**before, **after}
     names = {name for name, value in before.items() if name in after and after[name] != value}
@@ -69,10 +69,10 @@ def changed(workspace: Workspace, after: Mapping[str, str]) -> Iterator[Changed]
 
 
 def _environment(service: Mapping[str, Any]) -> dict[str, str]:
-    found = service.get("environment")
-    if isinstance(found, list):
-        return dict(str(one).partition("=")[::2] for one in found)
-    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+    environment = service.get("environment")
+    if isinstance(environment, list):
+        return dict(str(line).partition("=")[::2] for line in environment)
+    return {str(name): str(value) for name, value in environment.items()} if isinstance(environment, dict) else {}
 
 
 def _changed_in(
@@ -82,8 +82,8 @@ def _changed_in(
     for variable, account in _ACCOUNTS.items():
         text = environment.get(variable, "")
         if interpolated(text, before) != interpolated(text, after):
-            said = {name: interpolated(value, before) for name, value in environment.items()}
-            yield variable, interpolated(account, said)
+            values = {name: interpolated(value, before) for name, value in environment.items()}
+            yield variable, interpolated(account, values)
 
 
 def account_passwords(service: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, str]:
@@ -103,7 +103,7 @@ def steps(workspace: Workspace, service: str, variable: str, user: str) -> str:
         'MYSQL_PWD="${MYSQL_ROOT_PASSWORD:-$MARIADB_ROOT_PASSWORD}" $(command -v mysql || command -v mariadb) -uroot'
     )
     where = "'root'@'localhost', 'root'@'%'" if user == "root" else f"'{user}'@'%'"
-    accounts = [f"{one} IDENTIFIED BY '$NEW'" for one in where.split(", ")]
+    accounts = [f"{account} IDENTIFIED BY '$NEW'" for account in where.split(", ")]
     ask = 'printf "New password: "; stty -echo; read -r NEW; stty echo; echo'
     line = f'{ask}; {client} -e "ALTER USER {", ".join(accounts)}"'
     return begin + shlex.quote(line)

@@ -1,7 +1,7 @@
-"""Damaged markers, repaired: a marker line that was lost is put back where the registry's digest proves its place.
+"""Damaged markers, repaired: a lost marker line is put back where the registry's digest proves its place.
 
-Where nothing proves it, the marker that is left over is taken away, so that the lines are their owner's again; no other
-line is ever touched.
+Without such a proof, the marker that is left over is removed, so that the lines are their owner's again. No other line
+is ever changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, rea
 
 @dataclass(frozen=True)
 class _Repair:
-    """A line to put in before ``line``, or, when it is None, the line to take out."""
+    """A line to insert before ``line``; if ``text`` is None, the line to remove."""
 
     line: int
     text: bytes | None
@@ -60,7 +60,7 @@ def repaired(path: Path, kind: SharedFile, text: bytes, known: RegisteredFile) -
     """Return a shared file with its markers repaired.
 
     Raises:
-        DamagedFileError: The file cannot be read, markers or not.
+        DamagedFileError: The file cannot be read, with or without markers.
     """
     lines = split_lines(text)
     while left := _left_over(path, kind, lines):
@@ -78,17 +78,17 @@ def _left_over(path: Path, kind: SharedFile, lines: Sequence[bytes]) -> list[Mar
 
 
 def _proven(lines: Sequence[bytes], marker: Marker, known: RegisteredFile) -> _Repair | None:
-    """Look for the place of the lost partner: the one at which the block is what the registry remembers."""
+    """Return where the lost partner was: the place at which the block has the digest that the registry records."""
     digests = set(known.digests.get(marker.name, {}).values())
-    here = lines[marker.line]
-    lost = here.replace(b"# END:", b"# BEGIN:") if marker.end else here.replace(b"# BEGIN:", b"# END:")
+    kept = lines[marker.line]
+    lost = kept.replace(b"# END:", b"# BEGIN:") if marker.end else kept.replace(b"# BEGIN:", b"# END:")
     for length in range(1, len(lines)):
         first = marker.line - length if marker.end else marker.line + 1
         furthest = first if marker.end else marker.line + length
         if not 0 <= furthest < len(lines) or markers([lines[furthest]]):
             return None
         body = lines[first : first + length]
-        ends = (lost, here) if marker.end else (here, lost)
+        ends = (lost, kept) if marker.end else (kept, lost)
         if known.sealed(Block(marker.name, (ends[0], *body, ends[1])).digest) in digests:
             return _Repair(first if marker.end else first + length, lost)
     return None

@@ -1,4 +1,4 @@
-"""Backups: which there are, and one put back as a plan of its own."""
+"""Backups: listed, and restored by a plan that is itself backed up."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def backups(root: Path) -> list[Backup]:
 
 def _folder(root: Path, identity: str) -> Path:
     if identity not in backup_ids(root):
-        raise RefusedError(f"There is no backup {identity!r}: see 'workspace.backups'.")
+        raise RefusedError(f"There is no backup {identity!r}. 'workspace.backups' lists them.")
     return root / settings.BACKUPS / identity
 
 
@@ -43,7 +43,7 @@ def _read(root: Path, identity: str) -> Backup:
     files = tuple(str(file["path"]) for file in _contents(root, identity))
     made_at = backup_time(identity)
     if made_at is None:
-        raise RefusedError(f"{identity!r} is no backup.")
+        raise RefusedError(f"{identity!r} is not a backup.")
     return Backup(identity, made_at, files)
 
 
@@ -52,7 +52,7 @@ def _contents(root: Path, identity: str) -> list[dict[str, str | None]]:
 
 
 def kept_file(root: Path, identity: str, path: str) -> bytes | None:
-    """Return what a backup has of a file, named by its path from the workspace's root; None where it has none."""
+    """Return a file's bytes in a backup, by its path from the workspace's root; None if the backup does not have it."""
     with contextlib.suppress(RefusedError, OSError):
         for file in _contents(root, identity):
             if file["path"] == path and file["held"]:
@@ -66,14 +66,14 @@ def _whole(root: Path, identity: str) -> dict[str, Any]:
         whole: dict[str, Any] = json.loads(path.read_bytes())
         list(whole["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise RefusedError(f"{path} is damaged: this backup cannot be put back.") from None
+        raise RefusedError(f"{path} is damaged, so this backup cannot be restored.") from None
     return whole
 
 
 def restore(root: Path, identity: str, *, dry_run: bool = False) -> tuple[Plan, str | None]:
-    """Put a backup's files back, as a plan that is itself backed up; return the plan and the new backup's id.
+    """Restore a backup's files by a plan that is itself backed up; return the plan and the new backup's id.
 
-    Files have the modes that they had, read-only ones too; folders that are gone are made again, with theirs.
+    Files get back their modes, read-only ones too. Folders that are gone are made again, with their modes.
 
     Raises:
         RefusedError: There is no such backup, or a file cannot be written. Nothing was changed.
@@ -92,7 +92,7 @@ def restore(root: Path, identity: str, *, dry_run: bool = False) -> tuple[Plan, 
 
 @contextlib.contextmanager
 def _folders_as_before(root: Path, modes: dict[str, int]) -> Iterator[None]:
-    """Let folders be written to meanwhile, and give them the modes that they had; those of now where that fails."""
+    """Make folders writable meanwhile, then give them the backup's modes; after a failure, their present ones."""
     paths = {root / name: mode for name, mode in modes.items()}
     now = {path: stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir() and not path.is_symlink()}
     for path, mode in now.items():

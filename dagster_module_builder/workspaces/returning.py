@@ -1,4 +1,4 @@
-"""Databases whose module comes into the workspace over a volume from before: it keeps the password that it had then."""
+"""Databases whose module is added over an old volume: the database keeps the password that it had then."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENV = (settings.SERVICES / env_file.NAME).as_posix()
 
 @dataclass(frozen=True)
 class Returning:
-    """A database that finds a volume from before.
+    """A database that starts on an old volume.
 
     Attributes:
         module: The module.
@@ -43,22 +43,22 @@ class Returning:
     def __str__(self) -> str:
         fragment = f"{settings.PROJECTS}/{self.module}/{settings.FRAGMENTS}/.env"
         old = f", as backup {self.backup} has it in {settings.BACKUPS}," if self.backup else ""
-        now = "the module brings another one now" if self.backup else "the module may bring another one now"
+        now = "the module has another one now" if self.backup else "the module may have another one now"
         typed = f"\nOr start it with 'workspace.up', and type the new password: {self.steps}" if self.steps else ""
         return (
-            f"{self.module}: the volume {self.volume} is from before. Its database keeps the password that it was made "
+            f"{self.module}: the volume {self.volume} exists already. Its database keeps the password that it was made "
             f"with, and {now}.\nPut the old password{old} into {fragment}, and run 'workspace.sync'.{typed}"
-            f"\nOr delete what it stored: workspace.remove {self.module} --delete-data"
+            f"\nOr delete its data: workspace.remove {self.module} --delete-data"
         )
 
 
 def returning(workspace: Workspace, plan: Plan, *, ask: bool) -> Iterator[Returning]:
-    """Yield the databases that a plan brings in over an old volume, unless a backup has the password that they get.
+    """Yield the databases that a plan adds over an old volume, unless a backup shows that the password is the same.
 
     Args:
         workspace: The workspace as it was read.
         plan: What is to be done to it.
-        ask: Ask Docker about volumes that the registry does not remember, too.
+        ask: Also ask Docker about volumes that the registry does not record.
     """
     after = {change.path.name: change.after for change in plan.changes}
     registry = parse_registry(plan.changes[-1].path, plan.changes[-1].after)
@@ -89,21 +89,21 @@ def _volumes(service: Mapping[str, Any]) -> list[str]:
 
 
 def _kept(workspace: Workspace, entry: ModuleEntry, volumes: list[str], *, ask: bool) -> list[str]:
-    """Return which of a module's volumes there are, as Docker says; without Docker, as the registry remembers."""
-    there: set[str] = {*workspace.registry.left_behind.get(entry.marker, Stores()).volumes}
+    """Return which of a module's volumes exist: Docker says it, or, without Docker, the registry."""
+    existing: set[str] = {*workspace.registry.left_behind.get(entry.marker, Stores()).volumes}
     if volumes and ask and compose_command.is_installed():
-        # Where Docker does not answer, what is remembered is said.
+        # If Docker does not answer, the registry counts.
         with contextlib.suppress(ToolError):
-            there = set(engine.volume_keys(workspace.stack.project))
-    return [volume for volume in volumes if volume in there]
+            existing = set(engine.volume_keys(workspace.stack.project))
+    return [volume for volume in volumes if volume in existing]
 
 
 def _known_passwords(
     workspace: Workspace, service: Mapping[str, Any], wanted: Mapping[str, str]
 ) -> tuple[dict[str, str], str | None]:
-    """Return the passwords of a service as the newest backup that has them says, and its id where they are others."""
+    """Return a service's passwords in the newest backup that has them, and its id if they differ from ``wanted``."""
     for identity in reversed(backup_ids(workspace.root)):
-        found = account_passwords(service, env_file.values(kept_file(workspace.root, identity, _ENV) or b""))
-        if any(found.values()):
-            return found, identity if found != wanted else None
+        old = account_passwords(service, env_file.values(kept_file(workspace.root, identity, _ENV) or b""))
+        if any(old.values()):
+            return old, identity if old != wanted else None
     return {}, None

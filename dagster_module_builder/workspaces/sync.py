@@ -1,4 +1,4 @@
-"""All modules of the workspace in one plan: new ones in, changed ones up to date, vanished ones out."""
+"""All modules of the workspace in one plan: new ones are added, changed ones updated, vanished ones removed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dagster_module_builder.workspaces.workspace_names import with_own_names
 
 @dataclass(frozen=True)
 class Synced:
-    """What a sync did, or would do: names of modules by what happened to them."""
+    """What a sync did, or would do: the names of modules by what happened to them."""
 
     outcome: WorkspaceChange
     added: tuple[str, ...]
@@ -43,17 +43,17 @@ def sync(
 ) -> Synced:
     """Bring every module under ``projects/`` into the workspace as its fragments are now.
 
-    A workspace of an earlier version gets a project, a network and a port of its own, too, and the hashes of what it
-    installs.
+    A workspace of an earlier version also gets a project, a network and a port that no other workspace has, and the
+    hashes of what it installs.
 
     Args:
         root: The workspace's root.
-        prune: Take out the modules whose project folder is gone.
+        prune: Remove the modules whose project folder is gone.
         dry_run: Plan and check, but change nothing.
-        force: Replace blocks that somebody edited.
+        force: Replace blocks that were edited by hand, too.
         allowances: The settings that a person allows, by module; the registry remembers them.
-        checks: What looks at the plan before it is carried out.
-        warn: Told of what running databases do not learn of, before anything changes; None makes notes of it.
+        checks: Look at the plan before it is carried out.
+        warn: Called before anything changes for each password that a running database will not learn; None notes them.
 
     Raises:
         RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
@@ -62,18 +62,18 @@ def sync(
     def work(recovered: list[str]) -> Synced:
         workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
-        named, others, said = with_lock(named)
-        notes += said
-        given = [read_fragments(named, path) for path in modules_in(root)]
-        notes += [warning for one in given for warning in one.warnings]
-        notes += unused_allowances(named, given)
+        named, others, lock_notes = with_lock(named)
+        notes += lock_notes
+        modules = [read_fragments(named, path) for path in modules_in(root)]
+        notes += [warning for module in modules for warning in module.warnings]
+        notes += unused_allowances(named, modules)
         vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
         taken = vanished if prune else []
-        free = unmarked.taken_over(named, [one.module for one in given], force=True) if force else named
-        refuse_clashes(free, given, leaving=[entry.name for entry in taken])
-        merged = unmarked.from_the_start(plan_changes(free, given, taken, force=force), workspace)
+        cleared = unmarked.taken_over(named, [each.module for each in modules], force=True) if force else named
+        refuse_clashes(cleared, modules, leaving=[entry.name for entry in taken])
+        merged = unmarked.from_the_start(plan_changes(cleared, modules, taken, force=force), workspace)
         plan = Plan((*others, *merged.changes))
-        names = tuple(one.module.path.name for one in given)
+        names = tuple(module.module.path.name for module in modules)
         outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
         return _told_apart(workspace, outcome, vanished, taken)
 

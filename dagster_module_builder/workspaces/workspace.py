@@ -75,7 +75,9 @@ class Workspace:
         """Return the digest of what a module gives to a file of plain lines; None where it gives nothing."""
         with contextlib.suppress(BuilderError, OutlineError, OSError):
             fragment = read_module(self.root / entry.path).fragments.get(file, b"")
-            return next((digest for one in env_file.contributions(fragment) for digest in one.digests), None)
+            return next(
+                (digest for contribution in env_file.contributions(fragment) for digest in contribution.digests), None
+            )
         return None
 
     def path(self, file: str) -> Path:
@@ -99,12 +101,12 @@ class Workspace:
     @cached_property
     def bodies(self) -> dict[str, Bodies]:
         """The bodies of each marker's blocks, by file and slot."""
-        found: dict[str, Bodies] = {}
+        bodies: dict[str, Bodies] = {}
         for file, kind in SHARED_FILES.items():
             blocks = self.layouts[file].blocks()
             for (_, block), slot in zip(blocks, kind.slots_of(self.layouts[file], blocks), strict=True):
-                found.setdefault(block.marker, {})[file, slot] = block.body
-        return found
+                bodies.setdefault(block.marker, {})[file, slot] = block.body
+        return bodies
 
     def own_text(self, file: str) -> bytes:
         """Return the lines of a shared file that are its owner's."""
@@ -166,18 +168,18 @@ class Workspace:
         chosen = self.chosen_services or self.registry.code_services
         if unknown := [name for name in chosen if name not in self.stack.services]:
             raise RefusedError(f"{self.path(compose.NAME)} has no service {unknown[0]!r}: {self._services}")
-        found, unclear = services_with_code(self.stack)
+        running_code, unclear = services_with_code(self.stack)
         if not chosen and unclear:
             raise RefusedError(
-                f"{self.path(compose.NAME)}: it is not clear what {' and '.join(unclear)} run, from the image of "
-                f"{' and '.join(found)}: name every service that runs code with --code-service NAME"
+                f"{self.path(compose.NAME)}: it is not clear whether {' and '.join(unclear)}, which have the image of "
+                f"{' and '.join(running_code)}, run code. Name every service that runs code with --code-service NAME"
             )
-        if not chosen and not found:
+        if not chosen and not running_code:
             raise RefusedError(
-                f"{self.path(compose.NAME)}: no service is seen to run Dagster's webserver or daemon: "
-                f"name every service that runs code with --code-service NAME. {self._services}"
+                f"{self.path(compose.NAME)}: no service seems to run Dagster's webserver or daemon. "
+                f"Name every service that runs code with --code-service NAME. {self._services}"
             )
-        return [name for name in self.stack.services if name in (chosen or found)]
+        return [name for name in self.stack.services if name in (chosen or running_code)]
 
     @property
     def _services(self) -> str:

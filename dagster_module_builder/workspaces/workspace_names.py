@@ -1,7 +1,7 @@
-"""The names that a workspace has on its machine, made its own where an earlier version gave every workspace the same.
+"""The names that a workspace has on its machine: an earlier version gave every workspace the same ones.
 
-Only lines that stand as the template wrote them are changed; edited ones are named. The project's name is the one of
-its volumes and containers, and stays as long as there are any.
+Only lines that are as the template wrote them are changed; edited ones are reported. Volumes and containers carry the
+project's name, which stays as long as there are any.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _WHAT = {PROJECT: "Compose project", NETWORK: "network", PORT: "port"}
 
 @dataclass(frozen=True)
 class _Renaming:
-    """A variable of ``.env`` that gets another value.
+    """A variable of ``.env`` that gets a new value.
 
     Attributes:
-        keeps: Why it keeps its value all the same; None where it does not.
+        keeps: Why it keeps its old value after all; None if it does not.
     """
 
     variable: str
@@ -55,7 +55,7 @@ class _Renaming:
 
 
 def with_own_names(workspace: Workspace) -> tuple[Workspace, list[str]]:
-    """Return a workspace with a project, a network and a port that no other known one has, and what to say of it."""
+    """Return the workspace with a project, a network and a port that no other known one has, and notes about it."""
     notes = []
     renamings = list(_wanted(workspace))
     for renaming in renamings:
@@ -64,13 +64,13 @@ def with_own_names(workspace: Workspace) -> tuple[Workspace, list[str]]:
         if files is not None:
             workspace = replace(workspace, files={**workspace.files, **files})
             notes.append(
-                f"The {what} becomes {renaming.new!r}: other workspaces have {renaming.old!r} too. Containers take it "
-                "with 'workspace.up'; 'workspace.restore' takes it back."
+                f"The {what} becomes {renaming.new!r}: other workspaces have {renaming.old!r} too. 'workspace.up' "
+                "applies it to containers; 'workspace.restore' takes it back."
             )
         else:
             why = renaming.keeps or "The lines were edited"
             notes.append(
-                f"Warning: The {what} {renaming.old!r} may be another workspace's too. {why}, so it stays. Set "
+                f"Warning: The {what} {renaming.old!r} may also be another workspace's. {why}, so it stays. Set "
                 f"{renaming.variable}='{renaming.new}' in {workspace.path(env_file.NAME)}, and the same wherever "
                 f"{dagster_yaml.NAME} names it."
             )
@@ -100,16 +100,16 @@ def _wanted(workspace: Workspace) -> Iterator[_Renaming]:
 
 
 def _what_has_it(project: str) -> str | None:
-    """Say what there is of a project's name, or return None where there is nothing for certain."""
+    """Return what carries a project's name; None if certainly nothing does."""
     try:
-        found = engine.volume_keys(project) or engine.folders_of_containers(project)
+        named = engine.volume_keys(project) or engine.folders_of_containers(project)
     except ToolError:
         return "Docker does not say whether volumes have its name"
-    return "Volumes or containers have its name" if found else None
+    return "Volumes or containers have its name" if named else None
 
 
 def _renamed(workspace: Workspace, renaming: _Renaming) -> dict[str, bytes] | None:
-    """Return the files with the new name; None where the lines are not as the template wrote them."""
+    """Return the files with the new name; None if the lines are not as the template wrote them."""
     layouts = {file: workspace.layouts[file].copy() for file in (env_file.NAME, dagster_yaml.NAME)}
     for file, before, after in renaming.lines:
         own = [line.rstrip(b"\r\n") for line in layouts[file].own]

@@ -42,7 +42,7 @@ def append(path: Path, text: str) -> None:
 
 
 def unfinished_upgrade(module: Path) -> None:
-    place = unfinished.place(module.parents[1], module.name)
+    place = unfinished.path_of(module.parents[1], module.name)
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(b"")
 

@@ -77,7 +77,7 @@ def test_what_cannot_be_looked_at_in_a_workspace_is_skipped(folder: Path, root: 
 
 def test_fragments_that_do_not_fit_are_found_once(root: Path) -> None:
     module = project(root, {f"{LOCAL}/.env": "A='x'\n"})
-    message = f"{module / LOCAL / 'workspace.yaml'} is missing: without it Dagster does not find the module."
+    message = f"{module / LOCAL / 'workspace.yaml'} is missing. Without it, Dagster does not find the module."
     assert problems(root, module, "fragments-fit") == [Problem(message, "Fix that fragment")]
     for check in ("fragment-settings", "clashes", "variables-set"):
         assert problems(root, module, check) == skipped("its fragments cannot be read")

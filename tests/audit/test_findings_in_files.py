@@ -363,7 +363,7 @@ def test_the_templates_version_is_compared_with_todays(folder: Path) -> None:
     assert of("x") == [
         Problem(
             "The record of the template: this record is damaged",
-            "Take it back from git: 'git checkout -- .dagster-module.json'.",
+            "Restore it from git: 'git checkout -- .dagster-module.json'.",
             ".dagster-module.json",
         )
     ]
@@ -371,7 +371,7 @@ def test_the_templates_version_is_compared_with_todays(folder: Path) -> None:
 
 def test_an_upgrade_that_is_not_finished_is_found(folder: Path) -> None:
     assert found(folder, {"a.py": ""}, "upgrade-unfinished") == []
-    place = unfinished.place(folder, "orders")
+    place = unfinished.path_of(folder, "orders")
     write(place.parent, {place.name: ""})
     assert found(folder, {"a.py": ""}, "upgrade-unfinished") == [
         Problem("An upgrade is not finished", "Run 'upgrade orders --continue', or 'upgrade orders --abort'")

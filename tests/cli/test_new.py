@@ -136,7 +136,7 @@ def test_required_programs_reach_the_image(workspace: Terminal) -> None:
 
 def test_an_unknown_requirement_is_wrong_usage(shared: Terminal) -> None:
     said = shared.refused("new", "sales", "--requires", "ssh,telepathy", code=2)
-    assert "no system requirement 'telepathy': choose from ssh, ftp, http, " in said
+    assert "Unknown system requirement 'telepathy'. Choose from ssh, ftp, http, " in said
 
 
 def test_new_integrates_when_told(workspace: Terminal) -> None:

@@ -123,7 +123,7 @@ def test_data_of_a_module_that_is_gone_is_listed_and_deleted_later(without_docke
     sales.done("workspace.remove", "sales-report")
     shutil.rmtree(sales.root / "projects/sales-report")
 
-    assert "Delete what it stored with" in sales.refused("workspace.remove", "sales-report")
+    assert "Delete its data with" in sales.refused("workspace.remove", "sales-report")
     listed = json.loads(sales.done("workspace.list", "--data", "--json"))["data"]
     assert [(one["module"], one["data"]) for one in listed] == [
         ("earlier", [f"the folder {folders[2]}"]),

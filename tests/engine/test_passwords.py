@@ -128,8 +128,8 @@ def test_a_module_that_comes_back_with_a_new_password_is_told_of_its_old_volume(
     assert not come_back(root)
     ((text, was_before),) = come_back(root, ENV)
     assert was_before
-    assert text.startswith("Warning: seo: the volume seo_db_data is from before.")
-    assert "the module brings another one now" in text
+    assert text.startswith("Warning: seo: the volume seo_db_data exists already.")
+    assert "the module has another one now" in text
     assert "exec seo_db sh -c" in text
     assert "workspace.remove seo --delete-data" in text
     assert "another'" not in text

@@ -244,7 +244,7 @@ def test_what_a_person_allows_is_recorded_shown_and_forgotten_with_the_setting(r
     folder = put(root, RIGHTS)
     done = add_module(root, NAME, allowances={NAME: ["privileged", "pid"]})
     assert [note for note in done.notes if "pid" in note] == [
-        f"Warning: --allow {NAME}=pid was not recorded: {NAME!r} has no such setting that has to be allowed."
+        f"Warning: --allow {NAME}=pid was not recorded: {NAME!r} has no such setting that needs it."
     ]
     assert allowed(root) == ["privileged"]
     assert [one.allowed for one in listing(root)] == [("privileged",)]

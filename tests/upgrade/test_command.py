@@ -71,7 +71,7 @@ def test_all_modules_go_on_when_one_cannot(terminal: Terminal, root: Path) -> No
     assert "Error: dagster:" in result.stderr
     assert "Upgraded orders" in result.stdout
     assert "sales is up to date" in result.stdout
-    assert not unfinished.place(root, "orders").exists()
+    assert not unfinished.path_of(root, "orders").exists()
 
 
 def test_a_module_elsewhere_is_refused(terminal: Terminal, root: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_version_that_is_not_published_is_named_with_the_newest(terminal: Term
     """FAULTS P15: in the place of a resolver's riddle."""
     needs.registry()
     said = terminal.refused("upgrade", "sales", "--test-dagster", "1.999.0", "--trust")
-    assert re.search(r"Dagster 1\.999\.0 is not published; the newest is 1\.\d+\.\d+\.$", said.strip())
+    assert re.search(r"Dagster 1\.999\.0 is not published\. The newest is 1\.\d+\.\d+\.$", said.strip())
 
 
 @pytest.mark.dagster

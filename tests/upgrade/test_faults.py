@@ -83,7 +83,7 @@ def ended(act: Callable[[], object]) -> int:
 def contents(root: Path) -> dict[str, tuple[bytes, bool]]:
     """Return the bytes of a module's files, and of the state of its upgrade, and which can be executed."""
     files = [path for path in sorted((root / "projects/sales").rglob("*")) if path.is_file()]
-    state = unfinished.place(root, "sales")
+    state = unfinished.path_of(root, "sales")
     return {
         str(path.relative_to(root)): (path.read_bytes(), os.access(path, os.X_OK))
         for path in [*files, *([state] if state.is_file() else [])]
