@@ -143,7 +143,7 @@ def test_without_a_backup_it_is_said_that_the_password_may_be_another(root: Path
     told: list[str] = []
     add_module(root, "seo", dry_run=True, warn=told.append)
     (text,) = told
-    assert "may bring another one" in text
+    assert "may have another one" in text
 
 
 @pytest.mark.docker
