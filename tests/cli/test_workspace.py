@@ -134,7 +134,7 @@ def test_data_of_a_module_that_is_gone_is_listed_and_deleted_later(without_docke
         sales.done("workspace.remove", name, "--delete-data", "--yes")
     assert not any(folder.exists() for folder in folders)
     assert (sales.root / "data/storage").is_dir()
-    assert "nothing that it stored is left" in sales.refused("workspace.remove", "earlier", "--delete-data", "--yes")
+    assert "has no data left" in sales.refused("workspace.remove", "earlier", "--delete-data", "--yes")
     assert "No module has stored anything." in sales.done("workspace.list", "--data")
     assert "left_behind" not in (sales.root / "services/dagster/modules/.registry").read_text()
 
