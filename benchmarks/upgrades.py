@@ -31,8 +31,8 @@ PEERS = ("copier==9.19.1", "cruft==2.16.0")
 #: What the newer template has and the older one has not, by file: (older, newer) of a piece of text.
 CHANGES = {
     "README.md": ("## Run it, alone or beside others", "## Run it"),
-    "TROUBLESHOOTING.md": ("# When it fails", "# When something fails"),
-    "deploy/CHECKLIST.md": ("# To see before a deployment", "# Before a deployment"),
+    "TROUBLESHOOTING.md": ("# When it fails", "# Troubleshooting"),
+    "deploy/CHECKLIST.md": ("# To see before a deployment of", "# Checklist before deploying"),
     ".gitignore": ("# What tools make", "# What tools leave behind"),
     "src/{{cookiecutter.__package}}/schedules.py": ('cron_schedule="0 5 * * *"', 'cron_schedule="0 6 * * *"'),
 }

@@ -1,4 +1,4 @@
-"""The template's own Jinja filters: they check each answer as it is given, and put text safely where it belongs."""
+"""The template's Jinja filters: check each answer when it is entered, and quote text for the file it goes into."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEMPLATE = Path(__file__).resolve().parent
 
 
 def _beside(name: str) -> ModuleType:
-    """Load a file of the hooks under a name that no installed package has."""
+    """Load a file from hooks/ under a module name that no installed package uses."""
     unique = f"_{__name__}_{name}"
     spec = importlib.util.spec_from_file_location(unique, TEMPLATE / "hooks" / f"{name}.py")
     if spec is None or spec.loader is None:
@@ -35,7 +35,7 @@ def _beside(name: str) -> ModuleType:
     return module
 
 
-# Cookiecutter logs a hook that refuses with a traceback of its own, which says nothing of the answer; the hook says it.
+# When a hook refuses an answer, Cookiecutter logs a traceback that does not name the answer; the hook's message does.
 logging.getLogger("cookiecutter.hooks").addFilter(lambda record: not record.exc_info)
 
 answers = _beside("answers")
@@ -43,7 +43,7 @@ names = _beside("names")
 requirements = _beside("requirements")
 
 VERSION = (TEMPLATE / "VERSION").read_text(encoding="utf-8").strip()
-#: In a private copy that many modules are rendered from: what Jinja has compiled, which takes most of a rendering.
+#: Jinja's compiled templates, kept in a private copy that renders many modules: compiling takes most of the time.
 COMPILED = TEMPLATE / ".compiled"
 REQUIREMENTS = requirements.read_table(TEMPLATE / "requirements.json")
 
@@ -51,28 +51,28 @@ REQUIREMENTS = requirements.read_table(TEMPLATE / "requirements.json")
 def _refuse(problem: str | None) -> None:
     if problem:
         print(problem, file=sys.stderr)
-        raise FailedHookException("Nothing was written.")
+        raise FailedHookException("No files were written.")
 
 
 def snake(name: str) -> str:
-    """Return the snake name of a module; a name that cannot be one ends the generation."""
+    """Return a module's snake-case name (`sales-report` -> `sales_report`); stop generating if the name is invalid."""
     _refuse(names.problem_with_name(name))
     return str(names.ModuleNames(name).snake)
 
 
 def checked(answer: object, question: str, database: str = "none") -> object:
-    """Return the answer; one that cannot be ends the generation."""
+    """Return the answer unchanged; stop generating if it is invalid."""
     _refuse(answers.problem(question, answer, database))
     return answer
 
 
 def quoted(text: object) -> str:
-    """Write a text as a JSON string, which is a YAML and a TOML string as well."""
+    """Return text as a JSON string, which is also a valid YAML and TOML string."""
     return json.dumps(str(text), ensure_ascii=False)
 
 
 def python_string(text: str) -> str:
-    """Write a text as the Python string that the formatter would leave alone."""
+    """Return text as a Python string literal in the quotes that `ruff format` prefers."""
     escaped = text.replace("\\", "\\\\")
     if '"' in text and text.count('"') > text.count("'"):
         return "'" + escaped.replace("'", "\\'") + "'"
@@ -80,17 +80,17 @@ def python_string(text: str) -> str:
 
 
 def in_quotes(text: str) -> str:
-    """Write a text so that it can stand between the double quotes of a Python string, in ASCII."""
+    """Escape text for use between the double quotes of a Python string, in ASCII."""
     return json.dumps(text)[1:-1]
 
 
 def markdown(text: str) -> str:
-    """Write a text so that Markdown shows it as it is."""
+    r"""Escape the characters that Markdown would interpret (`a*b` -> `a\\*b`)."""
     return re.sub(r"([\\`*_\[\]<>#|~&])", r"\\\1", text)
 
 
 def visible(context: Mapping[str, Any]) -> str:
-    """Return the answers, without what is derived from them, as JSON."""
+    """Return the answers as JSON, without the private variables derived from them."""
     return json.dumps({key: value for key, value in context.items() if not key.startswith("_")}, indent=2)
 
 
@@ -105,15 +105,15 @@ def python_packages(context: Mapping[str, Any]) -> list[str]:
 
 
 def chosen_requirements(context: Mapping[str, Any]) -> list[Any]:
-    """Return the chosen rows of the table."""
+    """Return the requirements that were answered with yes."""
     return list(requirements.chosen(REQUIREMENTS, context))
 
 
 class ModuleTemplate(Extension):
-    """Makes the filters and the template's version known to Cookiecutter."""
+    """Registers the filters and the template's version with Cookiecutter."""
 
     def __init__(self, environment: Environment) -> None:
-        """Register them."""
+        """Register the filters and the version."""
         super().__init__(environment)
         filters = (
             snake, checked, quoted, python_string, in_quotes, markdown, visible,

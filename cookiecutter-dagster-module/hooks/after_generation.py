@@ -1,4 +1,4 @@
-"""What a rendered module still needs: its secrets, its modes, and a word about what comes next."""
+"""Finish a rendered module: remove unneeded files, write secrets, print the next commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PROGRAM = "dagster-module-builder"
 SECRETS_FILE = settings.FRAGMENTS / ".env"
 
-#: Files that only some answers need: path below the module, or below its package (``@``), and the answers that want it.
+#: Files that only some answers need: path below the module (``@`` is its package), and the answers that keep it.
 OPTIONAL: dict[str, dict[str, set[str]]] = {
     "@/database.py": {"database": {"postgresql", "mysql", "duckdb"}},
     "tests/test_database.py": {"database": {"postgresql", "mysql", "duckdb"}},
@@ -46,17 +46,17 @@ OPTIONAL: dict[str, dict[str, set[str]]] = {
 
 
 def main(answers: Mapping[str, Any]) -> None:
-    """Finish the module in the current folder; a person is told what comes next, a calling program is not."""
+    """Finish the module in the current folder; print the next commands unless a program called Cookiecutter."""
     module = Path.cwd()
     remove_unneeded(module, answers)
     baseline.write(module)
     write_secrets(module / SECRETS_FILE)
     if settings.CALLER_VARIABLE not in os.environ:
-        go_on(module, answers)
+        carry_out_next_steps(module, answers)
 
 
 def remove_unneeded(module: Path, answers: Mapping[str, Any]) -> None:
-    """Remove the files that belong to other answers."""
+    """Remove the files that these answers do not need."""
     package = f"src/{answers['name'].replace('-', '_')}_dagster"
     for path, wanted_by in OPTIONAL.items():
         if any(answers[question] not in wanted for question, wanted in wanted_by.items()):
@@ -71,9 +71,9 @@ def _remove(path: Path) -> None:
 
 
 def write_secrets(file: Path) -> None:
-    """Put the database's password, given in the environment or made here, and made ones for the rest, into an env file.
+    """Replace the placeholders in an env file: the password from the environment if set, otherwise random secrets.
 
-    The file is readable by its owner alone before a secret stands in it.
+    The file's mode is 0600 before it holds a secret.
     """
     text = file.read_text(encoding="utf-8")
     file.chmod(0o600)
@@ -82,28 +82,29 @@ def write_secrets(file: Path) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def go_on(module: Path, answers: Mapping[str, Any]) -> None:
-    """Do what was asked for with the installed program, and print the commands for the rest."""
+def carry_out_next_steps(module: Path, answers: Mapping[str, Any]) -> None:
+    """Run the steps that were answered with yes, and print the commands for those that are left."""
     print(f"Made {module}", file=sys.stderr)
     steps = [
-        (answers["workspace"], adding(module)),
+        (answers["workspace"], add_command(module)),
         (answers["deployment"], [PROGRAM, "configure-deployment", module.name]),
     ]
-    remaining = [command for wish, command in steps if wish == "later" or (wish == "yes" and not _run(command))]
+    remaining = [command for answer, command in steps if answer == "later" or (answer == "yes" and not _run(command))]
     if remaining:
         print("Next:", *(f"  {shlex.join(command)}" for command in remaining), sep="\n", file=sys.stderr)
         if shutil.which(PROGRAM) is None:
             print(
-                f"({PROGRAM} is not on PATH: 'pipx install' the clone, or type 'invoke' for it there.)", file=sys.stderr
+                f"{PROGRAM} is not on PATH. Install it with 'pipx install <clone>', or run 'invoke' in its clone.",
+                file=sys.stderr,
             )
 
 
-def adding(module: Path) -> list[str]:
-    """Return the command that adds a module to the workspace, and moves it there when it stands elsewhere."""
+def add_command(module: Path) -> list[str]:
+    """Return the command that adds a module to the workspace, with ``--move`` if the module is outside it."""
     in_place = module.parent == settings.workspace_root() / settings.PROJECTS
     return [PROGRAM, "workspace.add", module.name] if in_place else [PROGRAM, "workspace.add", str(module), "--move"]
 
 
 def _run(command: list[str]) -> bool:
-    # Whatever comes of it, the module stays: Cookiecutter removes it when a hook fails.
+    # A failure here must not fail the hook: Cookiecutter would then delete the new module.
     return shutil.which(command[0]) is not None and subprocess.run(command, check=False).returncode == 0

@@ -1,6 +1,6 @@
-"""The checks of all answers together, before a file is written.
+"""Check all answers together before any file is written.
 
-Each answer was checked when it was given, too; a replayed or a programmed answer was not.
+Interactive answers were checked when they were entered; replayed or scripted ones were not.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: An upgrade renders the answers of a module that has its port already, and ``new`` has just looked for a free one.
+#: Callers whose port needs no check: an upgrade keeps the module's port, and ``new`` has just found a free one.
 PORT_IS_SETTLED = frozenset({"upgrade", "port detected"})
 
 
 def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> None:
-    """Exit with the first problem, or tell what the chosen requirements mean."""
+    """Exit with the first problem, or report on the chosen requirements."""
     template = Path(repository)
     problem = next(problems(template, answers, raw_answers), None)
     if problem:
@@ -35,26 +35,28 @@ def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, 
 
 
 def problems(template: Path, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> Iterator[str]:
-    """Yield everything that is wrong, the name first."""
+    """Yield each problem with the answers, starting with the name."""
     database = answers["database"]
-    found = [names.problem_with_name(answers["name"]), _problem_with_folder(Path.cwd())]
-    found += [rules.problem(question, answer, database) for question, answer in answers.items()]
-    found += _read_as_templates(template, raw_answers)
+    checked = [names.problem_with_name(answers["name"]), _problem_with_folder(Path.cwd())]
+    checked += [rules.problem(question, answer, database) for question, answer in answers.items()]
+    checked += _problems_with_raw_texts(template, raw_answers)
     if database in rules.SERVERS:
-        found += [_problem_with_taken_port(int(answers["database_port"]))] if not any(found) else []
+        checked += [_problem_with_taken_port(int(answers["database_port"]))] if not any(checked) else []
         password = os.environ.get(settings.PASSWORD_VARIABLE)
-        found += [rules.problem_with_password(password)] if password is not None else []
-    yield from filter(None, found)
+        checked += [rules.problem_with_password(password)] if password is not None else []
+    yield from filter(None, checked)
 
 
 def _problem_with_folder(project: Path) -> str | None:
-    # Cookiecutter goes on into an existing folder when it is told to overwrite.
+    # With --overwrite-if-exists Cookiecutter writes into an existing folder.
     if any(project.iterdir()):
-        return f"{project} exists and is not empty: nothing in it was changed. Choose another name, or move it away."
+        return (
+            f"{project} already exists and is not empty; it was not changed. Choose another name, or move that folder."
+        )
     return None
 
 
-def _read_as_templates(template: Path, raw_answers: Mapping[str, Any]) -> list[str | None]:
+def _problems_with_raw_texts(template: Path, raw_answers: Mapping[str, Any]) -> list[str | None]:
     if settings.CALLER_VARIABLE in os.environ:
         return []
     defaults = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -71,7 +73,7 @@ def _problem_with_taken_port(port: int) -> str | None:
 
 
 def report_requirements(chosen: list[requirements.Requirement]) -> None:
-    """Print which of the required programs this machine has, and a warning when they are large."""
+    """Print which required programs this machine has, and a warning if the packages are large."""
     cost = "needed to run the module outside a container"
     programs = {program: cost for row in chosen for program in row.programs}
     if programs:

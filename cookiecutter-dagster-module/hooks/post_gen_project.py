@@ -1,4 +1,4 @@
-"""After the files are written: secrets, modes, and what comes next."""
+"""Finish the module after its files are written."""
 
 from __future__ import annotations
 

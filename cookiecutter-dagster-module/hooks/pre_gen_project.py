@@ -1,4 +1,4 @@
-"""Before a file is written: refuse what could not work."""
+"""Check all answers before any file is written."""
 
 from __future__ import annotations
 

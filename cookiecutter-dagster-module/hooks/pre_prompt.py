@@ -1,6 +1,6 @@
-"""Before the first question: look at the machine, and complete the questions.
+"""Before the first question: report what the machine lacks, and complete the questions.
 
-Runs in Cookiecutter's own copy of the template, which it may change; standard input is left alone.
+Runs in Cookiecutter's temporary copy of the template, which it may change; it does not read standard input.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QUESTIONS = TEMPLATE / "cookiecutter.json"
 
 
 def main() -> None:
-    """Print what the machine has, unless the caller did, then complete the questions: the free port, requirements."""
+    """Print the machine's report unless the caller did; add the free port and the requirements to the questions."""
     if settings.CALLER_VARIABLE not in os.environ:
         print(machine.report(machine.preflight()), file=sys.stderr)
     questions = json.loads(QUESTIONS.read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def with_requirements(questions: dict[str, Any], table: list[requirements.Requirement]) -> dict[str, Any]:
-    """Return the questions with a yes or no for each requirement, before what is asked about the workspace."""
+    """Return the questions with a yes-or-no question for each requirement, placed before the workspace question."""
     if table[0].variable in questions:
         return questions
     names = list(questions)

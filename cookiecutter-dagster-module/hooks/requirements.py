@@ -1,6 +1,6 @@
-"""The table of system requirements: what each adds to a module, and what that weighs.
+"""The table of system requirements: the packages that each adds to a module, and their sizes.
 
-Standard library only: hooks run where Cookiecutter was installed alone.
+Standard library only: hooks run in an environment where only Cookiecutter is installed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 PREFIX = "requires_"
 
-#: Above this many megabytes, of one package or of all together, a person is told.
+#: Warn if the packages add more than this many megabytes to the image.
 LARGE = 100
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """One row; the packages map to the megabytes that each adds to an image."""
+    """One row; ``apt`` and ``python`` map packages to the megabytes that each adds to an image."""
 
     name: str
     question: str
@@ -37,17 +37,17 @@ class Requirement:
 
     @property
     def prompt(self) -> str:
-        """What a person is asked."""
+        """The question, with the size: ``"SSH, SCP and SFTP? (+7 MB)"``."""
         return f"{self.question}? (+{sum(packages(self).values())} MB)"
 
 
 def packages(requirement: Requirement) -> dict[str, int]:
-    """Return all packages of a requirement with their megabytes."""
+    """Return all packages of a requirement with their sizes in megabytes."""
     return {**requirement.apt, **requirement.python}
 
 
 def read_table(file: Path) -> list[Requirement]:
-    """Read ``requirements.json``, in its order."""
+    """Return the rows of ``requirements.json``, in file order."""
     rows: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
     return [Requirement(name, **(row | {"programs": tuple(row.get("programs", ()))})) for name, row in rows.items()]
 
@@ -58,7 +58,7 @@ def chosen(table: list[Requirement], answers: Mapping[str, Any]) -> list[Require
 
 
 def size_warning(requirements: list[Requirement]) -> str | None:
-    """Warn of one package, or of a sum, above ``LARGE`` megabytes, with the alternatives; None when all is small."""
+    """Return a warning with alternatives if the packages add more than ``LARGE`` megabytes, else None."""
     sizes: dict[str, int] = {}
     for requirement in requirements:
         sizes.update(packages(requirement))
@@ -66,5 +66,5 @@ def size_warning(requirements: list[Requirement]) -> str | None:
     if total <= LARGE:
         return None
     largest = ", ".join(f"{name} {size} MB" for name, size in sorted(sizes.items(), key=lambda item: -item[1]))
-    ways_out = [f"  instead of {row.name}: {row.alternatives}" for row in requirements if row.alternatives]
-    return "\n".join([f"The image grows by about {total} MB ({largest}).", *ways_out])
+    alternatives = [f"  instead of {row.name}: {row.alternatives}" for row in requirements if row.alternatives]
+    return "\n".join([f"The image grows by about {total} MB ({largest}).", *alternatives])

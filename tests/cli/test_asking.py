@@ -19,14 +19,14 @@ def test_a_person_sees_the_machine_first_and_is_asked_again_what_cannot_be(works
         seen = type_into(
             workspace,
             [str(PROGRAM), "new", "sales", *QUICK],
-            {"Title, for people": title, "Database\n": ["2"], "Port of the database": ports},
+            {"Title": title, "Database\n": ["2"], "Database port": ports},
         )
 
     assert seen.code == 0, seen.screen
-    assert seen.screen.index("Found: Python") < seen.screen.index("Title, for people")
+    assert seen.screen.index("Found: Python") < seen.screen.index("Title")
     assert seen.screen.count("Found: Python") == 1
     assert "The title is empty" in seen.screen
-    assert "'99' cannot be the database's port: use a number from 1024 to 65535." in seen.screen
+    assert "'99' is not a valid database port. Use a number from 1024 to 65535." in seen.screen
     assert f"The port {taken} is taken: a program on this machine listens on it" in seen.screen
     answers = json.loads((workspace.root / "projects/sales/.dagster-module.json").read_text())["answers"]
     assert (answers["title"], answers["database"], answers["database_port"]) == ('My "T" {{ x }}', "postgresql", "5999")
@@ -38,8 +38,8 @@ def test_nobody_is_asked_when_a_flag_is_wrong_anyway_and_an_interrupt_leaves_not
     for flags, code in ((["--database", "oracle"], 2), (["--database", "mysql", "--port", "99"], 1)):
         seen = type_into(workspace, [str(PROGRAM), "new", "sales", *flags], {})
         assert seen.code == code, seen.screen
-        assert "Title, for people" not in seen.screen
-    seen = type_into(workspace, [str(PROGRAM), "new", "sales"], {"What it does": [CTRL_C]})
+        assert "Title" not in seen.screen
+    seen = type_into(workspace, [str(PROGRAM), "new", "sales"], {"Description in one": [CTRL_C]})
 
     assert (seen.code, seen.screen.rstrip().splitlines()[-1][-12:]) == (130, "Interrupted.")
     assert everything_in(workspace.root) == before

@@ -204,7 +204,7 @@ def test_every_file_that_is_named_exists(library: Library) -> None:
 
 
 #: What the first column of a table of messages is called, and what it has of a message.
-TOLD = {"message": r".+", "it says": r"`([^`]+)`", "what you see": r"^`([^`]+)`"}
+TOLD = {"message": r".+", "it says": r"`([^`]+)`", "symptom": r"^`([^`]+)`"}
 
 
 def messages_told(document: Document) -> Iterator[str]:

@@ -59,7 +59,7 @@ def test_a_database_is_saved_and_put_back_and_its_schema_applied_by_hand(
     rows = stack.table_rows(module)
     assert rows
     pages = documents[module]
-    save, put_back = [line for block in pages["RUNBOOK"].section("Saving and restoring the database").shell()
+    save, put_back = [line for block in pages["RUNBOOK"].section("Backing up and restoring the database").shell()
                       for line in block.commands()]  # fmt: skip
     try:
         done(stack, save)

@@ -54,7 +54,7 @@ def missing() -> None:
     @dg.asset
     def wants(away: int) -> None: ...
 
-    with pytest.raises(storage.OutputMissingError, match="materialize away first"):
+    with pytest.raises(storage.OutputMissingError, match="Materialize away first"):
         dg.materialize([away, wants], resources=resources, selection=[wants])
 
 

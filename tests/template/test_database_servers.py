@@ -76,7 +76,7 @@ def test_a_real_server_gets_the_summary_and_its_absence_is_explained(desk: Desk,
         assert "SALES_REPORT_DB_PASSWORD is not the password" in wrong.stderr
 
     away = run(rendering, CONNECT, desk.root, **variables)
-    assert "is it up (docker compose up -d sales_report_db)" in away.stderr
+    assert "start it (docker compose up -d sales_report_db)" in away.stderr
     missing = run(rendering, CONNECT, desk.root, **{**variables, "PASSWORD": ""})
     assert "SALES_REPORT_DB_PASSWORD is not set" in missing.stderr
     assert PASSWORD not in wrong.stderr + away.stderr + missing.stderr

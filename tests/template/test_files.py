@@ -182,7 +182,7 @@ def test_a_module_in_its_place_is_added_by_name(desk: Desk, monkeypatch: pytest.
     said = desk.rendered(deployment="no").stderr
 
     assert "Next:\n  dagster-module-builder workspace.add sales-report\n" in said
-    assert "is not on PATH: 'pipx install' the clone, or type 'invoke' for it there." in said
+    assert "is not on PATH. Install it with 'pipx install <clone>', or run 'invoke' in its clone." in said
 
 
 @pytest.mark.parametrize("exit_code", [0, 1])

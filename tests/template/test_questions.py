@@ -124,8 +124,8 @@ def test_a_person_at_a_terminal_is_asked_every_question(desk: Desk):
     )
 
     assert done.returncode == 0, done.stderr
-    assert "Name of the module" in done.stdout
-    assert "PDF with poppler's programs? (+27 MB)" in done.stdout
+    assert "Module name" in done.stdout
+    assert "PDF with poppler-utils? (+27 MB)" in done.stdout
     assert Path(desk.here / "sales-report" / "pyproject.toml").is_file()
 
 

@@ -1,6 +1,6 @@
-"""The module's DuckDB database, a file beside its stored assets.
+"""The module's DuckDB database, a file next to its stored assets.
 
-DuckDB lets one process open a file, even for reading. So a connection is opened briefly, under a lock that others wait for.
+DuckDB lets only one process open a file, even for reading, so connections are short and take a lock.
 """
 
 import os
@@ -20,13 +20,13 @@ PATH_VARIABLE = "{{ cookiecutter.__env }}_DB_PATH"
 
 
 class DatabaseError(dg.Failure):
-    """The database cannot be opened, and the message says what to do; a wrong path is not tried again."""
+    """The database cannot be opened; a wrong path is not retried."""
 
 
 class Database(dg.ConfigurableResource["Database"]):
     """Opens the database file, one process at a time.
 
-    ``path`` takes the place of the default; others are waited for up to ``timeout`` seconds.
+    ``path`` overrides the default; ``timeout`` is how many seconds to wait for other processes.
     """
 
     path: str | None = None
@@ -37,7 +37,7 @@ class Database(dg.ConfigurableResource["Database"]):
         """Open a transaction: committed at the end, rolled back when anything fails. Keep it short: others wait.
 
         Raises:
-            DatabaseError: Another process keeps the file for too long, or the file cannot be written.
+            DatabaseError: Another process has the file open for too long, or the file cannot be written.
         """
         file = self._file()
         with self._lock(file), duckdb.connect(file) as connection:
@@ -46,7 +46,7 @@ class Database(dg.ConfigurableResource["Database"]):
             connection.commit()
 
     def replace_rows(self, name: str, rows: pd.DataFrame) -> None:
-        """Give the table ``name`` exactly these rows and columns, in one transaction."""
+        """Replace the table ``name`` with these rows and columns in one transaction."""
         with self.begin() as connection:
             connection.register("new_rows", rows)
             connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS SELECT * FROM new_rows')
@@ -66,8 +66,8 @@ class Database(dg.ConfigurableResource["Database"]):
             lock.acquire(timeout=self.timeout)
         except Timeout as error:
             raise DatabaseError(
-                f"{file} is in use by another process for {self.timeout:g} seconds: "
-                "wait for the other run to end, or give the resource a longer timeout."
+                f"{file} is in use by another process; gave up after {self.timeout:g} seconds. "
+                "Wait for the other run to end, or set a longer timeout on the resource."
             ) from error
         except OSError as error:
             raise _unusable(f"write {file}: {error}") from error
@@ -84,6 +84,6 @@ def _unusable(what: str) -> DatabaseError:
 def _default_path() -> str:
     root = storage_root()
     if "://" in root:
-        message = f"DuckDB needs a disk, and {STORAGE_VARIABLE} is {root}: set {PATH_VARIABLE} to a file."
+        message = f"DuckDB needs a local file, but {STORAGE_VARIABLE} is {root}. Set {PATH_VARIABLE} to a file."
         raise DatabaseError(message, allow_retries=False)
     return f"{root}/{NAME}/{NAME}.duckdb"

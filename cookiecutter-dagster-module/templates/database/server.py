@@ -1,6 +1,6 @@
 """The module's {{ title }} database.
 
-The variables ``{{ cookiecutter.__env }}_DB_*`` name it; ``.env.example`` explains each.
+The variables ``{{ cookiecutter.__env }}_DB_*`` say where it is; ``.env.example`` explains each.
 """
 
 import os
@@ -19,11 +19,11 @@ CONNECT_TIMEOUT = 10  # seconds
 
 
 class DatabaseError(dg.Failure):
-    """The database cannot be reached, and the message says what to do; a wrong setting is not tried again."""
+    """The database cannot be reached; a wrong setting is not retried."""
 
 
 class Database(dg.ConfigurableResource["Database"]):
-    """Connections to the database, from a pool of the process; ``url`` takes the place of the variables."""
+    """Connections to the database from a pool; ``url`` overrides the variables."""
 
     url: str | None = None
 
@@ -47,7 +47,7 @@ class Database(dg.ConfigurableResource["Database"]):
             yield connection
 
     def replace_rows(self, name: str, rows: pd.DataFrame) -> None:
-        """Give the table ``name`` exactly these rows, in one transaction; a missing table is made."""
+        """Replace all rows of the table ``name`` in one transaction; create the table if it does not exist."""
         with self.begin() as connection:
             if inspect(connection).has_table(name):
                 connection.execute(delete(table(name)))
@@ -60,13 +60,13 @@ class Database(dg.ConfigurableResource["Database"]):
         return create_engine(url, connect_args=options, pool_pre_ping=True, pool_recycle=1800)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the pool's connections at the end of a run, if it made any."""
+        """Close the pool's connections at the end of a run."""
         if "_engine" in self.__dict__:
             self._engine.dispose()
 
 
 def url_from_environment() -> URL:
-    """Return the address of the database that the variables name.
+    """Return the database's URL from the variables.
 
     Raises:
         DatabaseError: A variable is missing.
@@ -84,7 +84,7 @@ def url_from_environment() -> URL:
 def _port() -> int:
     value = _required("PORT")
     if not value.isdecimal():
-        raise DatabaseError(f"{PREFIX}PORT is {value!r}, and must be a number.", allow_retries=False)
+        raise DatabaseError(f"{PREFIX}PORT is {value!r}; it must be a number.", allow_retries=False)
     return int(value)
 
 
@@ -92,8 +92,8 @@ def _required(name: str) -> str:
     value = os.environ.get(f"{PREFIX}{name}")
     if not value:
         raise DatabaseError(
-            f"{PREFIX}{name} is not set: it belongs in the .env of the workspace, where adding the module puts it, "
-            "or in that of the folder that Dagster is started in (see .env.example).",
+            f"{PREFIX}{name} is not set. Add the module to the workspace, which sets it, or set it in the .env of the "
+            "folder that Dagster is started in (see .env.example).",
             allow_retries=False,
         )
     return value
@@ -102,8 +102,8 @@ def _required(name: str) -> str:
 def _explained(error: OperationalError, url: URL) -> DatabaseError:
     reason = " ".join(str(error.orig).split())
     if refused := "authentication failed" in reason or "Access denied" in reason:
-        cure = f"{PREFIX}PASSWORD is not the password that the server was first started with; its volume keeps that one"
+        cure = f"{PREFIX}PASSWORD is not the password of the server's first start, which its volume keeps"
     else:
-        cure = f"is it up (docker compose up -d {SERVICE}), and do {PREFIX}HOST and {PREFIX}PORT name it?"
+        cure = f"start it (docker compose up -d {SERVICE}), and check {PREFIX}HOST and {PREFIX}PORT"
     message = f"Cannot connect to {url.render_as_string(hide_password=True)}: {cure} ({reason})"
     return DatabaseError(message, allow_retries=not refused)

@@ -43,7 +43,7 @@ def test_eight_processes_write_without_losing_a_row(tmp_path: Path, monkeypatch:
     with Database(path=path).begin() as connection:
         connection.execute("CREATE TABLE counts (one INTEGER)")
 
-    # A server that has imported the module once forks them: eight imports of Dagster would take half a minute.
+    # A fork server imports the module once: eight imports of Dagster would take half a minute.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([Database.__module__])
@@ -68,7 +68,7 @@ def test_the_file_stands_beside_the_stored_assets(storage_dir: Path):
     assert (storage_dir / NAME / f"{NAME}.duckdb").is_file()
 
 
-def test_object_storage_needs_a_path_of_its_own(monkeypatch: pytest.MonkeyPatch):
+def test_object_storage_needs_an_explicit_path(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv(STORAGE_VARIABLE, "s3://bucket/folder")
 
     with pytest.raises(DatabaseError, match=PATH_VARIABLE), Database().begin():

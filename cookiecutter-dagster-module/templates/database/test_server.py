@@ -53,7 +53,7 @@ def times_tried_again() -> int:
     return sum(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events)
 
 
-def test_a_server_that_is_away_is_tried_again_and_a_missing_variable_is_not(monkeypatch: pytest.MonkeyPatch):
+def test_an_unreachable_server_is_retried_and_a_missing_variable_is_not(monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         monkeypatch.setenv(f"{PREFIX}PORT", str(bound.getsockname()[1]))
@@ -69,9 +69,9 @@ def test_a_port_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch):
         pass
 
 
-def test_a_server_that_is_away_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
+def test_an_unreachable_server_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
     with socket.socket() as bound:
-        # Bound but not listening: nobody else can take the port, and nobody answers.
+        # Bound but not listening: the port stays taken, and connections are refused.
         bound.bind(("127.0.0.1", 0))
         monkeypatch.setenv(f"{PREFIX}PORT", str(bound.getsockname()[1]))
         with pytest.raises(DatabaseError, match=f"{PREFIX}HOST and {PREFIX}PORT") as caught, Database().begin():

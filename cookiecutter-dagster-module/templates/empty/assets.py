@@ -1,4 +1,4 @@
-"""The module's assets: begin here."""
+"""The module's assets: start here."""
 
 {% if cookiecutter.governance != 'quick' %}
 from datetime import timedelta
@@ -29,7 +29,7 @@ from .ownership import OWNERS, RETRIES, TAGS
 )
 {% endif %}
 def first() -> pd.DataFrame:
-    """Return the first table of this module: put your own in its place, and add it to ``ASSETS`` below."""
+    """Return an example table. Replace it with your own, and list your assets in ``ASSETS`` below."""
     return pd.DataFrame({"name": ["one", "two", "three"], "value": [1, 2, 3]})
 
 

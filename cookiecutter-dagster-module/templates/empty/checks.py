@@ -1,4 +1,4 @@
-"""What has to hold of the assets."""
+"""Asset checks."""
 
 import dagster as dg
 import pandas as pd

@@ -1,4 +1,4 @@
-"""From measurements of penguins, as they were written down on the islands, to one row for each species and sex."""
+"""From raw measurements of penguins to one row for each species and sex."""
 
 {% if cookiecutter.governance != 'quick' %}
 from datetime import timedelta
@@ -48,7 +48,7 @@ _COLUMNS = {
 @dg.asset(key_prefix=NAME, group_name=NAME)
 {% endif %}
 def raw() -> pd.DataFrame:
-    """The measurements as they were published, one row for each penguin."""
+    """The published measurements, one row for each penguin."""
     with files(__package__).joinpath("data/penguins-raw.csv").open("rb") as file:
         return pd.read_csv(file)
 
@@ -59,7 +59,7 @@ def raw() -> pd.DataFrame:
     ins={"raw": dg.AssetIn(key_prefix=NAME)},
 {{ extras('pandas') }})
 def cleaned(raw: pd.DataFrame) -> pd.DataFrame:
-    """The penguins of which everything was measured, with plain names and types."""
+    """The penguins with complete measurements, with plain column names and types."""
     table = raw.rename(columns=_COLUMNS)[list(_COLUMNS.values())].dropna()
     return table.assign(
         observed_on=pd.to_datetime(table["observed_on"]),

@@ -1,4 +1,4 @@
-"""What has to hold of the assets."""
+"""Asset checks."""
 
 import dagster as dg
 import pandas as pd
@@ -15,9 +15,9 @@ from .contract import summary_keeps_its_contract
 
 @dg.asset_check(asset=cleaned, blocking=True)
 def measurements_are_plausible(cleaned: pd.DataFrame) -> dg.AssetCheckResult:
-    """No measurement is missing, zero or negative; nothing is summarized otherwise."""
-    bad = cleaned[~(cleaned[MEASUREMENTS] > 0).all(axis="columns")]
-    return dg.AssetCheckResult(passed=bad.empty and not cleaned.empty, metadata={"bad_rows": len(bad)})
+    """No measurement is missing, zero or negative; otherwise the summary is not made."""
+    implausible = cleaned[~(cleaned[MEASUREMENTS] > 0).all(axis="columns")]
+    return dg.AssetCheckResult(passed=implausible.empty and not cleaned.empty, metadata={"bad_rows": len(implausible)})
 
 
 {% if cookiecutter.governance != 'quick' %}

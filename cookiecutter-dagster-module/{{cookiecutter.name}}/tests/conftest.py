@@ -1,4 +1,4 @@
-"""What the tests share: a storage and a database of their own, so that none touches the workspace's."""
+"""Fixtures: temporary storage and a temporary database, so that tests never touch the workspace's."""
 
 from pathlib import Path
 from typing import Any

@@ -58,7 +58,7 @@ def failed_run_context(instance: dg.DagsterInstance) -> dg.RunFailureSensorConte
     return context.for_run_failure()
 
 
-def test_a_failed_run_is_told(webhook: Webhook):
+def test_a_failed_run_is_reported(webhook: Webhook):
     with dg.DagsterInstance.ephemeral() as instance:
         run_failed(failed_run_context(instance))
 
@@ -66,7 +66,7 @@ def test_a_failed_run_is_told(webhook: Webhook):
     assert "failing failed" in text
 
 
-def test_without_a_webhook_the_log_hears_of_it(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+def test_without_a_webhook_failures_are_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
     monkeypatch.delenv(WEBHOOK_VARIABLE, raising=False)
 
     notifier().notify("something failed")

@@ -1,4 +1,4 @@
-"""A Dagster code location: its definitions stand in ``definitions.py``."""
+"""A Dagster code location; its definitions are in ``definitions.py``."""
 
 TITLE = {{ cookiecutter.title | python_string }}
 DESCRIPTION = {{ cookiecutter.description | python_string }}

@@ -1,6 +1,6 @@
 """The contract of the published asset: the columns, types and values that its readers rely on.
 
-A change here is a change for them: agree on it first, then change the contract and the asset together.
+Agree on a change with the readers first, then change the contract and the asset together.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .assets import {{ 'MEASUREMENTS, summary' if cookiecutter.starter == 'sampl
 
 @dataclass(frozen=True)
 class Column:
-    """What is promised of one column."""
+    """The promised type of one column, and whether its values are unique."""
 
     kind: str
     unique: bool = False
@@ -36,7 +36,7 @@ _IS_KIND = {"text": types.is_string_dtype, "number": types.is_numeric_dtype}
 
 
 def breaches(table: pd.DataFrame) -> list[str]:
-    """Return what the table does not keep of the contract."""
+    """Return each way in which the table breaks the contract."""
     wrong = [f"the column {name} is missing" for name in CONTRACT if name not in table]
     wrong += [f"the column {name} is not in the contract" for name in table if name not in CONTRACT]
     for name, promised in CONTRACT.items():

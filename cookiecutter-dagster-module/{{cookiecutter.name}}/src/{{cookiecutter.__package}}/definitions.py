@@ -1,4 +1,4 @@
-"""All that Dagster loads from this module."""
+"""The definitions that Dagster loads."""
 
 import dagster as dg
 
@@ -26,7 +26,7 @@ defs = dg.Definitions(
 {% if cookiecutter.executor == 'in_process' %}
     executor=dg.in_process_executor,
 {% else %}
-    # Each step begins as a copy of a process that has loaded this module already: seconds sooner than a new one.
+    # Each step is forked from a process that has already loaded this module, which saves seconds.
     executor=dg.multiprocess_executor.configured({"max_concurrent": 4, "start_method": {"forkserver": {}}}),
 {% endif %}
 )

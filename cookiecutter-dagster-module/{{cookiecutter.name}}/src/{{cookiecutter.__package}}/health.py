@@ -1,6 +1,6 @@
-"""Asks the code server on this machine whether it serves: ``python -m {{ cookiecutter.__package }}.health``.
+"""Check that the code server on this machine is serving: ``python -m {{ cookiecutter.__package }}.health``.
 
-A call of ``grpc_health.v1`` takes a fifth of a second, where Dagster's own command takes seconds and its time limit passes.
+A ``grpc_health.v1`` call takes a fifth of a second; Dagster's command takes seconds, longer than the check's timeout.
 """
 
 import sys
@@ -10,12 +10,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ADDRESS = "127.0.0.1:4000"
 
-#: The name that Dagster's code servers answer under.
+#: The service name of Dagster's code servers.
 SERVICE = "DagsterApi"
 
 
 def serves(address: str = ADDRESS, timeout: float = 2.0) -> bool:
-    """Tell whether a code server answers at ``address`` within ``timeout`` seconds that it serves."""
+    """Return whether a code server at ``address`` reports within ``timeout`` seconds that it is serving."""
     with grpc.insecure_channel(address) as channel:
         try:
             request = health_pb2.HealthCheckRequest(service=SERVICE)

@@ -1,4 +1,4 @@
-"""How people hear of a failure: to add a way, write a class with ``notify`` and return it from ``notifier``."""
+"""Failure notifications. To add a channel, write a class with ``notify`` and return it from ``notifier``."""
 
 import json
 import logging
@@ -7,20 +7,20 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Protocol
 
-#: The address of a webhook that takes ``{"text": …}``, as Slack, Mattermost and Teams do. It is a secret.
+#: A webhook's URL, a secret. Slack, Mattermost and Teams accept ``{"text": …}``.
 WEBHOOK_VARIABLE = "{{ cookiecutter.__env }}_WEBHOOK_URL"
 TIMEOUT = 10  # seconds
 
 
 class Notifier(Protocol):
-    """Tells people something."""
+    """Delivers messages to people."""
 
     def notify(self, text: str) -> None:
         """Deliver one message."""
 
 
 class LogNotifier:
-    """Writes to the log of the daemon, where there is no better way."""
+    """Writes messages to the daemon's log."""
 
     def notify(self, text: str) -> None:
         """Log the message as an error."""
@@ -29,7 +29,7 @@ class LogNotifier:
 
 @dataclass(frozen=True)
 class WebhookNotifier:
-    """Posts to a webhook."""
+    """Posts messages to a webhook."""
 
     url: str
 
@@ -42,6 +42,6 @@ class WebhookNotifier:
 
 
 def notifier() -> Notifier:
-    """Return the way that the environment names, else the log."""
+    """Return the webhook that the environment sets, else the log."""
     url = os.environ.get(WEBHOOK_VARIABLE)
     return WebhookNotifier(url) if url else LogNotifier()

@@ -1,4 +1,4 @@
-"""Who answers for the assets, and what every one of them gets."""
+"""Owners, tags and retries, which every asset gets."""
 
 import dagster as dg
 
@@ -9,7 +9,7 @@ OWNERS = [f"team:{NAME}"]
 
 TAGS = {"module": NAME, "tier": "production"}
 
-#: A step that fails is tried again after half a minute, then after one.
+#: A failed step is retried after 30 seconds, and again after 60.
 RETRIES = dg.RetryPolicy(max_retries=2, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 {% if cookiecutter.database != 'none' %}
 

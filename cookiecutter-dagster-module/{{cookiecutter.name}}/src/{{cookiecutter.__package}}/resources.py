@@ -1,4 +1,4 @@
-"""What the assets are given: their storage{{ ' and the database' if cookiecutter.database != 'none' }}."""
+"""The assets' resources: storage{{ ' and the database' if cookiecutter.database != 'none' }}."""
 
 {% if cookiecutter.database != 'none' %}
 from .database import Database

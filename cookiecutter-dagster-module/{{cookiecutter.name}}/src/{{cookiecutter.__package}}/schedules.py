@@ -1,4 +1,4 @@
-"""When the assets are made anew."""
+"""The job that refreshes the assets, and its schedule."""
 
 import dagster as dg
 
@@ -6,7 +6,7 @@ from . import NAME
 
 refresh = dg.define_asset_job(f"{NAME}_refresh", selection=dg.AssetSelection.groups(NAME))
 
-# Stopped until somebody turns it on in the UI: a new module starts nothing by itself.
+# Off by default: turn it on in the UI.
 daily = dg.ScheduleDefinition(
     name=f"{NAME}_daily",
     job=refresh,

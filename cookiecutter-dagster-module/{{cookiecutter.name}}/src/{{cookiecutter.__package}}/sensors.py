@@ -1,4 +1,4 @@
-"""What watches the runs."""
+"""Alerts for failed runs."""
 
 import dagster as dg
 
@@ -13,7 +13,7 @@ from .schedules import refresh
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def run_failed(context: dg.RunFailureSensorContext) -> None:
-    """Tell people of a failed run of this module's job."""
+    """Notify people when a run of this module's job fails."""
     run = context.dagster_run
     notifier().notify(f"{TITLE}: the run {run.run_id} of {run.job_name} failed: {context.failure_event.message}")
 

@@ -1,7 +1,7 @@
 """Where the assets' values are stored between steps and runs.
 
 Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, anything else as a pickle.
-The file's first bytes record which, so a value of another type simply takes the place of the old one.
+The file's first bytes tell the two apart, so a value of another type replaces the old one.
 """
 
 import errno
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
 DEFAULT_STORAGE = "/tmp/dagster_storage"
 
-#: What a Parquet file begins with; a pickle never does.
+#: The first bytes of every Parquet file, and of no pickle.
 PARQUET_MARK = b"PAR1"
 
-#: What a person has to mend: trying again does not help. Object storage has a bad moment without one of these.
+#: Errors that a retry cannot fix. Temporary failures of object storage have other numbers, or none.
 LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -41,46 +41,46 @@ class StorageError(dg.Failure):
 
 
 class OutputMissingError(dg.Failure, FileNotFoundError):
-    """Nothing is stored for an asset that is needed, however often a step is tried."""
+    """No value is stored for a needed asset; a retry cannot help."""
 
 
 def storage_root() -> str:
-    """Return the folder or the URL below which everything is stored; the default folder is made for this user alone."""
+    """Return the folder or URL below which values are stored; the default folder is created with mode 0700."""
     root = os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
-    with suppress(OSError):  # Who writes there is told why that fails.
+    with suppress(OSError):  # The first write reports the error.
         _make_private(UPath(root))
     return root
 
 
 def escaped(part: str) -> str:
-    """Make one name of a file from any text, reversibly: ``urllib.parse.unquote`` gives the text back.
+    """Return text as a file name: ``../other`` -> ``%2E.%2Fother``, which stays in its asset's folder.
 
-    A key such as ``../other`` would leave its asset's folder otherwise.
+    ``urllib.parse.unquote`` reverses it.
     """
     name = "".join(quote(character, safe="") if character.isascii() else character for character in part)
     return name.replace(".", "%2E", 1) if name.startswith(".") else name
 
 
 class Storage(dg.UPathIOManager):
-    """Stores each output, or each partition of one, in a file of its own."""
+    """Stores each output, or each partition of one, in a separate file."""
 
     extension = ".data"
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
-        """Write a value so that a reader sees the whole old file or the whole new one."""
+        """Write a value atomically: readers see the complete old file or the complete new one."""
         with _explained(path), _replacement(path) as written:
             _write(obj, written)
             context.add_output_metadata(_measures(obj, written))
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        """Read a value; a frame comes as pandas or Polars, as the input is annotated.
+        """Return the stored value; a data frame as pandas or Polars, as the input's annotation says.
 
         Raises:
             OutputMissingError: Nothing is stored for the asset.
-            StorageError: The file could be another user's, or a frame is wanted and it holds none.
+            StorageError: Another user could have written the file, or it holds no data frame where one is expected.
         """
         annotation = context.dagster_type.typing_type
-        _refuse_others(path)
+        _check_ownership(path)
         try:
             with path.open("rb") as file:
                 _refuse_pickled_frame(annotation, file, path)
@@ -89,17 +89,17 @@ class Storage(dg.UPathIOManager):
             raise OutputMissingError(_missing(context, path), allow_retries=False) from error
 
     def make_directory(self, path: UPath) -> None:
-        """Make the folder of an asset."""
+        """Create an asset's folder."""
         with _explained(path):
             _make_private(path)
-            _refuse_others(path)
+            _check_ownership(path)
             super().make_directory(path)
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
-        """Return where an asset is stored below the root."""
+        """Return an asset's path below the storage root."""
         return UPath(*(escaped(part) for part in context.asset_key.path))
 
-    # The base class joins the dimensions of a multi-partition before a subclass can see them apart, and then also looks
+    # The base class joins the dimensions of a multi-partition key before a subclass can escape them, and also looks
     # for files of old Dagster versions under the raw key.
     def _get_paths_for_partitions(self, context: dg.InputContext | dg.OutputContext) -> dict[str, UPath]:
         folder = self._get_path_without_extension(context)
@@ -113,12 +113,12 @@ class Storage(dg.UPathIOManager):
 
 
 class ModuleStorage(dg.ConfigurableIOManagerFactory[Storage]):
-    """The module's IO manager; ``base_path`` takes the place of ``DAGSTER_STORAGE_DIR``."""
+    """The module's IO manager; ``base_path`` overrides ``DAGSTER_STORAGE_DIR``."""
 
     base_path: str | None = None
 
     def create_io_manager(self, context: dg.InitResourceContext) -> Storage:
-        """Make the IO manager of a run."""
+        """Return the IO manager for a run."""
         return Storage(UPath(self.base_path or storage_root()))
 
 
@@ -130,7 +130,7 @@ def _dimensions(key: str) -> list[str]:
 
 @contextmanager
 def _replacement(path: UPath) -> Iterator[Path]:
-    """Give a local file to write; it takes the place of ``path`` once it is whole.
+    """Yield a local file to write; it replaces ``path`` when it is complete.
 
     A rename within a folder is atomic, and so is the upload of one object.
     """
@@ -149,9 +149,9 @@ def _replacement(path: UPath) -> Iterator[Path]:
 
 
 def _is_in_tmp(path: UPath) -> bool:
-    """Tell whether a path lies in the default folder, in ``/tmp``, where any user of the machine could have made it.
+    """Return whether a path is in the default folder below ``/tmp``, which any user of the machine could have created.
 
-    In a container it is a mounted volume, which the administrator made.
+    In a container the folder is a mounted volume, which only the administrator can create.
     """
     if os.name == "nt" or not isinstance(path.fs, LocalFileSystem) or os.path.ismount(DEFAULT_STORAGE):
         return False
@@ -169,8 +169,8 @@ def _make_private(path: UPath) -> None:
         root.chmod(0o700)
 
 
-def _refuse_others(path: UPath) -> None:
-    """Refuse what another user may have written: reading a pickle runs what its writer chose."""
+def _check_ownership(path: UPath) -> None:
+    """Raise StorageError if another user could have written the file: reading a pickle runs code that its writer chose."""
     if not _is_in_tmp(path):
         return
     target = Path(path.path).absolute()
@@ -183,17 +183,17 @@ def _refuse_others(path: UPath) -> None:
         is_open = state.st_mode & stat.S_IWOTH and not state.st_mode & stat.S_ISVTX
         if stat.S_ISLNK(state.st_mode) or state.st_uid not in {0, os.geteuid()} or is_open:
             raise StorageError(
-                f"{part} is another user's, or others may write to it: it is not used. "
-                f"Set {STORAGE_VARIABLE} to a folder of your own, or remove it.",
+                f"{part} belongs to another user, or other users can write to it, so it is not used. "
+                f"Set {STORAGE_VARIABLE} to a folder that only you can write to, or remove {part}.",
                 allow_retries=False,
             )
 
 
 def _refuse_pickled_frame(annotation: Any, file: IO[bytes], path: UPath) -> None:
-    """Refuse to unpickle where a data frame is wanted: those are always stored as Parquet."""
+    """Refuse to unpickle where a data frame is expected: data frames are always stored as Parquet."""
     wants_frame = {"DataFrame", "LazyFrame"} & _libraries(annotation) and not get_args(annotation)
     if wants_frame and file.read(len(PARQUET_MARK)) != PARQUET_MARK:
-        raise StorageError(f"{path} holds no data frame: materialize the asset again.", allow_retries=False)
+        raise StorageError(f"{path} holds no data frame. Materialize the asset again.", allow_retries=False)
     file.seek(0)
 
 
@@ -202,8 +202,8 @@ def _explained(path: UPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = f"make room there, give the run write access, or set {STORAGE_VARIABLE} to another place"
-        message = f"Cannot write {path}: {error.strerror or error}. {cure[0].upper()}{cure[1:]}."
+        cure = f"Free some space, give the run write access, or set {STORAGE_VARIABLE} to another folder."
+        message = f"Cannot write {path}: {error.strerror or error}. {cure}"
         raise StorageError(message, allow_retries=error.errno not in LASTING) from error
 
 
@@ -218,7 +218,7 @@ def _write(obj: Any, file: Path) -> None:
 
 
 def _is_polars(obj: Any) -> bool:
-    # A value can only be a Polars frame once Polars is imported; nobody else pays for the import.
+    # A value can be a Polars frame only if Polars is already imported, so this does not import it.
     polars = sys.modules.get("polars")
     return polars is not None and isinstance(obj, (polars.DataFrame, polars.LazyFrame))
 
@@ -248,16 +248,16 @@ def _polars_frame(file: IO[bytes], libraries: set[str]) -> "pl.DataFrame | pl.La
 
 
 def _libraries(annotation: Any) -> set[str]:
-    """Return the packages and names in an annotation, also inside ``dict[str, …]`` or ``… | None``."""
-    found = {getattr(annotation, "__module__", "").partition(".")[0], getattr(annotation, "__name__", "")}
-    return found.union(*map(_libraries, get_args(annotation)))
+    """Return the packages and names in an annotation: ``pd.DataFrame | None`` -> ``{"pandas", "DataFrame", …}``."""
+    own = {getattr(annotation, "__module__", "").partition(".")[0], getattr(annotation, "__name__", "")}
+    return own.union(*map(_libraries, get_args(annotation)))
 
 
 def _missing(context: dg.InputContext, path: UPath) -> str:
     if not context.has_asset_key:
-        return f"Nothing is stored at {path}: run the step before this one again."
+        return f"No value is stored at {path}. Run the previous step again."
     key = context.asset_key.to_user_string()
     return (
-        f"The asset {key} has no stored value at {path}: materialize {key} first. "
-        f"If it was materialized elsewhere, {STORAGE_VARIABLE} must name the same place for both runs."
+        f"The asset {key} has no stored value at {path}. Materialize {key} first. "
+        f"If it was materialized elsewhere, set {STORAGE_VARIABLE} to the same folder for both runs."
     )

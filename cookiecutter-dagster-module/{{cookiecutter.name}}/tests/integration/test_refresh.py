@@ -1,4 +1,4 @@
-"""The module's job as a whole, on storage and a database that last only for the test."""
+"""The module's whole job, on temporary storage and a temporary database."""
 
 from pathlib import Path
 from typing import Any

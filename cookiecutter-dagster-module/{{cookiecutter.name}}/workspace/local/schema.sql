@@ -1,4 +1,4 @@
--- Applied once, when the database's volume is new. A later change needs a migration.
+-- Applied once, when the database's volume is created. Later changes need a migration.
 {% if cookiecutter.starter == 'sample' %}
 CREATE TABLE penguin_summary (
     species         VARCHAR(40)      NOT NULL,

@@ -1,6 +1,6 @@
-"""Tell whether a service of the workspace is well: ``python3 health.py webserver|daemon``.
+"""Check that a service of the workspace is healthy: ``python3 health.py webserver|daemon``.
 
-``dagster-daemon liveness-check`` says the same, but imports Dagster for seconds of processor time at every call.
+``dagster-daemon liveness-check`` does the same, but spends seconds of processor time importing Dagster at every call.
 """
 
 import os
@@ -8,22 +8,22 @@ import socket
 import sys
 import time
 
-#: Seconds without a heartbeat after which the daemon is unwell; it gives one every 30.
+#: Seconds without a heartbeat after which the daemon is unhealthy; it writes one every 30 seconds.
 LONGEST_SILENCE = 120
 
 
 def check_webserver() -> None:
     """Fail unless the webserver answers."""
-    # An HTTP client would take longer to import than all of this.
-    with socket.create_connection(("127.0.0.1", 3000), timeout=5) as wire:
-        wire.sendall(b"GET /server_info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
-        status = wire.recv(64).split(b" ")[1:2]
+    # Importing an HTTP client would take longer than this whole check.
+    with socket.create_connection(("127.0.0.1", 3000), timeout=5) as connection:
+        connection.sendall(b"GET /server_info HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n")
+        status = connection.recv(64).split(b" ")[1:2]
     if status != [b"200"]:
-        sys.exit(f"answered with {status}")
+        sys.exit(f"the webserver answered with status {status}")
 
 
 def check_daemon() -> None:
-    """Fail unless the daemon has written a heartbeat lately."""
+    """Fail unless the daemon has written a heartbeat recently."""
     import psycopg2
 
     connection = psycopg2.connect(
@@ -38,7 +38,7 @@ def check_daemon() -> None:
         (last,) = cursor.fetchone()
     connection.close()
     if last is None or time.time() - float(last) > LONGEST_SILENCE:
-        sys.exit("no recent heartbeat")
+        sys.exit("the daemon has written no recent heartbeat")
 
 
 if __name__ == "__main__":
