@@ -1,4 +1,4 @@
-"""The tasks of ``invoke`` in this folder; ``dagster-module-builder`` offers the same ones anywhere."""
+"""The tasks for ``invoke`` in this folder; ``dagster-module-builder`` offers the same tasks in any folder."""
 
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.disclosure import terminal

@@ -1,4 +1,4 @@
-"""The main job once, in a throw-away workspace: made, integrated, materialized, removed without a trace."""
+"""The demonstration: create a module in a temporary workspace, add, materialize and remove it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from dagster_module_builder.workspaces.workspace import read_workspace
 
 MODULE = "penguins"
 
-#: Called with what a step does before it starts.
+#: Called with a description of each step before it starts.
 Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What the demo did."""
+class DemoResult:
+    """The files that the demo created and changed, and what it materialized."""
 
     root: Path
     files_made: int
@@ -35,38 +35,38 @@ class Shown:
 
 
 class DemoError(BuilderError):
-    """The demo did not come out as it has to: a defect of this program."""
+    """The demo failed, which is a bug in this program."""
 
 
-def demo(root: Path, announce: Announce) -> Shown:
-    """Do the main job in ``root``, an empty or missing folder.
+def demo(root: Path, announce: Announce) -> DemoResult:
+    """Run the demonstration in ``root``, an empty or missing folder.
 
     Args:
-        root: The throw-away workspace's root.
-        announce: Told each step.
+        root: The temporary workspace's root.
+        announce: Called with each step.
 
     Raises:
         BuilderError: A step failed.
     """
-    announce("init: an empty workspace")
+    announce("init: create an empty workspace")
     initialize(root, lasting=False)
     before = read_workspace(root).files
-    announce(f"new: the module {MODULE}, on real measurements of penguins")
-    made = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"}, lasting=False)
-    announce("add: the module into the workspace's shared files")
+    announce(f"new: create the module {MODULE}, with measurements of penguins")
+    created = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"}, lasting=False)
+    announce("add: merge the module into the workspace's shared files")
     added = add_module(root, MODULE, checks=(requirements,))
-    announce("materialize: the environment first, then its assets in Dagster")
+    announce("materialize: create the environment, then run its assets in Dagster")
     materialized = local_dagster.materialize(root, locate(root, MODULE))
-    announce("list and validate: everything in order")
-    _expect([one.name for one in listing(root) if one.integrated] == [MODULE], "the module is not listed")
+    announce("list and validate: check the workspace")
+    _expect([module.name for module in listing(root) if module.integrated] == [MODULE], "the module is not listed")
     findings = validate(root, check=False)
     _expect(not findings, "; ".join(map(str, findings)))
-    announce("remove: the shared files are as they were, byte for byte")
+    announce("remove: restore the shared files byte for byte")
     remove_module(root, MODULE)
-    _expect(read_workspace(root).files == before, "the shared files are not as they were before")
-    return Shown(root, len(made.files), len(added.plan.effective), materialized)
+    _expect(read_workspace(root).files == before, "the shared files differ from before")
+    return DemoResult(root, len(created.files), len(added.plan.effective), materialized)
 
 
-def _expect(fact: bool, otherwise: str) -> None:
-    if not fact:
-        raise DemoError(f"The demo failed: {otherwise}.")
+def _expect(condition: bool, failure: str) -> None:
+    if not condition:
+        raise DemoError(f"The demo failed: {failure}.")

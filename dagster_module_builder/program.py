@@ -1,4 +1,4 @@
-"""The installed program: the same tasks as ``invoke`` has in a checkout, in any folder."""
+"""The installed program: offers the same tasks in any folder as ``invoke`` in a checkout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "dagster-module-builder"
 
 
 class BuilderProgram(Program):
-    """Invoke's program with exit code 2 for wrong usage and 130 for an interrupt (Invoke gives 1 for both)."""
+    """Invoke's program, with exit code 2 for wrong usage and 130 for an interrupt (Invoke returns 1 for both)."""
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:  # noqa: A002 - Invoke's own word
         """Parse, run, and end with the task's exit code."""
@@ -29,20 +29,20 @@ class BuilderProgram(Program):
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
-            # Who asked for a list or for help has read enough.
+            # The reader of a list or of help, such as `head`, has closed the pipe.
             terminal.leave(sys.stdout)
         except OSError as error:
-            # Invoke looks for settings of its own, in the home folder for example, which may not be entered.
+            # Invoke reads its settings from folders that may not be accessible, such as the home folder.
             terminal.tell(f"Error: {of_system(error)}")
             sys.exit(1)
-        except Exception as error:  # noqa: BLE001 - Invoke's own work failed
+        except Exception as error:  # noqa: BLE001 - an error in Invoke
             terminal.tell(f"Error: {unforeseen(error)}")
             sys.exit(UNFORESEEN)
         finally:
             terminal.flush()
 
     def parse_core(self, argv: list[str] | None) -> None:
-        """Parse what stands before the tasks."""
+        """Parse the flags before the tasks."""
         self._parsed(super().parse_core, argv)
 
     def parse_tasks(self) -> None:
@@ -50,7 +50,7 @@ class BuilderProgram(Program):
         self._parsed(super().parse_tasks)
 
     def parse_cleanup(self) -> None:
-        """Do what ends before a task runs: help and lists."""
+        """Print help and lists, which end the program before a task runs."""
         self._parsed(super().parse_cleanup)
 
     @staticmethod
@@ -58,7 +58,7 @@ class BuilderProgram(Program):
         try:
             parse(*arguments)
         except (ParseError, ValueError) as error:
-            # Invoke lets out what 'int' says of a value that is no number.
+            # Invoke does not catch the ValueError of 'int' for a value that is not a number.
             raise Exit(terminal.shown(str(error)), UsageError.exit_code) from None
 
 

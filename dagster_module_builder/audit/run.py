@@ -30,7 +30,7 @@ from dagster_module_builder.transactions.module_files import NotPlainError
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AuditOptions:
     """What an audit may make and run.
 
     Attributes:
@@ -97,7 +97,7 @@ def projects_in(root: Path) -> list[Path]:
     return sorted(path for path in projects.iterdir() if is_project(path)) if projects.is_dir() else []
 
 
-def audit(root: Path, path: Path, wanted: Wanted | None = None, only: Collection[str] | None = None) -> Audit:
+def audit(root: Path, path: Path, wanted: AuditOptions | None = None, only: Collection[str] | None = None) -> Audit:
     """Audit one module.
 
     Args:
@@ -106,14 +106,14 @@ def audit(root: Path, path: Path, wanted: Wanted | None = None, only: Collection
         wanted: What may be made and run for it; nothing by default.
         only: The ids of the checks that are made; all by default.
     """
-    options = wanted or Wanted()
+    options = wanted or AuditOptions()
     python, problem = _python(root, path, options)
     audited = AuditedModule(path, root, python)
     checks = [one for one in CHECKS.values() if only is None or one.id in only]
     return Audit(path, tuple(_result(audited, one, options, problem) for one in checks))
 
 
-def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Problem | None]:
+def _python(root: Path, path: Path, wanted: AuditOptions) -> tuple[Path | None, Problem | None]:
     if not (wanted.load or wanted.tests):
         return None, None
     try:
@@ -122,13 +122,13 @@ def _python(root: Path, path: Path, wanted: Wanted) -> tuple[Path | None, Proble
         return None, Problem(f"No environment could be made: {error}", "Fix its requirements")
 
 
-def _result(audited: AuditedModule, one: Check, wanted: Wanted, problem: Problem | None) -> Result:
+def _result(audited: AuditedModule, one: Check, wanted: AuditOptions, problem: Problem | None) -> Result:
     if reason := _reason(audited, one):
         return Result(one.id, one.title, one.docs, off=reason)
     return Result(one.id, one.title, one.docs, _problems(audited, one, wanted, problem))
 
 
-def _problems(audited: AuditedModule, one: Check, wanted: Wanted, problem: Problem | None) -> tuple[Problem, ...]:
+def _problems(audited: AuditedModule, one: Check, wanted: AuditOptions, problem: Problem | None) -> tuple[Problem, ...]:
     flag = {"environment": "--load", "tests": "--run-tests"}.get(one.needs)
     asked = {"environment": wanted.load or wanted.tests, "tests": wanted.tests}.get(one.needs, True)
     if not asked:
@@ -154,7 +154,7 @@ def _looked(audited: AuditedModule, one: Check) -> tuple[Problem, ...]:
         return (Problem(str(error), "Make that program work; the check was not made"),)
 
 
-def audit_all(root: Path, wanted: Wanted | None = None) -> list[Audit]:
+def audit_all(root: Path, wanted: AuditOptions | None = None) -> list[Audit]:
     """Audit every module of a workspace, as many at a time as there are processors."""
     paths = projects_in(root)
     workers = min(len(paths), os.cpu_count() or 1)

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. The namespace is put together here and nowhere else."""
+"""The command line: parse, call, print. This is the only place that assembles the namespace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from dagster_module_builder.commands.modules import new
 from dagster_module_builder.commands.upgrade import upgrade
 from dagster_module_builder.commands.workspace import TASKS as WORKSPACE_TASKS
 from dagster_module_builder.commands.workspace_dagster import TASKS as DAGSTER_TASKS
+from dagster_module_builder.commands.workspace_inspect import TASKS as INSPECT_TASKS
 from dagster_module_builder.commands.workspace_remove import TASKS as REMOVE_TASKS
+from dagster_module_builder.commands.workspace_sync import TASKS as SYNC_TASKS
 
 namespace = Collection()
 namespace.add_task(new)
@@ -21,7 +23,7 @@ namespace.add_task(audit)
 namespace.add_task(upgrade)
 
 _workspace = Collection("workspace")
-for _task in (*WORKSPACE_TASKS, *REMOVE_TASKS, *DAGSTER_TASKS):
+for _task in (*WORKSPACE_TASKS, *INSPECT_TASKS, *SYNC_TASKS, *REMOVE_TASKS, *DAGSTER_TASKS):
     _workspace.add_task(_task)
 namespace.add_collection(_workspace)
 namespace.add_task(configure_deployment)

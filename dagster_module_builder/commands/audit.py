@@ -1,4 +1,4 @@
-"""``audit``: how far modules are from today's pattern."""
+"""``audit``: check modules against the current best practices."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
 @command(
     "audit",
     help={
-        "name": "The module's name, or the path of its folder; it may have been made by anybody.",
+        "name": "The module's name, or the path of its folder; it need not come from the template.",
         "root": ROOT_HELP,
         "all": "Audit every module of the workspace.",
-        "load": "Make an environment with the module's requirements, and load its definitions there.",
-        "run-tests": "Run the module's tests in such an environment, too.",
-        "python": "The Python of an environment to use instead of making one.",
+        "load": "Create an environment with the module's requirements, and load its definitions there.",
+        "run-tests": "Also run the module's tests in that environment.",
+        "python": "Use the environment of this Python instead of creating one.",
         "trust": TRUST_HELP,
         "json": JSON_HELP,
-        "markdown": "Print Markdown on stdout.",
+        "markdown": "Print the report as Markdown.",
     },
     positional=name_unless("--all"),
 )
@@ -43,31 +43,36 @@ def audit(
     markdown: bool = False,
 ) -> None:
     """Check a module against the current best practices; exit 1 when a check fails."""
-    from dagster_module_builder.audit import report, run  # they load what only audits need
+    from dagster_module_builder.audit import report, run  # imported late: only audits need them
 
     if bool(name) == all or (json and markdown):
-        raise UsageError("Give a module's name, or --all; and one of --json and --markdown at most.")
-    where = root_of(root)
-    wanted = run.Wanted(load, run_tests, Path(python).absolute() if python else None)
+        raise UsageError("Pass a module's name or --all, and at most one of --json and --markdown.")
+    root_path = root_of(root)
+    options = run.AuditOptions(load, run_tests, Path(python).absolute() if python else None)
     if load or run_tests:
-        for path in run.projects_in(where) if all else [run.find(where, str(name))]:
-            agree_to_run(where, path, trust=trust)
-    audits = run.audit_all(where, wanted) if all else [run.audit(where, run.find(where, str(name)), wanted)]
+        for path in run.projects_in(root_path) if all else [run.find(root_path, str(name))]:
+            agree_to_run(root_path, path, trust=trust)
+    if all:
+        audits = run.audit_all(root_path, options)
+    else:
+        audits = [run.audit(root_path, run.find(root_path, str(name)), options)]
     if json:
-        data = [one.to_json() for one in audits]
+        data = [result.to_json() for result in audits]
         console.say_json(data if all else data[0])
     elif markdown:
         console.say(report.markdown(audits))
     else:
-        console.say("\n\n".join(report.text(one, fancy=_fancy(), program=console.program_name()) for one in audits))
+        console.say(
+            "\n\n".join(report.text(result, fancy=_fancy(), program=console.program_name()) for result in audits)
+        )
         if all:
             console.say()
             console.say_table(("MODULE", "STATUS", "PASSED", "WARNINGS", "FAILURES"), report.summary(audits))
-    if any(one.failed for one in audits):
+    if any(result.failed for result in audits):
         raise Exit(code=1)
 
 
 def _fancy() -> bool:
-    """Tell whether pictures can be shown: on a terminal that speaks UTF-8."""
-    speaks = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return sys.stdout.isatty() and speaks and os.environ.get("TERM") != "dumb"
+    """Return whether to print symbols such as ✅: on a UTF-8 terminal."""
+    is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return sys.stdout.isatty() and is_utf8 and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""What every task shares: its flags, its exit code, and help where Invoke would take ``--help`` for a name."""
+"""What every task shares: help texts, exit codes, and ``--help`` after a task's name, which Invoke does not support."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from dagster_module_builder.commands.failing import end
 from dagster_module_builder.commands.numbers import NumberTask
 from dagster_module_builder.disclosure import terminal
 
-#: A change stands on the hosts, but something behind it failed that a person has to look at.
+#: Exit code: the hosts have the new release, but a later step failed and needs attention.
 INCOMPLETE = 3
 
 
 class EndedError(KeyboardInterrupt):
-    """The program was asked to end by a signal other than Ctrl-C: it cleans up in the same way."""
+    """A signal other than Ctrl-C asked the program to end; it cleans up as after Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -39,19 +39,19 @@ def _end(number: int, _frame: object) -> NoReturn:
 
 ROOT_HELP = "The workspace's root folder (default: $DAGSTER_WORKSPACE, else ~/workspace)."
 JSON_HELP = "Print JSON on stdout."
-DRY_RUN_HELP = "Show what would change, and change nothing."
-YES_HELP = "Answer every question with yes."
+DRY_RUN_HELP = "Show what would change without changing anything."
+YES_HELP = "Do not ask for confirmation."
 
 _HELP_FLAGS = {"--help", "-h"}
 
 
 def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[Callable[..., Any]], Task[Any]]:  # noqa: A002 - Invoke's own word
-    """Make a task whose failures are one message on stderr and an exit code.
+    """Make a task that reports a failure as one message on stderr and an exit code.
 
     Args:
-        name: The task's name with its collection's (``workspace.add``).
-        help: What each flag means.
-        options: Passed on to Invoke.
+        name: The task's full name (``workspace.add``).
+        help: The help text of each flag.
+        options: Passed to Invoke.
     """
 
     def decorate(body: Callable[..., Any]) -> Task[Any]:
@@ -60,71 +60,71 @@ def command(name: str, *, help: Mapping[str, str], **options: Any) -> Callable[[
             terminal.open_descriptors()
             if _HELP_FLAGS.intersection(value for value in (*args, *flags.values()) if isinstance(value, str)):
                 show_help(name)
-            # A kill, and a terminal that is closed, take back what is half done, as Ctrl-C does.
+            # SIGTERM and a closed terminal undo unfinished changes, as Ctrl-C does.
             for number in (signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is signal.SIG_DFL:
                     signal.signal(number, _end)
             try:
                 return body(context, *args, **flags)
             except Exit as ended:
-                # Invoke would print the message as it is.
-                _tell_why(ended, as_json=bool(flags.get("json")))
+                # Invoke would print the message without hiding secrets.
+                _report_exit(ended, as_json=bool(flags.get("json")))
                 raise Exit(code=ended.code) from None
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place where all of them end
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that handles all errors
                 end(error, as_json=bool(flags.get("json")))
 
-        made: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), klass=NumberTask, **options)(run)
-        return made
+        decorated: Task[Any] = task(name=name.rpartition(".")[2], help=dict(help), klass=NumberTask, **options)(run)
+        return decorated
 
     return decorate
 
 
-def _tell_why(ended: Exit, *, as_json: bool) -> None:
-    """Say why a task ends, or that its report, which says it, is not read."""
+def _report_exit(ended: Exit, *, as_json: bool) -> None:
+    """Print why a task ends, or that its report could not be written."""
     if ended.message:
         if as_json and not console.has_said_json():
             console.say_json({"error": ended.message, "results": []})
         terminal.tell(ended.message)
     elif ended.code and not terminal.has_reader():
-        terminal.tell("Error: What is wrong could not be written: standard output is closed.")
+        terminal.tell("Error: The result could not be written: standard output is closed.")
 
 
 def show_help(name: str) -> NoReturn:
-    """Print the help of a task, and end. In a process of its own: Invoke uses up the texts when it parses."""
+    """Print a task's help and exit. Runs in a new process: parsing consumes Invoke's help texts."""
     typed = [argument.replace("_", "-") for argument in sys.argv]
     before = sys.argv[: typed.index(name)] if name in typed else sys.argv[:1]
     os.execv(sys.executable, [sys.executable, *before, "--help", name])  # noqa: S606 - no shell is wanted
 
 
 def name_unless(*flags: str) -> list[str]:
-    """Return the arguments without a flag of a task that takes a name, or one of these flags in its place.
+    """Return the positional arguments of a task that takes a name or one of these flags.
 
-    Invoke demands every such argument, and knows none that may be left out: what was typed decides.
+    ``name_unless("--all")`` -> ``[]`` if ``--all`` was typed, else ``["name"]``: Invoke has no optional positionals.
     """
     return [] if set(flags) & set(sys.argv) else ["name"]
 
 
 def typed_of(task_name: str, *names: str) -> list[str]:
-    """Return the arguments of a task that stand without a flag right behind it; the first one always does.
+    """Return the positional arguments that were typed after a task's name, at least the first.
 
-    Invoke demands every such argument, and knows none that may be left out: what was typed decides.
+    ``deploy.rollback staging --json`` -> ``["name"]``: Invoke has no optional positionals.
     """
-    behind = sys.argv[sys.argv.index(task_name) + 1 :] if task_name in sys.argv else []
-    words = list(itertools.takewhile(lambda word: not word.startswith("-"), behind))
+    following = sys.argv[sys.argv.index(task_name) + 1 :] if task_name in sys.argv else []
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), following))
     return list(names[: max(1, len(words))])
 
 
-def root_of(given: str | None) -> Path:
-    """Return the workspace's root for the value of ``--root``."""
-    return workspace_root(given)
+def root_of(root: str | None) -> Path:
+    """Return the workspace's root from the value of ``--root``."""
+    return workspace_root(root)
 
 
 def choice(flag: str, value: str, allowed: tuple[str, ...]) -> str:
-    """Return a flag's value if it is one of those allowed.
+    """Return a flag's value if it is allowed.
 
     Raises:
-        UsageError: It is not.
+        UsageError: The value is not allowed.
     """
     if value not in allowed:
-        raise UsageError(f"--{flag}: {value!r} is not one of {', '.join(allowed)}.")
+        raise UsageError(f"Unknown value for --{flag}: {value!r}. Choose one of {', '.join(allowed)}.")
     return value

@@ -1,4 +1,4 @@
-"""``configure-deployment``: how a module gets to a client's hosts."""
+"""``configure-deployment``: create a deployment of a module to a client's hosts."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
         "module": "The module's name, or the path of its folder.",
         "root": ROOT_HELP,
         "deployment": "The deployment's name.",
-        "client": "The client's name, as people write it.",
-        "hosts": "Its hosts, with commas between them: host or host:port.",
-        "user": "The user on the hosts (default: as SSH is configured).",
+        "client": "The client's name.",
+        "hosts": "Its hosts, comma-separated: host or host:port.",
+        "user": "The user on the hosts (default: from the SSH configuration).",
         "base-path": "The folder on the hosts.",
-        "strategy": "How releases get there: a folder in deploy_strategies/.",
-        "set": "An answer to any question of the strategy: NAME=VALUE; may be given several times.",
-        "no-input": "Take the defaults instead of asking.",
+        "strategy": "Deployment strategy: a folder in deploy_strategies/.",
+        "set": "Answer a question of the strategy: NAME=VALUE; repeatable.",
+        "no-input": "Use the defaults instead of asking.",
     },
     iterable=["set"],
     auto_shortflags=False,
@@ -46,7 +46,7 @@ def configure_deployment(
     set: Sequence[str] | None = None,  # noqa: A002 - the flag's name
     no_input: bool = False,
 ) -> None:
-    """Say how a module gets to a client's hosts."""
+    """Create a deployment of a module to a client's hosts."""
     from dagster_module_builder.commands.deploy_hosts import say_to_commit
     from dagster_module_builder.deploy import configure as use_case
     from dagster_module_builder.deploy import questions as strategy_questions
@@ -55,11 +55,11 @@ def configure_deployment(
     from dagster_module_builder.deploy.pipeline import summary
     from dagster_module_builder.modules.module import locate
 
-    where = root_of(root)
-    folder = locate(where, module)
-    given = {"deployment": deployment, "client": client, "hosts": hosts, "user": user, "base_path": base_path}
+    root_path = root_of(root)
+    folder = locate(root_path, module)
+    flags = {"deployment": deployment, "client": client, "hosts": hosts, "user": user, "base_path": base_path}
     answers: dict[str, Answer] = {
-        **{key: value for key, value in given.items() if value is not None},
+        **{key: value for key, value in flags.items() if value is not None},
         **_settings(set or ()),
     }
     asks = console.interactive() and not no_input
@@ -67,29 +67,30 @@ def configure_deployment(
     carried = _carried(strategy_questions.carried_choice(chosen), answers, chosen, asks=asks)
     questions = strategy_questions.questionnaire(chosen, carried)
     _refuse_unknown(questions, answers)
-    detected = strategy_questions.detected(where, folder, chosen, carried)
+    detected = strategy_questions.detected(root_path, folder, chosen, carried)
     if asks:
         answers = _asked(questions, detected, answers)
     missing = [name for name in ("deployment", "client", "hosts") if name not in answers]
     if missing:
         raise UsageError(f"Not running in a terminal: pass {', '.join(f'--{name}' for name in missing)}.")
-    made = use_case.configure(where, folder, chosen, _typed(questions, answers))
-    console.say(f"Made {made.folder}")
-    for path in made.files:
-        console.say(f"  made    {path.relative_to(made.folder) if path.is_relative_to(made.folder) else path}")
-    if made.empty:
-        console.tell(f"Fill in {', '.join(made.empty)} in {made.folder / '.env.deploy'}.")
-    configured = read_deployment(made.folder)
+    created = use_case.configure(root_path, folder, chosen, _typed(questions, answers))
+    console.say(f"Created {created.folder}")
+    for path in created.files:
+        is_inside = path.is_relative_to(created.folder)
+        console.say(f"  made    {path.relative_to(created.folder) if is_inside else path}")
+    if created.empty:
+        console.tell(f"Fill in {', '.join(created.empty)} in {created.folder / '.env.deploy'}.")
+    configured = read_deployment(created.folder)
     if configured.pipeline is not None:
-        console.say(f"{configured.names.name} gets to {configured.name!r} through {summary(configured)}.")
+        console.say(f"{configured.names.name} is deployed to {configured.name!r} by {summary(configured)}.")
         console.say(f"The pipeline installs {configured.pipeline['tool']}.")
     say_to_commit(configured)
-    name, suffix = typed(made.folder), f" --root {shlex.quote(root)}" if root else ""
+    name, suffix = typed(created.folder), f" --root {shlex.quote(root)}" if root else ""
     console.say_next(
         [
             (f"deploy.trust {name}{suffix}", "pin the hosts' keys"),
             (f"deploy.setup {name}{suffix}", "prepare the hosts"),
-            (f"deploy {name}{suffix} --dry-run", "see what would happen"),
+            (f"deploy {name}{suffix} --dry-run", "show what would change"),
         ]
     )
 
@@ -97,7 +98,7 @@ def configure_deployment(
 def _settings(pairs: Sequence[str]) -> dict[str, Answer]:
     for pair in pairs:
         if "=" not in pair:
-            raise UsageError(f"--set {pair}: write NAME=VALUE.")
+            raise UsageError(f"--set {pair} has no '='. Pass NAME=VALUE.")
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
@@ -106,12 +107,12 @@ def _ask_strategy(names: Sequence[str], *, asks: bool) -> str:
         raise UsageError(f"Not running in a terminal: pass --strategy ({', '.join(names)}).")
     from cookiecutter.prompt import read_user_choice
 
-    prompts = {"strategy": {"__prompt__": "How releases get to the hosts"}}
+    prompts = {"strategy": {"__prompt__": "Deployment strategy"}}
     return str(read_user_choice("strategy", list(names), prompts))
 
 
 def _carried(choice: Question | None, answers: dict[str, Answer], strategy: str, *, asks: bool) -> str | None:
-    """Find out, before anything else, which strategy this one carries out; that decides what else is asked."""
+    """Return the strategy that a pipeline carries out, from the answers or by asking; other questions depend on it."""
     if choice is None:
         return None
     if choice.name not in answers:
@@ -126,13 +127,13 @@ def _refuse_unknown(questions: Questionnaire, answers: Mapping[str, Answer]) -> 
     for name in answers:
         if name not in known:
             raise UsageError(
-                f"{name!r} is no question of {questions.folder.name}: there are {', '.join(sorted(known))}."
+                f"Unknown question {name!r} of {questions.folder.name}. Choose one of {', '.join(sorted(known))}."
             )
 
 
-def _asked(questions: Questionnaire, detected: Mapping[str, Answer], given: Mapping[str, Answer]) -> dict[str, Answer]:
-    """Ask what neither a flag nor the module answers."""
-    answers: dict[str, Answer] = {**detected, **given}
+def _asked(questions: Questionnaire, detected: Mapping[str, Answer], passed: Mapping[str, Answer]) -> dict[str, Answer]:
+    """Return all answers; ask for those that neither a flag nor the module gives."""
+    answers: dict[str, Answer] = {**detected, **passed}
     for question in questions:
         if question.name not in answers:
             answers[question.name] = questions.ask(question, answers)
@@ -140,7 +141,7 @@ def _asked(questions: Questionnaire, detected: Mapping[str, Answer], given: Mapp
 
 
 def _typed(questions: Questionnaire, answers: Mapping[str, Answer]) -> dict[str, Answer]:
-    """Give yes-or-no questions a yes or a no."""
+    """Convert the answers of yes-or-no questions to booleans: ``"yes"`` -> ``True``."""
     kinds: dict[str, Question] = {question.name: question for question in questions}
     return {
         name: str(answer).lower() in {"y", "yes", "true", "1"} if isinstance(kinds[name].default, bool) else answer

@@ -1,4 +1,4 @@
-"""What a person reads: results on stdout, everything else on stderr."""
+"""Printing: results on stdout, everything else on stderr; and asking for confirmation."""
 
 from __future__ import annotations
 
@@ -18,63 +18,63 @@ if TYPE_CHECKING:
     from dagster_module_builder.native.local_dagster import Outcome
 
 
-#: A line of the result, and a message that is none.
+#: ``say`` prints results on stdout, ``tell`` prints messages on stderr.
 say, tell = terminal.say, terminal.tell
 
 _said_json: list[bool] = []
 
 
 def say_json(data: Any) -> None:
-    """Print data for a program to read."""
+    """Print data as JSON, without values that may be secret."""
     _said_json.append(True)
-    # Which JSON itself leaves as it is.
+    # JSON does not escape DEL.
     say(json.dumps(harmless_data(data), indent=2, default=str).replace("\x7f", "\\u007f"))
 
 
 def has_said_json() -> bool:
-    """Tell whether this process has printed its JSON: a program expects one document."""
+    """Return whether this process has printed its JSON; callers expect one document."""
     return bool(_said_json)
 
 
 def program_name() -> str:
-    """Return the name that a person typed to get here: ``invoke``, or the installed program's."""
+    """Return the command's name as it was typed: ``invoke`` or ``dagster-module-builder``."""
     typed = Path(sys.argv[0]).name
     return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
 
 
 def interactive() -> bool:
-    """Tell whether there is a terminal to ask at."""
+    """Return whether questions can be asked: both stdin and stderr are a terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
-    """Ask before something is destroyed.
+    """Ask for confirmation; return whether it was given.
 
     Args:
-        question: What is asked.
-        yes: Whether it is answered already.
-        flag: What answers it where there is no terminal.
+        question: The question, such as ``"Restore these files?"``.
+        yes: Whether a flag has already confirmed it.
+        flag: The flag to name if there is no terminal.
 
     Raises:
-        RefusedError: There is no terminal to ask at, and no flag was given.
+        RefusedError: There is no terminal, and no flag confirmed it.
     """
     if yes:
         return True
     if not interactive():
-        raise RefusedError(f"{question} There is no terminal to answer at: give {flag}.")
+        raise RefusedError(f"{question} Not running in a terminal: pass {flag}.")
     tell(f"{question} [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def say_plan(plan: Plan, root: Path) -> None:
-    """Print each file that was made or changed, with the lines added and removed."""
+    """Print each created, changed or removed file with its numbers of added and removed lines."""
     _say_files([(_verb(change), _shown(change.path, root), _counts(change)) for change in plan.effective])
     if not plan.effective:
         say("  the shared files are up to date")
 
 
 def say_made(files: Sequence[Path], root: Path) -> None:
-    """Print new files with their lines, where they are made of lines."""
+    """Print each new file, with its number of lines if it is text."""
     contents = {file: file.read_bytes() for file in files}
     _say_files(
         [
@@ -103,18 +103,18 @@ def _shown(path: Path, root: Path) -> str:
 
 
 def say_next(steps: Sequence[tuple[str, str]]) -> None:
-    """Print what to type next: commands without the program's name, and what each does."""
+    """Print the next commands; each step is a command without the program's name, and what it does."""
     if not steps:
         return
     say("\nNext:")
     commands = [f"{program_name()} {command}" for command, _ in steps]
     width = max(map(len, commands))
-    for typed, (_, meaning) in zip(commands, steps, strict=True):
-        say(f"  {typed:<{width}}  {meaning}".rstrip())
+    for typed_command, (_, meaning) in zip(commands, steps, strict=True):
+        say(f"  {typed_command:<{width}}  {meaning}".rstrip())
 
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table whose columns are as wide as they need to be."""
+    """Print a table with aligned columns."""
     table = [list(headings), *map(list, rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(headings))]
     for row in table:
@@ -122,19 +122,21 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def say_materialized(outcome: Outcome) -> None:
-    """Print what a materialization stored, and how its checks came out."""
-    rows = [(one.asset, "-" if one.rows is None else str(one.rows), one.path or "-") for one in outcome.assets]
+    """Print the assets that a materialization stored, and the results of its checks."""
+    rows = [
+        (asset.asset, "-" if asset.rows is None else str(asset.rows), asset.path or "-") for asset in outcome.assets
+    ]
     say_table(("ASSET", "ROWS", "STORED AT"), rows)
     for check in outcome.checks:
         say(f"check {check.check} of {check.asset}: {'passed' if check.passed else 'failed'}")
 
 
 def say_diff(diff: str) -> None:
-    """Print a unified diff, in colours on a terminal."""
+    """Print a unified diff, in colour on a terminal."""
     if not (sys.stdout.isatty() and "NO_COLOR" not in os.environ):
         say(diff)
         return
-    from rich.console import Console  # only where colours are wanted
+    from rich.console import Console  # imported late: only colours need it
     from rich.syntax import Syntax
 
     Console().print(Syntax(terminal.shown(diff), "diff", background_color="default"))

@@ -1,4 +1,4 @@
-"""``demo``: the main job once, with nothing left behind."""
+"""``demo``: create, run and remove a module in a temporary workspace."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import command
 
 if TYPE_CHECKING:
-    from dagster_module_builder.demo import Shown
+    from dagster_module_builder.demo import DemoResult
 
 
-@command("demo", help={"keep": "Keep the workspace that it makes."})
+@command("demo", help={"keep": "Keep the temporary workspace."})
 def demo(_context: Context, keep: bool = False) -> None:
-    """Make a module in a throw-away workspace, run it in Dagster, and take it out again."""
-    from dagster_module_builder.demo import demo as show
+    """Create a module in a temporary workspace, run it in Dagster, and remove it."""
+    from dagster_module_builder.demo import demo as run_demo
 
     folder = Path(tempfile.mkdtemp(prefix="dagster-demo-"))
     started = time.monotonic()
     try:
-        shown = show(folder / "workspace", _Steps().announce)
-        _sum_up(shown, time.monotonic() - started, keep=keep)
+        result = run_demo(folder / "workspace", _Steps().announce)
+        _sum_up(result, time.monotonic() - started, keep=keep)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Steps:
-    """Prints each step as it begins, with the time that the one before took, on stderr."""
+    """Prints each step on stderr as it starts, and how long the previous one took."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -48,15 +48,17 @@ class _Steps:
         self._since = now
 
 
-def _sum_up(shown: Shown, seconds: float, *, keep: bool) -> None:
-    console.say(f"\nDone in {seconds:.0f} s: {shown.files_made} files made, {shown.files_changed} shared files changed "
-                "by add and restored by remove.\n")  # fmt: skip
-    console.say_materialized(shown.materialized)
-    console.say(f"\nThe workspace is kept in {shown.root}." if keep else "\nThe throw-away workspace is gone again.")
+def _sum_up(result: DemoResult, seconds: float, *, keep: bool) -> None:
+    console.say(
+        f"\nDone in {seconds:.0f} s: {result.files_made} files created, "
+        f"{result.files_changed} shared files changed by add and restored by remove.\n"
+    )
+    console.say_materialized(result.materialized)
+    console.say(f"\nThe workspace is in {result.root}." if keep else "\nThe temporary workspace was deleted.")
     console.say_next(
         [
-            ("workspace.init", "a workspace of your own, in ~/workspace"),
-            ("new my-module --workspace yes", "a module in it"),
-            ("workspace.dev", "Dagster at http://127.0.0.1:3000"),
+            ("workspace.init", "create your workspace, in ~/workspace"),
+            ("new my-module --workspace yes", "create a module in it"),
+            ("workspace.dev", "run Dagster at http://127.0.0.1:3000"),
         ]
     )

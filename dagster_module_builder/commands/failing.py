@@ -1,4 +1,4 @@
-"""What a task ends with when it fails: one message, an exit code, JSON where that was asked for."""
+"""How a failed task ends: one message, an exit code, and JSON if requested."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from dagster_module_builder.commands import console
 from dagster_module_builder.disclosure import terminal
 
 INTERRUPTED = 130
-#: A fault of this program's (``EX_SOFTWARE`` of sysexits(3)).
+#: A bug in this program (``EX_SOFTWARE`` of sysexits(3)).
 UNFORESEEN = 70
-#: What ``Path.resolve`` says before Python 3.13, which takes such a path as it is written.
+#: The message of ``Path.resolve`` before Python 3.13; later versions return the path unresolved.
 _LOOP = "Symlink loop from "
 
 
 def end(error: BaseException, *, as_json: bool) -> NoReturn:
-    """Say what went wrong, and end with its exit code.
+    """Print an error and exit with its code.
 
     Args:
-        error: What was raised.
-        as_json: Print it on stdout too, for a program to read, unless the task has printed its JSON already.
+        error: The exception.
+        as_json: Also print it as JSON on stdout, unless the task has already printed its JSON.
     """
-    text, code, results = _judged(error)
+    text, code, results = _described(error)
     if as_json and not console.has_said_json():
         console.say_json({"error": text, "results": results})
     terminal.tell(text if isinstance(error, KeyboardInterrupt) else f"Error: {text}")
     raise Exit(code=code) from None
 
 
-def _judged(error: BaseException) -> tuple[str, int, list[Any]]:
-    """Return what is said of an error, its exit code, and what is known of each host."""
+def _described(error: BaseException) -> tuple[str, int, list[Any]]:
+    """Return an error's message, its exit code, and the result of each host."""
     if isinstance(error, BuilderError):
         return str(error), error.exit_code, list(error.results)
     if isinstance(error, KeyboardInterrupt):
         return "Interrupted.", 128 + getattr(error, "number", INTERRUPTED - 128), []
     if isinstance(error, EOFError):
-        return "The input ended before every question was answered. Give the answers as flags.", 1, []
+        return "The input ended before every question was answered. Pass the answers as flags.", 1, []
     if isinstance(error, OSError) and error.strerror:
         return of_system(error), 1, []
     if isinstance(error, RuntimeError) and str(error).startswith(_LOOP):
-        return f"{str(error).removeprefix(_LOOP)}: a link there leads to itself. Remove it.", 1, []
+        return f"{str(error).removeprefix(_LOOP)}: this link leads to itself. Remove it.", 1, []
     return unforeseen(error), UNFORESEEN, []
 
 
 def of_system(error: OSError) -> str:
-    """Say what the operating system refused.
+    """Return the message of an error of the operating system.
 
     >>> of_system(PermissionError(13, "Permission denied", "/root"))
     '/root: Permission denied.'
@@ -66,31 +66,31 @@ def of_system(error: OSError) -> str:
 
 
 def unforeseen(error: BaseException) -> str:
-    """Keep all that is known of an error that should not have happened; return the line that says where."""
-    said = " ".join(str(error).split())[:200]
-    kept = _kept("".join(traceback.format_exception(error)))
-    where = f"All of it is in {kept}; it may hold values of your files" if kept else "It could not be kept in a file"
-    name = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return f"This should not have happened ({name}). {where}. dagster-module-builder {__version__}."
+    """Write an unexpected error with its traceback to a file; return a message that names the file."""
+    message = " ".join(str(error).split())[:200]
+    log = _write_log("".join(traceback.format_exception(error)))
+    details = f"Details are in {log}, which may contain values from your files" if log else "No log could be written"
+    name = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    return f"This should not have happened ({name}). {details}. dagster-module-builder {__version__}."
 
 
 def _failures() -> Path:
     return state_folder() / "failures"
 
 
-def _kept(trace: str) -> Path | None:
+def _write_log(trace: str) -> Path | None:
     text = f"dagster-module-builder {__version__}, Python {platform.python_version()}, {platform.platform()}\n"
     text += f"{sys.argv[1] if len(sys.argv) > 1 else ''}\n{trace}"
-    for place in (_failures, lambda: Path(tempfile.gettempdir())):
+    for folder_of in (_failures, lambda: Path(tempfile.gettempdir())):
         try:
-            folder = place()
+            folder = folder_of()
             folder.mkdir(parents=True, exist_ok=True)
-            # Readable for its owner alone (tempfile.mkstemp).
+            # Only the owner can read it (tempfile.mkstemp).
             handle, name = tempfile.mkstemp(".log", time.strftime("dmb-%Y%m%d-%H%M%S-"), folder)
             with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
         except (OSError, RuntimeError):
-            # A user whom the machine does not know has no home.
+            # A user without an entry in /etc/passwd has no home folder.
             continue
         return Path(name)
     return None

@@ -1,4 +1,4 @@
-"""``new``: a module from the template."""
+"""``new``: create a module from the template."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _SIGNALS = 128
 @command(
     "new",
     help={
-        "name": "The module's name: lower-case letters, digits and '-', as in sales-report.",
+        "name": "The module's name: lower-case letters, digits and '-', for example sales-report.",
         "root": ROOT_HELP,
-        "title": "Its title, for people.",
-        "description": "What it does, in one sentence.",
-        "database": "none, postgresql, mysql or duckdb.",
-        "database-name": "The database's name (default: the module's).",
-        "database-user": "The database's user (default: <module>_user). $MODULE_DATABASE_PASSWORD gives a password.",
-        "governance": "quick, standard or enterprise.",
-        "executor": "in_process or multiprocess.",
-        "code-server": "shared (the workspace's image) or own.",
-        "requires": "System requirements, separated by commas: ssh,pdf,…",
-        "starter": "sample or empty.",
-        "port": "The database's port on this machine (default: the next free one).",
-        "workspace": "Integrate it: yes, no or later.",
+        "title": "Title.",
+        "description": "Description in one sentence.",
+        "database": "Database: none, postgresql, mysql or duckdb.",
+        "database-name": "Database name (default: the module's name).",
+        "database-user": "Database user (default: <module>_user). Set a password in $MODULE_DATABASE_PASSWORD.",
+        "governance": "Governance level: quick, standard or enterprise.",
+        "executor": "Executor: in_process or multiprocess.",
+        "code-server": "Code server: shared (the workspace's image) or own.",
+        "requires": "System requirements, comma-separated: ssh,pdf,…",
+        "starter": "Starter code: sample or empty.",
+        "port": "Database port on this machine (default: the next free port).",
+        "workspace": "Add it to the workspace: yes, no or later.",
         "deployment": "Configure a deployment: yes, no or later.",
-        "no-input": "Take the defaults instead of asking.",
+        "no-input": "Use the defaults instead of asking.",
     },
 )
 def new(
@@ -57,11 +57,11 @@ def new(
     deployment: str | None = None,
     no_input: bool = False,
 ) -> None:
-    """Make a module: its code, tests, database, fragments for the workspace, documentation."""
+    """Create a module: code, tests, database, workspace fragments and documentation."""
     from dagster_module_builder.templating.questionnaire import Questionnaire
-    from dagster_module_builder.workspaces.new import new as make
+    from dagster_module_builder.workspaces.new import new as create
 
-    given = {
+    flags = {
         "title": title,
         "description": description,
         "database": database,
@@ -75,14 +75,14 @@ def new(
         "workspace": workspace,
         "deployment": deployment,
     }
-    answers = {key: value for key, value in given.items() if value is not None} | _required(requires)
-    where = root_of(root)
+    answers = {key: value for key, value in flags.items() if value is not None} | _required(requires)
     console.tell(machine.report(machine.preflight()))
     ask = Questionnaire.ask if console.interactive() and not no_input else None
-    made = make(where, name, answers, ask)
-    console.say(f"Made {made.path}")
-    console.say_made(made.files, made.path)
-    _go_on(context, name, root, str(made.answers.get("workspace")), str(made.answers.get("deployment")))
+    created = create(root_of(root), name, answers, ask)
+    console.say(f"Created {created.path}")
+    console.say_made(created.files, created.path)
+    workspace_answer, deployment_answer = (str(created.answers.get(key)) for key in ("workspace", "deployment"))
+    _carry_out_next_steps(context, name, root, workspace_answer, deployment_answer)
 
 
 def _required(requires: str | None) -> dict[str, str | bool]:
@@ -92,10 +92,10 @@ def _required(requires: str | None) -> dict[str, str | bool]:
     return {f"{REQUIRES}{name}": True for name in names if name}
 
 
-def _go_on(context: Context, name: str, root: str | None, workspace: str, deployment: str) -> None:
-    """Do what was asked for; what was put off comes as the next steps."""
+def _carry_out_next_steps(context: Context, name: str, root: str | None, workspace: str, deployment: str) -> None:
+    """Run the steps that were answered with yes, and print the commands for the others."""
     steps: list[tuple[str, str]] = []
-    where = f" --root {shlex.quote(root)}" if root else ""
+    root_flag = f" --root {shlex.quote(root)}" if root else ""
     not_added: Exit | None = None
     if workspace == "yes":
         console.say()
@@ -104,16 +104,16 @@ def _go_on(context: Context, name: str, root: str | None, workspace: str, deploy
         except Exit as error:
             if error.code > _SIGNALS:
                 raise
-            # The module is made: what else was asked for is done, too.
+            # The module exists: go on with the deployment.
             not_added = error
-            steps.append((f"workspace.add {name}{where}", "bring it into the workspace, once that is fixed"))
+            steps.append((f"workspace.add {name}{root_flag}", "add it to the workspace, once that is fixed"))
     elif workspace == "later":
-        steps.append((f"workspace.add {name}{where}", "bring it into the workspace"))
+        steps.append((f"workspace.add {name}{root_flag}", "add it to the workspace"))
     if deployment == "yes" and console.interactive():
         console.say()
         configure_deployment(context, name, root=root)
     elif deployment in {"yes", "later"}:
-        steps.append((f"configure-deployment {name}{where}", "say where it is deployed to"))
+        steps.append((f"configure-deployment {name}{root_flag}", "configure a deployment"))
     console.say_next(steps)
     if not_added:
         raise not_added

@@ -1,4 +1,4 @@
-"""Flags that take a number: one that is none is wrong usage, whichever program parses the command line."""
+"""Flags that take a number: another value is a usage error, with ``invoke`` as with the installed program."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ class NumberArgument(Argument):
     """An argument whose value is a number."""
 
     def set_value(self, value: Any, cast: bool = True) -> None:
-        """Take a value; Invoke itself lets out what ``int`` says of it.
+        """Set the value; Invoke would let ``int``'s ValueError escape.
 
         Raises:
-            ParseError: It is no number.
+            ParseError: The value is not a number.
         """
         try:
             super().set_value(value, cast)
         except ValueError:
-            raise ParseError(f"--{self.name}: {value!r} is not a number. Give a whole number.") from None
+            raise ParseError(f"--{self.name}: {value!r} is not a number. Pass a whole number.") from None
 
 
 class NumberTask(Task[Any]):
-    """A task whose arguments with a number say so."""
+    """A task whose ``int`` arguments are ``NumberArgument``s."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """Return the arguments, as Invoke made them of the task's signature."""
-        made = super().get_arguments(ignore_unknown_help)
-        for argument in made:
+        """Return the arguments that Invoke derives from the task's signature."""
+        arguments = super().get_arguments(ignore_unknown_help)
+        for argument in arguments:
             if argument.kind is int:
                 argument.__class__ = NumberArgument
-        return made
+        return arguments

@@ -1,4 +1,4 @@
-"""Hosts and the steps that they are in: a table that changes on a terminal, lines elsewhere. Always on stderr."""
+"""Shows the step of each host on stderr: a live table on a terminal, otherwise one line for each step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dagster_module_builder.disclosure.messages import harmless_text
 
 
 class StepsTable:
-    """Shows which step each host is in, and for how long."""
+    """Shows each host's current step and the elapsed time."""
 
     def __init__(self) -> None:
         self._steps: dict[str, str] = {}
@@ -23,7 +23,7 @@ class StepsTable:
         self._live: Any = None
 
     def update(self, host: str, step: str) -> None:
-        """Note that a host is in a step; may be called from any thread."""
+        """Set a host's current step; can be called from any thread."""
         with self._lock:
             self._steps[host] = step
             if self._live is None:
@@ -37,14 +37,14 @@ class StepsTable:
 
         table = Table("host", "step", box=None, pad_edge=False)
         for host, step in self._steps.items():
-            # As texts: what a host says is no markup.
+            # As Text: output of a host must not be read as markup.
             table.add_row(Text(terminal.shown(host)), Text(terminal.shown(harmless_text(step))))
         table.caption = f"{time.monotonic() - self._started:.1f} s"
         return table
 
     def __enter__(self) -> StepsTable:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         if sys.stderr.isatty():
-            from rich.console import Console  # only on a terminal
+            from rich.console import Console  # imported late: only a terminal needs it
             from rich.live import Live
 
             self._live = Live(self._table(), console=Console(stderr=True), refresh_per_second=8)

@@ -1,4 +1,4 @@
-"""``upgrade``: modules brought up to today's template, or to today's pattern."""
+"""``upgrade``: bring modules up to the current template, or add what they lack."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 @command(
     "upgrade",
     help={
-        "name": "The module's name; it may have been made by anybody.",
+        "name": "The module's name; it need not come from the template.",
         "root": ROOT_HELP,
         "all": "Upgrade every module of the workspace.",
         "dry-run": DRY_RUN_HELP,
-        "check": "Exit 1 when there is something to upgrade; change nothing.",
-        "continue": "End an upgrade whose conflicts are resolved.",
-        "abort": "Give back every byte that an unfinished upgrade changed.",
-        "keep-mine": "With --continue: files that are as before the upgrade stay so, without the template's changes.",
-        "set": "Another answer to one of the template's questions: NAME=VALUE; may be given several times.",
-        "allow-dirty": "Go on although git has changes that are not committed.",
-        "from-template": "The template that the module was made from, where no baseline is kept with the module.",
-        "test-dagster": "A version of Dagster to load and test the module with, in an environment of its own.",
+        "check": "Change nothing; exit 1 if there is something to upgrade.",
+        "continue": "Finish an upgrade after you resolved its conflicts.",
+        "abort": "Undo an unfinished upgrade.",
+        "keep-mine": "With --continue: accept files without the template's changes.",
+        "set": "Change an answer to one of the template's questions: NAME=VALUE; repeatable.",
+        "allow-dirty": "Upgrade despite uncommitted changes in git.",
+        "from-template": "The template that the module was created from, if the module has no baseline.",
+        "test-dagster": "Load and test the module with this version of Dagster, in a separate environment.",
         "trust": TRUST_HELP,
     },
     positional=name_unless("--all"),
@@ -58,44 +58,51 @@ def upgrade(
     test_dagster: str | None = None,
     trust: bool = False,
 ) -> None:
-    """Bring a module up to date; exit 1 where a person has to resolve conflicts."""
-    from dagster_module_builder.upgrade import run  # it loads what only upgrades need
+    """Upgrade a module to the current template; exit 1 if there are conflicts to resolve."""
+    from dagster_module_builder.upgrade import run  # imported late: only upgrades need it
 
     if bool(name) == all or (continue_ + abort + check + dry_run + bool(test_dagster)) > 1:
-        raise UsageError("Give a module's name, or --all; and one of --check, --continue, --abort, --dry-run at most.")
+        raise UsageError(
+            "Pass a module's name or --all, and at most one of --check, --continue, --abort and --dry-run."
+        )
     if set and (not name or continue_ or abort or test_dagster):
-        raise UsageError("--set needs a module's name, and goes with --check or --dry-run at most.")
+        raise UsageError("--set needs a module's name, and can be combined only with --check or --dry-run.")
     if keep_mine and not continue_:
         raise UsageError("--keep-mine needs --continue.")
-    where = root_of(root)
+    root_path = root_of(root)
     if test_dagster:
-        _each(where, name, lambda one: _try_dagster(where, one, test_dagster, trust=trust))
+        _for_each(root_path, name, lambda module: _try_dagster(root_path, module, test_dagster, trust=trust))
     elif continue_ or abort:
         from dagster_module_builder.upgrade import ending
 
         end = partial(ending.finish, keep_mine=keep_mine) if continue_ else ending.abort
-        verb = "Finished" if continue_ else "Gave back"
-        _each(where, name, lambda one: _said(end(where, one), where, verb), run.waiting(where))
+        verb = "Finished" if continue_ else "Undid"
+        unfinished = run.waiting(root_path)
+        _for_each(root_path, name, lambda module: _reported(end(root_path, module), root_path, verb), unfinished)
     else:
-        old = Path(from_template) if from_template else None
-        quiet = check or dry_run
-        given = _answers(set or ())
-        upgraded = partial(run.upgrade, where, dry_run=quiet, allow_dirty=allow_dirty, from_template=old, answers=given)
+        upgraded = partial(
+            run.upgrade,
+            root_path,
+            dry_run=check or dry_run,
+            allow_dirty=allow_dirty,
+            from_template=Path(from_template) if from_template else None,
+            answers=_answers(set or ()),
+        )
         if name:
-            _ended([_said_or_checked(upgraded(name), where, check=check)])
+            _exit_if_failed([_reported_or_checked(upgraded(name), root_path, check=check)])
         else:
-            _ended(_every(where, upgraded, check=check))
+            _exit_if_failed(_every(root_path, upgraded, check=check))
 
 
 def _answers(pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         if "=" not in pair:
-            raise UsageError(f"--set {pair}: write NAME=VALUE.")
+            raise UsageError(f"--set {pair} has no '='. Pass NAME=VALUE.")
     return {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _every(root: Path, upgraded: Upgrade, *, check: bool) -> Iterator[bool]:
-    """Upgrade every module of the workspace, and say of each how it ended; the others go on where one fails."""
+    """Upgrade every module of the workspace and report each result; a failure does not stop the others."""
     from dagster_module_builder.audit.run import projects_in
     from dagster_module_builder.upgrade.every import upgrade_each
 
@@ -105,14 +112,14 @@ def _every(root: Path, upgraded: Upgrade, *, check: bool) -> Iterator[bool]:
         if isinstance(outcome, BuilderError):
             yield _failed(name, outcome)
         else:
-            yield _said_or_checked(outcome, root, check=check)
+            yield _reported_or_checked(outcome, root, check=check)
 
 
 def _progress(done: int = 0, of: int = 0, name: str = "") -> None:
-    """Show how far it is, on a terminal; without a name, clear that line for what follows."""
+    """Show the progress on a terminal; without a name, clear that line."""
     if sys.stderr.isatty():
         line = f"[{done}/{of}] {terminal.shown(name)}" if name else ""
-        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)  # noqa: T201 - it moves the cursor
+        print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)  # noqa: T201 - moves the cursor
 
 
 def _failed(name: str, error: BuilderError) -> bool:
@@ -120,44 +127,45 @@ def _failed(name: str, error: BuilderError) -> bool:
     return False
 
 
-def _each(root: Path, name: str | None, act: Callable[[str], bool], every: Sequence[str] | None = None) -> None:
-    """Do something for one module, or for all (or ``every`` one that is named); exit 1 where one did not end well."""
+def _for_each(root: Path, name: str | None, action: Callable[[str], bool], names: Sequence[str] | None = None) -> None:
+    """Run an action for the named module, else for ``names`` (default: all modules); exit 1 if one fails."""
     from dagster_module_builder.audit.run import projects_in
 
     if name:
-        _ended([act(name)])
+        _exit_if_failed([action(name)])
     else:
-        _ended(_tried(one, act) for one in (every if every is not None else [path.name for path in projects_in(root)]))
+        chosen = names if names is not None else [path.name for path in projects_in(root)]
+        _exit_if_failed(_tried(module, action) for module in chosen)
 
 
-def _tried(name: str, act: Callable[[str], bool]) -> bool:
+def _tried(name: str, action: Callable[[str], bool]) -> bool:
     try:
-        return act(name)
+        return action(name)
     except BuilderError as error:
         return _failed(name, error)
 
 
-def _ended(well: Iterable[bool]) -> None:
-    if False in list(well):
+def _exit_if_failed(succeeded: Iterable[bool]) -> None:
+    if False in list(succeeded):
         raise Exit(code=1)
 
 
-def _said_or_checked(outcome: UpgradeResult, root: Path, *, check: bool) -> bool:
+def _reported_or_checked(outcome: UpgradeResult, root: Path, *, check: bool) -> bool:
     if not check:
-        return _said(outcome, root, "Would upgrade" if outcome.dry_run else "Upgraded")
+        return _reported(outcome, root, "Would upgrade" if outcome.dry_run else "Upgraded")
     name = outcome.module.name
     if not outcome.changes:
-        return _said(outcome, root, "")
+        return _reported(outcome, root, "")
     console.say(f"{name} can be upgraded")
-    _say_what(outcome, root)
+    _say_details(outcome, root)
     return False
 
 
-def _said(outcome: UpgradeResult, root: Path, verb: str) -> bool:
+def _reported(outcome: UpgradeResult, root: Path, verb: str) -> bool:
     name = outcome.module.name
     unchanged = "is not up to date" if outcome.behind else "is up to date"
     console.say(f"{verb} {name}" if outcome.changes else f"{name} {unchanged}")
-    _say_what(outcome, root)
+    _say_details(outcome, root)
     if outcome.dry_run and outcome.changes:
         texts = (
             change for change in outcome.plan.effective if b"\0" not in (change.before or b"") + (change.after or b"")
@@ -165,17 +173,17 @@ def _said(outcome: UpgradeResult, root: Path, verb: str) -> bool:
         console.say_diff("\n".join(change.diff() for change in texts))
     if outcome.conflicts and not outcome.dry_run:
         steps = [
-            (f"upgrade {name} --continue", "when no marker is left"),
-            (f"upgrade {name} --abort", "give it all back"),
+            (f"upgrade {name} --continue", "after resolving the conflicts"),
+            (f"upgrade {name} --abort", "undo the upgrade"),
         ]
         console.say_next(steps)
-    elif outcome.gives_something_else and not outcome.dry_run:
-        console.say_next([("workspace.sync", "bring what it gives to the workspace up to date there")])
+    elif outcome.changes_fragments and not outcome.dry_run:
+        console.say_next([("workspace.sync", "update its blocks in the workspace")])
     return not outcome.conflicts and not outcome.behind
 
 
-def _say_what(outcome: UpgradeResult, root: Path) -> None:
-    """Print the files that change, the conflicts, and what a person has to know."""
+def _say_details(outcome: UpgradeResult, root: Path) -> None:
+    """Print the changed files, the notes and the conflicts."""
     if outcome.changes:
         console.say_plan(outcome.plan, root)
     for note in (*outcome.notes, *filter(None, [outcome.behind])):
@@ -187,7 +195,7 @@ def _say_what(outcome: UpgradeResult, root: Path) -> None:
 
 
 def _try_dagster(root: Path, name: str, version: str, *, trust: bool) -> bool:
-    """Load and test a module with another version of Dagster, beside its present environment."""
+    """Load and test a module with another version of Dagster; its current environment stays."""
     from dagster_module_builder.audit import report, run
     from dagster_module_builder.modules.module_environment import environment_of, refuse_unpublished
 
@@ -198,8 +206,9 @@ def _try_dagster(root: Path, name: str, version: str, *, trust: bool) -> bool:
     except ToolError:
         refuse_unpublished(version)
         raise
-    found = run.audit(root, path, run.Wanted(load=True, tests=True, python=python), only=("loads", "tests-pass"))
+    options = run.AuditOptions(load=True, tests=True, python=python)
+    result = run.audit(root, path, options, only=("loads", "tests-pass"))
     console.say(f"{name} with Dagster {version}")
-    for status, words in report.lines(found):
+    for status, words in report.lines(result):
         console.say(f"  {status}: {words}")
-    return not found.failed
+    return not result.failed

@@ -1,21 +1,32 @@
-"""What the tasks on the workspace's modules share: help of their flags, and what they report."""
+"""Help texts, checks and reports that the ``workspace.*`` tasks share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.commands import console
 
 NAME_HELP = "The module's name, or the path of its folder."
-UP_HELP = "Build and start what changed, as 'workspace.up' does."
-ADOPT_HELP = "Take over what an older version, or a person, put there for it without marking it."
+UP_HELP = "Build and start changed containers, as 'workspace.up' does."
+ADOPT_HELP = "Take over unmarked lines that an earlier version or a person added for this module."
+NO_CHECK_HELP = "Skip the checks with uv and Docker."
+ALLOW_HELP = "Allow a module's setting: NAME=SETTING, as shown in the refusal; repeatable."
 FORCE_HELP = "Discard manual edits inside managed blocks."
 
 
+def external_checks(*, no_check: bool) -> Sequence[Any]:
+    """Return the checks that ask uv and Docker whether a plan works; none with ``--no-check``."""
+    if no_check:
+        return ()
+    from dagster_module_builder.workspaces.external_checks import ALL  # imported late: only checks need it
+
+    return ALL
+
+
 def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:
-    """Have a running Dagster take the change in, and with ``--up`` build and start what changed first."""
+    """Have a running Dagster reload changed locations; with ``--up`` build and start changed containers first."""
     from dagster_module_builder.compose import docker
     from dagster_module_builder.health import live
 
@@ -31,13 +42,13 @@ def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], 
 
 
 def say_outcome(outcome: Any, root: Path, verb: str, preposition: str) -> None:
-    """Print what a command changed, or, of a dry run, the diff."""
+    """Print what a command changed, or the diff of a dry run."""
     for note in outcome.notes:
         console.tell(note)
     if outcome.dry_run:
         console.say_diff(outcome.plan.diff())
         console.tell("Nothing was changed.")
         return
-    named = ", ".join(outcome.modules) if len(outcome.modules) < 4 else f"{len(outcome.modules)} modules"
-    console.say(f"{verb} {named or 'no modules'} {preposition} {root}")
+    modules = ", ".join(outcome.modules) if len(outcome.modules) < 4 else f"{len(outcome.modules)} modules"
+    console.say(f"{verb} {modules or 'no modules'} {preposition} {root}")
     console.say_plan(outcome.plan, root)

@@ -57,7 +57,7 @@ class UpgradeResult:
         return bool(self.plan.effective)
 
     @property
-    def gives_something_else(self) -> bool:
+    def changes_fragments(self) -> bool:
         """Whether a fragment for the workspace changes."""
         return any(change.path.is_relative_to(self.module / settings.FRAGMENTS) for change in self.plan.effective)
 

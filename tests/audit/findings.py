@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dagster_module_builder.audit.results import Audit, Problem, Result
-from dagster_module_builder.audit.run import Wanted, audit
+from dagster_module_builder.audit.run import AuditOptions, audit
 
 
 def result(found: Audit, check: str) -> Result:
@@ -20,7 +20,7 @@ def messages(root: Path, module: Path, check: str) -> str:
     return "\n".join(f"{one.where}: {one.message}" for one in result(audit(root, module), check).problems)
 
 
-def problems(root: Path, module: Path, check: str, wanted: Wanted | None = None) -> list[Problem]:
+def problems(root: Path, module: Path, check: str, wanted: AuditOptions | None = None) -> list[Problem]:
     """Make one check; return what it says, whole."""
     (made_,) = audit(root, module, wanted, (check,)).results
     return list(made_.problems)

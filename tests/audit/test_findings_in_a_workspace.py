@@ -16,7 +16,7 @@ import pytest
 from dagster_module_builder.audit import run
 from dagster_module_builder.audit.checks import CHECKS
 from dagster_module_builder.audit.results import Audit, Problem, Result, Status
-from dagster_module_builder.audit.run import Wanted, audit, audit_all, find, projects_in
+from dagster_module_builder.audit.run import AuditOptions, audit, audit_all, find, projects_in
 from dagster_module_builder.base.errors import NoModuleError
 from dagster_module_builder.workspaces.add import add_module
 from tests.audit.findings import problems, skipped
@@ -50,7 +50,7 @@ def found(root: Path, files: dict[str, str], check: str) -> list[Problem]:
 
 def test_nothing_is_made_by_default() -> None:
     """First: every other test would make environments for minutes."""
-    assert Wanted() == Wanted(load=False, tests=False, python=None)
+    assert AuditOptions() == AuditOptions(load=False, tests=False, python=None)
 
 
 def test_fragments_that_are_missing_are_named(folder: Path, root: Path, module: Path) -> None:
@@ -365,7 +365,7 @@ def test_modules_are_audited_by_as_many_processes_as_there_is_work_for(
 PYTHON = Path("/python")
 
 
-def needing(wanted: Wanted | None, root: Path, module: Path) -> dict[str, Sequence[Problem]]:
+def needing(wanted: AuditOptions | None, root: Path, module: Path) -> dict[str, Sequence[Problem]]:
     only = [name for name, one in CHECKS.items() if one.needs != "nothing"] + ["syntax"]
     return {one.check: one.problems for one in audit(root, module, wanted, only).results}
 
@@ -374,12 +374,12 @@ def test_what_needs_an_environment_is_made_only_where_one_is_asked_for(folder: P
     module = project(folder, {"a.py": "defs = Definitions()\n"})
     load, tests = skipped("Only with --load"), skipped("Only with --run-tests")
     loading = {"loads", "keys-loaded", "io-manager-loaded", "requirements"}
-    for wanted in (None, Wanted()):
+    for wanted in (None, AuditOptions()):
         said = needing(wanted, folder, module)
         assert {name for name, found_ in said.items() if list(found_) == load} == loading
         assert {name for name, found_ in said.items() if list(found_) == tests} == {"tests-pass"}
     only_load, only_tests = (
-        needing(Wanted(*flags, python=PYTHON), folder, module) for flags in ((True,), (False, True))
+        needing(AuditOptions(*flags, python=PYTHON), folder, module) for flags in ((True,), (False, True))
     )
     missing = Problem("Dagster does not load it: The program '/python' was not found.", "Fix the module's code")
     assert only_load["loads"] == only_tests["loads"] == (missing,)
@@ -388,8 +388,8 @@ def test_what_needs_an_environment_is_made_only_where_one_is_asked_for(folder: P
     assert only_load["syntax"] == only_tests["syntax"] == ()
 
 
-@pytest.mark.parametrize("wanted", [Wanted(load=True), Wanted(tests=True)])
-def test_an_environment_that_cannot_be_made_is_one_failure(folder: Path, wanted: Wanted) -> None:
+@pytest.mark.parametrize("wanted", [AuditOptions(load=True), AuditOptions(tests=True)])
+def test_an_environment_that_cannot_be_made_is_one_failure(folder: Path, wanted: AuditOptions) -> None:
     """The settings of uv in the module are none: nothing is fetched."""
     requirements = "[project]\nname = 'orders'\ndependencies = ['x']\n"
     files = {"uv.toml": "no settings", "pyproject.toml": requirements, "tests/test_a.py": ""}

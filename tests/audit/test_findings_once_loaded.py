@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.results import Problem
-from dagster_module_builder.audit.run import Wanted, audit
+from dagster_module_builder.audit.run import AuditOptions, audit
 from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 from tests.template import environment
 
 LOADING = ("loads", "keys-loaded", "io-manager-loaded")
 #: The Python of these tests, whose environment has pytest, and no Dagster.
-BARE = Wanted(load=True, tests=True, python=Path(sys.executable))
+BARE = AuditOptions(load=True, tests=True, python=Path(sys.executable))
 BUILT = "\ndefs = Definitions()\n"
 
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "alone"
 
 
-def found(folder: Path, files: dict[str, str], check: str, wanted: Wanted = BARE) -> list[Problem]:
+def found(folder: Path, files: dict[str, str], check: str, wanted: AuditOptions = BARE) -> list[Problem]:
     return problems(folder, write(folder / "projects/orders", files), check, wanted)
 
 
@@ -95,7 +95,7 @@ LOADED = {
 def test_what_is_seen_once_it_is_loaded(folder: Path, case: str) -> None:
     text, more, keys, manager = LOADED[case]
     module = write(folder / "projects/orders", {"definitions.py": text, **more})
-    said = audit(folder, module, Wanted(load=True, python=environment.made().python), LOADING)
+    said = audit(folder, module, AuditOptions(load=True, python=environment.made().python), LOADING)
     assert [list(one.problems) for one in said.results] == [[], keys, manager]
 
 

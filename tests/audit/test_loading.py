@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dagster_module_builder.audit.results import Audit
-from dagster_module_builder.audit.run import Wanted, audit
+from dagster_module_builder.audit.run import AuditOptions, audit
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.upgrade.run import upgrade
 from tests.audit.findings import messages, result
@@ -27,7 +27,7 @@ def python() -> Path:
 
 
 def loaded(root: Path, module: Path, python: Path, only: tuple[str, ...] = LOADING, *, tests: bool = False) -> Audit:
-    return audit(root, module, Wanted(load=True, tests=tests, python=python), only)
+    return audit(root, module, AuditOptions(load=True, tests=tests, python=python), only)
 
 
 def statuses(found: Audit) -> dict[str, str]:
@@ -71,7 +71,7 @@ def test_what_the_real_tools_make_passes_everything_after_its_upgrade(
     project = root / "projects/orders"
     assert audit(root, project).failed
     upgrade(root, "orders")
-    found = audit(root, project, Wanted(load=True, python=python))
+    found = audit(root, project, AuditOptions(load=True, python=python))
     assert [(one.check, one.problems) for one in found.results if one.status == "FAIL"] == []
     assert {"loads", "io-manager-loaded"} <= {one.check for one in found.results if one.status == "PASS"}
 

@@ -16,7 +16,7 @@ COLLECTIONS = {name.partition(".")[0] for name in CONTEXTS if name and "." in na
 #: A task in quotes, with what follows it there; what is filled in stands as ``{}``.
 TASK = re.compile(r"['`]([a-z-]+(?:\.[a-z-]+)?)((?: [^'`\n]*)?)['`]")
 #: A flag that a person is told to give; of a task that is not named beside it.
-GIVEN = re.compile(r"(?:[Gg]ive|[Uu]se|[Aa]dd|[Tt]ake|[Tt]ry|with|or) (--[a-z][a-z-]*)")
+GIVEN = re.compile(r"(?:[Gg]ive|[Pp]ass|[Uu]se|[Aa]dd|[Tt]ake|[Tt]ry|with|or) (--[a-z][a-z-]*)")
 #: A setting of deployment.yaml in quotes, with its section.
 SETTING = re.compile(r"'((?:[a-z_]+: ?)+)'")
 

@@ -36,7 +36,7 @@ def test_an_integrated_workspace_loads_in_dagster(workspace: Terminal) -> None:
     workspace.environment["UV_CACHE_DIR"] = str(Path.home() / ".cache/uv")
     workspace.done("new", "sales", "--database", "postgresql", "--governance", "enterprise", "--workspace", "yes")
     workspace.done("new", "other", "--database", "none", "--code-server", "own", "--workspace", "yes")
-    assert workspace.done("workspace.validate", "--load").strip() == "Everything is in order."
+    assert workspace.done("workspace.validate", "--load").strip() == "No problems found."
     python, locations = local_dagster.prepare(workspace.root)
     dagster = [python.with_name("dagster"), "definitions", "validate", "-w", locations]
     environ = native_environment.process_environment(workspace.root)

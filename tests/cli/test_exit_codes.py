@@ -46,7 +46,7 @@ def test_a_number_that_is_none_is_wrong_usage_for_stock_invoke_too(terminal: Ter
     for program, code in (((str(PROGRAM),), 2), (INVOKE, 1)):
         result = terminal.run(*line, program=program)
         assert (result.returncode, result.stdout) == (code, "")
-        assert result.stderr.strip().splitlines()[-1].endswith("'abc' is not a number. Give a whole number.")
+        assert result.stderr.strip().splitlines()[-1].endswith("'abc' is not a number. Pass a whole number.")
         assert "Traceback" not in result.stderr
 
 

@@ -28,7 +28,7 @@ LINES = (
 )
 #: Of those, what ends with 1 in any workspace, and why.
 REFUSED = {
-    "workspace.sync --check": "is not up to date: run 'workspace.sync'",
+    "workspace.sync --check": "is not up to date. Run 'workspace.sync'",
     "configure-deployment": "yoda",
     "audit": "",
 }

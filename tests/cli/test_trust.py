@@ -62,7 +62,7 @@ def test_any_file_is_content(root: Path, guest: Path, change: str) -> None:
 
 def test_no_is_an_answer(root: Path, guest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "confirmed", lambda *_, **__: False)
-    with pytest.raises(RefusedError, match="Nothing was run"):
+    with pytest.raises(RefusedError, match="Not run"):
         trusting.agree_to_run(root, guest, trust=False)
     assert not is_trusted(root, guest)
 

@@ -135,7 +135,7 @@ def test_data_of_a_module_that_is_gone_is_listed_and_deleted_later(without_docke
     assert not any(folder.exists() for folder in folders)
     assert (sales.root / "data/storage").is_dir()
     assert "has no data left" in sales.refused("workspace.remove", "earlier", "--delete-data", "--yes")
-    assert "No module has stored anything." in sales.done("workspace.list", "--data")
+    assert "No module has stored any data." in sales.done("workspace.list", "--data")
     assert "left_behind" not in (sales.root / "services/dagster/modules/.registry").read_text()
 
 
@@ -144,7 +144,7 @@ def test_another_spelling_deletes_nothing(without_docker: Terminal) -> None:
     without_docker.done("workspace.add", "sales-report", "--no-check")
     (without_docker.root / "data/storage/sales_report").mkdir(parents=True)
     said = without_docker.refused("workspace.remove", "sales_report", "--delete-data", "--yes")
-    assert "did you mean 'sales-report'?" in said
+    assert "Did you mean 'sales-report'?" in said
     assert (without_docker.root / "data/storage/sales_report").is_dir()
 
 
@@ -222,7 +222,7 @@ def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "use 'workspace.remove sales-report' first"),
+        (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "Remove it first: 'workspace.remove sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "No module 'sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
         (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "Create one with 'workspace.init'"),
@@ -273,7 +273,7 @@ def test_a_port_that_another_module_has_is_refused(sales: Terminal) -> None:
 
 def test_validate_finds_what_is_wrong_and_names_the_cure(sales: Terminal) -> None:
     sales.done("workspace.add", "sales-report", "--no-check")
-    assert sales.done("workspace.validate", "--no-check").strip() == "Everything is in order."
+    assert sales.done("workspace.validate", "--no-check").strip() == "No problems found."
     compose = sales.root / "services/dagster/docker-compose.yml"
     compose.write_text(
         compose.read_text().replace("      SALES_REPORT_DB_HOST: sales_report_db\n", "      EDITED: x\n", 1)
@@ -340,7 +340,7 @@ def test_restore_puts_files_back_and_is_itself_backed_up(sales: Terminal) -> Non
     sales.done("workspace.add", "sales-report", "--no-check")
     added = sales.shared_files()
     (identity,) = [one["identity"] for one in json.loads(sales.done("workspace.backups", "--json"))["backups"]]
-    assert "There is no terminal to answer at: give --yes" in sales.refused("workspace.restore", identity)
+    assert "Not running in a terminal: pass --yes" in sales.refused("workspace.restore", identity)
     assert sales.shared_files() == added
     shown = sales.done("workspace.restore", identity, "--yes")
     assert sales.shared_files() == before
