@@ -1,4 +1,4 @@
-"""What is audited: one module, and the workspace that it is in, each part read when a check first asks for it."""
+"""A module under audit and its workspace; each part is read when a check first needs it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from dagster_module_builder.workspaces.workspace import Workspace, look_at
 
 EXAMPLE = ".env.example"
 _AUDIT = ("tool", "dagster-module-builder", "audit")
-#: Folders that hold nothing of a person's.
-_MADE = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".dagster-module"})
+#: Folders with generated files only.
+_GENERATED = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", ".dagster-module"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class AuditedModule:
     Attributes:
         path: Its folder.
         root: The workspace's root.
-        python: The Python of an environment that holds Dagster and the module's requirements, where one was made.
+        python: The Python of an environment with Dagster and the module's requirements, if there is one.
     """
 
     path: Path
@@ -48,12 +48,12 @@ class AuditedModule:
 
     @property
     def names(self) -> ModuleNames:
-        """The names derived from the folder's."""
+        """The names derived from the folder's name."""
         return ModuleNames(self.path.name)
 
     @cached_property
     def code_location(self) -> CodeLocation:
-        """Where its code is."""
+        """Where its definitions are."""
         return read_code_location(self.path)
 
     @cached_property
@@ -73,21 +73,21 @@ class AuditedModule:
 
     @cached_property
     def record(self) -> Mapping[str, Any]:
-        """What the template recorded in it; empty where the template did not make it."""
+        """The template's record in the module; empty if it was not made from the template."""
         return record_of(self.path)
 
     def missing(self, message: str, *, status: Status = "FAIL") -> Problem:
-        """Return the problem of a missing file: ``upgrade`` adds what a module lacks that the template did not make.
+        """Return the problem of a missing file.
 
-        What a person deleted from a module that the template made stays deleted.
+        ``upgrade`` adds it to a module that was not made from the template; otherwise the file was deleted on purpose.
         """
         if self.record and (self.path / baseline.FILE).is_file():
-            return Problem(message, "It was deleted: take it back from git", status=status)
+            return Problem(message, "It was deleted. Restore it from git", status=status)
         return Problem(message, "Run 'upgrade', which adds it", status=status, by_upgrade=True)
 
     @cached_property
     def switched_off(self) -> Mapping[str, Any]:
-        """The checks that its ``pyproject.toml`` switches off, with the reasons."""
+        """The checks that its ``pyproject.toml`` switches off, with reasons."""
         return table(self.pyproject, *_AUDIT, "off")
 
     @cached_property
@@ -97,16 +97,16 @@ class AuditedModule:
         return {**table(settings_, "off"), **table(settings_, "modules", self.path.name, "off")}
 
     def shown(self, path: Path, line: int | None = None) -> str:
-        """Write a place within the module."""
+        """Return a path within the module, with a line: ``src/x.py:3``."""
         name = str(path.relative_to(self.path)) if path.is_relative_to(self.path) else str(path)
         return f"{name}:{line}" if line else name
 
     def fragment(self, file: str) -> Path:
-        """Return where the fragment for a shared file lies."""
+        """Return the path of the fragment for a shared file."""
         return self.path / settings.FRAGMENTS / FRAGMENT_NAMES[file]
 
     def fragment_text(self, file: str) -> bytes:
-        """Return a fragment; nothing where it is missing."""
+        """Return a fragment's content; empty if it is missing."""
         return self.bytes_of(self.fragment(file))
 
     @cached_property
@@ -116,24 +116,24 @@ class AuditedModule:
 
     @cached_property
     def example_text(self) -> str | None:
-        """``.env.example``, where the variables are explained."""
+        """The text of ``.env.example``, which explains the variables; None if it is missing."""
         return module_files.text(self.path, self.path / EXAMPLE)
 
     def bytes_of(self, path: Path) -> bytes:
-        """Return the content of one of its files; nothing where it is missing.
+        """Return the content of one of its files; empty if it is missing.
 
         Raises:
-            NotPlainError: A link leads out of the module, or it is no plain file.
+            NotPlainError: A link leads out of the module, or it is not a regular file.
         """
         return module_files.read(self.path, path) or b""
 
     def text_of(self, path: Path) -> str:
-        """Return the text of one of its files, as ``bytes_of`` its content."""
+        """Return the text of one of its files; empty if it is missing."""
         return self.bytes_of(path).decode("utf-8", "replace")
 
     @cached_property
     def compose(self) -> Mapping[str, Any]:
-        """Its compose fragment, parsed; empty where it cannot be."""
+        """Its parsed compose fragment; empty if it is not valid."""
         try:
             data = yaml_text.parsed(self.fragment_text(compose.NAME))
         except yaml.YAMLError:
@@ -155,12 +155,12 @@ class AuditedModule:
     def dockerfiles(self) -> Sequence[Path]:
         """Its Dockerfile, its fragment of the shared one, and those of its deployments."""
         folders = (self.path, *self.deployments)
-        places = (self.fragment(dockerfile.NAME), *(folder / "Dockerfile" for folder in folders))
-        return [path for path in places if path.is_file()]
+        candidates = (self.fragment(dockerfile.NAME), *(folder / "Dockerfile" for folder in folders))
+        return [path for path in candidates if path.is_file()]
 
     @cached_property
     def workspace(self) -> Workspace | None:
-        """The workspace, where there is one that can be read."""
+        """The workspace; None if there is none that can be read."""
         try:
             return look_at(self.root)
         except BuilderError:
@@ -173,8 +173,8 @@ class AuditedModule:
         return env_file.values(path.read_bytes()) if path.is_file() else {}
 
     @cached_property
-    def given(self) -> ModuleFragments | BuilderError | None:
-        """What its fragments give to the workspace, or why they cannot be read."""
+    def fragments(self) -> ModuleFragments | BuilderError | None:
+        """Its fragments as ``workspace.add`` reads them, or the error."""
         try:
             return read_fragments(self.workspace, self.path) if self.workspace else None
         except BuilderError as error:
@@ -182,11 +182,11 @@ class AuditedModule:
 
     @cached_property
     def facts(self) -> Mapping[str, Facts]:
-        """What everybody in the workspace claims, with this module in it."""
-        if self.workspace is None or not isinstance(self.given, ModuleFragments):
+        """The claims of all modules in the workspace, including this one."""
+        if self.workspace is None or not isinstance(self.fragments, ModuleFragments):
             return {}
         try:
-            return all_facts(self.workspace, [self.given])
+            return all_facts(self.workspace, [self.fragments])
         except BuilderError:
             return {}
 
@@ -203,24 +203,24 @@ class AuditedModule:
 
     @cached_property
     def repository(self) -> Repository | None:
-        """The git repository that it is in; a repository that git cannot read is an error."""
+        """Its git repository; None if there is none. A repository that git cannot read raises an error."""
         return find(self.path)
 
     @cached_property
     def tracked(self) -> Sequence[Path]:
-        """The files that git tracks or would; without git all files but those that tools make."""
+        """The files that git tracks or does not ignore; without git all files except generated ones."""
         if self.repository is not None:
             names = self.repository.listed("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ".")
             listed = [self.path / name for name in names]
         else:
             listed = [
-                path for path in self.path.rglob("*") if not _MADE.intersection(path.relative_to(self.path).parts)
+                path for path in self.path.rglob("*") if not _GENERATED.intersection(path.relative_to(self.path).parts)
             ]
         return sorted(path for path in listed if path.is_file() and not path.is_symlink())
 
 
 def _set_in(environment: object) -> list[str]:
-    """Return the names that get a value; one without takes it from the shell of whoever starts the container."""
+    """Return the names that get a value; Compose takes the others from the shell that starts the container."""
     if isinstance(environment, dict):
         return [str(name) for name, value in environment.items() if value not in (None, "")]
     items = environment if isinstance(environment, list) else []

@@ -1,4 +1,4 @@
-"""The table of checks: each is one function that yields what it found, and one that says when it has nothing to see."""
+"""The table of checks: each has a function that yields problems, and one that says why nothing is to check."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dagster_module_builder.audit.results import Problem
 PAGE = "docs/reference/audit-checks.md"
 
 Needs = Literal["nothing", "environment", "tests"]
-Look = Callable[[AuditedModule], Iterable[Problem]]
-#: Returns why a module has nothing that the check could look at; an empty text where it has.
+FindProblems = Callable[[AuditedModule], Iterable[Problem]]
+#: Returns why a module has nothing to check (``"no Dockerfile"``), or an empty string.
 Lacks = Callable[[AuditedModule], str]
 
 
 @dataclass(frozen=True)
 class Always:
-    """A check that every module is looked at by, and why."""
+    """A check that applies to every module, and why."""
 
     reason: str
 
     def __call__(self, audited: AuditedModule) -> str:
-        """Return an empty text: there is something to look at."""
+        """Return an empty string: the check always applies."""
         del audited
         return ""
 
@@ -34,19 +34,19 @@ class Check:
     """One check.
 
     Attributes:
-        id: What it is called in results and when it is switched off.
-        title: What holds when it passes.
+        id: Its id in results, in the documentation and in ``pyproject.toml``.
+        title: What holds if the check passes.
         reason: Why that matters.
-        look: Yields what is not as it should be.
-        lacks: Why a module has nothing to look at; such a check is skipped, and does not count.
-        needs: What has to be made for it first; without it, it is skipped.
-        security: Whether it guards others against the module, which cannot switch it off then.
+        find_problems: Yields the problems.
+        lacks: Returns why a module has nothing to check; the check is then skipped and not counted.
+        needs: What the check needs; it is skipped without it.
+        security: Whether it protects others from the module, which therefore cannot switch it off.
     """
 
     id: str
     title: str
     reason: str
-    look: Look
+    find_problems: FindProblems
     lacks: Lacks
     needs: Needs = "nothing"
     security: bool = False
@@ -62,20 +62,20 @@ CHECKS: dict[str, Check] = {}
 
 def check(
     identity: str, title: str, reason: str, lacks: Lacks, needs: Needs = "nothing", *, security: bool = False
-) -> Callable[[Look], Look]:
-    """Put a function into the table.
+) -> Callable[[FindProblems], FindProblems]:
+    """Return a decorator that adds a function to the table.
 
     Args:
-        identity: The check's id, also its heading in ``docs/reference/audit-checks.md``.
-        title: What holds when it passes.
+        identity: The check's id, which is also its heading in ``docs/reference/audit-checks.md``.
+        title: What holds if the check passes.
         reason: Why that matters.
-        lacks: Why a module has nothing to look at.
-        needs: What has to be made for it first.
-        security: Whether it guards others against the module.
+        lacks: Returns why a module has nothing to check.
+        needs: What the check needs.
+        security: Whether it protects others from the module.
     """
 
-    def enter(look: Look) -> Look:
-        CHECKS[identity] = Check(identity, title, reason, look, lacks, needs, security)
-        return look
+    def register(find_problems: FindProblems) -> FindProblems:
+        CHECKS[identity] = Check(identity, title, reason, find_problems, lacks, needs, security)
+        return find_problems
 
-    return enter
+    return register

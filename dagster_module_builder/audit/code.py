@@ -17,9 +17,11 @@ _LOADERS = (
 )  # fmt: skip
 
 
-@check("syntax", "Every file is valid Python", "Dagster drops a location whole when one file cannot be read.", no_code)
+@check(
+    "syntax", "Every file is valid Python", "Dagster drops the whole location if one file cannot be parsed.", no_code
+)
 def syntax(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for files that Python cannot read."""
+    """Find files that Python cannot parse."""
     for file in audited.sources.files:
         if file.problem:
             where = audited.shown(file.path, file.problem.lineno)
@@ -29,20 +31,23 @@ def syntax(audited: AuditedModule) -> Iterator[Problem]:
 @check(
     "definitions",
     "Has definitions that Dagster loads",
-    "Without them Dagster finds nothing in the module.",
-    Always("every module has to have them"),
+    "Without definitions Dagster finds nothing in the module.",
+    Always("every module needs definitions"),
 )
 def definitions(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for what builds ``Definitions``."""
+    """Check that a file builds ``Definitions``."""
     if audited.code_location.definitions is None:
         yield Problem("No file builds Definitions", "Build dagster.Definitions in definitions.py")
 
 
 @check(
-    "resources-file", "Has resources.py", "Everybody finds storage and connections in the same place.", no_definitions
+    "resources-file",
+    "Has resources.py",
+    "Storage and connections are in the same file in every module.",
+    no_definitions,
 )
 def resources_file(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for ``resources.py`` in the package."""
+    """Check that the package has ``resources.py``."""
     if not any(file.path.stem == "resources" or file.path.parent.name == "resources" for file in audited.sources.files):
         own = [node.name for _, node in audited.sources.io_managers]
         move = Problem("No resources.py", f"Move {', '.join(own)} into resources.py")
@@ -52,24 +57,24 @@ def resources_file(audited: AuditedModule) -> Iterator[Problem]:
 def _no_assets(audited: AuditedModule) -> str:
     files = audited.sources.files
     seen = (any(file.calls(*_LOADERS)) or any(map(_asset_decorators, file.nodes)) for file in files)
-    return "" if any(seen) else "no asset that can be seen without --load"
+    return "" if any(seen) else "no asset is visible without --load"
 
 
 @check(
     "asset-keys",
-    "Asset keys begin with the module's name",
-    "Two modules never store to the same file then.",
+    "Asset keys start with the module's name",
+    "Then two modules never store to the same file.",
     _no_assets,
 )
 def asset_keys(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for assets without a prefix, neither their own nor one given when they are collected."""
+    """Find assets without a key prefix, either their own or one from the loader."""
     calls = [call for file in audited.sources.files for call in file.calls(*_LOADERS)]
     if any(keyword.arg == "key_prefix" for call in calls for keyword in call.keywords):
         return
     bare = [(file, node) for file in audited.sources.files for node in file.nodes if _is_bare_asset(node)]
     for file, node in bare[:3]:
         name = getattr(node, "name", "")
-        fix = f'Give it key_prefix="{audited.names.snake}"'
+        fix = f'Set key_prefix="{audited.names.snake}"'
         yield Problem(f"The asset {name} has no prefix", fix, audited.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
     if bare[3:]:
         yield Problem(f"{len(bare) - 3} more assets have no prefix", status="WARN")
@@ -81,23 +86,23 @@ def _asset_decorators(node: ast.AST) -> list[ast.expr]:
 
 
 def _is_bare_asset(node: ast.AST) -> bool:
-    named = _asset_decorators(node)
-    given = {keyword.arg for one in named if isinstance(one, ast.Call) for keyword in one.keywords}
-    return bool(named) and not given & {"key_prefix", "key", None}
+    decorators = _asset_decorators(node)
+    keywords = {keyword.arg for call in decorators if isinstance(call, ast.Call) for keyword in call.keywords}
+    return bool(decorators) and not keywords & {"key_prefix", "key", None}
 
 
 @check(
     "schedule-timezones",
-    "Schedules name their timezone",
-    "Without one they run by UTC, and nobody sees it in the code.",
+    "Schedules have a timezone",
+    "Without a timezone a schedule runs in UTC, which the code does not show.",
     lambda audited: "" if any(_schedules(audited)) else "no schedule",
 )
 def schedule_timezones(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for schedules without ``execution_timezone``."""
+    """Find schedules without ``execution_timezone``."""
     for file, call in _schedules(audited):
         if not {keyword.arg for keyword in call.keywords} & {"execution_timezone", None}:
-            fix = 'Give it execution_timezone="UTC", or the one that is meant'
-            yield Problem("A schedule without a timezone", fix, audited.shown(file.path, call.lineno), "WARN")
+            fix = 'Set execution_timezone="UTC", or the intended timezone'
+            yield Problem("A schedule has no timezone", fix, audited.shown(file.path, call.lineno), "WARN")
 
 
 def _schedules(audited: AuditedModule) -> Iterator[tuple[SourceFile, ast.Call]]:
@@ -110,10 +115,10 @@ def _schedules(audited: AuditedModule) -> Iterator[tuple[SourceFile, ast.Call]]:
 @check(
     "tests",
     "Has tests",
-    "A change that breaks an asset is seen before its run is.",
+    "A test shows that a change breaks an asset before a run does.",
     Always("every module can have tests"),
 )
 def tests(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for files with tests."""
+    """Check that there are files with tests."""
     if not audited.tests:
         yield Problem("No tests", "Write tests/test_assets.py", status="WARN")

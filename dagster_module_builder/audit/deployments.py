@@ -23,9 +23,9 @@ from dagster_module_builder.shared_files.formats import env_file
 
 @check(
     "deployments",
-    "Has deployments, staging among them",
-    "What runs at a client's was tried elsewhere first.",
-    Always("a module is there to be deployed"),
+    "Has deployments, including staging",
+    "A release should run on staging before it runs at a client's.",
+    Always("every module can be deployed"),
 )
 def deployments(audited: AuditedModule) -> Iterator[Problem]:
     """Count the deployments."""
@@ -41,9 +41,9 @@ def deployments(audited: AuditedModule) -> Iterator[Problem]:
         yield Problem("Only 1 deployment configured (consider staging)", fix, status="WARN")
 
 
-@check("deployments-read", "Every deployment can be read", "'deploy' would refuse it.", no_deployments)
+@check("deployments-read", "Every deployment can be read", "'deploy' would refuse a damaged one.", no_deployments)
 def deployments_read(audited: AuditedModule) -> Iterator[Problem]:
-    """Read each deployment as ``deploy`` reads it."""
+    """Read each deployment as ``deploy`` does."""
     for folder in audited.deployments:
         try:
             files = load_steps(read_deployment(folder).strategy).files
@@ -52,34 +52,36 @@ def deployments_read(audited: AuditedModule) -> Iterator[Problem]:
             continue
         for name in files:
             if not (folder / name).is_file():
-                yield Problem(f"{name} is missing there", "Have 'configure-deployment' make one", audited.shown(folder))
+                yield Problem(
+                    f"{name} is missing", "Run 'configure-deployment', which creates it", audited.shown(folder)
+                )
 
 
 @check(
     "deployments-env",
-    "The deployments know every variable",
-    "A release that lacks one fails on the host, at night.",
-    lambda audited: no_deployments(audited) or ("" if _wanted(audited) else "no variables"),
+    "The deployments have every variable",
+    "A release without one of them fails on the host.",
+    lambda audited: no_deployments(audited) or ("" if _variables(audited) else "no variables"),
 )
 def deployments_env(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the variables of each deployment with those of the module."""
-    wanted = _wanted(audited)
+    variables = _variables(audited)
     for folder in audited.deployments:
         files = [folder / name for name in (ENV, DEPLOYED_EXAMPLE)]
         known = {name for file in files for name in env_file.keys(audited.bytes_of(file))}
-        for name in sorted(wanted - known):
+        for name in sorted(variables - known):
             where = audited.shown(folder / ENV)
-            yield Problem(f"{name} is missing there", f"Add it, as {EXAMPLE} explains it", where, "WARN")
+            yield Problem(f"{name} is missing", f"Add it as explained in {EXAMPLE}", where, "WARN")
 
 
-def _wanted(audited: AuditedModule) -> set[str]:
+def _variables(audited: AuditedModule) -> set[str]:
     example = env_file.keys((audited.example_text or "").encode())
     return {*audited.fragment_env, *example} - {f"{audited.names.env_prefix}_DB_ROOT_PASSWORD"}
 
 
 def _pipelines(audited: AuditedModule) -> Iterator[Deployment]:
     for folder in audited.deployments:
-        with contextlib.suppress(BuilderError):  # Another check says what cannot be read.
+        with contextlib.suppress(BuilderError):  # Another check reports what cannot be read.
             deployment = read_deployment(folder)
             if deployment.pipeline is not None:
                 yield deployment
@@ -87,16 +89,16 @@ def _pipelines(audited: AuditedModule) -> Iterator[Deployment]:
 
 @check(
     "pipelines",
-    "Every pipeline is as its deployment says",
-    "A pipeline of yesterday deploys with yesterday's settings.",
+    "Every pipeline matches its deployment",
+    "An outdated pipeline deploys with outdated settings.",
     lambda audited: "" if [*_pipelines(audited), *beside(audited.path)] else "no deployment by a pipeline",
 )
 def pipelines(audited: AuditedModule) -> Iterator[Problem]:
-    """Compare the pipelines of ci-cd deployments with what would be written now, and find those left over."""
+    """Compare the pipelines of ci-cd deployments with what would be written now; find leftover ones."""
     for leftover in beside(audited.path):
         yield Problem(leftover.problem, f"Run '{leftover.cure}'", audited.shown(leftover.found.path))
     for deployment in _pipelines(audited):
         with contextlib.suppress(BuilderError):
-            if found := pipeline.problem(deployment):
+            if problem := pipeline.problem(deployment):
                 folder = deployment.folder
-                yield Problem(found, f"Run 'deploy.pipeline {typed(folder)}'", audited.shown(folder))
+                yield Problem(problem, f"Run 'deploy.pipeline {typed(folder)}'", audited.shown(folder))

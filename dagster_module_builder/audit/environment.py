@@ -1,4 +1,4 @@
-"""Checks that need an environment with Dagster and the module's requirements: loading, resolving, testing."""
+"""Checks that need an environment with Dagster and the module's requirements."""
 
 from __future__ import annotations
 
@@ -20,95 +20,95 @@ from dagster_module_builder.modules.dagster_check import Conflict, resolve_toget
 from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.programs import outside_programs
 
-#: How long the tests of a module may take, in seconds.
-PATIENCE = 900
+#: Time limit of a module's tests, in seconds.
+TESTS_TIMEOUT = 900
 
 
-def look(audited: AuditedModule) -> Mapping[str, Any]:
-    """Load the definitions in a process of their own, once, and return what Dagster sees or the ``problem``."""
-    remembered = audited.__dict__.get("_looked")
-    if remembered is None:
-        remembered = audited.__dict__["_looked"] = _looked(audited)
-    found: Mapping[str, Any] = remembered
-    return found
+def loaded_definitions(audited: AuditedModule) -> Mapping[str, Any]:
+    """Return the assets and resources that Dagster loads, or the ``problem``; loads once, in a separate process."""
+    cached = audited.__dict__.get("_loaded_definitions")
+    if cached is None:
+        cached = audited.__dict__["_loaded_definitions"] = _load(audited)
+    definitions: Mapping[str, Any] = cached
+    return definitions
 
 
-def _leaving_nothing(audited: AuditedModule, own: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables of a process that runs a module's code and leaves nothing in its folder."""
+def _environment(audited: AuditedModule, own: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables for a process that runs a module's code without leaving files in its folder."""
     return {**process_environment(audited.root, own), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _looked(audited: AuditedModule) -> Mapping[str, Any]:
+def _load(audited: AuditedModule) -> Mapping[str, Any]:
     dotted = audited.code_location.dotted
     if dotted is None:
         return {"problem": "no file builds Definitions"}
     try:
-        asked = outside_programs.ask(
+        result = outside_programs.ask(
             [str(audited.python), loaded.__file__],
             named="Loading the definitions",
             answers=outside_programs.ANY,
             stdin=json.dumps({"source": str(audited.code_location.source), "dotted": dotted}).encode(),
             folder=audited.path,
-            environ={**_leaving_nothing(audited), **audited.fragment_env, "PYTHONWARNINGS": "ignore"},
+            environ={**_environment(audited), **audited.fragment_env, "PYTHONWARNINGS": "ignore"},
         )
     except ToolError as error:
         return {"problem": str(error)}
-    lines = asked.out.decode("utf-8", "replace").strip().splitlines()
-    said = asked.words.splitlines()[-1:] or ["it ended without a word"]
-    return dict(json.loads(lines[-1])) if lines else {"problem": said[0]}
+    lines = result.out.decode("utf-8", "replace").strip().splitlines()
+    errors = result.words.splitlines()[-1:] or ["it ended without output"]
+    return dict(json.loads(lines[-1])) if lines else {"problem": errors[0]}
 
 
 def _unloaded(audited: AuditedModule) -> str:
-    return "it does not load" if "problem" in look(audited) else ""
+    return "it does not load" if "problem" in loaded_definitions(audited) else ""
 
 
 def _no_assets(audited: AuditedModule) -> str:
-    return _unloaded(audited) or ("" if look(audited)["assets"] else "no assets")
+    return _unloaded(audited) or ("" if loaded_definitions(audited)["assets"] else "no assets")
 
 
 def _no_requirements(audited: AuditedModule) -> str:
-    return "" if requirements_of(audited) else "it states no requirements"
+    return "" if requirements_of(audited) else "it declares no requirements"
 
 
 @check(
     "loads",
     "The definitions load",
-    "A location that does not load takes its schedules with it.",
-    Always("every module has to load"),
+    "The schedules of a location that does not load are gone.",
+    Always("every module must load"),
     "environment",
 )
 def loads(audited: AuditedModule) -> Iterator[Problem]:
     """Import the definitions and let Dagster validate them."""
-    if problem := look(audited).get("problem"):
+    if problem := loaded_definitions(audited).get("problem"):
         yield Problem(f"Dagster does not load it: {problem}", "Fix the module's code")
 
 
 @check(
     "keys-loaded",
     "Every loaded asset key has the module's prefix",
-    "What a loader names is seen here only.",
+    "Keys that a loader sets are visible only after loading.",
     _no_assets,
     "environment",
 )
 def keys_loaded(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the first part of each asset key with the module's name."""
-    foreign = ["/".join(key) for key in look(audited)["assets"] if key[0] != audited.names.snake]
+    foreign = ["/".join(key) for key in loaded_definitions(audited)["assets"] if key[0] != audited.names.snake]
     if foreign:
         shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if foreign[3:] else "")
-        yield Problem(f"Without the prefix {audited.names.snake}: {shown}", "Give them a key_prefix", status="WARN")
+        yield Problem(f"Without the prefix {audited.names.snake}: {shown}", "Set their key_prefix", status="WARN")
 
 
 @check(
     "io-manager-loaded",
     "Dagster uses the module's IO manager",
-    "The key decides, and another may have won.",
+    "Another resource may be registered under its key.",
     _unloaded,
     "environment",
 )
 def io_manager_loaded(audited: AuditedModule) -> Iterator[Problem]:
-    """Look at what is registered as ``io_manager`` once all is loaded."""
-    if "io_manager" not in look(audited)["resources"]:
-        message = "No resource 'io_manager' once it is loaded"
+    """Check that the loaded definitions have a resource ``io_manager``."""
+    if "io_manager" not in loaded_definitions(audited)["resources"]:
+        message = "No resource 'io_manager' after loading"
         adds = not audited.record and not audited.sources.io_managers
         yield audited.missing(message) if adds else Problem(message, "Register it in Definitions")
 
@@ -116,43 +116,43 @@ def io_manager_loaded(audited: AuditedModule) -> Iterator[Problem]:
 @check(
     "requirements",
     "Its requirements resolve",
-    "An image that cannot be built stops every module in it.",
+    "An image that cannot be built affects every module in it.",
     _no_requirements,
     "environment",
 )
 def requirements(audited: AuditedModule) -> Iterator[Problem]:
-    """Ask uv whether the requirements fit the workspace's lock."""
+    """Check with uv that the requirements resolve with the workspace's lock."""
     try:
-        found = resolve_together(audited.root, [audited.path])
+        failure = resolve_together(audited.root, [audited.path])
     except ToolError as error:
         yield Problem(str(error), "Name the project in pyproject.toml", status="WARN")
         return
-    if found is not None:
-        why = " ".join(found.reason.split())[:300]
+    if failure is not None:
+        why = " ".join(failure.reason.split())[:300]
         yield Problem(
             f"Its requirements do not resolve with the workspace's: {why}",
             "Change them",
-            status="FAIL" if isinstance(found, Conflict) else "WARN",
+            status="FAIL" if isinstance(failure, Conflict) else "WARN",
         )
 
 
-@check("tests-pass", "Its tests pass", "They were written to be run.", no_tests, "tests")
+@check("tests-pass", "Its tests pass", "A failing test shows a broken module.", no_tests, "tests")
 def tests_pass(audited: AuditedModule) -> Iterator[Problem]:
     """Run pytest in the module's folder."""
-    # Nothing of this process's own pytest.
+    # Without the settings of a pytest that runs this process.
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_"))}
-    asked = outside_programs.ask(
+    result = outside_programs.ask(
         [str(audited.python), "-m", "pytest", "-q", "--no-header", "-p", "no:cacheprovider"],
         named="pytest",
         answers=outside_programs.ANY,
         folder=audited.path,
-        environ={**_leaving_nothing(audited, own), "PYTHONPATH": str(audited.code_location.source)},
+        environ={**_environment(audited, own), "PYTHONPATH": str(audited.code_location.source)},
         errors=subprocess.STDOUT,
-        limit=PATIENCE,
+        limit=TESTS_TIMEOUT,
     )
-    if asked.status:
-        said = asked.out.decode("utf-8", "replace")
-        failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", said, re.MULTILINE)
-        last = said.strip().splitlines()[-1:] or [outside_programs.ended(asked.status)]
+    if result.status:
+        output = result.out.decode("utf-8", "replace")
+        failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)
+        last = output.strip().splitlines()[-1:] or [outside_programs.ended(result.status)]
         for line in failed[:5] or last:
-            yield Problem(f"A test does not pass: {line}", "Run pytest in the module's folder")
+            yield Problem(f"A test failed: {line}", "Run pytest in the module's folder")

@@ -1,4 +1,4 @@
-"""Checks of what the module gives to the workspace, and of what it claims there."""
+"""Checks of the module's workspace fragments, and of its claims in the workspace."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _LATEST = re.compile(r"^[^:@]+(:latest)?$")
 @check(
     "fragments",
     "Has workspace/local/ with its four fragments",
-    "They are what brings the module into a workspace.",
-    Always("every module can be brought into a workspace"),
+    "'workspace.add' merges them into the workspace's files.",
+    Always("every module can be added to a workspace"),
 )
 def fragments(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for the four files."""
+    """Check that the four files exist."""
     for file, name in FRAGMENT_NAMES.items():
         if not audited.fragment(file).is_file():
             yield audited.missing(f"No {settings.FRAGMENTS / name}")
@@ -44,99 +44,99 @@ def fragments(audited: AuditedModule) -> Iterator[Problem]:
 @check(
     "fragments-fit",
     "The fragments can be merged into the workspace",
-    "'workspace.add' would refuse them.",
+    "'workspace.add' would refuse the module.",
     lambda audited: no_workspace(audited) or no_fragments(audited),
 )
 def fragments_fit(audited: AuditedModule) -> Iterator[Problem]:
-    """Read the fragments as ``workspace.add`` reads them."""
-    if isinstance(audited.given, BuilderError) and not isinstance(audited.given, FragmentRefusedError):
-        yield Problem(str(audited.given).partition("\n")[0], "Fix that fragment")
+    """Read the fragments as ``workspace.add`` does."""
+    if isinstance(audited.fragments, BuilderError) and not isinstance(audited.fragments, FragmentRefusedError):
+        yield Problem(str(audited.fragments).partition("\n")[0], "Fix that fragment")
 
 
 @check(
     "fragment-settings",
-    "The fragments have only settings that a module may have by itself",
-    "A container with rights over this machine, or a mount of its folders.",
+    "The fragments have only settings that need no permission",
+    "A setting could give a container rights on this machine, or mount its folders.",
     lambda audited: no_fragments(audited) or _unreadable(audited),
     security=True,
 )
 def fragment_settings(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for settings that a person has to allow, and name those that were allowed."""
-    given = audited.given
-    if isinstance(given, FragmentRefusedError):
-        for place, text in given.settings:
-            path, _, line = place.rpartition(":")
-            yield Problem(text, f"Take it out, or allow it: {given.command}", audited.shown(Path(path), int(line)))
-    elif isinstance(given, ModuleFragments):
-        for one in given.tolerated:
-            command = allowing(audited.path.name, [one], integrated=True)
-            yield Problem(str(one), f"Take it out, or allow it: {command}", _where(audited, one), "WARN")
-        for name in given.allowed:
-            yield Problem(f"{name!r} was allowed", "Take it out where it is not needed", status="WARN")
+    """Find settings that need permission, and list those that were allowed."""
+    fragments_ = audited.fragments
+    if isinstance(fragments_, FragmentRefusedError):
+        for position, text in fragments_.settings:
+            path, _, line = position.rpartition(":")
+            yield Problem(text, f"Remove it, or allow it: {fragments_.command}", audited.shown(Path(path), int(line)))
+    elif isinstance(fragments_, ModuleFragments):
+        for refused in fragments_.tolerated:
+            command = allowing(audited.path.name, [refused], integrated=True)
+            yield Problem(str(refused), f"Remove it, or allow it: {command}", _where(audited, refused), "WARN")
+        for name in fragments_.allowed:
+            yield Problem(f"{name!r} was allowed", "Remove it if it is not needed", status="WARN")
     else:
-        for one in _judged(audited):
-            yield Problem(str(one), "Take it out", _where(audited, one))
+        for refused in _refused(audited):
+            yield Problem(str(refused), "Remove it", _where(audited, refused))
 
 
 def _where(audited: AuditedModule, refused: Refused) -> str:
     return audited.shown(audited.fragment(refused.file), refused.line)
 
 
-def _judged(audited: AuditedModule) -> Sequence[Refused]:
-    """Return what is refused of a module that is in no workspace."""
+def _refused(audited: AuditedModule) -> Sequence[Refused]:
+    """Return the refused settings of a module outside a workspace."""
     return judge(audited.path.name, {file: audited.fragment_text(file) for file in FRAGMENT_NAMES}).refused
 
 
 def _unreadable(audited: AuditedModule) -> str:
     try:
-        _judged(audited)
+        _refused(audited)
     except OutlineError:
         return "its fragments cannot be read"
-    is_error = isinstance(audited.given, BuilderError) and not isinstance(audited.given, FragmentRefusedError)
+    is_error = isinstance(audited.fragments, BuilderError) and not isinstance(audited.fragments, FragmentRefusedError)
     return "its fragments cannot be read" if is_error else ""
 
 
 @check(
     "clashes",
-    "Claims nothing that another module has",
-    "Two databases on one port: only the first one starts.",
+    "Does not claim another module's names or ports",
+    "Of two databases on one port only the first one starts.",
     no_facts,
 )
 def clashes(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for services, volumes, ports, variables and locations that two modules claim."""
+    """Find services, volumes, ports, variables and locations that two modules claim."""
     for finding in duplicates(audited.facts, [audited.path.name]):
         yield Problem(finding.message, finding.fix)
     yield from _ports_of_others(audited)
 
 
 def _ports_of_others(audited: AuditedModule) -> Iterator[Problem]:
-    """Compare the port with those of modules that are not integrated yet; the module itself is among the facts."""
-    mine = {value for name, value in audited.fragment_env.items() if name.endswith("_PORT")}
+    """Compare ports with modules that are not integrated, which the facts do not include."""
+    ports = {value for name, value in audited.fragment_env.items() if name.endswith("_PORT")}
     for path in sorted((audited.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
         name = path.parents[2].name
         if name in audited.facts:
             continue
-        other = AuditedModule(path.parents[2], audited.root).fragment_env
-        for port in sorted(mine & {value for key, value in other.items() if key.endswith("_PORT")}):
+        other_env = AuditedModule(path.parents[2], audited.root).fragment_env
+        for port in sorted(ports & {value for key, value in other_env.items() if key.endswith("_PORT")}):
             yield Problem(
-                f"{name}, which is not integrated, has the port {port} too", "Change one of them", status="WARN"
+                f"{name}, which is not integrated, also uses the port {port}", "Change one of them", status="WARN"
             )
 
 
 @check(
     "variables-set",
-    "Every variable that Compose needs is set",
-    "Compose puts nothing in the place of an unset one.",
-    lambda audited: no_facts(audited) or ("" if _used(audited) else "Compose needs no variable"),
+    "Every variable that Compose uses is set",
+    "Compose replaces an unset variable with an empty string.",
+    lambda audited: no_facts(audited) or ("" if _used(audited) else "Compose uses no variable"),
 )
 def variables_set(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for variables that the fragments use and nobody sets, or that are set to nothing."""
+    """Find variables that the fragments use and that are not set, or are empty."""
     for finding in undefined(audited.facts, [audited.path.name]):
         yield Problem(finding.message, finding.fix)
     for name in sorted(_used(audited)):
         if {**audited.workspace_env, **audited.fragment_env}.get(name) == "":
-            fix = f"Give it a value in {settings.FRAGMENTS / env_file.NAME}"
-            yield Problem(f"{audited.path.name} uses the variable {name}, which is set to nothing", fix)
+            fix = f"Set it in {settings.FRAGMENTS / env_file.NAME}"
+            yield Problem(f"{audited.path.name} uses the variable {name}, which is empty", fix)
 
 
 def _used(audited: AuditedModule) -> set[str]:
@@ -146,22 +146,22 @@ def _used(audited: AuditedModule) -> set[str]:
 @check(
     "compose-lint",
     "The compose fragment follows the rules",
-    "A port open to the network, a database that is not waited for.",
-    lambda audited: "" if _is_no_yaml(audited) or audited.compose_services else "no service in Compose",
+    "Ports should not be open to the network, and services should wait for their database.",
+    lambda audited: "" if _yaml_error(audited) or audited.compose_services else "no service in Compose",
     security=True,
 )
 def compose_lint(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for what makes services unsafe or unreliable."""
+    """Find settings that make services unsafe or unreliable."""
     where = audited.shown(audited.fragment(compose.NAME))
-    if error := _is_no_yaml(audited):
+    if error := _yaml_error(audited):
         mark = getattr(error, "problem_mark", None)
-        yield Problem("This is not YAML", "Fix that line", f"{where}:{mark.line + 1}" if mark else where)
+        yield Problem("This is not valid YAML", "Fix that line", f"{where}:{mark.line + 1}" if mark else where)
     for name, service in audited.compose_services.items():
         for message, fix in _unsafe(service):
             yield Problem(f"The service {name} {message}", fix, where, "WARN")
 
 
-def _is_no_yaml(audited: AuditedModule) -> yaml.YAMLError | None:
+def _yaml_error(audited: AuditedModule) -> yaml.YAMLError | None:
     try:
         parsed(audited.fragment_text(compose.NAME))
     except yaml.YAMLError as error:
@@ -172,23 +172,23 @@ def _is_no_yaml(audited: AuditedModule) -> yaml.YAMLError | None:
 def _unsafe(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     image = str(data.get("image") or "")
     if "$" not in image and _LATEST.match(image.rpartition("/")[2]):
-        yield f"uses {image} without a version", "Name the image's version"
+        yield f"uses {image} without a version", "Specify the image's version"
     if image and "build" not in data and "healthcheck" not in data:
-        yield "has no health check", "Add a healthcheck, so that others can wait for it"
+        yield "has no health check", "Add a healthcheck, so that other services can wait for it"
     for port in data.get("ports") or []:
         if isinstance(port, (str, int)) and not re.match(r"(127\.|\[::1\]|localhost)", str(port)):
-            yield f"opens the port {port} to the network", "Write 127.0.0.1: before it"
+            yield f"opens the port {port} to the network", "Prefix it with 127.0.0.1:"
 
 
 @check(
     "dockerfile-lint",
     "The Dockerfile follows the rules",
-    "Images that grow, change by themselves, or hold secrets.",
+    "Images should stay small, be reproducible, and contain no secrets.",
     no_dockerfiles,
     security=True,
 )
 def dockerfile_lint(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for what makes images large or unsafe; Hadolint looks too, where it is installed."""
+    """Find instructions that make images large or unsafe; also run Hadolint if it is installed."""
     for path in audited.dockerfiles:
         for line, message, fix in _in_dockerfile(audited.text_of(path)):
             yield Problem(message, fix, audited.shown(path, line), "WARN")
@@ -196,8 +196,8 @@ def dockerfile_lint(audited: AuditedModule) -> Iterator[Problem]:
 
 
 def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
-    # Continued lines are one instruction, which begins at the first of them.
-    joined = re.sub(r"\\\r?\n", lambda found: " " * len(found[0]) + "\0", text)
+    # Join continued lines into one instruction, which starts at the first line.
+    joined = re.sub(r"\\\r?\n", lambda match: " " * len(match[0]) + "\0", text)
     stages = {name.lower() for name in re.findall(r"(?im)^\s*FROM\s.*\sAS\s+(\S+)\s*$", text)}
     line = 1
     for instruction in joined.splitlines():
@@ -210,28 +210,31 @@ def _in_dockerfile(text: str) -> Iterator[tuple[int, str, str]]:
 
 def _in_instruction(instruction: str) -> Iterator[tuple[str, str]]:
     if "apt-get install" in instruction and "/var/lib/apt/lists" not in instruction:
-        yield "apt's lists stay in the image", "End it with '&& rm -rf /var/lib/apt/lists/*'"
+        yield "apt's package lists stay in the image", "Append '&& rm -rf /var/lib/apt/lists/*'"
     if re.match(r"\s*FROM\s+[^\s:@$]+(:latest)?(\s|$)", instruction, re.IGNORECASE):
-        yield "The base image has no version", "Name the image's version"
+        yield "The base image has no version", "Specify the image's version"
     if re.match(r"\s*(ENV|ARG)\s+\w*(PASSWORD|SECRET|TOKEN|API_KEY)\w*\s*[= ]\s*\S", instruction, re.IGNORECASE):
-        yield "A secret would stand in the image", "Set it in workspace/local/.env"
+        yield "The image would contain a secret", "Set it in workspace/local/.env"
     if re.match(r"\s*ADD\s+https?:", instruction, re.IGNORECASE):
-        yield "ADD fetches from the network unchecked", "Fetch it with curl and check its digest"
+        yield "ADD downloads a file without checking it", "Download it with curl and check its digest"
 
 
 def _hadolint(audited: AuditedModule, path: Path) -> Iterator[Problem]:
     if not outside_programs.is_installed("hadolint"):
         return
-    # The fragment stands below a FROM and a shell of the shared Dockerfile's.
+    # A fragment follows the FROM and SHELL of the shared Dockerfile.
     ignored = ["DL3006", "DL3008", "DL4006", "SC2046"]
     options = [part for rule in ignored for part in ("--ignore", rule)]
     text = audited.text_of(path)
-    given = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
-    shift = 0 if given is text else 1
-    # It ends with 1 where it found something, and where it cannot read a line, of which it names the column, too.
-    asked = outside_programs.ask(["hadolint", "--no-color", *options, "-"], answers=(0, 1), stdin=given.encode())
-    said = asked.out.decode("utf-8", "replace")
-    if asked.status and not said.strip():
-        raise outside_programs.failure("hadolint", outside_programs.ended(asked.status), asked.errors)
-    for found in re.finditer(r"^(?:-|/dev/stdin):(\d+)(?::\d+)? (.*)$", said, re.MULTILINE):
-        yield Problem(found[2], "See Hadolint's page for that rule", audited.shown(path, int(found[1]) - shift), "WARN")
+    dockerfile_text = text if re.search(r"(?im)^\s*FROM\s", text) else f"FROM scratch\n{text}"
+    shift = 0 if dockerfile_text is text else 1
+    # Exit code 1 means problems, or a line that it cannot parse; it then also prints the column.
+    result = outside_programs.ask(
+        ["hadolint", "--no-color", *options, "-"], answers=(0, 1), stdin=dockerfile_text.encode()
+    )
+    output = result.out.decode("utf-8", "replace")
+    if result.status and not output.strip():
+        raise outside_programs.failure("hadolint", outside_programs.ended(result.status), result.errors)
+    for match in re.finditer(r"^(?:-|/dev/stdin):(\d+)(?::\d+)? (.*)$", output, re.MULTILINE):
+        where = audited.shown(path, int(match[1]) - shift)
+        yield Problem(match[2], "See Hadolint's page for that rule", where, "WARN")

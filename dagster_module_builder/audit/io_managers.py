@@ -1,4 +1,4 @@
-"""Checks of the IO manager: whether there is one, where it stores, and whether assets are given it."""
+"""Checks of the IO manager: that there is one, where it stores, and that it is registered."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "io_manager"
-STORAGE = ("DAGSTER_STORAGE_DIR", "/tmp/dagster_storage")  # noqa: S108 - where the containers have their volume
-#: Dagster's own, which write below DAGSTER_HOME, or nowhere, unless they are told another folder.
+STORAGE = ("DAGSTER_STORAGE_DIR", "/tmp/dagster_storage")  # noqa: S108 - the volume's path in containers
+#: Dagster's built-in IO managers, which write below DAGSTER_HOME or to memory unless base_dir is set.
 _DEFAULTS = frozenset({"FilesystemIOManager", "InMemoryIOManager", "fs_io_manager", "mem_io_manager"})
-#: Stands in the names of packages and classes that store in a database or an object store.
+#: Occurs in names of packages and classes that store in a database or an object store.
 _SERVICES = re.compile(
     r"s3|boto|minio|gc[sp]|google|bigquery|adls|azure|blob|snowflake|redshift|athena|databricks|delta|iceberg|trino|"
     r"duckdb|postgres|psycopg|mysql|mssql|oracle|odbc|sqlalchemy|mongo|redis|clickhouse|elastic|cassandra",
@@ -36,12 +36,12 @@ _WRITING = frozenset(
 
 @dataclass(frozen=True)
 class IOManager:
-    """An IO manager that the module makes, or that it takes from a library and registers.
+    """An IO manager that the module defines, or takes from a library and registers.
 
     Attributes:
-        name: What it is called.
-        file: The file that it stands in.
-        node: The class, function or expression there.
+        name: Its name.
+        file: The file that contains it.
+        node: Its class, function or expression.
     """
 
     name: str
@@ -49,72 +49,73 @@ class IOManager:
     node: ast.ClassDef | ast.FunctionDef | ast.expr
 
     @property
-    def is_made_here(self) -> bool:
-        """Whether it is the module's own class or function."""
+    def is_defined_here(self) -> bool:
+        """Whether the module defines its class or function."""
         return not isinstance(self.node, ast.expr)
 
 
 def io_managers(audited: AuditedModule) -> Sequence[IOManager]:
-    """Return the module's IO managers: its own classes and functions first, then those of libraries."""
-    remembered: Sequence[IOManager] | None = audited.__dict__.get("_io_managers")
-    if remembered is None:
-        remembered = audited.__dict__["_io_managers"] = _io_managers(audited)
-    return remembered
+    """Return the module's IO managers: first those it defines, then those from libraries."""
+    cached: Sequence[IOManager] | None = audited.__dict__.get("_io_managers")
+    if cached is None:
+        cached = audited.__dict__["_io_managers"] = _io_managers(audited)
+    return cached
 
 
 def _io_managers(audited: AuditedModule) -> Sequence[IOManager]:
     own = [IOManager(node.name, file, node) for file, node in audited.sources.io_managers]
-    names = {one.name for one in own}
+    names = {manager.name for manager in own}
     values = [(file, value) for key, file, value in resource_items(audited) if key == KEY]
-    called = [IOManager(_called(value), file, value) for file, value in values]
-    return [*own, *(one for one in called if one.name not in names and _is_of_a_library(one))]
+    registered = [IOManager(_called(value), file, value) for file, value in values]
+    return [*own, *(manager for manager in registered if manager.name not in names and _is_from_library(manager))]
 
 
 def _called(node: ast.expr) -> str:
-    """Return the name of what makes a resource: ``s3_pickle_io_manager.configured(…)`` → ``s3_pickle_io_manager``."""
+    """Return the name of what is called: ``s3_pickle_io_manager.configured(…)`` -> ``s3_pickle_io_manager``."""
     inner = node.func if isinstance(node, ast.Call) else node
     return last_name(inner.value if isinstance(inner, ast.Attribute) and inner.attr == "configured" else inner)
 
 
-def _is_of_a_library(one: IOManager) -> bool:
-    is_told = isinstance(one.node, ast.Call) and any(keyword.arg == "base_dir" for keyword in one.node.keywords)
-    named = one.name.lower().replace("_", "").endswith("iomanager")
-    return named and (one.name not in _DEFAULTS or is_told)
+def _is_from_library(manager: IOManager) -> bool:
+    node = manager.node
+    has_base_dir = isinstance(node, ast.Call) and any(keyword.arg == "base_dir" for keyword in node.keywords)
+    is_named_so = manager.name.lower().replace("_", "").endswith("iomanager")
+    return is_named_so and (manager.name not in _DEFAULTS or has_base_dir)
 
 
 def resource_items(audited: AuditedModule) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
-    """Return each key and value of the resources of ``Definitions``; None for a key that cannot be seen."""
+    """Yield each key, file and value of the resources of ``Definitions``; the key is None if it is not known."""
     for file in audited.sources.files:
         for call in file.calls("Definitions", "with_resources"):
-            given = [keyword.value for keyword in call.keywords if keyword.arg == "resources"]
-            given += call.args[1:2] if last_name(call.func) == "with_resources" else []
-            for node in given:
+            mappings = [keyword.value for keyword in call.keywords if keyword.arg == "resources"]
+            mappings += call.args[1:2] if last_name(call.func) == "with_resources" else []
+            for node in mappings:
                 yield from _items(audited, file, node)
 
 
 def _items(
     audited: AuditedModule, file: SourceFile, node: ast.expr, within: Sequence[ast.expr] = ()
 ) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
-    """Go through a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these.
+    """Yield the items of a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these.
 
-    A name may be given a mapping that is made from itself; ``within`` are the expressions that the search is in.
+    ``within`` are the enclosing expressions of the search; they prevent endless recursion through a name.
     """
     parts, within = _parts(node), [*within, node]
-    behind, value = _behind(audited, file, node)
+    defining_file, value = _definition(audited, file, node)
     if parts is not None:
         for key, part in parts:
             if key is None:
                 yield from _items(audited, file, part, within)
             else:
-                yield audited.sources.text(file, key), *_behind(audited, file, part)
+                yield audited.sources.text(file, key), *_definition(audited, file, part)
     elif value in within:
         yield None, file, node
     else:
-        yield from _items(audited, behind, value, within)
+        yield from _items(audited, defining_file, value, within)
 
 
 def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
-    """Return the keys and values of a mapping; None is the key of a mapping within it. None where it is no mapping."""
+    """Return the keys and values of a mapping, with the key None for a nested mapping; None if it is not a mapping."""
     if isinstance(node, ast.Dict):
         return list(zip(node.keys, node.values, strict=True))
     if isinstance(node, ast.Call) and last_name(node) == "dict":
@@ -127,25 +128,25 @@ def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
     )
 
 
-def _behind(audited: AuditedModule, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
-    """Follow a name to the expression that it stands for."""
-    found = audited.sources.value_of(file, node.id) if isinstance(node, ast.Name) else None
-    return found or (file, node)
+def _definition(audited: AuditedModule, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
+    """Return the file and expression that a name refers to."""
+    definition = audited.sources.value_of(file, node.id) if isinstance(node, ast.Name) else None
+    return definition or (file, node)
 
 
 def no_io_manager(audited: AuditedModule) -> str:
-    """Say that there is no IO manager."""
+    """Return ``"no IO manager"`` if there is none."""
     return "" if io_managers(audited) else "no IO manager"
 
 
 @check(
     "io-manager",
     "Has a custom IO manager",
-    "Dagster's default writes where no volume is mounted, and outputs vanish.",
+    "Dagster's default stores outputs outside any volume, so they are lost with the container.",
     no_definitions,
 )
 def io_manager(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for a class below one of Dagster's IO managers, a function that makes one, or a library's."""
+    """Check that the module defines an IO manager, or registers one from a library."""
     if not io_managers(audited):
         yield audited.missing("No custom IO manager")
 
@@ -153,15 +154,18 @@ def io_manager(audited: AuditedModule) -> Iterator[Problem]:
 @check(
     "storage-path",
     "The IO manager stores under DAGSTER_STORAGE_DIR",
-    "That is where every container has the volume.",
+    "Every container has the volume mounted there.",
     no_io_manager,
 )
 def storage_path(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for the variable, or the volume's path, in the files that the IO manager is made or built in."""
+    """Find the variable, or the volume's path, in the files that define or create the IO manager."""
     managers = io_managers(audited)
-    names = {one.name for one in managers}
-    made_in = [one.file for one in managers]
-    files = [file for file in audited.sources.files if any(file is one for one in made_in) or any(file.calls(*names))]
+    names = {manager.name for manager in managers}
+    files = [
+        file
+        for file in audited.sources.files
+        if any(file is manager.file for manager in managers) or any(file.calls(*names))
+    ]
     texts = [text for file in files for text in _texts(audited, file)]
     first = managers[0]
     where = audited.shown(first.file.path, first.node.lineno)
@@ -170,52 +174,53 @@ def storage_path(audited: AuditedModule) -> Iterator[Problem]:
     if any(map(_REMOTE.match, texts)) or all(map(_is_for_a_service, managers)):
         yield Problem("the IO manager stores in a database or an object store", status="SKIP")
     elif any(map(_writes_files, managers)):
-        fix = f"Take its base path from {STORAGE[0]}, with {STORAGE[1]} as the default"
+        fix = f"Read its base path from {STORAGE[0]}, with {STORAGE[1]} as the default"
         yield Problem("The IO manager stores elsewhere", fix, where)
     else:
-        yield Problem("where the IO manager stores cannot be seen", status="SKIP")
+        yield Problem("it is not visible where the IO manager stores", status="SKIP")
 
 
 def _texts(audited: AuditedModule, file: SourceFile) -> Iterator[str]:
-    # A docstring or a comment that names the variable stores nothing.
+    # Skip docstrings: one that mentions the variable is no evidence.
     statements = {id(node.value) for node in file.nodes if isinstance(node, ast.Expr)}
     for node in file.nodes:
         if id(node) not in statements:
             yield audited.sources.text(file, node) or ""
 
 
-def _bases(one: IOManager) -> Sequence[str]:
-    return [last_name(base) for base in one.node.bases] if isinstance(one.node, ast.ClassDef) else []
+def _bases(manager: IOManager) -> Sequence[str]:
+    return [last_name(base) for base in manager.node.bases] if isinstance(manager.node, ast.ClassDef) else []
 
 
-def _is_for_a_service(one: IOManager) -> bool:
-    """Tell by names: its own, its bases', and, unless its base writes files, those of what its file imports."""
-    imported = [] if not one.is_made_here or "UPathIOManager" in _bases(one) else one.file.packages
-    return any(map(_SERVICES.search, (one.name, *_bases(one), *imported)))
+def _is_for_a_service(manager: IOManager) -> bool:
+    """Return whether it stores in a service, judged by its name, its bases, and its file's imports."""
+    bases = _bases(manager)
+    imported = [] if not manager.is_defined_here or "UPathIOManager" in bases else manager.file.packages
+    return any(map(_SERVICES.search, (manager.name, *bases, *imported)))
 
 
-def _writes_files(one: IOManager) -> bool:
-    if not one.is_made_here:
-        return one.name in _DEFAULTS
-    return "UPathIOManager" in _bases(one) or any(
-        isinstance(node, ast.Call) and last_name(node.func) in _WRITING for node in ast.walk(one.node)
+def _writes_files(manager: IOManager) -> bool:
+    if not manager.is_defined_here:
+        return manager.name in _DEFAULTS
+    return "UPathIOManager" in _bases(manager) or any(
+        isinstance(node, ast.Call) and last_name(node.func) in _WRITING for node in ast.walk(manager.node)
     )
 
 
 @check(
     "io-manager-registered",
     "The IO manager is registered in Definitions",
-    "Assets use it only when it is named there.",
+    "Assets use it only if it is registered there.",
     lambda audited: no_definitions(audited) or no_io_manager(audited),
 )
 def io_manager_registered(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for the key ``io_manager`` in the resources of ``Definitions``, through names and imports."""
+    """Check that the resources of ``Definitions`` have the key ``io_manager``; follows names and imports."""
     keys = {key for key, _, _ in resource_items(audited)}
     if KEY in keys:
         return
     if None in keys:
-        yield Problem("what the resources of Definitions hold cannot be seen without --load", status="SKIP")
+        yield Problem("the resources of Definitions are not visible without --load", status="SKIP")
     else:
-        definitions = audited.code_location.definitions  # The check is made only where there are some.
+        definitions = audited.code_location.definitions  # The check runs only if there are definitions.
         fix = f'Add resources={{"{KEY}": {io_managers(audited)[0].name}(…)}} to Definitions'
         yield Problem(f"No resource '{KEY}' in Definitions", fix, audited.shown(cast("Path", definitions)))

@@ -1,4 +1,4 @@
-"""What a module may lack: a check of what does not exist is skipped and not counted, never passed."""
+"""What a module may lack: a check with nothing to check is skipped and not counted; it never passes."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ from dagster_module_builder.base import settings
 
 
 def no_code(audited: AuditedModule) -> str:
-    """Say that there is no Python file."""
+    """Return ``"no Python file"`` if there is none."""
     return "" if audited.sources.files else "no Python file"
 
 
 def no_definitions(audited: AuditedModule) -> str:
-    """Say that no file builds ``Definitions``."""
+    """Return ``"no definitions"`` if no file builds ``Definitions``."""
     return "" if audited.code_location.definitions else "no definitions"
 
 
 def no_fragments(audited: AuditedModule) -> str:
-    """Say that there is no ``workspace/local/``."""
+    """Return ``"no workspace/local/"`` if that folder does not exist."""
     return "" if (audited.path / settings.FRAGMENTS).is_dir() else f"no {settings.FRAGMENTS}/"
 
 
 def no_workspace(audited: AuditedModule) -> str:
-    """Say that there is no workspace."""
-    return "" if audited.workspace else f"no workspace at {audited.root} that can be read"
+    """Return a reason if there is no workspace that can be read."""
+    return "" if audited.workspace else f"no readable workspace at {audited.root}"
 
 
 def no_facts(audited: AuditedModule) -> str:
-    """Say why it is not known what the module claims in the workspace."""
+    """Return a reason if the module's claims are not known."""
     return no_workspace(audited) or no_fragments(audited) or ("" if audited.facts else "its fragments cannot be read")
 
 
 def no_dockerfiles(audited: AuditedModule) -> str:
-    """Say that there is no Dockerfile, or none with an instruction."""
+    """Return ``"no Dockerfile"`` if no Dockerfile has an instruction."""
     lines = (line for path in audited.dockerfiles for line in audited.text_of(path).splitlines())
     return "" if any(line.strip() and not line.lstrip().startswith("#") for line in lines) else "no Dockerfile"
 
 
 def no_deployments(audited: AuditedModule) -> str:
-    """Say that there is no deployment."""
+    """Return ``"no deployment"`` if there is none."""
     return "" if audited.deployments else "no deployment"
 
 
 def no_tests(audited: AuditedModule) -> str:
-    """Say that there are no tests."""
+    """Return ``"no tests"`` if there are none."""
     return "" if audited.tests else "no tests"

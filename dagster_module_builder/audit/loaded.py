@@ -1,7 +1,7 @@
-"""Load a module's definitions in this one process, and say as JSON what Dagster sees.
+"""Load a module's definitions in this process, and print as JSON what Dagster sees.
 
-``environment`` runs this file by its path, with the Python of the environment that holds Dagster and the requirements.
-It imports nothing of its own package, which that environment does not have.
+``environment`` runs this file by its path, with the Python of the module's environment.
+It imports nothing from this package, which that environment does not have.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import Any
 
 
 def main() -> int:
-    """Carry out the request on stdin; the answer is one JSON object, the last line on stdout."""
-    # This file's folder comes first in the import path of a script: its modules must not stand in for others.
+    """Answer the request on stdin with one JSON object, the last line on stdout."""
+    # A script's folder is first in the import path: modules in it must not shadow others.
     del sys.path[0]
     request = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    # Whatever the module prints does not belong into the answer.
+    # What the module prints must not be part of the answer.
     os.dup2(2, 1)
     sys.path.insert(0, request["source"])
     try:
-        answer = _looked_at(request["dotted"])
-    except BaseException as error:  # noqa: BLE001 - whatever the module's own code raises
+        answer = _loaded(request["dotted"])
+    except BaseException as error:  # noqa: BLE001 - the module's code can raise anything
         answer = {"problem": f"{type(error).__name__}: {error}".partition("\n")[0]}
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
     return 0
 
 
-def _looked_at(dotted: str) -> dict[str, Any]:
+def _loaded(dotted: str) -> dict[str, Any]:
     definitions = _definitions(importlib.import_module(dotted))
     validate = getattr(type(definitions), "validate_loadable", None)
     if validate:
@@ -54,7 +54,7 @@ def _definitions(module: Any) -> Any:
             return value
         if LazyDefinitions and isinstance(value, LazyDefinitions):
             return _lazy(value)
-    raise LookupError(f"there is no Definitions in {module.__name__}")
+    raise LookupError(f"{module.__name__} has no Definitions")
 
 
 def _lazy(value: Any) -> Any:
@@ -68,8 +68,8 @@ def _lazy(value: Any) -> Any:
 
 def _specs(definitions: Any) -> Any:
     for name in ("resolve_all_asset_specs", "get_all_asset_specs"):
-        if look := getattr(definitions, name, None):
-            return look()
+        if method := getattr(definitions, name, None):
+            return method()
     return []
 
 

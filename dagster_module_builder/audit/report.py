@@ -1,4 +1,4 @@
-"""An audit in words: for a terminal, and as Markdown."""
+"""Format audits: for a terminal, and as Markdown."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ _RULE = 37
 
 
 def text(audit: Audit, *, fancy: bool, program: str) -> str:
-    """Write an audit for a person.
+    """Return an audit as text.
 
     Args:
         audit: The audit.
-        fancy: Use pictures for marks; else words alone.
-        program: How this program is called.
+        fancy: Whether to use symbols such as ✅.
+        program: This program's name, as it was typed.
     """
     marks = _MARKS if fancy else {status: status for status in _MARKS}
     page = [f"Audit Results for: {audit.name}", "=" * max(_RULE, len(audit.name) + 20)]
     page += [f"{marks[status]}: {words}" for status, words in lines(audit)]
     page += _skipped(audit)
-    if found := recommendations(audit):
-        page += ["", "Recommendations:", *(f"- {one}" for one in found)]
+    if advice := recommendations(audit):
+        page += ["", "Recommendations:", *(f"- {line}" for line in advice)]
     page += ["", _overall(audit)]
     if audit.helped_by_upgrade:
         page.append(f"To fix issues, run: {program} upgrade {audit.name}")
@@ -35,12 +35,12 @@ def _overall(audit: Audit) -> str:
 
 
 def lines(audit: Audit) -> Iterator[tuple[str, str]]:
-    """Return the status and the words of each result but those that were not made."""
+    """Yield the status and text of each passed check and each problem, without skipped checks."""
     for result in audit.results:
         if result.status == "PASS":
             yield "PASS", result.title
         elif result.off is None:
-            yield from ((one.status, _words(one)) for one in result.problems if one.status != "SKIP")
+            yield from ((problem.status, _words(problem)) for problem in result.problems if problem.status != "SKIP")
 
 
 def _words(problem: Problem) -> str:
@@ -49,21 +49,21 @@ def _words(problem: Problem) -> str:
 
 def _skipped(audit: Audit) -> list[str]:
     off = [f"OFF:  {result.title} ({result.off})" for result in audit.results if result.off is not None]
-    unseen: dict[str, list[str]] = {}
+    skipped: dict[str, list[str]] = {}
     for result in audit.results:
         if result.status == "SKIP" and result.off is None:
-            unseen.setdefault(result.problems[0].message, []).append(result.check)
-    return [*off, *(f"SKIP: {', '.join(checks)} ({why})" for why, checks in unseen.items())]
+            skipped.setdefault(result.problems[0].message, []).append(result.check)
+    return [*off, *(f"SKIP: {', '.join(checks)} ({why})" for why, checks in skipped.items())]
 
 
 def recommendations(audit: Audit) -> list[str]:
-    """Return what to do, each thing once, with the files that it is about; failures first."""
+    """Return each fix once, with the files that need it; fixes of failures come first."""
     where: dict[str, list[str]] = {}
     for status in ("FAIL", "WARN"):
         for result in audit.results:
-            for one in result.problems if result.off is None else ():
-                if one.status == status and one.fix:
-                    where.setdefault(one.fix, []).append(one.where)
+            for problem in result.problems if result.off is None else ():
+                if problem.status == status and problem.fix:
+                    where.setdefault(problem.fix, []).append(problem.where)
     return [f"{fix}{_at(places)}" for fix, places in where.items()]
 
 
@@ -74,7 +74,7 @@ def _at(places: Sequence[str]) -> str:
 
 
 def summary(audits: Sequence[Audit]) -> list[tuple[str, ...]]:
-    """Return a row for each module: its name, its status, its checks."""
+    """Return a row for each module: name, status, passed checks, warnings, failures."""
     return [_row(audit) for audit in audits]
 
 
@@ -88,7 +88,7 @@ def _count(audit: Audit, status: str) -> int:
 
 
 def markdown(audits: Sequence[Audit]) -> str:
-    """Write audits as a page: a table of modules where there are several, then the results of each."""
+    """Return audits as Markdown: a table of the modules if there are several, then each module's results."""
     parts = []
     if len(audits) > 1:
         rows = ["| " + " | ".join(row) + " |" for row in summary(audits)]
@@ -98,8 +98,8 @@ def markdown(audits: Sequence[Audit]) -> str:
 
 def _page(audit: Audit) -> str:
     rows = [f"| {_MARKS.get(result.status, 'SKIP')} | {_cell(result)} | `{result.check}` |" for result in audit.results]
-    found = recommendations(audit)
-    advice = ["", "Recommendations:", "", *(f"- {_escaped(one)}" for one in found)] if found else []
+    fixes = recommendations(audit)
+    advice = ["", "Recommendations:", "", *(f"- {_escaped(fix)}" for fix in fixes)] if fixes else []
     head = [f"## {audit.name}", "", _overall(audit), "", "| result | check | id |", "|---|---|---|"]
     return "\n".join([*head, *rows, *advice])
 
@@ -107,7 +107,7 @@ def _page(audit: Audit) -> str:
 def _cell(result: Result) -> str:
     if result.off is not None:
         return _escaped(f"{result.title} (switched off: {result.off})")
-    return _escaped("; ".join(_words(one) for one in result.problems) or result.title)
+    return _escaped("; ".join(_words(problem) for problem in result.problems) or result.title)
 
 
 def _escaped(text_: str) -> str:

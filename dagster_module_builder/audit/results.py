@@ -1,4 +1,4 @@
-"""What an audit says: a result for each check, and what they amount to."""
+"""Results of an audit: one for each check, and the overall status."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Status = Literal["PASS", "WARN", "FAIL", "SKIP"]
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that a check found.
+    """One problem that a check found.
 
     Attributes:
-        message: What was found, for a line of its own.
-        fix: What to do about it.
+        message: The problem, in one line.
+        fix: How to fix it.
         where: The ``path:line``, or the path, in the module.
-        status: ``FAIL`` breaks something, ``WARN`` may; ``SKIP`` says why the check could not be made.
-        by_upgrade: Whether ``upgrade`` takes it away.
+        status: ``FAIL`` breaks something, ``WARN`` may; ``SKIP`` says why the check was skipped.
+        by_upgrade: Whether ``upgrade`` fixes it.
     """
 
     message: str
@@ -35,10 +35,10 @@ class Result:
 
     Attributes:
         check: The check's id.
-        title: What it looks for.
+        title: What holds if the check passes.
         docs: Its section in the documentation.
-        problems: What it found.
-        off: Why it is switched off, where it is.
+        problems: The problems found.
+        off: Why the check is switched off; None if it is on.
     """
 
     check: str
@@ -49,22 +49,24 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """The worst of what was found."""
-        found = {problem.status for problem in self.problems}
-        worst: Status = "FAIL" if "FAIL" in found else "WARN" if "WARN" in found else "SKIP" if found else "PASS"
+        """The worst status of the problems, ``PASS`` without problems, ``SKIP`` if switched off."""
+        statuses = {problem.status for problem in self.problems}
+        worst: Status = (
+            "FAIL" if "FAIL" in statuses else "WARN" if "WARN" in statuses else "SKIP" if statuses else "PASS"
+        )
         return "SKIP" if self.off is not None else worst
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data."""
+        """Return the JSON object."""
         problems = [
             {
-                "status": one.status,
-                "message": one.message,
-                "fix": one.fix,
-                "where": one.where,
-                "by_upgrade": one.by_upgrade,
+                "status": problem.status,
+                "message": problem.message,
+                "fix": problem.fix,
+                "where": problem.where,
+                "by_upgrade": problem.by_upgrade,
             }
-            for one in self.problems
+            for problem in self.problems
         ]
         return {
             "id": self.check,
@@ -90,7 +92,7 @@ class Audit:
 
     @property
     def counted(self) -> Sequence[Result]:
-        """The checks that were made."""
+        """The results of checks that were not skipped."""
         return [result for result in self.results if result.status != "SKIP"]
 
     @property
@@ -100,17 +102,17 @@ class Audit:
 
     @property
     def failed(self) -> bool:
-        """Whether a check failed, or none was made."""
+        """Whether a check failed, or all checks were skipped."""
         return not self.counted or any(result.status == "FAIL" for result in self.results)
 
     @property
     def helped_by_upgrade(self) -> bool:
-        """Whether ``upgrade`` takes away something that was found."""
+        """Whether ``upgrade`` fixes one of the problems."""
         return any(problem.by_upgrade for result in self.results if result.off is None for problem in result.problems)
 
     @property
     def overall(self) -> str:
-        """What the results amount to."""
+        """The overall status: ``EXCELLENT``, ``GOOD``, ``NEEDS WORK`` or ``NOTHING CHECKED``."""
         if not self.counted:
             return "NOTHING CHECKED"
         if self.failed:
@@ -118,7 +120,7 @@ class Audit:
         return "EXCELLENT" if self.passed == len(self.counted) else "GOOD"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as data."""
+        """Return the JSON object."""
         return {
             "module": self.name,
             "path": str(self.module),

@@ -1,4 +1,4 @@
-"""Carry an audit out: every check of the table on one module, or on all of a workspace at once."""
+"""Run the checks of the table on one module, or on all modules of a workspace in parallel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from dagster_module_builder.audit import (  # noqa: F401 - importing them fills the table
+from dagster_module_builder.audit import (  # noqa: F401 - importing them registers their checks
     code,
     deployments,
     environment,
@@ -31,12 +31,12 @@ from dagster_module_builder.transactions.module_files import NotPlainError
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """What an audit may make and run.
+    """What an audit may run.
 
     Attributes:
-        load: Make an environment, and load the module there.
-        tests: Run the module's tests there, too.
-        python: The Python of an environment that is used instead of making one.
+        load: Create an environment, and load the module there.
+        tests: Also run the module's tests there.
+        python: The Python of an existing environment to use instead.
     """
 
     load: bool = False
@@ -46,29 +46,29 @@ class AuditOptions:
 
 @check(
     "switched-off",
-    "What is switched off has a reason",
-    "A colleague asks why in a year.",
+    "Checks that are switched off have a reason",
+    "Others need to know why.",
     lambda audited: "" if audited.switched_off or audited.switched_off_by_workspace else "nothing is switched off",
     security=True,
 )
 def switched_off(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for checks that are switched off without a reason, that there are not, or that the module may not touch."""
+    """Find switched-off checks that have no reason, do not exist, or protect others from the module."""
     by_module, by_workspace = audited.switched_off, audited.switched_off_by_workspace
-    for where, found in (("pyproject.toml", by_module), (str(audited.root / "pyproject.toml"), by_workspace)):
-        for name, reason in found.items():
+    for where, off in (("pyproject.toml", by_module), (str(audited.root / "pyproject.toml"), by_workspace)):
+        for name, reason in off.items():
             if name not in CHECKS:
-                yield Problem(f"There is no check {name}", "Take it out", where, "WARN")
+                yield Problem(f"There is no check {name}", "Remove it", where, "WARN")
             elif not _is_reason(reason):
-                yield Problem(f"{name} is switched off without a reason", "Say why, as its value", where)
-            elif found is by_module and CHECKS[name].security:
-                fix = f"Take it out; the workspace can switch it off, in {audited.root / 'pyproject.toml'}"
-                yield Problem(f"{name} guards the workspace, so the module cannot switch it off", fix, where)
+                yield Problem(f"{name} is switched off without a reason", "Set the reason as its value", where)
+            elif off is by_module and CHECKS[name].security:
+                fix = f"Remove it; the workspace can switch it off in {audited.root / 'pyproject.toml'}"
+                yield Problem(f"{name} protects the workspace, so the module cannot switch it off", fix, where)
 
 
-def _reason(audited: AuditedModule, one: Check) -> str | None:
-    """Return why a check is switched off: by the workspace, or by the module itself where it may."""
-    for found in (audited.switched_off_by_workspace, {} if one.security else audited.switched_off):
-        if _is_reason(reason := found.get(one.id)):
+def _reason(audited: AuditedModule, check_: Check) -> str | None:
+    """Return why a check is switched off by the workspace, or by the module unless it is a security check."""
+    for off in (audited.switched_off_by_workspace, {} if check_.security else audited.switched_off):
+        if _is_reason(reason := off.get(check_.id)):
             return str(reason)
     return None
 
@@ -78,7 +78,7 @@ def _is_reason(reason: object) -> bool:
 
 
 def find(root: Path, name_or_path: str) -> Path:
-    """Return the folder of a module, made by anybody, by its name or a path to it.
+    """Return a module's folder by its name in ``projects/``, or by its path.
 
     Raises:
         NoModuleError: There is no such folder.
@@ -97,68 +97,72 @@ def projects_in(root: Path) -> list[Path]:
     return sorted(path for path in projects.iterdir() if is_project(path)) if projects.is_dir() else []
 
 
-def audit(root: Path, path: Path, wanted: AuditOptions | None = None, only: Collection[str] | None = None) -> Audit:
+def audit(root: Path, path: Path, options: AuditOptions | None = None, only: Collection[str] | None = None) -> Audit:
     """Audit one module.
 
     Args:
         root: The workspace's root.
         path: The module's folder.
-        wanted: What may be made and run for it; nothing by default.
-        only: The ids of the checks that are made; all by default.
+        options: What may be run; nothing by default.
+        only: The ids of the checks to run; all by default.
     """
-    options = wanted or AuditOptions()
+    options = options or AuditOptions()
     python, problem = _python(root, path, options)
     audited = AuditedModule(path, root, python)
-    checks = [one for one in CHECKS.values() if only is None or one.id in only]
-    return Audit(path, tuple(_result(audited, one, options, problem) for one in checks))
+    checks = [check_ for check_ in CHECKS.values() if only is None or check_.id in only]
+    return Audit(path, tuple(_result(audited, check_, options, problem) for check_ in checks))
 
 
-def _python(root: Path, path: Path, wanted: AuditOptions) -> tuple[Path | None, Problem | None]:
-    if not (wanted.load or wanted.tests):
+def _python(root: Path, path: Path, options: AuditOptions) -> tuple[Path | None, Problem | None]:
+    if not (options.load or options.tests):
         return None, None
     try:
-        return wanted.python or environment_of(root, path, tests=wanted.tests), None
+        return options.python or environment_of(root, path, tests=options.tests), None
     except BuilderError as error:
-        return None, Problem(f"No environment could be made: {error}", "Fix its requirements")
+        return None, Problem(f"The environment could not be created: {error}", "Fix its requirements")
 
 
-def _result(audited: AuditedModule, one: Check, wanted: AuditOptions, problem: Problem | None) -> Result:
-    if reason := _reason(audited, one):
-        return Result(one.id, one.title, one.docs, off=reason)
-    return Result(one.id, one.title, one.docs, _problems(audited, one, wanted, problem))
+def _result(audited: AuditedModule, check_: Check, options: AuditOptions, problem: Problem | None) -> Result:
+    if reason := _reason(audited, check_):
+        return Result(check_.id, check_.title, check_.docs, off=reason)
+    return Result(check_.id, check_.title, check_.docs, _problems(audited, check_, options, problem))
 
 
-def _problems(audited: AuditedModule, one: Check, wanted: AuditOptions, problem: Problem | None) -> tuple[Problem, ...]:
-    flag = {"environment": "--load", "tests": "--run-tests"}.get(one.needs)
-    asked = {"environment": wanted.load or wanted.tests, "tests": wanted.tests}.get(one.needs, True)
-    if not asked:
+def _problems(
+    audited: AuditedModule, check_: Check, options: AuditOptions, environment_problem: Problem | None
+) -> tuple[Problem, ...]:
+    flag = {"environment": "--load", "tests": "--run-tests"}.get(check_.needs)
+    requested = {"environment": options.load or options.tests, "tests": options.tests}.get(check_.needs, True)
+    if not requested:
         return (Problem(f"Only with {flag}", status="SKIP"),)
-    if one.needs != "nothing" and problem:
-        # One cause is one failure.
-        return (problem if one.id == "loads" else replace(problem, status="SKIP"),)
-    return _looked(audited, one)
+    if check_.needs != "nothing" and environment_problem:
+        # Report one cause as one failure.
+        return (environment_problem if check_.id == "loads" else replace(environment_problem, status="SKIP"),)
+    return _found(audited, check_)
 
 
-def _looked(audited: AuditedModule, one: Check) -> tuple[Problem, ...]:
+def _found(audited: AuditedModule, check_: Check) -> tuple[Problem, ...]:
     try:
-        if why := one.lacks(audited):
+        if why := check_.lacks(audited):
             return (Problem(why, status="SKIP"),)
-        return tuple(one.look(audited))
+        return tuple(check_.find_problems(audited))
     except NotPlainError as error:
-        return (Problem(str(error), "Put a plain file in its place"),)
+        return (Problem(str(error), "Replace it with a regular file"),)
     except RefusedError as error:
         return (Problem(str(error), "Make that file readable"),)
     except OSError as error:
         return (Problem(f"{error.filename}: {error.strerror}", "Make it readable"),)
     except ToolError as error:
-        return (Problem(str(error), "Make that program work; the check was not made"),)
+        return (Problem(str(error), "Make that program work, then run the audit again"),)
 
 
-def audit_all(root: Path, wanted: AuditOptions | None = None) -> list[Audit]:
-    """Audit every module of a workspace, as many at a time as there are processors."""
+def audit_all(root: Path, options: AuditOptions | None = None) -> list[Audit]:
+    """Audit every module of a workspace, one process per processor."""
     paths = projects_in(root)
     workers = min(len(paths), os.cpu_count() or 1)
     if workers < 2:
-        return [audit(root, path, wanted) for path in paths]
+        return [audit(root, path, options) for path in paths]
     with ProcessPoolExecutor(workers) as pool:
-        return list(pool.map(partial(audit, root, wanted=wanted), paths, chunksize=max(1, len(paths) // workers // 4)))
+        return list(
+            pool.map(partial(audit, root, options=options), paths, chunksize=max(1, len(paths) // workers // 4))
+        )

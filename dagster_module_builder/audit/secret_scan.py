@@ -1,4 +1,4 @@
-"""Where files hold what looks like a secret: detect-secrets' own rules, asked only where one of them can match."""
+"""Find what looks like a secret with detect-secrets, run only on files where one of its rules can match."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detect_secrets.settings import transient_settings
 
 from dagster_module_builder.shared_files.formats.yaml_text import refuse_boundless
 
-#: Rules of detect-secrets for what has a known form, and for values given to names such as ``password``.
+#: detect-secrets' rules for secrets of a known form, and for values assigned to names such as ``password``.
 _PLUGINS = (
     "ArtifactoryDetector", "AWSKeyDetector", "AzureStorageKeyDetector", "BasicAuthDetector", "DiscordBotTokenDetector",
     "GitHubTokenDetector", "GitLabTokenDetector", "JwtTokenDetector", "KeywordDetector", "MailchimpDetector",
@@ -31,47 +31,47 @@ _FILTERS = (
     "detect_secrets.filters.heuristic.is_not_alphanumeric_string",
     "detect_secrets.filters.heuristic.is_prefixed_with_dollar_sign",
 )
-#: YAML's values may go on in the next line, with or without a space in between.
+#: Formats whose values may continue in the next line.
 _FOLDED = frozenset({".eyaml", ".yaml", ".yml"})
 _WORDS = re.compile("|".join(DENYLIST), re.IGNORECASE)
 
 
 def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
-    """Return what looks like a secret, with its file, by file and line."""
+    """Yield each file and potential secret, ordered by file and line."""
     rules = {
         "plugins_used": [{"name": name} for name in _PLUGINS],
         "filters_used": [{"path": path} for path in _FILTERS],
     }
-    forms, named = _forms(), [_by_lines(pattern) for pattern in QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP]
+    forms, assignments = _forms(), [_by_lines(pattern) for pattern in QUOTES_REQUIRED_DENYLIST_REGEX_TO_GROUP]
     with transient_settings(rules):
         for path in paths:
-            if _can_match(path, forms, named):
-                for found in sorted(_scanned(path), key=lambda one: one.line_number):
-                    yield path, found
+            if _can_match(path, forms, assignments):
+                for secret in sorted(_scanned(path), key=lambda secret: secret.line_number):
+                    yield path, secret
 
 
 def _scanned(path: Path) -> Iterator[PotentialSecret]:
-    """Let detect-secrets look at a file; its own reader of YAML knows no bounds, and is not given what needs some."""
+    """Scan a file with detect-secrets; scan YAML that could expand without bound line by line."""
     try:
         if path.suffix in _FOLDED:
             refuse_boundless(path.read_bytes())
     except yaml.YAMLError:
         for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
-            for found in scan_line(line):
-                found.line_number = number
-                yield found
+            for secret in scan_line(line):
+                secret.line_number = number
+                yield secret
     else:
         yield from scan_file(str(path))
 
 
-def _can_match(path: Path, forms: Sequence[re.Pattern[str]], named: Sequence[re.Pattern[str]]) -> bool:
-    """Tell whether a rule can match in a file: at once, in a fraction of the time that its lines one by one take."""
+def _can_match(path: Path, forms: Sequence[re.Pattern[str]], assignments: Sequence[re.Pattern[str]]) -> bool:
+    """Return whether a rule can match in a file; much faster than scanning its lines."""
     if path.suffix in _FOLDED:
         return True
     text = path.read_text("utf-8", "replace")
     if _WORDS.search(text):
-        # Files that are not Python's are given quotes, as settings, before they are looked at.
-        return path.suffix != ".py" or any(pattern.search(text) for pattern in (*forms, *named))
+        # detect-secrets adds quotes to values in other files before it scans them.
+        return path.suffix != ".py" or any(pattern.search(text) for pattern in (*forms, *assignments))
     return any(form.search(text) for form in forms)
 
 
@@ -82,5 +82,5 @@ def _forms() -> list[re.Pattern[str]]:
 
 
 def _by_lines(pattern: re.Pattern[str]) -> re.Pattern[str]:
-    """Let the ends of a pattern's text be those of any line."""
+    """Return the pattern with ``^`` and ``$`` matching at every line."""
     return re.compile(pattern.pattern, pattern.flags | re.MULTILINE)

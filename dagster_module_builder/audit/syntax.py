@@ -1,4 +1,4 @@
-"""What a project's Python files say, read from their syntax trees; nothing is imported or run."""
+"""A project's Python files as syntax trees; nothing is imported or run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-#: What Dagster's own IO managers and their bases are called; a class below one of them is a custom IO manager.
+#: Names of Dagster's IO manager base classes; a subclass is a custom IO manager.
 IO_MANAGER_BASES = frozenset(
     {
         "IOManager",
@@ -25,7 +25,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
-class Place:
+class SourcePosition:
     """A line in a file."""
 
     path: Path
@@ -34,17 +34,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Variable:
-    """An environment variable that the code reads; ``required`` where nothing stands in for it."""
+    """An environment variable that the code reads; ``required`` if there is no default."""
 
     name: str
-    place: Place
+    position: SourcePosition
     required: bool
     is_env_var: bool
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file, parsed; ``problem`` where it is no Python."""
+    """One parsed file; ``problem`` if it is not valid Python."""
 
     path: Path
     tree: ast.Module
@@ -52,36 +52,36 @@ class SourceFile:
 
     @cached_property
     def nodes(self) -> Sequence[ast.AST]:
-        """Every node, once walked."""
+        """Every node of the tree."""
         return list(ast.walk(self.tree))
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
-        """Return the calls of functions or classes by their last name, in the order of the file."""
-        found = [call for name in dict.fromkeys(names) for call in self._calls.get(name, ())]
-        return iter(sorted(found, key=lambda call: (call.lineno, call.col_offset)))
+        """Return the calls of functions or classes with these last names, in file order."""
+        calls = [call for name in dict.fromkeys(names) for call in self._calls.get(name, ())]
+        return iter(sorted(calls, key=lambda call: (call.lineno, call.col_offset)))
 
     @cached_property
     def _calls(self) -> Mapping[str, Sequence[ast.Call]]:
-        found: dict[str, list[ast.Call]] = {}
+        calls: dict[str, list[ast.Call]] = {}
         for node in self.nodes:
             if isinstance(node, ast.Call):
-                found.setdefault(last_name(node.func), []).append(node)
-        return found
+                calls.setdefault(last_name(node.func), []).append(node)
+        return calls
 
     @cached_property
     def assigned(self) -> Mapping[str, ast.expr]:
-        """What is assigned to names at the top."""
-        found: dict[str, ast.expr] = {}
+        """Top-level names and the expressions assigned to them."""
+        values: dict[str, ast.expr] = {}
         for node in self.tree.body:
             if isinstance(node, ast.Assign):
-                found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+                values |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-                found[node.target.id] = node.value
-        return found
+                values[node.target.id] = node.value
+        return values
 
     @cached_property
     def imported(self) -> Mapping[str, tuple[str, str]]:
-        """What is imported by name: by the name here, the last part of the module, and the name there."""
+        """Imported names: the local name -> the module's last part, and the name in that module."""
         return {
             alias.asname or alias.name: ((node.module or "").rpartition(".")[2], alias.name)
             for node in self.nodes
@@ -97,7 +97,7 @@ class SourceFile:
 
 
 def parsed(path: Path, content: bytes) -> SourceFile:
-    """Parse a file; one that is no Python has an empty tree."""
+    """Parse a file; invalid Python gives an empty tree and the problem."""
     try:
         return SourceFile(path, ast.parse(content, str(path)))
     except SyntaxError as error:
@@ -108,7 +108,7 @@ def parsed(path: Path, content: bytes) -> SourceFile:
 
 
 def last_name(node: ast.AST) -> str:
-    """Return the last part of a dotted name (``dg.EnvVar`` → ``EnvVar``), or an empty text."""
+    """Return the last part of a dotted name (``dg.EnvVar`` -> ``EnvVar``), or an empty string."""
     if isinstance(node, ast.Call):
         return last_name(node.func)
     if isinstance(node, ast.Subscript):
@@ -120,41 +120,41 @@ def last_name(node: ast.AST) -> str:
 
 @dataclass(frozen=True)
 class Sources:
-    """All files of a project, which may import from one another."""
+    """All files of a project, which can import from each other."""
 
     files: Sequence[SourceFile]
 
     @cached_property
     def _by_module(self) -> Mapping[str, Sequence[SourceFile]]:
-        found: dict[str, list[SourceFile]] = {}
+        files: dict[str, list[SourceFile]] = {}
         for file in self.files:
             names = {file.path.stem, file.path.parent.name, ""} if file.path.stem == "__init__" else {file.path.stem}
             for name in names:
-                found.setdefault(name, []).append(file)
-        return found
+                files.setdefault(name, []).append(file)
+        return files
 
     def value_of(self, file: SourceFile, name: str, depth: int = 4) -> tuple[SourceFile, ast.expr] | None:
-        """Return what a name stands for at the top of a file, followed through imports within the project."""
+        """Return the file and expression that define a top-level name, following imports within the project."""
         if name in file.assigned:
             return file, file.assigned[name]
         if name not in file.imported or not depth:
             return None
         module, original = file.imported[name]
         for other in self._by_module.get(module, ()):
-            if other is not file and (found := self.value_of(other, original, depth - 1)):
-                return found
+            if other is not file and (definition := self.value_of(other, original, depth - 1)):
+                return definition
         return None
 
     def text(
         self, file: SourceFile, node: ast.AST, known: Mapping[str, str] = _NOTHING, within: Sequence[ast.expr] = ()
     ) -> str | None:
-        """Return the text that an expression always has, or None.
+        """Return the string that an expression always has, or None if it depends on the run.
 
         Args:
-            file: The file that it stands in.
+            file: The file that contains it.
             node: The expression.
-            known: The texts of names that are known already.
-            within: The expressions that the search is in: a name may be given a value that is made from itself.
+            known: Strings of names that are already known.
+            within: The enclosing expressions of the search; prevents endless recursion through a name.
         """
         texts = [self._text_of_part(file, part, known, within) for part in _parts(node)]
         return None if None in texts else "".join(map(str, texts))
@@ -168,21 +168,23 @@ class Sources:
             return None
         if part.id in known:
             return known[part.id]
-        found = self.value_of(file, part.id)
-        return self.text(*found, within=[*within, found[1]]) if found and found[1] not in within else None
+        definition = self.value_of(file, part.id)
+        if definition is None or definition[1] in within:
+            return None
+        return self.text(*definition, within=[*within, definition[1]])
 
     def variables(self) -> Iterator[Variable]:
-        """Return the environment variables that the code reads by names that can be seen."""
+        """Yield the environment variables whose names are known without running the code."""
         for file in self.files:
             reads = [(node, read, self.text(file, read.name)) for node in file.nodes if (read := _read_of(node))]
             for node, read, name in reads:
                 if name:
-                    yield Variable(name, Place(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
+                    yield Variable(name, SourcePosition(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
             if any(name is None for *_, name in reads):
                 yield from self._through_functions(file)
 
     def _through_functions(self, file: SourceFile) -> Iterator[Variable]:
-        """Return what is read by functions that are given (part of) the name."""
+        """Yield the variables that functions read whose name, or part of it, is an argument."""
         for function in (node for node in file.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
             parameters = [argument.arg for argument in function.args.args]
             reads = [read for node in ast.walk(function) if (read := _read_of(node))]
@@ -195,21 +197,21 @@ class Sources:
                 }
                 for read in open_reads:
                     if name := self.text(file, read.name, texts):
-                        yield Variable(name, Place(file.path, call.lineno), read.required, read.is_env_var)
+                        yield Variable(name, SourcePosition(file.path, call.lineno), read.required, read.is_env_var)
 
     @cached_property
     def io_managers(self) -> Sequence[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]]:
-        """The custom IO managers: classes below Dagster's bases, and functions that make one."""
+        """The custom IO managers: subclasses of Dagster's base classes, and functions that return one."""
         names = set(IO_MANAGER_BASES)
-        found: list[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]] = []
+        managers: list[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]] = []
         classes = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.ClassDef)]
-        # A class may stand before, or in another file than, the base that makes it one.
-        while more := [one for one in classes if one not in found and names & set(map(last_name, one[1].bases))]:
-            found += more
+        # A class can come before its base class, or be in another file.
+        while more := [pair for pair in classes if pair not in managers and names & set(map(last_name, pair[1].bases))]:
+            managers += more
             names |= {node.name for _, node in more}
         functions = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.FunctionDef)]
-        found += [one for one in functions if _IO_MANAGER_DECORATORS & set(map(last_name, one[1].decorator_list))]
-        return found
+        managers += [pair for pair in functions if _IO_MANAGER_DECORATORS & set(map(last_name, pair[1].decorator_list))]
+        return managers
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class _Read:
 
 
 def _read_of(node: ast.AST) -> _Read | None:
-    """Return the variable that an expression reads, if it reads one."""
+    """Return the environment variable that an expression reads, or None."""
     if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
         return _Read(node.slice, required=True)
     if not isinstance(node, ast.Call) or not node.args:
@@ -239,15 +241,15 @@ def _is_environ(node: ast.AST) -> bool:
 
 
 def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the expressions whose texts, one after the other, are an expression's text."""
-    waiting = [node]
-    while waiting:
-        part = waiting.pop()
+    """Yield the parts of a string expression in order: ``f"{a}b" + c`` -> ``a``, ``"b"``, ``c``."""
+    pending = [node]
+    while pending:
+        part = pending.pop()
         if isinstance(part, ast.FormattedValue):
-            waiting.append(part.value)
+            pending.append(part.value)
         elif isinstance(part, ast.JoinedStr):
-            waiting += reversed(part.values)
+            pending += reversed(part.values)
         elif isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
-            waiting += [part.right, part.left]
+            pending += [part.right, part.left]
         else:
             yield part

@@ -1,4 +1,4 @@
-"""Checks of the environment variables: what is read, what is set, what is explained."""
+"""Checks of environment variables: which are read, set and explained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.syntax import Variable
 from dagster_module_builder.shared_files.formats import compose, env_file
 
-#: Variables of the system, of Dagster and of the workspace, which no module explains.
+#: Variables of the system, Dagster and the workspace, which a module need not explain.
 _COMMON = frozenset(
     {
         "CI", "COMPOSE_PROJECT_NAME", "DAGSTER_HOME", "HOME", "HOSTNAME", "LANG", "MYSQL_IMAGE", "PATH",
@@ -27,14 +27,14 @@ _SET_TO_SOMETHING = re.compile(r"""(?:^|\s)(\w+)(?:=(?!["']{2}(?:\s|$))\S|\s+[^\
 @check(
     "variables-documented",
     f"Every variable is explained in {EXAMPLE}",
-    "A colleague's fresh clone starts without a search.",
+    "A colleague can start a fresh clone without searching the code.",
     lambda audited: "" if _read(audited) or audited.fragment_env or _explained(audited) else "no variables",
 )
 def variables_documented(audited: AuditedModule) -> Iterator[Problem]:
-    """Compare what code, compose and Dockerfile read with what is explained, both ways."""
+    """Compare the variables that the code, compose fragment and Dockerfile read with the explained ones, both ways."""
     if audited.example_text is None:
         if _read(audited):
-            yield audited.missing(f"No {EXAMPLE}, though variables are read")
+            yield audited.missing(f"No {EXAMPLE}, but variables are read")
         return
     explained = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", audited.example_text))
     for name, (where, required) in sorted(_read(audited).items()):
@@ -55,27 +55,27 @@ def _unused(audited: AuditedModule, named: set[str]) -> Iterator[Problem]:
     everywhere += "".join(audited.text_of(path) for path in audited.dockerfiles)
     read = set(_read(audited))
     for name in sorted(named - read):
-        # A name that is put together where this cannot see it ends in a part that stands somewhere.
+        # The code may build a name from parts; then at least its last part occurs in the text.
         if not re.search(rf"\b{re.escape(name)}\b", everywhere):
-            yield Problem(f"{name} is explained, but nothing reads it", f"Take it out of {EXAMPLE}", EXAMPLE, "WARN")
+            yield Problem(f"{name} is explained, but nothing reads it", f"Remove it from {EXAMPLE}", EXAMPLE, "WARN")
 
 
 def _read(audited: AuditedModule) -> Mapping[str, tuple[str, bool]]:
-    """Return every variable that is read, with a place and whether it has to be set."""
-    found: dict[str, tuple[str, bool]] = {}
+    """Return every variable that is read, with its position and whether it is required."""
+    read: dict[str, tuple[str, bool]] = {}
     for name, where in _read_by_files(audited):
-        found.setdefault(name, (where, False))
+        read.setdefault(name, (where, False))
     for variable in audited.variables:
-        required = variable.required or found.get(variable.name, ("", False))[1]
-        found[variable.name] = (audited.shown(variable.place.path, variable.place.line), required)
-    return {name: what for name, what in found.items() if name not in _COMMON}
+        required = variable.required or read.get(variable.name, ("", False))[1]
+        read[variable.name] = (audited.shown(variable.position.path, variable.position.line), required)
+    return {name: usage for name, usage in read.items() if name not in _COMMON}
 
 
 def _read_by_files(audited: AuditedModule) -> Iterator[tuple[str, str]]:
     text = audited.fragment_text(compose.NAME).decode("utf-8", "replace")
     without_comments = re.sub(r"(?m)^\s*#.*$", "", text)
-    for found in _USED.finditer(without_comments):
-        if name := found[1] or found[3]:
+    for match in _USED.finditer(without_comments):
+        if name := match[1] or match[3]:
             yield name, audited.shown(audited.fragment(compose.NAME))
     for path in audited.dockerfiles:
         for name in re.findall(r"(?im)^\s*ARG\s+(\w+)", audited.text_of(path)):
@@ -84,33 +84,33 @@ def _read_by_files(audited: AuditedModule) -> Iterator[tuple[str, str]]:
 
 @check(
     "variables-given",
-    "Every variable that the code needs is set",
-    "EnvVar fails the run, and only then, when it is unset.",
-    lambda audited: "" if _required(audited) else "the code needs no variable",
+    "Every variable that the code requires is set",
+    "An unset EnvVar fails only when a run starts.",
+    lambda audited: "" if _required(audited) else "the code requires no variable",
 )
 def variables_given(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for required variables that nobody sets, or that are set to nothing."""
+    """Find required variables that are not set, or are empty."""
     files = {**audited.workspace_env, **audited.fragment_env}
-    given = {*(name for name, value in files.items() if value), *audited.set_by_compose, *_set_by_images(audited)}
+    set_names = {*(name for name, value in files.items() if value), *audited.set_by_compose, *_set_by_images(audited)}
     for name, variable in sorted(_required(audited).items()):
-        if name not in given:
-            where = audited.shown(variable.place.path, variable.place.line)
+        if name not in set_names:
+            where = audited.shown(variable.position.path, variable.position.line)
             what = "EnvVar" if variable.is_env_var else "The variable"
-            how = "set to nothing" if name in files else "not set anywhere"
-            yield Problem(f"{what} {name} is {how}", "Give it a value in workspace/local/.env", where)
+            how = "empty" if name in files else "not set anywhere"
+            yield Problem(f"{what} {name} is {how}", "Set it in workspace/local/.env", where)
 
 
 def _required(audited: AuditedModule) -> Mapping[str, Variable]:
-    """Return the first place of each variable that the code needs and that the workspace does not give by itself."""
-    found: dict[str, Variable] = {}
+    """Return the first use of each required variable that the workspace does not set for every module."""
+    required: dict[str, Variable] = {}
     for variable in audited.variables:
         if variable.required and variable.name not in _COMMON | {"DAGSTER_STORAGE_DIR"}:
-            found.setdefault(variable.name, variable)
-    return found
+            required.setdefault(variable.name, variable)
+    return required
 
 
 def _set_by_images(audited: AuditedModule) -> set[str]:
-    # What ARG says is gone when the image is built (https://docs.docker.com/reference/dockerfile/#arg).
+    # ARG values are not set in the built image (https://docs.docker.com/reference/dockerfile/#arg).
     texts = [re.sub(r"\\\r?\n", " ", audited.text_of(path)) for path in audited.dockerfiles]
     lines = [line for text in texts for line in _ENV.findall(text)]
     return {name for line in lines for name in _SET_TO_SOMETHING.findall(line)}
@@ -124,11 +124,11 @@ def _no_pair(audited: AuditedModule) -> str:
 
 @check(
     "variables-example",
-    f"{EXAMPLE} and the fragment name the same",
-    "One of them is what a colleague copies.",
+    f"{EXAMPLE} and the fragment have the same variables",
+    "Colleagues copy the example to make the fragment.",
     _no_pair,
 )
 def variables_example(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for variables of ``.env.example`` that the fragment lacks."""
+    """Find variables of ``.env.example`` that the fragment lacks."""
     for name in sorted(set(_explained(audited)) - set(audited.fragment_env)):
-        yield Problem(f"{name} has no line in workspace/local/.env", f"Copy it from {EXAMPLE}", status="WARN")
+        yield Problem(f"{name} is missing in workspace/local/.env", f"Copy it from {EXAMPLE}", status="WARN")

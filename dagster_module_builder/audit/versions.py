@@ -1,4 +1,4 @@
-"""Checks of versions: Dagster's, and the template's that the module was made from."""
+"""Checks of versions: Dagster's, and the template's."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
 
 def requirements_of(audited: AuditedModule) -> Sequence[Requirement]:
-    """Return the module's requirements, from ``pyproject.toml``, else as ``setup.py`` lists them."""
+    """Return the module's requirements from ``pyproject.toml``, else from ``setup.py``."""
     listed = table(audited.pyproject, "project").get("dependencies")
     if not isinstance(listed, list):
         listed = old_requirements_of(audited.path) or _likely(audited.text_of(audited.path / SETUP_PY))
-    return [found for text in listed if (found := _requirement(str(text)))]
+    return [requirement for text in listed if (requirement := _requirement(str(text)))]
 
 
 def _likely(setup: str) -> Sequence[str]:
-    """Return what looks like a requirement, where a ``setup.py`` works them out."""
+    """Return the strings that look like requirements in a ``setup.py`` that computes them."""
     return _STRING.findall(setup)
 
 
@@ -46,38 +46,40 @@ def _requirement(text: str) -> Requirement | None:
 
 @check(
     "requirements-stated",
-    "States its requirements",
-    "The shared image installs what stands there, and nothing else.",
+    "Declares its requirements",
+    "The shared image installs only declared requirements.",
     Always("every module needs Dagster"),
 )
 def requirements_stated(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for Dagster among the module's requirements."""
-    if "dagster" not in {one.name.lower() for one in requirements_of(audited)}:
+    """Check that Dagster is among the module's requirements."""
+    if "dagster" not in {requirement.name.lower() for requirement in requirements_of(audited)}:
         yield Problem(
-            "No requirement of dagster in pyproject.toml", "Add it to the dependencies in [project]", status="WARN"
+            "pyproject.toml does not require dagster", "Add it to the dependencies in [project]", status="WARN"
         )
 
 
 @check(
     "dagster-version",
-    "Its Dagster is the workspace's",
-    "One environment holds one version.",
-    lambda audited: "" if _locked_and_wanted(audited) else "no version of Dagster is asked for, or none is locked",
+    "Its Dagster version matches the workspace's",
+    "One environment can have only one version.",
+    lambda audited: (
+        "" if _locked_and_wanted(audited) else "it requires no version of Dagster, or the workspace locks none"
+    ),
 )
 def dagster_version(audited: AuditedModule) -> Iterator[Problem]:
-    """Compare the versions that the module asks for with those that the workspace locks."""
+    """Compare the versions that the module requires with the workspace's locked ones."""
     for wanted, version in _locked_and_wanted(audited):
         if not wanted.specifier.contains(version, prereleases=True):
-            yield Problem(f"Asks for {wanted}, and the workspace has {version}", "Change one of them")
+            yield Problem(f"Requires {wanted}, but the workspace has {version}", "Change one of them")
 
 
 def _locked_and_wanted(audited: AuditedModule) -> list[tuple[Requirement, str]]:
-    """Return the module's requirements of Dagster and its libraries with the versions that the workspace locks."""
+    """Return the module's requirements of Dagster and its libraries with the workspace's locked versions."""
     lock = audited.root / CONSTRAINTS
     text = lock.read_text("utf-8", "replace") if lock.is_file() else ""
     locked = dict(re.findall(r"^(dagster[\w.-]*)==([^\s;]+)", text, re.MULTILINE))
-    wanted = [(one, one.name.lower()) for one in requirements_of(audited)]
-    return [(one, locked[name]) for one, name in wanted if name in locked]
+    required = [(requirement, requirement.name.lower()) for requirement in requirements_of(audited)]
+    return [(requirement, locked[name]) for requirement, name in required if name in locked]
 
 
 @check(
@@ -96,36 +98,39 @@ def hashes(audited: AuditedModule) -> Iterator[Problem]:
 
 @check(
     "template-version",
-    "Made from today's template",
-    "What the template learnt since is missing.",
+    "Made from the current template",
+    "The template's later improvements are missing.",
     lambda audited: "" if (audited.path / RECORD).exists() else "not made from the template",
 )
 def template_version(audited: AuditedModule) -> Iterator[Problem]:
-    """Compare the template's version that the module records with today's."""
-    today = (template_folder(MODULE_TEMPLATE) / "VERSION").read_text("utf-8").strip()
+    """Compare the template version that the module records with the current one."""
+    current = (template_folder(MODULE_TEMPLATE) / "VERSION").read_text("utf-8").strip()
     try:
         record = read_record(audited.path)
     except DamagedFileError as error:
         yield Problem(f"The record of the template: {error.found}", error.way_out, RECORD)
         return
-    recorded = record.version if record else today
-    if Version(today) < Version(recorded):
-        message = f"Made from template {recorded}, and this program has {today}"
+    recorded = record.version if record else current
+    if Version(current) < Version(recorded):
+        message = f"Made from template {recorded}, but this program has {current}"
         yield Problem(message, "Update this program", status="WARN")
-    elif Version(recorded) < Version(today):
+    elif Version(recorded) < Version(current):
         yield Problem(
-            f"Made from template {recorded}, and {today} is there", "Run 'upgrade'", status="WARN", by_upgrade=True
+            f"Made from template {recorded}; the current one is {current}",
+            "Run 'upgrade'",
+            status="WARN",
+            by_upgrade=True,
         )
 
 
 @check(
     "upgrade-unfinished",
-    "No upgrade waits for its end",
+    "No upgrade is unfinished",
     "Files with marked conflicts do not load.",
     Always("any module can be upgraded"),
 )
 def upgrade_unfinished(audited: AuditedModule) -> Iterator[Problem]:
-    """Look for the state that an upgrade with conflicts leaves."""
+    """Find the state file of an unfinished upgrade."""
     if unfinished.path_of(audited.root, audited.path.name).is_file():
         name = audited.path.name
-        yield Problem("An upgrade is not finished", f"Run 'upgrade {name} --continue', or 'upgrade {name} --abort'")
+        yield Problem("An upgrade is not finished", f"Run 'upgrade {name} --continue' or 'upgrade {name} --abort'")

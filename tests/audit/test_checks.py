@@ -220,14 +220,14 @@ def test_a_variable_that_is_set_to_nothing_is_not_set(root: Path, module: Path) 
     env = module / "workspace/local/.env"
     (module / PACKAGE / "client.py").write_text('import os\n\nURL = os.environ["SALES_REPORT_URL"]\n')
     append(module / "workspace/local/dockerfile.snippet", "\nARG SALES_REPORT_URL=x\n")
-    for line, wanted in (("", "not set"), ("SALES_REPORT_URL=''\n", "set to nothing"), ("SALES_REPORT_URL='x'\n", "")):
+    for line, wanted in (("", "not set"), ("SALES_REPORT_URL=''\n", "empty"), ("SALES_REPORT_URL='x'\n", "")):
         before = env.read_text()
         append(env, line)
         assert wanted in messages(root, module, "variables-given")
         assert bool(wanted) == bool(messages(root, module, "variables-given"))
         env.write_text(before)
     env.write_text(re.sub(r"(_DB_NAME)='.*'", r"\1=''", env.read_text()))
-    assert "set to nothing" in messages(root, module, "variables-set")
+    assert "empty" in messages(root, module, "variables-set")
 
 
 def test_upgrade_is_advised_where_it_takes_something_away(root: Path, module: Path) -> None:

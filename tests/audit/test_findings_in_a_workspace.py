@@ -23,7 +23,7 @@ from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
 
 ADDED = "Run 'upgrade', which adds it"
-DELETED = "It was deleted: take it back from git"
+DELETED = "It was deleted. Restore it from git"
 LOCAL = "workspace/local"
 LOCATION = "load_from:\n  - python_module:\n      module_name: orders\n      location_name: orders\n"
 WHOLE = {
@@ -69,7 +69,7 @@ IN_WORKSPACE = ("fragments-fit", "clashes", "variables-set")
 def test_what_cannot_be_looked_at_in_a_workspace_is_skipped(folder: Path, root: Path) -> None:
     alone = project(folder, WHOLE)
     for check in IN_WORKSPACE:
-        assert problems(folder, alone, check) == skipped(f"no workspace at {folder} that can be read")
+        assert problems(folder, alone, check) == skipped(f"no readable workspace at {folder}")
     bare = project(root, {"a.py": ""})
     for check in IN_WORKSPACE:
         assert problems(root, bare, check) == skipped("no workspace/local/")
@@ -106,13 +106,13 @@ def refused(cure: str, status: Status = "FAIL") -> list[Problem]:
 
 def test_settings_that_a_person_has_to_allow_are_named(folder: Path, root: Path) -> None:
     check = "fragment-settings"
-    assert found(folder, POWERFUL, check) == refused("Take it out")
+    assert found(folder, POWERFUL, check) == refused("Remove it")
     flags = "--allow orders=privileged --allow orders=pid:host"
-    assert found(root, POWERFUL, check) == refused(f"Take it out, or allow it: workspace.add orders {flags}")
+    assert found(root, POWERFUL, check) == refused(f"Remove it, or allow it: workspace.add orders {flags}")
     assert found(root, POWERFUL, "fragments-fit") == []
     add_module(root, "orders", allowances={"orders": ["privileged", "pid:host"]})
     assert found(root, POWERFUL, check) == [
-        Problem(f"{name!r} was allowed", "Take it out where it is not needed", "", "WARN")
+        Problem(f"{name!r} was allowed", "Remove it if it is not needed", "", "WARN")
         for name in ("privileged", "pid:host")
     ]
     registry = root / "services/dagster/modules/.registry"
@@ -120,7 +120,7 @@ def test_settings_that_a_person_has_to_allow_are_named(folder: Path, root: Path)
     del data["integrated_modules"][0]["allowed"]
     registry.write_text(json.dumps(data))
     tolerated = [
-        replace(one, fix=f"Take it out, or allow it: workspace.sync --allow orders={name}")
+        replace(one, fix=f"Remove it, or allow it: workspace.sync --allow orders={name}")
         for one, name in zip(refused("", "WARN"), ("privileged", "pid:host"), strict=True)
     ]
     assert found(root, POWERFUL, check) == tolerated
@@ -146,7 +146,7 @@ def test_claims_of_others_are_named(root: Path) -> None:
     service = Problem("service dagster_webserver is claimed by the workspace and orders", RENAME)
 
     def also(name: str, port: str) -> Problem:
-        return Problem(f"{name}, which is not integrated, has the port {port} too", "Change one of them", "", "WARN")
+        return Problem(f"{name}, which is not integrated, also uses the port {port}", "Change one of them", "", "WARN")
 
     wanted = [service, also("later", "5441"), also("sales-report", "5440")]
     assert problems(root, module, "clashes") == wanted
@@ -164,17 +164,15 @@ def test_variables_that_compose_uses_have_a_value(root: Path) -> None:
             "orders uses the variable ORDERS_A, which is not set",
             "Set it in its workspace/local/.env, and run 'workspace.sync'",
         ),
-        Problem(
-            "orders uses the variable ORDERS_B, which is set to nothing", "Give it a value in workspace/local/.env"
-        ),
+        Problem("orders uses the variable ORDERS_B, which is empty", "Set it in workspace/local/.env"),
     ]
     with (root / "services/dagster/.env").open("a") as env:
         env.write("ORDERS_A=''\n")
     assert [one.message for one in found(root, files, "variables-set")] == [
-        f"orders uses the variable ORDERS_{name}, which is set to nothing" for name in "AB"
+        f"orders uses the variable ORDERS_{name}, which is empty" for name in "AB"
     ]
     plain = {**WHOLE, f"{LOCAL}/docker-compose.yml": "services:\n  a:\n    image: a:1\n"}
-    assert found(root, plain, "variables-set") == skipped("Compose needs no variable")
+    assert found(root, plain, "variables-set") == skipped("Compose uses no variable")
 
 
 def deployment(name: str, strategy: str = "rsync", **more: Any) -> dict[str, str]:
@@ -211,7 +209,7 @@ def test_deployments_that_cannot_be_carried_out_are_named(folder: Path) -> None:
     module = project(folder, {**files, "deploy/a/deployment.yaml": "}\n"})
 
     def missing(name: str) -> Problem:
-        return Problem(f"{name} is missing there", "Have 'configure-deployment' make one", "deploy/b")
+        return Problem(f"{name} is missing", "Run 'configure-deployment', which creates it", "deploy/b")
 
     unread = f"{module / 'deploy/a/deployment.yaml'}:1: did not find expected node content. Fix that line."
     assert problems(folder, module, "deployments-read") == [
@@ -233,16 +231,14 @@ def test_deployments_lack_variables(folder: Path) -> None:
         f"{LOCAL}/.env": f"C='x'\nA='x'\n{root_password}", ".env.example": "B=''\nD=''\n",
     }  # fmt: skip
     assert found(folder, files, check) == [
-        Problem(
-            f"{name} is missing there", "Add it, as .env.example explains it", f"deploy/{where}/.env.deploy", "WARN"
-        )
+        Problem(f"{name} is missing", "Add it as explained in .env.example", f"deploy/{where}/.env.deploy", "WARN")
         for where, names in (("a", "CD"), ("b", "ABCD"))
         for name in names
     ]
     (folder / "projects/orders" / LOCAL / ".env").unlink()
     (folder / "projects/orders/.env.example").unlink()
     assert found(folder, {f"{LOCAL}/.env": "A='x'\n"}, check) == [
-        Problem("A is missing there", "Add it, as .env.example explains it", "deploy/b/.env.deploy", "WARN")
+        Problem("A is missing", "Add it as explained in .env.example", "deploy/b/.env.deploy", "WARN")
     ]
 
 
@@ -279,16 +275,16 @@ def test_what_is_switched_off_without_a_reason_is_named(folder: Path) -> None:
     assert found(folder, {"a.py": ""}, check) == skipped("nothing is switched off")
     theirs = str(folder / "pyproject.toml")
     files = {"pyproject.toml": f'{OFF}tests = "x"\nnothing = "x"\nsyntax = 1\ndeployments = " "\nsecrets = "x"\n'}
-    may = f"Take it out; the workspace can switch it off, in {theirs}"
+    may = f"Remove it; the workspace can switch it off in {theirs}"
     own = [
-        Problem("There is no check nothing", "Take it out", "pyproject.toml", "WARN"),
-        Problem("syntax is switched off without a reason", "Say why, as its value", "pyproject.toml"),
-        Problem("deployments is switched off without a reason", "Say why, as its value", "pyproject.toml"),
-        Problem("secrets guards the workspace, so the module cannot switch it off", may, "pyproject.toml"),
+        Problem("There is no check nothing", "Remove it", "pyproject.toml", "WARN"),
+        Problem("syntax is switched off without a reason", "Set the reason as its value", "pyproject.toml"),
+        Problem("deployments is switched off without a reason", "Set the reason as its value", "pyproject.toml"),
+        Problem("secrets protects the workspace, so the module cannot switch it off", may, "pyproject.toml"),
     ]
     assert found(folder, files, check) == own
     write(folder, {"pyproject.toml": f'{OFF}secrets = "x"\nsyntax = ""\n'})
-    without = [Problem("syntax is switched off without a reason", "Say why, as its value", theirs)]
+    without = [Problem("syntax is switched off without a reason", "Set the reason as its value", theirs)]
     assert found(folder, files, check) == [*own, *without]
     (folder / "projects/orders/pyproject.toml").unlink()
     assert found(folder, {"a.py": ""}, check) == without
@@ -396,7 +392,7 @@ def test_an_environment_that_cannot_be_made_is_one_failure(folder: Path, wanted:
     module = project(folder, {**files, "a.py": "defs = Definitions()\n"})
     said = needing(wanted, folder, module)
     (problem,) = said["loads"]
-    assert problem.message.startswith("No environment could be made: ")
+    assert problem.message.startswith("The environment could not be created: ")
     assert (problem.fix, problem.where, problem.status) == ("Fix its requirements", "", "FAIL")
     assert [one.status for one in said["keys-loaded"]] == ["SKIP"]
     assert [one.message for one in said["keys-loaded"]] == [problem.message]
@@ -421,7 +417,7 @@ def test_what_cannot_be_read_is_a_failure_of_its_check_alone(folder: Path) -> No
     write(module, {".env": "A='x'\n"})
     (module / ".git").write_text("gitdir: nowhere\n")
     (problem,) = problems(folder, module, "secrets-ignored")
-    assert (problem.fix, problem.status) == ("Make that program work; the check was not made", "FAIL")
+    assert (problem.fix, problem.status) == ("Make that program work, then run the audit again", "FAIL")
     assert "git" in problem.message
     missing = problems(folder, folder / "projects/none", "syntax")
     assert missing == [Problem(f"{folder / 'projects/none'}: No such file or directory", "Make it readable")]

@@ -29,12 +29,12 @@ def no_resources(fix: str = ADDED, *, by_upgrade: bool = True) -> list[Problem]:
 
 
 def bare(name: str, where: str) -> Problem:
-    return Problem(f"The asset {name} has no prefix", 'Give it key_prefix="orders"', where, "WARN")
+    return Problem(f"The asset {name} has no prefix", 'Set key_prefix="orders"', where, "WARN")
 
 
 def no_timezone(where: str) -> Problem:
-    fix = 'Give it execution_timezone="UTC", or the one that is meant'
-    return Problem("A schedule without a timezone", fix, where, "WARN")
+    fix = 'Set execution_timezone="UTC", or the intended timezone'
+    return Problem("A schedule has no timezone", fix, where, "WARN")
 
 
 def invalid(what: str, where: str) -> Problem:
@@ -100,7 +100,7 @@ CASES = {
         [bare("a", "a.py:2")],
     ),
     "only loaders": ("asset-keys", {"a.py": 'ALL = load_assets_from_package_name("other")\n'}, []),
-    "no assets": ("asset-keys", {"a.py": "def a(): ...\n"}, skipped("no asset that can be seen without --load")),
+    "no assets": ("asset-keys", {"a.py": "def a(): ...\n"}, skipped("no asset is visible without --load")),
     "schedules without a timezone": (
         "schedule-timezones",
         {
@@ -136,7 +136,7 @@ def test_what_is_found_in_code(root: Path, case: str) -> None:
 
 ELSEWHERE = "Take its base path from DAGSTER_STORAGE_DIR, with /tmp/dagster_storage as the default"
 OF_A_SERVICE = skipped("the IO manager stores in a database or an object store")
-UNSEEN = skipped("where the IO manager stores cannot be seen")
+UNSEEN = skipped("it is not visible where the IO manager stores")
 
 
 def stores_elsewhere(where: str) -> list[Problem]:
@@ -259,7 +259,7 @@ def test_a_module_without_an_io_manager_can_be_given_one(root: Path) -> None:
 
 
 MINE = "class Mine(IOManager): ...\nclass Other(IOManager): ...\n"
-SKIPPED = skipped("what the resources of Definitions hold cannot be seen without --load")
+SKIPPED = skipped("the resources of Definitions are not visible without --load")
 MISSING = [
     Problem(
         "No resource 'io_manager' in Definitions",

@@ -21,8 +21,8 @@ COMPOSE, ENV = f"{LOCAL}/docker-compose.yml", f"{LOCAL}/.env"
 SNIPPET = f"{LOCAL}/dockerfile.snippet"
 ADDED = "Run 'upgrade', which adds it"
 EXPLAIN = "Explain it in .env.example"
-TAKE_OUT = "Take it out of .env.example"
-GIVE = "Give it a value in workspace/local/.env"
+REMOVE = "Remove it from .env.example"
+GIVE = "Set it in workspace/local/.env"
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def image(name: str) -> dict[str, str]:
 
 
 def no_version(name: str) -> list[Problem]:
-    return [service(f"uses {name} without a version", "Name the image's version")]
+    return [service(f"uses {name} without a version", "Specify the image's version")]
 
 
 def is_open(port: str) -> Problem:
-    return service(f"opens the port {port} to the network", "Write 127.0.0.1: before it")
+    return service(f"opens the port {port} to the network", "Prefix it with 127.0.0.1:")
 
 
-UNCHECKED = service("has no health check", "Add a healthcheck, so that others can wait for it")
+UNCHECKED = service("has no health check", "Add a healthcheck, so that other services can wait for it")
 
 COMPOSING: dict[str, tuple[dict[str, str], list[Problem]]] = {
     "no fragment": ({"a.py": ""}, skipped("no service in Compose")),
     "no service": ({COMPOSE: "volumes:\n"}, skipped("no service in Compose")),
-    "no YAML": ({COMPOSE: "services:\n  a: }\n"}, [Problem("This is not YAML", "Fix that line", f"{COMPOSE}:2")]),
-    "no YAML, at no line": ({COMPOSE: "a: \0"}, [Problem("This is not YAML", "Fix that line", COMPOSE)]),
+    "no YAML": ({COMPOSE: "services:\n  a: }\n"}, [Problem("This is not valid YAML", "Fix that line", f"{COMPOSE}:2")]),
+    "no YAML, at no line": ({COMPOSE: "a: \0"}, [Problem("This is not valid YAML", "Fix that line", COMPOSE)]),
     "a version": (image("postgres:16"), []),
     "a digest": (image("postgres@sha256:abc"), []),
     "a variable": (image("$IMAGE"), []),
@@ -96,19 +96,19 @@ def docker(message: str, fix: str, line: int, path: str = SNIPPET) -> Problem:
 
 
 def lists(line: int) -> Problem:
-    return docker("apt's lists stay in the image", "End it with '&& rm -rf /var/lib/apt/lists/*'", line)
+    return docker("apt's package lists stay in the image", "Append '&& rm -rf /var/lib/apt/lists/*'", line)
 
 
 def base(line: int) -> Problem:
-    return docker("The base image has no version", "Name the image's version", line)
+    return docker("The base image has no version", "Specify the image's version", line)
 
 
 def secret(line: int, path: str = SNIPPET) -> Problem:
-    return docker("A secret would stand in the image", "Set it in workspace/local/.env", line, path)
+    return docker("The image would contain a secret", "Set it in workspace/local/.env", line, path)
 
 
 def fetched(line: int) -> Problem:
-    return docker("ADD fetches from the network unchecked", "Fetch it with curl and check its digest", line)
+    return docker("ADD downloads a file without checking it", "Download it with curl and check its digest", line)
 
 
 DOCKERFILES: dict[str, tuple[str, list[Problem]]] = {
@@ -188,7 +188,7 @@ def test_a_hadolint_that_says_nothing_of_its_failure_is_no_finding(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", os.fspath(program.parent))
     message = "hadolint failed (exit status 1):\nno library"
-    wanted = [Problem(message, "Make that program work; the check was not made")]
+    wanted = [Problem(message, "Make that program work, then run the audit again")]
     assert found(folder, {SNIPPET: "RUN ls\n"}, "dockerfile-lint") == wanted
 
 
@@ -211,8 +211,8 @@ READING = {
             Problem("A_REQUIRED is not explained", EXPLAIN, "a.py:1"),
             warning("A_SMALL is not explained", EXPLAIN, SNIPPET),
             warning("A_FRAGMENT is set but not explained", EXPLAIN, ENV),
-            warning("A_PART_LATER is explained, but nothing reads it", TAKE_OUT, ".env.example"),
-            warning("A_UNUSED is explained, but nothing reads it", TAKE_OUT, ".env.example"),
+            warning("A_PART_LATER is explained, but nothing reads it", REMOVE, ".env.example"),
+            warning("A_UNUSED is explained, but nothing reads it", REMOVE, ".env.example"),
         ],
     ),
     "required once": (
@@ -225,18 +225,18 @@ READING = {
             "README.md": "NOWHERE", ".env.example": "IN_CODE=''\nIN_COMPOSE=''\nIN_DOCKER=''\nNOWHERE=''\nIN_CO=''\n",
         },
         [
-            warning("IN_CO is explained, but nothing reads it", TAKE_OUT, ".env.example"),
-            warning("NOWHERE is explained, but nothing reads it", TAKE_OUT, ".env.example"),
+            warning("IN_CO is explained, but nothing reads it", REMOVE, ".env.example"),
+            warning("NOWHERE is explained, but nothing reads it", REMOVE, ".env.example"),
         ],
     ),
     "not explained at all": (
         {"a.py": 'os.environ["A_B"]\n'},
-        [Problem("No .env.example, though variables are read", ADDED, by_upgrade=True)],
+        [Problem("No .env.example, but variables are read", ADDED, by_upgrade=True)],
     ),
     "only set": ({"a.py": "", ENV: "A_B='x'\n"}, []),
     "only explained": (
         {"a.py": "", ".env.example": "A_B=''\n"},
-        [warning("A_B is explained, but nothing reads it", TAKE_OUT, ".env.example")],
+        [warning("A_B is explained, but nothing reads it", REMOVE, ".env.example")],
     ),
     "only mentioned": ({"a.py": "", ".env.example": "# A_B\n"}, skipped("no variables")),
     "nothing": ({"a.py": ""}, skipped("no variables")),
@@ -259,7 +259,7 @@ NEEDING = {
         [
             Problem("The variable A is not set anywhere", GIVE, "a.py:1"),
             Problem("EnvVar B is not set anywhere", GIVE, "a.py:2"),
-            Problem("The variable C is set to nothing", GIVE, "a.py:3"),
+            Problem("The variable C is empty", GIVE, "a.py:3"),
         ],
     ),
     "Compose and images give": (
@@ -273,8 +273,8 @@ NEEDING = {
          for name in "BCEFJ"],
     ),
     "an old way of ENV": ({"a.py": 'os.environ["A"]\n', SNIPPET: "ENV A x\n"}, []),
-    "nothing is needed": ({"a.py": 'os.getenv("A")\n'}, skipped("the code needs no variable")),
-    "only what the workspace gives": ({"a.py": 'os.environ["HOME"]\n'}, skipped("the code needs no variable")),
+    "nothing is needed": ({"a.py": 'os.getenv("A")\n'}, skipped("the code requires no variable")),
+    "only what the workspace gives": ({"a.py": 'os.environ["HOME"]\n'}, skipped("the code requires no variable")),
 }  # fmt: skip
 
 
@@ -286,7 +286,7 @@ def test_whether_variables_are_given(folder: Path, case: str) -> None:
 
 def test_the_workspace_gives_variables_too(folder: Path) -> None:
     write(folder, {f"{SERVICES}/.env": "A='x'\nB=''\n"})
-    wanted = [Problem("The variable B is set to nothing", GIVE, "a.py:2")]
+    wanted = [Problem("The variable B is empty", GIVE, "a.py:2")]
     assert found(folder, {"a.py": 'os.environ["A"]\nos.environ["B"]\n'}, "variables-given") == wanted
 
 
@@ -294,7 +294,7 @@ def test_the_example_names_what_the_fragment_names(folder: Path) -> None:
     check, example = "variables-example", {".env.example": "A=''\n# B=''\nC=''\nD=''\n"}
     assert found(folder, {ENV: "A='x'\n"}, check) == skipped("no .env.example")
     assert found(folder, {**example, ENV: "D='x'\nE='x'\n"}, check) == [
-        warning(f"{name} has no line in workspace/local/.env", "Copy it from .env.example") for name in "AC"
+        warning(f"{name} is missing in workspace/local/.env", "Copy it from .env.example") for name in "AC"
     ]
     (folder / "projects/orders" / ENV).unlink()
     assert found(folder, example, check) == skipped("no workspace/local/.env")
@@ -306,7 +306,7 @@ def stating(*requirements: str) -> dict[str, str]:
 
 SETUP = "from setuptools import setup\nsetup({})\n"
 NOT_STATED = [
-    warning("No requirement of dagster in pyproject.toml", "Add it to the dependencies in [project]"),
+    warning("pyproject.toml does not require dagster", "Add it to the dependencies in [project]"),
 ]
 STATING = {
     "with others": (stating("x>1", "Dagster>=1"), []),
@@ -329,11 +329,11 @@ def test_whether_dagster_is_required(folder: Path, case: str) -> None:
 
 
 def asks(wanted: str, version: str) -> Problem:
-    return Problem(f"Asks for {wanted}, and the workspace has {version}", "Change one of them")
+    return Problem(f"Requires {wanted}, but the workspace has {version}", "Change one of them")
 
 
 def test_versions_of_dagster_are_compared_with_the_locks(folder: Path) -> None:
-    nothing = skipped("no version of Dagster is asked for, or none is locked")
+    nothing = skipped("it requires no version of Dagster, or the workspace locks none")
     files = stating("dagster>=1.5,<1.6", "Dagster-Postgres<0.20", "dagster-duckdb", "x==1", "dagster-aws==1")
     assert found(folder, files, "dagster-version") == nothing
     lock = "dagster==1.13.0rc1 ; x\ndagster-postgres==0.29.1\ndagster-duckdb==1\nx==2\n # dagster-aws==2\n"
@@ -355,10 +355,10 @@ def test_the_templates_version_is_compared_with_todays(folder: Path) -> None:
     assert found(folder, {"a.py": ""}, "template-version") == skipped("not made from the template")
     assert of(today) == []
     assert of("0.0.1") == [
-        Problem(f"Made from template 0.0.1, and {today} is there", "Run 'upgrade'", "", "WARN", by_upgrade=True)
+        Problem(f"Made from template 0.0.1; the current one is {today}", "Run 'upgrade'", "", "WARN", by_upgrade=True)
     ]
     assert of("99.0") == [
-        warning(f"Made from template 99.0, and this program has {today}", "Update this program"),
+        warning(f"Made from template 99.0, but this program has {today}", "Update this program"),
     ]
     assert of("x") == [
         Problem(
@@ -379,7 +379,7 @@ def test_an_upgrade_that_is_not_finished_is_found(folder: Path) -> None:
 
 
 KEY = "AKIAIOSFODNN7EXAMPLQ"
-MOVE = "Move it into workspace/local/.env, and change it where it is used"
+MOVE = "Move it to workspace/local/.env, and replace it where it is used"
 SECRET = 'PASSWORD = "hunter2hunter2"\n'
 
 
@@ -416,9 +416,9 @@ def test_secrets_are_found_by_file_and_line(folder: Path) -> None:
 def test_values_in_committed_settings_are_found(folder: Path) -> None:
     text = "# A\nA='hunter2hunter2'\nB='change-me'\n\nC=''\nD=5\nE='a value'\n"
     files = {f"deploy/{name}/.env.deploy.example": text for name in "ba"}
-    cure = "Write 'change-me' there, and change it where it is used if it is a secret"
+    cure = "Replace it with 'change-me'; if it was a secret, also change it where it is used"
     assert [one for one in found(folder, files, "secrets") if one.fix == cure] == [
-        Problem(f"{name} has a value there", cure, f"deploy/{folder_name}/.env.deploy.example:{line}")
+        Problem(f"{name} has a value", cure, f"deploy/{folder_name}/.env.deploy.example:{line}")
         for folder_name in "ab"
         for name, line in (("A", 2), ("E", 7))
     ]
@@ -435,11 +435,13 @@ def test_files_with_secrets_are_private_and_ignored(folder: Path) -> None:
     for name, mode in zip(names, (0o644, 0o600, 0o602), strict=True):
         (module / name).chmod(mode)
     assert problems(folder, module, "secret-modes") == [
-        Problem("Others can read the secrets in it", f"Run 'chmod 600 {module / name}'", name) for name in (".env", ENV)
+        Problem("Other users can read its secrets", f"Run 'chmod 600 {module / name}'", name) for name in (".env", ENV)
     ]
     subprocess.run(["git", "init", "-q"], cwd=module, check=True)
     write(module, {".gitignore": "/.env\n"})
     assert problems(folder, module, "secrets-ignored") == [
-        Problem("Git tracks it, or would", f"Add {name} to .gitignore, and 'git rm --cached' it", path)
+        Problem(
+            "Git tracks it, or does not ignore it", f"Add {name} to .gitignore, and run 'git rm --cached {name}'", path
+        )
         for name, path in ((".env.deploy", "deploy/a/.env.deploy"), (".env", ENV))
     ]

@@ -38,7 +38,7 @@ def found(folder: Path, files: dict[str, str], check: str, wanted: AuditOptions 
         (f"raise SystemExit(3){BUILT}", "SystemExit: 3"),
         (f"Definitions = list{BUILT}", "ModuleNotFoundError: No module named 'dagster'"),
         (f"import os, sys; print('first'); print('last', flush=True); os._exit(3){BUILT}", "last"),
-        (f"import os; os._exit(0){BUILT}", "it ended without a word"),
+        (f"import os; os._exit(0){BUILT}", "it ended without output"),
         (
             f"import os; os.kill(os.getpid(), 9){BUILT}",
             "Loading the definitions failed: it was ended by SIGKILL, without any output.",
@@ -65,12 +65,12 @@ defs = dg.Definitions(
 """
 OWN, OTHERS = ["orders", "a"], [["b"], ["c", "d"], ["e", "orders"], ["f"], ["g"]]
 ADDED = "Run 'upgrade', which adds it"
-MISSING = "No resource 'io_manager' once it is loaded"
+MISSING = "No resource 'io_manager' after loading"
 REGISTER = [Problem(MISSING, "Register it in Definitions")]
 
 
 def foreign(shown: str) -> list[Problem]:
-    return [Problem(f"Without the prefix orders: {shown}", "Give them a key_prefix", "", "WARN")]
+    return [Problem(f"Without the prefix orders: {shown}", "Set their key_prefix", "", "WARN")]
 
 
 WITHOUT_ONE = ASSETS.replace("class Mine(dg.IOManager): ...", "")
@@ -101,7 +101,7 @@ def test_what_is_seen_once_it_is_loaded(folder: Path, case: str) -> None:
 
 def test_requirements_that_cannot_be_looked_at_are_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check = "requirements"
-    assert found(folder, {"a.py": ""}, check) == skipped("it states no requirements")
+    assert found(folder, {"a.py": ""}, check) == skipped("it declares no requirements")
     project = "[project]\ndependencies = ['x']\n"
     message = f"{folder / 'projects/orders/pyproject.toml'} does not name its project: 'name'"
     name_it = [Problem(message, "Name the project in pyproject.toml", "", "WARN")]
@@ -127,7 +127,7 @@ FAILING = "import pytest\n\n\n@pytest.mark.parametrize('number', range(7))\ndef 
 
 
 def does_not_pass(line: str) -> Problem:
-    return Problem(f"A test does not pass: {line}", "Run pytest in the module's folder")
+    return Problem(f"A test failed: {line}", "Run pytest in the module's folder")
 
 
 def test_tests_that_fail_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,4 +151,4 @@ def test_how_pytest_ended_is_told_where_it_names_no_test(folder: Path) -> None:
     assert found(folder, files, "tests-pass") == [does_not_pass("exit status 7")]
     files = {"pytest.ini": "[pytest]\naddopts = --no-such-option\n", "conftest.py": ""}
     (problem,) = found(folder, files, "tests-pass")
-    assert problem.message == f"A test does not pass:   rootdir: {folder / 'projects/orders'}"
+    assert problem.message == f"A test failed:   rootdir: {folder / 'projects/orders'}"
