@@ -1,1 +1,1 @@
-"""Bring a module up to today's template, or to today's pattern, without losing a line that anybody wrote."""
+"""Upgrade a module to the current template, or add what it lacks, without losing manual changes."""

@@ -1,4 +1,4 @@
-"""The end of an upgrade that had conflicts: finished by a person, or given back."""
+"""Finish or abort an upgrade that had conflicts."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.upgrade import three_way
-from dagster_module_builder.upgrade.changes import carry_out, file_change, held, recorded
+from dagster_module_builder.upgrade.changes import carry_out, file_change, read_content, recorded
 from dagster_module_builder.upgrade.run import UpgradeResult, locate
 
 
 def finish(root: Path, name: str, *, keep_mine: bool = False) -> UpgradeResult:
-    """End an upgrade whose conflicts are resolved: only now does the module record the new version.
+    """Finish an upgrade whose conflicts are resolved; only now the module records the new version.
 
     Args:
         root: The workspace's root.
         name: The module's name.
-        keep_mine: Go on although files are as they were before the upgrade: the template's changes to them are lost.
+        keep_mine: Accept files that are as before the upgrade; the template's changes to them are lost.
 
     Raises:
-        RefusedError: There is none, a file still has a marker, or files are as they were before the upgrade.
+        RefusedError: No upgrade is unfinished, a file still has a marker, or files are as before the upgrade.
     """
     with locked(root) as recovered:
         module = locate(root, name)
         data, state = _needed(root, module)
-        left = [place for path in state.conflicts for place in _left(module, path, state)]
-        if left:
-            raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {place}" for place in left))
+        remaining = [marker for path in state.conflicts for marker in _remaining(module, path, state)]
+        if remaining:
+            raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {marker}" for marker in remaining))
         if not keep_mine:
-            _refuse_undone(module, state)
+            _refuse_reverted(module, state)
         ended = FileChange(unfinished.path_of(root, module.name), data, None)
         plan = Plan((*recorded(module, state.record, state.baseline), ended))
         return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
 
 
 def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
-    found = unfinished.read(root, module.name)
-    if found is None:
-        raise RefusedError(f"No upgrade of {module.name!r} is under way.")
-    return found
+    state = unfinished.read(root, module.name)
+    if state is None:
+        raise RefusedError(f"No upgrade of {module.name!r} is unfinished.")
+    return state
 
 
-def _left(module: Path, path: str, state: Unfinished) -> list[str]:
-    """Return the places of a file's markers, or the file that lies beside the one that could not be merged."""
+def _remaining(module: Path, path: str, state: Unfinished) -> list[str]:
+    """Return the positions of a file's markers (``README.md:7``), or the ``.template-new`` file that still exists."""
     if path.endswith(three_way.BESIDE):
         return [str(module / path)] if (module / path).exists() else []
     size = state.marker_sizes.get(path, three_way.MARKER_SIZE)
@@ -56,35 +56,35 @@ def _left(module: Path, path: str, state: Unfinished) -> list[str]:
     return [f"{module / path}:{number}" for number, line in enumerate(lines, 1) if three_way.has_markers(line, size)]
 
 
-def _refuse_undone(module: Path, state: Unfinished) -> None:
-    """Refuse files that are as they were before the upgrade: recorded as taken, their changes would never come again.
+def _refuse_reverted(module: Path, state: Unfinished) -> None:
+    """Refuse files that are as before the upgrade: once recorded, the template's changes would never be offered again.
 
-    What ``git checkout -- .`` does cannot be told from a conflict that was resolved for the person's side.
+    ``git checkout -- .`` has the same effect as resolving every conflict with one's own lines.
     """
-    undone = [
-        path for path in sorted(state.old) if not path.endswith(three_way.BESIDE) and _is_undone(module, path, state)
+    reverted = [
+        path for path in sorted(state.old) if not path.endswith(three_way.BESIDE) and _is_reverted(module, path, state)
     ]
-    if undone:
+    if reverted:
         raise RefusedError(
             f"These files of {module.name!r} are as they were before the upgrade, without the template's changes:\n"
-            + "\n".join(f"- {module / path}" for path in undone)
+            + "\n".join(f"- {module / path}" for path in reverted)
             + f"\nRun 'upgrade {module.name} --abort' and upgrade again to get the changes, or "
             f"'upgrade {module.name} --continue --keep-mine' to do without them."
         )
 
 
-def _is_undone(module: Path, path: str, state: Unfinished) -> bool:
+def _is_reverted(module: Path, path: str, state: Unfinished) -> bool:
     before = state.old[path]
     if before is None or not (module / path).is_file():
         return before is None and not (module / path).exists()
-    return held(module, module / path) == FileContent(before, path in state.executable)
+    return read_content(module, module / path) == FileContent(before, path in state.executable)
 
 
 def abort(root: Path, name: str) -> UpgradeResult:
-    """Give back every byte that an unfinished upgrade changed.
+    """Restore every file that an unfinished upgrade changed.
 
     Raises:
-        RefusedError: There is none.
+        RefusedError: No upgrade is unfinished.
     """
     with locked(root) as recovered:
         module = locate(root, name)

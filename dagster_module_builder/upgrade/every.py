@@ -1,4 +1,4 @@
-"""The upgrade of many modules: what takes long, their renderings, is made for several at once; one writes at a time."""
+"""Upgrade many modules: the slow renderings run in parallel, the upgrades one after another."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ class Upgrade(Protocol):
     """The upgrade of one module."""
 
     def __call__(self, name: str, *, prepared: Prepared | None) -> UpgradeResult:
-        """Upgrade the module of that name, with a rendering that was made before."""
+        """Upgrade the named module, with a prepared rendering if there is one."""
 
 
 def upgrade_each(
     root: Path, names: Sequence[str], upgrade: Upgrade, began: Callable[[int, str], None]
 ) -> Iterator[tuple[str, UpgradeResult | BuilderError]]:
-    """Upgrade modules one after the other, in their order, each with a rendering that another process made.
+    """Upgrade modules in order, each with a rendering from another process.
 
     Args:
         root: The workspace's root.
         names: The modules' names.
-        upgrade: Upgrades one of them.
-        began: Is told how many have ended, and which is next.
+        upgrade: Upgrades one module.
+        began: Called with the number of finished modules and the next name.
 
     Yields:
-        Each name with its outcome, or with what was wrong.
+        Each name with its result, or with the error.
     """
     workers = max(1, min(len(names), os.cpu_count() or 1))
     forked = multiprocessing.get_context("fork")
@@ -44,24 +44,24 @@ def upgrade_each(
         prepared_template(root) as template,
         ProcessPoolExecutor(workers, forked, cookiecutter_fork.prepare) as pool,
     ):
-        waiting: dict[str, Future[Prepared | None]] = {
+        renderings: dict[str, Future[Prepared | None]] = {
             name: pool.submit(prepared, root, name, template) for name in names
         }
         for number, name in enumerate(names):
             began(number, name)
             try:
-                yield name, upgrade(name, prepared=waiting.pop(name).result())
+                yield name, upgrade(name, prepared=renderings.pop(name).result())
             except BuilderError as error:
                 yield name, error
 
 
 def prepared(root: Path, name: str, template: Path) -> Prepared | None:
-    """Return the rendering that the upgrade of a module needs; None where the upgrade itself says what is wrong.
+    """Return the rendering for a module's upgrade; None after an error, which the upgrade itself reports.
 
     Args:
         root: The workspace's root.
         name: The module's name.
-        template: Today's, as ``prepared_template`` gives it.
+        template: The current template, from ``prepared_template``.
     """
     try:
         module = locate(root, name)

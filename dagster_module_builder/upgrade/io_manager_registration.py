@@ -1,4 +1,4 @@
-"""Name an IO manager in a module's ``Definitions``: only the bytes that have to change do."""
+"""Register an IO manager in a module's ``Definitions``, changing as few bytes as possible."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _CALLS = matchers.Name("Definitions") | matchers.Attribute(attr=matchers.Name("D
 
 @dataclass(frozen=True)
 class Registration:
-    """What is written.
+    """The code to insert.
 
     Attributes:
-        imported: The import that is needed.
-        whole: The value of ``resources=`` where there is none yet.
-        item: What is put before the items of a mapping that is there.
+        imported: The import statement.
+        whole: The value of ``resources=`` if there is none yet.
+        item: The item to insert into an existing mapping.
     """
 
     imported: str
@@ -26,18 +26,18 @@ class Registration:
 
     @property
     def lines(self) -> str:
-        """What a person adds by hand, where the shape of a file is not understood."""
+        """The lines to add by hand if the file's structure is not supported."""
         return f"{self.imported}\n\ndefs = Definitions(…, resources={self.whole})"
 
 
 def registered(text: bytes, registration: Registration) -> bytes | None:
-    """Register the IO manager, or return None where the shape of the file is not understood."""
+    """Return the file with the IO manager registered; None if its structure is not supported."""
     try:
         module = cst.parse_module(text)
     except (cst.ParserSyntaxError, UnicodeDecodeError):
         return None
     calls = matchers.findall(module, matchers.Call(func=_CALLS))
-    # Parsed and written anew it has to be the same; a byte-order mark, say, would be lost.
+    # Parsing must not lose anything, such as a byte-order mark.
     if module.bytes != text or len(calls) != 1 or not isinstance(calls[0], cst.Call):
         return None
     call = _with_resources(calls[0], registration)
@@ -52,18 +52,22 @@ def registered(text: bytes, registration: Registration) -> bytes | None:
 def _with_resources(call: cst.Call, registration: Registration) -> cst.Call | None:
     if any(argument.star or argument.keyword is None for argument in call.args):
         return None
-    there = next((one for one in call.args if one.keyword and one.keyword.value == "resources"), None)
-    if there is None:
+    resources = next((argument for argument in call.args if _is_named(argument, "resources")), None)
+    if resources is None:
         return _appended(call, cst.parse_expression(registration.whole))
-    value = _extended(there.value, registration)
-    return None if value is None else call.with_deep_changes(there, value=value)
+    value = _extended(resources.value, registration)
+    return None if value is None else call.with_deep_changes(resources, value=value)
+
+
+def _is_named(argument: cst.Arg, name: str) -> bool:
+    return argument.keyword is not None and argument.keyword.value == name
 
 
 def _extended(value: cst.BaseExpression, registration: Registration) -> cst.BaseExpression | None:
-    given = cst.parse_expression("{" + registration.item + ", }")
-    if not isinstance(given, cst.Dict):
+    mapping = cst.parse_expression("{" + registration.item + ", }")
+    if not isinstance(mapping, cst.Dict):
         return None
-    (item,) = given.elements
+    (item,) = mapping.elements
     if isinstance(value, (cst.Name, cst.Attribute)):
         rest = cst.StarredDictElement(value)
         return cst.Dict([item.with_changes(comma=_comma()), rest])
@@ -75,7 +79,7 @@ def _extended(value: cst.BaseExpression, registration: Registration) -> cst.Base
 
 
 def _before(value: cst.Dict) -> cst.BaseParenthesizableWhitespace:
-    """Return what stands before each item of a mapping: a line's end and an indent, or a blank."""
+    """Return the whitespace before each item of a mapping: a newline and an indent, or a space."""
     space = value.lbrace.whitespace_after
     return _without_comments(space) if isinstance(space, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
 
@@ -102,7 +106,7 @@ def _appended(call: cst.Call, value: cst.BaseExpression) -> cst.Call:
 
 
 def _between(call: cst.Call) -> cst.BaseParenthesizableWhitespace:
-    """Return what stands between arguments: what is there before the first, if that is a line of its own."""
+    """Return the whitespace between arguments: a newline and an indent if the first is on a separate line."""
     space = call.whitespace_before_args
     return _without_comments(space) if isinstance(space, cst.ParenthesizedWhitespace) else cst.SimpleWhitespace(" ")
 
@@ -117,14 +121,14 @@ def _without_comments(space: cst.BaseParenthesizableWhitespace) -> cst.BaseParen
 def _continued(
     end: cst.BaseParenthesizableWhitespace, between: cst.BaseParenthesizableWhitespace
 ) -> cst.BaseParenthesizableWhitespace:
-    """Return what stands after what was the last argument: its comments stay with it."""
+    """Return the whitespace after the formerly last argument, which keeps its comments."""
     if not (isinstance(end, cst.ParenthesizedWhitespace) and isinstance(between, cst.ParenthesizedWhitespace)):
         return between
     return end.with_changes(indent=between.indent, last_line=between.last_line)
 
 
 def _with_import(module: cst.Module, imported: str) -> cst.Module:
-    """Put an import after the last one at the top of the file, or after the docstring."""
+    """Insert an import after the last top-level import, or after the docstring."""
     newline = cst.TrailingWhitespace(newline=cst.Newline(None))
     line = cst.parse_statement(imported).with_changes(trailing_whitespace=newline)
     body = list(module.body)

@@ -1,4 +1,4 @@
-"""A template's rendering for a module that is there: the same answers, no secret, nothing integrated."""
+"""Render a template for an existing module: with its answers, without secrets, without adding it to the workspace."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, prepared
 from dagster_module_builder.workspaces.new import CALLER_VARIABLE
 
-#: What the template's hooks are told, so that a module's own port is not taken for somebody else's.
+#: Tells the template's hooks that this is an upgrade, so that the module's port is not refused as taken.
 CALLER = "upgrade"
 _PREFIX = "dagster-module-builder-"
 _GENERATED = re.compile(rb"^(\w+_DB_(ROOT_)?PASSWORD)='.*'", re.MULTILINE)
@@ -31,12 +31,12 @@ _GENERATED = re.compile(rb"^(\w+_DB_(ROOT_)?PASSWORD)='.*'", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Rendering:
-    """A module as the template makes it.
+    """A module as the template renders it.
 
     Attributes:
         tree: Its files, with placeholders for secrets.
-        record: What the template records: its version and the answers.
-        notes: Questions that are new, with the answers that were taken, and answers that count no more.
+        record: The template's record: its version and the answers.
+        notes: New questions with their default answers, and answers that are no longer used.
     """
 
     tree: Tree
@@ -51,7 +51,7 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A rendering that was made before it is needed, and what it was made of."""
+    """A rendering made in advance, and the answers it was made from."""
 
     source: Mapping[str, Any] | Record
     rendering: Rendering
@@ -62,15 +62,15 @@ def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | 
 
     Args:
         root: The workspace's root.
-        recorded: The answers, or the module's record of them; questions that are new get their default.
+        recorded: The answers, or the module's record of them; new questions get their defaults.
         template: As for ``template_folder``.
 
     Raises:
-        DamagedFileError: A recorded answer is not of its question.
-        UsageError: The same, of an answer that is given now.
+        DamagedFileError: A recorded answer is not valid for its question.
+        UsageError: An answer from ``--set`` is not valid, or its question does not exist.
         RefusedError: The template refuses an answer.
     """
-    # What the hooks say of this machine was said when the module was made.
+    # The hooks' report about this machine was shown when the module was created.
     with (
         contextlib.redirect_stderr(io.StringIO()),
         tempfile.TemporaryDirectory(prefix=_PREFIX) as folder,
@@ -78,33 +78,33 @@ def rendering(root: Path, recorded: Mapping[str, Any] | Record, template: str | 
     ):
         questionnaire = questions_of(prepared)
         answers, notes = _answers(questionnaire, recorded)
-        made = render(prepared, answers, Path(folder), environment_of(root))
-        return Rendering(_tree(made), (made / RECORD).read_bytes(), tuple(notes))
+        module = render(prepared, answers, Path(folder), environment_of(root))
+        return Rendering(_tree(module), (module / RECORD).read_bytes(), tuple(notes))
 
 
 def environment_of(root: Path) -> dict[str, str]:
-    """Return what the template's hooks are told."""
+    """Return the environment variables for the template's hooks."""
     return {CALLER_VARIABLE: CALLER, settings.ROOT_VARIABLE: str(root)}
 
 
 def prepared_template(root: Path, template: str | Path = MODULE_TEMPLATE) -> AbstractContextManager[Path]:
-    """Give a template that many modules of a workspace can be rendered from, as ``template`` of ``rendering``."""
+    """Yield a prepared template that renders many modules quickly, for ``rendering``."""
     return prepared(template, environment_of(root))
 
 
-def _tree(made: Path) -> Tree:
-    """Return the files before their secrets were put in; where the template kept none so, they are taken out again."""
-    kept = made / baseline.FILE
-    if kept.is_file():
-        return baseline.unpacked(kept.read_bytes())
+def _tree(module: Path) -> Tree:
+    """Return the files without secrets: from the baseline, or with placeholders if there is no baseline."""
+    file = module / baseline.FILE
+    if file.is_file():
+        return baseline.unpacked(file.read_bytes())
     return {
-        name: FileContent(_without_secrets(one.content), one.executable) if name.endswith("/.env") else one
-        for name, one in baseline.tree_of(made).items()
+        name: FileContent(_without_secrets(content.content), content.executable) if name.endswith("/.env") else content
+        for name, content in baseline.tree_of(module).items()
     }
 
 
 def _without_secrets(text: bytes) -> bytes:
-    return _GENERATED.sub(lambda found: b"%s='@%sPASSWORD@'" % (found[1], found[2] or b""), text)
+    return _GENERATED.sub(lambda match: b"%s='@%sPASSWORD@'" % (match[1], match[2] or b""), text)
 
 
 def _answers(questionnaire: Questionnaire, source: Mapping[str, Any] | Record) -> tuple[dict[str, Answer], list[str]]:
@@ -113,18 +113,22 @@ def _answers(questionnaire: Questionnaire, source: Mapping[str, Any] | Record) -
     known = {question.name for question in questionnaire}
     recorded = source.answers if isinstance(source, Record) else source
     if isinstance(source, Record) and (unknown := sorted(source.changed - known)):
-        raise UsageError(f"--set {unknown[0]}: the template asks no such question. It asks {', '.join(sorted(known))}.")
+        raise UsageError(
+            f"--set {unknown[0]}: the template has no such question. Choose one of {', '.join(sorted(known))}."
+        )
     for question in questionnaire:
         if question.name in recorded:
-            refuse_unfit(question, recorded[question.name], _place_of(source, question.name))
+            refuse_unfit(question, recorded[question.name], _record_of(source, question.name))
             answers[question.name] = recorded[question.name]
         else:
             answers[question.name] = questionnaire.default(question, answers)
-            notes.append(f"New question {question.name!r} ({question.prompt}): {answers[question.name]!r} was taken.")
+            notes.append(
+                f"New question {question.name!r} ({question.prompt}): used the default {answers[question.name]!r}."
+            )
     notes += [f"The template no longer asks for {name!r}." for name in recorded if name not in known]
     return answers, notes
 
 
-def _place_of(source: Mapping[str, Any] | Record, question: str) -> Path | None:
-    """Return the record that an answer stands in; None where it is given now."""
+def _record_of(source: Mapping[str, Any] | Record, question: str) -> Path | None:
+    """Return the record that contains an answer; None if the answer comes from ``--set``."""
     return source.path if isinstance(source, Record) and question not in source.changed else None

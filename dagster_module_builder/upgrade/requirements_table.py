@@ -15,14 +15,14 @@ _LIST = re.compile(r"^dependencies[ \t]*=[ \t]*\[", re.MULTILINE)
 
 
 def lacking(text: str, wanted: Sequence[str]) -> list[str]:
-    """Return those of the requirements that a ``pyproject.toml`` does not state."""
+    """Return the requirements that a ``pyproject.toml`` does not declare."""
     return not_among(table(_parsed(text), "project").get("dependencies") or [], wanted)
 
 
-def not_among(stated: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    """Return those of the requirements whose names are not among the stated ones."""
-    names = {_name(str(one)) for one in stated}
-    return [one for one in wanted if _name(one) not in names]
+def not_among(declared: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """Return the requirements whose names are not declared: ``["a>=1"], ["A", "b"]`` -> ``["b"]``."""
+    names = {_name(str(requirement)) for requirement in declared}
+    return [requirement for requirement in wanted if _name(requirement) not in names]
 
 
 def _name(requirement: str) -> str:
@@ -41,7 +41,7 @@ def _parsed(text: str) -> dict[str, object]:
 
 
 def with_requirements(text: str, wanted: Sequence[str]) -> str | None:
-    """Append requirements to ``dependencies`` in ``[project]``; None where that cannot be done safely."""
+    """Append requirements to ``dependencies`` in ``[project]``; None if that cannot be done safely."""
     section = _PROJECT.search(text)
     opening = _LIST.search(text, section.end()) if section else None
     if opening is None or section is None or re.search(r"^\[", text[section.end() : opening.start()], re.MULTILINE):
@@ -51,26 +51,26 @@ def with_requirements(text: str, wanted: Sequence[str]) -> str | None:
         end = opening.end() + closing.start()
         for comma in ("", ","):
             changed = text[: opening.end()] + longer(text[opening.end() : end], wanted, comma) + text[end:]
-            # What is found by its look is believed only when the parser sees the very same.
+            # The text search can be wrong; accept a change only if parsing it gives the expected data.
             if _is_only_added(before, _parsed(changed), wanted):
                 return changed
     return None
 
 
 def longer(inside: str, wanted: Sequence[str], comma: str) -> str:
-    """Write a list's inside with more items, the last one before them followed by ``comma``."""
-    ends = "\r\n" if "\r\n" in inside else "\n"
+    """Return the text inside a list with items appended, and ``comma`` after the formerly last item."""
+    newline = "\r\n" if "\r\n" in inside else "\n"
     body = inside.rstrip()
-    items = [f'"{one}"' for one in wanted]
+    items = [f'"{requirement}"' for requirement in wanted]
     if "\n" not in inside:
         return f"{body}{comma}{' ' if body else ''}{', '.join(items)}"
-    indent = next((found[1] for found in re.finditer(r"\n([ \t]+)\S", inside)), "    ")
+    indent = next((match[1] for match in re.finditer(r"\n([ \t]+)\S", inside)), "    ")
     before_bracket = inside.rpartition("\n")[2]
-    return f"{body}{comma}{ends}" + "".join(f"{indent}{one},{ends}" for one in items) + before_bracket
+    return f"{body}{comma}{newline}" + "".join(f"{indent}{item},{newline}" for item in items) + before_bracket
 
 
 def _is_only_added(before: dict[str, object], after: dict[str, object], wanted: Sequence[str]) -> bool:
     old, new = (dict(table(side, "project")) for side in (before, after))
-    listed, now = old.pop("dependencies", []), new.pop("dependencies", [])
+    listed, listed_now = old.pop("dependencies", []), new.pop("dependencies", [])
     rest = {**before, "project": old} == {**after, "project": new}
-    return rest and isinstance(listed, list) and now == [*listed, *wanted]
+    return rest and isinstance(listed, list) and listed_now == [*listed, *wanted]

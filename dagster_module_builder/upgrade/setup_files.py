@@ -16,26 +16,26 @@ from dagster_module_builder.modules.legacy_requirements import (
 )
 from dagster_module_builder.upgrade.requirements_table import longer
 
-#: The list as most people write it: a requirement on each line, further to the right than the key.
+#: The usual form of the list: one indented requirement on each line below the key.
 _CONFIGURED = re.compile(rb"^install_requires[ \t]*[=:][ \t]*\r?\n((?:[ \t]+[^\s#][^\r\n]*(?:\r?\n|$))+)", re.MULTILINE)
 
 
 def with_install_requires(text: bytes, wanted: Sequence[str]) -> bytes | None:
-    """Append requirements to what a plain ``setup(…)`` is given; None where its shape is not understood."""
+    """Append requirements to a plain ``setup(…)`` call; None if its structure is not supported."""
     call = setup_call(parsed(text))
     if call is None or not call.keywords:
         return None
     value = argument(call, INSTALL_REQUIRES)
-    tries = _new_argument(text, call, wanted) if value is None else _longer_list(text, value, wanted)
+    candidates = _new_argument(text, call, wanted) if value is None else _longer_list(text, value, wanted)
     expected = _expected(text, wanted)
-    # What is found by its look is believed only when Python sees the very same.
-    return next((changed for changed in tries if ast.dump(parsed(changed)) == expected), None)
+    # The text search can be wrong; accept a change only if parsing it gives the expected tree.
+    return next((changed for changed in candidates if ast.dump(parsed(changed)) == expected), None)
 
 
 def _expected(text: bytes, wanted: Sequence[str]) -> str:
-    """Return the tree that the file has to have afterwards."""
+    """Return the syntax tree that the changed file must have."""
     tree = parsed(text)
-    added: list[ast.expr] = [ast.Constant(one) for one in wanted]
+    added: list[ast.expr] = [ast.Constant(requirement) for requirement in wanted]
     if call := setup_call(tree):
         value = argument(call, INSTALL_REQUIRES)
         if isinstance(value, (ast.List, ast.Tuple)):
@@ -60,9 +60,9 @@ def _new_argument(text: bytes, call: ast.Call, wanted: Sequence[str]) -> Iterato
     start, end = _begin(text, last), _end(text, last.value)
     before = re.search(rb"[^\r\n]*\Z", text[:start])
     indent = before[0] if before and not before[0].strip() else None
-    ends = b"\r\n" if b"\r\n" in text else b"\n"
-    between = b", " if indent is None else b"," + ends + indent
-    listed = ", ".join(f'"{one}"' for one in wanted)
+    newline = b"\r\n" if b"\r\n" in text else b"\n"
+    between = b", " if indent is None else b"," + newline + indent
+    listed = ", ".join(f'"{requirement}"' for requirement in wanted)
     yield text[:end] + between + f"{INSTALL_REQUIRES}=[{listed}]".encode() + text[end:]
 
 
@@ -75,15 +75,15 @@ def _end(text: bytes, node: ast.expr) -> int:
 
 
 def with_configured_requires(text: bytes, wanted: Sequence[str]) -> bytes | None:
-    """Append requirements to the list in a ``setup.cfg``; None where it is written otherwise than a line each."""
-    found = _CONFIGURED.search(text)
-    if found is None:
+    """Append requirements to the list in a ``setup.cfg``; None unless each has a separate line."""
+    match = _CONFIGURED.search(text)
+    if match is None:
         return None
-    last = found[1].rstrip(b"\r\n")
+    last = match[1].rstrip(b"\r\n")
     indent = re.match(rb"[ \t]*", last.rpartition(b"\n")[2])
-    ends = b"\r\n" if b"\r\n" in found[0] else b"\n"
-    place = found.start(1) + len(last)
-    more = b"".join(ends + (indent[0] if indent else b"    ") + one.encode() for one in wanted)
-    changed = text[:place] + more + text[place:]
+    newline = b"\r\n" if b"\r\n" in match[0] else b"\n"
+    position = match.start(1) + len(last)
+    added = b"".join(newline + (indent[0] if indent else b"    ") + requirement.encode() for requirement in wanted)
+    changed = text[:position] + added + text[position:]
     before, after = config_requirements(text), config_requirements(changed)
     return changed if before is not None and after == [*before, *wanted] else None

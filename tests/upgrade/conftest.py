@@ -12,7 +12,7 @@ from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.modules.module import record_of
 from dagster_module_builder.templating import template_folders
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
-from dagster_module_builder.upgrade import run
+from dagster_module_builder.upgrade import proposal
 from dagster_module_builder.upgrade.rendering import Rendering, rendering
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.new import new
@@ -55,7 +55,7 @@ def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
     tree["pyproject.toml"] = FileContent(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
     del tree["TROUBLESHOOTING.md"]
     found = Rendering(tree, today.record.replace(TODAY.encode(), b"1.2.0"))
-    monkeypatch.setattr(run, "rendering", lambda *_: found)
+    monkeypatch.setattr(proposal, "rendering", lambda *_: found)
     return found
 
 

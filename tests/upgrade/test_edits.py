@@ -104,7 +104,7 @@ def test_what_is_no_plain_file_is_refused(
     root: Path, module: Path, fixed: Rendering, edit: Callable[[Path], None]
 ) -> None:
     edit(module)
-    with pytest.raises(RefusedError, match="no plain file"):
+    with pytest.raises(RefusedError, match="is not a regular file"):
         run.upgrade(root, "sales")
 
 

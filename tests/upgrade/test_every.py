@@ -12,7 +12,7 @@ import pytest
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules.record import read_record
-from dagster_module_builder.upgrade import run
+from dagster_module_builder.upgrade import proposal, run
 from dagster_module_builder.upgrade.every import upgrade_each
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, prepared_template, rendering
 from tests.audit.projects import SINGLE_FILE, write
@@ -34,7 +34,7 @@ def test_modules_are_rendered_by_other_processes_and_upgraded_in_their_order(
     def refused(*_: object) -> Rendering:
         pytest.fail("rendered here")
 
-    monkeypatch.setattr(run, "rendering", refused)
+    monkeypatch.setattr(proposal, "rendering", refused)
     seen: list[tuple[int, str]] = []
     names = ["north", "orders", "sales", "south"]
     upgraded = partial(run.upgrade, root)

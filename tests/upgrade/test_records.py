@@ -11,7 +11,8 @@ import pytest
 
 from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError, UsageError
-from dagster_module_builder.upgrade.run import KEPT_SECRETS, upgrade
+from dagster_module_builder.upgrade.proposal import KEPT_SECRETS
+from dagster_module_builder.upgrade.run import upgrade
 from tests.upgrade.module_files import TODAY, files_of
 
 RECORD = ".dagster-module.json"
@@ -88,7 +89,7 @@ def test_a_new_database_gets_a_port_that_is_free(root: Path, module: Path) -> No
     ("given", "why"),
     [
         ({"database": "oracle"}, "choose none, postgresql"),
-        ({"colour": "red"}, "asks no such question. It asks code_server, database"),
+        ({"colour": "red"}, "has no such question. Choose one of code_server, database"),
         ({"name": "stock"}, "the folder's"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.upgrade.three_way import (
     BESIDE,
-    Merged,
+    UpgradedFile,
     Versions,
     has_markers,
     is_private,
@@ -25,7 +25,7 @@ BOTH = MINE.replace(b"eight", b"theirs")
 
 def merged(
     old: FileContent | None, yours: FileContent | None, new: FileContent | None, path: str = "run.sh"
-) -> list[Merged]:
+) -> list[UpgradedFile]:
     base, mine, today = ({} if side is None else {path: side} for side in (old, yours, new))
     return list(merge(base, mine, today, Versions("1", "2")))
 
@@ -105,9 +105,9 @@ def test_each_side_that_changed_alone_is_taken_and_a_file_that_only_one_has_is_s
     old, mine, theirs = FileContent(LINES), FileContent(MINE), FileContent(THEIRS)
     assert merged(old, mine, old) == []
     assert merged(old, theirs, theirs) == []
-    assert merged(old, old, theirs) == [Merged("run.sh", old, theirs)]
-    assert merged(old, old, None) == [Merged("run.sh", old, None)]
-    assert merged(None, None, theirs) == [Merged("run.sh", None, theirs)]
+    assert merged(old, old, theirs) == [UpgradedFile("run.sh", old, theirs)]
+    assert merged(old, old, None) == [UpgradedFile("run.sh", old, None)]
+    assert merged(None, None, theirs) == [UpgradedFile("run.sh", None, theirs)]
     assert merged(old, None, None) == []
     (deleted,) = merged(old, None, theirs)
     assert (deleted.before, deleted.after, deleted.conflict) == (None, None, False)
@@ -140,7 +140,7 @@ def test_a_conflict_names_both_versions_with_markers_that_no_line_has() -> None:
 def test_a_moved_file_goes_along_with_what_both_changed() -> None:
     mine, theirs = {"old.md": FileContent(MINE)}, {"new.md": FileContent(THEIRS)}
     gone, come = merge({"old.md": FileContent(LINES)}, mine, theirs, Versions("1", "2"))
-    assert gone == Merged("old.md", FileContent(MINE), None, note=gone.note)
+    assert gone == UpgradedFile("old.md", FileContent(MINE), None, note=gone.note)
     assert gone.note == "old.md is called new.md in the template now; yours went along."
     assert (come.path, come.before, come.after, come.conflict) == ("new.md", None, FileContent(BOTH), False)
     untouched = merge(
