@@ -134,7 +134,7 @@ def test_what_is_found_in_code(root: Path, case: str) -> None:
     assert found(root, files, check) == wanted
 
 
-ELSEWHERE = "Take its base path from DAGSTER_STORAGE_DIR, with /tmp/dagster_storage as the default"
+ELSEWHERE = "Read its base path from DAGSTER_STORAGE_DIR, with /tmp/dagster_storage as the default"
 OF_A_SERVICE = skipped("the IO manager stores in a database or an object store")
 UNSEEN = skipped("it is not visible where the IO manager stores")
 

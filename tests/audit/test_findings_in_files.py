@@ -374,7 +374,7 @@ def test_an_upgrade_that_is_not_finished_is_found(folder: Path) -> None:
     place = unfinished.path_of(folder, "orders")
     write(place.parent, {place.name: ""})
     assert found(folder, {"a.py": ""}, "upgrade-unfinished") == [
-        Problem("An upgrade is not finished", "Run 'upgrade orders --continue', or 'upgrade orders --abort'")
+        Problem("An upgrade is not finished", "Run 'upgrade orders --continue' or 'upgrade orders --abort'")
     ]
 
 

@@ -18,7 +18,7 @@ def sources(folder: Path, files: dict[str, str]) -> Sources:
 
 def reads(folder: Path, files: dict[str, str]) -> list[Read]:
     return sorted(
-        (one.name, f"{one.place.path.relative_to(folder)}:{one.place.line}", one.required, one.is_env_var)
+        (one.name, f"{one.position.path.relative_to(folder)}:{one.position.line}", one.required, one.is_env_var)
         for one in sources(folder, files).variables()
     )
 
