@@ -1,4 +1,4 @@
-"""What this repository can do to itself: ``nox -l`` lists it."""
+"""The development tasks of this repository; ``nox -l`` lists them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 LOCK = "constraints.txt"
-#: What this program needs to run and to be built, with hashes.
+#: The requirements to run and to build this program, with hashes.
 HASHES = "dagster_module_builder/deploy/pipelines/tool.lock"
-#: Tests wait for other programs, for a third of their time.
+#: More than the processors: tests wait for other programs for a third of their time.
 PROCESSES = str(max(2, (os.cpu_count() or 1) * 3 // 2))
 
 
 def _install(session: nox.Session, extras: str = "dev") -> None:
-    # Hundreds of processes start from it, many of which must not write their bytecode down.
+    # The tests start hundreds of processes from it, and many of them cannot write bytecode.
     session.install("--quiet", "-c", LOCK, "-e", f".[{extras}]", env={"UV_COMPILE_BYTECODE": "1"})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, types and formatting of the repository itself, and which room imports which."""
+    """Check style, formatting, types and import contracts."""
     _install(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -47,7 +47,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests that need neither Docker nor a long time."""
+    """Run the tests that need no Docker and are not slow."""
     _install(session)
     arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
     session.run("pytest", "-m", "not docker and not matrix", "--durations=25", *arguments)
@@ -55,7 +55,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def sweeps(session: nox.Session) -> None:
-    """Every system call meets every fault, every task every trouble, guest and lie of a host. Needs strace and root."""
+    """Run all fault injections: every system call, every task, every lie of a host. Needs strace and root."""
     _install(session)
     engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
     hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
@@ -80,14 +80,14 @@ def sweeps(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Every combination of the module template's answers: linted, typed, loaded and tested."""
+    """Lint, type-check, load and test every combination of the module template's answers."""
     _install(session)
     session.run("pytest", "tests/template", "-m", "matrix", *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]))
 
 
 @nox.session
 def boots(session: nox.Session) -> None:
-    """The real stack comes up from nothing, twelve times in a row. Needs root on Debian."""
+    """Start the real stack from nothing, twelve times in a row. Needs root on Debian."""
     _install(session, "dev,e2e")
     tests = ["pytest", "tests/e2e/test_first_boot.py", *session.posargs]
     session.run("python", "-m", "tests.e2e.engine", *tests, env={"DAGSTER_E2E_BOOTS": "12"})
@@ -95,9 +95,9 @@ def boots(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """The real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
+    """Test the real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
     _install(session, "dev,e2e")
-    # One engine for all processes of tests: the one that starts it may be the first to end.
+    # All test processes share one engine, started here because any of them may end first.
     shared = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
     tests = ["pytest", "-m", "docker", "--durations=25", *(session.posargs or shared)]
     session.run("python", "-m", "tests.e2e.engine", *tests)
@@ -105,23 +105,23 @@ def e2e(session: nox.Session) -> None:
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Build the wheel into dist/, and a CycloneDX bill of materials beside it, from the lock that pipelines install."""
-    # The two programs are no part of the lock that everything else uses.
+    """Build the wheel into dist/, with a CycloneDX bill of materials from the lock that pipelines install."""
+    # These two programs are not in the lock file.
     session.install("--quiet", "uv", "cyclonedx-bom==7.5.0")
     session.run("uv", "build", "--quiet", "--wheel", "--out-dir", "dist")
     wheel = max(Path("dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
     bill = Path(f"{wheel}.cdx.json")
     flags = ["--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", os.fspath(bill)]
     session.run("cyclonedx-py", "requirements", HASHES, *flags)
-    # The project's version is worked out when it is built, which the program does not do.
-    made = json.loads(bill.read_text("utf-8"))
-    made["metadata"]["component"]["version"] = wheel.name.split("-")[1]
-    bill.write_text(json.dumps(made, indent=2) + "\n", "utf-8")
+    # The version is computed at build time, which cyclonedx-py does not do.
+    materials = json.loads(bill.read_text("utf-8"))
+    materials["metadata"]["component"]["version"] = wheel.name.split("-")[1]
+    bill.write_text(json.dumps(materials, indent=2) + "\n", "utf-8")
 
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Known vulnerabilities of what is locked. Fails where no source of advisories answers, and says so."""
+    """Check the locked packages for known vulnerabilities; fail if no source of advisories answers."""
     session.install("--quiet", "pip-audit==2.10.1")
     command = ["pip-audit", "--strict", "--disable-pip", "--vulnerability-service", _source_of_advisories(session)]
     session.run(*command, "--require-hashes", "-r", HASHES)
@@ -129,39 +129,39 @@ def audit(session: nox.Session) -> None:
 
 
 def _source_of_advisories(session: nox.Session) -> str:
-    """Return the first source that knows of an old release's vulnerabilities; a mirror of PyPI has none to tell."""
+    """Return the first source that knows an old release's vulnerabilities; mirrors of PyPI know none."""
     old = Path(session.create_tmp(), "vulnerable.txt")
     old.write_text("jinja2==2.4.1\n", "utf-8")
     command = ["pip-audit", "--disable-pip", "--no-deps", "--progress-spinner", "off", "-r", os.fspath(old)]
     for source in ("pypi", "osv"):
-        said = session.run(*command, "--vulnerability-service", source, silent=True, success_codes=[0, 1])
-        if re.search("PYSEC-|GHSA-", str(said)):
+        output = session.run(*command, "--vulnerability-service", source, silent=True, success_codes=[0, 1])
+        if re.search("PYSEC-|GHSA-", str(output)):
             return source
     return session.error(
-        "Nothing was audited: neither the index that pip uses nor https://api.osv.dev knows the vulnerabilities of "
-        "jinja2 2.4.1. Run this where https://pypi.org/pypi or https://api.osv.dev can be reached."
+        "Not audited: neither pip's index nor https://api.osv.dev knows the vulnerabilities of jinja2 2.4.1. "
+        "Run this where https://pypi.org/pypi or https://api.osv.dev can be reached."
     )
 
 
 @nox.session
 def mutation(session: nox.Session) -> None:
-    """Change the code in one place at a time and see whether the tests notice; takes about an hour."""
+    """Mutate the code in one place at a time and check that a test fails; takes about an hour."""
     _install(session)
-    # Its operators only, as a library; what it depends on is no part of the lock that everything else uses.
+    # Only its operators are used, as a library; its dependencies are not in the lock file.
     session.install("--quiet", "cosmic-ray==8.7.0")
     session.run("python", "-m", "tests.mutation.run", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """The main job once, in a throw-away workspace."""
+    """Run the demo: create, run and remove a module in a temporary workspace."""
     session.install("--quiet", "-c", LOCK, "-e", ".")
     session.run("dagster-module-builder", "demo")
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Speed and memory, with the figures on stdout."""
+    """Measure speed and memory; print the figures on stdout."""
     _install(session)
     for script in sorted(Path("benchmarks").glob("*.py")):
         session.run("python", os.fspath(script), *session.posargs)

@@ -161,7 +161,7 @@ def test_a_setup_that_is_not_understood_is_said_with_the_lines_to_add(root: Path
     text = "from setuptools import setup\n\nLIST = ['dagster']\nsetup(install_requires=LIST)\n"
     project = write(root / "projects/orders", {**OLD_SCAFFOLD, "setup.py": text})
     notes = "\n".join(upgrade(root, "orders").notes)
-    assert 'install_requires in setup.py, whose shape is not understood:\n    "fsspec' in notes
+    assert 'install_requires in setup.py, whose structure is not supported:\n    "fsspec' in notes
     assert (project / "setup.py").read_text() == text
 
 

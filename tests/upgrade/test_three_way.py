@@ -111,10 +111,10 @@ def test_each_side_that_changed_alone_is_taken_and_a_file_that_only_one_has_is_s
     assert merged(old, None, None) == []
     (deleted,) = merged(old, None, theirs)
     assert (deleted.before, deleted.after, deleted.conflict) == (None, None, False)
-    assert deleted.note == "run.sh was changed in the template; you deleted it, and it stays deleted."
+    assert deleted.note == "The template changed run.sh, which you deleted; it stays deleted."
     (dropped,) = merged(old, mine, None)
     assert (dropped.before, dropped.after, dropped.conflict) == (mine, mine, False)
-    assert dropped.note == "run.sh is no longer in the template; you changed it, and it stays."
+    assert dropped.note == "The template deleted run.sh, which you changed; it is kept."
 
 
 def test_the_same_change_on_both_sides_is_none_to_be_merged() -> None:
@@ -141,7 +141,7 @@ def test_a_moved_file_goes_along_with_what_both_changed() -> None:
     mine, theirs = {"old.md": FileContent(MINE)}, {"new.md": FileContent(THEIRS)}
     gone, come = merge({"old.md": FileContent(LINES)}, mine, theirs, Versions("1", "2"))
     assert gone == UpgradedFile("old.md", FileContent(MINE), None, note=gone.note)
-    assert gone.note == "old.md is called new.md in the template now; yours went along."
+    assert gone.note == "The template renamed old.md to new.md; your file was moved too."
     assert (come.path, come.before, come.after, come.conflict) == ("new.md", None, FileContent(BOTH), False)
     untouched = merge(
         {"old.md": FileContent(LINES)},
