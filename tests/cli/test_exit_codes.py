@@ -70,7 +70,7 @@ def test_help_of_a_task_is_never_taken_for_a_name(
 ) -> None:
     result = terminal.run(*line, program=program)
     assert result.returncode == 0
-    assert "Bring a module into the workspace." in result.stdout
+    assert "Add a module to the workspace." in result.stdout
     assert "The module's name, or the path of its folder." in " ".join(result.stdout.split())
 
 

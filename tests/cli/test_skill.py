@@ -56,7 +56,7 @@ def test_every_task_and_flag_is_in_the_skill_or_left_out_on_purpose() -> None:
 @pytest.mark.parametrize("flag", ["--dry-run", "--json"])
 def test_what_is_said_of_all_tasks_is_so(flag: str) -> None:
     """FAULTS P14: ``--dry-run`` was promised where there is none."""
-    (sentence,) = re.findall(rf"`{flag}` is there for ([^.]*(?:\.[a-z][^.]*)*)[.:]", SKILL.text)
+    (sentence,) = re.findall(rf"`{flag}` is available for ([^.]*(?:\.[a-z][^.]*)*)[.:]", SKILL.text)
     takes = {name for name, context in CONTEXTS.items() if name and flag in context.flags} - {"deploy.deploy"}
     assert set(re.findall(r"`([a-z.-]+)`", sentence)) == takes
 

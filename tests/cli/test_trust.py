@@ -39,7 +39,7 @@ def test_without_a_terminal_nothing_is_run_and_the_flag_is_named(
     name, *flags = task
     with pytest.raises(SystemExit):
         program().run(["dagster-module-builder", name, "guest", *flags, f"--root={root}"])
-    assert "give --trust" in capsys.readouterr().err
+    assert "pass --trust" in capsys.readouterr().err
 
 
 def test_the_answer_is_remembered_until_the_content_changes(root: Path, guest: Path) -> None:
