@@ -222,7 +222,10 @@ def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda t: t.done("workspace.add", "sales-report", "--no-check"), "Remove it first: 'workspace.remove sales-report'"),
+        (
+            lambda t: t.done("workspace.add", "sales-report", "--no-check"),
+            "Remove it first: 'workspace.remove sales-report'",
+        ),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "No module 'sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
         (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "Create one with 'workspace.init'"),
