@@ -1,25 +1,41 @@
 """Which tests ``nox -s quick`` runs: all those that nothing here leaves out.
 
-A new test is among them unless its folder, a fixture that it uses, or one of its markers is named here.
+A new test is among them unless its folder, one of its fixtures or markers, or a helper that its file imports is named.
 """
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
 
-#: Folders of which every test needs root, Docker, Dagster, a user of its own, or minutes.
-LONG_FOLDERS = ("e2e", "hostile", "mutation", "people")
-#: Fixtures that start an sshd, an engine, a Dagster, or the program as a process.
+#: Folders of which every test needs root, Docker, Dagster, a user made for it, or minutes.
+LONG_FOLDERS = {"corpus", "e2e", "hostile", "mutation", "people"}
+#: Fixtures that render a template, or start an sshd, an engine, a Dagster, or the program as a process.
 LONG_FIXTURES = {
-    "bare", "dagster_python", "driver", "engine", "engine_of_host", "host", "made", "quick", "quick_program", "site",
-    "sites", "spoken", "spread", "terminal", "yard",
+    "dagster_python", "desk", "driver", "engine", "engine_of_host", "made", "quick", "quick_program", "site", "spread",
+    "terminal", "yard",
+}  # fmt: skip
+#: Helpers that do so for the tests of a file.
+LONG_HELPERS = {
+    "tests.cli.quick_program", "tests.cli.terminal", "tests.deploy.dagster_host", "tests.deploy.host_engine",
+    "tests.deploy.host_process", "tests.deploy.hostile_host", "tests.deploy.registry", "tests.deploy.sites",
+    "tests.deploy.sshd", "tests.e2e.engine", "tests.template.rendering",
 }  # fmt: skip
 LONG_MARKERS = ("docker", "dagster", "matrix", "slow")
 
 
 def is_quick(item: pytest.Item) -> bool:
     """Tell whether a test is for every commit."""
-    folder = item.nodeid.split("/")[1]
+    parts = item.nodeid.partition("::")[0].split("/")
     fixtures = LONG_FIXTURES.intersection(getattr(item, "fixturenames", ()))
     marked = any(item.get_closest_marker(name) for name in LONG_MARKERS)
-    return folder not in LONG_FOLDERS and not fixtures and not marked
+    return not (LONG_FOLDERS.intersection(parts) or fixtures or marked or LONG_HELPERS & helpers(item))
+
+
+def helpers(item: pytest.Item) -> set[str]:
+    """Return the modules that a test's file has imported, or imported something from."""
+    values = vars(getattr(item, "module", item)).values()
+    return {
+        value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", "")) for value in values
+    }

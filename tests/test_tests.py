@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parent
+PAGE = (TESTS / "README.md").read_text("utf-8")
+#: The cases of shared files, and the rows of the table of folders.
+CASES = PAGE.partition("## Sixteen cases")[2]
+FOLDERS = re.findall(r"^\| `(\w+)/` \|((?:[^|\n]+\|){3})$", PAGE, re.MULTILINE)
 
 
 def imported(tree: ast.AST) -> Iterator[str]:
@@ -39,3 +44,26 @@ def test_an_import_of_a_helper_from_a_file_of_tests_is_seen() -> None:
         "import tests.cli.conftest",
     ):
         assert from_tests(line)
+
+
+def functions(path: Path) -> set[str]:
+    """Return the tests in a file."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def test_every_folder_of_tests_has_a_row_that_says_what_it_proves_and_needs() -> None:
+    folders = {path.parent.relative_to(TESTS).parts[0] for path in TESTS.glob("*/**/test_*.py")}
+    assert {name for name, _ in FOLDERS} == folders
+    assert [name for name, cells in FOLDERS if not all(cell.strip() for cell in cells.split("|")[:3])] == []
+
+
+def test_the_cases_name_the_tests_that_prove_them() -> None:
+    named: dict[str, set[str]] = {}
+    for path, tests in re.findall(r"^   - `([\w/]+\.py)`: ((?:.+\n)(?:     .+\n)*)", CASES, re.MULTILINE):
+        named.setdefault(path, set()).update(re.findall(r"`(test_\w+)`", tests))
+    assert len(re.findall(r"^\d+\. ", CASES, re.MULTILINE)) == 16
+    gone = {path: tests - functions(TESTS / path) for path, tests in named.items()}
+    assert not any(gone.values()), gone
+    for path in TESTS.glob("engine/test_cases_of_*.py"):
+        assert functions(path) - named[f"engine/{path.name}"] == set(), path.name
