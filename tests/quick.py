@@ -16,10 +16,11 @@ LONG_FIXTURES = {
     "dagster_python", "desk", "driver", "engine", "engine_of_host", "made", "quick", "quick_program", "site", "spread",
     "terminal", "yard",
 }  # fmt: skip
-#: Helpers that do so for the tests of a file.
+#: Imports that mean that a file's tests do so.
 LONG_HELPERS = {
-    "tests.cli.quick_program", "tests.cli.terminal", "tests.deploy.dagster_host", "tests.deploy.host_engine",
-    "tests.deploy.host_process", "tests.deploy.hostile_host", "tests.deploy.registry", "tests.deploy.sites",
+    "dagster_module_builder.deploy.configure", "tests.cli.quick_program", "tests.cli.terminal",
+    "tests.deploy.dagster_host", "tests.deploy.host_engine", "tests.deploy.host_process", "tests.deploy.hostile_host",
+    "tests.deploy.pipeline_input", "tests.deploy.registry", "tests.deploy.repositories", "tests.deploy.sites",
     "tests.deploy.sshd", "tests.e2e.engine", "tests.template.rendering",
 }  # fmt: skip
 LONG_MARKERS = ("docker", "dagster", "matrix", "slow")
