@@ -1,1 +1,1 @@
-"""The workspace's Compose project: services, images, what is built."""
+"""The workspace's Compose project: services, images and builds."""

@@ -1,7 +1,6 @@
-"""The Compose project of a workspace as ``workspace.up`` starts it: its files, its command line, its variables.
+"""The Compose project of a workspace as ``workspace.up`` starts it: its files, command line and variables.
 
-Whoever starts the project, and whoever asks Compose about it beforehand, takes all three from here: what is checked is
-what is run.
+The check before a change uses the same three, so that what is checked is what is run.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from dagster_module_builder.programs import engine
 from dagster_module_builder.shared_files.formats import compose, env_file
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
 
-# What Compose looks for in a folder, the first one found counts (https://docs.docker.com/compose/how-tos/multiple-compose-files/merge/).
+# Compose reads the first of these that exists (https://docs.docker.com/compose/how-tos/multiple-compose-files/merge/).
 _MAIN = ("compose.yaml", "compose.yml", compose.NAME, "docker-compose.yaml")
 _OVERRIDES = (
     "compose.override.yml",
@@ -28,7 +27,7 @@ _OVERRIDES = (
     "docker-compose.override.yml",
     "docker-compose.override.yaml",
 )
-_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - what a published port may say, nothing listens here
+_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - addresses of published ports; nothing listens here
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,26 @@ class Project:
 
     @property
     def files(self) -> list[Path]:
-        """The files that Compose puts together.
+        """The files that Compose merges.
 
         Raises:
             RefusedError: The file that modules are added to is not among them.
         """
-        given = self.env.get("COMPOSE_FILE")
-        if given:
-            names = given.split(self.env.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
-            found = [Path(os.path.normpath(self.folder / name)) for name in names if name]
+        listed = self.env.get("COMPOSE_FILE")
+        if listed:
+            names = listed.split(self.env.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
+            paths = [Path(os.path.normpath(self.folder / name)) for name in names if name]
         else:
             firsts = (self._first(_MAIN), self._first(_OVERRIDES))
-            found = [path for path in firsts if path]
-        if self.main not in found:
-            read = ", ".join(path.name for path in found) or "nothing"
-            why = f"COMPOSE_FILE in {self.folder / env_file.NAME} names" if given else "of several, Compose takes"
+            paths = [path for path in firsts if path]
+        if self.main not in paths:
+            read = ", ".join(path.name for path in paths) or "nothing"
+            why = f"COMPOSE_FILE in {self.folder / env_file.NAME} names" if listed else "of these files, Compose reads"
             raise RefusedError(
-                f"{self.main}: Compose does not read this file, to which modules are added: {why} {read}. "
+                f"{self.main}: Compose does not read this file, but modules are added to it: {why} {read}. "
                 f"Rename the other file to docker-compose.override.yml, or add {compose.NAME} to COMPOSE_FILE."
             )
-        return found
+        return paths
 
     @property
     def main(self) -> Path:
@@ -73,17 +72,17 @@ class Project:
 
     @property
     def others(self) -> list[Path]:
-        """The files that are put on top of the one that modules are added to, or below it."""
+        """The other files that Compose merges with the one that modules are added to."""
         return [path for path in self.files if path != self.main]
 
     def _first(self, names: Sequence[str]) -> Path | None:
         return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
 
     def arguments(self, replaced: Path | None = None) -> list[str]:
-        """Return what follows ``docker compose`` on every command line.
+        """Return the arguments for every command of Compose.
 
         Args:
-            replaced: Stands in for the file that modules are added to, which may not be written yet.
+            replaced: Replaces the file that modules are added to, if that is not written yet.
         """
         files = [replaced if replaced and path == self.main else path for path in self.files]
         return ["--project-directory", str(self.folder), *(word for path in files for word in ("-f", str(path)))]
@@ -92,7 +91,7 @@ class Project:
     def environment(self) -> dict[str, str]:
         """The variables of Compose's process.
 
-        Compose prefers them to those in ``.env``, so what ``.env`` sets is left out: it holds whatever the shell has.
+        Compose prefers them to those in ``.env``, so variables in ``.env`` are left out: the shell cannot change them.
         """
         return {name: value for name, value in engine.environment().items() if name not in self.env}
 
@@ -102,7 +101,7 @@ def project_in(folder: Path, env_text: bytes | None = None) -> Project:
 
     Args:
         folder: The folder of the compose file.
-        env_text: The content of its ``.env``; of the one that is there when None.
+        env_text: The content of its ``.env``; None for the existing one.
     """
     folder = Path(os.path.normpath(folder.absolute()))
     file = folder / env_file.NAME
@@ -111,7 +110,7 @@ def project_in(folder: Path, env_text: bytes | None = None) -> Project:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads Compose's own tags, ``!reset`` and ``!override``, as what they stand before."""
+    """Ignores Compose's tags ``!reset`` and ``!override``."""
 
 
 def _untagged(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
@@ -126,34 +125,34 @@ _Loader.add_multi_constructor("!", _untagged)
 
 
 def redefined(project: Project, services: Mapping[str, str]) -> Iterator[tuple[str, Path, str]]:
-    """Find services of modules that another file of the project makes into others, by an image or a build.
+    """Find services of modules that another file of the project replaces with an image or a build.
 
     Args:
         project: The project.
         services: The owner of each service.
 
     Yields:
-        The owner, the file, and what it does.
+        The owner, the file, and a message.
 
     Raises:
         DamagedFileError: One of the other files is not YAML.
     """
     for path in project.others:
         data = loaded(path, path.read_bytes() if path.is_file() else b"", loader=_Loader)
-        found = data.get("services") if isinstance(data, dict) else None
-        for name, service in (found if isinstance(found, dict) else {}).items():
+        definitions = data.get("services") if isinstance(data, dict) else None
+        for name, service in (definitions if isinstance(definitions, dict) else {}).items():
             if name in services and isinstance(service, dict) and {"image", "build"} & service.keys():
                 yield services[name], path, f"{path.name} replaces the service {name} of {services[name]}"
 
 
 def shared_ports(model: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Find the host ports that several services of a whole project publish.
+    """Find the host ports that several services of a project publish.
 
     Args:
-        model: What ``docker compose config --format json`` prints.
+        model: The output of ``docker compose config --format json``.
 
     Yields:
-        The port, and the services.
+        The port and the services.
     """
     claims: dict[tuple[str, str], list[tuple[str, str]]] = defaultdict(list)
     for name, service in (model.get("services") or {}).items():

@@ -1,4 +1,4 @@
-"""``.dockerignore``: what of a build context never reaches the builder."""
+"""``.dockerignore``: which files of a build context the builder does not get."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NAME = ".dockerignore"
 
 
 def is_ignored(patterns: str, path: str) -> bool:
-    """Tell whether a file is left out (https://docs.docker.com/build/concepts/context/#dockerignore-files).
+    """Return whether a file is ignored (https://docs.docker.com/build/concepts/context/#dockerignore-files).
 
     Args:
-        patterns: The file's text; of several patterns that match, the last decides.
+        patterns: The text of ``.dockerignore``; the last matching pattern decides.
         path: The file, relative to the context.
     """
     ignored = False
@@ -41,10 +41,10 @@ def _translated(part: str) -> str:
 
 
 def path_in_context(context: Path, dockerfile: Path, file: Path, read: Reader) -> str | None:
-    """Return a file's path in a build context, or None where the builder does not get it."""
+    """Return a file's path in a build context, or None if the builder does not get it."""
     if not file.is_relative_to(context):
         return None
     path = file.relative_to(context).as_posix()
-    # A file of the Dockerfile's own takes the place of the context's.
+    # ``<Dockerfile>.dockerignore`` takes precedence over the context's ``.dockerignore``.
     patterns = read(dockerfile.with_name(dockerfile.name + NAME)) or read(context / NAME) or b""
     return None if is_ignored(patterns.decode("utf-8", "replace"), path) else path

@@ -1,4 +1,4 @@
-"""What a Dockerfile says of the image that it makes: stages, what they start, what is in them."""
+"""The image that a Dockerfile builds: its stages, what they start, and what they contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class BuildStep:
 
     @property
     def words(self) -> list[str]:
-        """The arguments, in either form, without flags."""
+        """The arguments in shell or JSON form as a list, without flags."""
         if self.text.startswith("["):
             try:
                 return [str(word) for word in json.loads(self.text)]
@@ -45,7 +45,7 @@ class BuildStep:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name, what it begins with, and its instructions."""
+    """A stage: its name, its base image or stage, and its instructions."""
 
     name: str | None
     base: str
@@ -54,7 +54,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Image:
-    """A Dockerfile, read: its own lines and its stages."""
+    """A parsed Dockerfile: its own lines and its stages."""
 
     own: tuple[bytes, ...]
     stages: tuple[Stage, ...]
@@ -65,51 +65,49 @@ class Image:
         return b"".join(self.own).decode("utf-8", "replace")
 
     def chain(self, target: str | None) -> list[Stage]:
-        """Return a stage and those that it is made from, the first one first."""
+        """Return a stage after the stages that it is based on, the first one first."""
         names = {stage.name: stage for stage in self.stages if stage.name}
         stage = names.get(target.lower()) if target else (self.stages[-1] if self.stages else None)
-        found: list[Stage] = []
-        while stage and stage not in found:
-            found.insert(0, stage)
+        stages: list[Stage] = []
+        while stage and stage not in stages:
+            stages.insert(0, stage)
             stage = names.get(stage.base.lower())
-        return found
+        return stages
 
     def _all(self, target: str | None, *keywords: str) -> Iterator[BuildStep]:
         for stage in self.chain(target):
-            yield from (one for one in stage.instructions if one.keyword in keywords)
+            yield from (step for step in stage.instructions if step.keyword in keywords)
 
     def start(self, target: str | None) -> tuple[str, str]:
-        """Return the entrypoint and the command that an image of this stage starts."""
-        last = {one.keyword: " ".join(one.words) for one in self._all(target, "ENTRYPOINT", "CMD")}
+        """Return the entrypoint and the command of a stage's image."""
+        last = {step.keyword: " ".join(step.words) for step in self._all(target, "ENTRYPOINT", "CMD")}
         return last.get("ENTRYPOINT", ""), last.get("CMD", "")
 
     def environment(self, target: str | None) -> dict[str, str]:
         """Return the variables that a stage sets."""
-        found: dict[str, str] = {}
-        for one in self._all(target, "ENV"):
-            pairs = [word.partition("=") for word in one.words]
+        variables: dict[str, str] = {}
+        for step in self._all(target, "ENV"):
+            pairs = [word.partition("=") for word in step.words]
             if pairs and not pairs[0][1]:
-                found[pairs[0][0]] = " ".join(one.words[1:])
+                variables[pairs[0][0]] = " ".join(step.words[1:])
             else:
-                found |= {name: _expanded(value, found) for name, _, value in pairs}
-        return found
+                variables |= {name: _expanded(value, variables) for name, _, value in pairs}
+        return variables
 
     def working_dir(self, target: str | None) -> str | None:
-        """Return the folder that a stage's image starts in; None where only its base knows."""
+        """Return the working directory of a stage's image; None if only its base image sets it."""
         folder: str | None = None
-        for one in self._all(target, "WORKDIR"):
-            given = _expanded(" ".join(one.words), self.environment(target))
-            folder = (
-                posixpath.normpath(posixpath.join(folder or "/", given)) if folder or given.startswith("/") else None
-            )
+        for step in self._all(target, "WORKDIR"):
+            path = _expanded(" ".join(step.words), self.environment(target))
+            folder = posixpath.normpath(posixpath.join(folder or "/", path)) if folder or path.startswith("/") else None
         return folder
 
     def user(self, target: str | None) -> str | None:
-        """Return the user that a stage's image runs as; None where only its base knows."""
-        return next((" ".join(one.words) for one in reversed([*self._all(target, "USER")])), None)
+        """Return the user of a stage's image; None if only its base image sets it."""
+        return next((" ".join(step.words) for step in reversed([*self._all(target, "USER")])), None)
 
     def shared_slot(self, targets: Iterable[str | None]) -> KeyPath | None:
-        """Return the slot in the last stage that all these targets are made from; None where there is none."""
+        """Return the slot in the last stage that all these targets are based on, or None."""
         chains = [self.chain(target) for target in targets]
         shared = [stage for stage in chains[0] if all(stage in chain for chain in chains)] if chains else []
         if not shared:
@@ -122,7 +120,7 @@ class Image:
         if slot not in self._before:
             line = position(self.own, slot)
             chain = self.chain(slot[0] if slot else None)
-            self._before[slot] = [one for stage in chain for one in stage.instructions if one.line < line]
+            self._before[slot] = [step for stage in chain for step in stage.instructions if step.line < line]
         return self._before[slot]
 
     @cached_property
@@ -130,29 +128,31 @@ class Image:
         return {}
 
     def has_uv(self, slot: KeyPath) -> bool:
-        """Whether the program uv is there where the modules' blocks stand."""
+        """Return whether uv is installed before the modules' blocks."""
         if any("astral-sh/uv" in stage.base for stage in self.chain(slot[0] if slot else None)):
             return True
-        tools = (one for one in self._before_blocks(slot) if one.keyword in {"RUN", "COPY", "ADD"})
-        return any(_UV.search(one.text) for one in tools)
+        tools = (step for step in self._before_blocks(slot) if step.keyword in {"RUN", "COPY", "ADD"})
+        return any(_UV.search(step.text) for step in tools)
 
     def mentions(self, path: str, slot: KeyPath) -> bool:
-        """Tell whether something puts a file at this path before the modules' blocks."""
-        return any(path in one.text for one in self._before_blocks(slot))
+        """Return whether an instruction before the modules' blocks contains this path."""
+        return any(path in step.text for step in self._before_blocks(slot))
 
     def copied(self, target: str | None) -> list[tuple[str, str]]:
-        """Return what is copied from the context: each source, with its destination."""
-        copies = [one for one in self._all(target, "COPY", "ADD") if "--from=" not in one.text]
+        """Return the files copied from the context: each source with its destination."""
+        copies = [step for step in self._all(target, "COPY", "ADD") if "--from=" not in step.text]
         env = self.environment(target)
-        return [(_expanded(source, env), _expanded(one.words[-1], env)) for one in copies for source in one.words[:-1]]
+        return [
+            (_expanded(source, env), _expanded(step.words[-1], env)) for step in copies for source in step.words[:-1]
+        ]
 
 
 def _expanded(text: str, env: dict[str, str]) -> str:
-    return re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda found: env.get(found[1] or found[2], found[0]), text)
+    return re.sub(r"\$\{(\w+)\}|\$(\w+)", lambda match: env.get(match[1] or match[2], match[0]), text)
 
 
 def read_image(text: bytes) -> Image:
-    """Read a Dockerfile (https://docs.docker.com/reference/dockerfile/)."""
+    """Parse a Dockerfile (https://docs.docker.com/reference/dockerfile/)."""
     own = split_lines(text)
     stages: list[tuple[str | None, str, list[BuildStep]]] = []
     for instruction in instructions(own):

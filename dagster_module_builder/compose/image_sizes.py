@@ -1,4 +1,4 @@
-"""How large the workspace's images are, and what each module adds to the one that modules share."""
+"""The sizes of the workspace's images, and each module's share in the common one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster_module_builder.compose import docker
+from dagster_module_builder.compose import config
 from dagster_module_builder.programs import engine
 
-#: The last instruction of a module's block in the shared Dockerfile, as either of Docker's builders records it.
+#: The last instruction of a module's block in the shared Dockerfile, in the records of both of Docker's builders.
 _END_OF_MODULE = re.compile(r"PYTHONPATH=\"?/workspace/projects/([^/:\"]+)/src:")
 #: The last instruction before the first module's block.
 _END_OF_BASE = re.compile(r"DAGSTER_HOME=")
@@ -18,12 +18,12 @@ _END_OF_BASE = re.compile(r"DAGSTER_HOME=")
 
 @dataclass(frozen=True)
 class ImageSize:
-    """An image of the workspace's own.
+    """The size of an image that the workspace builds.
 
     Attributes:
         image: Its name.
-        size: All of it, in bytes.
-        modules: What each module's system packages and requirements add to it, in bytes, by the module's name.
+        size: Its size in bytes.
+        modules: The size of each module's system packages and requirements in it, in bytes, by the module's name.
     """
 
     image: str
@@ -31,7 +31,7 @@ class ImageSize:
     modules: dict[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Say it in megabytes."""
+        """Return the sizes in megabytes: ``dagster: 900 MB (sales +40.0 MB)``."""
         shares = ", ".join(f"{name} +{_megabytes(size)}" for name, size in self.modules.items())
         return f"{self.image}: {_megabytes(self.size)}" + (f" ({shares})" if shares else "")
 
@@ -43,25 +43,25 @@ def image_sizes(root: Path) -> list[ImageSize]:
         ToolError: Docker does not answer.
     """
     return [
-        ImageSize(image, engine.image_size(image), shares(engine.layers(image))) for image in docker.built_images(root)
+        ImageSize(image, engine.image_size(image), shares(engine.layers(image))) for image in config.built_images(root)
     ]
 
 
 def shares(layers: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Return what each module adds to an image.
+    """Return the size in bytes that each module adds to an image.
 
     Args:
-        layers: The instruction and the size in bytes of each layer, from the lowest up.
+        layers: The instruction and the size in bytes of each layer, from the lowest to the highest.
     """
-    found: dict[str, int] = {}
+    added_by_module: dict[str, int] = {}
     size = 0
     for instruction, added in layers:
         size += added
         if module := _END_OF_MODULE.search(instruction):
-            found[module[1]] = size
+            added_by_module[module[1]] = size
         if module or _END_OF_BASE.search(instruction):
             size = 0
-    return found
+    return added_by_module
 
 
 def _megabytes(size: int) -> str:

@@ -1,7 +1,7 @@
-"""What a module's requirements take from this machine's folders, and whether the image that installs them has it.
+"""Requirements that come from folders of this machine, and whether the image that installs them has these folders.
 
-The image gets a module's ``pyproject.toml`` and no more (its code is mounted), and uv follows ``[tool.uv.sources]``
-from where that file lies in the image (https://docs.astral.sh/uv/concepts/projects/dependencies/#dependency-sources).
+The image only gets a module's ``pyproject.toml`` (its code is mounted), and uv resolves ``[tool.uv.sources]`` relative
+to that file in the image (https://docs.astral.sh/uv/concepts/projects/dependencies/#dependency-sources).
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ _PROJECT = "pyproject.toml"
 
 
 @dataclass(frozen=True)
-class Source:
+class LocalSource:
     """A requirement that comes from a folder.
 
     Attributes:
-        package: Its name.
-        path: Where it is, as it is written; None for a member of a uv workspace.
+        package: The package's name.
+        path: The folder in the requirement; None for a member of a uv workspace.
     """
 
     package: str
     path: str | None
 
 
-def local_sources(pyproject: bytes) -> Iterator[Source]:
-    """Find the requirements of a project that come from folders; none where the file cannot be read."""
+def local_sources(pyproject: bytes) -> Iterator[LocalSource]:
+    """Find the requirements of a project that come from folders; none if the file cannot be read."""
     try:
         data = toml_text.parsed(pyproject)
-        dependencies = [str(one) for one in data["project"].get("dependencies", ())]
+        dependencies = [str(source) for source in data["project"].get("dependencies", ())]
         sources = data.get("tool", {}).get("uv", {}).get("sources", {})
     except (ValueError, LookupError, AttributeError, TypeError):
         return
-    by_name = {_normalized(str(name)): given for name, given in sources.items()}
+    by_name = {_normalized(str(name)): wanted for name, wanted in sources.items()}
     for dependency in dependencies:
         name = _NAME.match(dependency.strip())
         if name is None:
             continue
         if written := _BY_FILE.search(dependency):
-            yield Source(name[0], written[1])
-        given = by_name.get(_normalized(name[0]), [])
-        for one in given if isinstance(given, list) else [given]:
-            if isinstance(one, Mapping):
-                yield from _local(name[0], one)
+            yield LocalSource(name[0], written[1])
+        wanted = by_name.get(_normalized(name[0]), [])
+        for source in wanted if isinstance(wanted, list) else [wanted]:
+            if isinstance(source, Mapping):
+                yield from _local(name[0], source)
 
 
-def _local(package: str, given: Mapping[str, Any]) -> Iterator[Source]:
-    if given.get("workspace"):
-        yield Source(package, None)
-    elif "path" in given:
-        yield Source(package, str(given["path"]))
+def _local(package: str, source: Mapping[str, Any]) -> Iterator[LocalSource]:
+    if source.get("workspace"):
+        yield LocalSource(package, None)
+    elif "path" in source:
+        yield LocalSource(package, str(source["path"]))
 
 
 def _normalized(name: str) -> str:
@@ -70,7 +70,7 @@ def _normalized(name: str) -> str:
 
 
 def works_out_requirements(pyproject: bytes) -> bool:
-    """Tell whether a project's requirements are known only when it is built (``dynamic``)."""
+    """Return whether a project's requirements are known only when it is built (``dynamic``)."""
     try:
         return "dependencies" in toml_text.parsed(pyproject)["project"].get("dynamic", ())
     except (ValueError, LookupError, AttributeError, TypeError):
@@ -78,7 +78,7 @@ def works_out_requirements(pyproject: bytes) -> bool:
 
 
 def takes_from_folders(pyproject: bytes) -> bool:
-    """Tell whether a project's requirements may need more of the image than its ``pyproject.toml``."""
+    """Return whether a project's requirements may need more files in the image than its ``pyproject.toml``."""
     return works_out_requirements(pyproject) or any(local_sources(pyproject))
 
 
@@ -90,7 +90,7 @@ class Build:
         root: The workspace's root.
         context: The folder that is sent to the builder.
         dockerfile: The Dockerfile's path.
-        image: The Dockerfile, read.
+        image: The parsed Dockerfile.
         target: The stage that is built.
         read: Reads other files.
     """
@@ -103,7 +103,7 @@ class Build:
     read: Reader
 
     def places(self, path: Path) -> set[str]:
-        """Return where a file or folder of this machine is in the image."""
+        """Return the paths in the image of a file or folder of this machine."""
         probe = next((path / name for name in (_PROJECT, "setup.py", "setup.cfg") if (path / name).is_file()), path)
         if path_in_context(self.context, self.dockerfile, probe, self.read) is None:
             return set()
@@ -128,12 +128,12 @@ def unreachable(build: Build, module: Path) -> Iterator[tuple[str, str]]:
         module: The module's folder.
 
     Yields:
-        What is wrong, and what to do.
+        The problem and the cure.
     """
     text = build.read(module / _PROJECT) or b""
     folders = [posixpath.dirname(place) for place in build.places(module / _PROJECT)]
     if works_out_requirements(text) and not build.places(module):
-        yield "its requirements are worked out when it is built, of files that the image does not get", _LIST_THEM
+        yield "its requirements are computed when it is built, from files that the image does not have", _LIST_THEM
     for source in local_sources(text):
         if source.path is None:
             yield f"{source.package} is a member of a uv workspace, which the image does not have", _BY_PATH
@@ -156,6 +156,6 @@ def _cure(build: Build, path: Path, wanted: str) -> str:
     inside = path.relative_to(build.context)
     allowed = inside if path.is_relative_to(build.root / "projects") else inside.parts[0]
     return (
-        f"{released}; or bring it along, with a line '!{allowed}' in {build.context / '.dockerignore'} and a line "
-        f"'COPY {inside} {wanted}' before the modules' lines in {build.dockerfile}"
+        f"{released}, or copy it into the image with a line '!{allowed}' in {build.context / '.dockerignore'} and a "
+        f"line 'COPY {inside} {wanted}' before the modules' lines in {build.dockerfile}"
     )

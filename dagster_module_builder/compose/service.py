@@ -1,4 +1,4 @@
-"""One service of a compose project as its containers see it: command, image, mounts, variables, networks."""
+"""A service of a compose project as its container sees it: command, image, mounts, variables, networks."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Mount:
     """A mount of a container.
 
     Attributes:
-        source: The host's path of a folder or file, or the name of a volume; None where it cannot be known.
+        source: The host's path of a folder or file, or the name of a volume; None if it is unknown.
         target: The path in the container.
         writable: Whether the container may write there.
-        lasting: Whether what is written there is kept and can be shared.
+        lasting: Whether files written there are kept and can be shared.
     """
 
     source: str | None
@@ -48,16 +48,16 @@ class Mount:
     lasting: bool = True
 
     def covers(self, path: str) -> bool:
-        """Tell whether a container's path lies in this mount."""
+        """Return whether a container's path is in this mount."""
         return path == self.target or path.startswith(self.target.rstrip("/") + "/")
 
     def source_of(self, path: str) -> str | None:
-        """Return what a container's path in this mount is outside: a host path, or a path below a volume's name."""
+        """Return the outside path of a container's path in this mount: a host path, or ``volume/path``."""
         rest = posixpath.relpath(path, self.target)
         return None if self.source is None else posixpath.normpath(posixpath.join(self.source, rest))
 
     def target_of(self, host_path: str) -> str | None:
-        """Return what a host's path is in the container, or None where this mount does not show it."""
+        """Return the container's path of a host's path, or None if this mount does not include it."""
         if self.source is None or not self.source.startswith("/"):
             return None
         inside = host_path == self.source or host_path.startswith(self.source.rstrip("/") + "/")
@@ -69,7 +69,7 @@ class Mount:
 
 
 def innermost(mounts: Iterable[Mount], path: str) -> Mount | None:
-    """Return the mount that a container's path lies in; of several, the deepest."""
+    """Return the deepest mount that contains a container's path, or None."""
     return max((mount for mount in mounts if mount.covers(path)), key=lambda mount: len(mount.target), default=None)
 
 
@@ -79,14 +79,14 @@ class Service:
 
     Attributes:
         name: Its name.
-        data: Its definition, merge keys and ``extends`` resolved.
+        data: Its definition with merge keys and ``extends`` resolved.
         folder: The compose file's folder.
         env: The variables that Compose interpolates.
-        image_of: Its image, where it is built here.
-        dockerfile: The Dockerfile that it is built from.
-        context: The folder that it is built in; None where that is no folder of this machine.
-        target: The stage that it is built from, None for the last.
-        real_volumes: The volumes' names, as the engine knows them.
+        image_of: Its image, if the project builds it.
+        dockerfile: The Dockerfile of its image.
+        context: The build context; None if it is not a folder of this machine.
+        target: The stage of its image, None for the last.
+        real_volumes: The engine's names of the volumes.
         env_files: The variables of its ``env_file`` entries.
     """
 
@@ -103,13 +103,13 @@ class Service:
 
     @cached_property
     def image_name(self) -> str | None:
-        """The image's name, variables replaced."""
+        """The image's name with variables replaced."""
         name = self.data.get("image")
         return interpolated(str(name), self.env) if name else None
 
     @cached_property
     def command(self) -> str:
-        """What it starts: its own entrypoint and command, else those of its image."""
+        """Its entrypoint and command, else those of its image."""
         own = [_words(self.data.get(key)) for key in ("entrypoint", "command")]
         if self.image_of is None:
             return " ".join(part for part in own if part)
@@ -124,7 +124,7 @@ class Service:
 
     @property
     def is_daemon(self) -> bool:
-        """Whether it is Dagster's daemon, and nothing that a page or a run would miss during a restart."""
+        """Whether it is only Dagster's daemon, so that a restart interrupts neither pages nor runs."""
         command = self.command
         if not self.is_known:
             return self.seems_to_load_code and "daemon" in self.name
@@ -132,14 +132,14 @@ class Service:
 
     @property
     def is_known(self) -> bool:
-        """Whether its command says what it does with code."""
+        """Whether its command shows what it does with code."""
         return bool(
             _LOADS_CODE.search(self.command) or _SERVES_CODE.search(self.command) or _OTHER_TOOL.search(self.command)
         )
 
     @property
     def seems_to_load_code(self) -> bool:
-        """Whether its name says so, where its command does not say."""
+        """Whether its name suggests that it loads code, if its command shows nothing."""
         if self.is_known or not _NAMED_FOR_LOADING.search(self.name):
             return False
         from_image = self.image_of.text if self.image_of else ""
@@ -147,12 +147,12 @@ class Service:
 
     @cached_property
     def environment(self) -> dict[str, str]:
-        """The variables that its own definition sets, interpolated; what is passed on from outside included."""
-        given = self.data.get("environment")
-        if isinstance(given, dict):
-            pairs = [(str(key), value) for key, value in given.items()]
+        """The interpolated variables of its ``environment``, including those passed on from outside."""
+        definition = self.data.get("environment")
+        if isinstance(definition, dict):
+            pairs = [(str(key), value) for key, value in definition.items()]
         else:
-            split = (str(entry).partition("=") for entry in given or ())
+            split = (str(entry).partition("=") for entry in definition or ())
             pairs = [(name, value if equals else None) for name, equals, value in split]
         return {
             name: self.env.get(name, "") if value is None else interpolated(_scalar(value), self.env)
@@ -160,26 +160,26 @@ class Service:
         }
 
     def variable(self, name: str) -> str | None:
-        """Return the value of a variable in the container; None where the project does not say."""
+        """Return the value of a variable in the container; None if the project does not set it."""
         built_in = self.image_of.environment(self.target).get(name) if self.image_of else None
         return self.environment.get(name) or self.env_files.get(name) or built_in
 
     @cached_property
     def working_dir(self) -> str | None:
-        """The folder in the container that it starts in."""
-        given = self.data.get("working_dir")
-        if given:
-            return interpolated(str(given), self.env)
+        """The container's working directory."""
+        folder = self.data.get("working_dir")
+        if folder:
+            return interpolated(str(folder), self.env)
         return self.image_of.working_dir(self.target) if self.image_of else None
 
     @cached_property
     def networks(self) -> tuple[str, ...]:
-        """The networks that it joins, by the names that the compose file has for them."""
+        """The networks that it joins, by their names in the compose file."""
         return tuple(map(str, self.data.get("networks") or ())) or (DEFAULT_NETWORK,)
 
     @cached_property
     def mounts(self) -> tuple[Mount, ...]:
-        """What is mounted into it."""
+        """Its mounts."""
         entries = self.data.get("volumes") or ()
         tmpfs = self.data.get("tmpfs") or ()
         in_memory = [
@@ -207,14 +207,14 @@ class Service:
     def _source(self, source: str, *, is_path: bool) -> str | None:
         if not source or has_unset(source, self.env):
             return None
-        given = interpolated(source, self.env)
-        if is_path or _IS_PATH.match(given):
-            return os.path.normpath(self.folder / settings.expanded(given))
-        return self.real_volumes.get(given, given)
+        path = interpolated(source, self.env)
+        if is_path or _IS_PATH.match(path):
+            return os.path.normpath(self.folder / settings.expanded(path))
+        return self.real_volumes.get(path, path)
 
     @property
     def runs_as_root(self) -> bool:
-        """Whether its processes are root's, as far as the project says."""
+        """Whether its processes run as root, as far as the project shows."""
         user = self.data.get("user") or (self.image_of.user(self.target) if self.image_of else None) or "root"
         return interpolated(str(user), self.env).split(":")[0] in {"root", "0"}
 
@@ -227,7 +227,7 @@ class Service:
 
     @property
     def starts_dagster(self) -> bool:
-        """Whether it starts one of Dagster's programs itself, and no script that might."""
+        """Whether its command is one of Dagster's programs, not a script that might start one."""
         names = {posixpath.basename(word) for word in self._command_words}
         return self.loads_code and bool(names & _PROGRAMS)
 
@@ -237,7 +237,7 @@ class Service:
         return self.folder / env_file.NAME in env_files(self.data, self.folder, self.env)
 
     def option(self, *names: str) -> str | None:
-        """Return the value of a command line option, None where it is not given."""
+        """Return the value of a command line option, or None."""
         words = self._command_words
         for position, word in enumerate(words):
             name, equals, value = word.partition("=")
@@ -255,14 +255,14 @@ def _scalar(value: Any) -> str:
 
 
 def env_files(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> list[Path]:
-    """Return the files that a service takes its variables from."""
-    given = data.get("env_file") or ()
-    entries = given if isinstance(given, list) else [given]
+    """Return a service's env files."""
+    definition = data.get("env_file") or ()
+    entries = definition if isinstance(definition, list) else [definition]
     paths = [str(entry.get("path") or "") if isinstance(entry, dict) else str(entry) for entry in entries if entry]
     return [Path(os.path.normpath(folder / interpolated(path, env))) for path in paths]
 
 
-#: What each key may hold that is read here; Compose refuses anything else.
+#: The types of values by key; Compose refuses anything else.
 _SHAPES: dict[str, tuple[type, ...]] = {
     "build": (str, dict),
     "command": (str, list),
@@ -279,9 +279,11 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 
 
 def well_formed(data: Any) -> dict[str, Any]:
-    """Return a service's definition without what is in no shape that Compose takes."""
-    given = data if isinstance(data, dict) else {}
-    kept: dict[str, Any] = {key: value for key, value in given.items() if isinstance(value, _SHAPES.get(key, object))}
+    """Return a service's definition without values of types that Compose refuses."""
+    definition = data if isinstance(data, dict) else {}
+    kept: dict[str, Any] = {
+        key: value for key, value in definition.items() if isinstance(value, _SHAPES.get(key, object))
+    }
     networks = kept.get("networks")
     if isinstance(networks, list):
         kept["networks"] = [name for name in networks if isinstance(name, str)]

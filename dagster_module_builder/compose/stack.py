@@ -1,6 +1,6 @@
 """The compose project as a whole: its services, and the engine's names of its volumes and networks.
 
-Nothing here changes anything: it is what a compose file, whoever wrote it, and the Dockerfiles that it names, say.
+It is read from any compose file and its Dockerfiles, and changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dagster_module_builder.compose.service import DEFAULT_NETWORK, Service, env
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
 
-#: Reads a file, None where there is none.
+#: Returns the content of a file, or None if it does not exist.
 Reader = Callable[[Path], "bytes | None"]
 
 
@@ -31,7 +31,7 @@ class Stack:
 
     Attributes:
         folder: The compose file's folder.
-        data: Its data, without what the modules gave.
+        data: Its values, without the modules' blocks.
         env: The variables that Compose interpolates.
         read: Reads the other files that it names.
     """
@@ -43,34 +43,34 @@ class Stack:
 
     @cached_property
     def project(self) -> str:
-        """The project's name, which begins the engine's names of volumes, networks and images."""
-        given = interpolated(str(self.data.get("name") or ""), self.env) or self.env.get("COMPOSE_PROJECT_NAME")
-        return given or re.sub(r"[^a-z0-9_-]", "", self.folder.name.lower()).lstrip("_-")
+        """The project's name, with which the engine's names of volumes, networks and images begin."""
+        name = interpolated(str(self.data.get("name") or ""), self.env) or self.env.get("COMPOSE_PROJECT_NAME")
+        return name or re.sub(r"[^a-z0-9_-]", "", self.folder.name.lower()).lstrip("_-")
 
     def real_name(self, section: str, name: str) -> str:
         """Return the engine's name of a volume or a network."""
         entry = self._section(section).get(name)
         data = entry if isinstance(entry, dict) else {}
         external = data.get("external")
-        given = data.get("name") or (external.get("name") if isinstance(external, dict) else None)
-        if given:
-            return interpolated(str(given), self.env)
+        explicit = data.get("name") or (external.get("name") if isinstance(external, dict) else None)
+        if explicit:
+            return interpolated(str(explicit), self.env)
         return name if external else f"{self.project}_{name}"
 
     def _section(self, name: str) -> Mapping[str, Any]:
-        found = self.data.get(name)
-        return found if isinstance(found, dict) else {}
+        section = self.data.get(name)
+        return section if isinstance(section, dict) else {}
 
     @cached_property
     def network_names(self) -> dict[str, str]:
-        """The engine's name of every network, by the compose file's."""
+        """The engine's name of every network, by its name in the compose file."""
         return {
             str(name): self.real_name("networks", str(name)) for name in [*self._section("networks"), DEFAULT_NETWORK]
         }
 
     @cached_property
     def volume_names(self) -> dict[str, str]:
-        """The engine's name of every volume, by the compose file's."""
+        """The engine's name of every volume, by its name in the compose file."""
         return {str(name): self.real_name("volumes", str(name)) for name in self._section("volumes")}
 
     @cached_property
@@ -122,10 +122,10 @@ class Stack:
         )  # fmt: skip
 
     def _env_files(self, data: Mapping[str, Any]) -> dict[str, str]:
-        found: dict[str, str] = {}
+        variables: dict[str, str] = {}
         for path in env_files(data, self.folder, self.env):
-            found |= self.env if path == self.folder / env_file.NAME else env_file.values(self.read(path) or b"")
-        return found
+            variables |= self.env if path == self.folder / env_file.NAME else env_file.values(self.read(path) or b"")
+        return variables
 
 
 def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _builds(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return how each image is built, where a service says so; the first that does."""
+    """Return the ``build`` of each image, from the first service that has one."""
     builds: dict[str, Any] = {}
     for service in services:
         if service.get("build") and service.get("image"):
@@ -149,16 +149,16 @@ def _builds(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:
-    """Return the services that load modules' code, and those of which it is not clear."""
-    found = [name for name, service in stack.services.items() if service.loads_code or service.seems_to_load_code]
-    images = {_built(stack.services[name]) for name in found}
+    """Return the services that load modules' code, and those that may."""
+    loading = [name for name, service in stack.services.items() if service.loads_code or service.seems_to_load_code]
+    images = {_built(stack.services[name]) for name in loading}
     unclear = [
         name
         for name, service in stack.services.items()
-        if name not in found and not service.is_known and service.command and _built(service) in images
+        if name not in loading and not service.is_known and service.command and _built(service) in images
     ]
-    has_daemon = any(re.search(r"daemon|\bdev\b", f"{name} {stack.services[name].command}") for name in found)
-    return found, [] if has_daemon else unclear
+    has_daemon = any(re.search(r"daemon|\bdev\b", f"{name} {stack.services[name].command}") for name in loading)
+    return loading, [] if has_daemon else unclear
 
 
 def _built(service: Service) -> object:

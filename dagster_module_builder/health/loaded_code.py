@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
-from dagster_module_builder.compose import docker
+from dagster_module_builder.compose import config
 from dagster_module_builder.native.native_environment import Location
 
 
@@ -52,6 +52,6 @@ def is_mounted(root: Path, module: Path, location: Location, code_services: list
     """
     server = location.entry.get("grpc_server")
     names = [str(server.get("host"))] if isinstance(server, dict) else code_services
-    shown = docker.bind_mounts(root)
+    shown = config.bind_mounts(root)
     folder = module.resolve()
     return any(folder.is_relative_to(source.resolve()) for name in names for source in shown.get(name, ()))

@@ -74,7 +74,7 @@ def _lies_in(folder: str, root: Path) -> bool:
     return Path(folder).resolve().is_relative_to(root.resolve())
 
 
-def _containers(root: Path) -> list[docker.Service]:
+def _containers(root: Path) -> list[docker.ServiceStatus]:
     try:
         return docker.services(root) if compose_command.is_installed() else []
     except engine.NoEngineError:

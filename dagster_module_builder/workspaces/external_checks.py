@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
-from dagster_module_builder.compose import docker
+from dagster_module_builder.compose import config
 from dagster_module_builder.compose.compose_project import Project, project_in, redefined, shared_ports
 from dagster_module_builder.compose.image import read_image
 from dagster_module_builder.compose.local_sources import Build, takes_from_folders, unreachable
@@ -67,10 +67,10 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     try:
         if text is None or not compose_command.is_installed():
             return
-        model = docker.check_config(services, text, env)
+        model = config.check_config(services, text, env)
     except RefusedError as error:
         raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), fix=fix) from None
-    except docker.NotAcceptedError as error:
+    except config.NotAcceptedError as error:
         reason = f"Docker Compose does not accept the result: {error}"
         raise ConflictError([reason], where=str(workspace.path(compose.NAME)), fix=fix) from None
     except ToolError as error:

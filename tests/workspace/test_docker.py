@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
-from dagster_module_builder.compose import docker
+from dagster_module_builder.compose import config, docker
 from dagster_module_builder.health.running import Running, Stranger, find_running
 from dagster_module_builder.programs import compose_command, graphql
 from dagster_module_builder.workspaces.initialize import initialize
@@ -158,13 +158,13 @@ def test_a_compose_file_is_checked_before_it_is_written(program: None, root: Pat
     services = root / "services/dagster"
     compose = (services / "docker-compose.yml").read_bytes()
     before = {path: path.read_bytes() for path in services.rglob("*") if path.is_file()}
-    docker.check_config(services, compose, b"")
+    config.check_config(services, compose, b"")
     env = (services / ".env").read_bytes()
-    docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='3100'\n")
+    config.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='3100'\n")
     with pytest.raises(ToolError, match="invalid"):
-        docker.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='x'\n")
+        config.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='x'\n")
     with pytest.raises(ToolError, match="no_such_service"):
-        docker.check_config(
+        config.check_config(
             services, compose.replace(b"dagster_migrate:\n        cond", b"no_such_service:\n        cond"), b""
         )
     assert {path: path.read_bytes() for path in services.rglob("*") if path.is_file()} == before
@@ -240,8 +240,8 @@ def test_a_shell_prepared_for_another_project_does_no_harm(program: None, root: 
     environment = {**os.environ, "COMPOSE_PROJECT_NAME": "other", "COMPOSE_FILE": "/nowhere.yml"}
     environment["PYTHONPATH"] = str(Path(docker.__file__).parents[2])
     script = (
-        "import json; from pathlib import Path; from dagster_module_builder.compose import docker;"
-        f"print(json.loads(docker._captured(Path({str(root)!r}), 'config', '--format', 'json'))['name'])"
+        "import json; from pathlib import Path; from dagster_module_builder.compose import compose_program;"
+        f"print(json.loads(compose_program.captured(Path({str(root)!r}), 'config', '--format', 'json'))['name'])"
     )
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     # Not the folder's name: another workspace that was made here before may have it.

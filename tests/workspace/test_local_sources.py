@@ -32,7 +32,7 @@ REFUSED = {
     "a path outside": (PATH.replace("../../libs", "../../../libs"), "move it into"),
     "a member": ('dependencies = ["acme"]\n[tool.uv.sources]\nacme = {workspace = true}\n', "member of a uv workspace"),
     "a URL": ('dependencies = ["acme @ file:///srv/acme"]\n', "acme comes from /srv/acme"),
-    "worked out": ('dynamic = ["dependencies"]\n', "worked out when it is built"),
+    "worked out": ('dynamic = ["dependencies"]\n', "computed when it is built"),
 }
 ACCEPTED = {
     "an index": 'dependencies = ["acme>=1"]\n',
