@@ -1,13 +1,13 @@
-"""What a launcher that starts each run in a container has to be told of a module."""
+"""What a launcher that starts each run in a container needs for a module."""
 
 from __future__ import annotations
 
 from dagster_module_builder.compose.service import Service
-from dagster_module_builder.fitting.surroundings import (
+from dagster_module_builder.fitting.target_workspace import (
     STORAGE_VARIABLE,
     Contributions,
     Findings,
-    Surroundings,
+    TargetWorkspace,
     body_of,
     load,
 )
@@ -15,43 +15,43 @@ from dagster_module_builder.shared_files.formats import compose, dagster_yaml, e
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 
 
-def run_image_findings(around: Surroundings) -> Findings:
-    """Return why a launcher's containers would not have the modules' requirements."""
+def run_image_findings(workspace: TargetWorkspace) -> Findings:
+    """Return the reasons why a launcher's containers would lack the modules' requirements."""
     findings = Findings()
-    if not around.in_containers:
+    if not workspace.in_containers:
         return findings
-    built = {name for service in around.services for name in _image_names(around, service)}
-    for service in around.services:
-        image = service.variable("DAGSTER_CURRENT_IMAGE") or around.launcher.image
+    built = {name for service in workspace.services for name in _image_names(workspace, service)}
+    for service in workspace.services:
+        image = service.variable("DAGSTER_CURRENT_IMAGE") or workspace.launcher.image
         if image is None:
             findings.reasons.append(
-                f"{dagster_yaml.DOCKER} has no image for runs of code that {service.name} loads: set 'image:' in "
+                f"{dagster_yaml.DOCKER} has no image for runs of the code in {service.name}: set 'image:' in "
                 f"run_launcher.config of dagster.yaml to the image of {service.name}"
             )
         elif image not in built:
             findings.reasons.append(
-                f"{dagster_yaml.DOCKER} starts runs in {image}, which has not the module's requirements: "
+                f"{dagster_yaml.DOCKER} starts runs in {image}, which lacks the module's requirements: "
                 f"use the image of {service.name}"
             )
     return findings
 
 
-def _image_names(around: Surroundings, service: Service) -> set[str]:
+def _image_names(workspace: TargetWorkspace, service: Service) -> set[str]:
     name = service.image_name
-    own = {f"{around.stack.project}-{service.name}", f"{around.stack.project}_{service.name}"}
+    own = {f"{workspace.stack.project}-{service.name}", f"{workspace.stack.project}_{service.name}"}
     names = {name, name.removesuffix(":latest"), f"{name}:latest"} if name else own
-    return {*names, *(f"{one}:latest" for one in own if not name)}
+    return {*names, *(f"{image}:latest" for image in own if not name)}
 
 
-def for_runs(around: Surroundings, findings: Findings, files: Contributions) -> list[Contribution]:
-    """Return what a module gives to the launcher."""
-    if not around.in_containers:
+def for_runs(workspace: TargetWorkspace, findings: Findings, files: Contributions) -> list[Contribution]:
+    """Return a module's contributions to the launcher."""
+    if not workspace.in_containers:
         return []
     needed = env_file.keys(body_of(files.get(env_file.NAME, ())))
-    for one in files.get(compose.NAME, ()):
-        if one.path[:1] == ("services",) and one.path[2:] == ("environment",):
-            needed += list(load(one.mapping) or ())
-    if any(service.variable(STORAGE_VARIABLE) for service in around.services):
+    for contribution in files.get(compose.NAME, ()):
+        if contribution.path[:1] == ("services",) and contribution.path[2:] == ("environment",):
+            needed += list(load(contribution.mapping) or ())
+    if any(service.variable(STORAGE_VARIABLE) for service in workspace.services):
         needed.append(STORAGE_VARIABLE)
-    names = [name for name in dict.fromkeys(needed) if name not in around.launcher.env_vars]
+    names = [name for name in dict.fromkeys(needed) if name not in workspace.launcher.env_vars]
     return dagster_yaml.contributions(names, findings.run_mounts)

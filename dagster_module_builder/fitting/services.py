@@ -1,4 +1,4 @@
-"""What the compose file gets for a module: its services on networks that are there, and what others get for it."""
+"""A module's contributions to the compose file: its services on existing networks, and additions to other services."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.compose.service import DEFAULT_NETWORK, well_formed
-from dagster_module_builder.fitting.surroundings import Findings, Surroundings, load
+from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace, load
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import dagster_yaml
 from dagster_module_builder.shared_files.formats.outline import KeyPath, Outline
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 
 
-def with_additions(around: Surroundings, findings: Findings, given: Sequence[Contribution]) -> list[Contribution]:
-    """Return what a module gives to the compose file, with what was found to be missing."""
-    added = list(given)
-    for service in around.services:
+def with_additions(
+    workspace: TargetWorkspace, findings: Findings, contributions: Sequence[Contribution]
+) -> list[Contribution]:
+    """Return a module's contributions to the compose file, with additions for what was missing."""
+    added = list(contributions)
+    for service in workspace.services:
         names = findings.variables.get(service.name, ())
         if names:
             pairs = [f"{name}: ${{{name}}}" for name in names], [f"- {name}=${{{name}}}" for name in names]
             added.append(_contribution(("services", service.name, "environment"), *pairs))
         mounts = findings.mounts.get(service.name, ())
         if mounts:
-            added.append(_contribution(("services", service.name, "volumes"), None, [f"- {one}" for one in mounts]))
+            added.append(_contribution(("services", service.name, "volumes"), None, [f"- {mount}" for mount in mounts]))
     if findings.volumes:
         added.append(Contribution(("volumes",), mapping=tuple(findings.volumes)))
     return united(added)
@@ -37,88 +39,98 @@ def _contribution(path: KeyPath, mapping: Iterable[str] | None, sequence: Iterab
     return Contribution(path, keys, tuple(line.encode() for line in sequence))
 
 
-def united(given: Iterable[Contribution]) -> list[Contribution]:
-    """Make one contribution of several to the same slot."""
+def united(contributions: Iterable[Contribution]) -> list[Contribution]:
+    """Merge contributions to the same slot."""
     by_path: dict[KeyPath, Contribution] = {}
-    for one in given:
-        there = by_path.get(one.path)
-        by_path[one.path] = (
-            one
-            if there is None
-            else Contribution(one.path, _sum(there.mapping, one.mapping), _sum(there.sequence, one.sequence))
-        )
+    for contribution in contributions:
+        first = by_path.get(contribution.path)
+        by_path[contribution.path] = _both(first, contribution) if first else contribution
     return list(by_path.values())
+
+
+def _both(first: Contribution, second: Contribution) -> Contribution:
+    return Contribution(first.path, _sum(first.mapping, second.mapping), _sum(first.sequence, second.sequence))
 
 
 def _sum(first: tuple[bytes, ...] | None, second: tuple[bytes, ...] | None) -> tuple[bytes, ...] | None:
     return None if first is None or second is None else first + second
 
 
-def networked(around: Surroundings, findings: Findings, given: Sequence[Contribution]) -> list[Contribution]:
-    """Return what a module gives, its services on networks where those that run code are."""
-    services = next((one for one in given if one.path == ("services",)), None)
+def networked(
+    workspace: TargetWorkspace, findings: Findings, contributions: Sequence[Contribution]
+) -> list[Contribution]:
+    """Return a module's contributions, with its services on networks of those that run code."""
+    sections = {contribution.path[0]: contribution for contribution in contributions if len(contribution.path) == 1}
+    services = sections.get("services")
     if services is None:
-        return list(given)
+        return list(contributions)
     body = services.mapping or ()
     data = _services_in(body, findings)
-    own = {section: load(one.mapping) or {} for one in given if (section := one.path[0]) in {"volumes", "networks"}}
-    _undefined_volumes(around, findings, data, own.get("volumes", {}))
-    known = {*around.stack.network_names, *own.get("networks", {})}
+    own = {
+        section: load(contribution.mapping) or {}
+        for contribution in contributions
+        if (section := contribution.path[0]) in {"volumes", "networks"}
+    }
+    _undefined_volumes(workspace, findings, data, own.get("volumes", {}))
+    known = {*workspace.stack.network_names, *own.get("networks", {})}
     unknown = {network for service in data.values() for network in service.get("networks") or ()} - known
-    shared, reasons = around.once(_shared_networks)
+    shared, reasons = workspace.once(_shared_networks)
     findings.reasons += reasons
     apart = [service for service in data.values() if not set(service) & {"networks", "network_mode", "extends"}]
     if shared and (unknown or (apart and shared != [DEFAULT_NETWORK])):
         body = _joining(body, unknown, shared)
         data = _services_in(body, findings)
-    _refuse_unreachable(around, findings, data, known)
-    return [Contribution(one.path, mapping=body) if one is services else one for one in given]
+    _refuse_unreachable(workspace, findings, data, known)
+    return [
+        Contribution(contribution.path, mapping=body) if contribution is services else contribution
+        for contribution in contributions
+    ]
 
 
 def _services_in(body: Sequence[bytes], findings: Findings) -> dict[str, dict[str, Any]]:
     data = load(body)
-    found = data if isinstance(data, dict) else {}
-    kept = {str(name): well_formed(service) for name, service in found.items()}
-    misshapen = [name for name, service in found.items() if service != kept[str(name)]]
-    findings.reasons.extend(f"its service {name} has a shape that Compose does not take" for name in misshapen)
+    definitions = data if isinstance(data, dict) else {}
+    kept = {str(name): well_formed(service) for name, service in definitions.items()}
+    misshapen = [name for name, service in definitions.items() if service != kept[str(name)]]
+    findings.reasons.extend(f"its service {name} has values that Compose refuses" for name in misshapen)
     return kept
 
 
 def _undefined_volumes(
-    around: Surroundings, findings: Findings, data: Mapping[str, Any], own: Mapping[str, Any]
+    workspace: TargetWorkspace, findings: Findings, data: Mapping[str, Any], own: Mapping[str, Any]
 ) -> None:
-    defined = {*around.stack.volume_names, *own}
+    defined = {*workspace.stack.volume_names, *own}
     for name, service in data.items():
         for entry in service.get("volumes") or ():
             source = str(entry.get("source", "")) if isinstance(entry, dict) else str(entry).partition(":")[0]
             if source and re.fullmatch(r"[A-Za-z0-9][\w.-]*", source) and source not in defined:
                 findings.reasons.append(
                     f"its service {name} mounts the volume {source}, which this workspace does not have: "
-                    f"add it there, or make the module with a shared code server"
+                    f"add it there, or create the module with a shared code server"
                 )
 
 
-def _shared_networks(around: Surroundings) -> tuple[list[str], list[str]]:
-    """Return the networks through which services with code, and runs, reach a service; and reasons against."""
-    modes = [service.name for service in around.services if service.data.get("network_mode")]
+def _shared_networks(workspace: TargetWorkspace) -> tuple[list[str], list[str]]:
+    """Return the networks through which services with code, and runs, reach a service; and reasons why they cannot."""
+    modes = [service.name for service in workspace.services if service.data.get("network_mode")]
     if modes:
-        reason = "has a 'network_mode:', so the names of the module's services mean nothing to it: use 'networks:'"
+        reason = "has a 'network_mode:', so it cannot resolve the names of the module's services: use 'networks:'"
         return [], [f"{name} {reason}" for name in modes]
-    sets = [set(service.networks) for service in around.services]
+    sets = [set(service.networks) for service in workspace.services]
     common = sorted(set.intersection(*sets)) if sets else []
-    preferred = [name for name in common if around.stack.network_names.get(name) in around.launcher.networks]
-    chosen = (preferred or common)[:1] or list(dict.fromkeys(service.networks[0] for service in around.services))
-    return _reaching_runs(around, chosen) if around.in_containers else (chosen, [])
+    preferred = [name for name in common if workspace.stack.network_names.get(name) in workspace.launcher.networks]
+    chosen = (preferred or common)[:1] or list(dict.fromkeys(service.networks[0] for service in workspace.services))
+    return _reaching_runs(workspace, chosen) if workspace.in_containers else (chosen, [])
 
 
-def _reaching_runs(around: Surroundings, chosen: list[str]) -> tuple[list[str], list[str]]:
-    real = around.stack.network_names
-    if any(real.get(name) in around.launcher.networks for name in chosen):
+def _reaching_runs(workspace: TargetWorkspace, chosen: list[str]) -> tuple[list[str], list[str]]:
+    real = workspace.stack.network_names
+    if any(real.get(name) in workspace.launcher.networks for name in chosen):
         return chosen, []
-    found = [name for name, engine_name in real.items() if engine_name in around.launcher.networks]
-    if found:
-        return [*chosen, found[0]], []
-    joined = ", ".join(around.launcher.networks) or "no network of the compose file"
+    reaching = [name for name, engine_name in real.items() if engine_name in workspace.launcher.networks]
+    if reaching:
+        return [*chosen, reaching[0]], []
+    joined = ", ".join(workspace.launcher.networks) or "no network of the compose file"
     wanted = real.get(chosen[0]) if chosen else "theirs"
     reason = (
         f"{dagster_yaml.DOCKER} starts runs in {joined}, where the module's services are not: "
@@ -128,7 +140,7 @@ def _reaching_runs(around: Surroundings, chosen: list[str]) -> tuple[list[str], 
 
 
 def _joining(body: Sequence[bytes], unknown: set[str], networks: Sequence[str]) -> tuple[bytes, ...]:
-    """Let services join these networks, where they name ones that are not there, or none at all."""
+    """Make services join these networks if they name unknown ones or none."""
     outline = Outline(split_lines(b"\n".join(body)))
     lines: list[list[bytes]] = [[line] for line in body]
     for key in outline.keys:
@@ -144,7 +156,7 @@ def _joining(body: Sequence[bytes], unknown: set[str], networks: Sequence[str]) 
 def _renamed(
     outline: Outline, node: yaml.SequenceNode, unknown: set[str], networks: Sequence[str]
 ) -> dict[int, list[bytes]]:
-    """Return the lines that take the place of those that name unknown networks."""
+    """Return the lines that replace those with unknown networks."""
     renamed: dict[int, list[bytes]] = {}
     for item in node.value:
         if isinstance(item, yaml.ScalarNode) and item.value in unknown:
@@ -152,7 +164,7 @@ def _renamed(
             text = outline.own[at].decode().rstrip("\r\n")
             head, tail = text[:column], text[column + item.end_mark.index - item.start_mark.index :]
             names = [", ".join(networks)] if node.flow_style else networks
-            # Several names that are not there mean the same networks here, which may be joined only once.
+            # Several unknown names become the same networks, which may be listed only once.
             renamed[at] = [] if renamed and not node.flow_style else [f"{head}{name}{tail}".encode() for name in names]
     return renamed
 
@@ -164,7 +176,7 @@ def _joins_nothing(service: yaml.Node) -> bool:
 
 
 def _refuse_unreachable(
-    around: Surroundings, findings: Findings, data: Mapping[str, Mapping[str, Any]], known: set[str]
+    workspace: TargetWorkspace, findings: Findings, data: Mapping[str, Mapping[str, Any]], known: set[str]
 ) -> None:
     for name, service in data.items():
         joined = list(service.get("networks") or (DEFAULT_NETWORK,))
@@ -174,7 +186,8 @@ def _refuse_unreachable(
             if network not in known
         )
         findings.reasons.extend(
-            f"{one.name} joins no network of the module's service {name}: let it join {', '.join(map(str, joined))}"
-            for one in around.services
-            if not set(joined) & set(one.networks) and not one.data.get("network_mode")
+            f"{code_service.name} shares no network with the module's service {name}: "
+            f"add it to {', '.join(map(str, joined))}"
+            for code_service in workspace.services
+            if not set(joined) & set(code_service.networks) and not code_service.data.get("network_mode")
         )

@@ -1,4 +1,4 @@
-"""How a module's Dockerfile snippet is fitted to an image that need not be of our own making."""
+"""Fitting a module's Dockerfile snippet to an image that this program did not make."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from dagster_module_builder.shared_files.formats.outline import KeyPath
 CONSTRAINTS = "/opt/dagster/constraints.txt"
 _CONSTRAINT = f" --constraint {CONSTRAINTS}"
 _INSTALL = "uv pip install --system"
-#: Into the environment that starts Dagster: '--system' would pass a virtual one by.
+#: Installs into the environment that starts Dagster; '--system' would ignore a virtual one.
 _INSTALL_ANYWHERE = 'UV_BREAK_SYSTEM_PACKAGES=1 uv pip install --python "$(command -v python3)"'
-#: A virtual environment that uv made has no pip, but Python brings one along.
+#: A virtual environment that uv made has no pip, but Python includes one.
 _INSTALL_UV = (
     "RUN command -v uv || PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir uv \\",
     "    || (python3 -m ensurepip && python3 -m pip install --no-cache-dir uv)",
@@ -30,7 +30,7 @@ _COPY = re.compile(r"COPY\s+(\S+)\s+(\S+)\s*$")
 _PROJECT = "pyproject.toml"
 _OLD_PROJECTS = (SETUP_PY, SETUP_CFG)
 _REQUIREMENTS = "requirements.txt"
-#: What the snippet installs, where the requirements were written out.
+#: The files that the snippet installs, if the requirements were written out.
 _INLINED = re.compile(r"(/\*/|/opt/dagster/modules/[\w.-]+/)(?:pyproject\.toml|setup\.py|setup\.cfg)\b")
 
 
@@ -44,29 +44,29 @@ def fitted_snippet(
     read: Reader,
     reasons: list[str],
 ) -> tuple[bytes, ...]:
-    """Return a snippet's lines, fitted to the image that these services run.
+    """Return a snippet's lines fitted to the image of these services.
 
     Args:
-        services: The services that run code, all of them built from the shared Dockerfile.
-        slot: Where in the Dockerfile the snippet goes.
+        services: The services that run code, all built from the shared Dockerfile.
+        slot: The snippet's slot in the Dockerfile.
         module: The module's folder.
         body: The snippet's lines.
-        replaced: The paths in containers that are other ones here.
-        folders: The folders in containers that every user has to be able to write to.
+        replaced: Paths in containers to replace, with their replacements.
+        folders: The folders in containers that every user must be able to write to.
         read: Reads other files.
-        reasons: Takes why the image cannot be built.
+        reasons: Reasons why the image cannot be built are added here.
     """
     image = services[0].image_of
     if image is None:
         return tuple(body)
     lines: list[str] = []
     inlined = False
-    for line in (one.decode("utf-8", "surrogateescape") for one in body):
+    for line in (encoded.decode("utf-8", "surrogateescape") for encoded in body):
         copied = _COPY.match(line)
         if copied:
-            made = _copy(services, module, copied[1], copied[2], read, reasons)
-            inlined |= not made[0].startswith("COPY")
-            lines += made
+            instructions = _copy(services, module, copied[1], copied[2], read, reasons)
+            inlined |= not instructions[0].startswith("COPY")
+            lines += instructions
         else:
             lines.append(_run(line, image, slot, replaced, inlined=inlined))
     if folders:
@@ -80,22 +80,22 @@ def _run(line: str, image: Image, slot: KeyPath, replaced: Mapping[str, str], *,
     for old, new in replaced.items():
         line = re.sub(re.escape(old) + r"(?=[:\"'\s]|$)", lambda _, new=new: new, line)  # type: ignore[misc]
     if _CONSTRAINT in line and not image.mentions(CONSTRAINTS, slot):
-        # No constraints: an image of somebody else, whose environment may be a virtual one.
+        # An image without constraints is not the template's, and its environment may be a virtual one.
         line = line.replace(_CONSTRAINT, "").replace(_INSTALL, _INSTALL_ANYWHERE)
-    return _INLINED.sub(lambda found: f"{found[1]}{_REQUIREMENTS}", line) if inlined else line
+    return _INLINED.sub(lambda match: f"{match[1]}{_REQUIREMENTS}", line) if inlined else line
 
 
 def _copy(
     services: Sequence[Service], module: Path, source: str, target: str, read: Reader, reasons: list[str]
 ) -> list[str]:
-    """Return the instruction that copies a module's file, or writes its requirements out if it is out of reach."""
+    """Return the instruction that copies a module's file, or writes its requirements if it cannot be copied."""
     inside = f"{settings.PROJECTS}/{module.name}/"
     if not source.startswith(inside):
         reasons.append(f"its snippet copies {source}, which is not the module's")
         return [f"COPY {source} {target}"]
     file = module / source.removeprefix(inside)
     if file.name in _OLD_PROJECTS:
-        # It lists its requirements in two files, and needs building to say them.
+        # Its requirements are in two files, and known only when it is built.
         return _written_out(file, target.removesuffix(file.name), read, reasons)
     paths = {
         path_in_context(service.context, service.dockerfile, file, read)
@@ -118,17 +118,17 @@ def _written_out(file: Path, folder: str, read: Reader, reasons: list[str]) -> l
         what = "list of install_requires" if file.name in _OLD_PROJECTS else "[project] dependencies"
         reasons.append(f"{file} has no {what}, and is not in the build context, so it cannot be installed")
         return [f"RUN mkdir -p {folder}"]
-    quoted = " ".join(shlex.quote(str(one)) for one in requirements)
+    quoted = " ".join(shlex.quote(str(requirement)) for requirement in requirements)
     return [f"RUN mkdir -p {folder} \\", f"    && printf '%s\\n' {quoted} > {folder}{_REQUIREMENTS}"]
 
 
 def _requirements(file: Path, read: Reader) -> Sequence[object] | None:
-    """Return what a project's file requires, or None where it does not list it."""
+    """Return the requirements that a project's file lists, or None if it lists none."""
     if file.name in _OLD_PROJECTS:
         setup_py, setup_cfg = (read(file.with_name(name)) or b"" for name in _OLD_PROJECTS)
         return old_requirements(setup_py, setup_cfg)
     try:
-        found: Sequence[object] = toml_text.parsed(read(file) or b"")["project"]["dependencies"]
+        dependencies: Sequence[object] = toml_text.parsed(read(file) or b"")["project"]["dependencies"]
     except (ValueError, KeyError, TypeError):
         return None
-    return found
+    return dependencies

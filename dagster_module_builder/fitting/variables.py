@@ -1,16 +1,16 @@
-"""Whether services get a module's variables; passed on where they do not."""
+"""Passing a module's variables to the services that do not get them yet."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from dagster_module_builder.fitting.surroundings import Findings, Surroundings, load
+from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace, load
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 
 
-def pass_variables(around: Surroundings, findings: Findings, names: Sequence[str]) -> None:
-    """Find which variables are not passed to which service."""
-    for service in around.services:
+def pass_variables(workspace: TargetWorkspace, findings: Findings, names: Sequence[str]) -> None:
+    """Note the variables that each service lacks."""
+    for service in workspace.services:
         if service.takes_env_file:
             continue
         missing = [name for name in dict.fromkeys(names) if name not in service.environment]
@@ -18,12 +18,15 @@ def pass_variables(around: Surroundings, findings: Findings, names: Sequence[str
             findings.variables[service.name] = missing
 
 
-def refuse_repeated_variables(around: Surroundings, findings: Findings, given: Iterable[Contribution]) -> None:
-    """Find reasons in variables that a service sets itself."""
+def refuse_repeated_variables(
+    workspace: TargetWorkspace, findings: Findings, contributions: Iterable[Contribution]
+) -> None:
+    """Refuse variables that a service sets itself."""
     names: dict[tuple[bytes, ...], set[str]] = {}
-    for one in given:
-        if one.path[:1] == ("services",) and one.path[2:] == ("environment",) and one.mapping:
-            if one.mapping not in names:
-                names[one.mapping] = set(load(one.mapping) or ())
-            twice = names[one.mapping] & set(around.stack.services[one.path[1]].environment)
-            findings.reasons.extend(f"{one.path[1]} sets {name} already: take it out there" for name in sorted(twice))
+    for contribution in contributions:
+        path, lines = contribution.path, contribution.mapping
+        if path[:1] == ("services",) and path[2:] == ("environment",) and lines:
+            if lines not in names:
+                names[lines] = set(load(lines) or ())
+            twice = names[lines] & set(workspace.stack.services[path[1]].environment)
+            findings.reasons.extend(f"{path[1]} already sets {name}: delete it there" for name in sorted(twice))

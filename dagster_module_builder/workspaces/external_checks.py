@@ -132,7 +132,7 @@ def _build_of(workspace: Workspace, entry: ModuleEntry, shared: bytes) -> Build 
     if dockerfile.NAME not in entry.blocks:
         text = read(own)
         return Build(root, root, own, read_image(text), None, read) if text else None
-    for service in workspace.surroundings.services:
+    for service in workspace.as_target.services:
         if service.context and service.dockerfile:
             return Build(root, service.context, service.dockerfile, read_image(shared), service.target, read)
     return None

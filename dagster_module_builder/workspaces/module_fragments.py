@@ -69,7 +69,7 @@ def read_fragments(workspace: Workspace, path: Path) -> ModuleFragments:
     module = read_module(path)
     written = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
     allowed, tolerated = _allowed(workspace, module)
-    contributions, notes = fitted(workspace.surroundings, module.path, module.names.snake, written)
+    contributions, notes = fitted(workspace.as_target, module.path, module.names.snake, written)
     bodies = {
         (file, contribution.path): contribution.mapping or contribution.sequence or ()
         for file, of_file in contributions.items()

@@ -13,7 +13,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, NoWorkspaceError, RefusedError
 from dagster_module_builder.claims.facts import Facts, facts_of_workspace
 from dagster_module_builder.compose.stack import Stack, services_with_code
-from dagster_module_builder.fitting.surroundings import Surroundings
+from dagster_module_builder.fitting.target_workspace import TargetWorkspace
 from dagster_module_builder.fragment_rules import references
 from dagster_module_builder.modules.module import read_module
 from dagster_module_builder.shared_files.blocks import Layout
@@ -186,7 +186,7 @@ class Workspace:
         return f"There are: {', '.join(self.stack.services) or 'none'}."
 
     @cached_property
-    def surroundings(self) -> Surroundings:
+    def as_target(self) -> TargetWorkspace:
         """What modules are fitted into.
 
         Raises:
@@ -198,7 +198,7 @@ class Workspace:
             env |= {**service.env_files, **service.environment}
         launcher = dagster_yaml.launcher(self._own_data(dagster_yaml.NAME), env)
         locations = self._own_data(workspace_yaml.NAME)
-        return Surroundings(self.stack.folder.parent.parent, self.stack, self.code_services, launcher, locations)
+        return TargetWorkspace(self.stack.folder.parent.parent, self.stack, self.code_services, launcher, locations)
 
 
 def read_workspace(root: Path) -> Workspace:

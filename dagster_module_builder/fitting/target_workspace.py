@@ -1,4 +1,4 @@
-"""What a module is fitted into, and what is found meanwhile."""
+"""The workspace that a module is fitted into, and the findings meanwhile."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
 
 Contributions = Mapping[str, Sequence[Contribution]]
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a module is fitted into.
+class TargetWorkspace:
+    """The workspace that a module is fitted into.
 
     Attributes:
         root: The workspace's root.
         stack: The compose project.
         code_services: The services that run the code of modules.
-        launcher: What starts the runs.
-        workspace_data: The owner's part of ``workspace.yaml``, as data.
+        launcher: The run launcher.
+        workspace_data: The values of the owner's lines in ``workspace.yaml``.
     """
 
     root: Path
@@ -49,37 +49,37 @@ class Surroundings:
 
     @property
     def in_containers(self) -> bool:
-        """Whether each run has a container of its own."""
+        """Whether each run has its own container."""
         return self.launcher.kind == dagster_yaml.DOCKER
 
     @cached_property
     def run_mounts(self) -> tuple[Mount, ...]:
-        """What is mounted into the containers of runs."""
+        """The mounts of the containers of runs."""
         return tuple(Mount(source, target, mode != "ro") for source, target, mode in self.launcher.volumes)
 
-    def once(self, work: Callable[[Surroundings], _Found]) -> _Found:
-        """Return what is found alike for every module, worked out for the first."""
-        if work not in self._found:
-            self._found[work] = work(self)
-        found: _Found = self._found[work]
-        return found
+    def once(self, work: Callable[[TargetWorkspace], _Result]) -> _Result:
+        """Return a result that is the same for every module; it is computed only once."""
+        if work not in self._results:
+            self._results[work] = work(self)
+        result: _Result = self._results[work]
+        return result
 
     @cached_property
-    def _found(self) -> dict[Callable[[Surroundings], Any], Any]:
+    def _results(self) -> dict[Callable[[TargetWorkspace], Any], Any]:
         return {}
 
 
 @dataclass
 class Findings:
-    """What is found while a module is fitted.
+    """The findings while a module is fitted.
 
     Attributes:
-        reasons: Why it cannot be.
-        notes: What to know when it is.
-        mounts: What is mounted additionally, by service.
-        run_mounts: What is mounted additionally into the containers of runs.
-        variables: Which variables are passed additionally, by service.
-        volumes: Which volumes are made additionally, with their definition's lines.
+        reasons: Why it cannot be fitted.
+        notes: Notes for the user.
+        mounts: Additional mounts, by service.
+        run_mounts: Additional mounts of the containers of runs.
+        variables: Additional variables, by service.
+        volumes: The lines that define additional volumes.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -90,29 +90,31 @@ class Findings:
     volumes: list[bytes] = field(default_factory=list)
 
     def mount(self, service: str, source: str, target: str) -> None:
-        """Mount something into a service."""
+        """Add a mount to a service."""
         self.mounts.setdefault(service, []).append(f"{source}:{target}")
 
 
 def body_of(contributions: Iterable[Contribution]) -> bytes:
     """Return the lines of contributions."""
-    return b"\n".join(line for one in contributions for line in one.mapping or one.sequence or ())
+    return b"\n".join(
+        line for contribution in contributions for line in contribution.mapping or contribution.sequence or ()
+    )
 
 
 def load(lines: Iterable[bytes] | None) -> Any:
-    """Return what lines of YAML mean; None where they mean nothing."""
+    """Return the values of lines of YAML; None if they are not valid."""
     try:
         return load_lines(tuple(lines or ()))
     except yaml.YAMLError:
-        # Whoever reads the facts of the fragment says so, with its name.
+        # The code that reads the fragment's facts reports this with the fragment's name.
         return None
 
 
 def refuse_read_only(findings: Findings, service: Service, path: str) -> None:
-    """Find a reason where nothing can be mounted at a path of a service's container."""
+    """Add a reason if nothing can be mounted at a path of a service's container."""
     inside = innermost(service.mounts, path)
     if inside and not inside.writable:
         findings.reasons.append(
             f"{service.name} mounts {inside.target} read-only, so nothing can be mounted at {path} in it: "
-            f"take ':ro' away from that mount"
+            f"remove ':ro' from that mount"
         )
