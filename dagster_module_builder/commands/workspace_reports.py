@@ -28,16 +28,16 @@ def external_checks(*, no_check: bool) -> Sequence[Any]:
 def tell_dagster(outcome: Any, root: Path, *, start: bool, say: Callable[[str], None] = console.say) -> None:
     """Have a running Dagster reload changed locations; with ``--up`` build and start changed containers first."""
     from dagster_module_builder.compose import docker
-    from dagster_module_builder.health import live
+    from dagster_module_builder.health import running_dagster
 
     if outcome.dry_run:
-        for line in live.to_be_loaded_again(root, outcome):
+        for line in running_dagster.to_be_loaded_again(root, outcome):
             say(line)
         return
-    started = start and bool(outcome.plan.effective) and live.needs_up(outcome)
+    started = start and bool(outcome.plan.effective) and running_dagster.needs_up(outcome)
     if started:
         docker.up(root)
-    for line in live.tell_dagster(root, outcome, started=started):
+    for line in running_dagster.tell_dagster(root, outcome, started=started):
         say(line)
 
 

@@ -1,1 +1,1 @@
-"""Whether a workspace is in order, on the disk and as it runs."""
+"""Whether a workspace is in order, on disk and as it runs."""

@@ -1,7 +1,7 @@
 """Which modules' code has changed since a running Dagster loaded it.
 
-Asked of the times: when the webserver loaded a location, and when a file of the module's source was changed last. A
-change of content always sets the time of the inode, also where a file is moved or copied into place with an older date.
+Two times are compared: when the webserver loaded a location, and when a file of the module's source last changed. A
+change of content always sets the inode's change time, even if a file is moved or copied with an older date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dagster_module_builder.native.native_environment import Location
 
 
 def changed_at(module: Path) -> datetime:
-    """Return when the source of a module, or what it requires, was changed last."""
+    """Return when the source or the requirements of a module last changed."""
     source = module / "src"
     times = [_changed(path) for path in _files(source if source.is_dir() else module)]
     return datetime.fromtimestamp(max([*times, *map(_changed, _stating(module)), 0.0]), timezone.utc)
@@ -28,7 +28,7 @@ def _stating(module: Path) -> Iterator[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        # What starting and testing the code writes is not the code.
+        # Files that starting and testing the code writes are not code.
         folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
         yield Path(place)
         yield from (Path(place) / name for name in files if not name.endswith(".pyc"))
@@ -38,17 +38,17 @@ def _changed(path: Path) -> float:
     try:
         status = path.stat()
     except OSError:
-        # A link that leads nowhere, or a file that has just gone.
+        # A broken link, or a file that has just been deleted.
         return 0.0
-    # A folder's time shows what was taken out of it.
+    # A folder's modification time shows deletions.
     return status.st_mtime if path.is_dir() else max(status.st_mtime, status.st_ctime)
 
 
 def is_mounted(root: Path, module: Path, location: Location, code_services: list[str]) -> bool:
-    """Tell whether the container that loads a location sees the module's folder as it is now, and not as it was built.
+    """Return whether the container that loads a location mounts the module's folder, instead of having a copy.
 
     Raises:
-        ToolError: Compose does not say.
+        ToolError: Compose failed.
     """
     server = location.entry.get("grpc_server")
     names = [str(server.get("host"))] if isinstance(server, dict) else code_services

@@ -30,8 +30,8 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
     port = free_port()
     with running_dev(workspace, port, "--port", str(port)) as url:
         said = workspace.done("workspace.add", "second", "--no-check")
-        assert "Dagster: the location second is loaded." in said
-        assert "Its daemon reads the change within a minute" in said
+        assert "Dagster loaded the location second." in said
+        assert "Dagster's daemon reads the change within a minute" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
 
         _sync_brings_changed_code(workspace)
@@ -40,7 +40,7 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         assert "Warning: Dagster does not load the location broken" in said
         assert "broken on purpose" in said
         said = workspace.done("workspace.remove", "broken")
-        assert "Dagster: the location broken is gone." in said
+        assert "Dagster removed the location broken." in said
 
         other = Terminal(
             tmp_path / "other", {**workspace.environment, "DAGSTER_WORKSPACE": str(tmp_path / "other")}, tmp_path
@@ -48,7 +48,7 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         other.done("workspace.init", "--port", str(port))
         other.done("new", "stranger", *SMALL)
         said = other.done("workspace.add", "stranger", "--no-check")
-        assert f"The Dagster at {url} is not this workspace's, and was not told of the change." in said
+        assert f"The Dagster at {url} is not this workspace's, and was not asked to load the change." in said
         assert f"Its instance is {workspace.root}/.native/home" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
     assert "Dagster" not in workspace.done("workspace.remove", "second").partition("\n")[2]
@@ -59,10 +59,10 @@ def _sync_brings_changed_code(workspace: Terminal) -> None:
     assert "loaded again" not in workspace.done("workspace.sync", "--no-check")
     code = workspace.root / "projects/first/src/first_dagster/assets.py"
     code.write_text(code.read_text() + "\nCHANGED = True\n")
-    would = "The code of first changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
+    would = "The code of first changed since the running Dagster loaded it. Reload it with 'workspace.sync'."
     assert would in workspace.done("workspace.sync", "--check")
     assert would in workspace.done("workspace.sync", "--dry-run", "--no-check")
     said = workspace.done("workspace.sync", "--no-check")
-    assert "Dagster: the location first is loaded again, with its changed code." in said
+    assert "Dagster reloaded the location first with its changed code." in said
     assert "the location second" not in said
     assert "loaded again" not in workspace.done("workspace.sync", "--no-check")

@@ -398,7 +398,7 @@ def test_every_finding_names_its_place_and_its_cure(sales: Terminal) -> None:
     found = "\n".join(finding["message"] for finding in findings)
     for expected in (
         "variable OTHER_DB_NAME is claimed by the workspace and other",
-        "a block of 'ghost', which the registry does not know",
+        "a block of 'ghost', which is not in the registry",
         "the key 'ports' is repeated",
         "others can read the secrets",
         "the folder of 'sales-report' is gone",

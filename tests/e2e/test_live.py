@@ -20,14 +20,14 @@ def test_a_module_leaves_without_a_restart(stack: Stack) -> None:
     before = _shared_files(stack)
     webserver, daemon = stack.started_at("dagster_webserver"), stack.started_at("dagster_daemon")
     said = stack.command("workspace.remove", "weather")
-    assert "Dagster: the location weather is gone." in said
-    assert "The daemon was restarted, and knows the change." in said
+    assert "Dagster removed the location weather." in said
+    assert "Dagster's daemon was restarted, and has read the change." in said
     stack.dagster.await_locations(*OTHERS["weather"])
     assert stack.started_at("dagster_webserver") == webserver
     assert stack.started_at("dagster_daemon") != daemon
     said = stack.command("workspace.add", "weather")
-    assert "Dagster: the location weather is loaded." in said
-    assert "run 'workspace.up'" in said
+    assert "Dagster loaded the location weather." in said
+    assert "Run 'workspace.up'" in said
     stack.dagster.await_locations(*LOCATIONS)
     assert stack.started_at("dagster_webserver") == webserver
     assert _shared_files(stack) == before
@@ -47,7 +47,7 @@ def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
             if line.startswith("Runs in progress: 1. Waiting"):
                 unlock()
     assert stack.dagster.status(run) == "SUCCESS"
-    assert "The daemon was restarted, and knows the change." in said, said
+    assert "Dagster's daemon was restarted, and has read the change." in said, said
     assert stack.started_at("dagster_daemon") != daemon
     stack.command("workspace.add", "weather")
     stack.dagster.await_locations(*LOCATIONS)
@@ -83,8 +83,8 @@ def test_deleting_data_needs_a_yes(stack: Stack) -> None:
 
 def _bring_back(stack: Stack, module: str) -> None:
     said = stack.command("workspace.add", module, "--up")
-    assert f"Dagster: the location {module.replace('-', '_')} is loaded." in said
-    assert "run 'workspace.up'" not in said
+    assert f"Dagster loaded the location {module.replace('-', '_')}." in said
+    assert "Run 'workspace.up'" not in said
     stack.dagster.await_locations(*LOCATIONS)
 
 

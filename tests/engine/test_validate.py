@@ -81,7 +81,7 @@ def digests(root: Path, file: str, marker: str) -> dict[str, str]:
 #: What is done, and what is found then: severity, words, file and cure.
 FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     "a block that the registry does not know": (
-        forget, "error", "a block of 'stock', which the registry does not know", "workspace.yaml:", "workspace.add"
+        forget, "error", "a block of 'stock', which is not in the registry", "workspace.yaml:", "workspace.add"
     ),
     "a block that is gone": (
         lambda root: (services(root) / ".env").write_text("DAGSTER_PORT='3000'\n"),
@@ -108,7 +108,7 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a fragment that changed": (
         lambda root: edit(fragment(root, "seo", ".env"), "s3cret", "other"),
-        "warning", "'seo' gives something else", "workspace/local", "workspace.sync",
+        "warning", "the fragments of 'seo' changed since it was integrated", "workspace/local", "workspace.sync",
     ),
     "a fragment that cannot be read": (
         lambda root: fragment(root, "seo", "docker-compose.yml").write_text("services: {"),

@@ -14,7 +14,7 @@ import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.compose import config, docker
-from dagster_module_builder.health.running import Running, Stranger, find_running
+from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.programs import compose_command, graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.workspace import read_workspace
@@ -115,9 +115,9 @@ def _no_secret_is_in_the_image(root: Path, engine: Engine) -> None:
 
 def _another_checkout_is_kept_apart(root: Path, url: str) -> None:
     """FAULTS C2: a copy of the folder has the same port and the same project's name, but not the containers."""
-    assert find_running(read_workspace(root)) == Running(url, ("dagster_daemon",))
+    assert find_running(read_workspace(root)) == RunningDagster(url, ("dagster_daemon",))
     other = Path(shutil.copytree(root, root.with_name("other")))
-    assert find_running(read_workspace(other)) == Stranger(url, "/opt/dagster/home/storage")
+    assert find_running(read_workspace(other)) == OtherDagster(url, "/opt/dagster/home/storage")
     for command in (docker.up, docker.down):
         with pytest.raises(RefusedError, match=f"belong to {root}/services/dagster"):
             command(other)
@@ -139,7 +139,7 @@ def _two_workspaces_do_not_meet(engine: Engine, *roots: Path) -> None:
         addresses = engine.compose(services, "exec", "-T", "dagster_webserver", "getent", "ahosts", "dagster_postgres")
         assert len({line.split()[0] for line in addresses.splitlines()}) == 1
         assert [service.name for service in docker.services(root) if not service.is_well] == []
-        assert find_running(read_workspace(root)) == Running(
+        assert find_running(read_workspace(root)) == RunningDagster(
             f"http://127.0.0.1:{read_workspace(root).own_env['DAGSTER_PORT']}", ("dagster_daemon",)
         )
 

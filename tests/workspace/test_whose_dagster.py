@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagster_module_builder.base.errors import ToolError
-from dagster_module_builder.health import live
-from dagster_module_builder.health.running import Running, find_running
+from dagster_module_builder.health import running_dagster
+from dagster_module_builder.health.find_dagster import RunningDagster, find_running
 from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.add import add_module
@@ -73,7 +73,7 @@ def listen_at(root: Path, port: int) -> None:
 
 def added(root: Path) -> list[str]:
     make_module(root, "sales")
-    return list(live.tell_dagster(root, add_module(root, "sales")))
+    return list(running_dagster.tell_dagster(root, add_module(root, "sales")))
 
 
 def test_a_dagster_of_another_folder_is_left_alone_and_named(root: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_dagster_of_another_folder_is_left_alone_and_named(root: Path, tmp_pat
         listen_at(root, port)
         (said,) = added(root)
     assert said == (
-        f"The Dagster at http://127.0.0.1:{port} is not this workspace's, and was not told of the change. "
+        f"The Dagster at http://127.0.0.1:{port} is not this workspace's, and was not asked to load the change. "
         f"Its instance is {theirs}."
     )
     assert [query for query in asked if "mutation" in query] == []
@@ -93,7 +93,7 @@ def test_a_dagster_whose_instance_lies_in_the_workspace_is_told(root: Path) -> N
     """FAULTS C2: its instance's folder shows that a Dagster is this workspace's, however it was started."""
     with webserver(root / ".native/home") as (port, asked):
         listen_at(root, port)
-        assert find_running(read_workspace(root)) == Running(f"http://127.0.0.1:{port}")
+        assert find_running(read_workspace(root)) == RunningDagster(f"http://127.0.0.1:{port}")
         said = added(root)
     assert any("reloadWorkspace" in query for query in asked)
     assert "not this workspace's" not in "\n".join(said)
@@ -110,7 +110,7 @@ def test_a_proxy_is_not_asked_for_a_webserver_of_this_machine(root: Path) -> Non
         url = f"http://127.0.0.1:{port}"
         assert subprocess.run([sys.executable, "-c", ASKING, url], env=environment, check=False).returncode == 0
         listen_at(root, port)
-        assert isinstance(find_running(read_workspace(root)), Running)
+        assert isinstance(find_running(read_workspace(root)), RunningDagster)
     assert find_running(read_workspace(root)) is None
 
 

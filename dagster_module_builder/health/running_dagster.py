@@ -1,8 +1,8 @@
-"""Telling a running Dagster that its workspace has changed, and what it makes of it.
+"""Making a running Dagster load a changed workspace, and reporting the result.
 
-The webserver reads the workspace file anew when told so. The daemon does so by itself, but only once a minute, and a
-run that is queued before fails; so it is restarted when no run is in progress (its runs die with it), and waited for
-otherwise.
+The webserver reads the workspace file again on request. The daemon reads it only once a minute, and a run that is
+queued before that fails. So the daemon is restarted if no run is in progress (its runs die with it); otherwise the
+command waits.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import location_names
 from dagster_module_builder.compose import docker
+from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.health.loaded_code import changed_at, is_mounted
-from dagster_module_builder.health.running import Running, Stranger, find_running
 from dagster_module_builder.native import local_dagster
 from dagster_module_builder.native.native_environment import locations as native_locations
 from dagster_module_builder.programs import graphql
@@ -32,7 +32,7 @@ DAEMON_READS_EVERY = 65.0
 
 
 def tell_dagster(root: Path, outcome: WorkspaceChange, *, started: bool = False) -> Iterator[str]:
-    """Have a running Dagster take a change in; yield what came of it. Silent where none runs.
+    """Make a running Dagster load a change; yield messages about the result, none if no Dagster is running.
 
     Args:
         root: The workspace's root.
@@ -44,23 +44,23 @@ def tell_dagster(root: Path, outcome: WorkspaceChange, *, started: bool = False)
     try:
         running = find_running(workspace) if effective or outcome.modules else None
     except ToolError as error:
-        yield f"Warning: Whether a Dagster runs that has to be told could not be found out. {error}"
+        yield f"Warning: Cannot find out whether a Dagster is running that must load the change. {error}"
         return
-    if isinstance(running, Stranger) and effective:
+    if isinstance(running, OtherDagster) and effective:
         yield str(running)
-    if not isinstance(running, Running):
+    if not isinstance(running, RunningDagster):
         return
     try:
         yield from _told(workspace, running, outcome, effective=effective)
     except ToolError as error:
-        # The change is made; only Dagster does not know it.
+        # The change was made; only Dagster has not loaded it.
         yield f"Warning: {error}"
     if needs_up(outcome) and not started:
-        yield "The image or the containers changed: run 'workspace.up' to build and start them."
+        yield "The image or the containers changed. Run 'workspace.up' to build and start them."
 
 
 def to_be_loaded_again(root: Path, outcome: WorkspaceChange) -> Iterator[str]:
-    """Say which locations a running Dagster has with older code, which ``tell_dagster`` would have it load again.
+    """Yield messages about locations that a running Dagster has with older code, which ``tell_dagster`` would reload.
 
     Args:
         root: The workspace's root.
@@ -69,15 +69,15 @@ def to_be_loaded_again(root: Path, outcome: WorkspaceChange) -> Iterator[str]:
     workspace = look_at(root)
     try:
         running = find_running(workspace) if outcome.modules else None
-        older = _older(workspace, running, outcome.modules) if isinstance(running, Running) else {}
+        older = _older(workspace, running, outcome.modules) if isinstance(running, RunningDagster) else {}
     except ToolError as error:
-        yield f"Warning: Whether a running Dagster has older code could not be found out. {error}"
+        yield f"Warning: Cannot find out whether a running Dagster has older code. {error}"
         return
     for name in older:
-        yield f"The code of {name} changed since the running Dagster loaded it: 'workspace.sync' has it loaded again."
+        yield f"The code of {name} changed since the running Dagster loaded it. Reload it with 'workspace.sync'."
 
 
-def _told(workspace: Workspace, running: Running, outcome: WorkspaceChange, *, effective: bool) -> Iterator[str]:
+def _told(workspace: Workspace, running: RunningDagster, outcome: WorkspaceChange, *, effective: bool) -> Iterator[str]:
     older = _older(workspace, running, outcome.modules)
     if not effective and not older:
         return
@@ -93,28 +93,28 @@ def _told(workspace: Workspace, running: Running, outcome: WorkspaceChange, *, e
     yield from _daemon(workspace.root, running)
 
 
-def _older(workspace: Workspace, running: Running, modules: Sequence[str]) -> dict[str, Path]:
-    """Return the locations of these modules whose code changed after this Dagster loaded it, and their folders."""
+def _older(workspace: Workspace, running: RunningDagster, modules: Sequence[str]) -> dict[str, Path]:
+    """Return the locations of these modules whose code changed since this Dagster loaded it, with their folders."""
     loaded = graphql.loaded_at(running.url)
     entries = [entry for name in modules if (entry := workspace.registry.find(name))]
     folders = {entry.marker: workspace.root / entry.path for entry in entries}
     return {name: folder for name, folder in folders.items() if name in loaded and changed_at(folder) > loaded[name]}
 
 
-def _loaded_again(workspace: Workspace, running: Running, name: str, module: Path) -> Iterator[str]:
-    location = next((one for one in native_locations(workspace.root) if one.module == module), None)
+def _loaded_again(workspace: Workspace, running: RunningDagster, name: str, module: Path) -> Iterator[str]:
+    location = next((each for each in native_locations(workspace.root) if each.module == module), None)
     if running.daemons and location and not is_mounted(workspace.root, module, location, workspace.code_services):
-        yield f"The code of {name} changed, and is part of its image: run 'workspace.up' to build and start it."
+        yield f"The code of {name} changed, and is part of its image. Run 'workspace.up' to build and start it."
         return
     problem = graphql.reload_location(running.url, name)
     if problem:
         yield f"Warning: Dagster does not load the location {name}: {problem}"
     else:
-        yield f"Dagster: the location {name} is loaded again, with its changed code."
+        yield f"Dagster reloaded the location {name} with its changed code."
 
 
 def needs_up(outcome: WorkspaceChange) -> bool:
-    """Tell whether a change reaches a running workspace only by ``workspace.up``."""
+    """Return whether a running workspace gets a change only through ``workspace.up``."""
     return any(change.path.name in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
 
 
@@ -134,28 +134,28 @@ def _states(url: str, names: Sequence[str], wanted: set[str]) -> Iterator[str]:
             has = "still has" if name in states else "does not have"
             yield f"Warning: the Dagster at {url} {has} the location {name}."
         elif name not in states:
-            yield f"Dagster: the location {name} is gone."
+            yield f"Dagster removed the location {name}."
         elif states[name] is None:
-            yield f"Dagster: the location {name} is loaded."
+            yield f"Dagster loaded the location {name}."
         else:
             yield f"Warning: Dagster does not load the location {name}: {states[name]}"
 
 
-def _daemon(root: Path, running: Running) -> Iterator[str]:
+def _daemon(root: Path, running: RunningDagster) -> Iterator[str]:
     if not running.daemons:
-        # 'workspace.dev', whose daemon is part of it and cannot be restarted alone.
-        yield "Its daemon reads the change within a minute; a run that is started before fails."
+        # The daemon of 'workspace.dev' cannot be restarted separately.
+        yield "Dagster's daemon reads the change within a minute; a run that starts before that fails."
         return
     read_by = time.monotonic() + DAEMON_READS_EVERY
     runs = graphql.runs_in_progress(running.url)
     if runs:
-        yield f"Runs in progress: {len(runs)}. Waiting until they end, or the daemon has read the change by itself…"
+        yield f"Runs in progress: {len(runs)}. Waiting until they end or the daemon has read the change…"
     while runs and time.monotonic() < read_by:
         time.sleep(1)
         runs = graphql.runs_in_progress(running.url)
     if runs:
-        yield "The daemon has read the change by itself."
+        yield "Dagster's daemon has read the change."
         return
     for daemon in running.daemons:
         docker.restart(root, daemon)
-    yield "The daemon was restarted, and knows the change."
+    yield "Dagster's daemon was restarted, and has read the change."
