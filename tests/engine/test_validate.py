@@ -124,17 +124,17 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
     ),
     "a service that two have": (
         lambda root: edit(services(root) / "docker-compose.yml", "  store:\n    image", "  seo_db:\n    image"),
-        "error", "service seo_db is claimed by", "docker-compose.yml:", "another name",
+        "error", "service seo_db is claimed by", "docker-compose.yml:", "Rename it",
     ),
     "a location that two have": (
         lambda root: edit(
             services(root) / "workspace.yaml", "load_from:", "load_from:\n  - python_file: {relative_path: seo}"
         ),
-        "error", "code location seo is claimed by", "workspace.yaml:", "another name",
+        "error", "code location seo is claimed by", "workspace.yaml:", "Rename it",
     ),
     "a variable that two have": (
         lambda root: edit(services(root) / ".env", "DAGSTER_PORT='3000'", "SEO_DB_PORT='1'"),
-        "error", "variable SEO_DB_PORT is claimed by", ".env:", "another name",
+        "error", "variable SEO_DB_PORT is claimed by", ".env:", "Rename it",
     ),
     "a variable that nobody sets": (
         lambda root: claimed_twice(root, "docker-compose.yml", "STOCK_DB_PASSWORD}", "STOCK_DB_PASS}"),
