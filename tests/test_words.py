@@ -35,7 +35,8 @@ PACKAGE = "dagster_module_builder"
 #: Where none of them is left.
 PLACES = (
     *(f"{PACKAGE}/{room}" for room in (
-        "audit", "base", "claims", "disclosure", "fragment_rules", "programs", "shown_files", "transactions", "upgrade",
+        "audit", "base", "claims", "compose", "disclosure", "fitting", "fragment_rules", "health", "modules",
+        "programs", "shared_files", "shown_files", "templating", "transactions", "upgrade", "workspaces",
         "demo.py", "program.py",
     )),
     *(f"{PACKAGE}/commands/{name}.py" for name in (

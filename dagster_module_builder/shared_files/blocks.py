@@ -183,7 +183,7 @@ def trusted(
     known: Collection[tuple[str, str]],
     sealed: Callable[[str], str] = str,
 ) -> list[tuple[Marker, Marker]]:
-    """Return the pairs whose marker and digest (through ``sealed``) are ``known``: blocks that nobody edited."""
+    """Return the pairs whose marker and digest (through ``sealed``) are ``known``: blocks without manual edits."""
     return [
         (begin, end)
         for begin, end in pairs

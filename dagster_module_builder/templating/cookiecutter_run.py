@@ -1,7 +1,7 @@
-"""Run Cookiecutter in a process of its own: arguments come as JSON on stdin, hooks speak on stdout and stderr.
+"""Run Cookiecutter in a separate process: arguments are JSON on stdin, hooks print on stdout and stderr.
 
-``templates`` runs this file by its path. A process of its own, because Cookiecutter changes the working directory,
-the import path and the logging of the one that it runs in.
+``rendering`` runs this file by its path, because Cookiecutter changes the working directory, the import path and the
+logging of its process.
 """
 
 from __future__ import annotations

@@ -166,10 +166,10 @@ def _question(name: str, raw: Any, prompt: str | dict[str, str]) -> Question:
 
 
 def refuse_unless_offered(name: str, answer: Answer, choices: Sequence[str]) -> None:
-    """Refuse an answer that is none of the choices.
+    """Refuse an answer that is not one of the choices.
 
     Raises:
-        UsageError: With the choices.
+        UsageError: The message lists the choices.
     """
     if answer not in choices:
         raise UsageError(f"{name}: {answer!r} is not one of {', '.join(choices)}.")

@@ -34,7 +34,7 @@ def render(
         environment: Variables for the hooks, beside the process's own. Secrets belong here, never in ``answers``.
 
     Raises:
-        UsageError: An answer is for no question, or is none of its question's choices.
+        UsageError: An answer's question does not exist, or the answer is not one of its choices.
         RefusedError: A hook refused, with the hook's words.
         ToolError: Cookiecutter failed.
     """
