@@ -17,6 +17,8 @@ from dagster_module_builder.workspaces.remove import remove_module
 from tests.engine.folders import SHARED, fragments, make_module, make_workspace, services, shared, stamps
 from tests.engine.refusals import refused
 
+pytestmark = pytest.mark.slow
+
 #: Mutations tried of each file; ENGINE_FUZZ=5000 tries more of them.
 TRIES = int(os.environ.get("ENGINE_FUZZ", "100"))
 #: Seconds of this process alone: other tests run beside it.

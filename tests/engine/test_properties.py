@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, assume, event, given, settings
 
@@ -27,6 +28,8 @@ from dagster_module_builder.workspaces.planning import plan_changes
 from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, read_workspace
 from tests.engine import shared_files
 from tests.engine.folders import make_module, make_workspace
+
+pytestmark = pytest.mark.slow
 
 Versions = Mapping[str, int | None]
 
