@@ -18,10 +18,12 @@ LONG_FIXTURES = {
 }  # fmt: skip
 #: Imports that mean that a file's tests do so.
 LONG_HELPERS = {
-    "dagster_module_builder.deploy.configure", "tests.cli.quick_program", "tests.cli.terminal",
-    "tests.deploy.dagster_host", "tests.deploy.host_engine", "tests.deploy.host_process", "tests.deploy.hostile_host",
-    "tests.deploy.pipeline_input", "tests.deploy.registry", "tests.deploy.repositories", "tests.deploy.sites",
-    "tests.deploy.sshd", "tests.e2e.engine", "tests.template.rendering",
+    "dagster_module_builder.deploy.configure", "dagster_module_builder.modules.dagster_check",
+    "dagster_module_builder.templating.rendering", "dagster_module_builder.workspaces.initialize",
+    "tests.cli.quick_program", "tests.cli.terminal", "tests.deploy.dagster_host", "tests.deploy.host_engine",
+    "tests.deploy.host_process", "tests.deploy.hostile_host", "tests.deploy.pipeline_input", "tests.deploy.registry",
+    "tests.deploy.repositories", "tests.deploy.sites", "tests.deploy.sshd", "tests.e2e.engine",
+    "tests.template.rendering",
 }  # fmt: skip
 LONG_MARKERS = ("docker", "dagster", "matrix", "slow")
 
