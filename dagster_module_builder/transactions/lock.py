@@ -63,7 +63,9 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
         with contextlib.suppress(OSError):
             control.lock.chmod(0o600)  # that of an earlier version could be read by all
     except Timeout:
-        raise LockedError(f"The workspace is in use: {holder_of(control)}. Try again when that has ended.") from None
+        raise LockedError(
+            f"The workspace is in use: {holder_of(control)}. Try again when that command has ended."
+        ) from None
     except OSError as error:
         raise RefusedError(f"{reason(error)}: the workspace cannot be locked.") from None
     try:
