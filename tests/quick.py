@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
-#: Folders of which every test needs root, Docker, Dagster, a user made for it, or minutes.
-LONG_FOLDERS = {"corpus", "e2e", "hostile", "mutation", "people"}
+#: Folders of which tests need root, Docker, Dagster, Compose, a rendered template, or minutes.
+LONG_FOLDERS = {"corpus", "e2e", "hostile", "mutation", "people", "template"}
 #: Fixtures that render a template, or start an sshd, an engine, a Dagster, or the program as a process.
 LONG_FIXTURES = {
     "dagster_python", "desk", "driver", "engine", "engine_of_host", "made", "quick", "quick_program", "site", "spread",
@@ -23,7 +23,7 @@ LONG_HELPERS = {
     "tests.cli.quick_program", "tests.cli.terminal", "tests.deploy.dagster_host", "tests.deploy.host_engine",
     "tests.deploy.host_process", "tests.deploy.hostile_host", "tests.deploy.pipeline_input", "tests.deploy.registry",
     "tests.deploy.repositories", "tests.deploy.sites", "tests.deploy.sshd", "tests.e2e.engine",
-    "tests.template.rendering",
+    "tests.engine.env_values", "tests.template.rendering",
 }  # fmt: skip
 LONG_MARKERS = ("docker", "dagster", "matrix", "slow")
 
