@@ -31,7 +31,7 @@ class DemoResult:
     root: Path
     files_made: int
     files_changed: int
-    materialized: local_dagster.Outcome
+    materialized: local_dagster.MaterializeResult
 
 
 class DemoError(BuilderError):

@@ -15,7 +15,7 @@ from dagster_module_builder.disclosure.messages import harmless_data
 from dagster_module_builder.transactions.plan import FileChange, Plan
 
 if TYPE_CHECKING:
-    from dagster_module_builder.native.local_dagster import Outcome
+    from dagster_module_builder.native.local_dagster import MaterializeResult
 
 
 #: ``say`` prints results on stdout, ``tell`` prints messages on stderr.
@@ -121,7 +121,7 @@ def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def say_materialized(outcome: Outcome) -> None:
+def say_materialized(outcome: MaterializeResult) -> None:
     """Print the assets that a materialization stored, and the results of its checks."""
     rows = [
         (asset.asset, "-" if asset.rows is None else str(asset.rows), asset.path or "-") for asset in outcome.assets

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dagster_module_builder.compose import config
-from dagster_module_builder.native.native_environment import Location
+from dagster_module_builder.native.native_environment import LocationEntry
 
 
 def changed_at(module: Path) -> datetime:
@@ -44,7 +44,7 @@ def _changed(path: Path) -> float:
     return status.st_mtime if path.is_dir() else max(status.st_mtime, status.st_ctime)
 
 
-def is_mounted(root: Path, module: Path, location: Location, code_services: list[str]) -> bool:
+def is_mounted(root: Path, module: Path, location: LocationEntry, code_services: list[str]) -> bool:
     """Return whether the container that loads a location mounts the module's folder, instead of having a copy.
 
     Raises:

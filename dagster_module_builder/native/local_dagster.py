@@ -1,4 +1,4 @@
-"""The workspace without Docker: its environment, its Dagster, and runs in it."""
+"""The workspace without Docker: its environment, ``workspace.dev`` and ``workspace.materialize``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.native import native_materialize
 from dagster_module_builder.native.native_environment import (
     FOLDER,
-    Location,
+    LocationEntry,
     announced,
     has_own_server,
     locations,
@@ -44,7 +44,7 @@ DERIVED_WORKSPACE = FOLDER / "workspace.yaml"
 
 @dataclass(frozen=True)
 class Database:
-    """A module's database server, as the env file names it, and how it is started."""
+    """A module's database server from the env file, with the command that starts it."""
 
     service: str
     port: int
@@ -53,7 +53,7 @@ class Database:
 
 @dataclass(frozen=True)
 class Materialized:
-    """One asset, as it was stored: the number of its rows and its path where its IO manager says them."""
+    """A stored asset: its number of rows and its path, if its IO manager reports them."""
 
     asset: str
     rows: int | None
@@ -62,7 +62,7 @@ class Materialized:
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome of one asset check."""
+    """The result of an asset check."""
 
     check: str
     asset: str
@@ -71,25 +71,25 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one ``materialize`` did."""
+class MaterializeResult:
+    """The stored assets and evaluated checks of one ``materialize``."""
 
     assets: tuple[Materialized, ...]
     checks: tuple[Checked, ...]
 
 
 def workspace_file(root: Path) -> Path:
-    """Return the workspace file for native processes: the very same, or one derived where modules have own servers."""
-    found = locations(root)
-    if not any(location.own_server for location in found):
+    """Return the workspace file for native processes: the original, or a derived one if modules have own servers."""
+    entries = locations(root)
+    if not any(location.own_server for location in entries):
         return root / settings.SERVICES / "workspace.yaml"
     derived = root / DERIVED_WORKSPACE
     make_private_folder(root)
-    derived.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in found]}))
+    derived.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in entries]}))
     return derived
 
 
-def native_entry(root: Path, location: Location) -> Mapping[str, Any]:
+def native_entry(root: Path, location: LocationEntry) -> Mapping[str, Any]:
     """Return a location's entry in the workspace file for native processes."""
     if not location.own_server or location.module is None:
         return _where_it_is(root, location.entry)
@@ -107,19 +107,19 @@ def native_entry(root: Path, location: Location) -> Mapping[str, Any]:
 def _where_it_is(root: Path, entry: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return an entry for a workspace file in another folder.
 
-    Of a Python file and its folder, Dagster takes the paths from the file that names them; of packages, from where it
-    is started (``dagster._core.workspace.load``).
+    Dagster resolves the paths of Python files relative to the workspace file, and those of packages relative to its
+    working directory (``dagster._core.workspace.load``).
     """
     if "python_file" not in entry:
         return entry
-    folder, given = root / settings.SERVICES, entry["python_file"]
-    stated = {"relative_path": given} if isinstance(given, str) else given
+    folder, python_file = root / settings.SERVICES, entry["python_file"]
+    stated = {"relative_path": python_file} if isinstance(python_file, str) else python_file
     paths = {key: stated.get(key, ".") for key in ("relative_path", "working_directory")}
     return {"python_file": {**stated, **{key: os.path.normpath(folder / path) for key, path in paths.items()}}}
 
 
 def prepare(root: Path) -> tuple[Path, Path]:
-    """Make or update the environments; return the shared one's Python, and the workspace file for native processes."""
+    """Create or update the environments; return the shared one's Python and the workspace file for native processes."""
     python = shared_environment(root)
     for location in locations(root):
         if location.own_server and location.module is not None:
@@ -131,14 +131,14 @@ def databases_down(root: Path) -> list[Database]:
     """Return the modules' database servers that do not answer on this machine."""
     services = root / settings.SERVICES
     known = dotenv_values(services / ".env")
-    found = []
+    databases = []
     for name, value in known.items():
         if not name.endswith("_DB_PORT") or not (value or "").isdigit() or ports.is_listening(int(value or 0)):
             continue
         service = name.removesuffix("_PORT").lower()
         command = f"docker compose --project-directory {shlex.quote(str(services))} up --detach {service}"
-        found.append(Database(service, int(value or 0), command))
-    return found
+        databases.append(Database(service, int(value or 0), command))
+    return databases
 
 
 def dev(root: Path, port: int = 3000, host: str = "127.0.0.1", *, starting: Callable[[], None] = lambda: None) -> int:
@@ -148,20 +148,20 @@ def dev(root: Path, port: int = 3000, host: str = "127.0.0.1", *, starting: Call
         root: The workspace's root.
         port: The port of Dagster's page.
         host: The address that it listens on.
-        starting: Called once nothing is in the way, before the environment is made.
+        starting: Called after the checks, before the environment is created.
 
     Raises:
-        RefusedError: It runs already, or another program listens on the port.
+        RefusedError: It is already running, or another program listens on the port.
     """
     with only_one(root):
         if ports.is_listening(port):
-            raise RefusedError(f"The port {port} is taken by another program: choose another with --port.")
+            raise RefusedError(f"The port {port} is taken by another program. Choose another with --port.")
         starting()
         python, workspace = prepare(root)
         make_storage(root, python)
         command = [
             str(python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port),
-            # Otherwise it starts the code servers itself, once: modules that come later would need a restart.
+            # Without it, it starts the code servers itself, and modules that are added later need a restart.
             "--use-legacy-code-server-behavior",
         ]  # fmt: skip
         options = {"cwd": root / settings.SERVICES, "env": process_environment(root)}
@@ -175,7 +175,7 @@ def dev(root: Path, port: int = 3000, host: str = "127.0.0.1", *, starting: Call
 
 @contextmanager
 def _passing_signals_to(process: outside_programs.Process) -> Iterator[None]:
-    """Leave Ctrl-C to the child, which the terminal sends it too, and hand on a polite end."""
+    """Ignore SIGINT, which the terminal also sends to the child, and pass SIGTERM on."""
     handlers: dict[signal.Signals, Any] = {
         signal.SIGINT: lambda *_: None,
         signal.SIGTERM: lambda *_: process.terminate(),
@@ -196,18 +196,18 @@ def _python_for(root: Path, module: Path) -> Path:
 
 def materialize(
     root: Path, module: Path, select: str | None = None, partition: str | None = None, *, verbose: bool = False
-) -> Outcome:
-    """Materialize a module's assets in one process; the run is kept, so that ``workspace.dev`` shows it.
+) -> MaterializeResult:
+    """Materialize a module's assets in one process; the run is stored, and ``workspace.dev`` shows it.
 
     Args:
         root: The workspace's root.
         module: The module's folder.
-        select: An asset selection as Dagster writes it; all assets by default.
-        partition: The key of one partition, where the assets are partitioned.
-        verbose: Let Dagster's log through to stderr.
+        select: An asset selection in Dagster's syntax; all assets by default.
+        partition: The key of one partition, if the assets are partitioned.
+        verbose: Whether to show Dagster's log on stderr.
 
     Raises:
-        ToolError: The run failed; names each asset or check that failed, and why.
+        ToolError: The run failed; names each asset or check that failed, with the reason.
     """
     python = _python_for(root, module)
     make_storage(root, python)
@@ -232,21 +232,21 @@ def materialize(
 
 
 def _in_silence(
-    command: Sequence[str | Path], given: bytes, folder: Path, environ: Mapping[str, str]
+    command: Sequence[str | Path], request: bytes, folder: Path, environ: Mapping[str, str]
 ) -> outside_programs.Answer:
     return outside_programs.ask(
-        command, named="The run", answers=outside_programs.ANY, stdin=given, folder=folder, environ=environ
+        command, named="The run", answers=outside_programs.ANY, stdin=request, folder=folder, environ=environ
     )
 
 
 def _read_along(
-    command: Sequence[str | Path], given: bytes, folder: Path, environ: Mapping[str, str]
+    command: Sequence[str | Path], request: bytes, folder: Path, environ: Mapping[str, str]
 ) -> outside_programs.Answer:
-    """Run a program whose standard error is shown, when it is written."""
-    with tempfile.TemporaryFile() as request, tempfile.TemporaryFile() as results:
-        request.write(given)
-        request.seek(0)
-        options = {"stdin": request, "stdout": results, "cwd": folder, "env": environ}
+    """Run a program, and show its standard error while it runs."""
+    with tempfile.TemporaryFile() as file, tempfile.TemporaryFile() as results:
+        file.write(request)
+        file.seek(0)
+        options = {"stdin": file, "stdout": results, "cwd": folder, "env": environ}
         with shown_programs.started(command, ("stderr",), **options) as running:
             status = running.wait()
         results.seek(0)
@@ -254,22 +254,22 @@ def _read_along(
 
 
 def _fragment(module: Path) -> dict[str, str]:
-    """Return the variables of a module that may not be integrated yet; of others, Dagster reads them from ``.env``."""
+    """Return the variables of a module's fragment; those of integrated modules are in the ``.env``, too."""
     text = module_files.read(module, module / settings.FRAGMENTS / ".env") or b""
-    found = dotenv_values(stream=io.StringIO(text.decode("utf-8", "replace")))
-    return {name: value for name, value in found.items() if value is not None}
+    variables = dotenv_values(stream=io.StringIO(text.decode("utf-8", "replace")))
+    return {name: value for name, value in variables.items() if value is not None}
 
 
-def _outcome(lines: list[dict[str, Any]]) -> Outcome:
+def _outcome(lines: list[dict[str, Any]]) -> MaterializeResult:
     assets = [Materialized(line["asset"], line["rows"], line["path"]) for line in lines if "asset" in line]
     checks = [Checked(line["check"], line["of"], line["passed"], line["severity"]) for line in lines if "check" in line]
-    return Outcome(tuple(assets), tuple(checks))
+    return MaterializeResult(tuple(assets), tuple(checks))
 
 
 def _failure(name: str, lines: list[dict[str, Any]], log: str) -> str:
     told = [(line.get("failed"), line["problem"]) for line in lines if "problem" in line]
     of_steps = {problem for failed, problem in told if failed != native_materialize.RUN}
-    # A run fails with its step's reason, which is said already.
+    # A run fails with the reason of its step, which is already in the list.
     new = [(failed, problem) for failed, problem in told if failed != native_materialize.RUN or problem not in of_steps]
     problems = [f"{failed}: {problem}" if failed else problem for failed, problem in new]
     last = log.strip().splitlines()[-1:] or ["no reason was given"]

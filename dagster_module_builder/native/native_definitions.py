@@ -1,4 +1,4 @@
-"""Loading the code locations without Docker: whether they load, and which assets they make."""
+"""Loading the code locations without Docker, to find errors and the assets that they make."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dagster_module_builder.native import native_load
 from dagster_module_builder.native.local_dagster import native_entry
 from dagster_module_builder.native.native_environment import (
     FOLDER,
-    Location,
+    LocationEntry,
     locations,
     own_environment,
     process_environment,
@@ -35,10 +35,10 @@ class NotLoaded:
     """A code location that does not load.
 
     Attributes:
-        location: Its name; empty where Dagster names none.
-        error: Dagster's own words, without the way there.
-        place: The ``path:line`` where the error came up; empty where it is not known.
-        module: The folder of the module behind it, where there is one.
+        location: Its name; empty if Dagster does not name it.
+        error: Dagster's error without the traceback.
+        place: The ``path:line`` of the error; empty if it is unknown.
+        module: The folder of its module, if it has one.
     """
 
     location: str
@@ -49,7 +49,7 @@ class NotLoaded:
 
 @dataclass
 class Loaded:
-    """What came of loading all code locations.
+    """The result of loading all code locations.
 
     Attributes:
         keys: The keys of the assets that each integrated module makes.
@@ -63,29 +63,30 @@ class Loaded:
 def load_locations(root: Path) -> Loaded:
     """Load every code location natively.
 
-    Modules of ours are loaded by a process for each environment; whatever else the workspace file names is left to
+    Modules are loaded by one process for each environment. Other entries of the workspace file are left to
     ``dagster definitions validate``, which starts a code server for each, one after the other.
 
     Raises:
-        ToolError: An environment cannot be made, or its Python does not run.
+        ToolError: An environment cannot be created, or its Python does not run.
     """
-    loaded, there = Loaded(), locations(root)
-    ours = {found.module: target for found in there if found.module and (target := _target(root, found))}
-    others = [found for found in there if found.module not in ours]
+    loaded, all_locations = Loaded(), locations(root)
+    of_modules = [(location.module, location) for location in all_locations if location.module]
+    ours = {module: target for module, location in of_modules if (target := _target(root, location))}
+    others = [location for location in all_locations if location.module not in ours]
     for module, answer in _answers(root, ours).items():
         if "keys" in answer:
             loaded.keys[module] = answer["keys"]
         elif "error" in answer:
             loaded.failures.append(NotLoaded(ours[module].name, answer["error"], answer["place"], module))
         else:
-            others += [found for found in there if found.module == module]
+            others += [location for location in all_locations if location.module == module]
     loaded.failures += _validated(root, others)
     return loaded
 
 
 @dataclass(frozen=True)
 class _Target:
-    """A module's code as a location names it: its dotted name below the folder ``source``."""
+    """A module's code in a location entry: its dotted name in the folder ``source``."""
 
     name: str
     definitions: str
@@ -93,12 +94,12 @@ class _Target:
     own_server: bool = False
 
 
-def _target(root: Path, found: Location) -> _Target | None:
-    """Return the code of a location, or None where something about it is not as in modules of ours."""
-    if found.own_server and found.module:
-        names = ModuleNames(found.module.name)
-        return _Target(names.snake, names.definitions, str(found.module / "src"), own_server=True)
-    kind, details = next(iter(found.entry.items()))
+def _target(root: Path, location: LocationEntry) -> _Target | None:
+    """Return the code of a location, or None if the location is not like those of modules."""
+    if location.own_server and location.module:
+        names = ModuleNames(location.module.name)
+        return _Target(names.snake, names.definitions, str(location.module / "src"), own_server=True)
+    kind, details = next(iter(location.entry.items()))
     dotted = details.get({"python_package": "package_name", "python_module": "module_name"}.get(kind, ""))
     if not dotted or set(details) - {"package_name", "module_name", "working_directory", "location_name"}:
         return None
@@ -107,16 +108,16 @@ def _target(root: Path, found: Location) -> _Target | None:
 
 
 def _answers(root: Path, ours: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
-    """Load modules of ours; return what each one's loading said."""
+    """Load modules; return the answer for each."""
     shared = [module for module, target in ours.items() if not target.own_server]
     environments = [(shared_environment(root), shared)] if shared else []
     environments += [(own_environment(root, module), [module]) for module in ours if module not in shared]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        answers = threads.map(lambda one: _asked(root, one[0], {key: ours[key] for key in one[1]}), environments)
-        return {module: answer for one in answers for module, answer in one.items()}
+        loads = [threads.submit(_load, root, python, {key: ours[key] for key in keys}) for python, keys in environments]
+        return {module: answer for load in loads for module, answer in load.result().items()}
 
 
-def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
+def _load(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
     request = {
         str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
     }
@@ -131,28 +132,28 @@ def _asked(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Pa
     return {Path(module): answer for module, answer in json.loads(asked.out).items()}
 
 
-def _validated(root: Path, others: Sequence[Location]) -> list[NotLoaded]:
-    """Have Dagster's own command load locations; return those that do not load."""
+def _validated(root: Path, others: Sequence[LocationEntry]) -> list[NotLoaded]:
+    """Load locations with Dagster's own command; return those that do not load."""
     if not others:
         return []
     file = root / FOLDER / "others.yaml"
     python = shared_environment(root)
-    file.write_text(yaml.safe_dump({"load_from": [native_entry(root, found) for found in others]}))
+    file.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in others]}))
     asked = outside_programs.ask(
         [python.parent / "dagster", "definitions", "validate", "--log-level", "error", "-w", file],
         named="dagster definitions validate",
         answers=outside_programs.ANY,
         folder=root / settings.SERVICES,
-        # Its warnings say only that a newer command does the same.
+        # Its warnings only recommend a newer command that does the same.
         environ={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
         errors=subprocess.STDOUT,
     )
-    modules = {ModuleNames(found.module.name).snake: found.module for found in others if found.module}
+    modules = {ModuleNames(location.module.name).snake: location.module for location in others if location.module}
     return _failures(asked.out.decode("utf-8", "replace"), modules) if asked.status else []
 
 
 def _failures(log: str, modules: Mapping[str, Path]) -> list[NotLoaded]:
-    """Return each location that does not load: the innermost error, and where it came up."""
+    """Return each location that does not load, with its innermost error and the place of the error."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", log).strip()
     _, *failures = re.split(r"^.*Validation failed for code location ", text, flags=re.MULTILINE)
     return [_not_loaded(failure, modules) for failure in failures] or [NotLoaded("", text)]

@@ -1,4 +1,4 @@
-"""Where code runs without Docker: the workspace's locations, and the environments that hold their requirements."""
+"""Running code without Docker: the workspace's location entries, and environments with their requirements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOLDER = Path(".native")
 HOME = FOLDER / "home"
 _URL = FOLDER / "url"
 
-#: What no proxy is asked for.
+#: Addresses that need no proxy.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 _MARK = ".made-from"
@@ -41,20 +41,20 @@ telemetry:
 
 
 @dataclass(frozen=True)
-class Location:
-    """One entry of the workspace file; ``module`` is the folder of ours that it stands for, if it is one."""
+class LocationEntry:
+    """An entry of the workspace file; ``module`` is the folder of its module, if it has one."""
 
     entry: Mapping[str, Any]
     module: Path | None = None
     own_server: bool = False
 
 
-def locations(root: Path) -> list[Location]:
-    """Return the entries of the workspace file, each with the module behind it.
+def locations(root: Path) -> list[LocationEntry]:
+    """Return the entries of the workspace file with their modules.
 
     Raises:
         NoWorkspaceError: There is no workspace at ``root``.
-        DamagedFileError: Its workspace file is not what Dagster reads.
+        DamagedFileError: Dagster could not read its workspace file.
     """
     file = root / settings.SERVICES / "workspace.yaml"
     if not file.is_file():
@@ -71,47 +71,47 @@ def _entries(file: Path) -> list[dict[str, Any]]:
         if all(isinstance(entry, dict) and entry for entry in entries):
             return list(entries)
     except (AttributeError, TypeError):
-        raise DamagedFileError(file, None, "this is not YAML that Dagster reads", "Fix it by hand.") from None
+        raise DamagedFileError(file, None, "Dagster cannot read this YAML", "Fix it by hand.") from None
     raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Fix it by hand.")
 
 
-def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> Location:
+def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> LocationEntry:
     kind, details = next(iter(entry.items()))
     if not isinstance(details, dict):
-        return Location(entry)
+        return LocationEntry(entry)
     if kind == "grpc_server":
         module = modules.get(str(details.get("location_name")))
-        return Location(entry, module, own_server=module is not None)
+        return LocationEntry(entry, module, own_server=module is not None)
     working_directory = details.get("working_directory")
     if working_directory is None:
-        return Location(entry, modules.get(str(details.get("location_name"))))
+        return LocationEntry(entry, modules.get(str(details.get("location_name"))))
     source = Path(os.path.normpath(services / working_directory))
-    return Location(entry, source.parent if pyproject_of(source.parent).is_file() else None)
+    return LocationEntry(entry, source.parent if pyproject_of(source.parent).is_file() else None)
 
 
 def shared_modules(root: Path) -> list[Path]:
-    """Return the folders of the integrated modules that run in one environment with the others."""
-    return [found.module for found in locations(root) if found.module is not None and not found.own_server]
+    """Return the folders of the integrated modules that share one environment."""
+    return [location.module for location in locations(root) if location.module is not None and not location.own_server]
 
 
 def has_own_server(root: Path, module: Path) -> bool:
-    """Tell whether an integrated module has a code server of its own."""
-    return any(found.own_server for found in locations(root) if found.module == module)
+    """Return whether an integrated module has its own code server."""
+    return any(location.own_server for location in locations(root) if location.module == module)
 
 
 def shared_environment(root: Path, also: Path | None = None) -> Path:
-    """Make or update the environment of all modules without a code server of their own; return its Python.
+    """Create or update the environment of all modules without their own code server; return its Python.
 
     Args:
         root: The workspace's root.
-        also: A module that is to run there though it is not integrated.
+        also: A module that is not integrated and needs the environment, too.
     """
     modules = shared_modules(root)
     return _environment(root, FOLDER / "venv", [*modules, *([also] if also and also not in modules else [])])
 
 
 def own_environment(root: Path, module: Path) -> Path:
-    """Make or update the environment of a module with a code server of its own; return its Python."""
+    """Create or update the environment of a module with its own code server; return its Python."""
     return _environment(root, FOLDER / module.name / "venv", [module])
 
 
@@ -149,15 +149,15 @@ def _locking(root: Path) -> list[str]:
 
 
 def make_private_folder(root: Path) -> Path:
-    """Make the folder of what runs without containers, for its owner alone, and return it.
+    """Create the folder for running without containers, which only its owner may read, and return it.
 
-    Dagster notes in it what modules log; what other programs keep in it has the modes that they give it, locks too.
+    Dagster stores the modules' logs in it. Files and locks of other programs in it have the modes that they set.
     """
     folder = root / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        with suppress(PermissionError):  # of another owner
-            folder.chmod(0o700)  # of an earlier version
+        with suppress(PermissionError):  # The folder may have another owner.
+            folder.chmod(0o700)  # An earlier version created it.
     return folder
 
 
@@ -188,7 +188,7 @@ def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> 
     past_proxies = ",".join(dict.fromkeys([*filter(None, excepted.split(",")), *_THIS_MACHINE]))
     return {
         **environ,
-        # Its processes speak to each other over HTTP and gRPC; programs read the one name or the other.
+        # Dagster's processes talk over HTTP and gRPC; programs read one spelling or the other.
         "no_proxy": past_proxies,
         "NO_PROXY": past_proxies,
         "DAGSTER_HOME": str(root / HOME),
@@ -199,7 +199,7 @@ def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> 
 
 @contextmanager
 def announced(root: Path, url: str) -> Iterator[None]:
-    """Let other commands know where Dagster's page is while it runs natively."""
+    """Record the address of Dagster's page for other commands while Dagster runs natively."""
     file = root / _URL
     file.write_text(url)
     try:
@@ -209,5 +209,5 @@ def announced(root: Path, url: str) -> Iterator[None]:
 
 
 def dev_url(root: Path) -> str | None:
-    """Return where Dagster's page is, or was when it ended without notice; None where it does not run natively."""
+    """Return the recorded address of Dagster's page, or None; it may remain after a crash."""
     return _read(root / _URL)

@@ -1,8 +1,8 @@
 """Load modules' definitions: a request as JSON on stdin, one JSON object on stdout.
 
 ``native_definitions`` runs this file by its path, with the Python of the environment that holds Dagster and the
-requirements. It imports nothing of its own package, which that environment does not have. Dagster is imported once;
-each module is then loaded in a child of its own, so that none sees what another one imported.
+requirements. It imports nothing from this package, which that environment does not have. Dagster is imported once;
+each module is then loaded in its own child process, so that none sees what another one imported.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import IO, Any
 
 def main() -> int:
     """Load every module of the request: the dotted name of its ``definitions`` and its ``source`` folder, by name."""
-    # This file's folder comes first in the import path of a script: its modules must not stand in for others.
+    # A script's folder is first in the import path: modules in it must not hide others.
     del sys.path[0]
     request: dict[str, dict[str, str]] = json.load(sys.stdin)
-    # Whatever the modules print belongs to the log, not between the results.
+    # What modules print goes to the log, not between the results.
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     importlib.import_module("dagster")
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _child(definitions: str, source: str) -> tuple[int, IO[str]]:
-    """Begin to load a module in a process of its own; return that, and where it answers."""
+    """Start to load a module in a child process; return the process, and the file with its answer."""
     reader, writer = os.pipe()
     process = os.fork()
     if process == 0:
@@ -43,7 +43,7 @@ def _child(definitions: str, source: str) -> tuple[int, IO[str]]:
             with os.fdopen(writer, "w", encoding="utf-8") as answer:
                 json.dump(_loaded(definitions, source), answer)
         finally:
-            # Nothing of the parent's is gone on with, or cleaned up twice.
+            # The child must not continue the parent's work, or clean up for it.
             os._exit(0)
     os.close(writer)
     return process, os.fdopen(reader, encoding="utf-8")
@@ -51,10 +51,10 @@ def _child(definitions: str, source: str) -> tuple[int, IO[str]]:
 
 def _answer(process: int, reader: IO[str]) -> dict[str, Any]:
     with reader:
-        said = reader.read()
+        output = reader.read()
     _, status = os.waitpid(process, 0)
-    if said:
-        answer: dict[str, Any] = json.loads(said)
+    if output:
+        answer: dict[str, Any] = json.loads(output)
         return answer
     code = os.waitstatus_to_exitcode(status)
     ended = f"the exit code {code}" if code >= 0 else f"the signal {-code}"
@@ -62,35 +62,35 @@ def _answer(process: int, reader: IO[str]) -> dict[str, Any]:
 
 
 def _loaded(definitions: str, source: str) -> dict[str, Any]:
-    """Return the keys of the assets that a module makes, or why it does not load, or nothing where it is not known."""
+    """Return the keys of a module's assets, or the error if it does not load, or {} if it has no single Definitions."""
     from dagster import Definitions
 
     sys.path.insert(0, source)
     try:
         module = importlib.import_module(definitions)
-        found = [value for value in vars(module).values() if isinstance(value, Definitions)]
-        if len(found) != 1:
+        candidates = [value for value in vars(module).values() if isinstance(value, Definitions)]
+        if len(candidates) != 1:
             return {}
-        Definitions.validate_loadable(found[0])
-        graph = found[0].resolve_asset_graph()
+        Definitions.validate_loadable(candidates[0])
+        graph = candidates[0].resolve_asset_graph()
         return {"keys": sorted(key.to_user_string() for key in graph.materializable_asset_keys)}
     except BaseException as error:  # noqa: BLE001 - whatever the module's own code raises
         return _described(_innermost(error), source)
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """Return what was raised first: Dagster puts errors of its own around a module's."""
-    # One may name itself, or two each other, as what it came from.
+    """Return the first error: Dagster wraps a module's errors in others."""
+    # Causes may form a circle.
     chain = [error]
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
-        if any(inner is one for one in chain):
+        if any(inner is seen for seen in chain):
             break
         chain.append(error := inner)
     return error
 
 
 def _described(error: BaseException, source: str) -> dict[str, Any]:
-    """Say an error in a line, and the last line of the module's own code on the way to it."""
+    """Return an error in one line, and the last ``path:line`` of the module's own code in its traceback."""
     text = "".join(traceback.format_exception_only(type(error), error)).strip()
     frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:

@@ -1,7 +1,7 @@
-"""Materialize a module's assets in this one process: a request as JSON on stdin, results as JSON lines on stdout.
+"""Materialize a module's assets in this process: a request as JSON on stdin, results as JSON lines on stdout.
 
-``native`` runs this file by its path, with the Python of the environment that holds Dagster and the requirements.
-It imports nothing of its own package, which that environment does not have.
+``local_dagster`` runs this file by its path, with the Python of the environment that has Dagster and the requirements.
+It imports nothing from this package, which that environment does not have.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import IO, Any
 #: Exit codes beyond Python's own.
 FAILED = 3
 
-#: What has failed, where it is no single step.
+#: The name of what failed if it was not a single step.
 RUN = "the run"
 
-#: What the classes of errors begin with that Dagster puts around a module's own, and that it has only for that.
+#: The prefixes of the error classes with which Dagster wraps a module's errors.
 WRAPPERS = ("DagsterExecution", "DagsterUserCode", "RetryRequested")
 
 
 def main() -> int:
     """Carry out the request, and return an exit code; every line on stdout is one JSON object."""
-    # This file's folder comes first in the import path of a script: its modules must not stand in for others.
+    # A script's folder is first in the import path: modules in it must not hide others.
     del sys.path[0]
     request = json.load(sys.stdin)
-    # Whatever the module prints belongs to the log, not between the results.
+    # What the module prints goes to the log, not between the results.
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.path.insert(0, request["source"])
@@ -38,7 +38,7 @@ def main() -> int:
         return _materialize(request, results)
     except _Problem as problem:
         _say(results, problem=str(problem))
-    except Exception as error:  # whatever the module's own code raises while it is loaded
+    except Exception as error:  # The module's code may raise anything while it is loaded.
         if request["verbose"]:
             logging.getLogger(__name__).exception("could not be loaded")
         _say(results, problem=f"{request['definitions']} does not load: {_described(error)}")
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 class _Problem(Exception):  # noqa: N818  # never leaves this file
-    """What the request asks for cannot be done."""
+    """The request cannot be carried out."""
 
 
 def _say(results: IO[str], **line: Any) -> None:
@@ -55,8 +55,8 @@ def _say(results: IO[str], **line: Any) -> None:
 
 
 def _load_env_file() -> None:
-    """Take the variables of the working directory's ``.env`` over those there are, as Dagster's own commands do."""
-    from dotenv import dotenv_values  # not before the import path is set
+    """Set the variables of the working directory's ``.env``, as Dagster's own commands do."""
+    from dotenv import dotenv_values  # after the import path is set
 
     os.environ.update({name: value for name, value in dotenv_values(".env").items() if value is not None})
 
@@ -70,7 +70,7 @@ def _materialize(request: dict[str, Any], results: IO[str]) -> int:
         keys = _selected(repository.asset_graph, request["select"])
         job = repository.get_implicit_job_def_for_assets(keys)
         if job is None:
-            raise _Problem("the selected assets are partitioned differently: select fewer with --select")
+            raise _Problem("the selected assets are partitioned differently. Select fewer with --select.")
         partition = _partition(job, keys, request["partition"], instance)
         result = job.execute_in_process(
             instance=instance, asset_selection=sorted(keys), partition_key=partition, raise_on_error=False
@@ -83,12 +83,14 @@ def _materialize(request: dict[str, Any], results: IO[str]) -> int:
 def _definitions(name: str) -> Any:
     from dagster import Definitions
 
-    # What the decorator `definitions` makes is of a class that Dagster does not export.
+    # Dagster does not export the class of the decorator `definitions`.
     values = vars(importlib.import_module(name)).values()
-    found = [value for value in values if isinstance(value, Definitions) or type(value).__name__ == "LazyDefinitions"]
-    if len(found) != 1:
-        raise _Problem(f"{name} has {len(found)} Definitions objects, and has to have one")
-    return found[0] if isinstance(found[0], Definitions) else found[0]()
+    candidates = [
+        value for value in values if isinstance(value, Definitions) or type(value).__name__ == "LazyDefinitions"
+    ]
+    if len(candidates) != 1:
+        raise _Problem(f"{name} has {len(candidates)} Definitions objects, but must have one")
+    return candidates[0] if isinstance(candidates[0], Definitions) else candidates[0]()
 
 
 def _selected(graph: Any, select: str | None) -> Any:
@@ -101,7 +103,7 @@ def _selected(graph: Any, select: str | None) -> Any:
         return set(every)
     try:
         keys = AssetSelection.from_string(select).resolve(graph) & every
-    except Exception as error:  # its parser and its resolver raise various kinds
+    except Exception as error:  # Dagster's parser and resolver raise various errors.
         raise _Problem(f"--select {select}: {_described(error)}") from error
     if not keys:
         known = ", ".join(sorted(key.to_user_string() for key in every))
@@ -118,8 +120,9 @@ def _partition(job: Any, keys: set[Any], partition: str | None, instance: Any) -
     name, definition = partitioned[0].to_user_string(), job.asset_layer.get(partitioned[0]).partitions_def
     known = definition.get_partition_keys(dynamic_partitions_store=instance)
     if partition not in known:
-        examples = f"such as {known[-1]}" if known else "of which there is none yet"
-        raise _Problem(f"{name} is partitioned: give --partition with one of its {len(known)} keys, {examples}")
+        if not known:
+            raise _Problem(f"{name} is partitioned, but has no partitions yet")
+        raise _Problem(f"{name} is partitioned. Pass --partition: one of {len(known)} keys, such as {known[-1]}")
     return partition
 
 
@@ -143,12 +146,12 @@ def _report(event: Any, results: IO[str]) -> None:
 
 
 def _value(metadata: Any, *names: str) -> Any:
-    found = next((metadata[name].value for name in names if name in metadata), None)
-    return found if found is None or isinstance(found, int) else str(found)
+    value = next((metadata[name].value for name in names if name in metadata), None)
+    return value if value is None or isinstance(value, int) else str(value)
 
 
 def _root_cause(error: Any) -> str:
-    """Return the module's own words: what Dagster wraps around them says only where they came from."""
+    """Return the module's own error message, without those that Dagster wraps around it."""
     if error is None:
         return "no error was recorded"
     while error.cause is not None and (error.cls_name or "").startswith(WRAPPERS):

@@ -27,7 +27,7 @@ from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceErro
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.native import local_dagster, native_environment
 from dagster_module_builder.native.native_definitions import Loaded, load_locations
-from dagster_module_builder.native.native_environment import Location
+from dagster_module_builder.native.native_environment import LocationEntry
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from tests import needs
@@ -267,7 +267,7 @@ def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root:
     folder = str(workspace / "services/dagster")
     beside = {"relative_path": f"{folder}/more.py", "working_directory": folder}
     for given in ("more.py", {"relative_path": "more.py"}):
-        assert local_dagster.native_entry(workspace, Location({"python_file": given})) == {"python_file": beside}
+        assert local_dagster.native_entry(workspace, LocationEntry({"python_file": given})) == {"python_file": beside}
     assert own["python_package"]["executable_path"] == str(workspace / ".native/lonely/venv/bin/python")
 
 
@@ -336,7 +336,7 @@ raise SystemExit(local_dagster.dev(Path({str(workspace)!r}), {port}))
             assert process.poll() is None, process.stdout.read().decode() if process.stdout else ""
             assert time.monotonic() < limit
             time.sleep(0.5)
-        with pytest.raises(RefusedError, match=f"runs already, at {url}"):
+        with pytest.raises(RefusedError, match=f"is already running at {url}"):
             local_dagster.dev(workspace, free_port())
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
         query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()

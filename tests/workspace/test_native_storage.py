@@ -53,7 +53,7 @@ def test_settings_that_are_no_settings_are_named(root: Path, text: bytes, why: s
     (root / native_environment.HOME / "dagster.yaml").write_bytes(text)
     with pytest.raises(BuilderError, match=re.escape(why)) as refused:
         make(root)
-    assert str(refused.value).endswith("Fix it, or remove it: then it is made again.")
+    assert str(refused.value).endswith("Fix it, or delete it, and a new one is created.")
     assert not (root / native_environment.HOME / "made.log").exists()
 
 
