@@ -56,7 +56,7 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
 
 def _sync_brings_changed_code(workspace: Terminal) -> None:
     """FAULTS C10: `sync` has Dagster load what changed since it was loaded, and nothing else."""
-    assert "loaded again" not in workspace.done("workspace.sync", "--no-check")
+    assert "Dagster reloaded" not in workspace.done("workspace.sync", "--no-check")
     code = workspace.root / "projects/first/src/first_dagster/assets.py"
     code.write_text(code.read_text() + "\nCHANGED = True\n")
     would = "The code of first changed since the running Dagster loaded it. Reload it with 'workspace.sync'."
@@ -65,4 +65,4 @@ def _sync_brings_changed_code(workspace: Terminal) -> None:
     said = workspace.done("workspace.sync", "--no-check")
     assert "Dagster reloaded the location first with its changed code." in said
     assert "the location second" not in said
-    assert "loaded again" not in workspace.done("workspace.sync", "--no-check")
+    assert "Dagster reloaded" not in workspace.done("workspace.sync", "--no-check")
