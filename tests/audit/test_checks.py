@@ -140,7 +140,7 @@ def test_values_that_an_earlier_version_committed_are_found_and_not_shown(root: 
     )
     line = example.read_text().splitlines().index("SALES_REPORT_URL='https://u:canary@h/'") + 1
     found = [problem for problem in messages(root, module, "secrets").splitlines() if "SALES_REPORT" in problem]
-    assert found == [f"deploy/production/.env.deploy.example:{line}: SALES_REPORT_URL has a value there"]
+    assert found == [f"deploy/production/.env.deploy.example:{line}: SALES_REPORT_URL has a value"]
 
 
 WARNINGS = {"hashes", "asset-keys", "schedule-timezones", "compose-lint", "dockerfile-lint", "variables-example",
