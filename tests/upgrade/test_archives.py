@@ -100,7 +100,7 @@ def test_an_upgrade_does_not_follow_a_folder_that_is_a_link(root: Path, module: 
     (module / "deploy").rename(root / "projects/stock")
     (module / "deploy").symlink_to("../stock")
     before = files_of(root / "projects/stock")
-    with pytest.raises(RefusedError, match="deploy is no plain folder"):
+    with pytest.raises(RefusedError, match="deploy is not a folder"):
         upgrade(root, "sales")
     assert files_of(root / "projects/stock") == before
 

@@ -136,7 +136,7 @@ def test_a_file_that_the_template_renamed_takes_its_edits_along(
     assert not old.exists()
     assert new.read_text().startswith("Mine.\n\n") == edited
     assert new.read_text().endswith("\nTheirs: größe.\n")
-    assert "TROUBLESHOOTING.md is called docs/HELP.md in the template now" in "".join(outcome.notes)
+    assert "The template renamed TROUBLESHOOTING.md to docs/HELP.md" in "".join(outcome.notes)
     assert not upgrade(root, "sales", allow_dirty=True).changes
 
 
