@@ -35,7 +35,7 @@ PACKAGE = "dagster_module_builder"
 #: Where none of them is left.
 PLACES = (
     *(f"{PACKAGE}/{room}" for room in (
-        "audit", "base", "claims", "compose", "disclosure", "fitting", "fragment_rules", "health", "modules",
+        "audit", "base", "claims", "compose", "disclosure", "fitting", "fragment_rules", "health", "modules", "native",
         "programs", "shared_files", "shown_files", "templating", "transactions", "upgrade", "workspaces",
         "demo.py", "program.py",
     )),
