@@ -1,4 +1,4 @@
-"""How a deployment reaches its host: a folder a strategy, and what all of them share."""
+"""The strategies by which releases get to hosts: a folder for each, and what all of them share."""
 
 from deploy_strategies.folders import strategy_folder
 

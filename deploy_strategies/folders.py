@@ -1,4 +1,4 @@
-"""Which strategies there are: every folder with a ``cookiecutter.json``, here or where a team keeps its own."""
+"""Finds the strategies: all folders with a ``cookiecutter.json``, here or in a team's own folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VARIABLE = "DAGSTER_MODULE_BUILDER_STRATEGIES"
 
 def _places() -> list[Path]:
     own = os.environ.get(VARIABLE, "")
-    return [*(Path(one).absolute() for one in own.split(os.pathsep) if one), HERE]
+    return [*(Path(folder).absolute() for folder in own.split(os.pathsep) if folder), HERE]
 
 
 def names() -> list[str]:
@@ -32,4 +32,4 @@ def strategy_folder(name: str) -> Path:
     for place in _places():
         if name in names() and (place / name / "cookiecutter.json").is_file():
             return place / name
-    raise RefusedError(f"There is no strategy {name!r}: there are {', '.join(names())}.")
+    raise RefusedError(f"Unknown strategy {name!r}. Choose one of {', '.join(names())}.")

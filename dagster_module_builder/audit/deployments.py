@@ -96,7 +96,7 @@ def _pipelines(audited: AuditedModule) -> Iterator[Deployment]:
 def pipelines(audited: AuditedModule) -> Iterator[Problem]:
     """Compare the pipelines of ci-cd deployments with what would be written now; find leftover ones."""
     for leftover in beside(audited.path):
-        yield Problem(leftover.problem, f"Run '{leftover.cure}'", audited.shown(leftover.found.path))
+        yield Problem(leftover.problem, f"Run '{leftover.cure}'", audited.shown(leftover.pipeline.path))
     for deployment in _pipelines(audited):
         with contextlib.suppress(BuilderError):
             if problem := pipeline.problem(deployment):

@@ -37,9 +37,9 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
     help={
         **_CHANGE_HELP,
         "dry-run": DRY_RUN_HELP,
-        "allow-dirty": "Deploy also what is not committed or not pushed; the release records it.",
-        "drain": "Wait until no run of the module is in progress before the switch.",
-        "keep": "How many good releases stay (default: as deployment.yaml says).",
+        "allow-dirty": "Accept changes that are not committed or not pushed; the release records it.",
+        "drain": "Before the switch, wait until no run of the module is in progress.",
+        "keep": "The number of good releases to keep (default: as in deployment.yaml).",
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
         "local": "Deploy from this machine, without the pipeline's tests and approval.",
@@ -59,7 +59,7 @@ def deploy(
     local: bool = False,
     json: bool = False,
 ) -> None:
-    """Put modules on their client's hosts: verified, switched and healthy, or everything as before."""
+    """Deploy modules to their client's hosts: all hosts get a verified release, or all stay as they are."""
     from dagster_module_builder.deploy.deploy import Options
     from dagster_module_builder.deploy.deploy import deploy as carry_out
     from dagster_module_builder.deploy.job_summary import write_summary
@@ -79,13 +79,13 @@ def deploy(
 def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:
     from dagster_module_builder.deploy.preview import preview
 
-    found = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
-    show(found, _say_preview, as_json=as_json)
+    results = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
+    show(results, _say_preview, as_json=as_json)
 
 
-def _say_preview(found: Mapping[str, Any]) -> None:
-    for module, change in found["modules"].items():
-        console.say(f"{found['host']}: {module} {change['from'] or '(none)'} -> {change['release']}")
+def _say_preview(result: Mapping[str, Any]) -> None:
+    for module, change in result["modules"].items():
+        console.say(f"{result['host']}: {module} {change['from'] or '(none)'} -> {change['release']}")
         for verb, paths in change["files"].items():
             shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
             console.say(f"  files {verb}: {shown or 'none'}")
@@ -100,18 +100,18 @@ def _say_preview(found: Mapping[str, Any]) -> None:
             console.say(f"  runs here: {line}")
         for line in change["commands"]:
             console.say(f"  runs on the host: {line}")
-    console.say_diff(found["diff"])
+    console.say_diff(result["diff"])
 
 
 @deployment_task(
     "deploy.rollback",
-    {**_CHANGE_HELP, "release": "The release to go back to (default: the one before).", "json": JSON_HELP},
+    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one).", "json": JSON_HELP},
     positional=typed_of("deploy.rollback", "name", "release"),
 )
 def rollback(
     chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, json: bool = False
 ) -> None:
-    """Go back to the release before, with its environment and settings; databases stay as they are."""
+    """Go back to the previous release, with its environment and settings; databases are not changed."""
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.rollback import roll_back
 
@@ -123,7 +123,7 @@ def rollback(
 
 @deployment_task("deploy.env", {**_CHANGE_HELP, "json": JSON_HELP})
 def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) -> None:
-    """Give what runs the settings of .env.deploy, without a new release."""
+    """Give the current release the settings in .env.deploy, without a new release."""
     from dagster_module_builder.deploy.rollback import change_settings
 
     with _options(chosen, wait, force=force) as options:
@@ -136,8 +136,8 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) 
     {
         **_CHANGE_HELP,
         "yes": YES_HELP,
-        "module": "The module to take off its hosts.",
-        "delete-data": "Delete its database and its stored files there too, after a dump on the host; also later.",
+        "module": "The module to remove from its hosts.",
+        "delete-data": "Delete its database and its stored files, too, after a dump on the host; also possible later.",
         "json": JSON_HELP,
     },
 )
@@ -149,25 +149,25 @@ def remove(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Take a module off its hosts; what it stored stays, unless it is to be deleted."""
+    """Remove a module from its hosts; its data is kept unless you pass --delete-data."""
     from dagster_module_builder.deploy.hosts.targets import targets_of
-    from dagster_module_builder.deploy.removal import remove as take_off
+    from dagster_module_builder.deploy.removal import remove as remove_from_hosts
 
     if not chosen.modules:
-        raise UsageError("Say which module with --module.")
+        raise UsageError("The module is missing: pass --module NAME.")
     modules = ", ".join(chosen.modules)
-    hosts = ", ".join(str(one) for one in targets_of(chosen.deployments, chosen.hosts))
+    hosts = ", ".join(str(target) for target in targets_of(chosen.deployments, chosen.hosts))
     too = ", and delete its database and its stored files there after a dump" if delete_data else ""
-    if not console.confirmed(f"Take {modules} with all its releases off {hosts}{too}?", yes=yes):
+    if not console.confirmed(f"Remove {modules} with all its releases from {hosts}{too}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
     with _options(chosen, wait, force=force) as options:
-        done = take_off(chosen.deployments, options, delete_data=delete_data)
+        done = remove_from_hosts(chosen.deployments, options, delete_data=delete_data)
     report(done, f"no longer has {modules}", as_json=json)
 
 
 @contextlib.contextmanager
 def _options(chosen: Chosen, wait: int, *, force: bool) -> Iterator[RolloutOptions]:
-    """Give the options of a change, whose steps are shown."""
+    """Yield the options of a rollout whose steps are shown."""
     from dagster_module_builder.deploy.rollout import RolloutOptions
 
     with StepsTable() as table:
@@ -182,6 +182,6 @@ def collection() -> Collection:
     """Return the collection ``deploy``."""
     made = Collection("deploy")
     made.add_task(deploy, default=True)
-    for one in TASKS:
-        made.add_task(one)
+    for task in TASKS:
+        made.add_task(task)
     return made

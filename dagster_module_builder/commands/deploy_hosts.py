@@ -1,4 +1,4 @@
-"""The tasks of ``deploy`` that are about the hosts themselves: keys, tools, locks."""
+"""The tasks of ``deploy`` for the hosts themselves: keys, tools, locks."""
 
 from __future__ import annotations
 
@@ -27,37 +27,36 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
     from dagster_module_builder.deploy.trust import ShownKeys, shown_keys
     from dagster_module_builder.deploy.trust import trust as pin
 
-    def confirm(one: ShownKeys) -> bool:
-        if one.has_changed:
-            console.tell(f"{one.host} shows OTHER keys than those pinned. Find out why before you go on.")
-        question = f"Pin these keys for {one.host}?"
+    def confirm(host: ShownKeys) -> bool:
+        if host.has_changed:
+            console.tell(f"{host.host} shows OTHER keys than the pinned ones. Find out why before you go on.")
+        question = f"Pin these keys for {host.host}?"
         return console.confirmed(question, yes=False, flag="--fingerprint with what the host's administrator tells you")
 
     for deployment in chosen.deployments:
         shown = shown_keys(deployment, chosen.hosts)
-        for one in shown:
-            for kind, value in one.fingerprints.items():
-                console.tell(f"{one.host}  {kind}  {value}{'  (pinned)' if one.is_pinned else ''}")
+        for host in shown:
+            for kind, value in host.fingerprints.items():
+                console.tell(f"{host.host}  {kind}  {value}{'  (pinned)' if host.is_pinned else ''}")
         pinned = pin(deployment, shown, confirm, fingerprint or ())
-        for one in pinned:
-            console.say(f"pinned {len(one.keys)} keys of {one.host} in {deployment.known_hosts}")
-        if pinned and any(
-            host.address not in [one.host for one in shown] for host in deployment.hosts if not chosen.hosts
-        ):
-            console.tell("Now the hosts behind: run the same command again.")
+        for host in pinned:
+            console.say(f"pinned {len(host.keys)} keys of {host.host} in {deployment.known_hosts}")
+        reached = [host.host for host in shown]
+        if pinned and not chosen.hosts and any(host.address not in reached for host in deployment.hosts):
+            console.tell("Run the same command again for the hosts behind these.")
         if pinned:
             say_to_commit(deployment)
 
 
 def say_to_commit(deployment: Deployment) -> None:
-    """Print what to type so that a deployment's files are committed and pushed: ``deploy`` refuses them otherwise."""
+    """Print the commands that commit and push a deployment's files: ``deploy`` refuses uncommitted ones."""
     from dagster_module_builder.base.errors import ToolError
     from dagster_module_builder.deploy.model.source import to_commit
 
     try:
         commands = to_commit(deployment)
     except ToolError as error:
-        # What was asked for is done.
+        # The task itself has succeeded.
         console.tell(str(error))
         return
     if commands:
@@ -69,9 +68,9 @@ def say_to_commit(deployment: Deployment) -> None:
 @deployment_task(
     "deploy.setup",
     {
-        "start": "Make and start a Dagster where none runs: its containers, or its environment and its processes.",
-        "stop": "Stop the Dagster that --start started; what is stored stays.",
-        "yes": "Stop it also while runs are in progress, which end with it.",
+        "start": "Make and start Dagster where none runs: its containers, or its environment and its processes.",
+        "stop": "Stop the Dagster that --start started; its data is kept.",
+        "yes": "Stop it even while runs are in progress; they end with it.",
         "dry-run": DRY_RUN_HELP,
         "json": JSON_HELP,
     },
@@ -84,7 +83,7 @@ def setup(
     dry_run: bool = False,
     json: bool = False,
 ) -> None:
-    """Prepare hosts for their first deployment; where that is done, change nothing."""
+    """Prepare hosts for their first deployment; do nothing on prepared ones."""
     from dagster_module_builder.deploy.setup import preview, set_up
 
     if start and stop:
@@ -93,26 +92,26 @@ def setup(
         show(preview(chosen.deployments, chosen.hosts, start=start), _say_plan, as_json=json)
         return
     with StepsTable() as table:
-        found = set_up(chosen.deployments, chosen.hosts, start=start, stop=stop, ends_runs=yes, progress=table.update)
-    show(found, _say_stopped if stop else _say_setup, as_json=json)
+        results = set_up(chosen.deployments, chosen.hosts, start=start, stop=stop, ends_runs=yes, progress=table.update)
+    show(results, _say_stopped if stop else _say_setup, as_json=json)
 
 
-def _say_plan(found: Mapping[str, Any]) -> None:
-    console.say(f"{found['host']}: {'nothing would change' if not found['would'] else 'would be prepared'}")
-    for step in found["would"]:
+def _say_plan(result: Mapping[str, Any]) -> None:
+    console.say(f"{result['host']}: {'nothing would change' if not result['would'] else 'would be prepared'}")
+    for step in result["would"]:
         console.say(f"  {step}")
 
 
-def _say_stopped(found: Mapping[str, Any]) -> None:
-    for note in found["notes"]:
-        console.say(f"{found['host']}: {note}")
+def _say_stopped(result: Mapping[str, Any]) -> None:
+    for note in result["notes"]:
+        console.say(f"{result['host']}: {note}")
 
 
-def _say_setup(found: Mapping[str, Any]) -> None:
-    console.say(f"{found['host']}: {'prepared' if found['made'] else 'was prepared before'}")
-    for path in found["files"]:
+def _say_setup(result: Mapping[str, Any]) -> None:
+    console.say(f"{result['host']}: {'prepared' if result['made'] else 'was prepared before'}")
+    for path in result["files"]:
         console.say(f"  made    {path}")
-    for note in found["notes"]:
+    for note in result["notes"]:
         console.tell(f"  {note}")
 
 
@@ -122,30 +121,32 @@ def _counted(problems: int) -> str:
 
 @deployment_task("deploy.check", {"json": JSON_HELP})
 def check(chosen: Chosen, json: bool = False) -> None:
-    """Find everything that would be in a deployment's way; change nothing."""
+    """Find everything that would stop a deployment; change nothing."""
     from dagster_module_builder.deploy.check import check as look
 
-    found = look(chosen.deployments, chosen.hosts)
+    results = look(chosen.deployments, chosen.hosts)
     if json:
-        console.say_json(found)
-    for one in [] if json else found:
-        console.say(f"{one['host']}: {_counted(len(one['problems']))}")
-        for problem in one["problems"]:
+        console.say_json(results)
+    for result in [] if json else results:
+        console.say(f"{result['host']}: {_counted(len(result['problems']))}")
+        for problem in result["problems"]:
             console.say(f"  {problem}")
-    if any(one["problems"] for one in found):
+    if any(result["problems"] for result in results):
         raise Exit(code=1)
 
 
 @deployment_task("deploy.unlock", {"yes": YES_HELP})
 def unlock(chosen: Chosen, yes: bool = False) -> None:
-    """End a deployment that hangs; what it had half done is undone."""
+    """End a deployment that hangs, and undo its unfinished work."""
     from dagster_module_builder.deploy.status import unlock as end
 
-    if not console.confirmed(f"End whoever is deploying {chosen.name!r} now?", yes=yes):
+    if not console.confirmed(f"End the deployment that is running on the hosts of {chosen.name!r}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
-    found = end(chosen.deployments, chosen.hosts)
-    for one in found:
-        held = one.get("held")
-        said = one.get("error") or (f"ended {held.get('who')}, since {held.get('since')}" if held else "nobody held it")
-        console.say(f"{one['host']}: {said}")
-    exit_on_errors(found)
+    results = end(chosen.deployments, chosen.hosts)
+    for result in results:
+        held = result.get("held")
+        said = result.get("error") or (
+            f"ended {held.get('who')}, since {held.get('since')}" if held else "the lock was free"
+        )
+        console.say(f"{result['host']}: {said}")
+    exit_on_errors(results)

@@ -1,4 +1,4 @@
-"""``deploy.pipeline``: what a platform reads of a deployment, written from ``deployment.yaml``."""
+"""``deploy.pipeline``: writes the files that a platform reads from ``deployment.yaml``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @deployment_task(
     "deploy.pipeline",
     {
-        "remove": "Take the pipeline out again.",
+        "remove": "Remove the pipeline.",
         "dry-run": DRY_RUN_HELP,
         "force": "Discard manual edits inside the pipeline's managed lines.",
     },
@@ -30,22 +30,23 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
     from dagster_module_builder.deploy.pipeline_companions import companions, read_by_jobs
 
     left = leftover_pipelines.named(root_of(chosen.root), Path.cwd(), chosen.name, chosen.modules)
-    found = _found(chosen, may_be_gone=remove and bool(left))
-    # What is left over goes first: where it cannot, nothing else is changed.
-    for each in left:
-        if remove or each.moved:
-            _carry_out(planned_at(each.found, force=force, remove=True), each.found.module, dry_run=dry_run)
+    places = _places(chosen, may_be_gone=remove and bool(left))
+    # Leftovers are removed first: if that fails, nothing else is changed.
+    for leftover in left:
+        if remove or leftover.moved:
+            change = planned_at(leftover.pipeline, force=force, remove=True)
+            _carry_out(change, leftover.pipeline.module, dry_run=dry_run)
         else:
-            console.tell(f"{each.problem} Run '{each.cure}'.")
-    for place in found:
+            console.tell(f"{leftover.problem} Run '{leftover.cure}'.")
+    for place in places:
         _carry_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run)
         for beside in companions(place, remove=remove):
             if beside.changes:
                 _carry_out(beside, place.module, dry_run=dry_run, in_full=beside.path not in read_by_jobs(place))
 
 
-def _found(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
-    """Find the pipelines of the deployments that were chosen; of one that may be gone, none."""
+def _places(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
+    """Return the places of the chosen deployments' pipelines; empty for a deployment that may be gone."""
     from dagster_module_builder.deploy.pipeline import find
 
     try:
@@ -54,7 +55,7 @@ def _found(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
         if may_be_gone:
             return []
         raise
-    return [find(each) for each in deployments if each.pipeline is not None or not may_be_gone]
+    return [find(deployment) for deployment in deployments if deployment.pipeline is not None or not may_be_gone]
 
 
 def _carry_out(change: FileChange, module: str, *, dry_run: bool, in_full: bool = True) -> None:

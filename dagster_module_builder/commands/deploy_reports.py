@@ -1,4 +1,4 @@
-"""The tasks of ``deploy`` that only look: status, releases, log, list."""
+"""The tasks of ``deploy`` that change nothing: status, releases, log, list."""
 
 from __future__ import annotations
 
@@ -19,37 +19,53 @@ def status(chosen: Chosen, json: bool = False) -> None:
     """Show what runs on each host, since when and by whom, and whether Dagster has loaded it."""
     from dagster_module_builder.deploy.status import status as look
 
-    found = look(chosen.deployments, chosen.hosts)
+    results = look(chosen.deployments, chosen.hosts)
     if json:
-        console.say_json(found)
+        console.say_json(results)
     else:
-        _say_status(found)
-    exit_on_errors(found)
-    if any(each["release"] and not each["location"].startswith("loaded") for one in found for each in one["modules"]):
+        _say_status(results)
+    exit_on_errors(results)
+    if any(
+        module["release"] and not module["location"].startswith("loaded")
+        for result in results
+        for module in result["modules"]
+    ):
         raise Exit(code=1)
 
 
-def _say_status(found: Sequence[Mapping[str, Any]]) -> None:
+def _say_status(results: Sequence[Mapping[str, Any]]) -> None:
     rows = [
-        (one["host"], each["module"], each["release"] or "-", (each["commit"] or "-")[:8], each["since"] or "-",
-         each["by"] or "-", each["location"])
-        for one in found for each in one.get("modules", [])
-    ]  # fmt: skip
+        (
+            result["host"],
+            module["module"],
+            module["release"] or "-",
+            (module["commit"] or "-")[:8],
+            module["since"] or "-",
+            module["by"] or "-",
+            module["location"],
+        )
+        for result in results
+        for module in result.get("modules", [])
+    ]
     console.say_table(("host", "module", "release", "commit", "since", "by", "Dagster"), rows)
-    for one in found:
-        for each in one.get("modules", []):
-            if each["pipeline"]:
-                console.tell(f"{one['host']}: {each['module']} is deployed by {each['pipeline']}.")
-        if "error" in one:
-            console.tell(str(one["error"]))
-        elif one["lock"]:
-            console.tell(f"{one['host']}: {one['lock'].get('who')} is deploying since {one['lock'].get('since')}.")
-        elif one["unfinished"]:
-            console.tell(f"{one['host']}: a deployment was cut off; the next command there puts the old release back.")
-        if one.get("dagster", "answers") != "answers":
-            console.tell(f"{one['host']}: {one['dagster']}")
-        if one.get("daemon") is False:
-            console.tell(f"{one['host']}: Dagster's daemon is not alive.")
+    for result in results:
+        for module in result.get("modules", []):
+            if module["pipeline"]:
+                console.tell(f"{result['host']}: {module['module']} is deployed by {module['pipeline']}.")
+        if "error" in result:
+            console.tell(str(result["error"]))
+        elif result["lock"]:
+            console.tell(
+                f"{result['host']}: {result['lock'].get('who')} is deploying since {result['lock'].get('since')}."
+            )
+        elif result["unfinished"]:
+            console.tell(
+                f"{result['host']}: a deployment was cut off; the next command there puts the old release back."
+            )
+        if result.get("dagster", "answers") != "answers":
+            console.tell(f"{result['host']}: {result['dagster']}")
+        if result.get("daemon") is False:
+            console.tell(f"{result['host']}: Dagster's daemon is not alive.")
 
 
 @deployment_task("deploy.releases", {"json": JSON_HELP})
@@ -84,27 +100,27 @@ def _log_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ..
 
 
 def _show_rows(
-    found: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
     columns: Sequence[str],
     cells: Callable[[str, str, Mapping[str, Any]], tuple[str, ...]],
     *,
     as_json: bool,
 ) -> None:
-    """Show what each host has of each module, a row an entry."""
+    """Show the entries of each module on each host, one in a row."""
     if as_json:
-        console.say_json(found)
+        console.say_json(results)
     else:
         rows = [
-            cells(one["host"], module, each)
-            for one in found
-            for module, every in one.get("modules", {}).items()
-            for each in every
+            cells(result["host"], module, entry)
+            for result in results
+            for module, every in result.get("modules", {}).items()
+            for entry in every
         ]
         console.say_table(columns, rows)
-        for one in found:
-            if "error" in one:
-                console.tell(str(one["error"]))
-    exit_on_errors(found)
+        for result in results:
+            if "error" in result:
+                console.tell(str(result["error"]))
+    exit_on_errors(results)
 
 
 @command("deploy.list", help={"root": ROOT_HELP, "json": JSON_HELP}, auto_shortflags=False)
@@ -120,14 +136,14 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
             problems.append({"deployment": folder.name, "module": folder.parents[1].name, "error": str(error)})
     rows: list[dict[str, Any]] = [
         {
-            "deployment": one.name,
-            "module": one.names.name,
-            "client": str(one.data["client"]),
-            "strategy": str(one.data["strategy"]),
-            "carries out": one.strategy,
-            "hosts": [str(host) for host in one.hosts],
+            "deployment": deployment.name,
+            "module": deployment.names.name,
+            "client": str(deployment.data["client"]),
+            "strategy": str(deployment.data["strategy"]),
+            "carries out": deployment.strategy,
+            "hosts": [str(host) for host in deployment.hosts],
         }
-        for one in read
+        for deployment in read
     ]
     if json:
         console.say_json([*rows, *problems])

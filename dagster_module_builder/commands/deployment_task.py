@@ -1,4 +1,4 @@
-"""What every task of ``deploy`` shares: which deployments, on which hosts, and how it reports."""
+"""What all tasks of ``deploy`` share: the arguments that choose deployments and hosts, and the reports."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WAIT_HELP = "Seconds to wait for another deployment to end (default: 0)."
 FORCE_HELP = "Discard manual edits inside managed blocks on the host."
 
 _SHARED = {
-    "name": "The deployment's name: the folder below the modules' deploy/.",
+    "name": "The deployment's name: its folder in the modules' deploy/.",
     "module": (
-        "Only this module, by its name or the path of its folder; may be given several times (default: the module that "
-        "you stand in, outside of a workspace, else every module that has the deployment)."
+        "Only this module, by its name or the path of its folder; may be given several times (default: the module in "
+        "the current folder, if that is outside a workspace, else every module that has the deployment)."
     ),
     "host": "Only this host; may be given several times (default: all of them).",
     "root": ROOT_HELP,
@@ -36,7 +36,7 @@ _SHARED = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """The deployments, and the hosts, that a person typed."""
+    """The deployments and hosts that were chosen on the command line."""
 
     name: str
     modules: Sequence[str]
@@ -46,11 +46,11 @@ class Chosen:
     @functools.cached_property
     def deployments(self) -> list[Deployment]:
         """The deployments of that name: of the modules named, of the one around the current folder, or of all."""
-        # Its YAML is not waited for by others.
+        # Loading YAML takes time, which other tasks need not wait for.
         from dagster_module_builder.deploy.model.deployment import find, standing_in
 
         root = root_of(self.root)
-        # Whoever names a workspace or a module means that, wherever they stand.
+        # A workspace or module that was named counts, whatever the current folder is.
         is_open = not (self.modules or self.root)
         standing = standing_in(Path.cwd(), root, self.name) if is_open else None
         return find(root, self.name, [str(standing)] if standing else self.modules)
@@ -62,13 +62,13 @@ def deployment_task(
     iterable: Sequence[str] = (),
     positional: Sequence[str] = ("name",),
 ) -> Callable[[Callable[..., None]], Task[Any]]:
-    """Make a task of ``deploy``: its body is given what was chosen, and the flags of its own.
+    """Make a task of ``deploy``: its body gets what was chosen, and its own flags.
 
     Args:
         name: The task's name with its collection's.
-        help: What each flag of its own means.
-        iterable: The flags of its own that may be given several times.
-        positional: The arguments that are given without a flag, in their order.
+        help: The help of its own flags.
+        iterable: Its own flags that may be given several times.
+        positional: The arguments without a flag, in their order.
     """
 
     def decorate(body: Callable[..., None]) -> Task[Any]:
@@ -82,7 +82,7 @@ def deployment_task(
         ) -> None:
             body(Chosen(name, module or (), host or (), root), **own)
 
-        # Invoke makes its flags from the signature.
+        # Invoke makes the flags from the signature.
         shared = list(inspect.signature(run).parameters.values())[:-1]
         added = list(inspect.signature(body).parameters.values())[1:]
         run.__signature__ = inspect.Signature([*shared, *added])  # type: ignore[attr-defined]
@@ -97,9 +97,9 @@ def deployment_task(
 
 
 def report(outcomes: Sequence[HostOutcome], done: str, *, as_json: bool = False) -> None:
-    """Say what was done on each host, and end with 3 where a person has to look at something."""
+    """Print the result of each host, and exit with 3 if there are problems for the user."""
     if as_json:
-        console.say_json([vars(one) for one in outcomes])
+        console.say_json([vars(outcome) for outcome in outcomes])
     else:
         _say_outcomes(outcomes, done)
     if any(outcome.problems for outcome in outcomes):
@@ -119,20 +119,20 @@ def _say_outcomes(outcomes: Sequence[HostOutcome], done: str) -> None:
             console.tell(f"  {note}")
 
 
-def show(found: Sequence[Mapping[str, Any]], say: Callable[[Mapping[str, Any]], None], *, as_json: bool) -> None:
-    """Show what was found on each host, as JSON or for people, and end with 1 where one could not be looked at."""
+def show(results: Sequence[Mapping[str, Any]], say: Callable[[Mapping[str, Any]], None], *, as_json: bool) -> None:
+    """Print the result of each host, as JSON or as text, and exit with 1 if a host failed."""
     if as_json:
-        console.say_json(found)
+        console.say_json(results)
     else:
-        for one in found:
-            if "error" in one:
-                console.tell(str(one["error"]))
+        for result in results:
+            if "error" in result:
+                console.tell(str(result["error"]))
             else:
-                say(one)
-    exit_on_errors(found)
+                say(result)
+    exit_on_errors(results)
 
 
-def exit_on_errors(found: Sequence[Mapping[str, Any]]) -> None:
-    """End with 1 where a host could not be looked at."""
-    if any("error" in one for one in found):
+def exit_on_errors(results: Sequence[Mapping[str, Any]]) -> None:
+    """Exit with 1 if a host failed."""
+    if any("error" in result for result in results):
         raise Exit(code=1)

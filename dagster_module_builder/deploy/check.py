@@ -1,4 +1,4 @@
-"""What is in the way of a deployment, on this machine and on the hosts."""
+"""Everything that would stop a deployment, on this machine and on the hosts."""
 
 from __future__ import annotations
 
@@ -22,33 +22,32 @@ from dagster_module_builder.shared_files.formats import env_file
 
 
 def check(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return, for each host, everything that is known before a deployment to be in its way; nothing is changed.
+    """Return, for each host, the problems that would stop a deployment; nothing is changed.
 
-    What ``deploy`` refuses on this machine is told at once: no host is asked, as ``deploy`` would not come to that.
+    If there are problems on this machine, no host is asked: ``deploy`` would not reach it either.
     """
     targets = targets_of(deployments, hosts)
-    here = [problem for one in deployments for problem in problems_here(one)]
-    if here:
-        return [{"host": str(target), "problems": here} for target in targets]
+    local_problems = [problem for deployment in deployments for problem in local_problems_of(deployment)]
+    if local_problems:
+        return [{"host": str(target), "problems": local_problems} for target in targets]
 
     def look(run: HostRun) -> dict[str, Any]:
-        strategies = {one.strategy: load_strategy(one.strategy) for one in run.target.deployments}
-        found = run.inspect(
-            run.target.modules, sorted({tool for one in strategies.values() for tool in one.tools_there})
-        )
-        return {"problems": problems_there(run, found), "user": found["user"], "disk": found["disk"]}
+        strategies = {deployment.strategy: load_strategy(deployment.strategy) for deployment in run.target.deployments}
+        tools = {tool for strategy in strategies.values() for tool in strategy.tools_there}
+        inspection = run.inspect(run.target.modules, sorted(tools))
+        return {"problems": problems_on_host(run, inspection), "user": inspection["user"], "disk": inspection["disk"]}
 
     answers = on_hosts(deployments, hosts, look)
-    return [{**one, "problems": [one["error"]]} if "error" in one else one for one in answers]
+    return [{**result, "problems": [result["error"]]} if "error" in result else result for result in answers]
 
 
-def problems_here(deployment: Deployment) -> list[str]:
-    """Return what is in the way on this machine: what ``deploy`` refuses, or what a pipeline would not find."""
+def local_problems_of(deployment: Deployment) -> list[str]:
+    """Return the problems on this machine: what ``deploy`` refuses, or a pipeline would not find."""
     problems = []
     try:
         settings = env_file.values(deployment.env_text())
         problems += lacking_settings(deployment, settings)
-        # A pipeline deploys what it checks out itself.
+        # A pipeline deploys its own checkout.
         release_of(deployment, allow_dirty=deployment.pipeline is not None, complete=False)
     except BuilderError as error:
         problems.append(str(error))
@@ -57,7 +56,7 @@ def problems_here(deployment: Deployment) -> list[str]:
 
 def _problems_of_pipeline(deployment: Deployment) -> list[str]:
     try:
-        left = [f"{each.problem} Run '{each.cure}'." for each in leftover_pipelines.beside(deployment.module)]
+        left = [f"{pipe.problem} Run '{pipe.cure}'." for pipe in leftover_pipelines.beside(deployment.module)]
         files = host_settings.files_that_pipelines_lack(deployment.folder)
         problem = pipeline.problem(deployment)
         return [*files, *filter(None, [problem]), *pipeline.uncommitted(deployment), *left]
@@ -66,31 +65,37 @@ def _problems_of_pipeline(deployment: Deployment) -> list[str]:
 
 
 def _needs_environment(deployment: Deployment, known: Mapping[str, Any]) -> bool:
-    """Tell whether the next release of a module has its environment built, as far as is known without that release."""
+    """Tell whether a module's next release needs a new environment, as far as is known without that release."""
     own = deployment.environment["kind"] == "venv" and not load_strategy(deployment.strategy).serves
     return own and not known["environments"]
 
 
-def problems_there(run: HostRun, found: Mapping[str, Any]) -> list[str]:
-    """Return what is in the way on a host."""
+def problems_on_host(run: HostRun, inspection: Mapping[str, Any]) -> list[str]:
+    """Return the problems on a host."""
     problems = []
     try:
         run.refuse_unready()
         run.plan([])
-        host_assets.choose(run, {one.names.name: one.env_text() for one in run.target.deployments})
+        host_assets.choose(run, {deployment.names.name: deployment.env_text() for deployment in run.target.deployments})
         problems += problems_inside(run)
     except BuilderError as error:
         problems.append(str(error))
-    builds = any(_needs_environment(one, found["modules"][one.names.name]) for one in run.target.deployments)
+    builds = any(
+        _needs_environment(deployment, inspection["modules"][deployment.names.name])
+        for deployment in run.target.deployments
+    )
     problems += filter(None, [run.room_lacking(ENVIRONMENT if builds else SPARE)])
     env = host_files.paths(run.target.first.dagster_folder)[env_file.NAME]
-    if (found["modes"].get(env) or 0) & 0o077:
+    if (inspection["modes"].get(env) or 0) & 0o077:
         path = run.on_host(env)
-        problems.append(f"{run.target}: {path} holds secrets and can be read by others: run 'chmod 600 {path}' there.")
-    if found["dagster"].get("daemons") is False:
-        problems.append(f"{run.target}: Dagster's daemon is not alive: schedules and sensors stand still.")
-    if found["lock"]:
         problems.append(
-            f"{run.target}: {found['lock'].get('who')} is deploying there since {found['lock'].get('since')}."
+            f"{run.target}: {path} holds secrets, and other users can read it: run 'chmod 600 {path}' there."
+        )
+    if inspection["dagster"].get("daemons") is False:
+        problems.append(f"{run.target}: Dagster's daemon is not running: schedules and sensors do not work.")
+    if inspection["lock"]:
+        problems.append(
+            f"{run.target}: {inspection['lock'].get('who')} has been deploying there since "
+            f"{inspection['lock'].get('since')}."
         )
     return problems

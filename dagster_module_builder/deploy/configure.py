@@ -1,4 +1,4 @@
-"""Make a deployment of a module: ``deploy/<name>/`` with its settings, its secrets and its guide."""
+"""Makes a deployment of a module: ``deploy/<name>/`` with its settings, its secrets and its guide."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _GENERATED = re.compile(r"_DB_(ROOT_)?PASSWORD$")
 
 @dataclass(frozen=True)
 class Configured:
-    """What was made.
+    """A new deployment.
 
     Attributes:
         folder: ``deploy/<name>`` in the module.
         files: Its files, and the pipeline's.
-        empty: The settings that a person has to fill in.
+        empty: The settings that the user has to fill in.
     """
 
     folder: Path
@@ -53,34 +53,34 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     Args:
         root: The workspace's root.
         module: The module's folder.
-        strategy: How releases get to the hosts.
-        answers: By question; those without one are detected, or get their default.
+        strategy: The strategy.
+        answers: The answers by question; missing ones are detected, or get their default.
 
     Raises:
-        RefusedError: There is a deployment of that name, or an answer cannot be.
+        RefusedError: There is a deployment of that name, or an answer is not valid.
     """
     carried = _carried(strategy, answers)
-    given = {**detected(root, module, strategy, carried), **answers}
-    _refuse_unprintable(given)
-    if lacking := load_steps(strategy).problem_with(given):
+    values = {**detected(root, module, strategy, carried), **answers}
+    _refuse_unprintable(values)
+    if lacking := load_steps(strategy).problem_with(values):
         raise RefusedError(lacking)
-    name = str(given.get("deployment", ""))
+    name = str(values.get("deployment", ""))
     folder = module / DEPLOYMENTS / name
     if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
         raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
     module_files.refuse_links(module, folder)
     module_files.refuse_links(module, module / DEPLOYMENTS / SCHEMA)
     if folder.exists():
-        raise RefusedError(f"{folder} is there already: change its files, or choose another name.")
-    # What is made here is to be committed: a repository that git cannot read is told before anything is made.
+        raise RefusedError(f"{folder} exists already: change its files, or choose another name.")
+    # The files will be committed, so a repository that git cannot read is reported before anything is made.
     top(module)
     with _all_or_nothing(module / DEPLOYMENTS):
         with staging(module / DEPLOYMENTS) as private:
-            made = _rendered(strategy, carried, given, private)
+            made = _rendered(strategy, carried, values, private)
             problem = problem_with(loaded(made / FILE, (made / FILE).read_bytes()))
             if problem:
                 raise UsageError(f"Not a valid deployment: {problem}.")
-            empty = _write_settings(module, made, has_server=given["database"] in {"postgresql", "mysql"})
+            empty = _write_settings(module, made, has_server=values["database"] in {"postgresql", "mysql"})
             text = json.dumps(schema(), indent=2) + "\n"
             module_files.write(module, module / DEPLOYMENTS / SCHEMA, text.encode())
             module_files.move_in(module, made, folder)
@@ -90,7 +90,7 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
 
 @contextlib.contextmanager
 def _all_or_nothing(folder: Path) -> Iterator[None]:
-    """Take away what was made beside a deployment that came to nothing: the schema, and the folder of deployments."""
+    """If the block fails, remove what it made beside the deployment: the schema, and the folder of deployments."""
     was_there, had_schema = folder.exists(), (folder / SCHEMA).exists()
     try:
         yield
@@ -109,34 +109,34 @@ def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:
 
 
 def _write_pipeline(folder: Path) -> list[Path]:
-    """Write the pipeline of a new deployment; where it cannot be, there is to be no deployment either."""
+    """Write the pipeline of a new deployment; if that fails, remove the deployment."""
     try:
         deployment = read_deployment(folder)
         if deployment.pipeline is None:
             return []
-        found = pipeline.find(deployment)
-        change = pipeline.planned_at(found)
-        beside = pipeline_companions.companions(found)
-        for each in (*beside, change):
-            transaction.commit_one(each)
+        place = pipeline.find(deployment)
+        change = pipeline.planned_at(place)
+        beside = pipeline_companions.companions(place)
+        for file in (*beside, change):
+            transaction.commit_one(file)
     except BaseException:
         shutil.rmtree(folder)
         raise
-    return [change.path, *(each.path for each in beside if each.before is None)]
+    return [change.path, *(file.path for file in beside if file.before is None)]
 
 
-def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], private: Path) -> Path:
+def _rendered(strategy: str, carried: str | None, answers: Mapping[str, Answer], private: Path) -> Path:
     """Render a strategy's files, over those of the one that it carries out."""
     if carried is None:
-        return render(strategy_folder(strategy), given, private)
+        return render(strategy_folder(strategy), answers, private)
     folders_of = {name: private / name for name in ("below", "above")}
     for path in folders_of.values():
         path.mkdir()
     names = renamed_questions(strategy, carried)
-    own = {one.name for one in questions_of(strategy_folder(strategy))}
-    below = {name: given[asked] for name, asked in names.items() if asked in given}
-    above = {name: answer for name, answer in given.items() if name in own}
-    unknown = set(given) - own - set(names.values()) - {"database"}
+    own = {question.name for question in questions_of(strategy_folder(strategy))}
+    below = {name: answers[asked] for name, asked in names.items() if asked in answers}
+    above = {name: answer for name, answer in answers.items() if name in own}
+    unknown = set(answers) - own - set(names.values()) - {"database"}
     if unknown:
         raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
     made = render(strategy_folder(carried), below, folders_of["below"])
@@ -145,7 +145,7 @@ def _rendered(strategy: str, carried: str | None, given: Mapping[str, Answer], p
 
 
 def _laid_over(made: Path, over: Path, strategy: str) -> Path:
-    """Put the section and the guide of a strategy into the files of the one that it carries out."""
+    """Add the section and the guide of a strategy to the files of the one that it carries out."""
     whole, section = ((folder / FILE).read_text("utf-8") for folder in (made, over))
     named = re.sub(r"(?m)^strategy: .*$", f"strategy: {json.dumps(strategy)}", whole)
     (made / FILE).write_text(f"{named}\n{section}", "utf-8")
@@ -162,7 +162,7 @@ def _refuse_unprintable(answers: Mapping[str, Answer]) -> None:
 
 
 def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str, ...]:
-    """Add the module's settings, with secrets of their own, to the rendered files; return which are empty."""
+    """Add the module's settings, with new secrets, to the rendered files; return the empty ones."""
     known = _known_settings(module)
     values = production_settings(module, has_server=has_server)
     with (made / ENV).open("a", encoding="utf-8") as text:
@@ -173,14 +173,14 @@ def _write_settings(module: Path, made: Path, *, has_server: bool) -> tuple[str,
 
 
 def _example_line(name: str, known: str, value: str) -> str:
-    """Return a setting's line in the file that git tracks: with its value only where that is known to be harmless."""
+    """Return a setting's line for the committed example, with its value only if that is known to be harmless."""
     if is_harmless(name, known) and is_harmless(name, value):
         return f"{name}={env_value.written(value)}\n"
     return f"# Fill it in, in {ENV} alone: this file is committed.\n{name}='{FILL_IN}'\n"
 
 
 def production_settings(module: Path, *, has_server: bool) -> dict[str, str]:
-    """Return the settings that a module needs on its hosts: new passwords, and what is harmless of this machine's."""
+    """Return the settings that a module needs on its hosts: new passwords, and harmless values of this machine."""
     values = {name: _production_value(name, value) for name, value in _known_settings(module).items()}
     if has_server:
         values.setdefault(f"{ModuleNames(module.name).env_prefix}_DB_HOST", "127.0.0.1")

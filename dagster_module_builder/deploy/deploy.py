@@ -1,4 +1,4 @@
-"""Deploy: every host gets the new release, verified, or all of them keep the old one."""
+"""Deploy a new release: every host gets it, verified, or all of them keep the old one."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ DRAIN = 3600
 
 @dataclass(frozen=True)
 class Options:
-    """How to deploy.
+    """The options of ``deploy``.
 
     Attributes:
-        hosts: Only these; all of them when empty.
-        allow_dirty: Take also what no commit, or no remote, has.
-        wait: How many seconds to wait for another deployer.
-        drain: Wait until no run of the module is in progress before the switch.
-        keep: How many good releases stay; the deployment's own number when None.
-        force: Replace blocks on the host that somebody edited.
+        hosts: Only these hosts; all of them if empty.
+        allow_dirty: Accept changes that are not committed or not pushed.
+        wait: Seconds to wait for another deployer.
+        drain: Before the switch, wait until no run of the module is in progress.
+        keep: The number of good releases to keep; None for the deployment's own number.
+        force: Replace blocks on the host that were edited by hand.
         only_failed: Only the hosts that do not have this content yet.
         settle: After the first deployment of a module, wait until the daemon knows it.
     """
@@ -58,37 +58,37 @@ class Options:
 
 
 def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
-    """Take in what is to be deployed of one module, on this machine.
+    """Return the release of one module, from the files on this machine.
 
     Args:
-        deployment: Of which module, and how.
-        allow_dirty: Take also what no commit, or no remote, has.
-        complete: Refuse where a setting has no value yet.
+        deployment: The deployment.
+        allow_dirty: Accept changes that are not committed or not pushed.
+        complete: Refuse settings that have no value yet.
 
     Raises:
-        RefusedError: There is something that cannot, or should not, be released.
+        RefusedError: Something cannot, or should not, be released.
     """
     strategy = load_strategy(deployment.strategy)
     strategy.deployment = deployment
     lacking = [name for name in strategy.tools_here if not outside_programs.is_installed(name)]
     if lacking:
-        raise ToolError(f"{', '.join(lacking)} is not installed on this machine.")
-    given = deployment.env_text()
-    if complete and (problems := lacking_settings(deployment, env_file.values(given))):
+        raise ToolError(f"{', '.join(lacking)} is not installed on this machine: install it.")
+    settings_text = deployment.env_text()
+    if complete and (problems := lacking_settings(deployment, env_file.values(settings_text))):
         raise RefusedError("\n".join(problems))
     staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)
     package = f"{deployment.source}/{deployment.names.package}/definitions.py"
     if staged.read(package) is None:
-        raise RefusedError(f"{deployment.module}: there is no {package} to deploy.")
+        raise RefusedError(f"{deployment.module} has no {package}: Dagster's definitions are missing.")
     requirements = _requirements(deployment, staged.read("pyproject.toml"))
     constraints = with_hashes(*((staged.read(name) or b"").decode() for name in (CONSTRAINTS.name, HASHES)))
-    database = _database(deployment, staged, given)
-    env = host_database.settings(given, database, deployment.names)
+    database = _database(deployment, staged, settings_text)
+    env = host_database.settings(settings_text, database, deployment.names)
     return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints, database)
 
 
 def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, Any] | None:
-    """Return the module's database where it is to be a service beside the host's Dagster."""
+    """Return the module's database, if it should be a service beside the host's Dagster."""
     if deployment.kind != "compose":
         return None
     fragment = staged.read(f"{settings.FRAGMENTS}/{compose.NAME}")
@@ -97,7 +97,7 @@ def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, A
 
 
 def built(release: Release, progress: Progress) -> Release:
-    """Return a release with what its strategy builds on this machine."""
+    """Return a release with what its strategy builds on this machine, such as an image."""
     return replace(release, made=release.strategy.build(release.staged, lambda step: progress("here", step)))
 
 
@@ -108,7 +108,7 @@ def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:
         project = toml_text.parsed(pyproject)["project"]
     except (ValueError, KeyError) as error:
         raise RefusedError(f"{deployment.module / 'pyproject.toml'}: {error}") from None
-    return "".join(f"{one}\n" for one in project.get("dependencies", []))
+    return "".join(f"{requirement}\n" for requirement in project.get("dependencies", []))
 
 
 def deploy(
@@ -117,31 +117,33 @@ def deploy(
     """Deploy to every host, or leave every host as it was.
 
     Raises:
-        DeployError: A host failed; it says which, and why.
+        DeployError: A host failed; it names the hosts and the reasons.
     """
     targets = targets_of(deployments, options.hosts)
     runs = [HostRun(target, progress) for target in targets]
     try:
         for run in runs:
             reach(run)
-        taken = [release_of(one, allow_dirty=options.allow_dirty) for one in deployments]
-        deploying = Deploying(targets, progress, runs, releases={one.module: one for one in taken}, options=options)
+        taken = [release_of(deployment, allow_dirty=options.allow_dirty) for deployment in deployments]
+        deploying = Deploying(
+            targets, progress, runs, releases={release.module: release for release in taken}, options=options
+        )
         deploying.look_before_building()
-        deploying.releases = {one.module: built(one, progress) for one in taken}
+        deploying.releases = {release.module: built(release, progress) for release in taken}
         return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)
 
 
 def reach(run: HostRun) -> None:
-    """Begin to connect to a host, unless what goes there is built first, for minutes perhaps."""
+    """Begin to connect to a host, unless something is built for it first, which may take minutes."""
     if not builds_here(run):
-        run.reach(bulk=any(load_strategy(one.strategy).bulk for one in run.target.deployments))
+        run.reach(bulk=any(load_strategy(deployment.strategy).bulk for deployment in run.target.deployments))
 
 
 def builds_here(run: HostRun) -> bool:
-    """Tell whether what goes to a host is built first, on this machine."""
-    return any(load_strategy(one.strategy).serves for one in run.target.deployments)
+    """Tell whether something is built for a host first, on this machine."""
+    return any(load_strategy(deployment.strategy).serves for deployment in run.target.deployments)
 
 
 @dataclass
@@ -154,15 +156,15 @@ class Deploying(Rollout):
     action = "deploy"
 
     def releases_of(self, run: HostRun) -> list[Release]:
-        """Return what goes to a host."""
-        return [self.releases[one.names.name] for one in run.target.deployments]
+        """Return the releases for a host."""
+        return [self.releases[deployment.names.name] for deployment in run.target.deployments]
 
     def locations(self, run: HostRun) -> list[HostLocation]:
-        """Return what a host's Dagster is to be told."""
-        return [run.location_of(one) for one in self.releases_of(run)]
+        """Return the new code locations of a host."""
+        return [run.location_of(release) for release in self.releases_of(run)]
 
     def look_before_building(self) -> None:
-        """Refuse what the hosts cannot take before minutes go into building it; no lock is held meanwhile."""
+        """Refuse hosts that cannot take the releases, before building them takes minutes; no lock is held."""
         runs = self.runs
         self.runs = [HostRun(run.target, self.progress) for run in runs if builds_here(run)]
         self.step("prepare", self.look)
@@ -172,16 +174,16 @@ class Deploying(Rollout):
         """See whether a host can take its releases."""
         releases = self.releases_of(run)
         try:
-            tools = {tool for one in releases for tool in one.strategy.tools_there}
-            run.inspect([one.module for one in releases], sorted(tools))
+            tools = {tool for release in releases for tool in release.strategy.tools_there}
+            run.inspect([release.module for release in releases], sorted(tools))
             run.refuse_unready()
             self.judge(run)
         finally:
             run.close()
 
     def judge(self, run: HostRun) -> None:
-        """Refuse what cannot be merged into a host's files."""
-        host_assets.choose(run, {one.module: one.env for one in self.releases_of(run)})
+        """Refuse releases that cannot be merged into a host's files."""
+        host_assets.choose(run, {release.module: release.env for release in self.releases_of(run)})
         run.plan(self.locations(run), force=self.options.force)
 
     def prepare(self, run: HostRun) -> None:
@@ -195,13 +197,13 @@ class Deploying(Rollout):
             locations = [release.deployment.names.snake for release in self.releases_of(run)]
             run.conversation.ask("wait", locations=locations, limit=DRAIN)
         host_assets.bring(run)
-        # Planned before the barrier: what cannot be merged on one host stops all of them.
+        # Before the barrier, so that a conflict on one host stops all of them.
         self.judge(run)
         run.seconds["prepare"] = round(time.monotonic() - started, 3)
         run.report("verified")
 
     def chosen(self) -> list[HostRun]:
-        """Leave out the hosts that have this content already, if asked to."""
+        """Leave out the hosts that have this content already, if that was asked for."""
         if not self.options.only_failed:
             return self.runs
         done = [run for run in self.runs if all(self.is_done(run, release) for release in self.releases_of(run))]
@@ -211,7 +213,7 @@ class Deploying(Rollout):
 
     @staticmethod
     def is_done(run: HostRun, release: Release) -> bool:
-        """Tell whether a host runs this content."""
+        """Tell whether a host's current release has this content and is loaded."""
         module = run.inspection["modules"][release.module]
         current = module["releases"].get(module["state"].get("current"), {})
         location = run.inspection["dagster"]["locations"].get(release.deployment.names.snake, {})
@@ -220,46 +222,46 @@ class Deploying(Rollout):
     def switch(self, run: HostRun) -> None:
         """Switch a host to the new releases."""
         put = self.locations(run)
-        modules = [switch_request(one, run.servers.get(one.module)) for one in self.releases_of(run)]
+        modules = [switch_request(release, run.servers.get(release.module)) for release in self.releases_of(run)]
         run.switch(run.plan(put, force=self.options.force), modules, put)
-        # Runs may have stored something since.
+        # Runs may have stored assets since the first copy.
         host_assets.bring(run)
 
     def keep(self, run: HostRun) -> HostOutcome:
-        """Let the new releases stand."""
+        """Keep the new releases."""
         releases = self.releases_of(run)
-        keep = max(2, self.options.keep or max(one.deployment.keep for one in releases))
+        keep = max(2, self.options.keep or max(release.deployment.keep for release in releases))
         log = {**holder(self.action), "commit": releases[0].staged.source.commit}
         run.notes += host_assets.notes(run)
-        pruned = run.keep([one.module for one in releases], keep, log)
+        pruned = run.keep([release.module for release in releases], keep, log)
         return HostOutcome(
             str(run.target),
-            {one.module: one.identity for one in releases},
+            {release.module: release.identity for release in releases},
             pruned=tuple(pruned),
-            before={one.module: run.state(one.module).get("current") for one in releases},
-            commits={one.module: self.commits(run, one) for one in releases},
+            before={release.module: run.state(release.module).get("current") for release in releases},
+            commits={release.module: self.commits(run, release) for release in releases},
         )
 
     @staticmethod
     def commits(run: HostRun, release: Release) -> list[str]:
-        """Return the commits of a module that a host has not had, as far as they are known here."""
+        """Return a module's commits that are new to a host, as far as they are known here."""
         current = run.state(release.module).get("current")
         record = run.inspection["modules"][release.module]["releases"].get(current) or {}
         return commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit)
 
     def settle(self, run: HostRun) -> None:
-        """See to it that Dagster's daemon knows the releases, and wait for it where one is a module's first."""
-        is_new = any(not run.state(one.module).get("current") for one in self.releases_of(run))
+        """Make Dagster's daemon use the releases; wait for that if one is a module's first."""
+        is_new = any(not run.state(release.module).get("current") for release in self.releases_of(run))
         run.settle(is_new=is_new, wait=self.options.settle)
 
 
 def switch_request(release: Release, server: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return what the host is told of one module that it switches to a new release."""
-    said = {"by": holder()["who"], "commit": release.staged.source.commit, "deployment": release.deployment.name}
+    """Return a module's values for the request ``switch`` to a new release."""
+    state = {"by": holder()["who"], "commit": release.staged.source.commit, "deployment": release.deployment.name}
     return {
         "module": release.module,
         "release": release.identity,
         "new": True,
         "env": base64.b64encode(release.env).decode(),
-        "state": {**said, "server": server},
+        "state": {**state, "server": server},
     }

@@ -1,4 +1,4 @@
-"""What a pipeline's page says of a change: what was deployed where, and what changed."""
+"""The summary on the page of a pipeline's job: what was deployed where, and which commits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dagster_module_builder.deploy.rollout import HostOutcome
 
-#: Where GitHub takes Markdown from a job (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
+#: Names the file for a job's Markdown (https://docs.github.com/en/actions/reference/workflows-and-actions/variables).
 VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
@@ -16,7 +16,7 @@ def summary(name: str, outcomes: Sequence[HostOutcome]) -> str:
 
     Args:
         name: The deployment's name.
-        outcomes: What was done on each host.
+        outcomes: The result of each host.
     """
     rows = [row for outcome in outcomes for row in _rows(outcome)]
     commits = {module: lines for outcome in outcomes for module, lines in outcome.commits.items() if lines}
@@ -33,13 +33,13 @@ def _rows(outcome: HostOutcome) -> Iterator[str]:
 
 
 def _changes(module: str, lines: Sequence[str]) -> Iterator[str]:
-    # Indented lines are code: nothing in a commit's subject is Markdown, or HTML.
+    # Indented lines are code, so that a commit's subject is never read as Markdown or HTML.
     yield from ("", f"Commits of {module}:", "")
     yield from (f"    {''.join(letter for letter in line if letter.isprintable())}" for line in lines)
 
 
 def write_summary(name: str, outcomes: Sequence[HostOutcome], environ: Mapping[str, str]) -> None:
-    """Add the summary to the page of the job that this process runs in, where its platform has one."""
+    """Add the summary to the page of the job that runs this process, if its platform has one."""
     if path := environ.get(VARIABLE):
         with Path(path).open("a", encoding="utf-8") as page:
             page.write(summary(name, outcomes))

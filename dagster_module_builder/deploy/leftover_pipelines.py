@@ -1,4 +1,4 @@
-"""Pipelines that a platform still runs although no deployment has them: renamed, deleted, or moved to another place."""
+"""Pipelines that a platform still runs although their deployment was renamed, deleted, or moved its pipeline."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from dagster_module_builder.programs.version_control import top as repository_to
 from dagster_module_builder.transactions import module_files
 from deploy_strategies import folders
 
-#: The first line of ours, as all versions write it.
+#: The first line of our pipelines, in all versions.
 _TITLE = re.compile(
     r"(?:#|//) From deploy/([\w-]+)/deployment\.yaml of ([\w.-]+), by 'dagster-module-builder deploy\.pipeline "
 )
-#: Where a job of ours sends a person who has set no secret: into the deployment's folder.
+#: The deployment's folder in a job's message about a missing secret.
 _FOLDER = re.compile(r"has no value: see (\S+)/DEPLOYMENT\.md")
 
 
@@ -31,64 +31,68 @@ class Leftover:
     """A pipeline without a deployment.
 
     Attributes:
-        found: The pipeline.
+        pipeline: The pipeline.
         reason: Why it has no deployment.
-        moved: Whether its deployment has a pipeline in another place.
+        moved: Whether its deployment has its pipeline in another file.
     """
 
-    found: PipelinePlace
+    pipeline: PipelinePlace
     reason: str
     moved: bool = False
 
     @property
     def problem(self) -> str:
-        """What is wrong, in a sentence."""
-        return f"{self.found.path} still deploys {self.found.module} to {self.found.deployment!r}, {self.reason}."
+        """The problem, as a sentence."""
+        return (
+            f"{self.pipeline.path} still deploys {self.pipeline.module} to {self.pipeline.deployment!r}, {self.reason}."
+        )
 
     @property
     def cure(self) -> str:
-        """The command that takes it out; of one that has moved, it leaves the pipeline in its new place."""
-        name, there = self.found.deployment, typed(self.found.top / self.found.file.folder)
-        if self.moved and there != name:
-            return f"deploy.pipeline {there}"
-        command = f"deploy.pipeline {name} --module {self.found.module}"
+        """The command that removes it; if it has moved, the command keeps the pipeline in the new file."""
+        name, typed_name = self.pipeline.deployment, typed(self.pipeline.top / self.pipeline.file.folder)
+        if self.moved and typed_name != name:
+            return f"deploy.pipeline {typed_name}"
+        command = f"deploy.pipeline {name} --module {self.pipeline.module}"
         return command if self.moved else f"{command} --remove"
 
 
 def leftovers(top: Path) -> list[Leftover]:
-    """Return the pipelines in a repository that no deployment has.
+    """Return the pipelines in a repository that belong to no deployment.
 
     Args:
         top: The repository's folder.
     """
-    return [leftover for found in _written(top) if (leftover := _leftover(found))]
+    return [leftover for pipeline in _written(top) if (leftover := _leftover(pipeline))]
 
 
 def beside(module: Path) -> list[Leftover]:
-    """Return the leftovers in a module's repository that are its own, or of modules that are gone."""
+    """Return the leftovers in a module's repository, of this module or of modules that are gone."""
     name, top = module.resolve().name, repository_top(module) or module
-    return [each for each in leftovers(top) if each.found.module == name or not _module_folder(each.found).is_dir()]
+    return [
+        each for each in leftovers(top) if each.pipeline.module == name or not _module_folder(each.pipeline).is_dir()
+    ]
 
 
-def named(root: Path, here: Path, deployment: str, modules: Sequence[str]) -> list[Leftover]:
+def named(root: Path, standing_in: Path, deployment: str, modules: Sequence[str]) -> list[Leftover]:
     """Return the leftovers of a deployment's name in the repositories of a workspace and its modules, and in one more.
 
     Args:
         root: The workspace's root.
-        here: A folder in one more repository: the one that the person stands in.
+        standing_in: The current folder, which may be in one more repository.
         deployment: The deployment's name.
-        modules: Their modules' names, or paths that end in them; any when empty.
+        modules: The modules' names, or paths that end in them; any module if empty.
     """
     projects = root / PROJECTS
-    folders_asked = [root, here, *(path for path in sorted(projects.glob("*")) if path.is_dir())]
+    folders_asked = [root, standing_in, *(path for path in sorted(projects.glob("*")) if path.is_dir())]
     tops = dict.fromkeys((repository_top(folder) or folder).resolve() for folder in folders_asked if folder.is_dir())
-    found = [each for top in tops for each in leftovers(top) if each.found.deployment == deployment]
+    left = [each for top in tops for each in leftovers(top) if each.pipeline.deployment == deployment]
     names = {Path(module).resolve().name for module in modules}
-    return [each for each in found if not names or each.found.module in names]
+    return [each for each in left if not names or each.pipeline.module in names]
 
 
 def _written(top: Path) -> Iterator[PipelinePlace]:
-    """Yield every pipeline of ours in a repository, whoever's it is."""
+    """Yield all of our pipelines in a repository."""
     for strategy in map(load_steps, folders.names()):
         if isinstance(strategy, PipelineStrategy):
             for pattern, kind in strategy.places.items():
@@ -100,7 +104,7 @@ def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[PipelinePlac
     try:
         text = module_files.text(top, path) or ""
     except RefusedError:
-        # A folder, or a link to somewhere else: none that this program wrote.
+        # A folder, or a link to somewhere else, which we did not write.
         return
     titles = list(_TITLE.finditer(text))
     ends = [title.start() for title in titles[1:]] + [len(text)]
@@ -111,22 +115,22 @@ def _in_file(top: Path, path: Path, file: PipelineFile) -> Iterator[PipelinePlac
             yield PipelinePlace(title[2], title[1], top, own, path)
 
 
-def _module_folder(found: PipelinePlace) -> Path:
-    return (found.top / found.file.folder).parent.parent
+def _module_folder(pipeline: PipelinePlace) -> Path:
+    return (pipeline.top / pipeline.file.folder).parent.parent
 
 
-def _leftover(found: PipelinePlace) -> Leftover | None:
-    """Return a pipeline that no deployment has; None where one has it, or cannot be read."""
-    folder = found.top / found.file.folder
+def _leftover(pipeline: PipelinePlace) -> Leftover | None:
+    """Return a pipeline as a leftover; None if a deployment has it, or its deployment cannot be read."""
+    folder = pipeline.top / pipeline.file.folder
     if not (folder / FILE).is_file():
-        return Leftover(found, f"but {found.file.folder}/{FILE} is gone")
+        return Leftover(pipeline, f"but {pipeline.file.folder}/{FILE} is gone")
     try:
         deployment = read_deployment(folder)
         if deployment.pipeline is None:
-            return Leftover(found, f"but its strategy is {deployment.strategy!r} now")
+            return Leftover(pipeline, f"but its strategy is now {deployment.strategy!r}")
         place = find(deployment)
     except BuilderError:
         return None
-    if place.path.resolve() == found.path.resolve():
+    if place.path.resolve() == pipeline.path.resolve():
         return None
-    return Leftover(found, f"but its pipeline belongs into {place.shown} now", moved=True)
+    return Leftover(pipeline, f"but its pipeline is now {place.shown}", moved=True)

@@ -1,4 +1,4 @@
-"""Where the pipeline of a deployment is or belongs, and all names that follow from whose it is."""
+"""The path of a deployment's pipeline, and the names in it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dagster_module_builder.deploy.strategies.base import PipelineFile
 
 @dataclass(frozen=True)
 class PipelinePlace:
-    """Where the pipeline of a deployment belongs, and all names that follow from whose it is.
+    """The path of a deployment's pipeline, and the names in it.
 
     Attributes:
         module: The name of the module.
         deployment: The name of its deployment.
         top: The repository's folder.
-        file: What the strategy says of it.
-        path: Where it is, or is to be.
+        file: The strategy's description of the file.
+        path: The file's path; it may not exist yet.
     """
 
     module: str
@@ -30,12 +30,12 @@ class PipelinePlace:
 
     @property
     def marker(self) -> str:
-        """What its lines are marked with; no other deployment in the repository has the same."""
+        """The marker of its lines, different for each deployment in the repository."""
         return marker(self.module, self.deployment)
 
     @property
     def title(self) -> str:
-        """Its first line, without the sign of a comment."""
+        """Its first line, without a comment sign."""
         return title(self.module, self.deployment)
 
     @property
@@ -45,15 +45,15 @@ class PipelinePlace:
 
     @property
     def guide(self) -> Path:
-        """The guide of its deployment."""
+        """The path of the deployment's guide."""
         return self.top / self.file.folder / GUIDE
 
 
 def marker(module: str, deployment: str) -> str:
-    """Return what the lines of a deployment's pipeline are marked with: ``sales_report__yoda``."""
+    """Return the marker of a deployment's pipeline: ``sales_report__yoda``."""
     return f"{ModuleNames(module).snake}__{deployment.replace('-', '_')}"
 
 
 def title(module: str, deployment: str) -> str:
-    """Return the first line of a deployment's pipeline, without the sign of a comment."""
+    """Return the first line of a deployment's pipeline, without a comment sign."""
     return f"From deploy/{deployment}/{FILE} of {module}, by 'dagster-module-builder deploy.pipeline {deployment}'."

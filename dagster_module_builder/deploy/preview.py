@@ -26,24 +26,24 @@ def preview(
     deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, allow_dirty: bool = False, force: bool = False
 ) -> list[dict[str, Any]]:
     """Return, for each host, what a deployment would change there; nothing is changed, and no lock is taken."""
-    made = {one.names.name: release_of(one, allow_dirty=allow_dirty) for one in deployments}
+    made = {deployment.names.name: release_of(deployment, allow_dirty=allow_dirty) for deployment in deployments}
 
     def look(run: HostRun) -> dict[str, Any]:
-        mine = [made[one.names.name] for one in run.target.deployments]
-        run.inspect(run.target.modules, sorted({tool for one in mine for tool in one.strategy.tools_there}))
+        mine = [made[deployment.names.name] for deployment in run.target.deployments]
+        run.inspect(run.target.modules, sorted({tool for release in mine for tool in release.strategy.tools_there}))
         run.refuse_unready()
-        host_assets.choose(run, {one.module: one.env for one in mine})
-        plan = run.plan([run.location_of(one) for one in mine], force=force)
+        host_assets.choose(run, {release.module: release.env for release in mine})
+        plan = run.plan([run.location_of(release) for release in mine], force=force)
         shown = host_files.without_secrets(plan)
-        return {"modules": {one.module: _preview(run, one) for one in mine}, "diff": shown.diff()}
+        return {"modules": {release.module: _preview(run, release) for release in mine}, "diff": shown.diff()}
 
     return on_hosts(deployments, hosts, look)
 
 
 def _preview(run: HostRun, release: Release) -> dict[str, Any]:
-    found = run.inspection["modules"][release.module]
-    current = found["state"].get("current")
-    record = found["releases"].get(current, {})
+    module = run.inspection["modules"][release.module]
+    current = module["state"].get("current")
+    record = module["releases"].get(current, {})
     old = (
         run.conversation.ask("contents", module=release.module, identity=current)
         if current
@@ -53,9 +53,8 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
     environment = run.environment(release)
     builds = environment is not None and not run.has_environment(release.module, environment)
     files = file_changes(old["manifest"], release.staged.manifest)
-    place = host_preparation.release_folder(
-        run, release, run.on_host("modules", release.module, "releases", release.identity), current
-    )
+    path = run.on_host("modules", release.module, "releases", release.identity)
+    folder = host_preparation.release_folder(run, release, path, current)
     known = set(old["manifest"].splitlines())
     lacking = [line for line in release.staged.lines if line not in known]
     return {
@@ -65,13 +64,13 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
         "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
         "settings": settings_differ(old_env, env_file.values(release.env)),
         "builds_environment": builds,
-        "transfer": release.strategy.commands(release.deployment.own, release.staged, place, lacking),
+        "transfer": release.strategy.commands(release.deployment.own, release.staged, folder, lacking),
         "commands": _commands(run, release, builds=builds),
     }
 
 
 def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
-    """Return what is run where Dagster runs, behind the transfer, as a person would type it."""
+    """Return the commands that run on the host after the transfer, as a person would type them."""
     deployment, identity = release.deployment, release.identity
     folder = PurePosixPath(run.inside("modules", release.module, "releases", identity), deployment.source)
     python = run.python(deployment, run.environment(release))
@@ -80,8 +79,8 @@ def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
         commands[0][:1] = [python, "-m", "dagster"]
     if builds:
         commands[:0] = building(str(PurePosixPath(python).parent.parent), run.environment_python(deployment))
-    if there := run.where:
-        commands = [[*there["prefix"], there["service"], *one] for one in commands]
+    if where := run.where:
+        commands = [[*where["prefix"], where["service"], *command] for command in commands]
     if release.database:
         commands.append(starting(run.on_host(deployment.dagster_folder), [release.database["name"]]))
     restart = deployment.data["dagster"].get("restart_daemon")
@@ -90,7 +89,7 @@ def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
 
 
 def file_changes(old: str, new: str) -> dict[str, list[str]]:
-    """Return which files two manifests add, remove and change."""
+    """Return the files that are added, removed and changed between two manifests."""
     before, after = ({path_of(line): line for line in text.splitlines()} for text in (old, new))
     return {
         "added": sorted(set(after) - set(before)),

@@ -16,17 +16,17 @@ from dagster_module_builder.templating.questionnaire import Answer, Question, Qu
 from dagster_module_builder.transactions import module_files
 from deploy_strategies import folders, strategy_folder
 
-#: The question of a strategy that is laid over another one: which one that is.
+#: The question of a strategy that carries out another one: which one.
 CARRIES = "carries_out"
 
 
 def strategies() -> list[str]:
-    """Return the strategies that there are."""
+    """Return the names of all strategies."""
     return folders.names()
 
 
 def carried_choice(strategy: str) -> Question | None:
-    """Return the question which other strategy this one carries out; None where it does the work itself.
+    """Return the question about which other strategy this one carries out; None if it does the work itself.
 
     Raises:
         RefusedError: There is no such strategy.
@@ -38,7 +38,7 @@ def carried_choice(strategy: str) -> Question | None:
 def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
     """Return a strategy's questions, and those of the one that it carries out.
 
-    A question that both ask in different words has the carried strategy's name before its own: ``docker_platform``.
+    If both strategies ask different questions by one name, the carried strategy's name is added: ``docker_platform``.
 
     Raises:
         RefusedError: There is no such strategy.
@@ -47,40 +47,39 @@ def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
     if carried is None:
         return own
     other = questions_of(strategy_folder(carried))
-    renamed = {
-        one: question_name
-        for one, question_name in renamed_questions(strategy, carried).items()
-        if one != question_name
-    }
-    context = {**{renamed.get(name, name): raw for name, raw in other.context.items()}, **own.context}
-    more = [replace(one, name=renamed.get(one.name, one.name)) for one in other]
-    names = {one.name for one in own}
-    return Questionnaire(own.folder, context, (*own.questions, *(one for one in more if one.name not in names)))
+    names = renamed_questions(strategy, carried)
+    context = {**{names.get(name, name): raw for name, raw in other.context.items()}, **own.context}
+    own_names = {question.name for question in own}
+    renamed = (replace(question, name=names[question.name]) for question in other)
+    more = [question for question in renamed if question.name not in own_names]
+    return Questionnaire(own.folder, context, (*own.questions, *more))
 
 
 def renamed_questions(strategy: str, carried: str) -> dict[str, str]:
-    """Return, for each question of a carried strategy, what it is called beside the questions of the other one."""
-    own = {one.name: one for one in questions_of(strategy_folder(strategy))}
+    """Return the new names of a carried strategy's questions: ``{"platform": "docker_platform", "user": "user"}``."""
+    own = {question.name: question for question in questions_of(strategy_folder(strategy))}
     return {
-        one.name: one.name if one.name not in own or own[one.name].choices == one.choices else f"{carried}_{one.name}"
-        for one in questions_of(strategy_folder(carried))
+        question.name: question.name
+        if question.name not in own or own[question.name].choices == question.choices
+        else f"{carried}_{question.name}"
+        for question in questions_of(strategy_folder(carried))
     }
 
 
 def detected(root: Path, module: Path, strategy: str, carried: str | None = None) -> dict[str, Answer]:
-    """Return the answers that the module and the workspace give by themselves."""
+    """Return the answers that can be read from the module and the workspace."""
     if carried is not None:
         return {**detected(root, module, carried), **load_steps(strategy).questions_from(module)}
-    found: dict[str, Answer] = {"module": module.name, "database": "none"}
+    answers: dict[str, Answer] = {"module": module.name, "database": "none"}
     env = local_env(module)
     prefix = ModuleNames(module.name).env_prefix
     kind = _database(module)
     if kind:
-        found |= {"database": kind, "database_port": env.get(f"{prefix}_DB_PORT", "")}
+        answers |= {"database": kind, "database_port": env.get(f"{prefix}_DB_PORT", "")}
     network = _workspace_env(root).get("WORKSPACE_NETWORK")
     if network:
-        found["network"] = network
-    return {**found, **load_steps(strategy).questions_from(module)}
+        answers["network"] = network
+    return {**answers, **load_steps(strategy).questions_from(module)}
 
 
 def local_env(module: Path) -> dict[str, str]:
@@ -95,7 +94,7 @@ def _workspace_env(root: Path) -> dict[str, str]:
 
 
 def _database(module: Path) -> str | None:
-    """Return the kind of the module's database: as it was asked for, else as its services say."""
+    """Return the kind of the module's database, from its record or its services; None if it has none."""
     recorded = record_of(module).get("answers")
     asked = recorded.get("database") if isinstance(recorded, dict) else None
     if asked:
@@ -103,5 +102,7 @@ def _database(module: Path) -> str | None:
     path = module / settings.FRAGMENTS / FRAGMENT_NAMES[compose.NAME]
     data = loaded(path, module_files.read(module, path) or b"")
     services = data.get("services") if isinstance(data, dict) else None
-    images = " ".join(str(one.get("image", "")) for one in (services or {}).values() if isinstance(one, dict)).lower()
+    images = " ".join(
+        str(service.get("image", "")) for service in (services or {}).values() if isinstance(service, dict)
+    ).lower()
     return "mysql" if re.search("mysql|mariadb", images) else "postgresql" if "postgres" in images else None

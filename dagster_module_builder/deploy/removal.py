@@ -1,4 +1,4 @@
-"""Modules, taken off their hosts; what they stored stays, or is dumped and deleted."""
+"""Removes modules from their hosts; their data is kept, or dumped and deleted."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SERVERS = ("postgresql", "mysql")
 
 @dataclass(frozen=True)
 class ModuleData:
-    """What a module has stored on a host.
+    """A module's data on a host.
 
     Attributes:
-        storage: The folder of stored assets, where Dagster runs; None where they are no files of the host's.
-        database: How its database server is reached; None where it has none.
+        storage: The folder that holds the assets of all modules, as Dagster sees it; None if it is not a folder.
+        database: How its database server is reached; None without one.
         volumes: The volumes of its database's service.
-        left: What is not deleted, for people.
+        left: Notes about data that is not deleted.
     """
 
     storage: str | None
@@ -43,39 +43,39 @@ class ModuleData:
 def data_of(
     deployment: Deployment, settings: Mapping[str, str], service: Mapping[str, Any] | None, storage: str
 ) -> ModuleData:
-    """Return what a module has stored, as its settings on the host say.
+    """Return a module's data, as its settings on the host say.
 
     Args:
-        deployment: Of which module.
-        settings: The settings that the current release has there.
-        service: Its database's, where that is one of the host's Compose project.
-        storage: Where all modules of the host store.
+        deployment: The deployment.
+        settings: The settings of the current release there.
+        service: Its database, if that is a service of the host's Compose project.
+        storage: Where all modules of the host store assets.
     """
-    place = settings.get(VARIABLE) or storage
-    is_folder = place.startswith("/")
-    left = [] if is_folder else [f"What it stored in {place} is left there."]
+    folder = settings.get(VARIABLE) or storage
+    is_folder = folder.startswith("/")
+    left = [] if is_folder else [f"Its assets in {folder} are left there."]
     prefix = deployment.names.env_prefix
     if path := settings.get(f"{prefix}_DB_PATH"):
         left.append(f"Its database file {path} is left there.")
     kind = (deployment.data.get("database") or {}).get("type")
     if kind not in _SERVERS:
-        return ModuleData(place if is_folder else None, left=left)
+        return ModuleData(folder if is_folder else None, left=left)
     reached = {name: settings.get(f"{prefix}_DB_{name.upper()}", "") for name in ("host", "port", "user", "name")}
     database = {"type": kind, **reached, "password": settings.get(f"{prefix}_DB_PASSWORD", "")}
     if service is None:
         left.append(f"The database {database['name']} on {database['host']} is left there: drop it by hand.")
-    return ModuleData(place if is_folder else None, database, list(service["volumes"]) if service else (), left)
+    return ModuleData(folder if is_folder else None, database, list(service["volumes"]) if service else (), left)
 
 
 @dataclass
 class Removing(Rollout):
-    """Modules on their way off their hosts.
+    """The removal of modules from their hosts.
 
     Attributes:
-        options: How.
-        delete_data: Whether what they stored is deleted, too.
+        options: The options.
+        delete_data: Whether to delete their data, too.
         stopped: The hosts whose Dagster was stopped, since it had no module left.
-        remains: What each module leaves behind on each host, as the host remembers it until it is deleted.
+        remains: The data that each module leaves on each host, as the host records it until it is deleted.
     """
 
     options: RolloutOptions = DEFAULT_OPTIONS
@@ -86,33 +86,33 @@ class Removing(Rollout):
     action = "remove"
 
     def prepare(self, run: HostRun) -> None:
-        """Take the lock, and see whether the blocks can be taken out."""
+        """Take the lock, and check that the blocks can be removed."""
         modules = run.target.modules
         run.inspect(modules, (), holder(self.action), self.options.wait)
         run.begun += modules
         run.refuse_unready()
-        for one in run.target.deployments:
-            is_gone = not run.plan([], [one.names], force=self.options.force).effective
-            before = run.inspection["modules"][one.names.name]["remains"] if is_gone else None
-            self.remains[run.target.key, one.names.name] = before or None
+        for deployment in run.target.deployments:
+            is_gone = not run.plan([], [deployment.names], force=self.options.force).effective
+            before = run.inspection["modules"][deployment.names.name]["remains"] if is_gone else None
+            self.remains[run.target.key, deployment.names.name] = before or None
 
     def switch(self, run: HostRun) -> None:
-        """Have Dagster let the modules go."""
-        names = [one.names for one in run.target.deployments]
-        # The containers of databases go last: until then everything can be put back.
-        run.switch(run.plan([], names, force=self.options.force), [], [], [one.snake for one in names])
-        # Dumped behind the switch, so that no run stores anything later; a dump that fails puts every host back.
-        for one in run.target.deployments:
-            before = self.remains[run.target.key, one.names.name]
-            self.remains[run.target.key, one.names.name] = self.leave(run, one, before)
+        """Remove the modules from Dagster."""
+        names = [deployment.names for deployment in run.target.deployments]
+        # The containers of databases are removed last: until then everything can be restored.
+        run.switch(run.plan([], names, force=self.options.force), [], [], [module.snake for module in names])
+        # Dumped after the switch, so that no run stores anything later; a dump that fails rolls back every host.
+        for deployment in run.target.deployments:
+            before = self.remains[run.target.key, deployment.names.name]
+            self.remains[run.target.key, deployment.names.name] = self.leave(run, deployment, before)
 
     def leave(self, run: HostRun, deployment: Deployment, before: dict[str, Any] | None) -> dict[str, Any]:
-        """Return what a module leaves behind; where that is to be deleted, have it dumped on the host.
+        """Return the data that a module leaves; if it is to be deleted, dump it on the host.
 
         Args:
             run: The host.
-            deployment: Of which module.
-            before: What the host remembers of a module that is gone already.
+            deployment: The deployment.
+            before: The host's record of a module that was removed earlier.
         """
         module, service = deployment.names.name, run.database(deployment.names.name)
         data = data_of(deployment, _settings(run, deployment), service, run.storage_place)
@@ -127,8 +127,8 @@ class Removing(Rollout):
         if not self.delete_data:
             return remains
         run.report("dump")
-        place = service and {"folder": folder, "name": service["name"]}
-        database = data.database and {**data.database, "service": place}
+        compose_service = service and {"folder": folder, "name": service["name"]}
+        database = data.database and {**data.database, "service": compose_service}
         answer = run.conversation.ask(
             "dump",
             module=module,
@@ -138,17 +138,17 @@ class Removing(Rollout):
             where=remains["where"],
             remains=before is not None,
         )
-        what = ", ".join(sorted(answer["files"])) or "there was nothing"
-        run.notes += [f"What {module} had stored is in {answer['folder']} on the host ({what}).", *data.left]
+        files = ", ".join(sorted(answer["files"])) or "there was none"
+        run.notes += [f"The data of {module} was dumped to {answer['folder']} on the host ({files}).", *data.left]
         return {**remains, "dump": answer}
 
     def keep(self, run: HostRun) -> HostOutcome:
-        """Remove what is left of them."""
+        """Remove the modules' files and containers, and their data if asked to."""
         run.report("keep")
         deleted: list[str] = []
-        for one in run.target.deployments:
-            module = one.names.name
-            service, folder = run.database(module), run.on_host(one.dagster_folder)
+        for deployment in run.target.deployments:
+            module = deployment.names.name
+            service, folder = run.database(module), run.on_host(deployment.dagster_folder)
             remains = self.remains[run.target.key, module] or {}
             answer = run.conversation.ask(
                 "remove",
@@ -167,8 +167,8 @@ class Removing(Rollout):
         return HostOutcome(str(run.target), deleted=tuple(deleted))
 
     def stop_unused(self, run: HostRun) -> None:
-        """Stop a Dagster that this program started and that has no code location left."""
-        gone = {one.names.snake for one in run.target.deployments}
+        """Stop the Dagster that ``deploy.setup`` started, if it has no code location left."""
+        gone = {deployment.names.snake for deployment in run.target.deployments}
         if not run.has_service or set(run.inspection["dagster"]["locations"]) - gone:
             return
         again = f"start it again with 'deploy.setup {run.target.first.name} --start'"
@@ -178,16 +178,16 @@ class Removing(Rollout):
                 run.notes.append(f"Dagster had no module left, and was stopped; {again}.")
         except BuilderError as error:
             stop = f"Stop it with 'deploy.setup {run.target.first.name} --stop'."
-            run.problems.append(f"{run.target}: Dagster has no module left, and still runs. {stop} {error}")
+            run.problems.append(f"{run.target}: Dagster has no module left, but could not be stopped: {error} {stop}")
 
     def settle(self, run: HostRun) -> None:
-        """See to it that Dagster's daemon knows of the change, where it still runs."""
+        """Make Dagster's daemon use the change, if it still runs."""
         if run.target.key not in self.stopped:
             super().settle(run)
 
 
 def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:
-    """Return the settings of a module's current release; those of the deployment here where the host has none."""
+    """Return the settings of a module's current release; those of the local deployment if the host has none."""
     module = deployment.names.name
     identity = run.state(module).get("current")
     if identity:
@@ -201,12 +201,12 @@ def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:
 def remove(
     deployments: Sequence[Deployment], options: RolloutOptions = DEFAULT_OPTIONS, *, delete_data: bool = False
 ) -> list[HostOutcome]:
-    """Take modules off their hosts: blocks, releases, environments and settings.
+    """Remove modules from their hosts: blocks, releases, environments and settings.
 
     Args:
-        deployments: Which modules.
-        options: How.
-        delete_data: Delete also what they stored, after it was dumped on the host; otherwise that stays.
+        deployments: The deployments.
+        options: The options.
+        delete_data: Delete their data, too, after it was dumped on the host; otherwise it is kept.
     """
     targets = targets_of(deployments, options.hosts)
     return Removing(targets, options.progress, options=options, delete_data=delete_data).carry_out()

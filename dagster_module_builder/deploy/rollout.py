@@ -1,4 +1,4 @@
-"""A change on its way to all hosts at once: every host takes it, or every host is put back."""
+"""A change on all hosts at once: either every host gets it, or every host is rolled back."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from dagster_module_builder.disclosure.messages import harmless_text
 
 #: Characters of a reason that a host's log keeps.
 _REASON = 1 << 16
-#: Seconds after which a host whose client is gone has put everything back, and freed its lock.
+#: Seconds after which a host without its client has undone everything and freed its lock.
 LOCK_FREE = 60.0
 
 
 @dataclass(frozen=True)
 class RolloutOptions:
-    """How a change of what is on the hosts is made.
+    """The options of a rollout.
 
     Attributes:
-        hosts: Only on these; on all of them when empty.
-        wait: How many seconds to wait for another deployer.
-        force: Replace blocks on the host that somebody edited.
+        hosts: Only these hosts; all of them if empty.
+        wait: Seconds to wait for another deployer.
+        force: Replace blocks on the host that were edited by hand.
         progress: Told which step each host is in.
     """
 
@@ -43,23 +43,23 @@ DEFAULT_OPTIONS = RolloutOptions()
 
 
 class DeployError(BuilderError):
-    """A change failed on some host, and every host has what it had before."""
+    """A change failed on a host, and every host was rolled back."""
 
 
 @dataclass(frozen=True)
 class HostOutcome:
-    """What a change did on one host.
+    """The result of a change on one host.
 
     Attributes:
-        host: Which.
-        releases: The release of each module that runs now.
-        notes: What a person should know.
-        pruned: The releases that were removed because of their age.
+        host: The host.
+        releases: The current release of each module.
+        notes: Notes for the user.
+        pruned: The old releases that were removed.
         seconds: How long some steps took.
-        deleted: What was deleted of the modules' data.
-        problems: What failed after the change stood on every host; a person has to look at it.
-        stands: Whether the change stands there; one that was lost before it confirmed may have gone back.
-        before: The release of each module that ran before; None where none did.
+        deleted: The data of modules that was deleted.
+        problems: What failed after the change was complete on every host; the user has to look at it.
+        stands: Whether the change is in place there; a host that was lost before it confirmed may have undone it.
+        before: The previous release of each module; None if there was none.
         commits: By module, the commits that came with the change, newest first.
     """
 
@@ -82,46 +82,46 @@ class Rollout(ABC):
     Attributes:
         targets: The hosts.
         progress: Told which step each is in.
-        runs: The conversations with them, where they have begun already.
+        runs: The conversations with them that have begun already.
     """
 
     targets: Sequence[Target]
     progress: Progress
     runs: list[HostRun] = field(default_factory=list)
 
-    #: What the log calls it.
+    #: Its name in the log.
     action = "change"
 
     @abstractmethod
     def prepare(self, run: HostRun) -> None:
-        """Do everything on a host that touches nothing that runs."""
+        """Do everything on a host that does not touch what runs there."""
 
     @abstractmethod
     def switch(self, run: HostRun) -> None:
-        """Make the change on a host, and prove that its Dagster has taken it."""
+        """Make the change on a host, and verify that its Dagster has loaded it."""
 
     @abstractmethod
     def keep(self, run: HostRun) -> HostOutcome:
-        """Let the change stand."""
+        """Keep the change on a host, so that it is not undone any more."""
 
     def settle(self, run: HostRun) -> None:
-        """See to it that Dagster's daemon knows of the change."""
+        """Make Dagster's daemon use the change."""
         run.settle(is_new=False, wait=False)
 
     def chosen(self) -> list[HostRun]:
-        """Return the hosts that are to be switched, after all are prepared."""
+        """Return the hosts to switch, after all are prepared."""
         return self.runs
 
     def carry_out(self) -> list[HostOutcome]:
-        """Go through the steps on all hosts, with a barrier before the switch and one behind it.
+        """Carry out the steps on all hosts, with a barrier before the switch and one after it.
 
         Returns:
-            What each host has now. Behind the second barrier nothing turns the change into a failure: ``problems``
-            says what did not work there.
+            The result of each host. After the second barrier the change does not fail any more: ``problems`` says what
+            did not work there.
 
         Raises:
-            DeployError: A host failed before that, or none confirmed; it says which, and why. Every host has what it
-                had before.
+            DeployError: A host failed before that, or none confirmed; it names the hosts and the reasons. Every host
+                was rolled back.
         """
         self.runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
         every = list(self.runs)
@@ -134,7 +134,7 @@ class Rollout(ABC):
             in_parallel(every, HostRun.close)
 
     def finish(self) -> list[HostOutcome]:
-        """Let the change stand on every host, and say what each of them has."""
+        """Keep the change on every host, and return the results."""
         kept = in_parallel(self.runs, self._kept)
         if kept and not any(outcome.stands for outcome in kept):
             raise DeployError("\n".join(problem for outcome in kept for problem in outcome.problems))
@@ -161,15 +161,15 @@ class Rollout(ABC):
             run.problems.append(f"{error} The change stands on {run.target}.")
 
     def step(self, name: str, work: Callable[[HostRun], None]) -> None:
-        """Have every host take a step; if one cannot, put all of them back."""
+        """Carry out a step on every host; if one fails, roll back all of them."""
         failures = dict(filter(None, in_parallel(self.runs, lambda run: _attempt(run, work))))
         if failures:
             self.back(name, failures)
 
     def back(self, step: str, failures: Mapping[Key, BuilderError]) -> None:
-        """Put every host back, and say why."""
-        told = harmless_text("; ".join(str(error) for error in failures.values()))
-        log = {**holder(self.action), "step": step, "reason": told[:_REASON]}
+        """Roll back every host, and raise the reason."""
+        reason = harmless_text("; ".join(str(error) for error in failures.values()))
+        log = {**holder(self.action), "step": step, "reason": reason[:_REASON]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
         error.results = [
@@ -180,40 +180,40 @@ class Rollout(ABC):
 
 
 def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:
-    """Return an outcome with what was found out since."""
+    """Return an outcome with the notes and problems that came after it."""
     problems = (*outcome.problems, *run.problems)
     return replace(outcome, notes=tuple(run.notes), problems=problems, seconds=dict(run.seconds))
 
 
 def what_stands(run: HostRun, error: BuilderError) -> HostOutcome:
-    """Ask a host that did not confirm the change what it has, as soon as it has put back what it puts back."""
+    """Ask a host that did not confirm the change for its state, as soon as it has undone unfinished work."""
     modules = run.target.modules
     try:
-        found = _found_free(run, modules)
+        inspection = _inspection_when_free(run, modules)
     except BuilderError as unknown:
         problem = f"{error}\nIt is not known which release runs on {run.target}: {unknown}"
         return HostOutcome(str(run.target), problems=(problem,), stands=False)
-    states = {module: found["modules"][module]["state"] for module in modules}
+    states = {module: inspection["modules"][module]["state"] for module in modules}
     releases = {module: state["current"] for module, state in states.items() if state.get("current")}
-    if not found["journal"] and all(state != run.state(module) for module, state in states.items()):
+    if not inspection["journal"] and all(state != run.state(module) for module, state in states.items()):
         return HostOutcome(str(run.target), releases, problems=(f"{error} The change stands on {run.target}.",))
     named = ", ".join(f"{module} {release}" for module, release in releases.items()) or "no release"
-    back = "will be put back by the next command" if found["journal"] else "was put back"
-    problem = f"{error}\n{run.target} has the old release, which {back}: {named}. Say the command again for that host."
+    back = "will be restored by the next command" if inspection["journal"] else "was restored"
+    problem = f"{error}\n{run.target} has the old release, which {back}: {named}. Run the command again for that host."
     return HostOutcome(str(run.target), releases, problems=(problem,), stands=False)
 
 
-def _found_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
-    """Return what is on a host once its lock is free, or a minute is over."""
+def _inspection_when_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, Any]:
+    """Return a host's state once its lock is free, or after a minute."""
     until = time.monotonic() + LOCK_FREE
     while True:
         again = HostRun(run.target, run.progress)
         try:
-            found = again.inspect(modules)
-            if not found["lock"] or time.monotonic() > until:
-                return found
+            inspection = again.inspect(modules)
+            if not inspection["lock"] or time.monotonic() > until:
+                return inspection
         except BuilderError:
-            # A line that was just lost may take a moment to come back.
+            # A network that just failed may need a moment.
             if time.monotonic() > until:
                 raise
         finally:
@@ -231,13 +231,13 @@ def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[Key, Builde
 
 
 def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
-    """Put one host back; return what a person has to look at."""
+    """Roll back one host; return problems for the user."""
     if not run.begun:
         return []
     try:
         return [f"{run.target}: {problem}" for problem in run.back(run.begun, log)]
     except BuilderError:
-        return [f"{run.target} did not confirm that it was put back; it does that by itself: see 'deploy.status'."]
+        return [f"{run.target} did not confirm the rollback; it rolls back by itself: see 'deploy.status'."]
 
 
 def _said(step: str, failures: Mapping[Key, BuilderError], notes: Sequence[str], count: int) -> DeployError:

@@ -1,4 +1,4 @@
-"""Hosts, prepared for their first deployment."""
+"""Prepares hosts for their first deployment."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from dagster_module_builder.shared_files.formats import workspace_yaml
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE
 
-#: Where the workspace template has Dagster's folder, and where its containers have the whole.
+#: Dagster's folder in the workspace template, and the workspace's path in its containers.
 SERVICES = "services/dagster"
 INSIDE = "/workspace"
-#: The launcher that makes a container for each run, as deployment.yaml and the workspace template call it.
+#: The launcher that makes a container for each run, as named in deployment.yaml and the workspace template.
 DOCKER = "docker"
 
 _EMPTY = b"# The code locations of this host; each deployed module has its marked lines here.\nload_from: []\n"
@@ -42,14 +42,14 @@ def set_up(
     ends_runs: bool = False,
     progress: Progress = lambda *_: None,
 ) -> list[dict[str, Any]]:
-    """Prepare every host: layout, tools, and a Dagster where there is none. What is there stays as it is.
+    """Prepare every host: folders, tools, and the files of a Dagster if there is none. Nothing existing is changed.
 
     Args:
-        deployments: Whose hosts.
-        hosts: Only these; all of them when empty.
-        start: Make and start the Dagster that was put there: its containers, or its environment and its processes.
-        stop: Stop that Dagster instead; everything else stays.
-        ends_runs: Stop it also while runs are in progress.
+        deployments: The deployments.
+        hosts: Only these hosts; all of them if empty.
+        start: Make and start that Dagster: its containers, or its environment and its processes.
+        stop: Stop that Dagster instead; change nothing else.
+        ends_runs: Stop it even while runs are in progress.
         progress: Told which step each host is in.
     """
 
@@ -63,25 +63,27 @@ def _set_up(run: HostRun, *, start: bool) -> dict[str, Any]:
     run.report("connect")
     run.conversation.open()
     made = run.conversation.ask("layout", base=run.target.host.base_path)["made"]
-    found = _look(run, takes_lock=start)
-    _refuse_lacking(run, found)
+    inspection = _inspect(run, takes_lock=start)
+    _refuse_lacking(run, inspection)
     if start:
-        _refuse_foreign(run, found)
-    files = _put_dagster(run, found)
-    notes = [_what_next(run, found)] if "error" in found["dagster"] else problems_inside(run)
+        _refuse_foreign(run, inspection)
+    files = _put_dagster(run, inspection)
+    notes = [_what_next(run, inspection)] if "error" in inspection["dagster"] else problems_inside(run)
     if start and run.target.first.kind == "native":
         more, notes = host_dagster.start(run)
         files += more
-    elif start and (files or ("error" in found["dagster"] and _is_ours(run.target.first))):
+    elif start and (files or ("error" in inspection["dagster"] and _is_ours(run.target.first))):
         _start(run)
         notes = []
     run.report("done")
     return {"made": made or bool(files), "files": files, "notes": notes}
 
 
-def _look(run: HostRun, *, takes_lock: bool) -> dict[str, Any]:
-    """Take in what there is; with the lock where Dagster is started or stopped."""
-    tools = sorted({tool for one in run.target.deployments for tool in load_strategy(one.strategy).tools_there})
+def _inspect(run: HostRun, *, takes_lock: bool) -> dict[str, Any]:
+    """Return the host's state; with the lock if Dagster will be started or stopped."""
+    tools = sorted(
+        {tool for deployment in run.target.deployments for tool in load_strategy(deployment.strategy).tools_there}
+    )
     asked = run.opening([], tools, holder() if takes_lock else None, 0.0)
     if run.target.first.kind == "native":
         asked["pythons"] = sorted({*asked["pythons"], host_dagster.interpreter(run)})
@@ -89,20 +91,20 @@ def _look(run: HostRun, *, takes_lock: bool) -> dict[str, Any]:
     return run.inspection
 
 
-def _refuse_foreign(run: HostRun, found: dict[str, Any]) -> None:
-    """Refuse an address at which a Dagster answers that does not run in this folder."""
+def _refuse_foreign(run: HostRun, inspection: dict[str, Any]) -> None:
+    """Refuse an address at which a Dagster of another folder answers."""
     path = host_files.paths(run.target.first.dagster_folder)[workspace_yaml.NAME]
-    if found["files"][path] is None and "error" not in found["dagster"]:
+    if inspection["files"][path] is None and "error" not in inspection["dagster"]:
         raise RefusedError(
-            f"{run.target}: another Dagster answers at {run.target.host.url}: there is no {run.on_host(path)} that it "
-            f"could read. Set 'url:' below 'dagster:' in deployment.yaml to a free port."
+            f"{run.target}: another Dagster answers at {run.target.host.url}, since there is no {run.on_host(path)}. "
+            f"Set 'url:' below 'dagster:' in deployment.yaml to a free port."
         )
 
 
 def _stopped(run: HostRun, *, ends_runs: bool) -> dict[str, Any]:
     run.report("connect")
     run.conversation.open()
-    _look(run, takes_lock=True)
+    _inspect(run, takes_lock=True)
     is_native = run.target.first.kind == "native"
     notes = host_dagster.stop(run, ends_runs=ends_runs) if is_native else _stop_containers(run)
     run.report("done")
@@ -111,7 +113,7 @@ def _stopped(run: HostRun, *, ends_runs: bool) -> dict[str, Any]:
 
 def _stop_containers(run: HostRun) -> list[str]:
     if not _is_ours(run.target.first):
-        return ["This program did not start a Dagster there: nothing was stopped."]
+        return ["'deploy.setup --start' did not start a Dagster there: nothing was stopped."]
     run.report("stop")
     answer = run.conversation.ask("run", command=["docker", "compose", "stop"], cwd=run.on_host(SERVICES), limit=600)
     if answer["code"]:
@@ -132,7 +134,7 @@ def _planned(run: HostRun, *, start: bool) -> list[str]:
     run.conversation.open()
     steps = []
     try:
-        if _look(run, takes_lock=False)["files"][path] is None:
+        if _inspect(run, takes_lock=False)["files"][path] is None:
             steps.append(f"Would put Dagster's files into {run.on_host(deployment.dagster_folder)}")
     except HostRefusedError as error:
         if error.code != "setup":
@@ -143,36 +145,36 @@ def _planned(run: HostRun, *, start: bool) -> list[str]:
     return [*steps, "Would build and start Dagster's containers"] if start and steps else steps
 
 
-def _refuse_lacking(run: HostRun, found: dict[str, Any]) -> None:
-    lacking = [name for name, path in found["tools"].items() if path is None]
+def _refuse_lacking(run: HostRun, inspection: dict[str, Any]) -> None:
+    lacking = [name for name, path in inspection["tools"].items() if path is None]
     if lacking:
-        raise RefusedError(f"{run.target}: {', '.join(lacking)} is not installed on the host: install it there.")
-    if found["docker"]:
-        raise RefusedError(f"{run.target}: Docker cannot be used by {found['user']!r}: {found['docker']}")
-    if not found["writable"]:
-        raise RefusedError(f"{run.target}: {found['user']!r} may not write to {found['base']}.")
+        raise RefusedError(f"{run.target}: {', '.join(lacking)} is not installed on the host: install it.")
+    if inspection["docker"]:
+        raise RefusedError(f"{run.target}: Docker cannot be used by {inspection['user']!r}: {inspection['docker']}")
+    if not inspection["writable"]:
+        raise RefusedError(f"{run.target}: {inspection['user']!r} may not write to {inspection['base']}.")
     if lacking_room := run.room_lacking(SPARE):
         raise RefusedError(lacking_room)
 
 
-def _what_next(run: HostRun, found: dict[str, Any]) -> str:
+def _what_next(run: HostRun, inspection: dict[str, Any]) -> str:
     folder = run.on_host(run.target.first.dagster_folder)
     if run.target.first.kind == "compose":
-        return f"Start Dagster on the host: cd {folder} && docker compose up --build --detach --wait (or give --start)."
+        return f"Start Dagster on the host: cd {folder} && docker compose up --build --detach --wait (or pass --start)."
     return (
-        f"{found['dagster']['error']} Start Dagster in {folder}, where its workspace.yaml is; to have one made and "
-        f"started there, run 'deploy.setup {run.target.first.name} --start'."
+        f"{inspection['dagster']['error']} Start Dagster in {folder}, beside workspace.yaml, or run "
+        f"'deploy.setup {run.target.first.name} --start', which makes and starts one."
     )
 
 
-def _put_dagster(run: HostRun, found: dict[str, Any]) -> list[str]:
-    """Put our Dagster there, unless there is one."""
+def _put_dagster(run: HostRun, inspection: dict[str, Any]) -> list[str]:
+    """Write the files of our Dagster, unless there is one; return the paths."""
     deployment = run.target.first
     path = host_files.paths(deployment.dagster_folder)[workspace_yaml.NAME]
-    if found["files"][path] is not None:
+    if inspection["files"][path] is not None:
         return []
     run.report("Dagster")
-    files = {path: (_EMPTY, 0o644)} if deployment.kind == "native" else _workspace_files(run, found)
+    files = {path: (_EMPTY, 0o644)} if deployment.kind == "native" else _workspace_files(run, inspection)
     made = []
     for name, (text, mode) in files.items():
         answer = run.conversation.ask("write", path=name, text=base64.b64encode(text).decode(), mode=mode)
@@ -181,17 +183,17 @@ def _put_dagster(run: HostRun, found: dict[str, Any]) -> list[str]:
 
 
 def _is_ours(deployment: Deployment) -> bool:
-    """Tell whether a deployment is for the containers that this program makes."""
+    """Tell whether a deployment uses the containers that ``deploy.setup`` makes."""
     return deployment.dagster_folder == SERVICES and deployment.data["dagster"].get("base_inside") == INSIDE
 
 
-def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
-    """Return the files of our workspace, made for this host."""
+def _workspace_files(run: HostRun, inspection: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    """Return the files of our workspace for this host, with their modes."""
     deployment = run.target.first
     if not _is_ours(deployment):
         raise RefusedError(
-            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. To have ours put there, "
-            f"set 'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
+            f"{run.target}: there is no Dagster in {run.on_host(deployment.dagster_folder)}. Start yours there; or, to "
+            f"get one made, set 'folder: {SERVICES}' and 'base_inside: {INSIDE}' below 'dagster:' in deployment.yaml."
         )
     chosen = deployment.data["dagster"]
     port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
@@ -202,7 +204,7 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
         "port": port[1] if port else "80",
         **{name: str(chosen[name]) for name in ("python_image", "postgres_image") if chosen.get(name)},
     }
-    surroundings = {"WORKSPACE_OWNER": f"{found['uid']}:{found['gid']}", "WORKSPACE_ROOT": run.base}
+    surroundings = {"WORKSPACE_OWNER": f"{inspection['uid']}:{inspection['gid']}", "WORKSPACE_ROOT": run.base}
     if chosen.get("run_launcher") == DOCKER:
         answers["run_launcher"] = DOCKER
         surroundings |= _engine_of(run)
@@ -213,23 +215,28 @@ def _workspace_files(run: HostRun, found: dict[str, Any]) -> dict[str, tuple[byt
 
 
 def _engine_of(run: HostRun) -> dict[str, str]:
-    """Return the socket of the host's engine, and its group, for the containers that start those of runs.
+    """Return the socket of the host's engine and its group, for the containers that start runs in containers.
 
     Raises:
-        RefusedError: A release would bring a code server, which has its runs beside it; or there is no such socket.
+        RefusedError: A deployment has its own code server, which runs its own runs; or there is no such socket.
     """
-    serving = [one.names.name for one in run.target.deployments if load_strategy(one.strategy).serves]
+    serving = [
+        deployment.names.name for deployment in run.target.deployments if load_strategy(deployment.strategy).serves
+    ]
     if serving:
         raise RefusedError(
-            f"{run.target}: {', '.join(serving)} has a code server with its own image and settings, and its runs "
-            f"beside it: 'run_launcher: {DOCKER}' in deployment.yaml does not go together with that."
+            f"{run.target}: {', '.join(serving)} has its own code server, which runs its runs, so 'run_launcher: "
+            f"{DOCKER}' cannot be used: remove it from deployment.yaml."
         )
     command = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
     endpoint = run.conversation.ask("run", command=command)["said"].strip().splitlines()[-1]
     socket = endpoint.removeprefix("unix://")
     answer = run.conversation.ask("run", command=["stat", "--dereference", "--format", "%g", socket])
     if not socket.startswith("/") or answer["code"]:
-        raise RefusedError(f"{run.target}: runs in containers take an engine with a socket, and it is at {endpoint}.")
+        raise RefusedError(
+            f"{run.target}: runs in containers need an engine with a local socket, but the host's is at {endpoint}: "
+            f"remove 'run_launcher: {DOCKER}' from deployment.yaml."
+        )
     return {"DOCKER_SOCKET": socket, "DOCKER_GROUP": answer["said"].strip()}
 
 

@@ -1,4 +1,4 @@
-"""What there is on the hosts, seen without changing anything."""
+"""The state of the hosts: what runs there, releases, log and lock."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ def status(
     """Return, for each host, what runs there, since when and by whom, whether Dagster has loaded it, and the lock."""
 
     def look(run: HostRun) -> dict[str, Any]:
-        found = run.inspect(run.target.modules)
-        seen = found["dagster"]
+        inspection = run.inspect(run.target.modules)
+        seen = inspection["dagster"]
         return {
             "dagster": seen.get("error", "answers") + _how_to_start(run, seen),
             "daemon": seen.get("daemons"),
-            "lock": found["lock"],
-            "unfinished": found["journal"] and not found["lock"],
-            "modules": [_module_status(run, one, seen.get("locations", {})) for one in run.target.deployments],
+            "lock": inspection["lock"],
+            "unfinished": inspection["journal"] and not inspection["lock"],
+            "modules": [
+                _module_status(run, deployment, seen.get("locations", {})) for deployment in run.target.deployments
+            ],
         }
 
     return on_hosts(deployments, hosts, look, progress)
@@ -38,20 +40,17 @@ def _how_to_start(run: HostRun, seen: Mapping[str, Any]) -> str:
 
 
 def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str, Any]) -> dict[str, Any]:
-    found = run.inspection["modules"][deployment.names.name]
-    state, location = found["state"], locations.get(deployment.names.snake)
+    module = run.inspection["modules"][deployment.names.name]
+    state, location = module["state"], locations.get(deployment.names.snake)
     current = state.get("current")
-    record = found["releases"].get(current, {})
+    record = module["releases"].get(current, {})
     if location is None:
         loaded = "not in Dagster"
     elif not location["loaded"]:
         loaded = (location["error"] or location["status"]).strip().splitlines()[-1]
     else:
-        loaded = (
-            "loaded"
-            if any(f"/releases/{current}/" in f"{value}/" for value in location["metadata"].values())
-            else "loaded from elsewhere"
-        )
+        is_current = any(f"/releases/{current}/" in f"{value}/" for value in location["metadata"].values())
+        loaded = "loaded" if is_current else "loaded from elsewhere"
     return {
         "module": deployment.names.name,
         "release": current,
@@ -64,7 +63,7 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
         "strategy": deployment.strategy,
         "pipeline": None if deployment.pipeline is None else pipeline.summary(deployment),
         "image": record.get("image"),
-        "servers": found["servers"],
+        "servers": module["servers"],
     }
 
 
@@ -72,18 +71,18 @@ def releases(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> li
     """Return, for each host, the releases of each module, newest first."""
 
     def look(run: HostRun) -> dict[str, Any]:
-        found = run.inspect(run.target.modules)["modules"]
-        return {"modules": {name: _releases(found[name]) for name in run.target.modules}}
+        modules = run.inspect(run.target.modules)["modules"]
+        return {"modules": {name: _releases(modules[name]) for name in run.target.modules}}
 
     return on_hosts(deployments, hosts, look)
 
 
-def _releases(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    state = found["state"]
+def _releases(module: Mapping[str, Any]) -> list[dict[str, Any]]:
+    state = module["state"]
     role = {state.get("previous"): "previous", state.get("current"): "current"}
-    good = [{**record, "release": name, "role": role.get(name, "")} for name, record in found["releases"].items()]
-    bad = [{"release": name.partition(".")[0], "role": "bad"} for name in found["bad"]]
-    return sorted([*good, *bad], key=lambda one: str(one["release"]), reverse=True)
+    good = [{**record, "release": name, "role": role.get(name, "")} for name, record in module["releases"].items()]
+    bad = [{"release": name.partition(".")[0], "role": "bad"} for name in module["bad"]]
+    return sorted([*good, *bad], key=lambda record: str(record["release"]), reverse=True)
 
 
 def log(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -98,7 +97,7 @@ def log(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[di
 
 
 def unlock(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """End whoever holds the lock of each host; what they had half done is undone."""
+    """End the deployment that holds the lock of each host, and undo its unfinished work."""
 
     def look(run: HostRun) -> dict[str, Any]:
         run.inspect(run.target.modules)

@@ -28,17 +28,17 @@ class CiCd(PipelineStrategy):
         self.places = {platform.pattern: platform.kind for platform in PLATFORMS.values()}
 
     def questions_from(self, module: Path) -> Mapping[str, str]:
-        """Return how this program was installed, and what the repository says of itself."""
-        found = {"tool": this_program.installed_as().requirement, "trigger_branch": main_branch(module)}
-        return {**contents(module), **{name: value for name, value in found.items() if value}}
+        """Return how this program was installed, and the repository's default branch and contents."""
+        answers = {"tool": this_program.installed_as().requirement, "trigger_branch": main_branch(module)}
+        return {**contents(module), **{name: value for name, value in answers.items() if value}}
 
     def problem_with(self, answers: Mapping[str, Any]) -> str | None:
-        """Say why the jobs could not install this program."""
+        """Return why the jobs could not install this program."""
         tool = str(answers.get("tool") or "")
         return this_program.problem_with(tool) if tool else this_program.installed_as().problem
 
     def lacking(self, deployment: Deployment) -> list[str]:
-        """Return what the repository has and the jobs would not check out."""
+        """Return problems with parts of the repository that the jobs would not check out."""
         own, has = settings_of(deployment), contents(deployment.module)
         kinds = {"submodules": "submodules", "lfs": "files of Git LFS"}
         return [
@@ -49,7 +49,7 @@ class CiCd(PipelineStrategy):
         ]
 
     def summary(self, deployment: Deployment) -> str:
-        """Say who deploys, and when."""
+        """Return who deploys, and when."""
         title = PLATFORMS[settings_of(deployment)["platform"]].title
         return f"{title} {trigger_of(deployment).summary}"
 
@@ -57,7 +57,8 @@ class CiCd(PipelineStrategy):
         """Return the file that the platform reads."""
         if not _PLAIN_PATH.fullmatch(inside):
             raise RefusedError(
-                f"{inside!r}: a pipeline takes folders of letters, digits and . _ + @ / - only, no - first."
+                f"{inside!r}: a pipeline needs a folder of letters, digits and . _ + @ / - only, not beginning "
+                f"with '-'. Rename it."
             )
         pipeline = describe(deployment, inside)
         platform = PLATFORMS[pipeline.platform]

@@ -1,4 +1,4 @@
-"""docker: an image, built once here, and a code server of its own on each host, started beside the old one."""
+"""docker: an image, built once here, and its own code server on each host, started beside the old one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FOLDER = {"registry": "none", "context": ".", "platform": "linux/amd64", "pytho
 
 
 class Docker(Strategy):
-    """Builds an image, and has each host fetch it by its digest, or get the layers that it lacks."""
+    """Builds an image; each host pulls it by its digest, or gets the layers that it lacks."""
 
     tools_here = ("docker",)
     tools_there = ("docker", "docker compose")
@@ -47,11 +47,14 @@ class Docker(Strategy):
         self.archive: ImageArchive | None = None
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
-        """Take in the build context, as its ``.dockerignore`` leaves it, and the compose file for the hosts."""
+        """Read the build context, without what ``.dockerignore`` excludes, and the compose file for the hosts."""
         folder = self.deployment.folder
         lacking = [name for name in self.files if module_files.read(self.deployment.module, folder / name) is None]
         if lacking:
-            raise RefusedError(f"{', '.join(lacking)} is missing in {folder}: 'configure-deployment' makes new ones.")
+            raise RefusedError(
+                f"{folder} has no {', '.join(lacking)}: restore it, or make a new deployment with "
+                f"'configure-deployment' and copy it from there."
+            )
         context = context_folder(module, _with_defaults(own)["context"])
         source = source_of(self.deployment, context, allow_dirty=allow_dirty)
         staged = stage_files(context, sorted(context_files(context, self.deployment)), source)
@@ -65,25 +68,25 @@ class Docker(Strategy):
     def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:
         """Return the folder of the build context."""
         context = _with_defaults(own)["context"]
-        # One above the top is refused where the folder is known: ``context_folder``.
+        # A folder above the top is refused by ``context_folder``.
         above = [path.as_posix() for path in PurePosixPath(inside).parents][: context.count("..")]
         return (above[-1] if above else inside,)
 
-    def build(self, staged: Staged, tell: Callable[[str], None]) -> Mapping[str, Any]:
+    def build(self, staged: Staged, report: Callable[[str], None]) -> Mapping[str, Any]:
         """Build the image, and push it or keep its layers for the hosts."""
         own, module = _with_defaults(self.deployment.own), self.deployment.module
         context = context_folder(module, own["context"])
         recipe = self._recipe(context, staged)
-        tell("build")
+        report("build")
         identity = self._build(context, recipe)
         if own["registry"] == "none":
-            tell("save")
+            report("save")
             self.archive = ImageArchive(identity)
             made = {"image": identity}
         else:
-            tell("push")
+            report("push")
             made = {"image": f"{name_of(own['registry'], own['image'])}@{push(recipe.tag)}"}
-        tell("done")
+        report("done")
         return {**made, "tag": recipe.tag, "platform": own["platform"]}
 
     def commands(
@@ -93,7 +96,7 @@ class Docker(Strategy):
         release_folder: ReleaseFolder,
         lacking: Sequence[str],  # noqa: ARG002 - an image is always built, from the builder's cache
     ) -> list[str]:
-        """Name how the image is built, and how it gets to the host."""
+        """Return the commands that build the image and bring it to the host."""
         recipe = self._recipe(context_folder(self.deployment.module, _with_defaults(own)["context"]), staged)
         build = shlex.join(["docker", *recipe.command()])
         if _with_defaults(own)["registry"] == "none":
@@ -122,7 +125,7 @@ class Docker(Strategy):
             return build(cast("IO[bytes]", packed), recipe)
 
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder) -> None:  # noqa: ARG002
-        """Have the compose file and the image on the host."""
+        """Bring the compose file and the image to the host."""
         compose = module_files.read(self.deployment.module, self.deployment.folder / COMPOSE) or b""
         text = base64.b64encode(compose).decode()
         release_folder.conversation.ask("write", path=f"{release_folder.path}/{COMPOSE}", text=text, mode=0o644)
@@ -137,36 +140,36 @@ def _with_defaults(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def context_folder(module: Path, context: str) -> Path:
-    """Return the folder that the build context is.
+    """Return the folder of the build context.
 
     Raises:
-        RefusedError: It would take in what is neither in the repository nor in the workspace.
+        RefusedError: It would contain files outside the repository and the workspace.
     """
     folder = module if context == "." else module.parents[context.count("..") - 1]
     outermost = top(module) or module.parent.parent
     if not folder.is_relative_to(outermost) and not outermost.samefile(folder):
         raise RefusedError(
-            f"The build context {folder} is above {outermost}: see 'docker: context' in deployment.yaml."
+            f"The build context {folder} is above {outermost}: correct 'docker: context' in deployment.yaml."
         )
     return folder
 
 
 def context_files(context: Path, deployment: Deployment) -> list[str]:
-    """Return the files of a build context: what ``.dockerignore`` leaves, and always the Dockerfile.
+    """Return the files of a build context: those that ``.dockerignore`` does not exclude, and the Dockerfile.
 
     Args:
         context: The context's folder.
-        deployment: Whose ``Dockerfile`` and ``.dockerignore`` count; files of other deployments are left out.
+        deployment: The deployment with ``Dockerfile`` and ``.dockerignore``; files of other deployments are left out.
     """
     folder = deployment.folder
     patterns = module_files.text(deployment.module, folder / IGNORE) or ""
     left = (path for path in files_below(context, NEVER) if not is_ignored(patterns, path))
-    found = [path for path in left if not is_of_another(deployment, context / path)]
-    return list(dict.fromkeys([*found, (folder / DOCKERFILE).relative_to(context).as_posix()]))
+    paths = [path for path in left if not is_of_another(deployment, context / path)]
+    return list(dict.fromkeys([*paths, (folder / DOCKERFILE).relative_to(context).as_posix()]))
 
 
 def version_of(staged: Staged) -> str:
-    """Return the tag of an image: its commit, or its content where no commit has that."""
+    """Return the tag of an image: its commit, and a hash of its content if that is not committed."""
     commit, content = staged.source.commit, staged.digest[:12]
     if commit is None:
         return content
@@ -177,25 +180,25 @@ def send(archive: ImageArchive, release_folder: ReleaseFolder) -> None:
     """Send the layers that a host lacks over the SSH connection.
 
     Raises:
-        ToolError: They did not arrive.
+        ToolError: They could not be sent.
     """
-    there = release_folder.conversation.ask("layers")["layers"]
-    failure = _sent(archive, release_folder, there)
-    if failure and there:
-        # Somebody may have removed an image whose layers were counted on.
+    present = release_folder.conversation.ask("layers")["layers"]
+    failure = _sent(archive, release_folder, present)
+    if failure and present:
+        # An image whose layers were counted on may have been removed since.
         failure = _sent(archive, release_folder, [])
     if failure:
         raise ToolError(f"{release_folder.remote.address}: the image could not be sent: {failure}")
 
 
-def _sent(archive: ImageArchive, release_folder: ReleaseFolder, there: list[list[str]]) -> str | None:
+def _sent(archive: ImageArchive, release_folder: ReleaseFolder, present: list[list[str]]) -> str | None:
     command = [*release_folder.remote.bulk(), "--", release_folder.remote.address.host, "exec docker load --quiet"]
     with outside_programs.start(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         pipe, answer = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
-            archive.write(pipe, there)
+            archive.write(pipe, present)
             pipe.close()
         except OSError as error:
             process.kill()

@@ -1,4 +1,4 @@
-"""git: exactly one commit of the module alone, pushed over the deployment's own connection, or fetched by the host."""
+"""git: one commit of the module alone, pushed over the deployment's own connection, or fetched by the host."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from dagster_module_builder.deploy.strategies.snapshot import (
 )
 from dagster_module_builder.programs.version_control import COMMIT, Repository, find, refuse_uncommitted
 
-#: Where the host's own copy of the repository keeps the commit; the next deployment sends only what is new.
+#: The branch for the commit in the host's repository; the next deployment sends only what is new.
 KEPT = "refs/heads/deployed"
-#: In the host's repository: it has never had anything but releases. One without it is replaced.
+#: A file in the host's repository: it contains only releases. A repository without it is replaced.
 MARK = "releases-only"
-#: Committed bytes are what arrives, whatever attributes and settings say (gitattributes(5)).
+#: Attributes by which files arrive exactly as committed (gitattributes(5)).
 ATTRIBUTES = "* -text -ident -filter !working-tree-encoding -export-subst -export-ignore"
 
-#: Ends with the failure of git, or with that of tar: a pipeline by itself ends as its last program does
-#: (POSIX.1-2017, Shell Command Language, 2.9.2).
+#: Fails if git or tar fails; the status of a shell pipeline alone is that of its last program (POSIX.1-2017, Shell
+#: Command Language, 2.9.2).
 _UNPACKED = '''exec 4>&1
 failed=$({ { git -C "$repository" --literal-pathspecs archive --format=tar "$tree" -- "$@"
 echo $? >&3; } | tar -x >&4; } 3>&1) && exit "$failed"'''
@@ -50,14 +50,14 @@ set --
 {_UNPACKED}
 """
 
-#: Exports the files whose names come on stdin, each with a NUL behind it.
+#: Exports the files whose names are on standard input, each followed by a NUL.
 _EXPORT_SOME = f"""cd "$3" && xargs -0 sh -c '
 repository=$1 tree=$2
 shift 2
 {_UNPACKED}
 ' sh "$1" "$2"
 """
-#: Makes the repository, in place of one that has more than releases: the mark comes last.
+#: Makes the repository, and replaces one that has more than releases; the mark is written last.
 _INIT = """test -e "$1/$2" && exit
 rm -rf "$1" && git init --quiet --bare ${3:+--object-format="$3"} "$1" && mkdir -p "$1/info" &&
 printf '%s\\n' "$4" >"$1/info/attributes" && : >"$1/$2"
@@ -77,10 +77,10 @@ class Git(Strategy):
         self.snapshot: Snapshot | None = None
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
-        """Take in the commit; what is not committed is never part of it."""
+        """Read the commit; files that are not committed are never part of it."""
         repository = find(module)
         if repository is None:
-            raise RefusedError(f"{module} is in no git repository: make one, or choose the strategy 'rsync'.")
+            raise RefusedError(f"{module} is not in a git repository: make one, or use the strategy 'rsync'.")
         branch = own.get("branch")
         commit = _commit(repository, branch)
         if not allow_dirty:
@@ -93,12 +93,12 @@ class Git(Strategy):
         return _staged(self.snapshot.entries, held, ReleaseSource(commit, branch or repository.branch))
 
     def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:
-        """Return the module, where its files are taken from, and what is included."""
+        """Return the module's folder, the folder of its files, and the included ones."""
         named = [name.strip("/") for name in (own.get("path") or inside, *(own.get("include") or ()))]
         return tuple(dict.fromkeys([inside, *named]))
 
     def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder) -> None:  # noqa: ARG002
-        """Have the release's tree on the host, and export it there."""
+        """Bring the release's tree to the host, and export it there."""
         repository, taken = self._taken()
         release_folder.run("sh", "-c", _INIT, "sh", release_folder.repository, MARK, taken.other_format, ATTRIBUTES)
         if own.get("repository"):
@@ -111,16 +111,16 @@ class Git(Strategy):
     def commands(
         self, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder, lacking: Sequence[str]
     ) -> list[str]:
-        """Name what brings the release there, and what exports it."""
+        """Return the commands that bring the release to the host and export it there."""
         repository, taken = self._taken()
-        there = shlex.quote(release_folder.repository)
+        folder = shlex.quote(release_folder.repository)
         brought = (
-            release_folder.typed(f"git -C {there} {shlex.join(_fetching(own, str(staged.source.commit)))}")
+            release_folder.typed(f"git -C {folder} {shlex.join(_fetching(own, str(staged.source.commit)))}")
             if own.get("repository")
             else _typed(_path(repository, own), str(staged.source.commit), release_folder)
         )
         some = "" if len(lacking) == len(staged.lines) else f" -- {shlex.join(map(path_of, lacking))}"
-        export = f"git -C {there} archive {taken.tree}{some} | tar -x -C {shlex.quote(release_folder.path)}"
+        export = f"git -C {folder} archive {taken.tree}{some} | tar -x -C {shlex.quote(release_folder.path)}"
         return [brought, release_folder.typed(export)] if lacking else [brought]
 
     def _taken(self) -> tuple[Repository, Snapshot]:
@@ -139,14 +139,14 @@ def _export(release_folder: ReleaseFolder, tree: str, staged: Staged, lacking: S
 
 
 def _commit(repository: Repository, branch: str | None) -> str:
-    # A pipeline's checkout has no branch of its own, only what it fetched.
+    # A pipeline's checkout has no local branch.
     names = [f"refs/heads/{branch}", f"refs/remotes/origin/{branch}"] if branch else ["HEAD"]
     commit = next(filter(None, map(repository.commit, names)), None)
     if commit is None:
         raise RefusedError(
-            f"{repository.folder}: there is no branch {branch!r} here any more: fetch it, or change 'git: branch'."
+            f"{repository.folder} has no branch {branch!r}: fetch it, or change 'git: branch' in deployment.yaml."
             if branch
-            else f"{repository.folder} has no commit yet."
+            else f"{repository.folder} has no commit yet: make one."
         )
     return commit
 
@@ -185,7 +185,7 @@ def _leaves(name: str, target: str) -> bool:
 
 
 def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], release_folder: ReleaseFolder) -> None:
-    """Push the release; where the host has the one before, only what differs from it travels."""
+    """Push the release; if the host has the previous one, only the differences are sent."""
     outbox = Outbox(repository, [taken], before)
     settings = {"GIT_SSH_COMMAND": shlex.join(release_folder.remote.bulk()), "GIT_SSH_VARIANT": "ssh"}
     try:
@@ -195,7 +195,7 @@ def _push(repository: Repository, taken: Snapshot, before: Sequence[Snapshot], r
 
 
 def _before(repository: Repository, own: Mapping[str, Any], commit: str | None) -> list[Snapshot]:
-    """Return what was sent for the commit that the host says it runs, if that is known here and was sent alike."""
+    """Return the snapshot that was sent for the host's current commit; empty if that is not known here."""
     if commit is None or not COMMIT.fullmatch(commit) or repository.commit(commit) is None:
         return []
     try:
@@ -203,7 +203,7 @@ def _before(repository: Repository, own: Mapping[str, Any], commit: str | None) 
         marks = [entry for entry in whole.entries if entry.path.endswith(".gitattributes")]
         return [exported(repository, whole, contents(repository, marks))]
     except BuilderError:
-        # It had no such folder, or a history that is cut off here: everything is sent.
+        # The commit has no such folder, or is not in this shallow clone: everything is sent.
         return []
 
 
@@ -218,24 +218,25 @@ def _pushing(commit: str, release_folder: ReleaseFolder) -> list[str]:
 
 
 def _typed(path: str, commit: str, release_folder: ReleaseFolder) -> str:
-    """Return a push of one tree as a person would type it here."""
+    """Return the command that pushes one tree, as a person would type it here."""
     tree = f"$(git ls-tree --full-tree {shlex.quote(f'{commit}:{path}')} | grep -v '[[:space:]]deploy$' | git mktree)"
     made = f'"$(git -c user.name=Release -c user.email=release commit-tree -m Release {tree}):{KEPT}"'
     return f"git push --quiet --force {shlex.quote(_url(release_folder))} {made}"
 
 
 def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, release_folder: ReleaseFolder) -> None:
-    """Have the host fetch the commit without those before it, and make the release's tree of it."""
+    """Have the host fetch the commit alone, and make the release's tree from it."""
     settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"}
     inside = ("git", "-C", release_folder.repository)
     try:
         release_folder.run(*inside, *_fetching(own, commit), environ=settings)
         if not _has(release_folder, commit):
-            # The branch has gone on since.
+            # The branch has moved on since.
             release_folder.run(*inside, *_fetching({**own, "branch": None}, commit), environ=settings)
     except ToolError as error:
         raise ToolError(
-            f"{error}. Is commit {commit[:8]} pushed, and may the host read {_without_password(own['repository'])}?"
+            f"{error}. Check that commit {commit[:8]} is pushed, and that the host may read "
+            f"{_without_password(own['repository'])}."
         ) from None
     if taken.made:
         trees = b"".join(b"".join(entry.line for entry in entries) + b"\0" for entries in taken.made.values())
@@ -244,7 +245,7 @@ def _fetch(own: Mapping[str, Any], commit: str, taken: Snapshot, release_folder:
 
 def _has(release_folder: ReleaseFolder, commit: str) -> bool:
     test = 'git -C "$1" cat-file -e "$2" 2>/dev/null || echo no'
-    # Beside it there may be a shell's warning, of a locale that it cannot change for example.
+    # The output may contain a warning of the shell, for example about a locale.
     return (
         "no"
         not in release_folder.run(

@@ -1,4 +1,4 @@
-"""rsync: the module's folder as it is here, unchanged files shared with the release before."""
+"""rsync: the module's folder as it is here; unchanged files are linked to the previous release."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Rsync(Strategy):
     shares = True
 
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
-        """Take in the folder as it is."""
+        """Read the folder as it is."""
         source = source_of(self.deployment, module, allow_dirty=allow_dirty)
         return stage_folder(module, [*_excluded(own)], source)
 
     def is_bulky(self, staged: Staged) -> bool:
-        """Tell whether all of it would not fit in the conversation."""
+        """Tell whether all of the files are too large for the conversation."""
         return for_conversation(staged, staged.lines) is None
 
     def transfer(
@@ -48,7 +48,7 @@ class Rsync(Strategy):
         staged: Staged,
         release_folder: ReleaseFolder,
     ) -> None:
-        """Send what the current release has not: files are told apart by their content, whatever their times are."""
+        """Send the files that the current release lacks, compared by their content and not by their times."""
         lacking = release_folder.lacking(staged)
         files = None if release_folder.again else for_conversation(staged, lacking)
         if files is not None:
@@ -57,7 +57,7 @@ class Rsync(Strategy):
         everything = len(lacking) == len(staged.lines) and not release_folder.again and staged.left_out is not None
         names, chosen = _all_but(staged.left_out or ()) if everything else _named(map(path_of, lacking))
         if release_folder.again:
-            # A file may have changed without another size or time, or have been made just then.
+            # A file may have changed with the same size and time, or have been made in the meantime.
             release_folder.run("find", release_folder.path, "-mindepth", "1", "-delete")
         command = _command(module, chosen, release_folder, release_folder.remote.bulk())
         outside_programs.ask(command, named=f"{release_folder.remote.address}: rsync", stdin=names)
@@ -69,7 +69,7 @@ class Rsync(Strategy):
         release_folder: ReleaseFolder,
         lacking: Sequence[str],
     ) -> list[str]:
-        """Name the transfer; what travels in the conversation needs no program."""
+        """Return the command of the transfer; files in the conversation need none."""
         if for_conversation(staged, lacking) is not None:
             return []
         _, chosen = _named(())
@@ -81,7 +81,7 @@ class Rsync(Strategy):
 def _command(module: Path, chosen: Sequence[str], release_folder: ReleaseFolder, ssh: Sequence[str]) -> list[str]:
     host = release_folder.remote.address.host
     target = f"[{host}]" if ":" in host else host
-    # A changed file begins as the one before; one that looks alike by size and time is known not to be.
+    # A changed file is based on the previous one; the files in the list differ even if size and time are equal.
     before = [f"--link-dest={release_folder.current}", "--ignore-times"] if release_folder.current else []
     return [
         "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
@@ -91,18 +91,18 @@ def _command(module: Path, chosen: Sequence[str], release_folder: ReleaseFolder,
 
 
 def _named(paths: Iterable[str]) -> tuple[bytes, list[str]]:
-    """Have exactly these files sent, whatever else is there by now."""
+    """Return standard input and arguments that send exactly these files."""
     return _listed(paths), ["--no-implied-dirs", "--files-from=-"]
 
 
 def _all_but(left_out: Iterable[str]) -> tuple[bytes, list[str]]:
-    """Have everything sent but what was left out: rsync takes half the time of that for a list of files."""
+    """Return standard input and arguments that send all other files, which takes half the time of a list of files."""
     chosen = ["--recursive", "--prune-empty-dirs", "--omit-dir-times", "--exclude-from=-"]
     return _listed(map(_exactly, left_out)), chosen
 
 
 def _exactly(path: str) -> str:
-    """Return the pattern that only this path matches (rsync(1): a backslash escapes only where there is a wildcard)."""
+    """Return a pattern for this path only (rsync(1): a backslash escapes only in a pattern with a wildcard)."""
     return "/" + (re.sub(r"[\\*?[]", r"\\\g<0>", path) if re.search(r"[*?[]", path) else path)
 
 

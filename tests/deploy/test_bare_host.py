@@ -190,7 +190,7 @@ def test_from_nothing_to_an_asset_on_a_bare_host_and_back(bare: Bare, capsys: py
 
     assert "was stopped" in bare.done("deploy.remove", "yoda", "--module=sales", "--yes")
     assert running_below(bare.host.base) == []
-    assert "Dagster did not run" in bare.done("deploy.setup", "yoda", "--stop")
+    assert "Dagster was not running" in bare.done("deploy.setup", "yoda", "--stop")
     assert "Run 'deploy.setup yoda --start'." in bare.terminal.run("deploy.status", "yoda").stderr
     assert stored_in(bare.host.base / "storage/sales")
     bare.done("workspace.remove", "sales", "--yes")

@@ -65,7 +65,7 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert first in run(quick.root, "deploy.releases", "yoda").stdout
     assert "rollback" in run(quick.root, "deploy.log", "yoda").stdout
     assert run(quick.root, "deploy.env", "yoda").returncode == 0
-    assert "nobody held it" in run(quick.root, "deploy.unlock", "yoda", "--yes").stdout
+    assert "the lock was free" in run(quick.root, "deploy.unlock", "yoda", "--yes").stdout
     assert "Yoda Ltd" in run(quick.root, "deploy.list").stdout
 
     said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report")

@@ -134,7 +134,7 @@ def test_same_name_in_several_modules(tmp_path: Path, module: Path) -> None:
 def test_existing_deployment_stays(tmp_path: Path, module: Path) -> None:
     made = configure(tmp_path, module, "rsync", ANSWERS)
     before = {path: path.read_bytes() for path in made.folder.iterdir()}
-    with pytest.raises(RefusedError, match="is there already"):
+    with pytest.raises(RefusedError, match="exists already"):
         configure(tmp_path, module, "rsync", ANSWERS)
     assert {path: path.read_bytes() for path in made.folder.iterdir()} == before
 

@@ -119,7 +119,7 @@ def test_a_damaged_line_of_known_hosts_is_named_and_leaves_no_wire(address: Addr
         file.write(line if isinstance(line, bytes) else line.format(name=address.pinned_as).encode())
         file.write(b"\n")
     before = descriptors()
-    with pytest.raises(RefusedError, match=r"has a line that is no key. Delete it"), Conversation(Remote(address)):
+    with pytest.raises(RefusedError, match=r"has a line that is not a key. Delete it"), Conversation(Remote(address)):
         pass
     assert descriptors() == before
 

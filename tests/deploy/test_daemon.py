@@ -46,7 +46,7 @@ def place(tmp_path: Path, dagster_python: str) -> Iterator[Site]:
 def test_a_run_that_is_queued_after_the_first_deployment(place: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_run, "DAEMON_READS", READS + 1)
     (outcome,) = place.deploy(settle=True)
-    assert "Dagster's daemon has read the workspace anew." in outcome.notes
+    assert "Dagster's daemon has read the workspace again." in outcome.notes
     answer = place.dagster.ask(LAUNCH)["launchRun"]
     assert answer["__typename"] == "LaunchRunSuccess", answer
     status = ""

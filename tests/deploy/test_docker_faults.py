@@ -169,7 +169,7 @@ def test_registry_away_and_digest_gone(made: QuickPlace, registry_folder: Path, 
     made.deploy()
     server = made.server
     made.change(registry="127.0.0.1:9")
-    with pytest.raises(BuilderError, match=r"could not be pushed.*Is the registry 127.0.0.1:9 reachable"):
+    with pytest.raises(BuilderError, match=r"could not be pushed.*Check that the registry 127.0.0.1:9 is reachable"):
         made.deploy()
     made.change(registry=address)
     image = json.loads((made.there / "releases" / first / "RELEASE.json").read_text())["image"]
@@ -219,7 +219,7 @@ def test_push_cut_off(cut_off: tuple[QuickPlace, threading.Thread, list[str], Cu
     thread.join(120)
     assert wire.was_cut
     assert "could not be pushed" in said[0]
-    assert f"Is the registry {wire.address} reachable" in said[0]
+    assert f"Check that the registry {wire.address} is reachable" in said[0]
     # The host was asked whether it would take a release, and got nothing.
     assert not (place.there / "releases").exists()
     wire.repair()

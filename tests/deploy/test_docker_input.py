@@ -199,7 +199,7 @@ def test_pointers_of_lfs_and_links_outside_are_refused(tmp_path: Path, module: P
     configure(tmp_path, module, "docker", ANSWERS)
     big = module / "src/big.bin"
     big.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    with pytest.raises(RefusedError, match=r"big\.bin is a pointer of Git LFS"):
+    with pytest.raises(RefusedError, match=r"big\.bin is a Git LFS pointer"):
         staged(module)
     big.unlink()
     big.symlink_to("/etc/passwd")

@@ -103,7 +103,7 @@ def test_an_environment_of_an_earlier_version_stays_while_its_interpreter_does(v
 
 def test_an_interpreter_that_a_host_does_not_have_is_named(versed: Site) -> None:
     (versed.host.folder / "python3").unlink()
-    with pytest.raises(Exception, match=r"python3 is not installed on the host\. Install it there"):
+    with pytest.raises(Exception, match=r"python3 is not installed on the host\. Install it, or"):
         versed.deploy()
 
 

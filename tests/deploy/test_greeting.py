@@ -158,7 +158,7 @@ def test_the_python_that_is_named_is_taken(host: SshHost, tmp_path: Path) -> Non
     program(host, "mine").rename(inside / "mine")
     assert talk(host, tmp_path, python="~/a folder/mine") > 0
     assert talk(host, tmp_path, python=str(inside / "mine")) > 0
-    with pytest.raises(BuilderError, match=r"/opt/python, which .* names by 'python:', is not on the host"):
+    with pytest.raises(BuilderError, match=r"the host has no .*/opt/python, which 'python:' in deployment.yaml names"):
         talk(host, tmp_path, python="/opt/python")
 
 

@@ -56,7 +56,7 @@ def test_ours_has_everything(ours: bytes) -> None:
 
 
 def test_a_code_server_has_its_runs_beside_it(ours: bytes) -> None:
-    with pytest.raises(ConflictError, match="without the settings of sales-report"):
+    with pytest.raises(ConflictError, match="which lack the settings of sales-report"):
         plan(ours, location(CodeServer("s", "s", 4000)))
 
 

@@ -173,7 +173,7 @@ def test_wrong_hashes_build_no_environment(tmp_path: Path) -> None:
 def test_only_the_host_itself_reaches_it(url: str) -> None:
     """FAULTS D7: Dagster asks nobody who they are."""
     assert host_service.port_of("yoda", "http://localhost:3001") == 3001
-    with pytest.raises(HereRefusedError, match=re.escape(f"{url} is not an address")):
+    with pytest.raises(HereRefusedError, match=re.escape(f"Dagster cannot be started at {url}")):
         host_service.port_of("yoda", url)
     assert service.commands("python", 3001)["webserver"][3:7] == ["-h", "127.0.0.1", "-p", "3001"]
 
@@ -188,7 +188,7 @@ def test_a_dagster_that_something_else_started_is_left(quick: Site) -> None:
     """FAULTS D7: nothing is built beside it; but one that cannot have this folder's locations has only the port."""
     (found,) = set_up(find(quick.root, "yoda"), start=True)
     assert (found["made"], found["files"]) == (False, [])
-    assert "that this program did not start" in found["notes"][0]
+    assert "Another Dagster answers" in found["notes"][0]
     assert "nothing was stopped" in set_up(find(quick.root, "yoda"), stop=True)[0]["notes"][0]
     (quick.host.base / "workspace.yaml").unlink()
     for _ in range(2):
@@ -200,7 +200,7 @@ def test_a_dagster_that_something_else_started_is_left(quick: Site) -> None:
 def test_what_would_be_done_is_told_and_not_done(quick: Site) -> None:
     """FAULTS D7: ``--dry-run``, where there is something and where there is nothing."""
     (found,) = preview(find(quick.root, "yoda"), start=True)
-    assert found["would"] == ["Would leave the Dagster as it is that answers already."]
+    assert found["would"] == ["Would leave the Dagster that answers already as it is."]
     quick.dagster.stop()
     (found,) = preview(find(quick.root, "yoda"), start=True)
     assert found["would"][0].startswith("Would build Dagster's environment with")

@@ -206,5 +206,5 @@ def test_only_some_hosts_and_then_the_rest(three: Sites) -> None:
     rest = three.deploy(only_failed=True)
     assert len(rest) == 2
     assert all(running(three))
-    with pytest.raises(RefusedError, match="is no host of this deployment"):
+    with pytest.raises(RefusedError, match="This deployment has no host"):
         three.deploy(hosts=["192.0.2.9"])

@@ -27,7 +27,7 @@ from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.deployments import pipelines
 from dagster_module_builder.base.errors import BuilderError, RefusedError, UsageError
 from dagster_module_builder.deploy import pipeline
-from dagster_module_builder.deploy.check import problems_here
+from dagster_module_builder.deploy.check import local_problems_of
 from dagster_module_builder.deploy.configure import configure
 from dagster_module_builder.deploy.job_summary import write_summary
 from dagster_module_builder.deploy.model.deployment import Deployment, read_deployment
@@ -221,7 +221,7 @@ def test_no_place_leaves_no_deployment(module: Path) -> None:
     for place in ("deploy-yoda.yml", "deploy-yoda-sales-report.yml"):
         (module / ".github/workflows").mkdir(parents=True, exist_ok=True)
         (module / ".github/workflows" / place).write_text("somebody's\n")
-    with pytest.raises(RefusedError, match="belong to somebody else"):
+    with pytest.raises(RefusedError, match="are in use by something else"):
         configured(module, "github")
     assert not (module / "deploy").exists()
 
@@ -481,14 +481,14 @@ def test_actions_are_at_least_as_new_as_in_the_modules() -> None:
 def test_what_is_in_its_way_is_told(module: Path) -> None:
     git(module, "init", "-q")
     deployment = made(module)
-    said = "\n".join(problems_here(deployment))
+    said = "\n".join(local_problems_of(deployment))
     for name in (".gitlab-ci.yml", "deploy/yoda/deployment.yaml", "deploy/yoda/known_hosts", "deploy/yoda/tool.lock"):
         assert f"{name} is not committed" in said
     assert "deploy.trust yoda" in said
     deployment.known_hosts.write_text("yoda.example ssh-ed25519 AAAA\n")
     git(module, "add", "-A")
     git(module, "commit", "-qm", "x")
-    assert "pipeline" not in "\n".join(problems_here(deployment))
+    assert "pipeline" not in "\n".join(local_problems_of(deployment))
 
 
 def test_audit_knows_pipelines(module: Path) -> None:
@@ -604,7 +604,7 @@ def test_the_pipeline_of_a_deleted_module_is_named_by_its_neighbours(tmp_path: P
     shutil.rmtree(module)
     (found,) = pipelines(AuditedModule(stock.module, tmp_path))
     assert "still deploys sales-report" in found.message
-    assert "still deploys sales-report" in "\n".join(problems_here(stock))
+    assert "still deploys sales-report" in "\n".join(local_problems_of(stock))
     said = run(tmp_path, "deploy.pipeline", "yoda")
     assert "deploy.pipeline yoda --module sales-report --remove" in said.stderr
 
@@ -784,7 +784,7 @@ def test_an_earlier_deployment_with_a_tool_out_of_reach_is_told_and_removable(mo
     """FAULTS P5: earlier versions wrote such a tool; its runners may have a key, so the pipeline is only told."""
     deployment = made(module, tool="dagster-module-builder @ git+ssh://git@example.org/x@abc")
     assert "cannot install this program" in str(pipeline.problem(deployment))
-    assert "cannot install this program" in "\n".join(problems_here(deployment))
+    assert "cannot install this program" in "\n".join(local_problems_of(deployment))
     assert write(deployment, remove=True) is None
 
 
@@ -894,9 +894,9 @@ def test_submodules_and_large_files_are_checked_out_where_there_are_any(module: 
     if platform == "jenkins":
         (words,) = jenkinsfiles.read(text)
         assert jenkinsfiles.problems(words) == []
-    assert "does not check out" not in "\n".join(problems_here(deployment))
+    assert "does not check out" not in "\n".join(local_problems_of(deployment))
     deployment = change_settings(deployment, submodules=None, lfs=False)
-    assert "\n".join(problems_here(deployment)).count("does not check out") == 2
+    assert "\n".join(local_problems_of(deployment)).count("does not check out") == 2
     assert [line for line in CHECKED_OUT[platform] if line in (write(deployment) or b"").decode()] == []
 
 
@@ -925,7 +925,7 @@ def test_a_module_outside_of_a_workspace_is_found_from_its_folder_and_by_its_pat
     said = run(empty, "deploy.pipeline", "yoda", "--module", "../stock", folder=orders.module)
     assert (said.returncode, "stock: " in said.stdout) == (0, True), said
     said = run(empty, "deploy.pipeline", "yoda", folder=tmp_path)
-    assert "has a deployment 'yoda'" in said.stderr
+    assert "No deployment 'yoda'" in said.stderr
     for where, more in ((orders.module, []), (tmp_path, ["--module", str(orders.module)])):
         checked = run(empty, "deploy.check", "yoda", *more, folder=where)
         assert f"'deploy.trust yoda --module {orders.module}'" in checked.stdout + checked.stderr
@@ -1022,11 +1022,11 @@ def test_the_token_of_a_registry_is_masked_and_a_failure_ends_the_job(
 @pytest.mark.parametrize(
     ("kind", "platform", "registry", "said"),
     [
-        ("aws", "gitlab", None, "'registry_login' is for GitHub"),
-        ("azure", "jenkins", None, "'registry_login' is for GitHub"),
-        ("aws", "github", "ghcr.io", "ACCOUNT.dkr.ecr.REGION.amazonaws.com, and images go to ghcr.io"),
+        ("aws", "gitlab", None, "'registry_login' works on GitHub only"),
+        ("azure", "jenkins", None, "'registry_login' works on GitHub only"),
+        ("aws", "github", "ghcr.io", "ACCOUNT.dkr.ecr.REGION.amazonaws.com, but images go to ghcr.io"),
         ("google", "github", "acme.azurecr.io", "LOCATION-docker.pkg.dev"),
-        ("azure", "github", "none", "NAME.azurecr.io, and images go to no registry"),
+        ("azure", "github", "none", "NAME.azurecr.io, but images go to no registry"),
     ],
 )
 def test_a_login_that_a_platform_or_registry_does_not_know_is_refused(

@@ -344,7 +344,7 @@ def test_location_or_variable_of_somebody_else_is_not_taken(quick: Site) -> None
     path.write_text("load_from:\n  - python_file: {relative_path: x.py, location_name: sales_report}\n")
     (quick.host.base / ".env").write_text("SALES_REPORT_TOKEN='theirs'\n")
     before = path.read_bytes()
-    with pytest.raises(BuilderError, match=r"(?s)location sales_report would be there twice.*SALES_REPORT_TOKEN"):
+    with pytest.raises(BuilderError, match=r"(?s)location sales_report would exist twice.*SALES_REPORT_TOKEN"):
         quick.deploy()
     assert path.read_bytes() == before
     assert (quick.host.base / ".env").read_text() == "SALES_REPORT_TOKEN='theirs'\n"

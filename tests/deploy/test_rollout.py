@@ -42,7 +42,7 @@ def test_only_the_hosts_that_are_asked_for_are_taken() -> None:
     assert [str(target) for target in targets_of(group, ["b"])] == addresses[1:]
     assert [str(target) for target in targets_of(group, [addresses[2]])] == addresses[2:]
     assert [str(target) for target in targets_of(group)] == addresses
-    with pytest.raises(RefusedError, match=f"'c' is no host of this deployment: there are {', '.join(addresses)}"):
+    with pytest.raises(RefusedError, match=f"This deployment has no host 'c'. Its hosts: {', '.join(addresses)}"):
         targets_of(group, ["a", "c"])
 
 
@@ -171,7 +171,7 @@ def test_a_host_that_does_not_take_the_switch_puts_back_all() -> None:
         change([only], switch_a=BuilderError("No.")).carry_out()
     assert str(caught.value).splitlines() == [
         "Rolled back on every host that answered.", "No.",
-        "a did not confirm that it was put back; it does that by itself: see 'deploy.status'.",
+        "a did not confirm the rollback; it rolls back by itself: see 'deploy.status'.",
     ]  # fmt: skip
     with pytest.raises(DeployError, match=r"Rolled back on every host\.\nNo\."):
         change(far("a"), switch_a=BuilderError("No.")).carry_out()
@@ -260,10 +260,10 @@ def test_a_host_that_is_lost_is_asked_what_it_has(monkeypatch: pytest.MonkeyPatc
     assert outcome.problems == ("Cut. The change stands on a.",)
     outcome = rollout.what_stands(lost(monkeypatch, found("old")), error)
     assert (outcome.stands, outcome.releases) == (False, {"sales": "old"})
-    assert "a has the old release, which was put back: sales old. Say the command again" in outcome.problems[0]
+    assert "a has the old release, which was restored: sales old. Run the command again" in outcome.problems[0]
     outcome = rollout.what_stands(lost(monkeypatch, found("new", journal=True)), error)
     assert not outcome.stands
-    assert "which will be put back by the next command: sales new." in outcome.problems[0]
+    assert "which will be restored by the next command: sales new." in outcome.problems[0]
     outcome = rollout.what_stands(lost(monkeypatch, found("", journal=True)), error)
     assert outcome.releases == {}
     assert ": no release." in outcome.problems[0]

@@ -108,7 +108,7 @@ def test_what_was_stored_before_is_brought_along_once(started: Site, default: Pa
     place = started.host.base / "storage"
     assert said(started) == [str(place)]
     assert (place / "sales_report/number.data").read_text() == "1" == (place / "link/number.data").read_text()
-    assert any(f"stored in {default} was brought along" in note for note in outcome.notes)
+    assert any(f"those in {default} were copied" in note for note in outcome.notes)
     assert asset.exists()
     asset.unlink()
     asset.write_text("of another program")
@@ -147,7 +147,7 @@ def test_what_dagster_was_started_with_counts(quick: Site, place: str) -> None:
     process = Started(quick, DAGSTER_STORAGE_DIR=place)
     try:
         if place.startswith("/var"):
-            with pytest.raises(BuilderError, match=rf"{place} \(as Dagster was started\), which does not last"):
+            with pytest.raises(BuilderError, match=rf"{place} \(as Dagster was started\), which a restart may empty"):
                 quick.deploy()
         else:
             quick.deploy()

@@ -165,7 +165,7 @@ def test_lfs_pointers_are_refused(by_git: Site, strategy: str) -> None:
     git(by_git.root, "commit", "-qm", "pointer")
     path = by_git.module / "deploy/yoda/deployment.yaml"
     path.write_text(path.read_text().replace("strategy: git", f"strategy: {strategy}"))
-    with pytest.raises(RefusedError, match=r"big.bin is a pointer of Git LFS"):
+    with pytest.raises(RefusedError, match=r"big.bin is a Git LFS pointer"):
         by_git.deploy()
 
 

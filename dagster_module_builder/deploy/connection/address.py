@@ -1,4 +1,4 @@
-"""Where a host is: what OpenSSH makes of its name, and the command line that reaches it with pinned keys only."""
+"""A host's address: how OpenSSH resolves its name, and the command line that reaches it with pinned keys only."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.settings import expanded
 from dagster_module_builder.programs import outside_programs
 
-#: Seconds until a host has to have answered, where the SSH configuration names no other time.
+#: Seconds until a host must have answered, unless the SSH configuration says otherwise.
 CONNECT_TIMEOUT = 15
-#: Seconds between two signs of life, at most.
+#: The most seconds between two signs of life.
 ALIVE_INTERVAL = 5
 
-#: What decides who is reached and how, and Paramiko has no counterpart of; with what it is where nobody set it.
+#: SSH settings that decide how a host is reached and that Paramiko does not support, with their defaults.
 _ONLY_OPENSSH = {
     "addressfamily": "any",
     "bindaddress": "",
@@ -32,32 +32,32 @@ _ONLY_OPENSSH = {
     "pkcs11provider": "",
     "proxyusefdpass": "no",
 }
-#: Which ways to accept a key that is not pinned, or to take over a connection, OpenSSH of some age does not know:
-#: they are taken back where the configuration names them.
-_TAKEN_BACK = {
+#: Settings that would accept an unpinned key or take over the connection. Old versions of OpenSSH do not know them, so
+#: they are reset only if the configuration names them.
+_RESET = {
     "KnownHostsCommand": "none",
     "SessionType": "default",
     "StdinNull": "no",
     "ForkAfterAuthentication": "no",
     "RemoteCommand": "none",
 }
-#: A host or a user behind which nothing can hide that a shell or OpenSSH would take for more.
+#: A host or a user in which a shell or OpenSSH cannot see anything else.
 _NAME = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9_.:%-]*")
 _USER = re.compile(r"[A-Za-z0-9_.][^\s'\"`$\\;&<>|(){}]*")
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a host is, and which keys it may show.
+    """A host's address, and the keys that it may show.
 
     Attributes:
         host: Its name or address, or an alias in the SSH configuration.
-        known_hosts: The file with the keys that are pinned for it.
-        port: None takes the SSH configuration's.
-        user: None takes the SSH configuration's.
-        identity_file: The private key; None takes the SSH configuration's and the agent's.
-        config: The SSH configuration; None takes the person's own.
-        jumps: The hosts that lie between, as ``ProxyJump`` names them; None takes the SSH configuration's.
+        known_hosts: The file with its pinned keys.
+        port: Its port; None for the SSH configuration's.
+        user: The user; None for the SSH configuration's.
+        identity_file: The private key; None for the SSH configuration's and the agent's.
+        config: The SSH configuration; None for the user's own.
+        jumps: The jump hosts, as ``ProxyJump`` names them; None for the SSH configuration's.
     """
 
     host: str
@@ -81,7 +81,7 @@ class Address:
 
     @functools.cached_property
     def settings(self) -> Mapping[str, str]:
-        """What OpenSSH makes of this address: the last value of each keyword of ``ssh -G``."""
+        """OpenSSH's settings for this address: the last value of each keyword of ``ssh -G``."""
         return dict(self._printed)
 
     def _options(self) -> list[str]:
@@ -95,7 +95,7 @@ class Address:
 
     @property
     def pinned_as(self) -> str:
-        """The name under which its key stands in ``known_hosts``."""
+        """The host's name in ``known_hosts``: ``example.com``, or ``[example.com]:2222``."""
         name, port = self.settings["hostname"], int(self.settings["port"])
         return name if port == 22 else f"[{name}]:{port}"
 
@@ -106,13 +106,13 @@ class Address:
 
     @property
     def connect_timeout(self) -> int:
-        """Seconds until the host has to have answered."""
+        """Seconds until the host must have answered."""
         asked = self.settings.get("connecttimeout", "none")
         return int(asked) if asked.isdigit() and int(asked) else CONNECT_TIMEOUT
 
     @property
     def only_openssh(self) -> list[str]:
-        """The settings that Paramiko cannot follow, so that OpenSSH carries the conversation, too."""
+        """The settings that Paramiko does not support; with any of them, OpenSSH carries the conversation, too."""
         return [key for key, usual in _ONLY_OPENSSH.items() if self.settings.get(key, usual) != usual]
 
     def identities(self) -> list[str]:
@@ -125,10 +125,10 @@ class Address:
 
     def _expanded(self, path: str) -> str:
         """Return a path with OpenSSH's tokens and variables filled in (ssh_config(5), TOKENS)."""
-        home, here = pwd.getpwuid(os.getuid()).pw_dir, socket.gethostname()
+        home, hostname = pwd.getpwuid(os.getuid()).pw_dir, socket.gethostname()
         tokens = {
             "%%": "%", "%d": home, "%h": self.settings["hostname"], "%i": str(os.getuid()),
-            "%k": self.settings.get("hostkeyalias", self.host), "%L": here.partition(".")[0], "%l": here,
+            "%k": self.settings.get("hostkeyalias", self.host), "%L": hostname.partition(".")[0], "%l": hostname,
             "%n": self.host, "%p": self.settings["port"], "%r": self.user_there, "%u": getpass.getuser(),
         }  # fmt: skip
         path = re.sub(r"^~(?=/)", lambda _: home, path)
@@ -136,11 +136,11 @@ class Address:
         return re.sub("%.", lambda token: tokens.get(token[0], token[0]), path)
 
     def ssh(self, control: Sequence[str] = ("no", "none")) -> list[str]:
-        """Return OpenSSH's command line for this host, without the host: pinned keys, no questions, no surprises.
+        """Return OpenSSH's command line for this host, without the host: pinned keys only, and no questions.
 
         Args:
-            control: ``ControlMaster`` and ``ControlPath``: never the person's own, whose connection may have been
-                opened to a host that shows a key that is not pinned.
+            control: ``ControlMaster`` and ``ControlPath``: never the user's own, which may lead to a host with an
+                unpinned key.
         """
         alive = int(self.settings.get("serveraliveinterval", 0)) or ALIVE_INTERVAL
         chosen = {
@@ -166,11 +166,11 @@ class Address:
             "RequestTTY": "no",
             "LogLevel": "ERROR",
         }
-        chosen |= {name: value for name, value in _TAKEN_BACK.items() if name.lower() in self.settings}
+        chosen |= {name: value for name, value in _RESET.items() if name.lower() in self.settings}
         if self.identity_file:
             chosen["IdentitiesOnly"] = "yes"
         if "hostkeyalias" in self.settings:
-            # Fabric knows no aliases; both look for the same name.
+            # Fabric does not know aliases, so both look for the same name.
             chosen["HostKeyAlias"] = self.pinned_as
         if self.through:
             chosen["ProxyUseFdpass"] = "no"
@@ -184,15 +184,14 @@ class Address:
         ]
 
     def typed(self) -> list[str]:
-        """Return how a person reaches this host."""
+        """Return the command by which a person reaches this host."""
         return ["ssh", *self._options(), self.host]
 
     @functools.cached_property
     def through(self) -> Address | None:
-        """The last host before this one, where the SSH configuration names any (``ProxyJump``).
+        """The last jump host before this one (``ProxyJump``); None if there is none.
 
-        As with OpenSSH, the hosts named before it are how *that* one is reached; unless there are any, its own
-        configuration says so.
+        As with OpenSSH, the jump hosts named before it lead to *that* one; without any, its own configuration counts.
 
         Raises:
             RefusedError: A jump host is not written as ``ssh_config(5)`` says.
@@ -206,17 +205,17 @@ class Address:
 
     @functools.cached_property
     def before(self) -> list[Address]:
-        """The hosts that lie between, the nearest first.
+        """The jump hosts, the nearest first.
 
         Raises:
-            RefusedError: They lead in a circle.
+            RefusedError: They form a circle.
         """
         chain: list[Address] = []
         last = self.through
         while last is not None:
             if last in chain:
                 raise RefusedError(
-                    f"{self}: its jump hosts lead in a circle through {last}. Give {last} 'ProxyJump none' in the SSH "
+                    f"{self}: its jump hosts form a circle through {last}. Set 'ProxyJump none' for {last} in the SSH "
                     f"configuration."
                 )
             chain.insert(0, last)
@@ -224,12 +223,12 @@ class Address:
         return chain
 
     def wire(self) -> str | None:
-        """Return the command that leads to the host; None if it is reached directly.
+        """Return the proxy command that leads to the host; None if it is reached directly.
 
-        OpenSSH's own ``-J`` would ask the person's ``known_hosts`` about those in between; this asks the pinned keys.
+        OpenSSH's own ``-J`` would check jump hosts by the user's ``known_hosts``; this command uses the pinned keys.
 
         Raises:
-            RefusedError: The jump hosts lead in a circle, or the proxy command cannot be followed.
+            RefusedError: The jump hosts form a circle, or the configured proxy command is not supported.
         """
         if self.before and (through := self.through):
             target = f"[{self.settings['hostname']}]:{self.settings['port']}"
@@ -246,7 +245,7 @@ class Address:
             what = (
                 f"its token {unknown[0]} is not one of {', '.join(tokens)}" if unknown else "'-' is this program itself"
             )
-            raise RefusedError(f"{self}: ProxyCommand {command!r} in the SSH configuration cannot be followed: {what}.")
+            raise RefusedError(f"{self}: ProxyCommand {command!r} in the SSH configuration is not supported: {what}.")
         return re.sub("%.", lambda token: tokens[token[0]], command)
 
 
@@ -263,13 +262,15 @@ def parts_of(place: str) -> tuple[str | None, str, int | None]:
     elif rest.count(":") == 1:
         host, _, port = rest.partition(":")
     if not (_NAME.fullmatch(host) and re.fullmatch(r"\d*", port) and (not user or _USER.fullmatch(user))):
-        raise RefusedError(f"The host {place!r} is not written as [user@]host[:port]: correct it.")
+        raise RefusedError(f"The host {place!r} is not of the form [user@]host[:port]: correct it.")
     return user or None, host, int(port) if port else None
 
 
 def _quoted(path: Path) -> str:
-    """Write a path as a value of an SSH option."""
+    """Return a path as the value of an SSH option."""
     text = str(path)
     if '"' in text or "%" in text or "${" in text:
-        raise RefusedError(f"{text}: OpenSSH cannot take a path with '\"', '%' or '${{': move the module elsewhere.")
+        raise RefusedError(
+            f"{text}: OpenSSH does not accept a path with '\"', '%' or '${{': move the module elsewhere."
+        )
     return f'"{text}"'

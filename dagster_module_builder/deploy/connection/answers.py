@@ -1,7 +1,7 @@
-"""What a host says, as this program takes it: one shape for each message and for each answer, and nothing else.
+"""The shapes of a host's messages and answers: this program accepts nothing else.
 
-A host may belong to somebody who lies. What it says becomes file contents of its own, arguments of programs on it, and
-text that people read here: so each value has a type and a bound before anything is made of it.
+A host may lie. Its values become contents of its files, arguments of programs on it, and text that people read here,
+so each value is checked against a type and a limit before it is used.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-#: Bytes of one message; and lists, mappings and values in it, which take more room here than on the line.
+#: The most bytes of a message; and the most lists, mappings and values in it, which take more memory than on the line.
 MESSAGE = 8 << 20
 VALUES = 400_000
-#: How deep lists and mappings may lie in each other.
+#: How deep lists and mappings may be nested.
 DEPTH = 40
 
-#: What each message has, and of which type.
+#: The keys and types of each kind of message.
 _SHAPES: tuple[dict[str, type], ...] = (
     {"progress": str},
     {"ok": bool, "result": dict},
     {"ok": bool, "code": str, "message": str, "details": dict},
 )
-#: Characters of a step's name, of a failure's code, and of what a failure says.
+#: The most characters of a step's name, a failure's code, and a failure's message.
 _LONGEST = {"progress": 1000, "code": 40, "message": 1 << 18}
 
 Schema = Mapping[str, Any]
@@ -36,7 +36,7 @@ def _text(most: int, pattern: str = "") -> Schema:
 
 
 def _record(optional: Mapping[str, Schema] | None = None, /, **needed: Schema) -> Schema:
-    """Return the shape of a mapping with certain names, and no others."""
+    """Return the shape of a mapping with these keys, and no others."""
     return {
         "type": "object", "required": list(needed), "properties": {**needed, **(optional or {})},
         "additionalProperties": False,
@@ -44,7 +44,7 @@ def _record(optional: Mapping[str, Schema] | None = None, /, **needed: Schema) -
 
 
 def _open_record(**known: Schema) -> Schema:
-    """Return the shape of what a host has written down: an earlier version may have written less, a later one more."""
+    """Return the shape of a stored record: an earlier version may have written fewer keys, a later one more."""
     return {"type": "object", "properties": known, "additionalProperties": _PLAIN}
 
 
@@ -66,18 +66,18 @@ def _number(least: float, most: float, kind: str = "integer") -> Schema:
 
 _FLAG: Schema = {"type": "boolean"}
 _SAID = _text(1 << 18)
-#: On one line: a name, an identity, a commit, an image.
+#: On one line: a name, a release, a commit, an image.
 _NAME = _text(1000, r"^[^\x00-\x1f\x7f]*\Z")
-#: Absolute, and without a way back up.
+#: An absolute path without "..".
 _PATH = _text(4096, r"^/(?!(?:[^\x00]*/)?\.\.(?:/|\Z))[^\x00-\x1f\x7f]*\Z")
-#: A path, or one that the host could not fill in the home folder of.
+#: A path, which may begin with "~" if the host does not know the home folder.
 _BASE = _text(4096, r"^[/~](?!(?:[^\x00]*/)?\.\.(?:/|\Z))[^\x00-\x1f\x7f]*\Z")
 _SECONDS = _number(0, 1e7, "number")
 _COUNT = _number(0, 1 << 62)
 _BASE64: Schema = {"type": "string", "format": "base64"}
 _DIGEST = _text(64, r"^[0-9a-f]{64}\Z")
 _MANIFEST: Schema = {"type": "string", "format": "manifest"}
-#: Read by nobody here but to be shown; ``DEPTH`` and the message's size are its bounds.
+#: Only shown, and not used; ``DEPTH`` and the message's size limit it.
 _PLAIN: Schema = {"type": ["string", "number", "boolean", "null", "array", "object"]}
 _SERVER_NAME = _text(200, r"^[A-Za-z0-9][A-Za-z0-9_.:-]*\Z")
 _SERVER = _record(name=_SERVER_NAME, host=_SERVER_NAME, port=_number(1, 65535), release=_NAME, image=_NAME)
@@ -123,7 +123,7 @@ _DAGSTER: Schema = {
     "anyOf": [_record(error=_SAID), _record(locations=_by_name(_LOCATION), daemons=_FLAG)],
 }
 
-#: What is answered to each request.
+#: The shape of the answer to each request.
 ANSWERS: Mapping[str, Schema] = {
     "open": _record(
         recovered=_each(_SAID), base=_BASE, user=_NAME, uid=_COUNT, gid=_COUNT, host=_NAME, python=_NAME,
@@ -169,17 +169,17 @@ ANSWERS: Mapping[str, Schema] = {
     "contents": _record(manifest=_MANIFEST, env=_BASE64),
     "unlock": _record(held=_or_none(_WHO)),
 }  # fmt: skip
-#: What comes with a failure, by its code.
+#: The shape of a failure's details, by its code.
 _DETAILS: Mapping[str, Schema] = {"manifest": _record(manifest=_MANIFEST)}
 
 
 def parsed(line: bytes) -> dict[str, Any] | None:
-    """Return a host's message; None where it has none of the shapes that there are.
+    """Return a host's message; None if it is not valid.
 
-    ``{"progress": …}`` tells of a step; ``{"ok": true, "result": …}`` is an answer, and ``{"ok": false, "code": …,
+    ``{"progress": …}`` reports a step; ``{"ok": true, "result": …}`` is an answer, and ``{"ok": false, "code": …,
     "message": …, "details": …}`` a failure.
     """
-    # Counted before anything is made of it: '{},' takes 72 bytes here.
+    # Counted before it is parsed: '{},' takes 72 bytes of memory.
     if not line.isascii() or sum(map(line.count, (b"[", b"{", b",", b":"))) > VALUES:
         return None
     try:
@@ -199,28 +199,28 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     return data if "details" not in data or _fits(_validator(_DETAILS, str(data["code"])), data["details"]) else None
 
 
-#: What is asked for by name, and has to be told of by that name.
+#: Keys of the answer that must have exactly the names in a key of the request.
 _BY_NAME = {"open": {"modules": "modules", "files": "files", "tools": "tools", "pythons": "interpreters"}}
 
 
 def answer_to(what: str, result: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the answer to a request; None where it is as it has to be.
+    """Return what is wrong with the answer to a request; None if it is valid.
 
     Args:
-        what: What was asked.
+        what: The request's name.
         result: The answer.
-        asked: With what it was asked.
+        asked: The request's values.
     """
     import fastjsonschema
 
     try:
         _validator(ANSWERS, what)(result)
     except fastjsonschema.JsonSchemaValueException as error:
-        # Its message quotes the value's name only.
+        # The message names the key, and not the value.
         return str(error.message)[:200]
     for names, told in _BY_NAME.get(what, {}).items():
         if set(asked.get(names) or ()) != set(result[told]):
-            return f"data.{told} must tell of what was asked for"
+            return f"data.{told} must have the names that were asked for"
     return None
 
 
@@ -258,7 +258,7 @@ _LINE = re.compile(r'[0-9a-f]{64} [flx] ("[^\x00-\x1f]{1,20000}")')
 
 
 def _is_manifest(text: str) -> bool:
-    """Tell whether a text is a manifest: its lines are read by ``path_of``, which trusts them."""
+    """Tell whether a text is a manifest, whose lines ``path_of`` can read."""
     lines = text.split("\n")
     matches = [_LINE.fullmatch(line) for line in lines[:-1]]
     try:
@@ -272,7 +272,7 @@ _FORMATS = {"base64": _is_base64, "manifest": _is_manifest}
 
 @functools.cache
 def _validator_of(schema: str) -> Any:
-    import fastjsonschema  # only commands that speak to a host wait for it
+    import fastjsonschema  # slow to load, and only commands with a host need it
 
     return fastjsonschema.compile(json.loads(schema), formats=_FORMATS, use_default=False)
 

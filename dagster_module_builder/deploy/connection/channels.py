@@ -1,4 +1,4 @@
-"""A command on a host, over Fabric's connection or by OpenSSH: what it says, and what it is told."""
+"""A command on a host, over Fabric's connection or by OpenSSH: its input and its output."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from typing import Any, Protocol
 
 from dagster_module_builder.programs import outside_programs
 
-#: Seconds after which a connection that carries nothing is given up.
+#: Seconds of silence after which a connection counts as lost.
 SILENCE = 30
-#: OpenSSH's own failures end with this status (ssh(1), EXIT STATUS).
+#: The exit status of OpenSSH's own failures (ssh(1), EXIT STATUS).
 OPENSSH_FAILED = 255
 
 
 class Channel(Protocol):
-    """What a conversation needs of a channel; Paramiko's has it."""
+    """What a conversation needs of a channel; Paramiko's channels have it."""
 
     def sendall(self, data: bytes) -> None:
-        """Have all of it sent."""
+        """Send all of the data."""
 
     def makefile(self, mode: str) -> Any:
-        """Return what the command writes to its output, as a file."""
+        """Return the command's standard output, as a file."""
 
     def recv_stderr(self, size: int) -> bytes:
-        """Return some of what the command complains of; nothing at its end."""
+        """Return a part of the command's standard error; empty at its end."""
 
     def exit_status_ready(self) -> bool:
         """Tell whether the command has ended."""
 
     def recv_exit_status(self) -> int:
-        """Return the status that it ended with."""
+        """Return the command's exit status."""
 
     def close(self) -> None:
-        """End it."""
+        """Close the channel, which ends the command."""
 
 
 class OpenSshChannel:
-    """A command on a host that OpenSSH has started: for settings that Paramiko has no counterpart of."""
+    """A command on a host, run by OpenSSH: for SSH settings that Paramiko does not support."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._files: list[Any] = []
@@ -60,20 +60,20 @@ class OpenSshChannel:
         self._is_closed = False
 
     def sendall(self, data: bytes) -> None:
-        """Have all of it sent."""
-        # Python's own 'sendall' has the limit for all of it, however much a slow line still has to carry.
+        """Send all of the data."""
+        # Python's own 'sendall' has one time limit for all of it, which a slow line would exceed.
         left = memoryview(data)
         while left:
             left = left[self._wire.send(left) :]
 
     def makefile(self, mode: str) -> Any:
-        """Return what the command writes to its output, as a file."""
+        """Return the command's standard output, as a file."""
         file = self._wire.makefile(mode)  # type: ignore[call-overload]
         self._files.append(file)
         return file
 
     def recv_stderr(self, size: int) -> bytes:
-        """Return some of what OpenSSH, or the command, complains of."""
+        """Return a part of the standard error of OpenSSH or the command; empty at its end."""
         try:
             return self._complaints.recv(size)
         except TimeoutError:
@@ -82,17 +82,17 @@ class OpenSshChannel:
             return b""
 
     def exit_status_ready(self) -> bool:
-        """Tell whether OpenSSH has ended, which it does right after it has closed its output."""
+        """Tell whether OpenSSH has ended; it ends right after it has closed its output."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1)
         return self._process.poll() is not None
 
     def recv_exit_status(self) -> int:
-        """Return the command's status; ``OPENSSH_FAILED`` where it was never started."""
+        """Return the command's exit status; ``OPENSSH_FAILED`` if it was never started."""
         return int(self._process.wait())
 
     def close(self) -> None:
-        """End OpenSSH, and with it the command; once, whoever asks for it and how often."""
+        """End OpenSSH, and with it the command; further calls do nothing."""
         with self._closing:
             if self._is_closed:
                 return
@@ -101,7 +101,7 @@ class OpenSshChannel:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         end_program(self._process)
-        # A socket is closed when the files that were made of it are; who reads has come to the end by now.
+        # A socket is closed only with the files made from it; their readers have reached the end by now.
         for open_file in (*self._files, self._wire, self._complaints):
             open_file.close()
 
@@ -110,7 +110,7 @@ def end_program(process: outside_programs.Process | None) -> None:
     """End a program that carries a connection."""
     if process is None:
         return
-    # Each is the leader of a group of its own, with what it started.
+    # It leads its own process group, which includes its children.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from dagster_module_builder.deploy.connection.remote import Remote
 
 SIGN_OF_LIFE = 5.0
-#: Seconds that start files of a login shell may take, and bytes that they may say.
+#: The most seconds that start files of a login shell may take, and the most bytes that they may print.
 GREETED_WITHIN = 60.0
 NOISE = 256 << 10
-#: Bytes of all that is said before it is asked for, with what each message takes beside; messages of progress, signs of
-#: life, and seconds, before an answer.
+#: The most bytes of messages that nobody has read yet, and the overhead of each; the most progress messages, signs of
+#: life, and seconds before an answer.
 UNREAD = 16 << 20
 BESIDE = 100
 PROGRESS = 10_000
 SIGNS = 100_000
 ANSWERED_WITHIN = dumps.DUMPING + 1800
-#: Failures that come from outside: a program of the host's, its Dagster, its disk.
+#: Codes of failures of the host's programs, its Dagster or its disk.
 _TOOL_CODES = {"dagster", "daemon", "docker", "environment", "health", "os", "python", "tool"}
 
 
 class HostError(ToolError):
-    """The host could not do what it was asked; ``code`` says which kind of failure it is."""
+    """The host, or a program on it, failed; ``code`` says how."""
 
     def __init__(self, message: str, code: str, details: Mapping[str, Any]) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class HostError(ToolError):
 
 
 class LostError(ToolError):
-    """The connection broke; the host undoes what is half done by itself."""
+    """The connection broke; the host undoes unfinished work by itself."""
 
 
 class Conversation:
@@ -60,7 +60,7 @@ class Conversation:
         Args:
             remote: The host.
             progress: Told which step the host is in.
-            python: The interpreter there; None takes ``python3``, or the newest one that is good enough.
+            python: The interpreter on the host; None for ``python3``, or else the newest version that is found.
         """
         self.remote = remote
         self.progress = progress
@@ -70,12 +70,12 @@ class Conversation:
         self._closed = threading.Event()
         self._complaints: collections.deque[bytes] = collections.deque(maxlen=50)
         self._channel: Channel | None = None
-        #: What came before the greeting: a start file of the login shell said it.
+        #: The output before the greeting, from start files of the login shell.
         self._noise = bytearray()
-        #: What the host said first: which protocol it speaks, and its process.
+        #: The host's first message: its protocol and its process.
         self.greeting: Mapping[str, Any] = {}
         self._answers: Any = None
-        #: What the host said and nobody has asked for yet; None where it will say nothing more.
+        #: The host's messages that are not read yet; None marks the end.
         self._inbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._received = self._taken = 0
         self._opening: threading.Thread | None = None
@@ -83,14 +83,14 @@ class Conversation:
         self._hints: list[tuple[str, Mapping[str, Any]]] = []
         #: The requests that have no answer yet.
         self._owed: list[tuple[str, Mapping[str, Any]]] = []
-        #: Set when the greeting has come, or never will.
+        #: Set when the greeting has arrived, or will never arrive.
         self._greeted = threading.Event()
 
     def begin(self, *hints: tuple[str, Mapping[str, Any]]) -> None:
-        """Begin to open the channel, while something else is done; ``open`` waits for it.
+        """Begin to open the channel in the background; ``open`` waits for it.
 
         Args:
-            hints: Requests that the host may begin with meanwhile; whether they succeed is nobody's concern.
+            hints: Requests that the host may begin with; their results are ignored.
         """
         self._hints = [*hints]
         self._opening = threading.Thread(target=self._open_alone, daemon=True)
@@ -105,11 +105,11 @@ class Conversation:
             self.remote.close()
 
     def open(self) -> Conversation:
-        """Open the channel and send the host its side of the conversation; no answer is waited for.
+        """Open the channel and send the host's side of the conversation, without waiting for an answer.
 
         Raises:
-            RefusedError: The host's key is not pinned, or is another than the one pinned.
-            ToolError: The host cannot be reached, or does not let us in.
+            RefusedError: The host's key is not pinned, or differs from the pinned one.
+            ToolError: The host cannot be reached, or denies the login.
         """
         if self._opening is None:
             self._open()
@@ -134,7 +134,7 @@ class Conversation:
                 return
 
     def _listen(self) -> None:
-        """Take in answers until the host is gone, or silent: a partition is noticed while files travel, too."""
+        """Read messages until the host is gone or silent, so that a partition is noticed even while files are sent."""
         try:
             self._await_greeting()
             self._greeted.set()
@@ -146,7 +146,7 @@ class Conversation:
             self._inbox.put(None)
 
     def _take_in(self) -> None:
-        """Take in messages for as long as the host keeps to the bounds."""
+        """Read messages as long as the host keeps the limits."""
         signs = 0
         while self.greeting and signs < SIGNS and self._received - self._taken < UNREAD:
             line = self._answers.readline(MESSAGE)
@@ -158,7 +158,7 @@ class Conversation:
                 self._inbox.put(line)
 
     def _await_greeting(self) -> None:
-        """Skip what the start files of the login shell say, until the greeting comes."""
+        """Skip the output of the login shell's start files, until the greeting arrives."""
         end = time.monotonic() + GREETED_WITHIN
         while not self.greeting and time.monotonic() < end and len(self._noise) < NOISE:
             line = self._answers.readline(NOISE)
@@ -170,7 +170,7 @@ class Conversation:
                 self._noise += line
 
     def _drain(self) -> None:
-        """Take in what the host complains of: a full pipe would stop it."""
+        """Read the host's standard error: a full pipe would block it."""
         if self._channel is None:
             return
         while not self._closed.is_set():
@@ -186,22 +186,22 @@ class Conversation:
                 raise OSError
             with self._sending:
                 self._channel.sendall(data)
-        except (OSError, EOFError):  # Paramiko says either of a connection that is gone.
+        except (OSError, EOFError):  # Paramiko raises either for a connection that is gone.
             raise self._lost() from None
 
     def ask(self, what: str, **arguments: Any) -> dict[str, Any]:
-        """Have the host do something, and return what it says.
+        """Send a request to the host, and return its answer.
 
         Raises:
-            RefusedError: The host refused; nothing was changed by this request.
-            HostError: The host, or a program there, failed.
+            RefusedError: The host refused; this request changed nothing.
+            HostError: The host, or a program on it, failed.
             LostError: The connection broke.
         """
         (result,) = self.ask_all([(what, arguments)])
         return result
 
     def ask_all(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-        """Ask several things at once, in one round trip; all are answered before the first failure is raised."""
+        """Send several requests in one round trip; all are answered before the first failure is raised."""
         posted = len(self._owed)
         self.post(requests)
         while self._hints:
@@ -215,14 +215,14 @@ class Conversation:
         return [answer["result"] for answer in answers[posted:]]
 
     def post(self, requests: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
-        """Have the host do something without waiting for it; what is asked next fails where this did."""
+        """Send requests without waiting for their answers; the next ``ask`` raises their failures."""
         for request in requests:
             self._send(_line(request))
             what, asked = request
             self._owed.append((what, {} if "attached" in asked else asked))
 
     def _answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Wait for the answer to a request; whoever breaks the rules is not spoken to any more."""
+        """Wait for the answer to a request; end the conversation with a host that breaks the rules."""
         if not self._greeted.wait(GREETED_WITHIN):
             lost = self._lost()
             self.close()
@@ -239,20 +239,20 @@ class Conversation:
             self._taken += len(line) + BESIDE
             data = parsed(line)
             if data is None:
-                raise self._broken(f"the host answered {line[:200]!r}, which is no answer")
+                raise self._broken(f"the host sent {line[:200]!r}, which is not a valid message")
             if "ok" not in data:
                 self.progress(data["progress"])
                 continue
             if data["ok"] and (problem := answer_to(what, data["result"], asked)):
-                raise self._broken(f"the host's answer to {what!r} is not as it has to be ({problem})")
+                raise self._broken(f"the host's answer to {what!r} is not valid ({problem})")
             return data
-        raise self._broken("the host gave signs of progress, but no answer")
+        raise self._broken("the host reported progress, but did not answer")
 
     def _broken(self, what: str) -> ToolError:
-        """End a conversation whose other side does not keep to its rules, and say how."""
+        """End a conversation with a host that breaks the rules; return the error."""
         self.close()
         self._inbox.put(None)
-        return ToolError(f"{self.remote.address}: {what}. Run it again; if it stays so, look at the host itself.")
+        return ToolError(f"{self.remote.address}: {what}. Run the command again; if that fails, check the host itself.")
 
     def _lost(self) -> BuilderError:
         time.sleep(0.05)
@@ -265,15 +265,15 @@ class Conversation:
             return host_start.refusal(str(self.remote.address), self.python, noise, complaints)
         reason = complaints.splitlines()[-1] if complaints else ""
         return LostError(
-            f"The connection to {self.remote.address} was lost{': ' + reason if reason else ''}. The host puts back "
-            f"what was half done by itself; see 'deploy.status'."
+            f"The connection to {self.remote.address} was lost{': ' + reason if reason else ''}. The host undoes "
+            f"unfinished work by itself: see 'deploy.status'."
         )
 
     def close(self) -> None:
-        """End the conversation; the host lets its lock go."""
+        """End the conversation; the host frees its lock."""
         self._closed.set()
         if self._opening is not None:
-            # One that hangs ends by itself, and then closes what it opened.
+            # A thread that hangs ends by itself later, and then closes what it opened.
             self._opening.join(1)
         if self._channel is not None:
             self._channel.close()
@@ -286,14 +286,14 @@ class Conversation:
 
 
 def parsed_greeting(line: bytes) -> dict[str, Any]:
-    """Return a host's greeting; empty where it is none."""
+    """Return a host's greeting; empty if the line is not a valid one."""
     data = json.loads(line)
     fitting = data.keys() == {"hello", "pid"} and all(type(value) is int for value in data.values())
     return dict(data) if fitting else {}
 
 
 def _line(request: tuple[str, Mapping[str, Any]]) -> bytes:
-    """Write a request as the host reads it; bytes that are attached come behind the line, which says how many."""
+    """Return a request as the host reads it: a line of JSON, then attached bytes, whose number is in the line."""
     what, arguments = request
     attached: bytes = arguments.get("attached", b"")
     said = {"do": what, **arguments, **({"attached": len(attached)} if attached else {})}

@@ -1,4 +1,4 @@
-"""Host keys: shown by a host, looked up among those that are pinned. Nothing is trusted here."""
+"""Host keys: asked from a host, and looked up among the pinned ones. Nothing is trusted here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from dagster_module_builder.programs import outside_programs
 
 
 def host_keys(address: Address) -> list[str]:
-    """Ask a host, and nobody else, for its keys; return lines for ``known_hosts``. Nothing is trusted by this.
+    """Ask a host for its keys; return lines for ``known_hosts``. Nothing is trusted by this.
 
     Raises:
-        RefusedError: A host that lies before it is not pinned yet.
-        ToolError: It shows none.
+        RefusedError: A jump host before it is not pinned yet.
+        ToolError: It shows no key.
     """
     refuse_unpinned(address.before)
     if address.wire() or address.only_openssh:
         return _keys_by_connecting(address)
     settings = address.settings
-    # A host that does not answer is 1 since OpenSSH 8.7, and 0 before.
+    # For a host that does not answer, the status is 1 since OpenSSH 8.7, and 0 before.
     answer = outside_programs.ask(
         ["ssh-keyscan", "-T", str(CONNECT_TIMEOUT), "-p", settings["port"], "--", settings["hostname"]],
         answers=(0, 1),
@@ -38,7 +38,7 @@ def host_keys(address: Address) -> list[str]:
 
 
 def _keys_by_connecting(address: Address) -> list[str]:
-    """Return the key that a host shows OpenSSH, where ``ssh-keyscan`` cannot get there; nobody logs in."""
+    """Return the key that a host shows to ``ssh``, if ``ssh-keyscan`` cannot reach it; there is no login."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shown"
         changed = {
@@ -47,10 +47,10 @@ def _keys_by_connecting(address: Address) -> list[str]:
             "PreferredAuthentications": "none",
             "HashKnownHosts": "no",
         }
-        # The first value of an option is the one that counts.
+        # The first value of an option counts.
         options = [part for key, value in changed.items() for part in ("-o", f"{key}={value}")]
         command = [address.ssh()[0], *options, *address.ssh()[1:], "--", address.host, "true"]
-        # Whoever shows a key does not let us in with it: 255.
+        # The host shows its key, and then denies the login: 255.
         answer = outside_programs.ask(command, answers=(0, 255), limit=120)
         lines = path.read_text().splitlines() if path.is_file() else []
     if not lines:
@@ -67,10 +67,10 @@ def is_pinned(address: Address) -> bool:
 
 
 def refuse_unpinned(before: list[Address]) -> None:
-    """Refuse to go through hosts of which one is not pinned: OpenSSH would only say that a banner is missing.
+    """Refuse jump hosts that are not pinned: OpenSSH would only report a missing banner.
 
     Args:
-        before: The hosts that lie between, the nearest first.
+        before: The jump hosts, the nearest first.
     """
     for address in before:
         if not is_pinned(address):
@@ -78,7 +78,7 @@ def refuse_unpinned(before: list[Address]) -> None:
 
 
 def not_pinned(address: Address, what: str = "") -> RefusedError:
-    """Return the refusal of a host whose key is not pinned."""
+    """Return the error for a host whose key is not pinned."""
     name = typed(address.known_hosts.parent)
     return RefusedError(
         f"The key of {what}{address} is not pinned: run 'deploy.trust {name}' and compare its fingerprint. "
@@ -87,10 +87,10 @@ def not_pinned(address: Address, what: str = "") -> RefusedError:
 
 
 def key_changed(address: Address) -> RefusedError:
-    """Return the refusal of a host that shows another key than the pinned one."""
+    """Return the error for a host that shows another key than the pinned one."""
     return RefusedError(
-        f"{address} shows another host key than the one pinned in {address.known_hosts}. Either the host was installed "
-        f"again, or another machine answers in its place: ask its administrator for the fingerprint, then run "
+        f"{address} shows another host key than the one pinned in {address.known_hosts}. Either the host was "
+        f"reinstalled, or another machine answers in its place: ask its administrator for the fingerprint, then run "
         f"'deploy.trust {typed(address.known_hosts.parent)}'."
     )
 
@@ -102,7 +102,7 @@ _KEY = re.compile(
 
 
 def is_key(line: str) -> bool:
-    """Tell whether a line of ``known_hosts`` is a key: its base64 names the kind that stands before it (sshd(8))."""
+    """Tell whether a line of ``known_hosts`` is a key: its base64 must name the same kind as the line (sshd(8))."""
     match = _KEY.fullmatch(line)
     if match is None or not line.isprintable():
         return False
@@ -114,6 +114,6 @@ def is_key(line: str) -> bool:
 
 
 def fingerprint(line: str) -> str:
-    """Return the fingerprint of a line of ``known_hosts``, as ``ssh-keygen -l`` writes it."""
+    """Return the fingerprint of a line of ``known_hosts``, as ``ssh-keygen -l`` prints it."""
     digest = hashlib.sha256(base64.b64decode(line.split()[2])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""How the host's side is started: one line that every login shell understands, and what it means when it is not."""
+"""Starts the host's side by one line that every login shell understands, and explains why that failed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy import host_side
 
-#: What the host's side can be run by: the oldest, and the newest to look for under its own name.
+#: Minor versions of Python 3 that can run the host's side: the oldest, and the newest to look for by name.
 OLDEST, NEWEST = 8, 30
-#: What the host's first line begins with.
+#: The beginning of the host's first line.
 GREETING = b'{"hello":'
 
-#: Where people's installers put programs that a login without a terminal does not find.
+#: Folders of installed programs that a login without a terminal does not search.
 _PLACES = "$HOME/.local/bin:$HOME/.cargo/bin"
 _NOTHING, _TOO_OLD = "no-python", "old-python"
 
-#: Runs in whatever Python there is, from 3.4: goes on in the next one named if this is too old.
+#: Runs in any Python from 3.4 on; if it is too old, continues in the next one named.
 _CODE = (
     "import json,os,sys,zlib;v=sys.version_info;a=sys.argv;"
     f"v<(3,{OLDEST}) and (a[5:] and os.execvp(a[5],[a[5]]+a[2:4]+a[1:5]+a[6:])"
@@ -27,8 +27,8 @@ _CODE = (
     "s=json.loads(zlib.decompress(sys.stdin.buffer.read(int(a[1]))).decode());exec(s.pop(0))"
 )
 
-#: Isolated from whatever the host's Python was given: no site packages, no variables, no current folder. The modules
-#: are made in the order that they are sent in, so that each finds the ones that it imports.
+#: Runs isolated: no site packages, no variables, no current folder. The modules are created in the order in which they
+#: are sent, so each finds the ones that it imports.
 _LOADER = """\
 for name, text in s:
     module = sys.modules[name] = type(sys)(name)
@@ -41,7 +41,7 @@ module.main()
 
 @functools.cache
 def program() -> bytes:
-    """Return the host's side as it is sent: what loads it, then each module's name and text."""
+    """Return the host's side as it is sent: the loader, then each module's name and text; compressed."""
     folder = Path(host_side.__file__).parent
     names = {"host_side": "__init__", **{f"host_side.{name}": name for name in host_side.MODULES}}
     sources = [(name, (folder / f"{file}.py").read_text("utf-8")) for name, file in names.items()]
@@ -49,14 +49,14 @@ def program() -> bytes:
 
 
 def start_line(size: int, python: str | None = None) -> str:
-    """Return the command that starts the host's side, which then reads itself from its input.
+    """Return the command that starts the host's side, which then reads its code from standard input.
 
-    It is one word in single quotes for a POSIX shell, without newline, ``!``, ``'`` or a backslash at a place where
-    csh, tcsh or fish would see more in it than sh does; csh takes words of less than 1024 characters.
+    The script is one word in single quotes, without newline, ``!``, ``'`` or a backslash where csh, tcsh or fish would
+    read it differently than sh; csh accepts words of less than 1024 characters.
 
     Args:
-        size: How long the host's side is, in bytes.
-        python: The interpreter; None takes ``python3``, or the newest one that is good enough.
+        size: The length of the host's side, in bytes.
+        python: The interpreter; None for ``python3``, or else the newest version that is found.
     """
     others = f"n={NEWEST};while [ $n -ge {OLDEST} ];do command -v python3.$n&&set -- $* python3.$n;n=$((n-1));done"
     named = python is not None
@@ -73,15 +73,15 @@ def _at_home(path: str) -> str:
 
 
 def refusal(host: str, python: str | None, noise: str, complaints: str) -> RefusedError:
-    """Return what it means that a host never answered.
+    """Return the error for a host that never answered.
 
     Args:
-        host: Which.
-        python: The interpreter that was named for it.
-        noise: What it wrote to its output.
-        complaints: What it wrote to its error output.
+        host: The host.
+        python: The interpreter that deployment.yaml names for it.
+        noise: Its standard output.
+        complaints: Its standard error.
     """
-    name_it = f"install Python 3.{OLDEST} or newer there, or name one by 'python:' in deployment.yaml"
+    name_it = f"install Python 3.{OLDEST} or newer on the host, or set 'python:' in deployment.yaml to one"
     last = (complaints or noise).splitlines()[-1:] or [""]
     if last[0].startswith(_TOO_OLD):
         return RefusedError(
@@ -90,12 +90,12 @@ def refusal(host: str, python: str | None, noise: str, complaints: str) -> Refus
     if last[0].startswith(_NOTHING):
         if python:
             return RefusedError(
-                f"{host}: {python}, which deployment.yaml names by 'python:', is not on the host: correct the path."
+                f"{host}: the host has no {python}, which 'python:' in deployment.yaml names: correct the path."
             )
         return RefusedError(f"{host}: python3 is not installed on the host: {name_it}.")
     said = " ".join(f"{noise[-2000:]} {complaints[-2000:]}".split())[-300:].strip() or "(nothing)"
     return RefusedError(
-        f"{host}: the login shell did not start Python. It said: {said!r}. Start files (.bashrc, .profile, .cshrc, "
-        f"config.fish) must not ask, read input, end or start another shell where there is no terminal. "
+        f"{host}: the login shell did not start Python. It said: {said!r}. Without a terminal, start files (.bashrc, "
+        f".profile, .cshrc, config.fish) must not ask, read input, exit, or start another shell. "
         f"Try: ssh {host} python3 --version"
     )

@@ -1,4 +1,4 @@
-"""The one door to other machines: Fabric for the conversation, OpenSSH for bulk, both with the same pinned keys."""
+"""The connections to another machine: Fabric for the conversation, OpenSSH for files, both with pinned keys."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["SILENCE", "Address", "Remote"]
 
-#: Bytes of a folder's path below which a socket's path fits everywhere: 104 is the least that a system takes, OpenSSH
-#: adds 17 of its own for a while (sun_path in unix(4); mux.c).
+#: The longest path of a folder in which a socket fits: systems allow at least 104 bytes, and OpenSSH adds up to 17
+#: (sun_path in unix(4); mux.c).
 SHORT = 60
 
 
 class NotLetInError(ToolError):
-    """The host is there, and its key is the pinned one; it, or Paramiko, does not go on."""
+    """The host answers with the pinned key, but it denies the login, or Paramiko cannot go on."""
 
 
 class Remote:
-    """One host: a Fabric connection, and an OpenSSH one, each opened when it is first used."""
+    """One host: a Fabric connection and an OpenSSH connection, each opened at its first use."""
 
     def __init__(self, address: Address) -> None:
         self.address = address
@@ -46,15 +46,15 @@ class Remote:
         self._closing = threading.Lock()
 
     def session(self, command: str) -> Channel:
-        """Start a command on the host: over Fabric's connection, or by OpenSSH, where only that can get there.
+        """Start a command on the host: over Fabric's connection, or by OpenSSH if Paramiko cannot reach it.
 
         Raises:
-            RefusedError: A host's key is not pinned, or is another than the one pinned.
-            ToolError: The host cannot be reached, or does not let us in.
+            RefusedError: A host's key is not pinned, or differs from the pinned one.
+            ToolError: The host cannot be reached, or denies the login.
         """
         refuse_unpinned(self.address.before)
         if not self.address.only_openssh:
-            # A kind of key, or of encryption, that Paramiko has not may be one that OpenSSH has.
+            # OpenSSH may support a kind of key or encryption that Paramiko does not.
             with contextlib.suppress(NotLetInError):
                 return _started(self.address, self.connection(), command)
         if not is_pinned(self.address):
@@ -62,21 +62,21 @@ class Remote:
         return OpenSshChannel([*self.address.ssh(), "--", self.address.host, command])
 
     def refusal(self, said: str) -> BuilderError:
-        """Return what it means that OpenSSH could not start a command, by its own words."""
+        """Return the error for a command that OpenSSH could not start, by its message."""
         address, words = self.address, " ".join(said.split())
         if "IDENTIFICATION HAS CHANGED" in said:
             return key_changed(address)
         if "Permission denied" in said or "Too many authentication failures" in said:
-            cure = "offer a key that is in its authorized_keys"
+            cure = "use a key that is in its authorized_keys"
             return ToolError(f"{address} does not let {address.user_there!r} in: {cure} ({words}).")
-        return ToolError(f"{address} cannot be reached: {words or 'ssh says nothing'}.")
+        return ToolError(f"{address} cannot be reached: {words or 'ssh gave no reason'}.")
 
     def connection(self) -> Connection:
         """Return the Fabric connection, opened.
 
         Raises:
-            RefusedError: The host's key is not pinned, or is another than the one pinned.
-            NotLetInError: The host does not let us in by what Paramiko can do.
+            RefusedError: The host's key is not pinned, or differs from the pinned one.
+            NotLetInError: The host denies Paramiko the login.
             ToolError: The host cannot be reached.
         """
         if self._connection is None:
@@ -91,7 +91,7 @@ class Remote:
         return self._connection
 
     def _wire(self, command: str, said: IO[bytes]) -> socket.socket:
-        """Start the command that reaches the host, and return the socket that leads through it."""
+        """Start the proxy command, and return the socket that leads through it."""
         with contextlib.ExitStack() as kept:
             ours, its = socket.socketpair()
             kept.enter_context(ours)
@@ -108,10 +108,10 @@ class Remote:
         return ours
 
     def prepare_bulk(self) -> None:
-        """Begin to open the OpenSSH connection, while the conversation goes on."""
+        """Begin to open the OpenSSH connection in the background."""
         if self._master is None:
             self._folder = tempfile.TemporaryDirectory(prefix="dmb-", dir=short_folder())
-            # It ends with our end of its input, so that nothing is left of it when this process is killed.
+            # It ends when its input is closed, so nothing is left of it when this process is killed.
             command = [*self.address.ssh(("yes", self._control)), "--", self.address.host, "exec cat >/dev/null"]
             self._master = outside_programs.start(
                 ["/bin/sh", "-c", '"$@"; rm -rf "$0"', self._folder.name, *command],
@@ -126,7 +126,7 @@ class Remote:
         return f"{self._folder.name if self._folder else ''}/s"
 
     def bulk(self) -> list[str]:
-        """Return the OpenSSH command line (without the host) that goes through the opened connection."""
+        """Return the OpenSSH command line (without the host) that uses the opened connection."""
         refuse_unpinned(self.address.before)
         self.prepare_bulk()
         for _ in range(self.address.connect_timeout * 100):
@@ -139,12 +139,12 @@ class Remote:
         return self.address.ssh(("no", self._control))
 
     def close(self) -> None:
-        """Close both connections; each is closed once, whichever threads ask for it."""
+        """Close both connections; further calls do nothing."""
         with self._closing:
             connection, jump, master, folder = self._connection, self._jump, self._master, self._folder
             self._connection = self._jump = self._master = self._folder = None
         if connection is not None:
-            with contextlib.suppress(Exception):  # A broken connection breaks once more when it is closed.
+            with contextlib.suppress(Exception):  # Closing a broken connection may fail.
                 connection.close()
         end_program(jump)
         end_program(master)
@@ -160,7 +160,7 @@ class Remote:
 
 
 def short_folder() -> str:
-    """Return a folder for temporary files whose path leaves room for that of a socket."""
+    """Return a folder for temporary files whose path is short enough for a socket in it."""
     usual = tempfile.gettempdir()
     folders = (usual, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp")  # noqa: S108 - ours is 0700
     fitting = (path for path in folders if path and len(os.fsencode(path)) <= SHORT and os.access(path, os.W_OK))
@@ -176,28 +176,28 @@ def _started(address: Address, connection: Connection, command: str) -> Channel:
         channel.settimeout(SILENCE)
         channel.exec_command(command)
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise ToolError(f"{address} starts no command: {error or type(error).__name__}.") from None
-    found: Channel = channel
-    return found
+        raise ToolError(f"{address} does not start a command: {error or type(error).__name__}.") from None
+    opened: Channel = channel
+    return opened
 
 
 def _direct(address: Address) -> socket.socket:
-    """Connect, and have every request sent at once: Nagle's algorithm would hold a request's end for a round trip."""
-    place = (address.settings["hostname"], int(address.settings["port"]))
+    """Return a connected socket without Nagle's algorithm, which would delay a request's end for a round trip."""
+    host_and_port = (address.settings["hostname"], int(address.settings["port"]))
     try:
-        wire = socket.create_connection(place, address.connect_timeout)
-    except (OSError, UnicodeError) as error:  # What cannot be a name, such as 'a..b', is not encoded.
+        wire = socket.create_connection(host_and_port, address.connect_timeout)
+    except (OSError, UnicodeError) as error:  # An impossible name, such as 'a..b', cannot be encoded.
         raise ToolError(f"{address} cannot be reached: {getattr(error, 'strerror', None) or error}.") from None
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return wire
 
 
 def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connection:
-    """Log in over a wire; where that fails, what a program said that is part of it tells why."""
-    import paramiko  # half a second, which commands that speak to nobody need not wait
+    """Log in over a socket; if that fails, ``said`` holds the proxy command's messages."""
+    import paramiko  # takes half a second, which commands without a host need not wait
     from fabric import Config, Connection
 
-    # Without a handler Python prints Paramiko's tracebacks; what failed is said by the error.
+    # Without a handler Python prints Paramiko's tracebacks; the error reports the failure.
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
     arguments: dict[str, Any] = {
         "banner_timeout": address.connect_timeout,
@@ -215,14 +215,14 @@ def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connec
         connect_kwargs=arguments,
         config=Config(overrides={"load_ssh_configs": False}, lazy=True),
     )
-    # Fabric accepts any key and reads no file of known ones (3.2).
+    # By default Fabric accepts any key and reads no file of known ones (3.2).
     connection.client.set_missing_host_key_policy(paramiko.RejectPolicy())
     if address.known_hosts.is_file():
         try:
             connection.client.load_host_keys(str(address.known_hosts))
         except (paramiko.hostkeys.InvalidHostKey, ValueError):
             raise RefusedError(
-                f"{address.known_hosts} has a line that is no key. Delete it, and run 'deploy.trust "
+                f"{address.known_hosts} has a line that is not a key. Delete it, and run 'deploy.trust "
                 f"{typed(address.known_hosts.parent)}'."
             ) from None
     try:
@@ -236,7 +236,7 @@ def _connected(address: Address, wire: socket.socket, said: IO[bytes]) -> Connec
 
 
 def _asks_agent(address: Address) -> bool:
-    """Tell whether the agent's keys are to be tried: not where only certain keys may be."""
+    """Tell whether to try the agent's keys: not if only certain keys are allowed."""
     only = bool(address.identity_file) or address.settings.get("identitiesonly") == "yes"
     return not only and "SSH_AUTH_SOCK" in os.environ
 

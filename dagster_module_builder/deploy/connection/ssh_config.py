@@ -1,4 +1,4 @@
-"""An SSH configuration that travels with a module: it may say where hosts are, and have nothing run here."""
+"""An SSH configuration that is committed with a module: it may say where hosts are, and must not run commands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALLOWED = ("Host", "HostName", "Port", "User", "IdentityFile", "ProxyJump")
 
 
 def refuse_commands(path: Path) -> None:
-    """Refuse a committed SSH configuration that says more than where hosts are (``ssh_config(5)`` can run commands).
+    """Refuse a committed SSH configuration that says more than where hosts are: ``ssh_config(5)`` can run commands.
 
     Raises:
         DamagedFileError: It cannot be read, or has another keyword; the line is named.
@@ -19,7 +19,8 @@ def refuse_commands(path: Path) -> None:
     try:
         lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise DamagedFileError(path, None, f"it cannot be read ({error})", "Correct 'ssh: config:'.") from None
+        cure = "Correct 'ssh: config:' in deployment.yaml."
+        raise DamagedFileError(path, None, f"it cannot be read ({error})", cure) from None
     for number, line in enumerate(lines, 1):
         text = line.strip(" \t\r\f")
         keyword = re.split(r"[ \t=]", text, maxsplit=1)[0]
@@ -27,6 +28,6 @@ def refuse_commands(path: Path) -> None:
             raise DamagedFileError(
                 path,
                 number,
-                f"{keyword!r} is not accepted in a file that comes with a module",
-                f"It may say {', '.join(ALLOWED)}. Put the rest into your own ~/.ssh/config.",
+                f"{keyword!r} is not allowed in a committed file",
+                f"Only {', '.join(ALLOWED)} are allowed. Move the rest to your own ~/.ssh/config.",
             )

@@ -1,4 +1,4 @@
-"""How a person types which deployment is meant."""
+"""The arguments that name a deployment on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dagster_module_builder.base.settings import PROJECTS
 
 
 def typed(folder: Path) -> str:
-    """Return what names a deployment behind a task: ``yoda``, or ``yoda --module PATH`` where no workspace has it.
+    """Return the arguments that name a deployment: ``yoda``, or ``yoda --module PATH`` outside a workspace.
 
     Args:
         folder: The deployment's folder, ``deploy/<name>`` in its module.

@@ -1,4 +1,4 @@
-"""Whether a release's definitions load, where it is to run."""
+"""Checks whether a release's definitions load where it will run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from .host import Host
 
 
-#: Loads definitions as Dagster's own command and its code servers do, without the rest of that command, which takes as
-#: long again: ``python -c LOAD -m PACKAGE -d FOLDER``. What is not in order, or made otherwise than by one
-#: ``Definitions``, is left to Dagster's command, which says what is wrong; but that takes an exit with 0 for success.
-#: What it compiles of the environment stays there, so that the code server need not do so again; nothing is written
-#: into the release.
+#: Loads definitions as Dagster's own command and its code servers do, in half the time of that command:
+#: ``python -c LOAD -m PACKAGE -d FOLDER``. If that fails, or there is not exactly one ``Definitions``, Dagster's
+#: command runs and reports the reason; but it takes an exit with 0 for success, so that is caught here.
+#: Compiled files of the environment are kept for the code server; nothing is written into the release.
 LOADED = "definitions: loaded"
 ENDED = "definitions: the module ends the process that loads it (sys.exit, os._exit)"
 LOAD = f"""\
@@ -65,7 +64,7 @@ def check_definitions(
     where: dict[str, Any] | None = None,
     identity: str | None = None,
 ) -> dict[str, Any]:
-    """Load a release's definitions with the settings that it is to have."""
+    """Load a release's definitions with its new settings; return how many seconds that took."""
     started = time.monotonic()
     code_folder = os.path.join(folder or host.release(module, str(identity)), path)
     home = os.path.join(host.modules, f".temporary-{os.getpid()}")
@@ -77,11 +76,11 @@ def check_definitions(
     try:
         put(os.path.join(home, "dagster.yaml"), b"telemetry:\n  enabled: false\n", lasting=False)
         code, said = run_where(host, where, [program, "-c", LOAD, *target], home, 300, settings)
-        told = {LOADED, ENDED} & set(said.splitlines())
-        if not code and not told:
-            # Only the module's own code ends it so: ``os._exit(0)``.
-            code, said, told = 1, f"{said}\n{ENDED}", {ENDED}
-        if not told:
+        results = {LOADED, ENDED} & set(said.splitlines())
+        if not code and not results:
+            # Only the module's own code can end it like this: ``os._exit(0)``.
+            code, said, results = 1, f"{said}\n{ENDED}", {ENDED}
+        if not results:
             command = [program, "-m", "dagster", "definitions", "validate", *target]
             code, said = run_where(host, where, command, home, 300, {**settings, "PYTHONDONTWRITEBYTECODE": "1"})
     finally:
@@ -91,17 +90,17 @@ def check_definitions(
     return {"seconds": round(time.monotonic() - started, 3)}
 
 
-#: What Dagster's command says of definitions that load; a module that turns logging off keeps it from doing so.
+#: What Dagster's command prints if definitions load, unless the module turns logging off.
 VALID = "Validation successful"
-#: Imports a module, and says so.
+#: Imports a module, and prints that it did.
 IMPORTED = "definitions: imported"
 IMPORT = f"import importlib, sys; importlib.import_module(sys.argv[1]); print('\\n{IMPORTED}')"
 
 
 def validate_in(host: Host, container: str, package: str) -> tuple[int, str]:
-    """Load definitions in a container by Dagster's command; return its exit status, and what it said.
+    """Load definitions in a container by Dagster's command; return its exit status and its output.
 
-    Where a module ends the process that loads it, the command ends with 0, and behind its proxy the server is healthy.
+    If a module ends the process that loads it, the command exits with 0, and the server still seems healthy.
     """
     code, said = host.client.run(
         ["docker", "exec", container, "dagster", "definitions", "validate", "-m", package], limit=300
@@ -109,5 +108,5 @@ def validate_in(host: Host, container: str, package: str) -> tuple[int, str]:
     if code or VALID in said:
         return code, said
     ended, words = host.client.run(["docker", "exec", container, "python", "-c", IMPORT, package], limit=300)
-    # An image without that name of Python is judged by its server alone.
+    # In an image without ``python``, only the server's health counts.
     return (1, ENDED) if ended == 0 and IMPORTED not in words.splitlines() else (0, said)

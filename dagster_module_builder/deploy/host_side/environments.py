@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from .host import Host
 
 
-#: Says which storages the Dagster of this Python has.
+#: Prints the packages of Dagster's storages that this Python has.
 STORAGE_PACKAGES = (
     "from importlib.util import find_spec\n"
     "print('storage:', *(name for name in ('dagster-postgres', 'dagster-mysql') if find_spec(name.replace('-', '_'))))"
 )
 
-#: Says whether an environment's interpreter is there, in the version that the environment was made with.
+#: Prints whether an environment's interpreter still exists, in the version that the environment was made with.
 LOOK = """\
 import os, re, subprocess, sys
 program, made = os.path.join(sys.argv[1], "bin", "python"), os.path.join(sys.argv[1], "pyvenv.cfg")
@@ -51,18 +51,18 @@ def build_environment(
     where: dict[str, Any] | None = None,
     service: str | None = None,
 ) -> dict[str, Any]:
-    """Build the environment of a release, unless it is there already.
+    """Build the environment of a release, unless it exists already.
 
     Args:
         host: This host.
-        module: Whose it is.
-        identity: The hash of what goes into it.
+        module: The module.
+        identity: Its name, a hash of its content.
         requirements: The requirements file's text.
         constraints: The constraints file's text.
-        python: The interpreter that it is made with.
-        need: The free space that it takes, in bytes.
-        where: Where Dagster runs.
-        service: The folder below the base that Dagster is started in, where ``deploy.setup`` may have made it.
+        python: The interpreter to make it with.
+        need: Bytes that must be free.
+        where: How to get into Dagster's container; None for this host.
+        service: The folder below the base that Dagster is started in, if ``deploy.setup`` may have made it.
     """
     folder = host.of(module, "venvs", identity)
     if os.path.exists(os.path.join(folder, ".complete")):
@@ -71,8 +71,8 @@ def build_environment(
     elif os.path.exists(folder) and Needed(host).by_files(module, "venvs", identity):
         raise RefusedError(
             "environment",
-            f"{folder} is not complete, but Dagster's workspace.yaml or a release names it: it is not touched. Make it "
-            f"complete by hand and 'touch {folder}/.complete', or have the workspace name another one.",
+            f"{folder} is incomplete, but Dagster's workspace.yaml or a release names it, so it was left as it is. "
+            f"Complete it by hand and run 'touch {folder}/.complete', or name another one in workspace.yaml.",
         )
     host.refuse_full(need)
     python = python if where else os.path.expanduser(python)
@@ -82,7 +82,7 @@ def build_environment(
 
 
 def is_usable(host: Host, where: dict[str, Any], folder: str) -> bool:
-    """Tell whether an environment still has its interpreter in the container, whose image may be a newer one."""
+    """Tell whether the container, whose image may be newer, still has an environment's interpreter."""
     command = ["python3", "-c", LOOK, seen_from(host, where, folder)]
     return ask_where(host, where, command, folder, "environment: (yes|no)").endswith("yes")
 
@@ -90,22 +90,22 @@ def is_usable(host: Host, where: dict[str, Any], folder: str) -> bool:
 def build_service(
     host: Host, folder: str, identity: str, requirements: str, constraints: str, python: str, need: int
 ) -> dict[str, Any]:
-    """Build the environment of the host's own Dagster, unless it is there already.
+    """Build the environment of the host's own Dagster, unless it exists already.
 
     Args:
         host: This host.
         folder: The folder below the base that Dagster is started in.
-        identity: The hash of what goes into it.
+        identity: Its name, a hash of its content.
         requirements: The requirements file's text.
         constraints: The constraints file's text.
-        python: The interpreter that it is made with.
-        need: The free space that it takes, in bytes.
+        python: The interpreter to make it with.
+        need: Bytes that must be free.
     """
-    place = service_path(host, folder, "environments", identity)
-    if os.path.exists(os.path.join(place, ".complete")):
+    environment = service_path(host, folder, "environments", identity)
+    if os.path.exists(os.path.join(environment, ".complete")):
         return {"built": False}
     host.refuse_full(need)
-    fill(host, place, "Dagster", requirements, constraints, os.path.expanduser(python), (), None)
+    fill(host, environment, "Dagster", requirements, constraints, os.path.expanduser(python), (), None)
     return {"built": True}
 
 
@@ -119,7 +119,7 @@ def fill(
     more: Sequence[str],
     where: dict[str, Any] | None,
 ) -> None:
-    """Make an environment; where that fails, nothing of it stays."""
+    """Make an environment; if that fails, remove it."""
     remove_tree(folder)
     os.makedirs(folder)
     uv = has_uv(host, where, folder)
@@ -144,12 +144,12 @@ def fill(
 def install_verified(
     folder: str, constraints: str, install: Sequence[str], run: Callable[[Sequence[str]], None]
 ) -> None:
-    """Have pip install what has hashes, and only files that have one of them; the rest is its next installation's.
+    """Have pip install the packages that have hashes, each from a file with one of them.
 
-    What it would install is what it downloads. No code of a wheel runs meanwhile.
+    They are downloaded first, which runs no code of a wheel. Packages without hashes are left to the next command.
 
     Args:
-        folder: The environment's.
+        folder: The environment's folder.
         constraints: The constraints, with hashes.
         install: The command that installs the requirements without them.
         run: Runs a command in the folder.
@@ -164,10 +164,10 @@ def install_verified(
 
 
 def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:
-    """Tell whether there is uv where Dagster runs.
+    """Tell whether uv is installed where Dagster runs.
 
     Raises:
-        RefusedError: It is there, and fails.
+        RefusedError: It is installed, and fails.
     """
     if where is None and installed("uv") is None:
         return False
@@ -176,7 +176,7 @@ def has_uv(host: Host, where: dict[str, Any] | None, folder: str) -> bool:
 
 
 def storage_packages(host: Host, where: dict[str, Any] | None, folder: str, python: str) -> list[str]:
-    """Return what Dagster's own storage takes here: code of a release tells Dagster itself how its runs go."""
+    """Return the packages of Dagster's own storage, which a release's environment needs to report its runs."""
     return ask_where(host, where, [python, "-c", STORAGE_PACKAGES], folder, "storage:.*").split()[1:]
 
 

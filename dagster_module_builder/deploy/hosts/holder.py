@@ -16,8 +16,8 @@ def holder(action: str | None = None, command: str = "") -> dict[str, Any]:
     """Return who deploys, for the lock and the log.
 
     Args:
-        action: What is done, as the log calls it; None where the log does not have it.
-        command: The command, where it is not the one that this process was started with.
+        action: The action's name in the log; None if it is not logged.
+        command: The command; by default the one that started this process.
     """
     typed = command or " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
     who = who_runs(os.environ) or f"{getpass.getuser()}@{socket.gethostname()}"

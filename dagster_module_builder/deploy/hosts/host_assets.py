@@ -1,4 +1,4 @@
-"""Where the assets of a host's modules are stored: found out, refused where nothing lasts, and brought along."""
+"""Where a host's modules store assets: found out, refused if it does not last, and copied there."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from dagster_module_builder.deploy.strategies.base import load_strategy
 
 
 def choose(run: HostRun, envs: Mapping[str, bytes]) -> None:
-    """Find out where the modules of a host store from now on; in containers, that is a volume.
+    """Find out where the modules of a host will store assets; containers have a volume for that.
 
     Args:
         run: The host.
-        envs: The settings that each module is about to get.
+        envs: The new settings of each module.
 
     Raises:
-        RefusedError: It is a place that does not last.
+        RefusedError: That folder does not last.
     """
     seen = run.inspection["storage"]
     if seen is None:
         return
-    # A code server of a module's own has settings of its own.
-    merged = [one for one in run.target.deployments if not load_strategy(one.strategy).serves]
-    given = {str(one.folder / ENV): envs[one.names.name] for one in merged}
+    # A module with its own code server has its settings there.
+    merged = [deployment for deployment in run.target.deployments if not load_strategy(deployment.strategy).serves]
+    settings = {str(deployment.folder / ENV): envs[deployment.names.name] for deployment in merged}
     in_use = bool(run.inspection["dagster"].get("locations"))
-    run.storage = host_storage.storage_of(run.base, run.settings(), seen, given, is_in_use=in_use)
+    run.storage = host_storage.storage_of(run.base, run.settings(), seen, settings, is_in_use=in_use)
     for place in [*filter(None, [run.storage]), *_of_servers(run)]:
         if reason := host_storage.problem(place, run.base, seen["temporary"]):
             raise RefusedError(f"{run.target}: {reason}")
 
 
 def _of_servers(run: HostRun) -> list[HostStorage]:
-    """Return where the modules store that have a code server of their own."""
-    own = [one.own for one in run.target.deployments if load_strategy(one.strategy).serves]
+    """Return where the modules with their own code server store assets."""
+    own = [deployment.own for deployment in run.target.deployments if load_strategy(deployment.strategy).serves]
     folders = [host_storage.own_folder(section) or run.storage_folder for section in own]
     return [HostStorage(folder, f"'docker: storage' in {FILE}, or its default", folder) for folder in folders]
 
 
 def bring(run: HostRun) -> None:
-    """Have in the storage of from now on what was stored where nothing lasts; said again, what is new there."""
+    """Copy assets from the folder that does not last to the new one; called again, copy what is new."""
     if run.storage and run.storage.brings:
         run.report("storage")
         run.conversation.ask("bring", folder=run.storage.place, need=SPARE)
 
 
 def notes(run: HostRun) -> list[str]:
-    """Return what a person should know of where assets are stored now."""
+    """Return notes for the user about where assets are stored now."""
     if run.inspection["storage"] is None:
         return []
     return host_storage.notes(run.storage) if run.storage else [host_storage.unknown(run.settings()[0])]

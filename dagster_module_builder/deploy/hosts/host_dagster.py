@@ -17,33 +17,33 @@ from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.transactions import module_files
 
-#: What a person should know where systemd does not keep what it runs, and where there is none.
+#: Notes for a host whose systemd ends Dagster at logout, and for one without systemd.
 _LINGER = (
-    "systemd ends Dagster when {user} logs out, and does not start it with the machine: run "
+    "systemd ends Dagster when {user} logs out, and does not start it at boot: run "
     "'sudo loginctl enable-linger {user}' on the host."
 )
 _NO_SYSTEMD = (
-    "There is no systemd for {user} on the host, so Dagster does not start with the machine, nor again when it fails: "
-    "run 'deploy.setup {name} --start' then. By hand, on the host: {by_hand}"
+    "{user} has no systemd on the host, so Dagster does not start at boot or restart after a failure: "
+    "run 'deploy.setup {name} --start' then. To start it by hand on the host: {by_hand}"
 )
 
 
 def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[str], list[str]]:
-    """Have the host's own Dagster run; said again, change nothing.
+    """Make and start the host's own Dagster; called again, change nothing.
 
     Args:
         run: The host, whose lock is held.
-        environ: This machine's variables; one may have a password.
+        environ: This machine's variables; one may hold a password.
 
     Returns:
-        The files that were made, and what a person should know.
+        The files that were made, and notes for the user.
 
     Raises:
-        RefusedError: It cannot be started; what was built stays for the next time.
+        RefusedError: It cannot be started; what was built is kept for the next time.
     """
     target, folder = run.target, run.target.first.dagster_folder
     if "error" not in run.inspection["dagster"] and not run.has_service:
-        return [], [f"A Dagster answers at {target.host.url} that this program did not start; it was left as it is."]
+        return [], [f"Another Dagster answers at {target.host.url}; it was left as it is."]
     port = host_service.port_of(target, target.host.url)
     postgresql = target.first.data["dagster"].get("postgresql")
     environment = _environment(run, postgresql)
@@ -74,27 +74,27 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
 
 
 def stop(run: HostRun, *, ends_runs: bool) -> list[str]:
-    """Stop the host's own Dagster; what it stored stays.
+    """Stop the host's own Dagster; its data is kept.
 
     Args:
         run: The host, whose lock is held.
-        ends_runs: Stop it also while runs are in progress, which end with it.
+        ends_runs: Stop it even while runs are in progress, which end with it.
 
     Returns:
-        What a person should know.
+        Notes for the user.
     """
     if not run.has_service:
-        return ["This program did not start a Dagster there: nothing was stopped."]
+        return ["'deploy.setup --start' did not start a Dagster there: nothing was stopped."]
     run.report("stop")
     folder = run.target.first.dagster_folder
     stopped = run.conversation.ask("stop service", folder=folder, ends_runs=ends_runs)["stopped"]
-    return [f"Stopped Dagster's {' and '.join(stopped)}." if stopped else "Dagster did not run."]
+    return [f"Stopped Dagster's {' and '.join(stopped)}." if stopped else "Dagster was not running."]
 
 
 def planned(run: HostRun) -> list[str]:
-    """Return what ``start`` would do, for people."""
+    """Return what ``start`` would do, as sentences."""
     if "error" not in run.inspection.get("dagster", {"error": ""}):
-        return [] if run.has_service else ["Would leave the Dagster as it is that answers already."]
+        return [] if run.has_service else ["Would leave the Dagster that answers already as it is."]
     port = host_service.port_of(run.target, run.target.host.url)
     packages = ", ".join(host_service.versions(lock_of(run)))
     return [
@@ -104,9 +104,9 @@ def planned(run: HostRun) -> list[str]:
 
 
 def interpreter(run: HostRun) -> str:
-    """Return the interpreter that Dagster's environment is made with."""
+    """Return the interpreter for Dagster's environment."""
     chosen = run.target.first.environment
-    # That of a host's own environment is the one that is to be made.
+    # The "python" of kind "host" is that environment's own, which does not exist yet.
     named = {"python": "python3"} if chosen["kind"] == "host" else chosen
     return host_environment.interpreter(run.target, named)
 
@@ -115,13 +115,13 @@ def _environment(run: HostRun, postgresql: str | None) -> host_service.ServiceEn
     named = interpreter(run)
     identity = run.inspection["interpreters"].get(named)
     if identity is None:
-        raise RefusedError(f"{run.target}: {named} is not installed on the host: install it there.")
+        raise RefusedError(f"{run.target}: {named} is not installed on the host: install it.")
     host_service.refuse_old(run.target, identity)
     return host_service.environment(lock_of(run), identity, has_postgresql=postgresql is not None)
 
 
 def lock_of(run: HostRun) -> str:
-    """Return the workspace's constraints, with hashes; where it has none, those that this program comes with."""
+    """Return the workspace's constraints, with hashes; if it has none, the template's."""
     module = run.target.first.module
     workspace, own = (
         module.parent.parent,
@@ -137,22 +137,22 @@ def _locked(folder: Path, constraints: Path) -> str | None:
 
 
 def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variable with the password to Dagster's server, unless the host has it already."""
+    """Return the variable with the password for Dagster's server, unless the host has it already."""
     if postgresql is None:
         return {}
-    if given := environ.get(host_service.GIVEN):
-        remember_texts([given])
-        return {host_service.PASSWORD: given}
+    if password := environ.get(host_service.GIVEN):
+        remember_texts([password])
+        return {host_service.PASSWORD: password}
     if run.inspection["service"]["has_password"]:
         return {}
     raise RefusedError(
-        f"{run.target}: the password to {postgresql} is missing: set {host_service.GIVEN} for this command."
+        f"{run.target}: the password for {postgresql} is missing: set {host_service.GIVEN} for this command."
     )
 
 
 def _notes(run: HostRun, answer: Mapping[str, Any]) -> list[str]:
     if answer["runs"]:
-        return [f"{answer['runs']} runs are in progress, so Dagster was not restarted: say the command again later."]
+        return [f"{answer['runs']} runs are in progress, so Dagster was not restarted: run the command again later."]
     said = {"user": run.inspection["user"], "name": run.target.first.name, "by_hand": " ".join(answer["by_hand"])}
     if answer["by"] == "processes":
         return [_NO_SYSTEMD.format(**said)] if answer["started"] else []

@@ -1,4 +1,4 @@
-"""A module's database on a host whose Dagster runs in containers: a service of the host's own Compose project. Pure."""
+"""A module's database on a host whose Dagster runs in containers: a service of the host's Compose project. Pure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loade
 
 #: Where a fragment sees its module's folder.
 _MODULE = "../../projects/{name}/"
-#: A database there is the module's own: inside a container, no other one can be meant.
+#: With one of these hosts, the database is the module's own: inside a container it can be no other one.
 _HERE = {"", "127.0.0.1", "localhost", "::1"}
-#: What a fragment says for the workspace, and the host has of its own.
+#: Keys of a fragment that are for the workspace only; the host has its own.
 _OTHERWISE = ("networks", "depends_on", "volumes")
 
 
@@ -38,19 +38,18 @@ def service_name(names: ModuleNames) -> str:
 def database_of(
     fragment: bytes | None, names: ModuleNames, folder: str, env: bytes, allowed: Sequence[str] = ()
 ) -> dict[str, Any] | None:
-    """Return a module's database as a host's Compose project is to have it, for the release's record.
+    """Return a module's database as a service of the host's Compose project, for the release's record.
 
     Args:
         fragment: The module's ``workspace/local/docker-compose.yml``.
         names: The module's names.
-        folder: Where the host's Compose project is, below the base path.
-        env: The deployment's settings; a database that they place elsewhere is no service of the host's.
-        allowed: The settings that the deployment allows it.
+        folder: The folder of the host's Compose project, below the base path.
+        env: The deployment's settings; they may name a database on another server.
+        allowed: The settings that the deployment allows.
 
     Returns:
-        ``name``, ``service`` (without networks), ``volumes``, and ``files``: what the service mounts, by the path
-        below the base that it is to have; and what it asks for that nobody allowed. None where the module has no such
-        service.
+        ``name``, ``service`` (without networks), ``volumes``, and ``files``: what the service mounts, by its path below
+        the base; and ``unallowed``: settings that are not allowed. None if the module has no such service.
     """
     data = loaded(Path(compose.NAME), fragment or b"")
     services = data.get("services") if isinstance(data, dict) else None
@@ -73,25 +72,25 @@ def database_of(
 
 
 def is_elsewhere(env: bytes, names: ModuleNames) -> bool:
-    """Tell whether settings name another server than the service beside Dagster."""
-    there = env_file.values(env).get(f"{names.env_prefix}_DB_HOST", "")
-    return there not in {*_HERE, service_name(names)}
+    """Tell whether settings name a database server other than the service beside Dagster."""
+    server = env_file.values(env).get(f"{names.env_prefix}_DB_HOST", "")
+    return server not in {*_HERE, service_name(names)}
 
 
 def _mount(volume: str, names: ModuleNames, folder: str) -> tuple[str, tuple[str, str] | None]:
-    """Return a mount as it is on the host, and the file of the module's that it needs there."""
+    """Return a mount as it is on the host, and the module's file that it needs there; None for other mounts."""
     source, colon, rest = volume.partition(":")
     inner = source.removeprefix(_MODULE.format(name=names.name))
     if inner == source:
         return volume, None
     place = f"modules/{names.name}/shared/{inner}"
     source = posixpath.relpath(place, folder or ".")
-    # Without a dot before it, Compose would take it for the name of a volume.
+    # Without a leading dot, Compose would take it for the name of a volume.
     return f"{source if source.startswith('..') else f'./{source}'}{colon}{rest}", (place, inner)
 
 
 def settings(env: bytes, database: Mapping[str, Any] | None, names: ModuleNames) -> bytes:
-    """Return the settings that the code gets: the database is reached by its service's name."""
+    """Return the settings for the code, with the service's name as the database's host."""
     if database is None:
         return env
     line = f"{names.env_prefix}_DB_HOST='{database['name']}'\n".encode()
@@ -118,48 +117,50 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
     if database is None:
         return []
     code = services_with_code(text, env)
-    networks = list(dict.fromkeys(network for one in code for network in one.data.get("networks") or ()))
-    service = {**database["service"], **({"networks": networks} if networks else {})}
-    healthy = {database["name"]: {"condition": "service_healthy" if "healthcheck" in service else "service_started"}}
-    given = [Contribution(("services",), mapping=_lines({database["name"]: service}))]
+    networks = list(dict.fromkeys(network for service in code for network in service.data.get("networks") or ()))
+    database_service = {**database["service"], **({"networks": networks} if networks else {})}
+    healthy = {
+        database["name"]: {"condition": "service_healthy" if "healthcheck" in database_service else "service_started"}
+    }
+    blocks = [Contribution(("services",), mapping=_lines({database["name"]: database_service}))]
     if database["volumes"]:
-        given.append(Contribution(("volumes",), mapping=_lines(database["volumes"])))
+        blocks.append(Contribution(("volumes",), mapping=_lines(database["volumes"])))
     items = (f"- {database['name']}".encode(),)
-    return given + [Contribution(("services", one.name, "depends_on"), _lines(healthy), items) for one in code]
+    return blocks + [Contribution(("services", service.name, "depends_on"), _lines(healthy), items) for service in code]
 
 
 def services_with_code(text: bytes, env: bytes) -> list[Service]:
     """Return the services of a host's compose file that load modules' code."""
     data = loaded(Path(compose.NAME), text, ON_HOST)
     stack = Stack(Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None)
-    return [one for one in stack.services.values() if one.loads_code or one.seems_to_load_code]
+    return [service for service in stack.services.values() if service.loads_code or service.seems_to_load_code]
 
 
 def _lines(data: Mapping[str, Any]) -> tuple[bytes, ...]:
     text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=1 << 20)
-    # A volume without options is written as people write it.
+    # A volume without options is written without "null".
     return tuple(re.sub(r": null$", ":", line).encode() for line in text.splitlines())
 
 
 def conflicts(text: bytes, env: bytes) -> list[str]:
-    """Return what a host's compose file would have twice: services, volumes, ports."""
+    """Return a problem for each service, volume or port that a host's compose file would have twice."""
     outline = Outline(split_lines(text))
     kinds = {"services": "service", "volumes": "volume"}
     keys = Counter(key.path for key in outline.keys if len(key.path) == 2 and key.path[0] in kinds)
-    reasons = [f"the {kinds[path[0]]} {path[1]} would be there twice" for path, count in keys.items() if count > 1]
+    reasons = [f"the {kinds[path[0]]} {path[1]} would exist twice" for path, count in keys.items() if count > 1]
     data = loaded(Path(compose.NAME), text, ON_HOST)
     ports = Counter(published_ports(data.get("services") if isinstance(data, dict) else None, env_file.values(env)))
     return reasons + [f"two services would publish the port {port}" for port, count in ports.items() if count > 1]
 
 
-def compose_path(folder: str, there: Iterable[str]) -> str:
-    """Return where a host's compose file is, of the names that Compose looks for, in its order."""
-    held = set(there)
+def compose_path(folder: str, present: Iterable[str]) -> str:
+    """Return the path of a host's compose file: the first of those present, or the default."""
+    held = set(present)
     candidates = compose_paths(folder)
     return next((path for path in candidates if path in held), candidates[2])
 
 
 def compose_paths(folder: str) -> list[str]:
-    """Return where a compose file may be (https://docs.docker.com/compose/intro/compose-application-model/)."""
+    """Return the possible paths, as Compose tries them (https://docs.docker.com/compose/intro/compose-application-model/)."""
     names = ("compose.yaml", "compose.yml", compose.NAME, "docker-compose.yaml")
     return [name if folder in {"", "."} else f"{folder}/{name}" for name in names]

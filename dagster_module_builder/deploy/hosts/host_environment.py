@@ -1,4 +1,4 @@
-"""Which environment a release has on a host: one for each set of requirements and interpreter. Pure."""
+"""The environment of a release on a host: one for each set of requirements and interpreter. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dagster_module_builder.deploy.strategies.base import load_strategy
 
 
 def interpreter(target: Target, chosen: Mapping[str, object]) -> str:
-    """Return the interpreter that environments are made with, or that the host's Dagster itself has.
+    """Return the interpreter for environments, or the host's own Dagster's.
 
     Args:
         target: The host.
@@ -21,25 +21,29 @@ def interpreter(target: Target, chosen: Mapping[str, object]) -> str:
 
 
 def interpreters(target: Target) -> set[str]:
-    """Return the interpreters that environments are made with on the host itself."""
+    """Return the interpreters for environments on the host itself; empty if Dagster runs in containers."""
     if target.first.kind == "compose":
         return set()
-    own = [one for one in target.deployments if one.environment["kind"] == "venv"]
-    return {interpreter(target, one.environment) for one in own if not load_strategy(one.strategy).serves}
+    own = [deployment for deployment in target.deployments if deployment.environment["kind"] == "venv"]
+    return {
+        interpreter(target, deployment.environment)
+        for deployment in own
+        if not load_strategy(deployment.strategy).serves
+    }
 
 
 def environment(
     target: Target, release: Release, seen: Mapping[str, str | None], environments: Mapping[str, str | None]
 ) -> str | None:
-    """Return the environment of a release on a host; None where it runs in the host's, or in its image.
+    """Return the environment of a release on a host; None if it runs in the host's own, or in an image.
 
-    A host with another interpreter gets another environment. Earlier versions named environments after what
-    ``deployment.yaml`` calls the interpreter; those that were made with the present one stay in use.
+    A host with another interpreter gets another environment. Earlier versions named environments by the interpreter's
+    name in ``deployment.yaml``; those with the same interpreter stay in use.
 
     Args:
         target: The host.
         release: The release.
-        seen: What each interpreter is there; None for one that is not.
+        seen: Each interpreter by its name; None for one that the host lacks.
         environments: The module's environments there, with the interpreter of each.
 
     Raises:
@@ -52,7 +56,7 @@ def environment(
     identity = seen[named]
     if identity is None:
         raise RefusedError(
-            f"{target}: {named} is not installed on the host. Install it there, or set 'python:' below 'environment:' "
-            f"in deployment.yaml to one that is."
+            f"{target}: {named} is not installed on the host. Install it, or set 'python:' below 'environment:' in "
+            f"deployment.yaml to an installed interpreter."
         )
     return before if environments.get(before) == identity else release.environment(identity)

@@ -1,4 +1,4 @@
-"""What the files of a host's Dagster become: the same marked blocks as in the workspace. Pure; nothing here writes."""
+"""Plans the files of a host's Dagster, with the same managed blocks as in the workspace. Pure: nothing is written."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _MODES = {env_file.NAME: SECRET_MODE}
 
 
 def paths(folder: str, files: Iterable[str] = ()) -> dict[str, str]:
-    """Return where each shared file is below the base path.
+    """Return the path of each shared file below the base path.
 
     Args:
         folder: The folder that Dagster is started in.
-        files: The files that are there: a compose file may have one of several names.
+        files: The existing files: the compose file may have one of several names.
     """
-    found = {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
-    return {**found, compose.NAME: host_database.compose_path(folder, files)}
+    names = {name: name if folder in {"", "."} else f"{folder}/{name}" for name in KINDS}
+    return {**names, compose.NAME: host_database.compose_path(folder, files)}
 
 
 def looked_at(folder: str) -> list[str]:
-    """Return every file that a plan may need to know."""
+    """Return the paths of all files that a plan may need."""
     return sorted({*paths(folder).values(), *host_database.compose_paths(folder), instance_path(folder), REGISTRY})
 
 
 def instance_path(folder: str) -> str:
-    """Return where the configuration of the host's Dagster is, if it lies beside the other files."""
+    """Return the path of the host's ``dagster.yaml``, if it is beside the other files."""
     return dagster_yaml.NAME if folder in {"", "."} else f"{folder}/{dagster_yaml.NAME}"
 
 
@@ -56,16 +56,16 @@ def plan_host(
     force: bool = False,
     storage: str | None = None,
 ) -> Plan:
-    """Plan what a host's files become. The paths of the plan are relative to the base path.
+    """Plan the changes of a host's files. The paths of the plan are relative to the base path.
 
     Args:
-        folder: Where Dagster is started, below the base path.
-        files: The bytes of each shared file and of the registry, by path; None where there is none.
+        folder: The folder that Dagster is started in, below the base path.
+        files: The bytes of each shared file and of the registry, by path; None for a missing file.
         put: The modules whose release changes.
-        take: The modules that go.
-        force: Replace blocks that somebody edited.
-        storage: Where all modules are to store, where nothing says it; empty for the place of before, and None where
-            the host's containers have one.
+        take: The modules to remove.
+        force: Replace blocks that were edited by hand.
+        storage: The storage folder of all modules, if nothing else sets one; empty to keep the present one, and None
+            if the host's containers have one.
 
     Raises:
         RefusedError: There is no Dagster, or a file cannot be edited safely.
@@ -83,18 +83,18 @@ def plan_host(
     _refuse_conflicts(merged)
     _refuse_launcher(files.get(instance_path(folder)), folder, merged[env_file.NAME].text, put)
     entries: dict[str, ModuleEntry | None] = {names.name: None for names in take}
-    entries |= {one.names.name: _entry(one.names, merged) for one in put}
+    entries |= {location.names.name: _entry(location.names, merged) for location in put}
     changes = [
-        FileChange(Path(where[name]), files.get(where[name]), one.text, _MODES.get(name, 0o644))
-        for name, one in merged.items()
+        FileChange(Path(where[name]), files.get(where[name]), file.text, _MODES.get(name, 0o644))
+        for name, file in merged.items()
     ]
     after = registry.with_entries(entries, merged).to_bytes()
     return Plan((*changes, FileChange(Path(REGISTRY), files.get(REGISTRY), after, SECRET_MODE)))
 
 
 def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[HostLocation], storage: str) -> MergedFile:
-    """Have the host say where modules store, unless one of them does; as long as there are any, it stays there."""
-    if any(host_storage.VARIABLE in env_file.keys(one.env) for one in put if not one.server):
+    """Return ``.env`` with the storage folder, unless a module sets one; it stays as long as there are modules."""
+    if any(host_storage.VARIABLE in env_file.keys(location.env) for location in put if not location.server):
         return replace(merged, text=host_storage.without_line(merged.text))
     kept = env_file.values(before or b"").get(host_storage.VARIABLE) if any(merged.digests.values()) else None
     place = storage or kept
@@ -102,9 +102,11 @@ def _with_storage(merged: MergedFile, before: bytes | None, put: Sequence[HostLo
 
 
 def _needs_compose(registry: Registry, put: Sequence[HostLocation], take: Sequence[ModuleNames]) -> bool:
-    """Tell whether the compose file has, or gets, anything of these modules."""
+    """Tell whether the compose file has, or gets, blocks of these modules."""
     held = registry.known(compose.NAME).digests
-    return any(one.database for one in put) or any(one.snake in held for one in (*take, *(one.names for one in put)))
+    return any(location.database for location in put) or any(
+        location.snake in held for location in (*take, *(location.names for location in put))
+    )
 
 
 def _merged(
@@ -122,24 +124,26 @@ def _merged(
     changes: dict[str, Sequence[Contribution]] = {names.snake: [] for names in take}
     if name == compose.NAME:
         text, env = files.get(path) or b"", files.get(where[env_file.NAME]) or b""
-        changes |= {one.names.snake: host_database.contributions(one.database, text, env) for one in put}
+        changes |= {location.names.snake: host_database.contributions(location.database, text, env) for location in put}
     else:
-        changes |= {one.names.snake: one.contributions()[name] for one in put}
+        changes |= {location.names.snake: location.contributions()[name] for location in put}
     absent = files.get(path) is None
     return merge(Path(path), KINDS[name], layout, changes, known, force=force, absent=absent)
 
 
 def _refuse_unallowed(text: bytes, put: Sequence[HostLocation]) -> None:
-    found = [reason for one in put for reason in database_rules.reasons(one.names, one.database, text)]
-    if found:
-        raise ConflictError(found)
+    problems = [
+        reason for location in put for reason in database_rules.reasons(location.names, location.database, text)
+    ]
+    if problems:
+        raise ConflictError(problems)
 
 
 def _refuse_conflicts(merged: Mapping[str, MergedFile]) -> None:
     data = loaded(Path(workspace_yaml.NAME), merged[workspace_yaml.NAME].text or b"", ON_HOST)
     locations = location_names(data.get("load_from") if isinstance(data, dict) else None)
     keys = env_file.keys(merged[env_file.NAME].text or b"")
-    reasons = [f"the code location {name} would be there twice" for name in _twice(locations)]
+    reasons = [f"the code location {name} would exist twice" for name in _twice(locations)]
     reasons += [f"the variable {name} would be set twice in .env" for name in _twice(keys)]
     if compose.NAME in merged:
         reasons += host_database.conflicts(merged[compose.NAME].text or b"", merged[env_file.NAME].text or b"")
@@ -149,9 +153,9 @@ def _refuse_conflicts(merged: Mapping[str, MergedFile]) -> None:
 
 def _refuse_launcher(text: bytes | None, folder: str, env: bytes | None, put: Sequence[HostLocation]) -> None:
     known = env_file.values(env or b"")
-    found = [one for location in put for one in host_launcher.reasons(location, folder, text or b"", known)]
-    if found:
-        raise ConflictError(found)
+    problems = [reason for location in put for reason in host_launcher.reasons(location, folder, text or b"", known)]
+    if problems:
+        raise ConflictError(problems)
 
 
 def _twice(names: Iterable[str]) -> list[str]:
@@ -175,5 +179,5 @@ def _entry(names: ModuleNames, merged: Mapping[str, MergedFile]) -> ModuleEntry:
 
 
 def without_secrets(plan: Plan) -> Plan:
-    """Return a plan for people: without the registry, which says nothing to them."""
+    """Return a plan without the registry, which is of no interest to people."""
     return replace(plan, changes=tuple(change for change in plan.changes if str(change.path) != REGISTRY))

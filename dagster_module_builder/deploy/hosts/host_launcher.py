@@ -1,4 +1,4 @@
-"""A host whose Dagster starts each run in a container: whether that has the code and the settings of a module. Pure."""
+"""Hosts whose Dagster starts each run in a container: whether it has a module's code and settings. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def reasons(location: HostLocation, folder: str, text: bytes, env: Mapping[str, 
     """Return why runs of a module would fail there.
 
     Args:
-        location: What Dagster is told of the module.
+        location: The module's code location.
         folder: The folder that Dagster is started in, below the base path.
         text: ``dagster.yaml``.
-        env: The variables of the process that launches.
+        env: The variables of the process that starts runs.
     """
     data = loaded(Path(dagster_yaml.NAME), text, ON_HOST)
     launcher = dagster_yaml.launcher(data, env)
@@ -26,15 +26,15 @@ def reasons(location: HostLocation, folder: str, text: bytes, env: Mapping[str, 
         return []
     module, where = location.names.name, f"run_launcher.config of {dagster_yaml.NAME}"
     if location.server:
-        return [f"{where} starts runs in containers without the settings of {module}, which its code server has"]
+        return [f"{where} starts runs in containers, which lack the settings of {module}: its code server has them"]
     base = location.code.partition(f"/modules/{module}/")[0]
     home = str(PurePosixPath(base, folder))
-    found = []
+    problems = []
     if not any(Mount(source, target).covers(location.code) for source, target, _ in launcher.volumes):
-        found.append(f"runs would not find {location.code}: mount the base path at {base} in {where}")
+        problems.append(f"runs would not find {location.code}: mount the base path at {base} in {where}")
     lacking = sorted(set(env_file.values(location.env)) - set(launcher.env_vars))
     if lacking and launcher.working_dir != home:
-        found.append(
+        problems.append(
             f"runs would not have {', '.join(lacking)}: set 'working_dir: {home}' in container_kwargs of {where}"
         )
-    return found
+    return problems

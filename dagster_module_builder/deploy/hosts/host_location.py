@@ -1,4 +1,4 @@
-"""What a host's Dagster is told of one module: the entry of its code location, and its settings."""
+"""A module's part of a host's files: the entry of its code location, and its settings."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dagster_module_builder.shared_files.merge import unsafe
 
 @dataclass(frozen=True)
 class CodeServer:
-    """A code server of a release's own.
+    """A release's own code server.
 
     Attributes:
-        name: Its container's; no two starts have the same.
-        host: Where Dagster reaches it.
-        port: The port there.
+        name: Its container's name, different for each start.
+        host: The host by which Dagster reaches it.
+        port: Its port.
     """
 
     name: str
@@ -32,15 +32,15 @@ class CodeServer:
 
 @dataclass(frozen=True)
 class HostLocation:
-    """What a host's Dagster is told of one module.
+    """A module's code location on a host.
 
     Attributes:
         names: The module's names.
         code: The folder that its code is imported from, as Dagster sees it.
-        python: The interpreter of its own environment, as Dagster sees it; None is Dagster's own.
+        python: The interpreter of its own environment, as Dagster sees it; None for Dagster's own.
         env: Its settings.
-        server: The server that has its code and its settings; None where Dagster loads the code itself.
-        database: Its database, where that is a service of the host's Compose project.
+        server: The server that has its code and its settings; None if Dagster loads the code itself.
+        database: Its database, if that is a service of the host's Compose project.
     """
 
     names: ModuleNames
@@ -52,13 +52,13 @@ class HostLocation:
 
     @property
     def expected(self) -> str:
-        """What Dagster has to say of where it has the code from."""
+        """What Dagster must report as the source of the code: the server's name, or the folder."""
         return self.server.name if self.server else self.code
 
     def contributions(self) -> dict[str, list[Contribution]]:
         """Return its blocks, by file."""
         if self.server:
-            # Compose fills the settings into the database's service; the server has a file of its own.
+            # Compose needs the settings for the database's service; the server has its own file.
             env = self._settings() if self.database else []
             return {workspace_yaml.NAME: [_entry_of_server(self, self.server)], env_file.NAME: env}
         lines = [
@@ -84,7 +84,7 @@ def _entry_of_server(location: HostLocation, server: CodeServer) -> Contribution
         f"    host: {_yaml(server.host)}",
         f"    port: {server.port}",
         f"    location_name: {location.names.snake}",
-        # Dagster shows it, and says it of each run: so everybody sees which release a run is of.
+        # Dagster shows it for the location and for each run, so people see the release of a run.
         "    additional_metadata:",
         f"      server: {_yaml(server.name)}",
         f"      release: {_yaml(location.code)}",

@@ -41,7 +41,10 @@ def prepare(
         run.remote.prepare_bulk()
     tools = sorted({tool for release in releases for tool in release.strategy.tools_there})
     modules = [release.module for release in releases]
-    begin = [("begin", beginning(one.module, one.identity, one.staged, shares=one.strategy.shares)) for one in releases]
+    begin = [
+        ("begin", beginning(release.module, release.identity, release.staged, shares=release.strategy.shares))
+        for release in releases
+    ]
     begun = run.open_with([("open", run.opening(modules, tools, begun_by, wait)), *begin])
     run.begun += modules
     run.refuse_unready()
@@ -51,7 +54,7 @@ def prepare(
 
 
 def bring(run: HostRun, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
-    """Have one release on the host, complete and loadable."""
+    """Bring one release to the host, and check that it is complete and loads."""
     run.report("prepare")
     environment = run.environment(release)
     # Only a container can say whether its interpreter is still the one of the environment.
@@ -66,7 +69,7 @@ def bring(run: HostRun, release: Release, begun: Mapping[str, Any], holder: Mapp
 
 
 def build(run: HostRun, release: Release, environment: str) -> None:
-    """Make the release's environment."""
+    """Build the release's environment."""
     run.report("environment")
     run.conversation.ask(
         "environment",
@@ -82,18 +85,19 @@ def build(run: HostRun, release: Release, environment: str) -> None:
 
 
 def fetch_database(run: HostRun, release: Release, database: Mapping[str, Any]) -> None:
-    """Have on the host what the module's database starts from: its image, and the files that it mounts."""
+    """Bring the image of the module's database to the host, and the files that it mounts."""
     settings = run.files().get(host_files.paths(run.target.first.dagster_folder)[env_file.NAME])
     image = host_database.image(database, settings, release.env)
-    found = run.conversation.ask("run", command=["docker", "image", "inspect", "--format", "{{.Id}}", image])
-    if found["code"]:
-        if not tells_absence(found["code"], found["said"]):
-            raise ToolError(f"{run.target}: docker failed: {found['said'].strip() or 'it did not say why'}")
+    answer = run.conversation.ask("run", command=["docker", "image", "inspect", "--format", "{{.Id}}", image])
+    if answer["code"]:
+        if not tells_absence(answer["code"], answer["said"]):
+            raise ToolError(f"{run.target}: docker failed: {answer['said'].strip() or 'it did not say why'}")
         run.report("database image")
         answer = run.conversation.ask("run", command=["docker", "pull", "--quiet", image], limit=1800)
         if answer["code"]:
             raise RefusedError(
-                f"{run.target}: the database of {release.module} needs {image}: {answer['said'].strip()}"
+                f"{run.target}: {image}, which the database of {release.module} needs, could not be pulled: "
+                f"{answer['said'].strip()}"
             )
     for place, source in database["files"].items():
         text = base64.b64encode(release.staged.read(source) or b"").decode()
@@ -101,7 +105,7 @@ def fetch_database(run: HostRun, release: Release, database: Mapping[str, Any]) 
 
 
 def transfer(run: HostRun, release: Release, begun: Mapping[str, Any], *, again: bool = False) -> None:
-    """Bring the files."""
+    """Send the files."""
     place = replace(
         release_folder(run, release, begun["folder"], begun["current"]), again=again, unlinked=begun["lacking"]
     )
@@ -109,7 +113,7 @@ def transfer(run: HostRun, release: Release, begun: Mapping[str, Any], *, again:
 
 
 def release_folder(run: HostRun, release: Release, folder: str, current: str | None) -> ReleaseFolder:
-    """Return where a release comes to be."""
+    """Return the folder of a release on the host, for the strategy."""
     before = run.inspection["modules"][release.module]["releases"].get(current) or {}
     return ReleaseFolder(
         run.remote,
@@ -124,7 +128,7 @@ def release_folder(run: HostRun, release: Release, folder: str, current: str | N
 
 
 def verify(run: HostRun, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
-    """Compare what arrived with what was sent, once more if a file hid its change, and load the definitions."""
+    """Have the host verify a release; send it once more if it differs, since rsync may miss a change."""
     request = {
         "module": release.module,
         "identity": release.identity,
@@ -145,7 +149,7 @@ def verify(run: HostRun, release: Release, begun: Mapping[str, Any], holder: Map
 
 
 def proof_of(run: HostRun, release: Release) -> dict[str, Any]:
-    """Return how the host is to prove that a release's definitions load."""
+    """Return how the host checks that a release's definitions load: ``check``, or ``serve`` with ``contents``."""
     if not release.strategy.serves:
         return {"check": check_of(run, release.deployment, run.environment(release), release.env)}
     server = serving(release.deployment, release.identity, str(release.made["image"]), release.env, run.storage_folder)
@@ -153,18 +157,18 @@ def proof_of(run: HostRun, release: Release) -> dict[str, Any]:
 
 
 def verified_again(run: HostRun, request: Mapping[str, Any], release: Release) -> dict[str, Any]:
-    """Verify a second time, and name what still differs."""
+    """Have the host verify a release a second time, and name the files that still differ."""
     try:
         return run.conversation.ask("verify", **request)
     except HostError as error:
         if error.code != "manifest":
             raise
-        found = "; ".join(differences(release.staged.files, error.details["manifest"]))
-        raise BuilderError(f"{run.target}: what arrived is not what was sent: {found}.") from None
+        different = "; ".join(differences(release.staged.files, error.details["manifest"]))
+        raise BuilderError(f"{run.target}: the files that arrived differ from those sent: {different}.") from None
 
 
 def check_of(run: HostRun, deployment: Deployment, environment: str | None, env: bytes) -> dict[str, Any]:
-    """Return how definitions are loaded on the host."""
+    """Return the values of the request ``check``, which loads definitions."""
     return {
         "python": run.python(deployment, environment),
         "package": deployment.names.definitions,
@@ -175,10 +179,9 @@ def check_of(run: HostRun, deployment: Deployment, environment: str | None, env:
 
 
 def fetch_image(run: HostRun, deployment: Deployment, image: str) -> None:
-    """Have a release's image on the host.
+    """Have the host pull a release's image.
 
-    The host says which image its release has: it gets the password of the deployment's own registry, and of no
-    other one that it may name.
+    The image's name may come from the host, so only the password of the deployment's own registry is sent.
     """
     run.report("image")
     is_own = registry_of(image) == str(deployment.own.get("registry"))
@@ -186,7 +189,7 @@ def fetch_image(run: HostRun, deployment: Deployment, image: str) -> None:
 
 
 def serve(run: HostRun, deployment: Deployment, identity: str, image: str, env: bytes) -> None:
-    """Start the code server of a release that is on the host already, with these settings."""
+    """Start the code server of a release that the host has already, with these settings."""
     fetch_image(run, deployment, image)
     run.report("verify")
     module = deployment.names.name

@@ -1,4 +1,4 @@
-"""What is to come to be on hosts, and on which."""
+"""A release on its way to hosts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dagster_module_builder.deploy.strategies.base import Strategy
 
 @dataclass(frozen=True)
 class Release:
-    """A release that is to come to be on every host of a deployment."""
+    """A release for every host of a deployment."""
 
     deployment: Deployment
     strategy: Strategy
@@ -32,10 +32,10 @@ class Release:
         return self.deployment.names.name
 
     def environment(self, interpreter: str) -> str | None:
-        """Return the hash of what goes into its own environment; None where it runs in the host's, or in its image.
+        """Return the name of its own environment, a hash of its content; None if it runs in the host's or in an image.
 
         Args:
-            interpreter: What the environment is made with.
+            interpreter: The interpreter that the environment is made with.
         """
         if self.deployment.environment["kind"] == "host" or self.strategy.serves:
             return None
@@ -43,11 +43,11 @@ class Release:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
     def record(self, holder: Mapping[str, Any], environment: str | None) -> dict[str, Any]:
-        """Return what the host keeps with it.
+        """Return the content of its ``RELEASE.json``.
 
         Args:
             holder: Who deploys.
-            environment: The environment that it has on this host.
+            environment: Its environment on this host.
         """
         return {
             "release": self.identity,

@@ -1,4 +1,4 @@
-"""What a host is asked for, as its side of the conversation takes it. Pure; nothing here speaks to anybody."""
+"""The values of requests to a host. Pure: nothing is sent here."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from dagster_module_builder.transactions.plan import FileChange
 
 #: Free space that a release needs beside its own size, in bytes.
 SPARE = 64 << 20
-#: Where code servers in Dagster's own network listen.
+#: The port of code servers in Dagster's own network.
 SERVER_PORT = 4000
 #: The Compose service of Dagster's webserver, unless a deployment names another.
 WEBSERVER = "dagster_webserver"
 
 
 def beginning(module: str, identity: str, staged: Staged, *, shares: bool) -> dict[str, Any]:
-    """Return how a release begins on the host.
+    """Return the values of the request ``begin``, which makes a release's folder.
 
     Args:
-        module: Whose release it is.
+        module: The module.
         identity: The release.
-        staged: What will be in it.
-        shares: Whether what the current release has alike is linked.
+        staged: Its files.
+        shares: Whether equal files of the current release are linked.
     """
     asked = {"module": module, "identity": identity, "need": staged.size + SPARE}
     return {**asked, "attached": zlib.compress("\n".join(map(brief, staged.lines)).encode())} if shares else asked
 
 
 def as_request(change: FileChange) -> dict[str, Any]:
-    """Return a shared file's change, by the hash of what it has to be before."""
+    """Return a shared file's change for the request ``switch``, with the hash of the old bytes."""
     return {
         "path": str(change.path),
         "before": None if change.before is None else hashlib.sha256(change.before).hexdigest(),
         "text": None if change.after is None else base64.b64encode(change.after).decode(),
         "mode": change.mode,
-        # The registry has digests of secrets, by which short ones can be guessed.
+        # The registry has digests of secrets, from which short ones could be guessed.
         "private": str(change.path) == REGISTRY,
     }
 
 
 def serving(deployment: Deployment, identity: str, image: str, env: bytes, storage: str) -> dict[str, Any]:
-    """Return how the host starts a release's code server.
+    """Return the values of the request ``serve``, which starts a release's code server.
 
     Args:
-        deployment: Of which module, and how.
+        deployment: The deployment.
         identity: The release.
-        image: What the server starts from.
+        image: The server's image.
         env: Its settings.
-        storage: The folder of the host that it stores in, where Dagster does not run in containers.
+        storage: The folder of the host for its assets, if Dagster does not run in containers.
     """
     return {
         "name": server_name(deployment.names.name, identity),
@@ -68,7 +68,7 @@ def serving(deployment: Deployment, identity: str, image: str, env: bytes, stora
 
 
 def surroundings(deployment: Deployment, storage: str) -> dict[str, Any]:
-    """Return what a code server has around it on the host."""
+    """Return where a code server runs: beside Dagster's containers, or on the host with its folders."""
     own = deployment.data.get("docker") or {}
     if deployment.kind == "compose":
         return {
@@ -80,5 +80,5 @@ def surroundings(deployment: Deployment, storage: str) -> dict[str, Any]:
 
 
 def server_name(module: str, identity: str) -> str:
-    """Return a name for one start of a release's code server: short enough for a host, and never given before."""
+    """Return a new name for a code server, short enough for a host name: ``sales-20260131t120000z-0a1b-7f3c``."""
     return f"{module[:20].rstrip('-_')}-{identity.lower()}-{secrets.token_hex(2)}"

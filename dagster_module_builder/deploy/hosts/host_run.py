@@ -23,16 +23,16 @@ DAEMON_READS = 65.0
 
 @dataclass
 class HostRun(HostSession):
-    """One host during a rollout."""
+    """The steps of a rollout on one host."""
 
     def location_of(self, release: Release) -> HostLocation:
-        """Return what Dagster is told of a new release."""
+        """Return the code location of a new release."""
         env, database = release.env, release.database
-        found = self.location(release.deployment, release.identity, self.environment(release), env, database)
+        location = self.location(release.deployment, release.identity, self.environment(release), env, database)
         if not release.strategy.serves:
-            return found
+            return location
         folder = self.inside("modules", release.module, "releases", release.identity)
-        return replace(found, code=folder, server=self.server_of(release.deployment, release.identity))
+        return replace(location, code=folder, server=self.server_of(release.deployment, release.identity))
 
     def location(
         self,
@@ -42,7 +42,7 @@ class HostRun(HostSession):
         env: bytes,
         database: Mapping[str, Any] | None = None,
     ) -> HostLocation:
-        """Return what Dagster is told of a release."""
+        """Return the code location of a release that the host has."""
         module = deployment.names.name
         folder = self.inside("modules", module, "releases", identity)
         if module in self.servers:
@@ -51,8 +51,8 @@ class HostRun(HostSession):
         return HostLocation(deployment.names, str(PurePosixPath(folder, deployment.source)), python, env, database)
 
     def plan(self, put: Sequence[HostLocation], take: Sequence[ModuleNames] = (), *, force: bool = False) -> Plan:
-        """Plan what the host's files become."""
-        # What Dagster was started with says it already, and .env would say something else.
+        """Plan the changes of the host's files."""
+        # A folder that Dagster's processes were started with is not repeated in .env.
         place = self.storage.place if self.storage and not self.storage.is_of_processes else ""
         storage = None if self.target.first.kind == "compose" else place
         folder = self.target.first.dagster_folder
@@ -61,68 +61,66 @@ class HostRun(HostSession):
     def switch(
         self, plan: Plan, modules: Sequence[Mapping[str, Any]], put: Sequence[HostLocation], absent: Sequence[str] = ()
     ) -> None:
-        """Have Dagster take what was planned, and prove that it did."""
+        """Carry out a plan, and verify that Dagster has loaded the result."""
         self.report("switch")
         answer = self.conversation.ask(
             "switch",
             files=[as_request(change) for change in plan.effective],
             modules=list(modules),
-            expect={one.names.snake: one.expected for one in put},
+            expect={location.names.snake: location.expected for location in put},
             absent=list(absent),
             services=self.services(put),
         )
         self.seconds["reload"] = answer["seconds"]
         if not answer["daemons"]:
-            self.notes.append(
-                "Dagster's daemon was not alive before, and is not now: schedules and sensors stand still."
-            )
+            self.notes.append("Dagster's daemon is not running, and was not before: schedules and sensors do not work.")
 
     def services(self, put: Sequence[HostLocation]) -> dict[str, Any] | None:
-        """Return which services of the host's Compose project a switch starts, and which it makes superfluous."""
-        names = [one.database["name"] for one in put if one.database]
-        before = [found["name"] for one in put if (found := self.database(one.names.name))]
+        """Return the Compose services that a switch starts (``names``), and those not needed any more (``gone``)."""
+        names = [location.database["name"] for location in put if location.database]
+        before = [database["name"] for location in put if (database := self.database(location.names.name))]
         gone = [name for name in before if name not in names]
         folder = self.on_host(self.target.first.dagster_folder)
         return {"folder": folder, "names": names, "gone": gone} if names or gone else None
 
     def keep(self, modules: Sequence[str], keep: int, log: Mapping[str, Any]) -> list[str]:
-        """Let it stand, and remove what is too old."""
+        """Keep the new releases, and remove old ones; return the removed ones."""
         self.report("keep")
         request = {"modules": list(modules), "keep": keep, "log": dict(log), "retire_after": RETIRE_AFTER}
         answer = self.conversation.ask("keep", **request)
         pruned: list[str] = answer["pruned"]
         self.problems += [f"{self.target}: {problem}" for problem in answer["problems"]]
         if stopped := ", ".join(answer["stopped"]):
-            self.notes.append(f"{stopped} belongs to no release that runs, and was taken away; its volume stays.")
+            self.notes.append(f"Removed {stopped}, which the current release does not need; its volume was kept.")
         self.report("done")
         return pruned
 
     def back(self, modules: Sequence[str], log: Mapping[str, Any]) -> list[str]:
-        """Put the old release back."""
+        """Restore the old release; return problems for the user."""
         self.report("back")
         problems: list[str] = self.conversation.ask("back", modules=list(modules), log=dict(log))["problems"]
         self.report("as before")
         return problems
 
     def restarts_daemon(self) -> bool:
-        """Have the daemon started again where ``deploy.setup`` started it; tell whether that could be done."""
+        """Restart the daemon if ``deploy.setup`` started it; tell whether it was restarted."""
         folder = self.target.first.dagster_folder
         return self.has_service and bool(self.conversation.ask("restart daemon", folder=folder)["restarted"])
 
     def settle(self, *, is_new: bool, wait: bool) -> None:
-        """See to it that Dagster's daemon knows the workspace of now, and say how."""
+        """Restart Dagster's daemon, or wait until it has read the workspace, and add a note."""
         command = self.target.first.data["dagster"].get("restart_daemon")
         if not command and not (is_new and wait):
             self.notes.append(
-                "Dagster's daemon takes the change over within a minute; until then it starts runs as before."
+                "Dagster's daemon uses the new release within a minute; until then it starts runs of the old one."
             )
             return
         self.report("daemon")
         if not command and self.restarts_daemon():
             self.notes.append("Dagster's daemon was restarted.")
             return
-        # It may have begun to read just before the switch; that minute begins when all locations are loaded.
+        # It may have begun to read just before the switch; its next minute begins when all locations are loaded.
         until_it_knows = DAEMON_READS + 2 * self.seconds.get("reload", 0.0)
         answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)
-        how = "was restarted" if answer["restarted"] else "has read the workspace anew"
+        how = "was restarted" if answer["restarted"] else "has read the workspace again"
         self.notes.append(f"Dagster's daemon {how}.")

@@ -1,4 +1,4 @@
-"""The Dagster that ``deploy.setup --start`` makes on a native host: what it consists of. Pure."""
+"""The Dagster that ``deploy.setup --start`` makes on a native host: its environment and its settings. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from dagster_module_builder.base.errors import RefusedError
 
-#: The variable of this machine with the password to Dagster's PostgreSQL, and the one that Dagster gets it in.
+#: The variable on this machine with the password for Dagster's PostgreSQL, and the variable that Dagster gets.
 GIVEN, PASSWORD = "DEPLOY_POSTGRES_PASSWORD", "DAGSTER_POSTGRES_PASSWORD"
 #: The oldest Python that Dagster 1.13 runs in (https://pypi.org/project/dagster/).
 OLDEST = (3, 10)
@@ -26,12 +26,12 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class ServiceEnvironment:
-    """What a host's Dagster is made of.
+    """The environment of a host's Dagster.
 
     Attributes:
         requirements: The requirements file of its environment.
         constraints: The constraints file.
-        identity: The environment's name: the hash of these and of the interpreter.
+        identity: The environment's name: a hash of these and of the interpreter.
     """
 
     requirements: str
@@ -40,11 +40,11 @@ class ServiceEnvironment:
 
 
 def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> ServiceEnvironment:
-    """Return the environment, locked as the workspace's.
+    """Return the environment, with the workspace's locked versions.
 
     Args:
-        lock: The workspace's constraints, with hashes where it has them.
-        interpreter: What it is made with.
+        lock: The workspace's constraints, with hashes if it has them.
+        interpreter: The interpreter to make it with.
         has_postgresql: Whether Dagster keeps its runs in PostgreSQL.
     """
     packages = ["dagster", "dagster-webserver", *(["dagster-postgres"] if has_postgresql else [])]
@@ -54,12 +54,12 @@ def environment(lock: str, interpreter: str, *, has_postgresql: bool) -> Service
 
 
 def versions(lock: str) -> list[str]:
-    """Return the locked versions of Dagster, for people: ``dagster==1.13.9``."""
+    """Return the locked versions of Dagster: ``["dagster==1.13.9", "dagster-webserver==1.13.9"]``."""
     return re.findall(r"^(?:dagster|dagster-webserver)==[^\s;\\]+", lock, re.MULTILINE)
 
 
 def refuse_old(target: object, interpreter: str) -> None:
-    """Refuse an interpreter that Dagster does not run in.
+    """Refuse an interpreter that is too old for Dagster.
 
     Args:
         target: The host.
@@ -71,13 +71,13 @@ def refuse_old(target: object, interpreter: str) -> None:
     path, _, version = interpreter.rpartition(" ")
     if tuple(map(int, version.split("."))) < OLDEST:
         raise RefusedError(
-            f"{target}: Dagster needs Python {OLDEST[0]}.{OLDEST[1]} or newer, and {path} is Python {version}. Install "
-            f"one there, and name it by 'python:' below 'environment:' in deployment.yaml."
+            f"{target}: Dagster needs Python {OLDEST[0]}.{OLDEST[1]} or newer, but {path} is Python {version}. Install "
+            f"a newer one on the host, and set 'python:' below 'environment:' in deployment.yaml to it."
         )
 
 
 def port_of(target: object, url: str) -> int:
-    """Return the port that the webserver is to listen at, on the host itself only.
+    """Return the port for the webserver, which listens on the host itself only.
 
     Raises:
         RefusedError: The address is not the host's own, or is not plain HTTP.
@@ -85,19 +85,20 @@ def port_of(target: object, url: str) -> int:
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname not in {"127.0.0.1", "localhost"} or parts.path.strip("/"):
         raise RefusedError(
-            f"{target}: {url} is not an address that Dagster could be started at. Set 'url:' below 'dagster:' in "
-            f"deployment.yaml to http://127.0.0.1:PORT; ssh -L makes it reachable from elsewhere."
+            f"{target}: Dagster cannot be started at {url}. Set 'url:' below 'dagster:' in deployment.yaml to "
+            f"http://127.0.0.1:PORT; use 'ssh -L' to reach it from elsewhere."
         )
     return parts.port or 80
 
 
 def instance(postgresql: str | None) -> str:
-    """Return ``dagster.yaml``; without a server, Dagster keeps its runs in SQLite files in the folder that it is in.
+    """Return ``dagster.yaml``.
 
-    The password is named only: Dagster gives the whole file to its processes in their arguments.
+    It names the variable with the password only: Dagster passes the whole file to its processes as an argument.
 
     Args:
-        postgresql: The server, as ``postgresql://user@host:port/database``.
+        postgresql: The server, as ``postgresql://user@host:port/database``; without one, Dagster keeps its runs in
+            SQLite files beside ``dagster.yaml``.
     """
     if postgresql is None:
         return _HEADER + _as_yaml(_SETTINGS)
@@ -115,7 +116,7 @@ def instance(postgresql: str | None) -> str:
 
 
 def _as_yaml(data: object) -> str:
-    # Only when a host is set up is it waited for.
+    # Loaded only when a host is set up.
     import yaml
 
     return str(yaml.safe_dump(json.loads(json.dumps(data)), sort_keys=False))

@@ -25,7 +25,21 @@ Progress = Callable[[str, str], None]
 
 @dataclass
 class HostSession:
-    """The conversation with one host, and what it has found out so far."""
+    """The conversation with one host, and what it has found out so far.
+
+    Attributes:
+        target: The host and its deployments.
+        progress: Told which step the host is in.
+        remote: The connection.
+        conversation: Requests and answers over it.
+        inspection: The host's state, as ``inspect`` returned it.
+        begun: The modules that the rollout has begun to change.
+        notes: Notes for the user.
+        problems: What failed after the change was complete.
+        seconds: How long some steps took.
+        servers: The new code servers, by module.
+        storage: Where assets will be stored, if that is known.
+    """
 
     target: Target
     progress: Progress
@@ -44,18 +58,18 @@ class HostSession:
         self.conversation = Conversation(self.remote, self.report, self.target.host.python)
 
     def report(self, step: str) -> None:
-        """Say which step the host is in."""
+        """Report the step that the host is in."""
         self.progress(str(self.target), step)
 
     def close(self) -> None:
-        """End the conversation; the host undoes what is half done, and frees its lock."""
+        """End the conversation; the host undoes unfinished work, and frees its lock."""
         self.conversation.close()
         self.remote.close()
 
     def reach(self, *, bulk: bool) -> None:
-        """Begin to open the connections: it takes a dozen round trips in which this machine has something to do.
+        """Begin to open the connections in the background, since that takes a dozen round trips.
 
-        The host hashes its current releases meanwhile.
+        The host also begins to hash its current releases.
         """
         self.report("connect")
         if bulk:
@@ -70,12 +84,12 @@ class HostSession:
         holder: Mapping[str, Any] | None = None,
         wait: float = 0.0,
     ) -> dict[str, Any]:
-        """Open the conversation and take in what there is; with a holder, take the lock."""
+        """Open the conversation and return the host's state; with a holder, take the lock."""
         self.open_with([("open", self.opening(modules, tools, holder, wait))])
         return self.inspection
 
     def open_with(self, requests: list[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any]]:
-        """Open the conversation with several requests in one round trip; return the answers behind the first."""
+        """Open the conversation with several requests in one round trip; return all answers but the first."""
         self.report("connect")
         self.conversation.open()
         self.inspection, *answers = self.conversation.ask_all(requests)
@@ -85,7 +99,7 @@ class HostSession:
     def opening(
         self, modules: Sequence[str], tools: Sequence[str], holder: Mapping[str, Any] | None, wait: float
     ) -> dict[str, Any]:
-        """Return the first request."""
+        """Return the values of the first request, ``open``."""
         return {
             "base": self.target.host.base_path,
             "url": self.target.host.url,
@@ -109,9 +123,9 @@ class HostSession:
         return {path: None if text is None else base64.b64decode(text) for path, text in held.items()}
 
     def state(self, module: str) -> dict[str, Any]:
-        """Return which release of a module is current, and since when."""
-        found: dict[str, Any] = self.inspection["modules"][module]["state"]
-        return found
+        """Return a module's state: its current and previous release, since when, and by whom."""
+        state: dict[str, Any] = self.inspection["modules"][module]["state"]
+        return state
 
     def inside(self, *parts: str) -> str:
         """Return a path below the base as the host's Dagster sees it."""
@@ -123,11 +137,11 @@ class HostSession:
         return str(PurePosixPath(self.base, *parts))
 
     def refuse_unready(self) -> None:
-        """Refuse a host on which the rest cannot work."""
+        """Refuse a host that cannot be deployed to."""
         host = str(self.target)
         lacking = [name for name, path in self.inspection["tools"].items() if path is None]
         if lacking:
-            raise RefusedError(f"{host}: {', '.join(lacking)} is not installed on the host: install it there.")
+            raise RefusedError(f"{host}: {', '.join(lacking)} is not installed on the host: install it.")
         if self.inspection.get("docker"):
             raise RefusedError(
                 f"{host}: Docker cannot be used by {self.inspection['user']!r}: {self.inspection['docker']}"
@@ -135,45 +149,47 @@ class HostSession:
         if not self.inspection["writable"]:
             raise RefusedError(f"{host}: {self.inspection['user']!r} may not write to {self.base}/modules.")
         if mounted := ", ".join(self.inspection.get("mounted", [])):
-            raise RefusedError(f"{host}: {mounted} is mounted singly and cannot be replaced: mount its folder there.")
+            raise RefusedError(
+                f"{host}: {mounted} is mounted as a single file and cannot be replaced: mount its folder."
+            )
         if error := self.inspection["dagster"].get("error"):
             start = f"Run 'deploy.setup {self.target.first.name} --start'" if self.has_service else "Start it"
             raise RefusedError(f"{host}: {error} {start}, then deploy again.")
 
     def environment(self, release: Release) -> str | None:
-        """Return the environment of a release here; None where it runs in the host's, or in its image."""
+        """Return the environment of a release on this host; None if it runs in the host's own, or in an image."""
         environments = self.inspection["modules"][release.module]["environments"]
         return host_environment.environment(self.target, release, self.inspection["interpreters"], environments)
 
     def has_environment(self, module: str, environment: str) -> bool:
-        """Tell whether an environment is complete on the host, and its interpreter still there."""
+        """Tell whether an environment is complete on the host, and its interpreter still exists."""
         environments = self.inspection["modules"][module]["environments"]
-        # A container's interpreter is not to be found on the host.
+        # The host does not see a container's interpreter.
         return environment in environments and (self.where is not None or environments[environment] is not None)
 
     def environment_python(self, deployment: Deployment) -> str:
-        """Return the interpreter that environments are made with, or that the host's Dagster itself has."""
+        """Return the interpreter for environments, or the host's own Dagster's."""
         return host_environment.interpreter(self.target, deployment.environment)
 
     def python(self, deployment: Deployment, environment: str | None) -> str:
-        """Return the interpreter of a release, where Dagster runs."""
+        """Return the interpreter of a release, as Dagster sees it."""
         if environment is None:
             return self.environment_python(deployment)
         return self.inside("modules", deployment.names.name, "venvs", environment, "bin", "python")
 
     @property
     def has_service(self) -> bool:
-        """Whether ``deploy.setup`` made the Dagster of this host, as processes of its own."""
+        """Whether ``deploy.setup --start`` made the Dagster of this host."""
         return bool((self.inspection.get("service") or {}).get("made"))
 
     @property
     def own_tools(self) -> set[str]:
-        """The programs that reaching the host's Dagster takes."""
+        """The programs needed to reach the host's Dagster."""
         return {"docker"} if self.target.first.kind == "compose" else set()
 
     @property
     def where(self) -> dict[str, Any] | None:
-        """How the host gets to where Dagster runs; None where it runs on the host itself."""
+        """How to get into Dagster's container on the host; None if Dagster runs on the host itself."""
         if self.target.first.kind != "compose":
             return None
         folder = self.on_host(self.target.first.dagster_folder)
@@ -184,14 +200,14 @@ class HostSession:
         }
 
     def room_lacking(self, need: int) -> str | None:
-        """Say that the host has too little room; None where it has enough.
+        """Return that the host has too little free space; None if it has enough.
 
         Args:
-            need: What is needed, in bytes.
+            need: The bytes needed.
         """
-        free = int(self.inspection["disk"]["bytes"])
-        lacking = f"{self.target}: {self.base} has {free >> 20} MiB free, and {need >> 20} MiB are needed there."
-        return lacking if free < need else None
+        available = int(self.inspection["disk"]["bytes"])
+        lacking = f"{self.target}: {self.base} has {available >> 20} MiB free, but {need >> 20} MiB are needed."
+        return lacking if available < need else None
 
     def settings(self) -> tuple[str, bytes]:
         """Return the path and the text of the host's ``.env``."""
@@ -200,28 +216,28 @@ class HostSession:
 
     @property
     def storage_place(self) -> str:
-        """Where the modules of the host store: a folder, or an address of object storage."""
+        """Where the host's modules store assets: a folder, or an address of object storage."""
         if self.storage:
             return self.storage.place
         return host_storage.present(self.settings()[1], self.inspection["storage"] or {"told": None})
 
     @property
     def storage_folder(self) -> str:
-        """The folder of the host that code servers store in."""
+        """The folder of the host in which code servers store assets."""
         return self.storage_place if self.storage_place.startswith("/") else self.on_host(host_storage.FOLDER)
 
     def server_of(self, deployment: Deployment, identity: str) -> CodeServer:
-        """Return a release's code server: the one that runs, or the one that would be started."""
+        """Return a release's code server: the new one, or the one that would be started."""
         module = deployment.names.name
-        if found := self.servers.get(module):
-            return CodeServer(found["name"], found["host"], found["port"])
+        if server := self.servers.get(module):
+            return CodeServer(server["name"], server["host"], server["port"])
         name = server_name(module, identity)
         if deployment.kind == "compose":
             return CodeServer(name, name, SERVER_PORT)
         return CodeServer(name, "127.0.0.1", self.conversation.ask("port")["port"])
 
     def database(self, module: str) -> dict[str, Any] | None:
-        """Return the database that a module's current release has as a service of the host's."""
-        found = self.inspection["modules"][module]
-        record: dict[str, Any] = found["releases"].get(found["state"].get("current"), {})
+        """Return the database of a module's current release, if it is a service of the host's Compose project."""
+        known = self.inspection["modules"][module]
+        record: dict[str, Any] = known["releases"].get(known["state"].get("current"), {})
         return record.get("database")

@@ -1,4 +1,4 @@
-"""Where the modules of a host store their assets: one place for all of them, and one that lasts. Pure."""
+"""Where the modules of a host store their assets: one place for all of them that lasts. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dagster_module_builder.deploy.host_side.storage import DEFAULT
 from dagster_module_builder.shared_files.formats import env_file, env_value
 
 VARIABLE = "DAGSTER_STORAGE_DIR"
-#: The folder below the base path that assets are stored in unless something else is said.
+#: The default folder for assets, below the base path.
 FOLDER = "storage"
 
 _STARTED = "as Dagster was started"
@@ -21,13 +21,13 @@ _COMMENT = b"# Where all modules of this host store their assets. Copy what is s
 
 @dataclass(frozen=True)
 class HostStorage:
-    """Where a host's modules store.
+    """Where a host's modules store assets.
 
     Attributes:
         place: A folder, or an address of object storage.
-        said: Where that is said, for people; empty where nothing says it yet.
-        before: Where they stored until now; the same where that does not change.
-        brings: Whether what is stored in the default place has to be brought along.
+        said: What sets it, for messages; empty for the default.
+        before: Where they stored assets until now; the same if that does not change.
+        brings: Whether assets in the default folder of the modules' code have to be copied.
     """
 
     place: str
@@ -37,30 +37,30 @@ class HostStorage:
 
     @property
     def is_of_processes(self) -> bool:
-        """Whether Dagster's processes were started with it: the host's ``.env`` must not say anything else."""
+        """Whether Dagster's processes were started with it, so that ``.env`` must not set anything else."""
         return self.said == _STARTED
 
 
 def storage_of(
     base: str, host_env: tuple[str, bytes], seen: Mapping[str, Any], envs: Mapping[str, bytes], *, is_in_use: bool
 ) -> HostStorage | None:
-    """Return where the modules of a host store from now on; None where that cannot be known.
+    """Return where the modules of a host will store assets; None if that cannot be known.
 
-    What a deployment says counts, then what the host says. Where nothing is said, it is a folder below the base path:
-    the default of the modules' own code is in ``/tmp``.
+    A deployment's setting counts first, then the host's. The default is a folder below the base path, since the default
+    of the modules' own code is in ``/tmp``.
 
     Args:
         base: The base path.
         host_env: Path and text of the host's ``.env``.
-        seen: What the host found (``storage_seen``).
-        envs: The settings that modules are about to get, by where they are from.
+        seen: What the host reported (``storage_seen``).
+        envs: The new settings of modules, by their source.
         is_in_use: Whether the host's Dagster has any code location now.
     """
     path, text = host_env
     present = env_file.values(text).get(VARIABLE) or seen["told"]
     for name, env in envs.items():
-        if given := env_file.values(env).get(VARIABLE):
-            return HostStorage(given, name, present or (DEFAULT if seen["held"] and is_in_use else given))
+        if folder := env_file.values(env).get(VARIABLE):
+            return HostStorage(folder, name, present or (DEFAULT if seen["held"] and is_in_use else folder))
     if present:
         in_file = VARIABLE in env_file.keys(text)
         return HostStorage(present, path if in_file else _STARTED, present)
@@ -72,58 +72,60 @@ def storage_of(
 
 
 def present(text: bytes, seen: Mapping[str, Any]) -> str:
-    """Return where the modules of a host store now.
+    """Return where the modules of a host store assets now.
 
     Args:
         text: The host's ``.env``.
-        seen: What the host found (``storage_seen``).
+        seen: What the host reported (``storage_seen``).
     """
     return env_file.values(text).get(VARIABLE) or seen["told"] or DEFAULT
 
 
 def problem(storage: HostStorage, base: str, temporary: list[str]) -> str | None:
-    """Say that a place does not last, and what to do; None where it lasts as long as the base path itself.
+    """Return that a folder does not last, and what to do; None if it lasts as long as the base path.
 
     Args:
-        storage: The place.
+        storage: The storage.
         base: The base path.
-        temporary: The folders of the host below which nothing lasts.
+        temporary: The folders of the host that do not last.
     """
     place = posixpath.normpath(storage.place)
-    if not any(_is_below(place, one) and not _is_below(base, one) for one in temporary):
+    if not any(_is_below(place, folder) and not _is_below(base, folder) for folder in temporary):
         return None
     lasting = posixpath.join(base, FOLDER)
     copy = f"mkdir -p {shlex.quote(lasting)} && cp -a {shlex.quote(place)}/. {shlex.quote(lasting)}/"
     return (
-        f"Assets would be stored in {place} ({storage.said}), which does not last: a restart may empty it. Copy what "
-        f"is stored there ('{copy}' on the host), and set {VARIABLE} to {lasting}, or to another folder that lasts."
+        f"Assets would be stored in {place} ({storage.said}), which a restart may empty. Run '{copy}' on the host to "
+        f"copy the existing ones, and set {VARIABLE} to {lasting}, or to another folder that lasts."
     )
 
 
 def unknown(path: str) -> str:
-    """Return what is said where nothing can be seen of where a host's modules store.
+    """Return the note for a host where it cannot be seen where modules store assets.
 
     Args:
         path: The host's ``.env``.
     """
     return (
-        f"Dagster's processes are not visible to this user, so it is not known where they store assets. If nothing "
-        f"says it, that is {DEFAULT}, which does not last: set {VARIABLE} in {path} on the host."
+        f"This user cannot see Dagster's processes, so it is not known where they store assets. The default is "
+        f"{DEFAULT}, which does not last: set {VARIABLE} in {path} on the host."
     )
 
 
 def notes(storage: HostStorage) -> list[str]:
-    """Return what a person should know of where assets are stored now, where that has changed."""
+    """Return a note for the user if assets are now stored in another place."""
     if storage.place == storage.before:
         return []
-    copied = f"what was stored in {storage.before} was brought along, and can be deleted there"
-    left = f"what was stored in {storage.before} stays there, and is not read any more unless you copy it"
-    runs = " Runs that began before still store in the old place." if storage.brings else ""
-    return [f"All modules of this host store in {storage.place} now; {copied if storage.brings else left}.{runs}"]
+    copied = f"those in {storage.before} were copied, and can be deleted there"
+    left = f"those in {storage.before} stay there, and are not read any more unless you copy them"
+    runs = " Runs that began earlier still use the old folder." if storage.brings else ""
+    return [
+        f"All modules of this host now store assets in {storage.place}; {copied if storage.brings else left}.{runs}"
+    ]
 
 
 def own_folder(section: Mapping[str, Any]) -> str | None:
-    """Return the folder that a code server of a module's own stores in; None where its deployment does not say.
+    """Return the storage folder of a module with its own code server; None if its deployment does not set one.
 
     Earlier versions wrote the default of the modules' code into every ``deployment.yaml``.
 
@@ -139,7 +141,7 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def with_line(text: bytes | None, place: str) -> bytes | None:
-    """Return a host's ``.env`` that says where modules store, unless it does already, or has no way to say that."""
+    """Return a host's ``.env`` with the storage folder, unless it has one or cannot express the path."""
     value = env_value.written(place)
     if value is None or VARIABLE in env_file.keys(text or b""):
         return text
@@ -147,7 +149,7 @@ def with_line(text: bytes | None, place: str) -> bytes | None:
 
 
 def without_line(text: bytes | None) -> bytes | None:
-    """Return a host's ``.env`` without the line that ``with_line`` put there."""
+    """Return a host's ``.env`` without the line that ``with_line`` added."""
     before, comment, rest = (text or b"").partition(_COMMENT)
     if not comment or not rest.startswith(f"{VARIABLE}=".encode()):
         return text

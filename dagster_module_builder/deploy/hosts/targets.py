@@ -25,7 +25,7 @@ class Target:
 
     @property
     def key(self) -> tuple[str, str, str | None]:
-        """What tells it from the others: one host may be reached as several users, and have several base paths."""
+        """What identifies it: one host may be reached as several users, and have several base paths."""
         return str(self.host), self.host.base_path, self.host.address.user
 
     @property
@@ -35,7 +35,7 @@ class Target:
 
     @property
     def first(self) -> Deployment:
-        """A deployment that says how the host's Dagster runs, as all of them do."""
+        """The first deployment; all of them agree on how the host's Dagster runs."""
         return self.deployments[0]
 
 
@@ -43,32 +43,33 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
     """Group deployments by the Dagster that they go to.
 
     Raises:
-        RefusedError: One of the hosts asked for is in none of them, or two disagree on how a Dagster runs.
+        RefusedError: A host that was asked for is in no deployment, or two disagree on how a Dagster runs.
     """
-    groups: dict[tuple[str, str, str | None], list[Deployment]] = {}
-    places: dict[tuple[str, str, str | None], DeploymentHost] = {}
+    groups: dict[Key, list[Deployment]] = {}
+    first_hosts: dict[Key, DeploymentHost] = {}
     for deployment in deployments:
         for host in deployment.hosts:
             if not hosts or host.address.host in hosts or str(host) in hosts:
                 key = (str(host), host.base_path, host.address.user)
                 groups.setdefault(key, []).append(deployment)
-                if places.setdefault(key, host).url != host.url:
+                if first_hosts.setdefault(key, host).url != host.url:
                     raise RefusedError(
-                        f"{deployment.names.name} and others disagree on where Dagster answers on {host}."
+                        f"{deployment.names.name} and other modules disagree on where Dagster answers on {host}: "
+                        f"set the same 'url:' in each deployment.yaml."
                     )
     _refuse_unknown(deployments, hosts)
     for key, group in groups.items():
-        if len({(one.dagster_folder, one.kind) for one in group}) > 1:
-            names = " and ".join(one.names.name for one in group)
+        if len({(deployment.dagster_folder, deployment.kind) for deployment in group}) > 1:
+            names = " and ".join(deployment.names.name for deployment in group)
             raise RefusedError(
                 f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml."
             )
-    return [Target(places[key], tuple(group)) for key, group in groups.items()]
+    return [Target(first_hosts[key], tuple(group)) for key, group in groups.items()]
 
 
 def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:
-    there = [host for one in deployments for host in one.hosts]
+    known_hosts = [host for deployment in deployments for host in deployment.hosts]
     for name in hosts:
-        if name not in {text for host in there for text in (str(host), host.address.host)}:
-            known = ", ".join(sorted(map(str, there)))
-            raise RefusedError(f"{name!r} is no host of this deployment: there are {known}.")
+        if name not in {text for host in known_hosts for text in (str(host), host.address.host)}:
+            known = ", ".join(sorted(map(str, known_hosts)))
+            raise RefusedError(f"This deployment has no host {name!r}. Its hosts: {known}.")

@@ -1,4 +1,4 @@
-"""What a module's database may ask of a host: what every module may have, and what the deployment allows. Pure."""
+"""What a module's database may use on a host: what every module may use, and what the deployment allows. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dagster_module_builder.shared_files.formats import compose, env_file
 from dagster_module_builder.shared_files.formats.outline import OutlineError
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
 
-#: What ``database_of`` keeps them by in a release's record.
+#: The key of these settings in a release's record (``database_of``).
 KEY = "unallowed"
 
 
 def unallowed(
     names: ModuleNames, service: Mapping[str, Any], volumes: Mapping[str, Any], env: bytes, allowed: Sequence[str]
 ) -> dict[str, str]:
-    """Return the settings of a database that nobody allowed, with what each would do.
+    """Return the settings of a database that the deployment does not allow, with what each would do.
 
     Args:
         names: The module's names.
@@ -35,8 +35,8 @@ def unallowed(
     Raises:
         RefusedError: There are too many to list.
     """
-    found = _refused(names, service, volumes, env)
-    return {one.setting: one.why for one in found if not covered(allowed, one)}
+    refused = _refused(names, service, volumes, env)
+    return {setting.setting: setting.why for setting in refused if not covered(allowed, setting)}
 
 
 def _refused(
@@ -50,7 +50,7 @@ def _refused(
 
 
 def reasons(names: ModuleNames, database: Mapping[str, Any] | None, text: bytes) -> Iterator[str]:
-    """Yield why a host does not get a database: settings that nobody allowed and that it does not have there already.
+    """Yield why a database is refused: settings that are neither allowed nor on the host already.
 
     Args:
         names: The module's names.
@@ -61,12 +61,13 @@ def reasons(names: ModuleNames, database: Mapping[str, Any] | None, text: bytes)
         return
     data = loaded(Path(compose.NAME), text, ON_HOST)
     services = data.get("services") if isinstance(data, dict) else None
-    there = services.get(database["name"]) if isinstance(services, dict) else None
+    present = services.get(database["name"]) if isinstance(services, dict) else None
     volumes = data.get("volumes") if isinstance(data, dict) else None
-    standing = {one.setting for one in _refused(names, there, volumes or {}, b"")} if isinstance(there, dict) else set()
+    known = _refused(names, present, volumes or {}, b"") if isinstance(present, dict) else ()
+    present_settings = {refused.setting for refused in known}
     for setting, why in database[KEY].items():
-        if setting not in standing:
+        if setting not in present_settings:
             yield (
-                f"{database['name']}: {setting!r} {why}. Take it out of the module's docker-compose.yml, or, where you "
-                f"trust the module with this host, add it to the list 'allow:' in deployment.yaml"
+                f"{database['name']}: {setting!r} {why}. Remove it from the module's docker-compose.yml; or, if you "
+                f"trust the module on this host, add it to the list 'allow:' in deployment.yaml"
             )

@@ -1,4 +1,4 @@
-"""``deploy/<name>/`` of a module: how it gets to its client's hosts, read and checked."""
+"""``deploy/<name>/`` of a module: how it is deployed to its client's hosts, read and checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dagster_module_builder.transactions import module_files
 
 DEPLOYMENTS = "deploy"
 FILE = "deployment.yaml"
-#: What stands in an example where everybody has to put something of their own.
+#: The placeholder in an example for a value that has to be filled in.
 FILL_IN = "change-me"
 KNOWN_HOSTS = "known_hosts"
 SCHEMA = "deployment.schema.json"
@@ -39,11 +39,11 @@ class DeploymentHost:
     """One host of a deployment.
 
     Attributes:
-        address: Where SSH finds it.
+        address: Its address for SSH.
         base_path: The folder on it.
-        url: Where its Dagster answers, on the host itself.
-        python: The interpreter that the host's side of a conversation runs in; None has one looked for.
-        environment_python: The interpreter of its environments, where it is not the deployment's.
+        url: The address of its Dagster, on the host itself.
+        python: The interpreter that runs the host's side of a conversation; None to look for one.
+        environment_python: The interpreter of its environments, if it is not the deployment's.
     """
 
     address: Address
@@ -90,25 +90,25 @@ class Deployment:
 
     @property
     def pipeline(self) -> Mapping[str, Any] | None:
-        """The section of the strategy whose pipeline starts deployments; None where people start them."""
+        """The section of the strategy whose pipeline starts deployments; None if people start them."""
         return self.data[self.data["strategy"]] if carried_out(self.data) else None
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """The own section of the strategy that makes releases."""
-        found = self.data.get(self.strategy)
-        return found if isinstance(found, dict) else {}
+        """The section of the strategy that makes releases."""
+        section = self.data.get(self.strategy)
+        return section if isinstance(section, dict) else {}
 
     @property
     def known_hosts(self) -> Path:
-        """The pinned keys."""
+        """The file with the pinned keys."""
         return self.folder / KNOWN_HOSTS
 
     @property
     def hosts(self) -> list[DeploymentHost]:
-        """Every host with its address, and what it has different from the others."""
+        """Every host, with its own values and those of the deployment."""
         identity, config = self._identity_file(), self._ssh_config()
-        # OpenSSH reads it too, and waits for a FIFO.
+        # OpenSSH reads the file, too, and would wait for a FIFO.
         module_files.read(self.module, self.known_hosts)
         return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
 
@@ -119,21 +119,21 @@ class Deployment:
             str(entry.get("base_path") or self.data["base_path"]).rstrip("/") or "/",
             str(entry.get("url") or self.data["dagster"]["url"]),
             entry.get("python") or self.data.get("python"),
-            # Those of a Dagster in containers are made there, by an interpreter that the host need not have.
+            # Environments for a Dagster in containers are made in a container, by its interpreter.
             None if self.kind == "compose" else entry.get("python"),
         )
 
     def _identity_file(self) -> str | None:
-        """Return the private key; a pipeline has its own in an agent, and not a person's file."""
+        """Return the private key; None in a pipeline, which has its key in an agent and not in a user's file."""
         named = (self.data.get("ssh") or {}).get("identity_file")
         is_elsewhere = named and self.pipeline and not settings.expanded(named).is_file()
         return None if is_elsewhere else named
 
     def _ssh_config(self) -> str | None:
-        """Return the SSH configuration; one that lies beside ``deployment.yaml`` travels with it.
+        """Return the SSH configuration, which may be committed beside ``deployment.yaml``.
 
         Raises:
-            DamagedFileError: One that travels with the module says more than where hosts are.
+            DamagedFileError: A committed one says more than where hosts are.
         """
         named = (self.data.get("ssh") or {}).get("config")
         if not named:
@@ -147,7 +147,7 @@ class Deployment:
 
     @property
     def kind(self) -> str:
-        """How the host's Dagster runs."""
+        """How the host's Dagster runs: ``native`` or ``compose``."""
         return str(self.data["dagster"].get("kind", "native"))
 
     @property
@@ -157,7 +157,7 @@ class Deployment:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """What the code runs in."""
+        """The environment that the code runs in: its ``kind`` and ``python``."""
         return {"kind": "venv", "python": "python3", **(self.data.get("environment") or {})}
 
     @property
@@ -167,7 +167,7 @@ class Deployment:
 
     @property
     def keep(self) -> int:
-        """How many good releases stay."""
+        """The number of good releases to keep."""
         return int(self.data.get("keep", DEFAULT_KEEP))
 
     def env_text(self) -> bytes:
@@ -175,14 +175,13 @@ class Deployment:
 
         Raises:
             RefusedError: The file is missing, or others may read it.
-            DamagedFileError: Compose and Dagster would read a value differently, or a file that one comes from cannot
-                be used.
+            DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
         """
         return host_settings.read(self.folder)
 
 
 def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what is said of a host; ``[user@]host[:port]`` is short for that."""
+    """Return a host's entry as a mapping: ``"ada@a:22" -> {"host": "a", "port": 22, "user": "ada"}``."""
     if not isinstance(entry, str):
         return entry
     user, host, port = parts_of(entry)
@@ -193,15 +192,15 @@ def read_deployment(folder: Path) -> Deployment:
     """Read and check a deployment.
 
     Raises:
-        DamagedFileError: ``deployment.yaml`` is not what its schema says.
+        DamagedFileError: ``deployment.yaml`` does not match its schema.
     """
     path = folder / FILE
     data = loaded(path, module_files.read(folder.parent.parent, path) or b"", "Fix that line.")
     if problem := problem_with(data):
-        raise DamagedFileError(path, None, problem, f"Fix it; {SCHEMA} says what may stand there.")
+        raise DamagedFileError(path, None, problem, f"Fix it; {SCHEMA} describes the file.")
     if data["module"] != folder.parent.parent.name or data["deployment"] != folder.name:
-        found = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
-        raise DamagedFileError(path, None, found, "Give it the names of the folders that it lies in.")
+        mismatch = f"it is for deployment {data['deployment']!r} of {data['module']!r}"
+        raise DamagedFileError(path, None, mismatch, "Use the names of the folders that it is in.")
     return Deployment(folder, data)
 
 
@@ -228,24 +227,25 @@ def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]
 
     Raises:
         NoModuleError: There is no folder at a path.
-        RefusedError: Nobody has it, or one of those named has not.
+        RefusedError: No module has it, or one of those named does not.
     """
     if not _NAME.fullmatch(name):
         raise RefusedError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
-    there = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
+    folders_of = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
     elsewhere = {module: path for module in modules if (path := lies_outside(root, module))}
-    there |= {module: path / DEPLOYMENTS / name for module, path in elsewhere.items() if _has(path, name)}
-    modules = [locate(root, each).name if is_path(each) and each not in elsewhere else each for each in modules]
-    lacking = [module for module in modules if module not in there]
-    if lacking or not there:
-        whose = ", ".join(lacking) or "no module"
+    folders_of |= {module: path / DEPLOYMENTS / name for module, path in elsewhere.items() if _has(path, name)}
+    modules = [
+        locate(root, module).name if is_path(module) and module not in elsewhere else module for module in modules
+    ]
+    lacking = [module for module in modules if module not in folders_of]
+    if lacking or not folders_of:
         known = sorted({folder.name for folder in all_deployments(root)})
         raise RefusedError(
-            f"{whose} in {root / settings.PROJECTS} has a deployment {name!r}"
-            f"{'' if not lacking else ': it is missing'}. There are: {', '.join(known) or 'none'}; "
-            f"make one with 'configure-deployment MODULE', or name a module elsewhere with --module PATH."
+            f"No deployment {name!r} of {', '.join(lacking) or 'any module'} in {root / settings.PROJECTS}. "
+            f"Existing ones: {', '.join(known) or 'none'}. Make one with 'configure-deployment MODULE', or name a "
+            f"module elsewhere with --module PATH."
         )
-    return [read_deployment(folder) for module, folder in there.items() if not modules or module in modules]
+    return [read_deployment(folder) for module, folder in folders_of.items() if not modules or module in modules]
 
 
 def _has(module: Path, name: str) -> bool:
@@ -253,10 +253,10 @@ def _has(module: Path, name: str) -> bool:
 
 
 def standing_in(folder: Path, root: Path, name: str) -> Path | None:
-    """Return the module around a folder that is in no workspace and has a deployment of a name; None where none is.
+    """Return the module that a folder is in, if it is outside a workspace and has the deployment; None if not.
 
     Args:
-        folder: Where the person stands.
+        folder: The current folder.
         root: The workspace's root.
         name: The deployment's name.
     """

@@ -1,4 +1,4 @@
-"""``.env.deploy``: the settings and secrets of a deployment's hosts, some of which may come from files here."""
+"""``.env.deploy``: the settings and secrets of a deployment's hosts; some values may come from files."""
 
 from __future__ import annotations
 
@@ -19,33 +19,32 @@ from dagster_module_builder.transactions import module_files
 
 ENV = ".env.deploy"
 EXAMPLE = f"{ENV}.example"
-#: What a variable's name ends in whose value is the path of a file with the value of the one without it.
+#: The end of a variable's name whose value is a path: ``TOKEN_FILE`` names the file with the value of ``TOKEN``.
 SUFFIX = "_FILE"
-#: Bytes that a value from a file may have: Linux gives a process no variable of 128 KiB, its name included
-#: (``MAX_ARG_STRLEN`` in execve(2)).
+#: The most bytes of a value from a file: on Linux a variable with its name is below 128 KiB (``MAX_ARG_STRLEN`` in
+#: execve(2)).
 MOST = 120 * 1024
 
-#: A variable that a module explains, also where it is commented out because the code has a default.
+#: A variable that a module explains, even one that is commented out because the code has a default.
 _EXPLAINED = re.compile(rb"^[ \t]*#?[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=", re.MULTILINE)
 
 
 def read(folder: Path) -> bytes:
-    """Return the settings of a deployment's hosts, with the values that come from files put in.
+    """Return the settings of a deployment's hosts, with values from files filled in.
 
     Args:
         folder: ``deploy/<name>`` in the module.
 
     Raises:
         RefusedError: The file is missing, or others may read it.
-        DamagedFileError: Compose and Dagster would read a value differently, or a file that a value comes from cannot
-            be used.
+        DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
     """
     path = folder / ENV
     text = module_files.read(folder.parent.parent, path)
     if text is None:
         raise RefusedError(f"{path} is missing: copy {EXAMPLE} there, fill in the secrets, and run 'chmod 600' on it.")
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise RefusedError(f"{path} can be read by others: run 'chmod 600 {shlex.quote(str(path))}'.")
+        raise RefusedError(f"Other users can read {path}: run 'chmod 600 {shlex.quote(str(path))}'.")
     try:
         env_file.contributions(text)
     except OutlineError as error:
@@ -56,7 +55,7 @@ def read(folder: Path) -> bytes:
 def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]:
     """Return the variables whose values are in files, each with the entry that names the file.
 
-    ``NAME_FILE`` is such an entry where the module explains ``NAME`` and does not explain ``NAME_FILE``.
+    ``NAME_FILE`` is such an entry if the module explains ``NAME`` and does not explain ``NAME_FILE``.
     """
     entries = [entry for entry in env_file.entries(text) if entry.name.endswith(SUFFIX)]
     explained = _explained(folder) if entries else set()
@@ -65,7 +64,7 @@ def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]
 
 
 def files_that_pipelines_lack(folder: Path) -> list[str]:
-    """Return what is to be said of the values that come from files, which no pipeline has."""
+    """Return a problem for each value that comes from a file, since a pipeline does not have the file."""
     path = folder / ENV
     return [
         f"{path}:{entry.line + 1}: a pipeline does not have the file that {entry.name} names: set {name} itself here."
@@ -94,7 +93,7 @@ def _with_files(folder: Path, text: bytes) -> bytes:
             raise DamagedFileError(
                 folder / ENV,
                 twice.line + 1,
-                f"{name} is set here, and by {entry.name} in line {entry.line + 1}",
+                f"{name} is set here and by {entry.name} in line {entry.line + 1}",
                 f"Delete one of the lines. If the code reads {entry.name} itself, add it to .env.example.",
             )
         lines[entry.line : entry.last + 1] = [_line(folder, name, entry)]
@@ -102,7 +101,7 @@ def _with_files(folder: Path, text: bytes) -> bytes:
 
 
 def _line(folder: Path, name: str, entry: env_file.Variable) -> bytes:
-    """Return the line, or lines, that set a variable to what its file has."""
+    """Return the line, or lines, that set a variable to the content of its file."""
     written = env_value.ALIKE.fullmatch(entry.raw.decode())
     path = folder / settings.expanded(env_value.read(written) if written else "")
     if reason := next(_problems(folder, path), None):
@@ -111,10 +110,10 @@ def _line(folder: Path, name: str, entry: env_file.Variable) -> bytes:
 
 
 def _problems(folder: Path, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a file that a value comes from, each with its cure."""
+    """Yield what is wrong with the file of a value, each with its cure."""
     name = shlex.quote(str(path))
     if not path.is_file():
-        yield "does not exist", f"Put the file there ({path}), or name another one; paths begin at {folder}."
+        yield "does not exist", f"Put the file at {path}, or name another one; paths are relative to {folder}."
     if not os.access(path, os.R_OK):
         yield "cannot be read", f"Run 'chmod u+r {name}' as its owner."
     status = path.stat()
@@ -134,11 +133,11 @@ def _problems(folder: Path, path: Path) -> Iterator[tuple[str, str]]:
         yield "is not UTF-8 text", encoded
         return
     if env_value.written(value) is None:
-        yield "has text that Dagster and Compose do not read alike in any spelling", encoded
+        yield "has text that Dagster and Compose read differently however it is quoted", encoded
 
 
 def _problems_with_git(folder: Path, path: Path) -> Iterator[tuple[str, str]]:
-    """Yield that a file is, or would be, committed together with the module."""
+    """Yield that a file is, or would be, committed with the module."""
     repository = version_control.find(folder)
     path = path.resolve()
     if repository is None or not path.is_relative_to(repository.top):
@@ -146,6 +145,6 @@ def _problems_with_git(folder: Path, path: Path) -> Iterator[tuple[str, str]]:
     ignored = f"echo {shlex.quote(f'/{path.name}')} >> {shlex.quote(str(path.parent / '.gitignore'))}"
     if repository.git("ls-files", "--", str(path)):
         inside = f"git -C {shlex.quote(str(path.parent))} rm --cached {shlex.quote(path.name)}"
-        yield "is committed", f"Run '{inside}' and '{ignored}', and replace what is secret in it."
+        yield "is committed", f"Run '{inside}' and '{ignored}', and replace the secrets in it."
     elif not repository.git("check-ignore", "--", str(path), fine=(0, 1)):
         yield "would be committed with the module", f"Run '{ignored}'."

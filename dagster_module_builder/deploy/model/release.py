@@ -1,4 +1,4 @@
-"""What a release is made of: its files with their hashes, its commit, its name."""
+"""The content of a release: its files with their hashes, its commit, its name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.host_side.manifest import OWN_FILES, path_of
 
-#: What Git LFS leaves where a file's content was not fetched (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
+#: The beginning of a file that Git LFS did not fetch (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
 LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 
 
@@ -26,9 +26,9 @@ class ReleaseSource:
     """Where the files of a release come from.
 
     Attributes:
-        commit: The commit, or None where the module is under no version control.
-        branch: The branch, or None.
-        dirty: Whether there is anything that no commit has.
+        commit: The commit; None without version control.
+        branch: The branch; None without one.
+        dirty: Whether anything is not committed.
     """
 
     commit: str | None = None
@@ -44,9 +44,9 @@ class Staged:
         manifest: A line for each file: SHA-256, kind (``f`` file, ``x`` program, ``l`` link), path as JSON.
         size: Bytes of all files.
         source: Where they come from.
-        read: Gives a file's bytes by its path.
-        sent: The manifest of what is sent as files, where the rest reaches the hosts in another way.
-        left_out: What is beside these files in the folder that they were taken from; None where nobody noted it.
+        read: Returns a file's bytes by its path.
+        sent: The manifest of the files to send, if the rest reaches the hosts in another way.
+        left_out: The other entries of the folder that the files come from; None if they are not known.
     """
 
     manifest: str
@@ -58,12 +58,12 @@ class Staged:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The SHA-256 of the manifest, which stands for the whole content."""
+        """The SHA-256 of the manifest, which identifies the content."""
         return hashlib.sha256(self.manifest.encode()).hexdigest()
 
     @property
     def files(self) -> str:
-        """The manifest of what the hosts get as files."""
+        """The manifest of the files that the hosts get."""
         return self.manifest if self.sent is None else self.sent
 
     @functools.cached_property
@@ -77,33 +77,35 @@ class Staged:
         return [path_of(line) for line in self.lines]
 
     def identity(self, now: datetime | None = None) -> str:
-        """Return the release's name: the time in UTC, and eight digits of the commit or the content."""
+        """Return a name for the release: ``20260131T120000000000Z-0a1b2c3d``, the time and the commit or content."""
         moment = now or datetime.now(timezone.utc)
         made = f"{moment:%Y%m%dT%H%M%S%f}Z"
         return f"{made}-{(self.digest if self.source.dirty else self.source.commit or self.digest)[:8]}"
 
 
 def manifest_line(path: str, kind: str, content: bytes) -> str:
-    """Return a manifest's line for content that is at hand."""
+    """Return a manifest's line: ``e3b0… f "src/sales.py"``."""
     return f"{hashlib.sha256(content).hexdigest()} {kind} {json.dumps(path)}\n"
 
 
 def differences(ours: str, theirs: str, most: int = 5) -> list[str]:
-    """Return the paths in which two manifests differ, as messages."""
+    """Return the paths in which two manifests differ, as messages: ``["src/sales.py: missing"]``."""
     sent, arrived = ({path_of(line): line for line in text.splitlines()} for text in (ours, theirs))
-    found = [
+    messages = [
         f"{path}: {'missing' if path not in arrived else 'different'}"
         for path in sent
         if arrived.get(path) != sent[path]
     ]
-    found += [f"{path}: not sent" for path in arrived if path not in sent]
-    return found if len(found) <= most else [*found[:most], f"and {len(found) - most} more"]
+    messages += [f"{path}: not sent" for path in arrived if path not in sent]
+    return messages if len(messages) <= most else [*messages[:most], f"and {len(messages) - most} more"]
 
 
 def exclusion(patterns: Iterable[str]) -> re.Pattern[str]:
-    """Return what matches the paths that patterns exclude: as a whole where one has a ``/``, else by the last part."""
-    rooted = [fnmatch.translate(one.strip("/")) for one in patterns if "/" in one.rstrip("/")]
-    named = [f"(?:.*/)?{fnmatch.translate(one.strip('/'))}" for one in patterns if "/" not in one.rstrip("/")]
+    """Return an expression for the paths that patterns exclude; a pattern without ``/`` matches any file name."""
+    rooted = [fnmatch.translate(pattern.strip("/")) for pattern in patterns if "/" in pattern.rstrip("/")]
+    named = [
+        f"(?:.*/)?{fnmatch.translate(pattern.strip('/'))}" for pattern in patterns if "/" not in pattern.rstrip("/")
+    ]
     return re.compile("|".join([*rooted, *named]) or r"(?!)", re.DOTALL)
 
 
@@ -112,8 +114,8 @@ def files_below(folder: Path, patterns: Sequence[str] = (), left_out: list[str] 
 
     Args:
         folder: The folder.
-        patterns: What is excluded.
-        left_out: Takes in what was: files, links, and folders as a whole.
+        patterns: What to exclude.
+        left_out: A list to which excluded files, links and folders are added.
     """
     excluded = exclusion(patterns)
     start = len(str(folder)) + 1
@@ -128,7 +130,7 @@ def files_below(folder: Path, patterns: Sequence[str] = (), left_out: list[str] 
 
 
 def stage_folder(folder: Path, patterns: Sequence[str], source: ReleaseSource) -> Staged:
-    """Take in the files of a folder as they are, without those that a pattern excludes.
+    """Read the files of a folder, without those that a pattern excludes.
 
     Raises:
         RefusedError: One of them cannot be part of a release.
@@ -138,7 +140,7 @@ def stage_folder(folder: Path, patterns: Sequence[str], source: ReleaseSource) -
 
 
 def stage_files(folder: Path, paths: Iterable[str], source: ReleaseSource) -> Staged:
-    """Take in these files and links below a folder.
+    """Read these files and links below a folder.
 
     Raises:
         RefusedError: One of them cannot be part of a release.
@@ -151,7 +153,7 @@ def stage_files(folder: Path, paths: Iterable[str], source: ReleaseSource) -> St
             lines.append(manifest_line(relative, "l", _inner_target(folder, Path(path))))
             continue
         if not stat.S_ISREG(mode):
-            raise RefusedError(f"{path} is neither a file nor a link: exclude it, or remove it.")
+            raise RefusedError(f"{path} is neither a file nor a link: exclude it or delete it.")
         content = _bytes(path)
         refuse_content(relative, content)
         lines.append(manifest_line(relative, "x" if mode & 0o100 else "f", content))
@@ -178,12 +180,12 @@ def _inner_target(folder: Path, link: Path) -> bytes:
 def refuse_link(link: object, target: str, *, inside: bool) -> None:
     """Refuse a link that leads out of the release."""
     if not inside:
-        raise RefusedError(f"{link} points to {target}, outside the module, where the host has nothing: exclude it.")
+        raise RefusedError(f"{link} points to {target}, outside the module, which is not deployed: exclude the link.")
 
 
 def refuse_content(path: str, content: bytes) -> None:
-    """Refuse a file that a release cannot have."""
+    """Refuse a file that cannot be in a release."""
     if path in OWN_FILES:
-        raise RefusedError(f"{path}: a release has a file of that name of its own; rename yours.")
+        raise RefusedError(f"{path}: deployments write a file of this name into each release. Rename yours.")
     if content.startswith(LFS_POINTER):
-        raise RefusedError(f"{path} is a pointer of Git LFS, not the file: run 'git lfs pull', or exclude it.")
+        raise RefusedError(f"{path} is a Git LFS pointer, not the file itself: run 'git lfs pull', or exclude it.")

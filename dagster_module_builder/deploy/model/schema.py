@@ -1,4 +1,4 @@
-"""What ``deployment.yaml`` may say: one schema for all deployments, and one for each strategy."""
+"""The schema of ``deployment.yaml``: one part for all deployments, and one for each strategy."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deploy_strategies import folders, strategy_folder
 
 
 def problem_with(data: Any) -> str | None:
-    """Say what is wrong with the content of a ``deployment.yaml``; None when nothing is."""
-    import fastjsonschema  # only commands that read one wait for it
+    """Return what is wrong with the content of a ``deployment.yaml``; None if nothing is."""
+    import fastjsonschema  # slow to load, and only some commands need it
 
     try:
         _validator("")(data)
@@ -26,7 +26,7 @@ def problem_with(data: Any) -> str | None:
 
 
 def carried_out(data: Mapping[str, Any]) -> str | None:
-    """Return the strategy that the one named in a ``deployment.yaml`` has a pipeline carry out; mostly None."""
+    """Return the strategy that a pipeline carries out for the one named in a ``deployment.yaml``; None without one."""
     section = data.get(str(data.get("strategy")))
     carried = section.get("carries_out") if isinstance(section, dict) else None
     return None if carried is None else str(carried)

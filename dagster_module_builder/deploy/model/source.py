@@ -1,4 +1,4 @@
-"""Which commit a release is of, and what must not be released: one judge for ``deploy``, its dry run and its check."""
+"""The commit of a release, and what must not be released; ``deploy``, its dry run and its check all ask here."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ WAY_OUT = "Commit them, or pass --allow-dirty, which the release records."
 
 
 def source_of(deployment: Deployment, folder: Path, *, allow_dirty: bool) -> ReleaseSource:
-    """Return the commit that a folder's files are of.
+    """Return the commit that a folder's files come from.
 
     Args:
         deployment: What is released.
         folder: The folder that the files are taken from: the module's, or one above it.
-        allow_dirty: Take also what no commit, or no remote, has.
+        allow_dirty: Accept changes that are not committed or not pushed.
 
     Raises:
-        RefusedError: There is something that no commit, or no remote, has, and ``allow_dirty`` is not given.
-        ToolError: Git cannot say.
+        RefusedError: Something is not committed or not pushed, and ``allow_dirty`` is not given.
+        ToolError: Git failed.
     """
     repository = find(folder)
     commit = repository and repository.commit()
@@ -39,7 +39,7 @@ def source_of(deployment: Deployment, folder: Path, *, allow_dirty: bool) -> Rel
 
 
 def changes(deployment: Deployment, repository: Repository) -> list[str]:
-    """Return the paths that no commit has: all but those of the module's other deployments, which no release holds.
+    """Return the uncommitted paths, without those of the module's other deployments, which are in no release.
 
     Args:
         deployment: What is released.
@@ -52,16 +52,16 @@ def changes(deployment: Deployment, repository: Repository) -> list[str]:
 
 
 def refuse_unpushed(repository: Repository, commit: str) -> None:
-    """Refuse a commit that only this machine has, where there are remotes."""
+    """Refuse a commit that is on no remote, if there are remotes."""
     if repository.is_pushed(commit):
         return
-    found = f"Commit {commit[:8]} of {repository.folder} is on no remote"
+    problem = f"Commit {commit[:8]} of {repository.folder} is on no remote"
     if repository.is_shallow:
         raise RefusedError(
-            f"{found} as far as this shallow clone tells: run 'git fetch --unshallow', push the commit if it is still "
-            f"refused, or pass --allow-dirty, which the release records."
+            f"{problem}, as far as this shallow clone knows. Run 'git fetch --unshallow', and push the commit if it is "
+            f"still refused; or pass --allow-dirty, which the release records."
         )
-    raise RefusedError(f"{found}: push it, or pass --allow-dirty, which the release records.")
+    raise RefusedError(f"{problem}: push it, or pass --allow-dirty, which the release records.")
 
 
 def _refuse_missing_submodules(repository: Repository) -> None:
@@ -74,7 +74,7 @@ def _refuse_missing_submodules(repository: Repository) -> None:
 
 
 def is_of_another(deployment: Deployment, path: Path) -> bool:
-    """Tell whether a file belongs to a deployment other than this one, of whatever module.
+    """Tell whether a file belongs to another deployment, of any module.
 
     Args:
         deployment: What is released.
@@ -85,7 +85,7 @@ def is_of_another(deployment: Deployment, path: Path) -> bool:
 
 
 def to_commit(deployment: Deployment) -> list[str]:
-    """Return the commands that commit and push a deployment's own files; none where there is nothing to commit.
+    """Return the commands that commit and push a deployment's own files; empty if there is nothing to commit.
 
     Settings with secrets are left out, whether Git ignores them or not.
     """

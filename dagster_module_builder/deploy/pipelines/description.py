@@ -1,4 +1,4 @@
-"""What a pipeline is, in words of no platform: everything that its file, its guide and messages say comes from here."""
+"""The description of a pipeline, for any platform: its file, its guide and messages are made from it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dagster_module_builder.deploy.model.deployment import Deployment
 
 PACKAGE = "dagster-module-builder"
-#: In the deployment's folder.
+#: The lock of this program, in the deployment's folder.
 LOCK = "tool.lock"
 GITLAB_IMAGE = "python:3.12-bookworm"
 DEFAULTS = {"branch": "main", "tag": "v*", "runner": None, "image": GITLAB_IMAGE, "approvers": None}
@@ -24,13 +24,13 @@ DEFAULTS = {"branch": "main", "tag": "v*", "runner": None, "image": GITLAB_IMAGE
 
 @dataclass(frozen=True)
 class Trigger:
-    """What starts a pipeline, besides a person, who may start it at any time.
+    """What starts a pipeline; a person may start it at any time, too.
 
     Attributes:
-        kind: ``push``: every push to the branch that changes what is released. ``tag``: every tag that fits.
-            ``manual``: a person only.
+        kind: ``push``: every push to the branch that changes the release. ``tag``: every matching tag. ``manual``: only
+            a person.
         branch: The branch that is deployed, unless tags are.
-        tag: The tags that are deployed, ``*`` standing for anything but a slash.
+        tag: The pattern of tags that are deployed; ``*`` stands for anything but a slash.
     """
 
     kind: Literal["push", "tag", "manual"]
@@ -39,12 +39,12 @@ class Trigger:
 
     @property
     def is_tag(self) -> bool:
-        """Whether tags are deployed, and no branch."""
+        """Whether tags are deployed instead of a branch."""
         return self.kind == "tag"
 
     @property
     def summary(self) -> str:
-        """What starts it, in a few words."""
+        """What starts it, in a few words: ``on a push to main``."""
         when = {"push": f"on a push to {self.branch}", "tag": f"on a tag {self.tag}"}
         return when.get(self.kind, f"by hand, from {self.branch}")
 
@@ -56,22 +56,22 @@ class Pipeline:
     Attributes:
         module: The module's name.
         deployment: The deployment's name.
-        inside: The module's folder below the repository's top; ``.`` where it is the top.
-        platform: Who runs it: a name in ``platforms.PLATFORMS``.
+        inside: The module's folder below the repository's top; ``.`` for the top itself.
+        platform: The platform: a name in ``platforms.PLATFORMS``.
         trigger: What starts it.
         sources: The files and folders below the repository's top that a release is made from; ``.`` for all of them.
         environment: The platform's environment, which has the secrets and asks for approval.
         tool: This program as pip installs it in the jobs.
         tests: Shell lines that test the module, in its folder.
-        programs: What a release needs on the machine that makes it.
-        registry: The registry that an image is pushed to; None where there is none.
+        programs: The programs needed on the machine that makes a release.
+        registry: The registry that an image is pushed to; None without one.
         runner: Label or tag of the machines; None for the platform's own.
         image: The image of GitLab's jobs.
-        approvers: Who may approve in Jenkins, with commas between them; None for all who may build.
-        url: Where people see what was deployed; None where nobody says.
-        submodules: Whether jobs check out submodules too.
-        lfs: Whether jobs check out the files that Git LFS keeps elsewhere.
-        login: How the job that pushes logs in at the registry by its own token; None where it has a password.
+        approvers: Who may approve in Jenkins, separated by commas; None for all who may build.
+        url: Where people see the deployed system; None if that is not set.
+        submodules: Whether jobs check out submodules, too.
+        lfs: Whether jobs check out files of Git LFS.
+        login: How the job that pushes logs in at the registry by its own token; None if it uses a password.
     """
 
     module: str
@@ -93,18 +93,18 @@ class Pipeline:
     lfs: bool = False
     login: RegistryLogin | None = None
 
-    #: The secrets. Jenkins has credentials instead, whose IDs begin with ``name``, and binds them to these variables.
+    #: The variables of the secrets. Jenkins binds credentials to them, whose IDs begin with ``name``.
     key = "DEPLOY_SSH_KEY"
     settings = "DEPLOY_ENV"
     registry_user = "DEPLOY_REGISTRY_USER"
     registry_password = "DEPLOY_REGISTRY_PASSWORD"  # noqa: S105 - a variable's name
-    #: Of who may only read there, which is all that a host is told.
+    #: A login that may only pull, which is all that a host gets.
     pull_user = "DEPLOY_REGISTRY_PULL_USER"
     pull_password = "DEPLOY_REGISTRY_PULL_PASSWORD"  # noqa: S105 - a variable's name
 
     @property
     def name(self) -> str:
-        """What its jobs, locks and credentials are called by; no other deployment of the repository has the same."""
+        """The name in its jobs, locks and credentials, different for each deployment of the repository."""
         return f"{self.module}-{self.deployment}"
 
     @property
@@ -115,7 +115,7 @@ class Pipeline:
 
     @property
     def credentials(self) -> dict[str, str]:
-        """The IDs of Jenkins's credentials, by what they hold."""
+        """The IDs of Jenkins's credentials, by their content."""
         kinds = {"key": "ssh-key", "settings": "env", "registry": "registry", "pull": "registry-pull"}
         return {kind: f"{self.name}-{end}" for kind, end in kinds.items()}
 
@@ -126,22 +126,22 @@ class Pipeline:
 
     @property
     def guide(self) -> str:
-        """The guide that says how to make the secrets."""
+        """The path of the guide, which says how to make the secrets."""
         return f"{self.folder}/DEPLOYMENT.md"
 
     @property
     def lock(self) -> str:
-        """What the tool needs, with hashes: below the repository's top."""
+        """The path of the lock with this program's requirements and their hashes, below the repository's top."""
         return f"{self.folder}/{LOCK}"
 
     @property
     def below(self) -> str:
-        """What follows the repository's top in the module's path; empty where the module is the top."""
+        """The module's path behind the repository's top: ``/projects/sales``; empty if the module is the top."""
         return "" if self.inside == "." else f"/{self.inside}"
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The paths whose changes make a new release; empty where a change of any file does."""
+        """The paths whose changes make a new release; empty if any change does."""
         return () if "." in self.sources else self.sources
 
     @property
@@ -150,19 +150,19 @@ class Pipeline:
 
     @property
     def linked(self) -> bool:
-        """Whether the repository is no workspace, so that the jobs make one with a link to the module."""
+        """Whether the jobs have to make a workspace with a link to the module, since the repository is not one."""
         return not self.below.endswith(self._standing)
 
     @property
     def root(self) -> str:
-        """The workspace, as a job's shell writes its path."""
+        """The workspace's path, in a job's shell."""
         return "$work/workspace" if self.linked else f"$PWD{self.below.removesuffix(self._standing)}"
 
 
 def settings_of(deployment: Deployment) -> Mapping[str, Any]:
-    """Return the pipeline's section of ``deployment.yaml``, with what holds where it says nothing."""
-    given = {key: value for key, value in (deployment.pipeline or {}).items() if value is not None}
-    return {**DEFAULTS, **given}
+    """Return the pipeline's section of ``deployment.yaml``, with defaults for missing values."""
+    section = {key: value for key, value in (deployment.pipeline or {}).items() if value is not None}
+    return {**DEFAULTS, **section}
 
 
 def trigger_of(deployment: Deployment) -> Trigger:
@@ -175,8 +175,8 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
     """Return the pipeline of a deployment.
 
     Args:
-        deployment: What it deploys.
-        inside: The module's folder below the repository's top; ``.`` where it is the top.
+        deployment: The deployment.
+        inside: The module's folder below the repository's top; ``.`` for the top itself.
     """
     own = settings_of(deployment)
     module, strategy = deployment.names.name, load_strategy(deployment.strategy)

@@ -1,4 +1,4 @@
-"""GitHub Actions: a workflow of its own for each deployment.
+"""GitHub Actions: one workflow for each deployment.
 
 https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax
 """
@@ -15,10 +15,10 @@ from dagster_module_builder.deploy.pipelines.platform import Platform, patterns
 from dagster_module_builder.shared_files.formats.line_file import LineFile
 from dagster_module_builder.shared_files.formats.outline import outline_of
 
-#: By their commits: a tag can be moved.
+#: Pinned by their commits, since a tag can be moved.
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97 # v7.0.0"
-#: By the kind of registry: what logs a job in at the cloud by its OIDC token.
+#: By the kind of registry: the action that logs a job in at the cloud by its OIDC token.
 CLOUDS = {
     "aws": "aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c # v6.2.3",
     "google": "google-github-actions/auth@7c6bc770dae815cd3e89ee6cdf493a5fab2cc093 # v3.0.0",
@@ -30,13 +30,13 @@ RUNNER = "ubuntu-24.04"
 
 
 def _places(pipeline: Pipeline) -> tuple[str, ...]:
-    """Return two files: nothing is put among the triggers and rights of a workflow of others."""
+    """Return two possible files: a workflow of other people, with its triggers and permissions, is never changed."""
     name = f"{WORKFLOWS}/deploy-{pipeline.deployment}"
     return f"{name}.yml", f"{name}-{pipeline.module}.yml"
 
 
 def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
-    # GitHub's own registry takes the job's own token: nobody keeps a password for it.
+    # GitHub's own registry accepts the job's own token, so no password is stored for it.
     own_registry = (pipeline.registry or "").partition("/")[0] == "ghcr.io"
     pushes_by_token = {pipeline.registry_user, pipeline.registry_password} if own_registry or pipeline.login else set()
     return {
@@ -59,9 +59,9 @@ def _checked_out_too(pipeline: Pipeline) -> list[str]:
 
 
 def _place(pipeline: Pipeline) -> str:
-    """Return the condition that a run is of the branch or the tags that are deployed.
+    """Return the condition that a run is for the branch or the tags that are deployed.
 
-    Expressions have no patterns: what stands between the ``*`` of a tag has to be in it.
+    GitHub's expressions have no patterns, so each part between the ``*`` of a tag is checked by itself.
     """
     if not pipeline.trigger.is_tag:
         return f"github.ref == 'refs/heads/{pipeline.trigger.branch}'"
@@ -96,6 +96,6 @@ PLATFORM = Platform(
     secret="printf '%s\\n' \"${}\" | tr -d '\\r'",  # noqa: S106 - a command
     values=_values,
     mentions=_mentions,
-    # GitHub empties its folder itself.
+    # GitHub empties the working folder itself.
     removes_work=False,
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import yaml
 
 FILE = ".gitlab-ci.yml"
-#: Where GitLab's image has not got a program already.
+#: The packages of programs that GitLab's image lacks, if the name differs.
 DEBIAN_PACKAGES = {"ssh": "openssh-client", "docker": "docker.io"}
 
 
@@ -48,21 +48,21 @@ def _conditions(pipeline: Pipeline) -> list[str]:
 
 
 def _place(pipeline: Pipeline) -> str:
-    """Return the condition that a pipeline is of the branch or the tags that are deployed."""
+    """Return the condition that a pipeline runs for the branch or the tags that are deployed."""
     if pipeline.trigger.is_tag:
         return f"$CI_COMMIT_TAG =~ /^{_expression(pipeline.trigger.tag)}$/"
     return f'$CI_COMMIT_BRANCH == "{pipeline.trigger.branch}"'
 
 
 def _expression(pattern: str) -> str:
-    """Write a pattern with ``*`` as a regular expression."""
+    """Return a pattern with ``*`` as a regular expression."""
     return "[^\\/]*".join(re.escape(part).replace("/", "\\/") for part in pattern.split("*"))
 
 
 def _stages(others: Sequence[bytes]) -> dict[str, str]:
-    """Return the stages of our jobs: those that the file has, else those that every file has."""
+    """Return the stages of our jobs: those of the file, else GitLab's defaults."""
     key = outline_of(others).find(("stages",)) if others else None
-    named = [str(one.value) for one in _items(key.value)] if key else []
+    named = [str(item.value) for item in _items(key.value)] if key else []
     if not named:
         return {"test": "test", "deploy": "deploy"}
     test = "test" if "test" in named else named[0]
@@ -84,11 +84,11 @@ def _text_lines(own: Sequence[bytes]) -> set[int]:
 
 
 def _end(own: Sequence[bytes]) -> int:
-    """Return where further jobs go: at the end of the top-level mapping."""
+    """Return the line for further jobs: the end of the top-level mapping."""
     outline = outline_of(own)
     keys = [key for key in outline.keys if len(key.path) == 1]
     if outline.root is not None and not keys:
-        raise OutlineError(0, "this is no pipeline: a mapping in block style is needed")
+        raise OutlineError(0, "it is not a pipeline: a mapping in block style is needed")
     if keys and keys[0].column:
         raise OutlineError(keys[0].line, "the jobs are indented: begin them at the start of the line")
     return outline.end_of_document()

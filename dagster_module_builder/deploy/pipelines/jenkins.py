@@ -41,22 +41,22 @@ def _checkout(pipeline: Pipeline) -> str:
     if not extensions:
         return "checkout scm"
     more = f"scm.extensions + [{', '.join(extensions)}]"
-    given = ("branches: scm.branches", f"extensions: {more}", "userRemoteConfigs: scm.userRemoteConfigs")
-    return "\n    ".join(["checkout scmGit(", ",\n    ".join(given)]) + "\n)"
+    arguments = ("branches: scm.branches", f"extensions: {more}", "userRemoteConfigs: scm.userRemoteConfigs")
+    return "\n    ".join(["checkout scmGit(", ",\n    ".join(arguments)]) + "\n)"
 
 
 def _place(pipeline: Pipeline) -> str:
-    """Return the condition that a build is of the branch or the tags that are deployed."""
+    """Return the condition that a build runs for the branch or the tags that are deployed."""
     if pipeline.trigger.is_tag:
         return f"tag pattern: '{pipeline.trigger.tag}', comparator: 'GLOB'"
     return f"branch '{pipeline.trigger.branch}'"
 
 
 def _cause(pipeline: Pipeline, *, compares: bool) -> list[str]:
-    """Return the condition on what started a build, where not every start counts.
+    """Return the condition on what started a build; empty if every start counts.
 
-    ``changeset`` is not used: it is of the build before, whether that deployed or not, and is empty in a stage that is
-    asked for before a checkout (https://www.jenkins.io/doc/book/pipeline/syntax/#built-in-conditions).
+    ``changeset`` is not used: it compares with the previous build, whether or not that deployed, and is empty before a
+    checkout (https://www.jenkins.io/doc/book/pipeline/syntax/#built-in-conditions).
     """
     if pipeline.trigger.kind == "manual":
         return [_PERSON]
@@ -70,7 +70,7 @@ PLATFORM = Platform(
     pattern=f"{FILE}*",
     kind=None,
     shares=False,
-    # A secret file, whose path the variable has.
+    # The variable has the path of a secret file.
     secret="tr -d '\\r' <\"${}\"",  # noqa: S106 - a command
     values=_values,
     mentions=lambda _, file: [(re.compile(r"(\bScript Path: `)Jenkinsfile[\w.-]*(?=`)"), file)],

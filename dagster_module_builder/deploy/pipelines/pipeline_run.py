@@ -1,10 +1,10 @@
-"""Whether this process runs in a pipeline, and which run that is: what the platforms say in their variables."""
+"""Whether a pipeline runs this process, and which run that is, by the platforms' variables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: By platform: the variable that is set there and nowhere else
+#: Variables that are set only in a pipeline, with their values
 #: (https://docs.github.com/en/actions/reference/workflows-and-actions/variables,
 #: https://docs.gitlab.com/ci/variables/predefined_variables/, https://www.jenkins.io/doc/book/pipeline/jenkinsfile/).
 _SIGNS = {"GITHUB_ACTIONS": "true", "GITLAB_CI": "true"}
@@ -16,7 +16,7 @@ def is_in_pipeline(environ: Mapping[str, str]) -> bool:
 
 
 def who_runs(environ: Mapping[str, str]) -> str | None:
-    """Return who started the pipeline, and its address; None outside of one."""
+    """Return who started the pipeline, and its address: ``ada by https://…/runs/7``; None outside of one."""
     if not is_in_pipeline(environ):
         return None
     server, repository, run = (environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))

@@ -1,4 +1,4 @@
-"""What every platform says of itself, and how its file is made from a description."""
+"""The description of a platform, and how its file is made from the description of a pipeline."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _SHELL = "shell.jinja"
 
 @dataclass(frozen=True)
 class Platform:
-    """What differs from platform to platform.
+    """The differences between platforms.
 
     Attributes:
         title: Its name, as people write it.
         template: Its file in ``templates/``.
-        places: Where the file of a pipeline may be, below the repository's top, the best one first.
-        pattern: The pattern of all such places.
-        kind: The file's format, where parts of it can be marked as ours; None where it has to be ours as a whole.
-        shares: Whether the first place may hold lines of others too.
-        secret: The shell command that writes a secret out; ``{}`` stands for its variable.
-        values: What its template needs beside the description, given the lines of others in the file.
-        mentions: Where a guide names what may change, as ``PipelineFile`` has it.
-        removes_work: Whether jobs have to remove the folder of what they make.
+        places: Returns the possible paths of a pipeline's file below the repository's top, the best one first.
+        pattern: A pattern for all such paths.
+        kind: The file's format, if our lines can be marked in it; None if the whole file must be ours.
+        shares: Whether the first path may be a file with other people's lines.
+        secret: The shell command that prints a secret; ``{}`` stands for its variable.
+        values: Returns further values for the template, given the other lines of the file.
+        mentions: Returns the names in a guide that may change: see ``PipelineFile``.
+        removes_work: Whether jobs have to remove their working folder.
     """
 
     title: str
@@ -49,16 +49,16 @@ class Platform:
     removes_work: bool = True
 
     def text(self, pipeline: Pipeline, others: Sequence[bytes]) -> str:
-        """Return what goes into the file, beside these lines of others."""
-        given = {"pipeline": pipeline, "removes_work": self.removes_work, "read": self._read}
-        return _environment().get_template(self.template).render({**given, **self.values(pipeline, others)})
+        """Return our lines, given the other lines of the file."""
+        context = {"pipeline": pipeline, "removes_work": self.removes_work, "read": self._read}
+        return _environment().get_template(self.template).render({**context, **self.values(pipeline, others)})
 
     def _read(self, name: str) -> str:
         return self.secret.replace("{}", name)
 
     @functools.cached_property
     def public(self) -> frozenset[str]:
-        """The lines of the templates into which nothing of a deployment is put."""
+        """The lines of the templates that contain no value of a deployment."""
         own = sorted(TEMPLATES.glob(f"{Path(self.template).stem}*"))
         texts = [path.read_text("utf-8") for path in (*own, TEMPLATES / _SHELL)]
         lines = (line.strip() for text in texts for line in text.splitlines())
@@ -67,11 +67,11 @@ class Platform:
 
 @functools.cache
 def _environment() -> jinja2.Environment:
-    import jinja2  # only who writes a pipeline waits for it
+    import jinja2  # slow to load, and only writing a pipeline needs it
 
     made = jinja2.Environment(  # noqa: S701 - shell, YAML and Groovy are not HTML
         loader=jinja2.FileSystemLoader(TEMPLATES),
-        # Braces belong to the platforms' own expressions.
+        # Braces are used by the platforms' own expressions.
         block_start_string="[%",
         block_end_string="%]",
         variable_start_string="[[",
@@ -89,9 +89,9 @@ def _environment() -> jinja2.Environment:
 
 
 def patterns(pipeline: Pipeline, everything_below: str) -> list[str]:
-    """Return the watched paths as patterns: a folder's files, and what may be a file by itself.
+    """Return the watched paths as patterns: the files below each, and the path itself, which may be a file.
 
-    ``("projects/sales", "libs")`` with ``/**`` in the first is ``["projects/sales/**", "libs", "libs/**"]``.
+    ``("projects/sales", "libs") -> ["projects/sales/**", "libs", "libs/**"]`` for the module in ``projects/sales``.
     """
     return [
         pattern

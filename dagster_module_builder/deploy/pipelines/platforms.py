@@ -1,4 +1,4 @@
-"""The platforms that there are, by the names that ``deployment.yaml`` gives them."""
+"""All platforms, by their names in ``deployment.yaml``."""
 
 from __future__ import annotations
 

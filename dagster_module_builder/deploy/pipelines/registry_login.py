@@ -1,4 +1,4 @@
-"""Registries that know a job by its own OIDC token, so that no password is stored for the job that pushes."""
+"""Registries that accept a job's own OIDC token, so that no password is stored for the job that pushes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from dagster_module_builder.base.errors import RefusedError
 
 KEY = "registry_login"
-#: By kind: the registries that know it. The groups are what a login needs of the name.
+#: The registries of each kind. The groups are the parts of the name that a login needs.
 #: https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html,
 #: https://cloud.google.com/artifact-registry/docs/repositories/repo-locations,
 #: https://learn.microsoft.com/azure/container-registry/container-registry-concepts
@@ -24,7 +24,7 @@ _EXAMPLES = {
     "google": "LOCATION-docker.pkg.dev",
     "azure": "NAME.azurecr.io",
 }
-#: Whom a registry takes a token of the cloud from
+#: The user name for a login with a token of the cloud
 #: (https://docs.aws.amazon.com/AmazonECR/latest/userguide/registry_auth.html,
 #: https://cloud.google.com/artifact-registry/docs/docker/authentication#token,
 #: https://learn.microsoft.com/azure/container-registry/container-registry-authentication).
@@ -36,9 +36,9 @@ class RegistryLogin:
     """How a job logs in at the registry.
 
     Attributes:
-        kind: Whose registry it is: ``aws``, ``google`` or ``azure``.
-        identity: Who the job is there, as ``deployment.yaml`` says.
-        place: What the registry's name says of where it is: ``region`` or ``name``.
+        kind: The cloud: ``aws``, ``google`` or ``azure``.
+        identity: The job's identity there, as in ``deployment.yaml``.
+        place: The ``region`` or ``name`` in the registry's name.
     """
 
     kind: str
@@ -47,32 +47,32 @@ class RegistryLogin:
 
     @property
     def user(self) -> str:
-        """The user that the registry expects beside a token."""
+        """The user that the registry expects with a token."""
         return _USERS[self.kind]
 
 
 def login_of(section: Mapping[str, Any], registry: str | None) -> RegistryLogin | None:
-    """Return how a pipeline's job logs in at its registry by its own token; None where it does not.
+    """Return how a pipeline's job logs in at its registry by its own token; None if it uses a password.
 
     Args:
         section: The pipeline's section of ``deployment.yaml``.
-        registry: Where images are pushed to; None where nothing is pushed.
+        registry: The registry that images are pushed to; None without one.
 
     Raises:
-        RefusedError: The platform has no such token here, or the registry is of another kind.
+        RefusedError: The platform has no such token, or the registry is of another kind.
     """
     if not section.get(KEY):
         return None
     ((kind, identity),) = section[KEY].items()
     if section["platform"] != "github":
         raise RefusedError(
-            f"'{KEY}' is for GitHub: on {section['platform']} the registry's password is a secret of the pipeline. "
-            f"Take {KEY} out of deployment.yaml, and set the secrets that its guide names."
+            f"'{KEY}' works on GitHub only: on {section['platform']} the registry's password is a secret of the "
+            f"pipeline. Remove {KEY} from deployment.yaml, and set the secrets that its guide names."
         )
     place = _REGISTRIES[kind].fullmatch(registry or "")
     if place is None:
         raise RefusedError(
-            f"'{KEY}: {kind}' is for the registry {_EXAMPLES[kind]}, and images go to {registry or 'no registry'}. "
+            f"'{KEY}: {kind}' is for the registry {_EXAMPLES[kind]}, but images go to {registry or 'no registry'}. "
             f"Change one of the two in deployment.yaml."
         )
     return RegistryLogin(kind, identity, place.groupdict())

@@ -1,4 +1,4 @@
-"""What a module's repository tells a new pipeline: its default branch, submodules, files of Git LFS."""
+"""What a new pipeline needs to know about a module's repository: default branch, submodules, files of Git LFS."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dagster_module_builder.programs import git_program
 from dagster_module_builder.programs.version_control import Repository, find
 from dagster_module_builder.transactions import module_files
 
-#: Seconds for a remote to say which branch is its default.
+#: Seconds to wait for a remote's answer.
 REMOTE_LIMIT = 15.0
 
 
 def main_branch(module: Path) -> str | None:
-    """Return the branch that a module's repository has for its default; None where neither it nor its remote says.
+    """Return the default branch of a module's repository; None if neither it nor its remote tells.
 
-    The branch that is checked out says nothing: pipelines are written on branches for features.
+    The current branch does not count: pipelines are often written on a feature branch.
     """
     repository = find(module)
     if repository is None:
@@ -27,8 +27,8 @@ def main_branch(module: Path) -> str | None:
 
 
 def _asked_of_remote(repository: Repository) -> str | None:
-    """Return what ``origin`` has for its default branch; None where there is no such remote, or it does not answer."""
-    # git-remote(1): 2 where there is no such remote.
+    """Return the default branch of ``origin``; None if there is no such remote, or it does not answer."""
+    # git-remote(1): 2 means that there is no such remote.
     if not repository.git("remote", "get-url", "origin", fine=(0, 2)):
         return None
     environ = {
@@ -47,7 +47,7 @@ def _asked_of_remote(repository: Repository) -> str | None:
 
 
 def _branch_without_remote(repository: Repository) -> str | None:
-    """Return the branch of a usual name that there is, or the only one of a repository that has no remote."""
+    """Return the branch with a usual name, or the only branch of a repository without a remote; else None."""
     named = repository.git("for-each-ref", "--format=%(refname)", "refs/heads", "refs/remotes/origin").splitlines()
     short = [re.sub(r"^refs/(heads|remotes/origin)/", "", name) for name in named]
     usual = next((name for name in ("main", "master", "trunk") if name in short), None)
@@ -56,7 +56,7 @@ def _branch_without_remote(repository: Repository) -> str | None:
 
 
 def contents(module: Path) -> dict[str, str]:
-    """Return whether the jobs need submodules and files of Git LFS, as the questions take it."""
+    """Return the answers whether the jobs need submodules and files of Git LFS: ``{"submodules": "no", …}``."""
     repository = find(module)
     if repository is None:
         return {}

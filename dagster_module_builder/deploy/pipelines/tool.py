@@ -1,4 +1,4 @@
-"""This program, as the jobs of a pipeline install it."""
+"""This program as the jobs of a pipeline install it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from urllib.parse import urlsplit
 from dagster_module_builder.deploy.pipelines.description import LOCK, PACKAGE
 from dagster_module_builder.programs.version_control import find
 
-#: As ``CONTRIBUTING.md`` says that it is made.
+#: Made as ``CONTRIBUTING.md`` describes.
 _LOCK = Path(__file__).parent / LOCK
 _CURE = (
-    f"Pass --set tool='{PACKAGE}==VERSION' for a version on an index that the jobs reach, or "
+    f"Pass --set tool='{PACKAGE}==VERSION' for a version on an index that the jobs can reach, or "
     f"--set tool='{PACKAGE} @ git+https://…@COMMIT'."
 )
-_UNREACHABLE = "for which the jobs have no key, or which is on this machine only"
+_UNREACHABLE = "which needs a key that the jobs do not have, or exists on this machine only"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """How this program came here, for machines that have to install the same.
+    """How this program was installed here, for other machines that have to install the same.
 
     Attributes:
-        requirement: What pip is given there; None where no other machine can install it from where it came.
+        requirement: The requirement for pip; None if no other machine can install it.
         reason: Why not.
     """
 
@@ -41,9 +41,9 @@ class Installed:
 
 
 def installed_as() -> Installed:
-    """Return this program as pip installs it elsewhere: the same commit where it comes from Git, else the version.
+    """Return this program as pip installs it elsewhere: the same commit if it comes from Git, else the version.
 
-    Where it was installed from is what PEP 610 has pip and uv write down.
+    pip and uv record where it was installed from (PEP 610).
     """
     distribution = importlib.metadata.distribution(PACKAGE)
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
@@ -51,11 +51,11 @@ def installed_as() -> Installed:
 
 
 def from_origin(origin: dict[str, Any], version: str) -> Installed:
-    """Return how other machines install what came from an origin.
+    """Return how other machines install a package with this origin.
 
     Args:
-        origin: ``direct_url.json``, as PEP 610 describes it; empty where it came from an index.
-        version: The version that is installed.
+        origin: ``direct_url.json``, as PEP 610 describes it; empty for a package from an index.
+        version: The installed version.
     """
     url = str(origin.get("url", ""))
     if not origin:
@@ -71,7 +71,7 @@ def from_origin(origin: dict[str, Any], version: str) -> Installed:
 
 def _from_clone(clone: Path) -> Installed:
     repository = find(clone)
-    # git-remote(1): 2 where there is no such remote.
+    # git-remote(1): 2 means that there is no such remote.
     remote = repository.git("remote", "get-url", "origin", fine=(0, 2)) if repository else None
     commit = repository.commit() if repository else None
     if not repository or not remote or not commit:
@@ -82,16 +82,16 @@ def _from_clone(clone: Path) -> Installed:
 
 
 def _from_git(remote: str, commit: str) -> Installed:
-    """Return a commit of a repository that jobs without any key can reach."""
+    """Return the requirement for a commit of a repository that jobs can reach without a key."""
     if urlsplit(remote).scheme != "https":
         return Installed(None, f"it comes from {remote}, {_UNREACHABLE}")
     return Installed(f"{PACKAGE} @ git+{remote}@{commit}")
 
 
 def problem_with(tool: str) -> str | None:
-    """Say why the jobs could not install a tool; None where nothing speaks against it.
+    """Return why the jobs could not install a tool; None if they may.
 
-    A path is taken for one on the runner: who types it knows what lies there.
+    A path is taken to be on the runner, and not checked.
     """
     _, at, url = tool.partition(" @ ")
     if urlsplit((url if at else tool).removeprefix("git+")).scheme in {"file", "ssh"}:
@@ -102,7 +102,7 @@ def problem_with(tool: str) -> str | None:
 
 
 def lock_of(tool: str) -> bytes:
-    """Return what this program needs, and what builds it from Git, with hashes as pip checks them.
+    """Return the lock of this program's requirements, and of those that build it from Git, with hashes.
 
     https://pip.pypa.io/en/stable/topics/secure-installs/#hash-checking-mode
     """

@@ -1,4 +1,4 @@
-"""What a strategy is: how the files of a release come to be on a host. Everything else is the same for all of them."""
+"""The base classes of strategies: how the files of a release get to a host. Everything else is the same for all."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
 
 
 class Steps:
-    """What a strategy does. A subclass of one of the kinds below in a folder's ``steps.py`` is found by itself."""
+    """What all strategies have. ``steps.py`` in a strategy's folder has one subclass of a class below."""
 
-    #: What it reads in a deployment's folder, beside the files that all strategies have.
+    #: The files that it reads in a deployment's folder, beside those that all strategies have.
     files: tuple[str, ...] = ()
 
     def questions_from(self, module: Path) -> Mapping[str, str]:  # noqa: ARG002 - a strategy may look at the module
-        """Return better defaults for the strategy's questions, found in the module."""
+        """Return better defaults for the strategy's questions, from the module."""
         return {}
 
     def problem_with(self, answers: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - a strategy may judge them
-        """Say why a deployment with these answers would not work, and what to answer; None where it may."""
+        """Return why a deployment with these answers would not work, and what to answer; None if it may work."""
         return None
 
 
 class Strategy(Steps, ABC):
     """How one strategy makes releases."""
 
-    #: Programs that have to be here, and on the host.
+    #: Programs that must be installed on this machine, and on the host.
     tools_here: tuple[str, ...] = ()
     tools_there: tuple[str, ...] = ()
-    #: Whether it uses the OpenSSH connection, whatever is released.
+    #: Whether it always uses the OpenSSH connection.
     bulk: bool = False
     #: Whether a release begins with links to equal files of the current one; ``ReleaseFolder.lacking`` names the rest.
     shares: bool = False
-    #: Whether a release has a code server of its own, which the host starts beside the old one.
+    #: Whether a release has its own code server, which the host starts beside the old one.
     serves: bool = False
-    #: Whose releases it makes; set before anything is asked of it.
+    #: The deployment; set before any method is called.
     deployment: Deployment
 
     @abstractmethod
     def stage(self, module: Path, own: Mapping[str, Any], *, allow_dirty: bool) -> Staged:
-        """Take in what is to be released, on this machine.
+        """Read the files to release, on this machine.
 
         Args:
             module: The module's folder.
             own: The strategy's section of ``deployment.yaml``.
-            allow_dirty: Take also what no commit has.
+            allow_dirty: Accept changes that are not committed.
         """
 
     def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:  # noqa: ARG002 - a strategy may take in more
@@ -68,27 +68,27 @@ class Strategy(Steps, ABC):
 
         Args:
             own: The strategy's section of ``deployment.yaml``.
-            inside: The module's folder below the repository's top; ``.`` where it is the top.
+            inside: The module's folder below the repository's top; ``.`` for the top itself.
         """
         return (inside,)
 
     def is_bulky(self, staged: Staged) -> bool:  # noqa: ARG002 - it may depend on what was taken in
-        """Tell whether the OpenSSH connection is worth opening before anybody knows what the host has already."""
+        """Tell whether to open the OpenSSH connection before it is known which files the host has already."""
         return self.bulk
 
     def build(
         self,
         staged: Staged,  # noqa: ARG002 - a strategy may build something of it
-        tell: Callable[[str], None],  # noqa: ARG002 - the same
+        report: Callable[[str], None],  # noqa: ARG002 - the same
     ) -> Mapping[str, Any]:
-        """Build, on this machine and once for all hosts, what is more than files.
+        """Build what a release needs besides files, on this machine and once for all hosts.
 
         Args:
-            staged: What was taken in.
-            tell: Told which step this machine is in.
+            staged: The files of the release.
+            report: Told which step this machine is in.
 
         Returns:
-            What ``RELEASE.json`` is to say of it; with ``image``, the code server starts from that.
+            Values for ``RELEASE.json``; the code server starts from ``image``.
         """
         return {}
 
@@ -96,28 +96,28 @@ class Strategy(Steps, ABC):
         self,
         own: Mapping[str, Any],  # noqa: ARG002 - a strategy may run something
         staged: Staged,  # noqa: ARG002 - the same
-        place: ReleaseFolder,  # noqa: ARG002 - the same
+        release_folder: ReleaseFolder,  # noqa: ARG002 - the same
         lacking: Sequence[str],  # noqa: ARG002 - the same
     ) -> list[str]:
-        """Return what would be run to build a release and to bring it to a host, as a person would type it here.
+        """Return the commands that would build a release and bring it to a host, as a person would type them here.
 
         Args:
             own: The strategy's section of ``deployment.yaml``.
-            staged: What was taken in.
-            place: Where it would come to be; nothing is asked of it.
-            lacking: The manifest's lines that the current release has not.
+            staged: The files of the release.
+            release_folder: The release's folder; nothing is run there.
+            lacking: The manifest's lines that the current release does not have.
         """
         return []
 
     @abstractmethod
-    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, place: ReleaseFolder) -> None:
-        """Have exactly these files in the place's folder on the host."""
+    def transfer(self, module: Path, own: Mapping[str, Any], staged: Staged, release_folder: ReleaseFolder) -> None:
+        """Bring exactly these files to the release's folder on the host."""
 
 
 class PipelineStrategy(Steps, ABC):
-    """How a platform is told to carry out another strategy, which ``deployment.yaml`` names under ``carries_out``."""
+    """A strategy whose pipeline carries out another one, which ``deployment.yaml`` names under ``carries_out``."""
 
-    #: Patterns of where its pipelines may stand below a repository's top, and each file's ``kind`` (``PipelineFile``).
+    #: Patterns of the paths of its pipelines below a repository's top, and each file's ``kind`` (``PipelineFile``).
     places: Mapping[str, SharedFile | None]
 
     @abstractmethod
@@ -125,38 +125,38 @@ class PipelineStrategy(Steps, ABC):
         """Return the file that the platform reads.
 
         Args:
-            deployment: What is to be deployed.
-            inside: The module's folder in its repository; ``.`` where that is the repository.
+            deployment: The deployment.
+            inside: The module's folder in its repository; ``.`` for the repository itself.
         """
 
     @abstractmethod
     def summary(self, deployment: Deployment) -> str:
-        """Say in a few words who deploys, and when."""
+        """Return in a few words who deploys, and when: ``GitHub Actions on a push to main``."""
 
-    def lacking(self, deployment: Deployment) -> list[str]:  # noqa: ARG002 - a platform may take all of it by itself
-        """Return what the repository has and the pipeline would not take."""
+    def lacking(self, deployment: Deployment) -> list[str]:  # noqa: ARG002 - a platform may check out all of it
+        """Return problems with parts of the repository that the pipeline would not check out."""
         return []
 
 
-#: Where a guide names what may change, and the name: given the name of the pipeline's file.
+#: Returns, for the name of the pipeline's file, patterns in a guide and the names to write behind them.
 Mentions = Callable[[str], Sequence[tuple[re.Pattern[str], str]]]
 
 
 @dataclass(frozen=True)
 class PipelineFile:
-    """A file in a repository that a platform finds a pipeline in.
+    """The file in a repository in which a platform finds a pipeline.
 
     Attributes:
-        places: Where it may be, below the repository's top, the best one first.
-        shares: Whether it can stand in the first place together with lines of others.
-        kind: Its format, where parts of it can be marked as ours; None where it has to be ours as a whole.
+        places: Its possible paths below the repository's top, the best one first.
+        shares: Whether the first path may be a file with other people's lines.
+        kind: Its format, if our lines can be marked in it; None if the whole file must be ours.
         folder: The deployment's folder in the repository.
-        mentions: Given the file's name, what stands before a name of this pipeline in its guide (group 1) with the name
-            that it had, and the name that it has.
-        text: What goes into it, beside these lines of others.
+        mentions: For the file's name, patterns of names in the guide, with the text before each name as group 1, and
+            the new names.
+        text: Returns our lines, given the other lines of the file.
         beside: Further files that the jobs read, by their paths below the repository's top; the first line of each says
             what it is for.
-        public: The lines of it that are the same for everybody, without the white space around them.
+        public: Its lines that are the same for all users, without white space around them.
     """
 
     places: tuple[str, ...]
@@ -174,43 +174,43 @@ def load_strategy(name: str) -> Strategy:
 
     Raises:
         RefusedError: There is no such strategy.
-        ToolError: Its folder has no steps.
+        ToolError: Its folder has no ``steps.py``.
     """
-    found: Strategy = _load(name, Strategy)
-    return found
+    strategy: Strategy = _load(name, Strategy)
+    return strategy
 
 
 def load_pipeline(name: str) -> PipelineStrategy:
-    """Return a strategy that has a pipeline carry out another one; it raises as ``load_strategy`` does."""
-    found: PipelineStrategy = _load(name, PipelineStrategy)
-    return found
+    """Return a strategy whose pipeline carries out another one; it raises as ``load_strategy`` does."""
+    strategy: PipelineStrategy = _load(name, PipelineStrategy)
+    return strategy
 
 
 def load_steps(name: str) -> Steps:
     """Return a strategy of either kind; it raises as ``load_strategy`` does."""
-    found: Steps = _load(name, Steps)
-    return found
+    strategy: Steps = _load(name, Steps)
+    return strategy
 
 
 def _load(name: str, kind: type[Steps]) -> Any:
     path = strategy_folder(name) / "steps.py"
     module = _module(path, f"deploy_strategies.steps_of_{name.replace('-', '_')}")
-    found: list[Callable[[], Steps]] = [
-        one
-        for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, kind) and one.__module__ == module.__name__
+    classes: list[Callable[[], Steps]] = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, kind) and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        raise ToolError(f"{path} has {len(found)} classes of strategies, where there has to be one.")
-    return found[0]()
+    if len(classes) != 1:
+        raise ToolError(f"{path} has {len(classes)} strategy classes: it must have exactly one.")
+    return classes[0]()
 
 
 @functools.cache
 def _module(path: Path, name: str) -> ModuleType:
-    """Return a strategy's module; a deployment asks for it a dozen times."""
+    """Return a strategy's Python module; it is loaded once, since a deployment asks for it a dozen times."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
-        raise ToolError(f"{path} is missing: a strategy has its steps there.")
+        raise ToolError(f"{path} is missing: every strategy needs it.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)

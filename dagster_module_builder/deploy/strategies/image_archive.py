@@ -15,9 +15,9 @@ from dagster_module_builder.deploy.strategies.images import docker
 
 
 class ImageArchive:
-    """An image as ``docker save`` writes it, of which each host gets what it lacks.
+    """An image as ``docker save`` writes it; each host gets the layers that it lacks.
 
-    It lies in a file without a name, of which nothing is left when this process ends, however it ends.
+    It is in a file without a name, which is gone when this process ends, even if it is killed.
     """
 
     def __init__(self, tag: str) -> None:
@@ -35,19 +35,19 @@ class ImageArchive:
     def _part(self, start: int, size: int | None) -> _Part:
         return _Part(self._file.fileno(), start, os.fstat(self._file.fileno()).st_size if size is None else size)
 
-    def lacking(self, there: Sequence[Sequence[str]]) -> set[str]:
-        """Return the files of the layers that a host has not, given the layers of each image that it has.
+    def lacking(self, present: Sequence[Sequence[str]]) -> set[str]:
+        """Return the files of the layers that a host lacks, given the layers of each image that it has.
 
-        A layer counts as there only on top of the same layers: that is how Docker finds it.
+        A layer counts only on top of the same layers, since that is how Docker identifies it.
         """
         ours = [digest for digest, _ in self.layers]
-        known = max((_common(ours, theirs) for theirs in there), default=0)
-        present = {file for _, file in self.layers[:known]}
-        return {file for _, file in self.layers[known:]} - present
+        known = max((_common(ours, theirs) for theirs in present), default=0)
+        present_files = {file for _, file in self.layers[:known]}
+        return {file for _, file in self.layers[known:]} - present_files
 
-    def write(self, target: IO[bytes], there: Sequence[Sequence[str]]) -> int:
-        """Write the archive without the layers that a host has; return the bytes of the layers that it gets."""
-        left_out = {file for _, file in self.layers} - self.lacking(there)
+    def write(self, target: IO[bytes], present: Sequence[Sequence[str]]) -> int:
+        """Write the archive without the layers that a host has; return the bytes of the layers that are sent."""
+        left_out = {file for _, file in self.layers} - self.lacking(present)
         sent = 0
         with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as archive:
             for member in self._members:
@@ -67,17 +67,17 @@ def _json_in(archive: tarfile.TarFile, name: str) -> Any:
 
 
 def _common(ours: Sequence[str], theirs: Sequence[str]) -> int:
-    """Return how many layers two images begin with alike."""
+    """Return how many layers at the beginning of two images are equal."""
     count = 0
-    for one, other in zip(ours, theirs, strict=False):
-        if one != other:
+    for layer, other in zip(ours, theirs, strict=False):
+        if layer != other:
             break
         count += 1
     return count
 
 
 class _Part:
-    """A part of a file, read by several at once: each knows where it is itself."""
+    """A part of a file; several threads may read one file, since each part has its own position."""
 
     def __init__(self, handle: int, start: int, size: int) -> None:
         self._handle, self._start, self._size, self._at = handle, start, size, 0

@@ -18,10 +18,10 @@ from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.base.settings import expanded
 from dagster_module_builder.programs import outside_programs
 
-#: Whom to log in as at the registry, here and on the hosts. Where they are not set, Docker's own configuration
-#: and its credential helpers count, on each machine.
+#: The login at the registry, here and on the hosts. If they are not set, each machine uses Docker's own configuration
+#: and its credential helpers.
 USER, PASSWORD = "DEPLOY_REGISTRY_USER", "DEPLOY_REGISTRY_PASSWORD"
-#: Of who may only read. Where they are set, even to nothing, no host is told who may push.
+#: A login that may only pull. If they are set, even to nothing, no host gets the login that may push.
 PULL_USER, PULL_PASSWORD = "DEPLOY_REGISTRY_PULL_USER", "DEPLOY_REGISTRY_PULL_PASSWORD"
 
 _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
@@ -29,7 +29,7 @@ _LAST = 4000
 
 
 def credentials(image: str) -> dict[str, str]:
-    """Return how a host logs in at an image's registry; empty where the host's own configuration counts.
+    """Return a host's login at an image's registry; empty if the host uses its own configuration.
 
     Raises:
         RefusedError: There is a user without a password, or a password without a user.
@@ -53,27 +53,27 @@ def registry_of(image: str) -> str:
 
 @contextlib.contextmanager
 def logged_in(image: str) -> Iterator[Mapping[str, str]]:
-    """Give the variables with which ``docker`` may speak to an image's registry."""
+    """Yield the variables with which ``docker`` is logged in at an image's registry."""
     chosen = _login(f"{image}@", USER, PASSWORD)
     if not chosen:
         yield {}
         return
     with _configuration() as environ:
         command = ["login", "--username", chosen["user"], "--password-stdin", chosen["registry"]]
-        docker(command, given=chosen["password"].encode(), environ=environ)
+        docker(command, stdin=chosen["password"].encode(), environ=environ)
         yield environ
 
 
 @contextlib.contextmanager
 def _configuration() -> Iterator[Mapping[str, str]]:
-    """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
+    """Yield the variables for a temporary Docker configuration: a login writes its password there."""
     theirs = expanded(os.environ.get("DOCKER_CONFIG") or "~/.docker")
     memory = "/dev/shm"  # noqa: S108 - the folder made in it is for its owner only
     with tempfile.TemporaryDirectory(prefix="dmb-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        # It ends with our end of its input, so that the folder goes too when this process is killed.
+        # It ends when its input is closed, so the folder is removed even if this process is killed.
         command = ["/bin/sh", "-c", 'cat >/dev/null; rm -rf "$0"', folder]
         with outside_programs.start(command, stdin=subprocess.PIPE, start_new_session=True):
-            # The engine that is spoken to stays the same one.
+            # The same engine as without this configuration.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 current = json.loads((theirs / "config.json").read_text("utf-8"))["currentContext"]
                 Path(folder, "config.json").write_text(json.dumps({"currentContext": current}), "utf-8")
@@ -84,16 +84,16 @@ def _configuration() -> Iterator[Mapping[str, str]]:
 def docker(
     arguments: Sequence[str],
     *,
-    given: bytes | IO[bytes] | None = None,
+    stdin: bytes | IO[bytes] | None = None,
     into: IO[bytes] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> str:
-    """Run ``docker`` on this machine and return what it said.
+    """Run ``docker`` on this machine and return its output.
 
     Args:
-        arguments: Behind ``docker``.
-        given: What it reads: bytes, or a file.
-        into: The file that takes what it writes.
+        arguments: The arguments of ``docker``.
+        stdin: Its standard input: bytes, or a file.
+        into: The file for its standard output.
         environ: Variables beside the process's own.
 
     Raises:
@@ -102,7 +102,7 @@ def docker(
     asked = outside_programs.ask(
         ["docker", *arguments],
         named=f"docker {arguments[0]} here",
-        stdin=given,
+        stdin=stdin,
         out=into or subprocess.PIPE,
         errors=subprocess.PIPE if into else subprocess.STDOUT,
         environ={**os.environ, **(environ or {})},
@@ -111,16 +111,16 @@ def docker(
 
 
 def builder() -> Mapping[str, str]:
-    """Return the variables that choose BuildKit where it is there, and the classic builder elsewhere."""
+    """Return the variables that choose BuildKit if it is installed, and else the classic builder."""
     if "DOCKER_BUILDKIT" in os.environ:
         return {}
-    # Without the plugin it is an unknown command (1), or one with an unknown flag (125).
+    # Without the plugin the status is 1 (unknown command) or 125 (unknown flag).
     if outside_programs.ask(["docker", "buildx", "version"], answers=(0, 1, 125)).status == 0:
         return {"DOCKER_BUILDKIT": "1"}
     client = docker(["--version"])
-    # Before 23 the engine has a BuildKit of its own, and the command line needs no plugin for it.
-    found = re.search(r"version (\d+)\.", client)
-    return {"DOCKER_BUILDKIT": "1" if found and int(found[1]) < 23 else "0"}
+    # Before 23 the engine contains BuildKit, and the command line needs no plugin for it.
+    version = re.search(r"version (\d+)\.", client)
+    return {"DOCKER_BUILDKIT": "1" if version and int(version[1]) < 23 else "0"}
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ class Recipe:
     Attributes:
         dockerfile: The Dockerfile's path in the build context.
         tag: The image's name and tag.
-        platform: What it is to run on.
+        platform: The platform that it runs on: ``linux/amd64``.
         arguments: Build arguments.
-        labels: What its configuration says of it.
+        labels: The image's labels.
     """
 
     dockerfile: str
@@ -142,7 +142,7 @@ class Recipe:
     labels: Mapping[str, str]
 
     def command(self) -> list[str]:
-        """Return what ``docker`` is given to build it from a context on its standard input."""
+        """Return the arguments of ``docker`` that build it from a context on standard input."""
         command = ["build", "--platform", self.platform, "--file", self.dockerfile, "--tag", self.tag]
         command += [part for name, value in self.arguments.items() for part in ("--build-arg", f"{name}={value}")]
         command += [part for name, value in self.labels.items() for part in ("--label", f"{name}={value}")]
@@ -157,9 +157,9 @@ def build(context: IO[bytes], recipe: Recipe) -> str:
         recipe: How it is built.
     """
     try:
-        docker(recipe.command(), given=context, environ=builder())
+        docker(recipe.command(), stdin=context, environ=builder())
     except ToolError as error:
-        # The classic builder knows one platform a name; BuildKit fetches the one that is asked for.
+        # The classic builder has one platform for each name; BuildKit pulls the requested one.
         if "does not match the specified platform" in str(error):
             raise ToolError(f"{error}\nInstall Docker's plugin buildx to build for {recipe.platform} here.") from None
         raise
@@ -167,7 +167,7 @@ def build(context: IO[bytes], recipe: Recipe) -> str:
 
 
 def push(tag: str) -> str:
-    """Push an image, and return the digest that the registry has it under.
+    """Push an image, and return its digest in the registry.
 
     Raises:
         ToolError: The registry did not take all of it.
@@ -178,16 +178,16 @@ def push(tag: str) -> str:
         except ToolError as error:
             reason = str(error).splitlines()[-1].strip()
             raise ToolError(f"{tag} could not be pushed: {reason}. {_cure(str(error), tag)}") from None
-    found = _DIGEST.findall(said)
-    if not found:
-        raise ToolError(f"docker push told no digest of {tag}: {said.strip()[-_LAST:]}")
-    return str(found[-1])
+    digests = _DIGEST.findall(said)
+    if not digests:
+        raise ToolError(f"docker push printed no digest of {tag}: {said.strip()[-_LAST:]}")
+    return str(digests[-1])
 
 
 def _cure(said: str, tag: str) -> str:
     if re.search("unauthorized|denied|no basic auth", said):
         return f"Log in with 'docker login {registry_of(tag)}', or set {USER} and {PASSWORD}."
-    return f"Is the registry {registry_of(tag)} reachable, and has it room? Then deploy again."
+    return f"Check that the registry {registry_of(tag)} is reachable and has space, then deploy again."
 
 
 def name_of(registry: str, image: str) -> str:
@@ -196,7 +196,7 @@ def name_of(registry: str, image: str) -> str:
 
 
 def context_of(files: Mapping[str, Path], folder: IO[bytes]) -> None:
-    """Write a build context: the same bytes for the same files, whoever builds and when."""
+    """Write a build context: the same bytes for the same files, on every machine."""
     with tarfile.open(fileobj=folder, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for name, path in sorted(files.items()):
             archive.add(path, name, recursive=False, filter=_plain)

@@ -1,4 +1,4 @@
-"""Where a release comes to be on a host, and the ways for its files that all strategies have."""
+"""A release's folder on a host, and the ways to bring files there that all strategies have."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from dagster_module_builder.deploy.connection.remote import Remote
     from dagster_module_builder.deploy.model.release import Staged
 
-#: Bytes of files that travel in the conversation, where the host has a release already: rsync takes seven round trips
-#: to begin, but sends only what changed in a file.
+#: The most bytes of files to send in the conversation if the host has a release already: rsync takes seven round trips
+#: to begin, but sends only the changed parts of a file.
 FEW = 128 << 10
-#: The same where everything is new to the host; where it is packed already, rsync is as quick from 8 MiB on.
+#: The same if everything is new to the host: with compressed files, rsync is as quick from 8 MiB on.
 FIRST = 8 << 20
 #: Bytes of files in one request: the host writes them while the next are read.
 PART = 256 << 10
@@ -32,21 +32,21 @@ File = tuple[str, str, bytes]
 
 
 def for_conversation(staged: Staged, lines: Sequence[str]) -> Iterable[File] | None:
-    """Return the files in some lines of a manifest if they are to travel in the conversation, else None.
+    """Return the files in some lines of a manifest if they should be sent in the conversation, else None.
 
-    Everything is read while it is sent; a file that is gone by then is left out, which the host notices.
+    Files are read while they are sent; one that is gone by then is left out, which the host notices.
     """
     if any(line.split(" ", 2)[1] == "l" for line in lines):
         return None
     if len(lines) == len(staged.lines):
         return _files(staged, lines) if staged.size <= FIRST else None
-    found, size = [], 0
+    files, size = [], 0
     for file in _files(staged, lines):
         size += len(file[2])
         if size > FEW:
             return None
-        found.append(file)
-    return found
+        files.append(file)
+    return files
 
 
 def _files(staged: Staged, lines: Iterable[str]) -> Iterator[File]:
@@ -77,19 +77,19 @@ def _packed(part: Sequence[File]) -> bytes:
 
 @dataclass(frozen=True)
 class ReleaseFolder:
-    """Where a release is to come to be.
+    """A release's folder on a host.
 
     Attributes:
-        remote: The host.
-        conversation: What the host is asked over.
+        remote: The connection to the host.
+        conversation: The conversation with the host.
         path: The empty folder for the release, on the host.
-        current: The folder of the release that runs now, or None.
-        repository: A folder of the strategy's own on the host, kept from release to release; may not exist yet.
+        current: The folder of the current release; None without one.
+        repository: A folder on the host for the strategy itself, kept from release to release; it may not exist yet.
         identity: The release's name.
-        again: Whether what arrived the first time was not what was sent.
+        again: Whether the files that arrived the first time differed from those sent.
         made: What the strategy built.
         unlinked: The numbers of the manifest's lines that the host linked nothing for; None for all of them.
-        source: The commit that the host says the release that runs now is of: any text.
+        source: The commit of the current release, as the host reports it; it may be any text.
     """
 
     remote: Remote
@@ -107,7 +107,7 @@ class ReleaseFolder:
         """Return the lines of the manifest that nothing was linked for.
 
         Raises:
-            ToolError: The host names lines that there are not.
+            ToolError: The host names lines that do not exist.
         """
         if self.unlinked is None or self.again:
             return staged.lines
@@ -116,7 +116,7 @@ class ReleaseFolder:
         return [staged.lines[number] for number in self.unlinked]
 
     def put(self, files: Iterable[File]) -> None:
-        """Have files in the folder, where they are when the host has answered what it is asked next."""
+        """Send files to the folder; they are there when the next request has been answered."""
         self.conversation.post(("put", {"folder": self.path, "attached": _packed(part)}) for part in _parts(files))
 
     def typed(self, command: str) -> str:
@@ -124,7 +124,7 @@ class ReleaseFolder:
         return shlex.join([*self.remote.address.typed(), command])
 
     def run(self, *command: str, stdin: bytes | None = None, environ: Mapping[str, str] | None = None) -> str:
-        """Run a command on the host and return what it said.
+        """Run a command on the host and return its output.
 
         Raises:
             ToolError: It failed.

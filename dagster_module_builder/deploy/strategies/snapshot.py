@@ -1,4 +1,4 @@
-"""What the strategy git sends of a commit: one module's files as a tree of their own, in a commit without parents."""
+"""The part of a commit that the strategy git sends: one module's files as a tree, in a commit without parents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE
 from dagster_module_builder.programs.version_control import Repository
 
-#: The same for every release: equal trees are equal commits, and nobody learns who committed when.
+#: The same for every release: equal trees are equal commits, and authors and dates are not sent.
 _COMMIT = "tree {}\nauthor Release <> 0 +0000\ncommitter Release <> 0 +0000\n\nRelease\n"
 _TREE, _LINK, _PROGRAM, _SUBMODULE = "040000", "120000", "100755", "160000"
 _ATTRIBUTES = ".gitattributes"
@@ -34,18 +34,18 @@ class TreeEntry(NamedTuple):
 
     @property
     def order(self) -> bytes:
-        """Where it stands in its tree: Git compares a folder's name as if it ended in a slash."""
+        """The key by which Git sorts a tree: a folder's name is compared as if it ended in a slash."""
         return (self.path + ("/" if self.mode == _TREE else "")).encode("utf-8", "surrogateescape")
 
     @property
     def line(self) -> bytes:
-        """Return it as ``git mktree -z`` reads it."""
+        """The entry as ``git mktree -z`` reads it."""
         kind = "tree" if self.mode == _TREE else "blob"
         return f"{self.mode} {kind} {self.name}\t{self.path}\0".encode("utf-8", "surrogateescape")
 
     @property
     def raw(self) -> bytes:
-        """Return it as a tree holds it."""
+        """The entry as it is stored in a tree."""
         head = f"{self.mode.lstrip('0')} {self.path}\0".encode("utf-8", "surrogateescape")
         return head + bytes.fromhex(self.name)
 
@@ -57,8 +57,8 @@ class Snapshot:
     Attributes:
         entries: Its files and links.
         folders: The names of the trees that the repository has.
-        made: The trees that it has not, inner ones first, each with its name.
-        tree: The name of the tree that holds all of it.
+        made: The trees that the repository lacks, inner ones first, by name.
+        tree: The name of the top tree.
     """
 
     entries: Sequence[TreeEntry]
@@ -68,17 +68,17 @@ class Snapshot:
 
     @property
     def format(self) -> str:
-        """How objects are named."""
+        """The hash by which objects are named: ``sha1`` or ``sha256``."""
         return "sha256" if len(self.tree) > 40 else "sha1"
 
     @property
     def other_format(self) -> str:
-        """The same, where it is another than a new repository has; else empty."""
+        """The same, if it is not the default of a new repository; else empty."""
         return "" if self.format == "sha1" else self.format
 
     @cached_property
     def objects(self) -> dict[str, bytes]:
-        """The objects that the repository has not, by name, as Git hashes them: trees, and the commit at the end."""
+        """The objects that the repository lacks, by name, as Git hashes them: trees, and the commit at the end."""
         trees = [_object("tree", b"".join(entry.raw for entry in inside)) for inside in self.made.values()]
         return {self._named(content): content for content in [*trees, self._commit]}
 
@@ -100,13 +100,13 @@ def _object(kind: str, content: bytes) -> bytes:
 
 
 def snapshot(repository: Repository, commit: str, path: str, include: Sequence[str] = ()) -> Snapshot:
-    """Return what a commit has of a module, without deployments.
+    """Return a module's files in a commit, without deployments.
 
     Args:
         repository: The repository.
         commit: The commit.
-        path: The module's folder in it; empty where it is the root.
-        include: Further folders or files; each has the same path below the release as in the repository.
+        path: The module's folder in it; empty for the root.
+        include: Further folders or files, with the same paths in the release as in the repository.
 
     Raises:
         RefusedError: One of them is not in the commit, or cannot be part of a release.
@@ -121,7 +121,7 @@ def snapshot(repository: Repository, commit: str, path: str, include: Sequence[s
     for name, part in zip([path, *named], parts, strict=True):
         if not part:
             raise RefusedError(
-                f"Commit {commit[:8]} of {repository.top} has no {name or 'files'}: see 'git:' in {FILE}."
+                f"Commit {commit[:8]} of {repository.top} has no {name or 'files'}: correct 'git:' in {FILE}."
             )
     return built(_without_deployments(parts), trees)
 
@@ -137,13 +137,13 @@ def _below(files: Iterable[TreeEntry], path: str) -> list[TreeEntry]:
 
 
 def _without_deployments(parts: Sequence[Sequence[TreeEntry]]) -> list[TreeEntry]:
-    """Return the entries of all parts that no deployment holds, once each."""
+    """Return the entries of all parts that are not in a deployment, once each."""
     entries = {entry.path: entry for part in parts for entry in part}
     marks = (Path(path).parents for path in entries if path.endswith(FILE) and Path(path).name == FILE)
     folders = {str(above[1]) for above in marks if len(above) > 2 and above[1].name == DEPLOYMENTS} | {DEPLOYMENTS}
     twice = sum(map(len, parts)) - len(entries) and _ambiguous(parts)
     if twice:
-        raise RefusedError(f"{twice} is in the module and in what 'git: include' names: rename one of them.")
+        raise RefusedError(f"{twice} is in the module and below 'git: include': rename one of them.")
     return [entry for path, entry in entries.items() if not is_in(path, folders)]
 
 
@@ -168,7 +168,7 @@ def built(entries: Sequence[TreeEntry], known: frozenset[str]) -> Snapshot:
     for entry in entries:
         if entry.mode == _SUBMODULE:
             raise RefusedError(
-                f"{entry.path} is a submodule, which an export leaves empty: choose the strategy 'rsync', or remove it."
+                f"{entry.path} is a submodule, which would be empty on hosts: use the strategy 'rsync', or remove it."
             )
     long = next((len(entry.name) for entry in entries), 40) > 40
     made: dict[str, Sequence[TreeEntry]] = {}
@@ -177,7 +177,7 @@ def built(entries: Sequence[TreeEntry], known: frozenset[str]) -> Snapshot:
 
 
 def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], TreeEntry]], depth: int) -> str:
-    """Return the name of the tree of some files, noting those that the repository has not."""
+    """Return the name of the tree of some files, and note the trees that the repository lacks."""
     inside: dict[str, list[tuple[list[str], TreeEntry]]] = {}
     entries = []
     for parts, entry in files:
@@ -188,7 +188,7 @@ def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], TreeEntry]], dept
     entries += [TreeEntry(_TREE, _tree(snapshot, below, depth + 1), name) for name, below in inside.items()]
     if len({entry.path for entry in entries}) < len(entries):
         raise RefusedError(
-            "A file in the module and a folder that 'git: include' names have one path: rename one of them."
+            "A file in the module and a folder below 'git: include' have the same path: rename one of them."
         )
     entries.sort(key=lambda entry: entry.order)
     content = _object("tree", b"".join(entry.raw for entry in entries))
@@ -199,13 +199,13 @@ def _tree(snapshot: Snapshot, files: Iterable[tuple[list[str], TreeEntry]], dept
 
 
 def contents(repository: Repository, entries: Sequence[TreeEntry]) -> dict[str, bytes]:
-    """Return the bytes of objects by their names, as they were committed."""
+    """Return the bytes of objects by their names, as committed."""
     names = list(dict.fromkeys(entry.name for entry in entries))
     if not names:
         return {}
     wanted = "".join(f"{name}\n" for name in names).encode()
     said = memoryview(repository.git_bytes("cat-file", "--batch", "--buffer", stdin=wanted))
-    found: dict[str, bytes] = {}
+    texts: dict[str, bytes] = {}
     position = 0
     for name in names:
         end = _line_end(said, position)
@@ -217,9 +217,9 @@ def contents(repository: Repository, entries: Sequence[TreeEntry]) -> dict[str, 
                 f"run 'git fsck' and 'git fetch' there."
             )
         position = end + 1 + int(head[2])
-        found[name] = bytes(said[end + 1 : position])
+        texts[name] = bytes(said[end + 1 : position])
         position += 1
-    return found
+    return texts
 
 
 def _line_end(said: memoryview, position: int) -> int:
