@@ -52,7 +52,7 @@ def deployed(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutco
 
 
 def rolled_back(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutcome]:
-    return roll_back(find(sites.root, "yoda"), manner=RolloutOptions(progress=listen))
+    return roll_back(find(sites.root, "yoda"), options=RolloutOptions(progress=listen))
 
 
 def removed(sites: Sites, listen: Callable[[str, str], None]) -> list[HostOutcome]:
@@ -78,7 +78,7 @@ def test_a_host_that_is_lost_while_the_change_is_kept_is_named_with_its_release(
     assert (stays.stands, gone.stands) == (True, False)
     assert stays.problems == ()
     assert gone.releases == old != stays.releases
-    assert f"has the old release, which was put back: sales-report {old['sales-report']}" in gone.problems[0]
+    assert f"has the old release, which was restored: sales-report {old['sales-report']}" in gone.problems[0]
     assert [releases(found) for found in status(find(two.root, "yoda"))] == [dict(stays.releases), old]
     assert lost.running() == old["sales-report"]
     assert good.running() == stays.releases["sales-report"] if stays.releases else not good.dagster.locations()

@@ -616,7 +616,7 @@ def test_a_deployment_that_changes_its_platform_leaves_no_second_pipeline(tmp_pa
     old = tmp_path / FILES["github"]
     (tmp_path / ".gitlab-ci.yml").write_text("lint:\n  script: [a]\n")
     audited = AuditedModule(module, tmp_path)
-    assert "belongs into .gitlab-ci.yml now" in "\n".join(problem.message for problem in pipelines(audited))
+    assert "is now .gitlab-ci.yml" in "\n".join(problem.message for problem in pipelines(audited))
     edited = old.read_bytes().replace(b" --wait 900", b" --wait 9")
     original = old.read_bytes()
     old.write_bytes(edited)

@@ -215,10 +215,10 @@ def test_status_releases_log_and_check(quick: Site, monkeypatch: pytest.MonkeyPa
     path.write_text(whole.replace("kind: host", "kind: venv"))
     monkeypatch.setattr(checks, "ENVIRONMENT", 1 << 60)
     (found,) = check(find(quick.root, "yoda"))
-    assert "MiB free, and" in " ".join(found["problems"])
+    assert "MiB free, but" in " ".join(found["problems"])
     path.write_text(whole)
     monkeypatch.setattr(setup, "SPARE", 1 << 60)
-    assert "MiB free, and" in setup.set_up(find(quick.root, "yoda"))[0]["error"]
+    assert "MiB free, but" in setup.set_up(find(quick.root, "yoda"))[0]["error"]
     quick.dagster.alive = False
     (found,) = check(find(quick.root, "yoda"))
     assert "daemon is not alive" in found["problems"][0]

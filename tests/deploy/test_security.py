@@ -163,7 +163,7 @@ def test_hostile_field_is_refused(quick: Site, field: str, value: object) -> Non
     data["strategy"] = "git" if field == "git" else data["strategy"]
     data[field] = value
     (folder / "deployment.yaml").write_text(yaml.safe_dump(data))
-    with pytest.raises(RefusedError, match=r"deployment.yaml|no strategy"):
+    with pytest.raises(RefusedError, match=r"deployment.yaml|Unknown strategy"):
         read_deployment(folder)
 
 

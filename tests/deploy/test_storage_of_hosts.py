@@ -84,7 +84,7 @@ def test_a_folder_below_the_base_path_unless_something_else_is_said(started: Sit
     give(started, "/srv/assets")
     (other,) = started.deploy()
     assert said(started) == ["/srv/assets"]
-    assert any(f"stored in {place} stays there" in note for note in other.notes)
+    assert any(f"those in {place} stay there" in note for note in other.notes)
     # Where the last module that says so does not any more, the others still store there.
     give(started, None)
     started.deploy()

@@ -218,9 +218,9 @@ def answer_to(what: str, result: Mapping[str, Any], asked: Mapping[str, Any]) ->
     except fastjsonschema.JsonSchemaValueException as error:
         # The message names the key, and not the value.
         return str(error.message)[:200]
-    for names, told in _BY_NAME.get(what, {}).items():
-        if set(asked.get(names) or ()) != set(result[told]):
-            return f"data.{told} must have the names that were asked for"
+    for names, key in _BY_NAME.get(what, {}).items():
+        if set(asked.get(names) or ()) != set(result[key]):
+            return f"data.{key} must have the names that were asked for"
     return None
 
 

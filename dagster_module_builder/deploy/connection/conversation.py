@@ -26,8 +26,8 @@ SIGN_OF_LIFE = 5.0
 #: The most seconds that start files of a login shell may take, and the most bytes that they may print.
 GREETED_WITHIN = 60.0
 NOISE = 256 << 10
-#: The most bytes of messages that nobody has read yet, and the overhead of each; the most progress messages, signs of
-#: life, and seconds before an answer.
+#: The most bytes of unread messages, and the overhead of each; the most progress messages, signs of life, and seconds
+#: before an answer.
 UNREAD = 16 << 20
 BESIDE = 100
 PROGRESS = 10_000

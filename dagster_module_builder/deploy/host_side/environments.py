@@ -36,7 +36,7 @@ with open(made) as file:
     lines = [re.sub("^version_info", "version", line.strip()) + "." for line in file]
 print("environment:", "yes" if any(line.startswith(said + ".") for line in lines) else "no")
 """
-#: Files of an environment while pip makes it: what it downloaded, and the hashes that these have to have.
+#: In an environment while pip fills it: the folder of downloaded files, and the file with their expected hashes.
 DOWNLOADED, LOCKED = "downloaded", "locked.txt"
 
 

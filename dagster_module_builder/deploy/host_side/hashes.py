@@ -1,4 +1,4 @@
-"""The hashes of constraints, for a pip: it refuses them wherever a requirement is not pinned."""
+"""The hashes of constraints, for pip, which accepts hashes only if every requirement is pinned."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _HASH = re.compile(r"(?:\s|\\\n)+--hash=\S+")
 
 
 def without_hashes(constraints: str) -> str:
-    r"""Return constraints that any pip takes: ``"a==1 \\\n    --hash=sha256:0\n" -> "a==1\n"``."""
+    r"""Return constraints that any pip accepts: ``"a==1 \\\n    --hash=sha256:0\n" -> "a==1\n"``."""
     return _HASH.sub("", constraints)
 
 
 def locked(constraints: str, files: Iterable[str]) -> str:
-    """Return requirements with hashes: of the constraints that have some, those of which a file was downloaded.
+    """Return the constraints that have hashes and of whose projects a file was downloaded, as requirements.
 
     Args:
-        constraints: The constraints, each pin in its lines.
-        files: The names of wheels and source archives.
+        constraints: The constraints; a pin may have several lines.
+        files: The names of the downloaded wheels and source archives.
     """
     names = {_project(file) for file in files}
     pins = re.split(r"(?<=\n)(?=\S)", constraints)
@@ -36,8 +36,8 @@ def _project(file: str) -> str:
 
 
 def _first_name(pin: str) -> str:
-    found = re.match(r"[\w.-]+", pin)
-    return found[0] if found else ""
+    name = re.match(r"[\w.-]+", pin)
+    return name[0] if name else ""
 
 
 def _normalized(name: str) -> str:

@@ -74,7 +74,7 @@ def fetch(
 
 @contextlib.contextmanager
 def configuration() -> Iterator[dict[str, str]]:
-    """Give Docker a configuration of its own, since it writes down whom it is logged in as; nothing of it stays."""
+    """Yield the variables for a temporary Docker configuration: a login writes its password there."""
     theirs = os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
     with tempfile.TemporaryDirectory(prefix="dmb-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
         # It ends with our end of its input, so that the folder goes too when this process is killed.

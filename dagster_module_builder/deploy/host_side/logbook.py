@@ -1,6 +1,6 @@
 """The log of each module: a line when an operation begins, on the disk before anything changes, and a line at its end.
 
-The logs are beside the modules' folders and outlive them. Each operation in progress has a file of its own; the next
+The logs are beside the modules' folders and outlive them. Each operation in progress is recorded in a file; the next
 command ends the log of one that was interrupted.
 """
 

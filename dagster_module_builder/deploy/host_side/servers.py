@@ -1,4 +1,4 @@
-"""Code servers in containers: each start is a container of its own, and has a folder of its own here."""
+"""Code servers in containers: each start makes a new container, with a folder for its settings here."""
 
 from __future__ import annotations
 

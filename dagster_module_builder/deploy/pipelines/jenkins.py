@@ -1,4 +1,4 @@
-"""Jenkins: a declarative pipeline in a file of its own. https://www.jenkins.io/doc/book/pipeline/syntax/."""
+"""Jenkins: a declarative pipeline in a separate file. https://www.jenkins.io/doc/book/pipeline/syntax/."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PERSON = "triggeredBy 'UserIdCause'"
 
 
 def _places(pipeline: Pipeline) -> tuple[str, ...]:
-    """Return three files: a Jenkinsfile has exactly one pipeline, and Jenkins is told the path of another."""
+    """Return three possible files: a file has one pipeline, and Jenkins can be given the path of another file."""
     own = f"{FILE}.{pipeline.deployment}"
     return FILE, own, f"{own}-{pipeline.module}"
 

@@ -63,7 +63,7 @@ class Strategy(Steps, ABC):
             allow_dirty: Accept changes that are not committed.
         """
 
-    def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:  # noqa: ARG002 - a strategy may take in more
+    def sources(self, own: Mapping[str, Any], inside: str) -> tuple[str, ...]:  # noqa: ARG002 - a strategy may use more
         """Return the files and folders below the repository's top that releases are made from; ``.`` for all of them.
 
         Args:
@@ -72,7 +72,7 @@ class Strategy(Steps, ABC):
         """
         return (inside,)
 
-    def is_bulky(self, staged: Staged) -> bool:  # noqa: ARG002 - it may depend on what was taken in
+    def is_bulky(self, staged: Staged) -> bool:  # noqa: ARG002 - it may depend on the files
         """Tell whether to open the OpenSSH connection before it is known which files the host has already."""
         return self.bulk
 
