@@ -60,12 +60,12 @@ def _say_status(results: Sequence[Mapping[str, Any]]) -> None:
             )
         elif result["unfinished"]:
             console.tell(
-                f"{result['host']}: a deployment was cut off; the next command there puts the old release back."
+                f"{result['host']}: a deployment was interrupted; the next command there restores the old release."
             )
         if result.get("dagster", "answers") != "answers":
             console.tell(f"{result['host']}: {result['dagster']}")
         if result.get("daemon") is False:
-            console.tell(f"{result['host']}: Dagster's daemon is not alive.")
+            console.tell(f"{result['host']}: Dagster's daemon is not running: schedules and sensors do not work.")
 
 
 @deployment_task("deploy.releases", {"json": JSON_HELP})

@@ -188,11 +188,11 @@ def test_the_preview_names_what_builds_and_brings_the_image(
 def test_a_file_that_is_gone_is_named(tmp_path: Path, module: Path, name: str) -> None:
     made = configure(tmp_path, module, "docker", ANSWERS)
     (made.folder / name).unlink()
-    with pytest.raises(RefusedError, match=f"{name} is missing"):
+    with pytest.raises(RefusedError, match=f"has no {name}"):
         staged(module)
     # The host is not there either, and what is wrong here is told all the same.
     (found,) = check([as_deployed(module)])
-    assert f"{name} is missing" in "".join(found["problems"])
+    assert f"has no {name}" in "".join(found["problems"])
 
 
 def test_pointers_of_lfs_and_links_outside_are_refused(tmp_path: Path, module: Path) -> None:

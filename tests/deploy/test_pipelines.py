@@ -568,7 +568,7 @@ def test_a_guide_of_an_earlier_version_is_told_and_corrected(tmp_path: Path, mod
     deployment = made(module, "github")
     guide = deployment.folder / "DEPLOYMENT.md"
     guide.write_text("Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda.yml -f action=rollback\n")
-    assert "is not as .github/workflows/deploy-yoda-sales-report.yml needs it" in str(pipeline.problem(deployment))
+    assert "is out of date with .github/workflows/deploy-yoda-sales-report.yml" in str(pipeline.problem(deployment))
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0
     corrected = "Mine: deploy-yoda.yml.\n\n    gh workflow run deploy-yoda-sales-report.yml -f action=rollback\n"
     assert guide.read_text() == corrected

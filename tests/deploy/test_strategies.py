@@ -124,13 +124,13 @@ def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
     assert by_git.running() == first.releases["sales-report"]
     set_value(by_git.module, 2)
     git(by_git.root, "commit", "-qam", "second")
-    with pytest.raises(BuilderError, match=r"Is commit .* pushed"):
+    with pytest.raises(BuilderError, match=r"Check that commit .* is pushed"):
         by_git.deploy(allow_dirty=True)
     assert by_git.running() == first.releases["sales-report"]
     git(by_git.root, "push", "-q", "origin", "main")
     # Somebody removes the branch there, which this machine does not know yet.
     git(origin, "update-ref", "-d", "refs/heads/main")
-    with pytest.raises(BuilderError, match=r"Is commit .* pushed"):
+    with pytest.raises(BuilderError, match=r"Check that commit .* is pushed"):
         by_git.deploy(allow_dirty=False)
     assert by_git.running() == by_git.current() == first.releases["sales-report"]
     assert by_git.releases() == [first.releases["sales-report"]]
@@ -138,7 +138,7 @@ def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
 
 def test_vanished_branch(by_git: Site) -> None:
     settings(by_git, branch="release")
-    with pytest.raises(RefusedError, match="no branch 'release' here any more"):
+    with pytest.raises(RefusedError, match="has no branch 'release'"):
         by_git.deploy()
 
 

@@ -169,7 +169,7 @@ def test_pdfs_every_night(site: Site, files: SshHost, database: int, dagster_pyt
     # The host here has no daemon, which is all that is found to be wrong, and that would have to know the module.
     no_daemon = {"deploy yoda": "deploy yoda --no-settle"}
     _, check, *_, status = follow(site.root, carry_out, no_daemon, finding=("deploy.check",))
-    assert re.findall(r"\d+ problems?|daemon is not alive", check) == ["1 problem", "daemon is not alive"]
+    assert re.findall(r"\d+ problems?|daemon is not running", check) == ["1 problem", "daemon is not running"]
     (on_host,) = json.loads(status)
     assert [one["location"] for one in on_host["modules"]] == ["loaded"]
     assert schedules(dagster) == {"nightly_pdfs_daily": "RUNNING"}
