@@ -247,7 +247,7 @@ def test_audit_knows_its_files(tmp_path: Path, module: Path) -> None:
     (made.folder / "docker-compose.deploy.yml").unlink()
     dockerfile = made.folder / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("FROM base\n", "FROM other\n"))
-    assert "docker-compose.deploy.yml is missing there" in audited(tmp_path, module, "deployments-read")
+    assert "docker-compose.deploy.yml is missing" in audited(tmp_path, module, "deployments-read")
     assert "has no version" in audited(tmp_path, module, "dockerfile-lint")
 
 

@@ -642,7 +642,7 @@ def test_the_branch_that_is_deployed_is_the_remotes_default_and_shown(tmp_path: 
     answers = [part for one in ("platform=github", "carries_out=git", f"tool={TOOL}") for part in ("--set", one)]
     flags = ["--deployment", "yoda", "--client", "Yoda", "--hosts", "yoda.example", "--strategy", "ci-cd"]
     said = run(tmp_path, "configure-deployment", "sales-report", *flags, *answers)
-    assert "through GitHub Actions on a push to release/stable." in said.stdout, said
+    assert "by GitHub Actions on a push to release/stable." in said.stdout, said
     assert f"installs {TOOL}." in said.stdout
     workflow = yaml.safe_load((module / FILES["github"]).read_text())
     assert workflow[True]["push"]["branches"] == ["release/stable"]
