@@ -108,7 +108,7 @@ def template_version(audited: AuditedModule) -> Iterator[Problem]:
     try:
         record = read_record(audited.path)
     except DamagedFileError as error:
-        yield Problem(f"The record of the template: {error.found}", error.way_out, RECORD)
+        yield Problem(f"The record of the template: {error.problem}", error.way_out, RECORD)
         return
     recorded = record.version if record else current
     if Version(current) < Version(recorded):

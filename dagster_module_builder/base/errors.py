@@ -46,7 +46,7 @@ class DamagedFileError(RefusedError):
 
     def __init__(self, path: object, line: int | None, problem: str, way_out: str) -> None:
         self.place = f"{path}:{line}" if line else f"{path}"
-        self.found = problem
+        self.problem = problem
         self.way_out = way_out
         super().__init__(f"{self.place}: {problem}. {way_out}")
 

@@ -21,6 +21,6 @@ VALIDATE = "workspace.validate"
 def finding_of(error: BuilderError, where: Path, fix: str, owner: str = "") -> Finding:
     """Return an error as a finding, with the error's place and cure if it has them."""
     if isinstance(error, DamagedFileError):
-        return Finding("error", error.found, error.place, error.way_out, owner)
+        return Finding("error", error.problem, error.place, error.way_out, owner)
     reasons = "; ".join(error.reasons) if isinstance(error, ConflictError) else str(error)
     return Finding("error", reasons, str(where), fix, owner)

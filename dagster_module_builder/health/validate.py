@@ -133,7 +133,7 @@ def _answer(look: Check, workspace: Workspace, plan: Plan) -> list[Finding]:
     except ConflictError as error:
         return [Finding("error", reason, error.where, error.fix, error.owner) for reason in error.reasons]
     except DamagedFileError as error:
-        return [Finding("error", error.found, error.place, error.way_out)]
+        return [Finding("error", error.problem, error.place, error.way_out)]
     except (ToolError, yaml.YAMLError) as error:
         return [Finding("error", str(error), str(workspace.root), _AGAIN, command=VALIDATE)]
     except BuilderError as error:

@@ -146,12 +146,12 @@ def markers(lines: Sequence[bytes]) -> list[Marker]:
     return [Marker(i, match[2] == b"END", match[3].decode()) for i, match in enumerate(matches) if match]
 
 
-def pair(found: Sequence[Marker]) -> tuple[list[tuple[Marker, Marker]], list[Marker]]:
+def pair(marker_lines: Sequence[Marker]) -> tuple[list[tuple[Marker, Marker]], list[Marker]]:
     """Pair every BEGIN with the END that directly follows it; return the pairs and the other markers."""
     pairs: list[tuple[Marker, Marker]] = []
     left: list[Marker] = []
     opened: Marker | None = None
-    for marker in found:
+    for marker in marker_lines:
         if marker.end and opened and opened.name == marker.name:
             pairs.append((opened, marker))
             opened = None

@@ -77,7 +77,7 @@ def cure(folder: Path, line: str) -> tuple[str, str]:
     with pytest.raises(DamagedFileError) as refused:
         settings_of(folder, line)
     assert refused.value.place == f"{folder / '.env.deploy'}:1"
-    return refused.value.found, refused.value.way_out.partition("Run '")[2].partition("'")[0]
+    return refused.value.problem, refused.value.way_out.partition("Run '")[2].partition("'")[0]
 
 
 @pytest.mark.parametrize("content", [PEM, json.dumps({"key": PEM}), "it's\\ \r\n", "", "x" * host_settings.MOST])
