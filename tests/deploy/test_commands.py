@@ -142,7 +142,7 @@ def test_configure_without_a_terminal(tmp_path: Path) -> None:
     assert 'branch: "main"' in (tmp_path / "projects/sales-report/deploy/yoda/deployment.yaml").read_text()
     said = run(tmp_path, "configure-deployment", "sales-report", *flags, "--set", "colour=blue")
     assert said.returncode == 2
-    assert "no question" in said.stderr
+    assert "Unknown question" in said.stderr
 
 
 def test_unknown_deployment(tmp_path: Path) -> None:
