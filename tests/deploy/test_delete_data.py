@@ -31,6 +31,7 @@ from tests.deploy.program import run
 from tests.deploy.quick_images import base_image
 from tests.deploy.sites import Site
 from tests.e2e.engine import Engine
+from tests.ports import free_port
 from tests.template import database_servers
 
 SCHEMA = (
@@ -45,7 +46,7 @@ def with_database(quick: Site, request: pytest.FixtureRequest) -> Iterator[tuple
     settings = {"USER": "shop", "NAME": "orders", "PASSWORD": "s3cret-of-the-shop"}
     schema = quick.host.folder / "schema.sql"
     schema.write_text(SCHEMA)
-    port = database_servers.free_port()
+    port = free_port()
     data = yaml.safe_load((quick.module / "deploy/yoda/deployment.yaml").read_text())
     data["database"] = {"type": request.param, "port": port}
     (quick.module / "deploy/yoda/deployment.yaml").write_text(yaml.safe_dump(data))
