@@ -47,7 +47,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests that need no Docker and are not slow."""
+    """Run all tests but those that need Docker and the matrix."""
     _install(session)
     arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
     session.run("pytest", "-m", "not docker and not matrix", "--durations=25", *arguments)

@@ -6,8 +6,8 @@
 Far away, everything is measured once more on the same wire without its delay: what is between the two, divided by the
 delay, are the round trips. ``--git`` deploys the same files with that strategy too. ``cp`` is how long the host's file
 system takes to hold that many files, whoever brings them; with ``TMPDIR=/dev/shm`` everything is in memory, and that is
-next to nothing. Interpreter starts are taken off everybody's times. What Dagster itself takes (validate, reload) stands
-in a column of its own; the host's Dagster is the stand-in of the tests, so that the rest is what is measured.
+next to nothing. Interpreter starts are taken off all times. What Dagster itself takes (validate, reload) is
+in a separate column; the host's Dagster is the stand-in of the tests, so that the rest is what is measured.
 ``--far MS`` needs root, gcc and iproute2; ``--peers`` needs ``ansible`` and ``pyinfra`` on PATH.
 """
 
@@ -278,7 +278,7 @@ def start_of(program: str, folder: Path) -> float:
 def measure(
     made: Bench, folder: Path, repeat: int, *, peers: Sequence[str], git: bool
 ) -> dict[str, dict[str, list[float]]]:
-    """Return, for each case, the seconds of everybody, as often as asked for."""
+    """Return, for each case, the seconds of each tool, as often as asked for."""
     found: dict[str, dict[str, list[float]]] = {case: {} for case in CASES}
     chosen = ["rsync", *peers]
 

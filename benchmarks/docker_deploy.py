@@ -1,4 +1,4 @@
-"""A deployment by docker, step by step: an image with Dagster, a registry, and a host with an engine of its own.
+"""A deployment by docker, step by step: an image with Dagster, a registry, and a host with a separate engine.
 
     python benchmarks/docker_deploy.py [--repeat 3] [--without-registry] [--json FILE]
 

@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py --modules 1000 --json engine.json
 
-Each of our commands runs in a process of its own and is timed without the interpreter's start; its peak memory is the
+Each of our commands runs in a separate process and is timed without the interpreter's start; its peak memory is the
 whole process's, and its processor seconds are those of other programs that it asked, too. "with uv and Compose" is what
 a person waits for: uv resolves all requirements (for the first time, or once more, when it is remembered), and Compose
 reads the file; "all" is the peak of our memory and theirs together.
@@ -91,7 +91,7 @@ print(json.dumps({"seconds": seconds, "peak_mb": resource.getrusage(resource.RUS
 
 
 def measured(python: Path | str, code: str, *arguments: object) -> dict[str, float]:
-    """Run code in a process of its own; return what it prints, and the peak memory of it and all that it started."""
+    """Run code in a separate process; return what it prints, and the peak memory of it and all that it started."""
     command = [str(python), "-c", code, *map(str, arguments)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         all_mb = 0.0
@@ -181,7 +181,7 @@ def forget() -> Path:
 
 
 def use_compose(folder: Path) -> None:
-    """Have our commands find Compose, and remember in a folder of their own what resolved; uv keeps its cache."""
+    """Have our commands find Compose, and remember in a separate folder what resolved; uv keeps its cache."""
     said = subprocess.run([uv.find_uv_bin(), "cache", "dir"], capture_output=True, text=True, check=True)
     os.environ["UV_CACHE_DIR"] = said.stdout.strip()
     os.environ["PATH"] = f"{compose_program().parent}{os.pathsep}{os.environ['PATH']}"

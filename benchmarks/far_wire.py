@@ -32,11 +32,11 @@ class Wire:
         return f"{self.name}-far"
 
     def part(self) -> None:
-        """Cut the wire, without anybody being told."""
+        """Cut the wire, without a word to either side."""
         os.kill(self.relay, signal.SIGSTOP)
 
     def heal(self) -> None:
-        """Mend the wire."""
+        """Repair the wire."""
         os.kill(self.relay, signal.SIGCONT)
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/images.py [--far 50] [--repeat 3] [--json FILE]
 
-The image is Python with a real environment (Dagster's) and one layer of code; it goes to a host with a Docker Engine
-of its own, in memory. What is timed is everything between a built image here and the same one there: saving and
+The image is Python with a real environment (Dagster's) and one layer of code; it goes to a host with a separate Docker
+Engine, in memory. What is timed is everything between a built image here and the same one there: saving and
 sending, or pushing and pulling. ``code`` is the second deployment, of which one small layer is new. Needs root and
 Debian's ``docker-registry``; ``--far MS`` needs gcc and iproute2 too.
 """

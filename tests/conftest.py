@@ -20,11 +20,11 @@ from tests.quick import is_quick
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Environments are made here in which each start of Dagster would compile it anew: seconds, hundreds of times.
+# Environments are made here in which each start of Dagster would compile it again: seconds, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-# What the program notes of its own work, such as the workspaces that it made, is never noted among the user's.
+# What the program notes of its work, such as the workspaces that it made, is never noted among the user's.
 _STATE = tempfile.TemporaryDirectory(prefix="dmb-state-")
 _NUMBERS = itertools.count()
 os.environ["XDG_STATE_HOME"] = _STATE.name

@@ -10,8 +10,6 @@ from tests.documents import read
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
-#: Words that the pages do without.
-UNCLEAR = ("somebody", "nobody", "anew", "mend", "of its own", "what is there", "goes with", "is none of")
 
 
 def files() -> list[Path]:
@@ -61,12 +59,3 @@ def test_every_page_that_code_and_templates_name_exists() -> None:
             named |= {(path.name, name) for name in re.findall(r"(?<![\w./])docs/[\w/-]+\.md", text)}
     assert len(named) > 10
     assert sorted((where, name) for where, name in named if not (REPOSITORY / name).is_file()) == []
-
-
-def test_the_pages_are_in_plain_words() -> None:
-    unclear = re.compile(rf"\b(?:{'|'.join(UNCLEAR)})\b", re.IGNORECASE)
-    prose = {
-        page: re.sub(r"`[^`]*`", "", page.read_text("utf-8"))
-        for page in [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
-    }
-    assert [(page.name, match[0]) for page, text in prose.items() for match in unclear.finditer(text)] == []

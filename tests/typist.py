@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class Typist:
-    """Runs a command on a terminal of its own, and types what it asks for."""
+    """Runs a command on a separate terminal, and types what it asks for."""
 
     def __init__(self, command: str, environ: Mapping[str, str], cwd: Path | None = None) -> None:
         self.terminal, inner = pty.openpty()

@@ -66,7 +66,7 @@ def deployment_task(
 
     Args:
         name: The task's name with its collection's.
-        help: The help of its own flags.
+        help: The help of the flags that only this task has.
         iterable: Its own flags that may be given several times.
         positional: The arguments without a flag, in their order.
     """

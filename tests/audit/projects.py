@@ -153,7 +153,7 @@ defs = Definitions(
     "orders_tests/test_assets.py": SCAFFOLD["orders_tests/test_assets.py"],
 }
 
-#: What somebody wrote on one afternoon.
+#: What a person wrote in one afternoon.
 SINGLE_FILE = {
     "definitions.py": """\
 import os

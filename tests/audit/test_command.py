@@ -72,7 +72,7 @@ def test_all_modules_as_data_and_as_markdown(terminal: Terminal, root: Path) -> 
 
 def test_wrong_usage_is_exit_code_2(terminal: Terminal) -> None:
     terminal.refused("audit", "--all", "--json", "--markdown", code=2)
-    assert "No module 'nobody'" in terminal.refused("audit", "nobody")
+    assert "No module 'absent'" in terminal.refused("audit", "absent")
 
 
 def test_an_audit_is_quick(root: Path, module: Path) -> None:

@@ -108,7 +108,7 @@ IMPORTS = {
         {"a.py": "from b import A", "p/b.py": 'B = "Y"', "q/b.py": 'A = "X"'}, ["X"]
     ),
     "what is declared, too": ({"a.py": "from b import A; A: str", "b.py": 'A = "X"'}, ["X"]),
-    "from another file of its own name": (
+    "from another file of the same name": (
         {"p/a.py": 'from q.a import B as A; B = "Y"', "q/a.py": 'B = "X"'}, ["X"]
     ),
     "from itself": ({"p/a.py": "from other.a import A", "q/a.py": 'A = "X"'}, ["X"]),

@@ -32,7 +32,7 @@ def made_full(tmp_path_factory: pytest.TempPathFactory, made: Terminal) -> Termi
 
 
 @pytest.fixture(scope="session")
-def anybody(made_full: Terminal) -> Iterator[Terminal]:
+def reader(made_full: Terminal) -> Iterator[Terminal]:
     """A workspace that all may read and only root may write, for a user without rights who has a home."""
     needs.root()
     with tempfile.TemporaryDirectory() as name:

@@ -43,7 +43,7 @@ def type_into(terminal: Terminal, line: Sequence[str], answers: Mapping[str, Seq
             continue
         try:
             more = os.read(screen, 65536)
-        except OSError:  # Linux's way to say that nobody has the terminal open any more
+        except OSError:  # Linux's way to say that the terminal is closed
             break
         if not more:
             break

@@ -14,7 +14,7 @@ PROGRAM = "dagster-module-builder"
 #: These speak to hosts.
 REMOTE = {"deploy", "deploy.check", "deploy.status"}
 WISHES = re.findall(r"^## (Wish: .+)$", SKILL.text, re.MULTILINE)
-#: What is used from day to day; the wishes have tests of their own.
+#: What is used from day to day; the wishes have their own tests.
 MODES = Document("modes", SKILL.text.partition(f"\n## {WISHES[0]}\n")[0])
 
 

@@ -1,4 +1,4 @@
-"""The installed program, run as a person runs it: a process of its own, in a folder of its own."""
+"""The installed program, run as a person runs it: a separate process, in a separate folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = ("workspace.yaml", ".env", "docker-compose.yml", "Dockerfile")
 
 @dataclass(frozen=True)
 class Terminal:
-    """Runs the program with a workspace of its own, and with nothing of this machine's user."""
+    """Runs the program with its own workspace, and with nothing of this machine's user."""
 
     root: Path
     environment: dict[str, str]

@@ -32,7 +32,7 @@ def test_a_person_sees_the_machine_first_and_is_asked_again_what_cannot_be(works
     assert (answers["title"], answers["database"], answers["database_port"]) == ('My "T" {{ x }}', "postgresql", "5999")
 
 
-def test_nobody_is_asked_when_a_flag_is_wrong_anyway_and_an_interrupt_leaves_nothing(workspace: Terminal) -> None:
+def test_a_wrong_flag_is_refused_before_any_question_and_an_interrupt_leaves_nothing(workspace: Terminal) -> None:
     before = everything_in(workspace.root)
 
     for flags, code in ((["--database", "oracle"], 2), (["--database", "mysql", "--port", "99"], 1)):

@@ -78,7 +78,7 @@ def questions() -> Iterator[tuple[str, str]]:
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "console.confirmed":
                     flags = [key.value for key in node.keywords if key.arg == "flag"]
                     flag = str(ast.literal_eval(flags[0])) if flags else "--yes"
-                    # A question that several files ask stands in one of its own.
+                    # A question that several files ask is in a separate one.
                     others = [(other, caller) for other in modules for caller in other.values()
                               if other is not module and function.name in names_in(caller)]  # fmt: skip
                     asking = {task for other, caller in others for task in tasks_of(caller, other)}

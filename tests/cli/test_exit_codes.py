@@ -90,7 +90,7 @@ def test_no_module_can_be_called_like_a_task() -> None:
 HOLD_A_HOOK = r"""
 import os, pathlib, time
 script = pathlib.Path("/proc/self/cmdline").read_text().split("\0")[1]
-# Cookiecutter renders some of them into files with names of its own.
+# Cookiecutter renders some of them into files with its own names.
 if os.path.isfile(script) and os.environ["HELD_HOOK"] in script + pathlib.Path(script).read_text():
     pathlib.Path(os.environ["HELD_BY"]).write_text(str(os.getpid()))
     time.sleep(60)

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def installed(terminal: Terminal, tmp_path: Path) -> str:
-    """The program of a wheel that was built here and installed into an environment of its own."""
+    """The program of a wheel that was built here and installed into a separate environment."""
     needs.registry()
     uv = [sys.executable, "-m", "uv"]
     _run([*uv, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path / "dist"), str(REPOSITORY)])

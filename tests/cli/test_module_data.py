@@ -1,4 +1,4 @@
-"""What containers wrote as other users goes with its module, whoever says so."""
+"""What containers wrote as other users is deleted with its module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.e2e.engine import Engine
 
 pytestmark = pytest.mark.docker
 
-#: A database's user in its container, who is nobody here.
+#: A database's user in its container, who does not exist here.
 SERVER = 999
 #: Root without the rights to what others own: as a user whose files' owners are others, and who may use Docker.
 AS_ANOTHER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", str(PROGRAM))

@@ -48,12 +48,12 @@ def with_another(terminal: Terminal, name: str = "other") -> None:
 
 
 @pytest.fixture(scope="module")
-def read_only(anybody: Terminal) -> Terminal:
-    with_another(anybody)
-    for path in (anybody.root / "projects/other").rglob("*"):
+def read_only(reader: Terminal) -> Terminal:
+    with_another(reader)
+    for path in (reader.root / "projects/other").rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    (anybody.root / "projects/other").chmod(0o755)
-    return anybody
+    (reader.root / "projects/other").chmod(0o755)
+    return reader
 
 
 @pytest.mark.parametrize("line", LINES, ids=" ".join)

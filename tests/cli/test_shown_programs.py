@@ -20,7 +20,7 @@ EVIL = r"\x1b]52;c;ZXZpbA==\x07\x1b[2K\x1b[1A\r\x9b1m\x1b[31mred\x1b[0m ä\n"
 
 
 def on_a_terminal(program: str, answer: Callable[[str], str]) -> tuple[str, int]:
-    """Run a program on a terminal of its own; what was shown so far is answered. Return all of it, and the status."""
+    """Run a program on a separate terminal; what was shown so far is answered. Return all of it, and the status."""
     process, screen = pty.fork()
     if process == 0:
         os.execv(sys.executable, [sys.executable, "-c", READER, program])

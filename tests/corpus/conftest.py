@@ -16,7 +16,7 @@ __all__ = ["compose", "modules", "tmp_path"]
 
 @pytest.fixture(scope="session")
 def modules(tmp_path_factory: pytest.TempPathFactory) -> Modules:
-    """A module with a database, one with a file database, one with a code server of its own."""
+    """A module with a database, one with a file database, one with a separate code server."""
     desk = Desk(tmp_path_factory.mktemp("modules")).prepared()
     answers = {
         "sales-report": {"database": "postgresql", "governance": "enterprise"},

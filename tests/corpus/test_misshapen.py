@@ -1,4 +1,4 @@
-"""Files in shapes that nobody expects: a clear refusal or a plan, never a traceback."""
+"""Files in unexpected shapes: a clear refusal or a plan, never a traceback."""
 
 from __future__ import annotations
 

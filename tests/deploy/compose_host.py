@@ -78,7 +78,7 @@ class ComposeHost:
         return set(shown.split())
 
     def started(self) -> dict[str, str]:
-        """Return when each container of the project was started: the same as long as none is started anew."""
+        """Return when each container of the project was started: the same as long as none is started again."""
         running = sorted(self.compose("ps", "--quiet").split())
         return {one: self.engine.docker("inspect", "--format", "{{.State.StartedAt}}", one).strip() for one in running}
 

@@ -28,7 +28,7 @@ def dagster_python() -> str:
 
 @pytest.fixture(scope="session")
 def engine_of_host(engine: Engine) -> Iterator[HostEngine]:
-    """Give a host an engine of its own: whatever is built here has to travel, and other runs of tests are elsewhere."""
+    """Give a host a separate engine: whatever is built here has to travel, and other runs of tests are elsewhere."""
     with host_engine(engine) as made:
         yield made
 

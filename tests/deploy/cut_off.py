@@ -39,7 +39,7 @@ def at(step: str, work: Callable[[], object]) -> Callable[[str, str], None]:
 
 
 def assert_as_before(site: Site, release: str, files: dict[str, bytes]) -> None:
-    """The old release serves, nobody holds the lock, and the next command leaves no scraps."""
+    """The old release serves, the lock is free, and the next command leaves no scraps."""
     await_free(site)
     assert {name: (site.host.base / name).read_bytes() for name in files} == files
     assert site.current() == release
@@ -96,7 +96,7 @@ def cut_connection(served: Served, step: str) -> None:
 
 
 def kill_sshd(served: Served, step: str) -> None:
-    """The host puts itself back while nobody can reach it."""
+    """The host puts itself back while it cannot be reached."""
     site, release, files = served
     with pytest.raises(BuilderError, match=r"see 'deploy\.status'"):
         deploy(find(site.root, "yoda"), OPTIONS, at(step, site.host.kill))

@@ -104,7 +104,7 @@ class DagsterHost:
     environ: dict[str, str] = field(default_factory=dict)
     namespace: str | None = None
     settings: str = SETTINGS
-    #: Seconds after which its daemon reads the workspace anew.
+    #: Seconds after which its daemon reads the workspace again.
     daemon_reads: float = 60.0
     umask: int = -1
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -124,7 +124,7 @@ class DagsterHost:
         config = {"base_dir": str(self.home / "events")}
         self.settings = SETTINGS + json.dumps({"event_log_storage": {**events, "config": config}})[1:-1] + "\n"
         (self.home / "dagster.yaml").write_text(self.settings)
-        # Before anybody else: two first looks at a fresh store at once would collide.
+        # Before any other: two first looks at a fresh store at once would collide.
         migrate = [python(), "-m", "dagster", "instance", "migrate"]
         environ = {**os.environ, "DAGSTER_HOME": str(self.home)}
         subprocess.run(migrate, check=True, capture_output=True, env=environ)

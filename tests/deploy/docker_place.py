@@ -1,4 +1,4 @@
-"""A module that travels as an image: its registry, and a host with an engine of its own."""
+"""A module that travels as an image: its registry, and a host with a separate engine."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ esac
 
 
 def wants_an_environment(site: Site) -> None:
-    """Let the next release have an environment of its own."""
+    """Let the next release have a separate environment."""
     python = site.host.folder / "slow-python"
     python.write_text(SLOW_PYTHON)
     python.chmod(0o755)

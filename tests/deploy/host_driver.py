@@ -1,4 +1,4 @@
-"""Carries out what a conversation asks of a host, each time in a process of its own that waits for a tracer first.
+"""Carries out what a conversation asks of a host, each time in a separate process that waits for a tracer first.
 
 Reads lines as ``tests.engine.driver`` does; the argument is the address of the host's Dagster. The base path that it is
 given is as ``tests.deploy.spread`` makes it.

@@ -1,4 +1,4 @@
-"""A Docker Engine of a host's own: with its own images and containers, on a file system of its own in memory."""
+"""A Docker Engine that only one host has: with its own images and containers, on a separate file system in memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Hosts that break every rule of the conversation, and what that takes of the one who speaks to them.
 
-``python hostile_host.py`` speaks to each of them in a process of its own and says, as JSON, what came of it: the
+``python hostile_host.py`` speaks to each of them in a separate process and says, as JSON, what came of it: the
 error's kind and text, the seconds, and the bytes of memory beyond what the process had before.
 """
 

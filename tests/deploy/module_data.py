@@ -8,7 +8,7 @@ from tests.deploy.sites import Site
 
 
 def configure(site: Site, **settings: object) -> Path:
-    """Give the module a storage of its own with one file in it, and these settings."""
+    """Give the module its own storage with one file in it, and these settings."""
     storage = site.host.folder / "storage"
     (storage / "sales_report").mkdir(parents=True)
     (storage / "sales_report/number").write_text("42")

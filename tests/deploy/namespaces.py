@@ -13,7 +13,7 @@ CLONE_NEWNET = 0x40000000
 
 
 def inside(namespace: str, work: Callable[[], Any]) -> Future[Any]:
-    """Do something in a network namespace, in a thread: each has one of its own, and what it starts inherits it."""
+    """Do something in a network namespace, in a thread: each has its own, and what it starts inherits it."""
     found: Future[Any] = Future()
 
     def run() -> None:

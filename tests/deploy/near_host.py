@@ -1,4 +1,4 @@
-"""The host's side in this process, below a folder of its own, with every step that lasts written down."""
+"""The host's side in this process, below a separate folder, with every step that lasts written down."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Start:
         ref: The branch or tag, as ``refs/…``.
         changed: The paths that a push brought.
         since: The paths that differ from the commit of the last build that succeeded; None where none did.
-        by_person: Whether a person started it, and nobody pushed.
+        by_person: Whether a person started it, and not a push.
         again: Whether it is the same run once more.
         action: What the person chose.
     """

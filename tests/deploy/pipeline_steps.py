@@ -42,7 +42,7 @@ class Done:
 
 @dataclass
 class Runner(ABC):
-    """A machine that runs jobs, each in a folder of its own.
+    """A machine that runs jobs, each in a separate folder.
 
     Attributes:
         folder: Where its folders are.
@@ -193,14 +193,14 @@ class Gitlab(Runner):
     """
 
     def deploy(self) -> list[Done]:
-        """Run what starts by itself, then the job that somebody who may deploy starts."""
+        """Run what starts by itself, then the job that a person who may deploy starts."""
         workspace = self.prepare(BRANCH)
         tested = Done("test", *self.ask(workspace))
         assert f"PASS  {ENVIRONMENT} test" in tested.said, tested
         return [tested, self.run(workspace, "deploy")]
 
     def roll_back(self, release: str = "") -> Done:
-        """Start the job by hand, in a pipeline of its own."""
+        """Start the job by hand, in a separate pipeline."""
         return self.run(self.prepare(BRANCH), "rollback", **({"RELEASE": release} if release else {}))
 
     def prepare(self, ref: str) -> Path:

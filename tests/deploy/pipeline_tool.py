@@ -55,5 +55,5 @@ def registries() -> dict[str, str]:
     return {**found, "PIP_CONSTRAINT": str(REPOSITORY / "constraints.txt")}
 
 
-#: For jobs that install the light wheel: pip is to ask nobody.
+#: For jobs that install the light wheel: pip is to ask no server.
 NO_REGISTRY = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}

@@ -64,7 +64,7 @@ class Pipelined:
             commit(pipeline.planned(read_deployment(path.parent), remove=True))
             carried = data["ci-cd"]["carries_out"]
         section = {"carries_out": carried, "tool": str(self.tool), "tests": QUICK, **own}
-        data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-somebodys-laptop"}}
+        data |= {"strategy": "ci-cd", "ci-cd": section, "ssh": {"identity_file": "~/.ssh/of-a-laptop"}}
         path.write_text(yaml.safe_dump(data))
         found = pipeline.find(read_deployment(path.parent))
         if section["tool"] == str(self.tool):

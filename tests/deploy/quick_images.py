@@ -77,7 +77,7 @@ def base_image(engine: Engine) -> str:
 
 @dataclass
 class QuickPlace:
-    """A workspace with one module, and a host with an engine of its own that it is deployed to."""
+    """A workspace with one module, and a host with a separate engine that it is deployed to."""
 
     root: Path
     module: Path
@@ -114,7 +114,7 @@ class QuickPlace:
         path.write_text(yaml.safe_dump(data))
 
     def begin(self, listen: Callable[[str, str], None] = lambda *_: None) -> multiprocessing.process.BaseProcess:
-        """Deploy in a process of its own, which may be killed."""
+        """Deploy in a separate process, which may be killed."""
 
         def run() -> None:
             os.setsid()
@@ -126,7 +126,7 @@ class QuickPlace:
         return client
 
     def await_free(self, limit: float = 120) -> None:
-        """Wait until nobody deploys, and nothing is half done."""
+        """Wait until no deployment runs, and nothing is half done."""
         until = time.monotonic() + limit
         while True:
             (found,) = status(find(self.root, "yoda"))

@@ -28,7 +28,7 @@ PASSWORD = "auth: {{htpasswd: {{realm: tests, path: {folder}/users}}}}\n"
 
 @contextlib.contextmanager
 def registry(folder: Path, port: int = 0, login: tuple[str, str] | None = None) -> Iterator[str]:
-    """Give the address of a registry that keeps its images in a folder, for everybody or for one user."""
+    """Give the address of a registry that keeps its images in a folder, for all users or for one."""
     program = needs.program("docker-registry")
     port = port or free_port()
     folder.mkdir(parents=True, exist_ok=True)

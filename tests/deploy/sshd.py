@@ -69,7 +69,7 @@ class SshHost:
             **self.settings,
         }
         lines = [f"{key} {value}" for key, value in settings.items()]
-        # Every host has a home of its own, so that ~/… is another folder on each.
+        # Every host has its own home, so that ~/… is another folder on each.
         environ = {"HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1", **self.environ}
         lines += ["SetEnv " + " ".join(f'{key}="{value}"' for key, value in environ.items())]
         (self.folder / "sshd_config").write_text("\n".join(lines) + "\n")
@@ -121,7 +121,7 @@ class SshHost:
         _kill(self.serving())
 
     def kill(self) -> None:
-        """Kill sshd as a whole: from now on nobody can connect."""
+        """Kill sshd as a whole: from now on it refuses connections."""
         assert self.process is not None
         serving = self.serving()
         self.process.kill()

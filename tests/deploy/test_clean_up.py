@@ -109,7 +109,7 @@ def stranger() -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("started", [{"started": "another start"}, {"started": None}, {}])
-def test_a_number_that_went_to_another_process_ends_nobody(quick: Site, started: dict[str, str | None]) -> None:
+def test_a_number_that_went_to_another_process_ends_no_process(quick: Site, started: dict[str, str | None]) -> None:
     """FAULTS B10: also where the holder was noted by an earlier version, without its start."""
     quick.deploy()
     modules = quick.host.base / "modules"
@@ -160,7 +160,7 @@ def test_a_process_is_told_from_the_next_one_of_its_number() -> None:
     assert processes.start_of(process.pid) is None
 
 
-def test_nobody_but_deployers_may_open_the_lock(quick: Site) -> None:
+def test_only_deployers_may_open_the_lock(quick: Site) -> None:
     """FAULTS S14: whoever may read it may hold it; that of an earlier version is brought along."""
     modules = quick.host.base / "modules"
     for name in (".lock", ".holder"):

@@ -114,7 +114,7 @@ def test_a_table_of_hosts_and_steps_on_a_terminal(tmp_path: Path) -> None:
             host = re.escape(f"{site.host.address}:{site.host.port}")
             assert re.search(rf"{host} +switch", shown)
             assert re.search(rf"{host} +done", shown)
-        # It changes in place: the cursor goes up and the line is written anew.
+        # It changes in place: the cursor goes up and the line is written again.
         assert "\x1b[1A" in shown
 
 
@@ -147,6 +147,6 @@ def test_configure_without_a_terminal(tmp_path: Path) -> None:
 
 def test_unknown_deployment(tmp_path: Path) -> None:
     make_module(tmp_path)
-    said = run(tmp_path, "deploy", "nobody")
+    said = run(tmp_path, "deploy", "luke")
     assert said.returncode == 1
     assert "configure-deployment" in said.stderr

@@ -161,7 +161,7 @@ def test_the_first_release_by_hand(site: ComposeSite) -> None:
 
 
 def assert_is_apart(site: ComposeSite, run: str) -> None:
-    """See that a run had a container of its own, with the module's settings and everybody's storage."""
+    """See that a run had a separate container, with the module's settings and the shared storage."""
     stored = "cat /tmp/dagster_storage/sales_report/number; echo; hostname"
     value, token, where, webserver = site.there.compose("exec", "-T", "dagster_webserver", "sh", "-c", stored).split()
     assert (value, token) == ("1", "s3cret-of-production")
@@ -184,7 +184,7 @@ def give_mysql(site: ComposeSite, fragments: Path, image: str) -> None:
     site.set(
         (fragments / "docker-compose.yml").read_text(), MYSQL_IMAGE=image,
         SALES_REPORT_DB_PORT=str(free_port()), SALES_REPORT_DB_NAME="sales", SALES_REPORT_DB_USER="seller",
-        SALES_REPORT_DB_PASSWORD="of-production", SALES_REPORT_DB_ROOT_PASSWORD="of-nobody",
+        SALES_REPORT_DB_PASSWORD="of-production", SALES_REPORT_DB_ROOT_PASSWORD="unused",
     )  # fmt: skip
 
 
@@ -212,7 +212,7 @@ def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> It
         their_stack.stop(there)
 
 
-def test_a_stack_of_somebody_else_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:
+def test_a_stack_of_another_owner_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:
     there, before = theirs.there, shared_files(theirs)
     run = their_stack.start(there)
     containers = there.started()

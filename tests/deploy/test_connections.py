@@ -28,7 +28,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 def descriptors() -> set[str]:
-    """Return what this process has open; what nobody holds any more is not counted."""
+    """Return what this process has open; what is no longer held is not counted."""
     gc.collect()
     found = set()
     for path in Path("/proc/self/fd").iterdir():
@@ -114,7 +114,7 @@ def test_a_remote_may_be_closed_by_several_and_again(address: Address) -> None:
     ["{name} ssh-rsa AAAA!!!bad", "{name} ssh-rsa AAAAB3Nza", b"\xff\xfe x y"],
 )
 def test_a_damaged_line_of_known_hosts_is_named_and_leaves_no_wire(address: Address, line: str | bytes) -> None:
-    """Paramiko raises what is none of its own errors for these."""
+    """Paramiko raises errors that are not its own for these."""
     with address.known_hosts.open("ab") as file:
         file.write(line if isinstance(line, bytes) else line.format(name=address.pinned_as).encode())
         file.write(b"\n")
@@ -124,7 +124,7 @@ def test_a_damaged_line_of_known_hosts_is_named_and_leaves_no_wire(address: Addr
     assert descriptors() == before
 
 
-@pytest.mark.parametrize("written", ["~nobody-of-that-name/x", "~", "~/x", "/x", "x"])
+@pytest.mark.parametrize("written", ["~no-such-user/x", "~", "~/x", "/x", "x"])
 def test_a_path_below_a_home_folder_that_the_machine_does_not_know_stays_as_it_is_written(
     monkeypatch: pytest.MonkeyPatch, written: str
 ) -> None:
@@ -136,9 +136,9 @@ def test_a_path_below_a_home_folder_that_the_machine_does_not_know_stays_as_it_i
 @pytest.mark.parametrize("place", ["identity_file", "config"])
 def test_an_unknown_home_folder_in_a_deployment_is_no_traceback(host: SshHost, tmp_path: Path, place: str) -> None:
     folder = make_deployment(
-        make_module(tmp_path), [host], ["http://127.0.0.1:9"], "python3", ssh={place: "~nobody-of-that-name/x"}
+        make_module(tmp_path), [host], ["http://127.0.0.1:9"], "python3", ssh={place: "~no-such-user/x"}
     )
-    with pytest.raises(BuilderError, match="nobody-of-that-name"):
+    with pytest.raises(BuilderError, match="no-such-user"):
         Conversation(Remote(read_deployment(folder).hosts[0].address)).open()
 
 

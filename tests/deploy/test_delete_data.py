@@ -1,4 +1,4 @@
-"""What a module has stored goes with it when that is asked for, and not before it was dumped."""
+"""What a module has stored is deleted with it when that is asked for, and not before it was dumped."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def test_a_volume_whose_service_is_gone_is_packed_as_it_is(
     try:
         mount = f"--volume={volume}:/volume"
         engine.docker("run", "--rm", mount, image, "/bin/sh", "-c", "echo precious > /volume/rows")
-        # In a process of its own, which ends itself when its client is silent.
+        # In a separate process, which ends itself when its client is silent.
         process = multiprocessing.get_context("fork").Process(target=pack, args=(tmp_path, volume, image))
         process.start()
         process.join(60)

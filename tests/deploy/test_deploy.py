@@ -101,7 +101,7 @@ LAUNCH = """mutation { launchRun(executionParams: {mode: "default", selector: {
 
 @pytest.mark.slow
 def test_run_in_progress_sees_one_release(site: Site, tmp_path: Path) -> None:
-    """Steps are processes of their own; the second one starts after the switch, and has the first one's code."""
+    """Steps are separate processes; the second one starts after the switch, and has the first one's code."""
     (path,) = site.module.glob("src/*/definitions.py")
     path.write_text(TWO_STEPS.format(folder=str(tmp_path)))
     (old,) = site.deploy()

@@ -1,4 +1,4 @@
-"""docker: an image by digest, and a code server of its own beside the old one; everything here is real."""
+"""docker: an image by digest, and a separate code server beside the old one; everything here is real."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_without_a_registry(place: Place) -> None:
     set_value(place.module, 3)
     second = place.deploy()
     assert place.running() == second
-    # A change of code makes the last layer anew, and nothing else.
+    # A change of code makes the last layer again, and nothing else.
     after = place.layers()
     assert after[:-1] == before[:-1]
     assert after[-1] != before[-1]
@@ -109,7 +109,7 @@ def test_a_run_in_progress_keeps_its_server(place: Place, tmp_path: Path) -> Non
     set_value(place.module, 2)
     second = place.deploy()
     assert place.running() == second
-    # Whatever nobody needs is stopped after half a second here.
+    # What is not needed is stopped after half a second here.
     time.sleep(4)
     assert old in place.there_runs.containers()
     (storage / "go").touch()

@@ -118,7 +118,7 @@ def test_nothing_but_code_is_sent_to_the_builder(tmp_path: Path, module: Path) -
         path = module / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("PASSWORD='s3cret'\n")
-    # Not even where somebody lets everything in.
+    # Not even where a rule lets everything in.
     (made.folder / ".dockerignore").write_text("secret.txt\ntests\nworkspace\n")
     found = staged(module)
     sources = [f"src/sales_report_dagster/{name}.py" for name in ("__init__", "definitions", "value")]

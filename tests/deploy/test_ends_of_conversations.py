@@ -95,7 +95,7 @@ def last(near: Near) -> dict[str, Any]:
 
 
 def test_a_switch_is_undone_though_a_request_behind_it_fails_unforeseen(near: Near) -> None:
-    """A conversation that ends with an error that nobody foresaw leaves the old release, as every other end does."""
+    """A conversation that ends with an unforeseen error leaves the old release, as every other end does."""
     path, before = switched(near)
     asked(near, {"do": "no such thing"})
     assert path.read_bytes() == before

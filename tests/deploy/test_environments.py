@@ -38,7 +38,7 @@ def interpreter(site: Site, name: str) -> Path:
 
 
 def choose(site: Site, **of_host: str) -> None:
-    """Let releases have an environment of their own, made with the host's ``python3``."""
+    """Let releases have a separate environment, made with the host's ``python3``."""
     path = site.module / "deploy/yoda/deployment.yaml"
     data = yaml.safe_load(path.read_text())
     data["environment"] = {"kind": "venv", "python": str(site.host.folder / "python3")}

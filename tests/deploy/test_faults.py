@@ -148,7 +148,7 @@ FAULTS: dict[str, Callable[[Site], object]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each file is a request of its own here; the first release of a module breaks off after some of them."""
+    """Each file is a separate request here; the first release of a module breaks off after some of them."""
     site, asked = small_disk, []
 
     def path_of(line: str) -> str:
@@ -179,7 +179,7 @@ def test_half_of_a_conversations_files(small_disk: Site, fault: str, monkeypatch
 
 
 def test_twenty_deployers_at_once(quick: Site) -> None:
-    """All that wait get their turn, one after the other, and what is there in the end is whole."""
+    """All that wait get their turn, one after the other, and the files are whole in the end."""
     made: list[str] = []
     refused: list[str] = []
 
@@ -221,7 +221,7 @@ def test_second_deployer_hears_who_holds_it(quick: Site) -> None:
     assert quick.running() == quick.current()
 
 
-def test_file_changed_by_somebody_meanwhile(quick: Site) -> None:
+def test_file_changed_meanwhile(quick: Site) -> None:
     (first,) = quick.deploy()
     set_value(quick.module, 2)
     path = quick.host.base / "workspace.yaml"

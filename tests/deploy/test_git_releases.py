@@ -90,7 +90,7 @@ def test_only_what_changed_is_pushed(shared: Site) -> None:
 
 
 def pushed(site: Site) -> dict[str, int]:
-    """Deploy, and count the objects that were sent: the host's repository keeps what it has in packs of its own."""
+    """Deploy, and count the objects that were sent: the host's repository keeps what it has in separate packs."""
     repository = site.there / "repo.git"
     git(repository, "config", "receive.unpackLimit", "1")
     before = set(repository.glob("objects/pack/*.idx"))

@@ -35,7 +35,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(params=["uv", "pip"])
 def site(request: pytest.FixtureRequest, quick: Site) -> Iterator[Site]:
-    """Give a host with uv, and one without, and a module with a lock and a requirement of its own beside it."""
+    """Give a host with uv, and one without, and a module with a lock and a separate requirement beside it."""
     uv_folder = f"{Path(uv.find_uv_bin()).parent}:" if request.param == "uv" else ""
     quick.host.environ |= {"PATH": f"{uv_folder}/usr/bin:/bin", "PIP_CONFIG_FILE": os.devnull, "UV_NO_CACHE": "1"}
     pyproject = quick.module / "pyproject.toml"

@@ -92,7 +92,7 @@ def test_it_goes_without_a_trace(fragment: bytes, host: dict[str, bytes | None])
     }
 
 
-def test_a_compose_file_of_somebody_else(fragment: bytes) -> None:
+def test_a_compose_file_of_another_owner(fragment: bytes) -> None:
     files = {"compose.yaml": FOREIGN, ".env": b"", "workspace.yaml": b"load_from: []\n", REGISTRY: None}
     put = after(files, plan_host(".", files, [location(database(fragment, "."))]))
     data = yaml.safe_load(put["compose.yaml"])
@@ -155,7 +155,7 @@ def test_an_image_is_fetched_only_where_docker_says_that_it_is_not_there(words: 
     assert asked == [["image", "inspect"], *([] if error else [["pull", "--quiet"]])]
 
 
-def test_what_nobody_allows_a_database_comes_to_no_host_that_does_not_have_it(
+def test_a_database_setting_that_was_not_allowed_comes_to_no_new_host(
     fragment: bytes, host: dict[str, bytes | None]
 ) -> None:
     """FAULTS S5, on hosts: refused unless the deployment allows it; what an earlier version put there stays."""

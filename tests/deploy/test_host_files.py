@@ -190,7 +190,7 @@ def test_a_link_is_removed_and_not_what_it_points_to(tmp_path: Path) -> None:
 
 
 def test_what_is_removed_later_outlives_the_conversation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAULTS B11: in a session of its own, which no hangup of the connection ends."""
+    """FAULTS B11: in a separate session, which no hangup of the connection ends."""
     session = tmp_path / "session"
     programs = tmp_path / "programs"
     programs.mkdir()

@@ -73,7 +73,7 @@ def test_a_code_server_has_its_runs_beside_it(ours: bytes) -> None:
         (b"run_launcher: {module: dagster, class: DefaultRunLauncher}", None),
     ],
 )
-def test_somebody_elses_may_lack_something(text: bytes, said: str | None) -> None:
+def test_another_owners_file_may_lack_something(text: bytes, said: str | None) -> None:
     if said is None:
         plan(text, location())
         return

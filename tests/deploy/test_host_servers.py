@@ -41,7 +41,7 @@ def test_a_port_that_a_server_has_or_listens_on_is_not_given(host: Host, monkeyp
 
 
 def test_two_that_look_at_once_find_different_ports(host: Host) -> None:
-    """Nobody listens yet on what the first one found; the same one is found once in two hundred times."""
+    """There is no listener yet on what the first one found; the same one is found once in two hundred times."""
     found = [server_start.free_port(host)["port"] for _ in range(40)]
     assert len(set(found)) > 20
 

@@ -171,7 +171,7 @@ def test_wrong_hashes_build_no_environment(tmp_path: Path) -> None:
     ["https://127.0.0.1:3000", "http://0.0.0.0:3000", "http://dagster.example:80", "http://127.0.0.1:3000/dagster"],
 )
 def test_only_the_host_itself_reaches_it(url: str) -> None:
-    """FAULTS D7: Dagster asks nobody who they are."""
+    """FAULTS D7: Dagster has no login."""
     assert host_service.port_of("yoda", "http://localhost:3001") == 3001
     with pytest.raises(HereRefusedError, match=re.escape(f"Dagster cannot be started at {url}")):
         host_service.port_of("yoda", url)

@@ -58,7 +58,7 @@ def test_hosts_may_differ_in_everything(tmp_path: Path, form: str) -> None:
         named |= {"base_path": str(moved), "python": str(python), "url": second.dagster.url}
         short = f"{user()}@{first.host.address}:{first.host.port}"
         entry = {"host": first.host.address, "port": first.host.port, "user": user()}
-        data |= {"user": "nobody-of-that-name", "hosts": [short if form != "mapping" else entry, named]}
+        data |= {"user": "no-such-user", "hosts": [short if form != "mapping" else entry, named]}
         data["dagster"]["url"] = first.dagster.url
         path.write_text(yaml.safe_dump(data))
         (release,) = {one.releases["sales-report"] for one in sites.deploy()}

@@ -1,4 +1,4 @@
-"""A partition: two network namespaces, and the wire between them cut without anybody being told."""
+"""A partition: two network namespaces, and the wire between them cut without a word to either side."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def parted(tmp_path: Path) -> Iterator[tuple[Wire, Site, Site]]:
 
 
 def is_free(site: Site) -> bool:
-    """Tell whether nobody deploys to a host, as its kernel knows it."""
+    """Tell whether no one deploys to a host, as its kernel knows it."""
     with (site.host.base / "modules/.lock").open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

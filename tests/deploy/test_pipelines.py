@@ -1,4 +1,4 @@
-"""Where a pipeline's file goes, beside what is there; that it comes and goes without a trace; and bad input."""
+"""Where a pipeline's file goes, beside existing files; that it comes and goes without a trace; and bad input."""
 
 from __future__ import annotations
 
@@ -209,9 +209,9 @@ def test_jobs_added_to_a_workflow_stay(module: Path) -> None:
 def test_files_of_others_are_left_alone(module: Path, platform: str, beside: str) -> None:
     path = module / FILES[platform]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("somebody's\n")
+    path.write_text("another person's\n")
     deployment = made(module, platform)
-    assert path.read_text() == "somebody's\n"
+    assert path.read_text() == "another person's\n"
     assert pipeline.find(deployment).path == module / beside
     path.unlink()
     assert pipeline.find(deployment).path == module / beside
@@ -220,7 +220,7 @@ def test_files_of_others_are_left_alone(module: Path, platform: str, beside: str
 def test_no_place_leaves_no_deployment(module: Path) -> None:
     for place in ("deploy-yoda.yml", "deploy-yoda-sales-report.yml"):
         (module / ".github/workflows").mkdir(parents=True, exist_ok=True)
-        (module / ".github/workflows" / place).write_text("somebody's\n")
+        (module / ".github/workflows" / place).write_text("another person's\n")
     with pytest.raises(RefusedError, match="are in use by something else"):
         configured(module, "github")
     assert not (module / "deploy").exists()
@@ -273,7 +273,7 @@ def test_bad_answers_leave_nothing(module: Path, answers: dict[str, str]) -> Non
     assert sorted(module.rglob("*")) == before
 
 
-#: Texts that YAML takes for something else where nobody quotes them.
+#: Texts that YAML takes for something else where they are not quoted.
 READS_AS_OTHER = [
     "true",
     "null",
@@ -426,7 +426,7 @@ def test_gitlab_has_one_at_a_time_and_cancels_none(module: Path) -> None:
         assert not {"resource_group", "interruptible", "environment"} & set(job)
 
 
-def test_jenkins_has_one_at_a_time_and_cancels_only_what_nobody_approves(module: Path) -> None:
+def test_jenkins_has_one_at_a_time_and_cancels_only_what_is_not_approved(module: Path) -> None:
     made(module, "jenkins")
     ((whole,),) = jenkinsfiles.read((module / FILES["jenkins"]).read_text())
     options = {one["name"]: one["given"] for one in jenkinsfiles.within(whole, "options")}
@@ -762,7 +762,7 @@ def test_the_tool_is_what_another_machine_can_install(origin: dict[str, Any], ex
 
 
 def test_the_tool_of_a_clone_is_a_commit_that_is_pushed_to_https(tmp_path: Path) -> None:
-    """FAULTS P5: a clone of a local path, of SSH, without a remote, or with a commit that nobody else has."""
+    """FAULTS P5: a clone of a local path, of SSH, without a remote, or with a commit that was not pushed."""
     git(tmp_path, "init", "-q", "--bare", "there.git")
     git(tmp_path, "init", "-q", "here")
     here = tmp_path / "here"
@@ -789,7 +789,7 @@ def test_an_earlier_deployment_with_a_tool_out_of_reach_is_told_and_removable(mo
 
 
 def test_without_a_tool_that_jobs_can_install_nothing_is_made(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FAULTS P5: refused at once, with what to type, and not by the runner after somebody has approved."""
+    """FAULTS P5: refused at once, with what to type, and not by the runner after the approval."""
     monkeypatch.setattr(
         "dagster_module_builder.deploy.pipelines.tool.installed_as", lambda: Installed(None, "it is here only")
     )
@@ -987,7 +987,7 @@ def test_a_registry_that_takes_the_jobs_own_token_needs_no_stored_password(modul
     assert [name for name in steps[-1]["env"] if not name.startswith("DEPLOY_")] == []
 
 
-#: What the clouds' own programs are asked; they need an account, which there is none of here.
+#: What the clouds' own programs are asked; they need an account, which is not to be had here.
 ASKED = {
     "aws": "ecr get-login-password --region eu-central-1",
     "azure": "acr login --name acme --expose-token --query accessToken --output tsv --only-show-errors",

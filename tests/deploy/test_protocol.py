@@ -317,7 +317,7 @@ def test_dirty_and_unpushed_trees_are_refused(quick: Site) -> None:
     assert found["modules"][0]["dirty"] is False
 
 
-def test_somebody_elses_dagster_keeps_its_own_lines(quick: Site) -> None:
+def test_a_dagster_of_another_owner_keeps_its_own_lines(quick: Site) -> None:
     own = (
         b"# ours since 2019\r\nload_from:\r\n    # the old one\r\n    -   python_package:\r\n"
         b"            package_name: sales_report_dagster.definitions\r\n"
@@ -339,7 +339,7 @@ def test_somebody_elses_dagster_keeps_its_own_lines(quick: Site) -> None:
     assert set(quick.dagster.locations()) == {"old"}
 
 
-def test_location_or_variable_of_somebody_else_is_not_taken(quick: Site) -> None:
+def test_location_or_variable_of_another_owner_is_not_taken(quick: Site) -> None:
     path = quick.host.base / "workspace.yaml"
     path.write_text("load_from:\n  - python_file: {relative_path: x.py, location_name: sales_report}\n")
     (quick.host.base / ".env").write_text("SALES_REPORT_TOKEN='theirs'\n")

@@ -157,7 +157,7 @@ def test_what_dagster_was_started_with_counts(quick: Site, place: str) -> None:
 
 
 def test_where_dagster_cannot_be_seen_nothing_is_changed(quick: Site) -> None:
-    """FAULTS D7: it runs as another user, with variables that nobody else may read."""
+    """FAULTS D7: it runs as another user, with variables that no other user may read."""
     (outcome,) = quick.deploy()
     assert said(quick) == []
     assert any("set DAGSTER_STORAGE_DIR in" in note for note in outcome.notes)

@@ -128,7 +128,7 @@ def test_host_fetches_from_the_repository(by_git: Site, tmp_path: Path) -> None:
         by_git.deploy(allow_dirty=True)
     assert by_git.running() == first.releases["sales-report"]
     git(by_git.root, "push", "-q", "origin", "main")
-    # Somebody removes the branch there, which this machine does not know yet.
+    # A person removes the branch there, which this machine does not know yet.
     git(origin, "update-ref", "-d", "refs/heads/main")
     with pytest.raises(BuilderError, match=r"Check that commit .* is pushed"):
         by_git.deploy(allow_dirty=False)
@@ -227,7 +227,7 @@ def test_what_is_alike_is_shared_whatever_its_times_say(quick: Site) -> None:
     assert quick.host.commands() - before <= 2
 
 
-def test_what_somebody_changed_on_the_host_is_not_shared(quick: Site) -> None:
+def test_what_was_changed_on_the_host_is_not_shared(quick: Site) -> None:
     quick.deploy()
     there = quick.there / "current/src/sales_report_dagster/value.py"
     content = there.read_bytes()

@@ -1,4 +1,4 @@
-"""A Dagster in containers as somebody else runs it: names, indentation, images and paths of their own."""
+"""A Dagster in containers as another owner runs it: names, indentation, images and paths that are not ours."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ class Dagster:
         assert answer["__typename"] == "ScheduleStateResult", answer
 
     def reload(self, location: str) -> None:
-        """Load a location's code anew."""
+        """Load a location's code again."""
         self.query(RELOAD_LOCATION, location=location)
 
     def unwell_daemons(self) -> list[str]:

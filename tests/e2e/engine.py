@@ -178,7 +178,7 @@ def _client_configuration() -> Path:
 
 
 def compose_program() -> Path:
-    """Return Compose 2 as a program of its own, which needs no engine to read a compose file."""
+    """Return Compose 2 as a separate program, which needs no engine to read a compose file."""
     folder = cache() / COMPOSE.split(maxsplit=1)[0]
     program = folder / "compose" / "docker-compose"
     if not program.exists():

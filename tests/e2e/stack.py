@@ -21,7 +21,7 @@ from tests.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-#: The modules and their answers: each kind of database, and one with an image and code server of its own.
+#: The modules and their answers: each kind of database, and one with a separate image and code server.
 MODULES: Mapping[str, Mapping[str, str]] = {
     "sales-report": {"database": "postgresql", "governance": "standard"},
     "shop-stock": {"database": "mysql", "governance": "enterprise", "code-server": "own"},
@@ -221,7 +221,7 @@ class Stack:
             ask(f"SELECT pg_terminate_backend(pid) {holder}")
 
         # It ends well however its client ends: the server, as the container's first process, inherits it, and would
-        # take an exit code for a crash of its own.
+        # take an exit code for its own crash.
         self.shell(database, f'(PGAPPNAME=holder {POSTGRES_CLIENT} -c "{lock}" || true) >/dev/null 2>&1 &')
         await_that(
             lambda: ask(f"SELECT 1 {holder} AND mode = 'AccessExclusiveLock' AND granted"), 30, "the table is locked"

@@ -97,7 +97,7 @@ def _as_root(stack: Stack, line: str) -> None:
 
 
 def _materialized_alone(stack: Stack, module: str, storage: str) -> str:
-    """Materialize a module in a container of its own, without a workspace's variables, and return what was said.
+    """Materialize a module in a separate container, without a workspace's variables, and return what was said.
 
     Args:
         stack: Whose image and code are used.

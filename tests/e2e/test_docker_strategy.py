@@ -1,4 +1,4 @@
-"""A host whose Dagster runs in containers, and a module with a code server of its own in Dagster's network."""
+"""A host whose Dagster runs in containers, and a module with a separate code server in Dagster's network."""
 
 from __future__ import annotations
 

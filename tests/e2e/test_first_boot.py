@@ -15,7 +15,7 @@ from tests.e2e.stack import LOCATIONS, SERVICES, Stack
 if TYPE_CHECKING:
     from pathlib import Path
 
-# It has a stack of its own, in another process than the tests that share one: it takes as long as half of them.
+# It has its own stack, in another process than the tests that share one: it takes as long as half of them.
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.xdist_group("first boots")]
 
 #: How often in a row. A race that shows in three of twelve first boots shows in four with 68 % certainty, and in the

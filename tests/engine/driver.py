@@ -1,4 +1,4 @@
-"""Carries out commands of the engine, each in a process of its own that waits for a tracer first.
+"""Carries out commands of the engine, each in a separate process that waits for a tracer first.
 
 Reads lines ``command<TAB>root<TAB>argument``, and answers each with two: the process, once it stands still, and how it
 ended.

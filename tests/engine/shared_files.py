@@ -15,7 +15,7 @@ NAMES = ("seo", "seo_stats", "a-b", "zz", "dagster-x")
 
 @dataclass(frozen=True)
 class Style:
-    """How somebody writes: columns a level, whether list items stand further in than their key."""
+    """How a person writes: columns a level, whether list items stand further in than their key."""
 
     step: int
     items_in: bool

@@ -300,7 +300,7 @@ def test_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     assert state(root) == old
 
 
-def test_nobody_else_may_hold_the_lock(root: Path) -> None:
+def test_only_one_may_hold_the_lock(root: Path) -> None:
     """FAULTS S14: whoever may read a file may lock it; files of an earlier version are brought along."""
     modules = services(root) / "modules"
     for name in (".lock", ".lock-holder"):
@@ -371,7 +371,7 @@ def test_an_editor_between_plan_and_commit_wins(root: Path) -> None:
 
 
 def test_what_is_written_after_ours_is_not_rolled_back(root: Path) -> None:
-    """A second file fails while somebody has saved over the first one, which was replaced already."""
+    """A second file fails while an editor has saved over the first one, which was replaced already."""
     first, second = services(root) / "workspace.yaml", services(root) / ".env"
     second.write_bytes(ENV + b"CHANGED='1'\n")
     plan = Plan((FileChange(first, WORKSPACE, b"load_from: [a.py]\n"), FileChange(second, ENV, ENV + b"X='1'\n")))
@@ -380,7 +380,7 @@ def test_what_is_written_after_ours_is_not_rolled_back(root: Path) -> None:
     def save_over() -> None:
         while not stop.is_set():
             if first.read_bytes() == b"load_from: [a.py]\n":
-                # By a rename, as editors save: nobody sees half a file.
+                # By a rename, as editors save: half a file is never seen.
                 saved.write_bytes(b"load_from: [mine.py]\n")
                 saved.replace(first)
 

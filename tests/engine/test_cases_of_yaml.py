@@ -56,7 +56,7 @@ REFUSED_SECTIONS = {
     "a list": (b"name: x\nservices:\n  - a\n", 2, "list"),
     "a text": (b"services: hello\n", 1, "text"),
     "inherited": (b"x-a: &a\n  services: {}\nb: 1\n<<: *a\n", 4, "merge key"),
-    "a null on a line of its own": (b"services:\n  ~\n", 2, "delete it"),
+    "a null on a separate line": (b"services:\n  ~\n", 2, "delete it"),
     "twice": (b"services:\n  a: {}\nname: x\nservices:\n  b: {}\n", 4, "is repeated"),
     "behind a question mark": (b"? services\n: a: {}\n", 1, "'?'"),
     "in a file that is a list": (b"- a\n", 1, "block style"),

@@ -31,7 +31,7 @@ sys.stdin.read()  # all begin at once
 
 
 def at_once(root: Path, commands: Sequence[tuple[str, str]]) -> None:
-    """Carry out commands, each in a process of its own, and see that all succeed."""
+    """Carry out commands, each in a separate process, and see that all succeed."""
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     gate_out, gate_in = os.pipe()
     started = [

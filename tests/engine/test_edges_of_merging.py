@@ -174,7 +174,7 @@ def test_a_file_that_is_made_or_deleted_has_a_diff() -> None:
 
 
 def test_a_block_edited_to_what_its_module_now_gives_stays_and_is_remembered() -> None:
-    """FAULTS P14: nothing is lost by it; one that the registry does not know is nobody's to keep."""
+    """FAULTS P14: nothing is lost by it; one that the registry does not know is not kept."""
     made = merged(env_file.FILE, b"", {"seo": [Contribution((), mapping=(b"X='1'",))]})
     edited = (made.text or b"").replace(b"'1'", b"'2'")
     given = {"seo": [Contribution((), mapping=(b"X='2'",))]}

@@ -104,7 +104,7 @@ def test_a_crash_that_a_reader_cannot_undo_is_named(tmp_path: Path, monkeypatch:
     places = ControlFiles(root)
     places.journal.write_text("{}")
     places.lock.unlink()
-    places.lock.symlink_to("nowhere/at/all")  # Nobody can open this one.
+    places.lock.symlink_to("nowhere/at/all")  # It cannot be opened.
     monkeypatch.setattr(reading, "_COMMIT", 0.1)
     with pytest.raises(RefusedError, match="as a user who may write"):
         listing.listing(root)

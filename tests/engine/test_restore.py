@@ -73,7 +73,7 @@ def test_folders_of_a_commit_that_failed_go_again(backed_up: tuple[Path, Path, s
     """FAULTS B6: all or nothing holds for the folders, too."""
     root, path, backup = backed_up
     shutil.rmtree(root / "projects/seo")
-    changed = FileChange(root / "services/dagster/.env", b"not what is there", b"new")
+    changed = FileChange(root / "services/dagster/.env", b"not the present one", b"new")
     with locked(root), pytest.raises(BuilderError, match="restored from its backup"):
         commit(root, Plan((FileChange(path, None, b"new"), changed)))
     assert not (root / "projects/seo").exists()

@@ -130,7 +130,7 @@ def test_without_the_key_a_block_that_is_not_what_its_module_gives_is_not_lost(r
 
 
 def test_a_clone_has_neither_key_nor_secrets_and_works(root: Path) -> None:
-    """FAULTS S12: a colleague's clone lacks what git ignores; their module has a password of its own."""
+    """FAULTS S12: a colleague's clone lacks what git ignores; their module has its own password."""
     for path in (root / settings.KEY, services(root) / ".env"):
         path.unlink()
     make_module(root, "seo", env=SEO.replace(b"hunter2", b"theirs"))

@@ -136,7 +136,7 @@ FINDS: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
         lambda root: edit(services(root) / ".env", "DAGSTER_PORT='3000'", "SEO_DB_PORT='1'"),
         "error", "variable SEO_DB_PORT is claimed by", ".env:", "Rename it",
     ),
-    "a variable that nobody sets": (
+    "a variable that is set nowhere": (
         lambda root: claimed_twice(root, "docker-compose.yml", "STOCK_DB_PASSWORD}", "STOCK_DB_PASS}"),
         "error", "stock uses the variable STOCK_DB_PASS, which is not set", "docker-compose.yml:", "Set it",
     ),
@@ -165,7 +165,7 @@ def found(root: Path, words: str, *, check: bool = False) -> Finding:
     return one
 
 
-#: Lines that are nobody's block: only who wrote them can say which of two is wanted.
+#: Lines that belong to no block: only who wrote them can say which of two is wanted.
 BY_HAND = {"a key that stands there twice", "a value that Dagster and Compose read differently"}
 
 

@@ -135,7 +135,7 @@ def all_of(*changes: Change) -> Change:
 
 
 def repository(*settings: tuple[str, str], attributes: str = "", hook: str = "") -> Change:
-    """Make the module a repository with these settings of its own."""
+    """Make the module a repository with these settings."""
 
     def change(module: Path, places: Places) -> None:
         def git(*arguments: str) -> None:

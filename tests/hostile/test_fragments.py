@@ -269,7 +269,7 @@ def allowed(root: Path) -> list[str] | None:
 
 
 def test_a_module_of_an_earlier_version_goes_on_working_with_a_warning(root: Path) -> None:
-    """What stands in the workspace already was put there when nobody was asked: it stays, new settings do not."""
+    """What stands in the workspace already was added without a question: it stays, new settings do not."""
     folder = put(root, RIGHTS)
     add_module(root, NAME, allowances={NAME: ["privileged"]})
     forget_allowances(root)

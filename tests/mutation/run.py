@@ -195,7 +195,7 @@ class Copy:
 
 
 def _tried(name: str, target: dict[str, Any], chosen: Sequence[Mutant]) -> list[Mutant]:
-    """Try mutants in a copy of their own; return those that live."""
+    """Try mutants in a separate copy; return those that live."""
     copy, alive = Copy(target), []
     try:
         for number, (mutant, lives) in enumerate(zip(chosen, copy.alive(chosen), strict=True), 1):

@@ -1,6 +1,6 @@
 """Another user of this machine, who reads whatever this user's processes and files show, as often as it can.
 
-It is a process of its own, of the machine's Python, which ``nobody`` may run whatever folder this is in.
+It is a separate process, of the machine's Python, which ``nobody`` may run whatever folder this is in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from tests import needs
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 #: Looks for texts until its input ends, and says then where they were.
 LOOKING = """\
 import contextlib, fcntl, json, os, select, socket, stat, sys
@@ -99,7 +99,7 @@ def onlooker(secrets: Sequence[str], *folders: Path) -> Iterator[Seen]:
     """Have another user look at all processes, and at folders, while something is done."""
     needs.root()
     needs.programs("setpriv", "/usr/bin/python3")
-    line = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+    line = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--"]
     command = [*line, "/usr/bin/env", "-i", "/usr/bin/python3", "-c", LOOKING]
     seen = Seen()
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}

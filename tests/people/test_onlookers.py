@@ -22,7 +22,7 @@ from tests.deploy.command_lines import command_lines
 from tests.deploy.modules import make_deployment, make_module, set_value, simplify
 from tests.deploy.quick_dagster import QuickDagster
 from tests.deploy.sshd import SshHost
-from tests.people.onlooker import NOBODY, onlooker
+from tests.people.onlooker import UNPRIVILEGED, onlooker
 from tests.people.person import Person, folder, host, person
 
 __all__ = ["folder", "host", "quick_program"]
@@ -142,7 +142,7 @@ while True:
 @contextlib.contextmanager
 def racing(one: Path, other: Path) -> Iterator[None]:
     """Have another user exchange two names as often as it can."""
-    line = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+    line = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups", "--"]
     command = [*line, "/usr/bin/python3", "-c", RACE, str(one), str(other)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd="/") as process:
         assert process.stdout
@@ -173,7 +173,7 @@ def test_a_race_with_links_leads_no_write_and_no_read_out_of_a_module(place: str
         other = module / "link"
         other.symlink_to(target)
         for one in (module, *module.rglob("*")):
-            os.chown(one, NOBODY, NOBODY, follow_symlinks=False)
+            os.chown(one, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
         tried = written = read = 0
         with racing(module / place, other):
             end = time.monotonic() + RACING

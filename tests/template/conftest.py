@@ -17,5 +17,5 @@ def desk(tmp_path: Path) -> Desk:
 
 @pytest.fixture(scope="session")
 def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    """A desk for tests that only read what they rendered, each under a name of its own."""
+    """A desk for tests that only read what they rendered, each under its own name."""
     return Desk(tmp_path_factory.mktemp("desk")).prepared()

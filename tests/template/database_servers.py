@@ -1,4 +1,4 @@
-"""Real database servers for one test, on a port and in a folder of their own, from Debian's programs."""
+"""Real database servers for one test, on a separate port and folder, from Debian's programs."""
 
 from __future__ import annotations
 

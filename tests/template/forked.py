@@ -61,7 +61,7 @@ def _become(argv: list[str], folder: str, environ: dict[str, str], output: str) 
 
 def main() -> None:
     """Serve requests."""
-    # This folder is none of the programs'.
+    # This folder does not belong to the programs.
     del sys.path[0]
     for name in IMPORTED:
         importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Renders the module template with the real Cookiecutter, in a process and a home of its own."""
+"""Renders the module template with the real Cookiecutter, in a separate process and home."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Desk:
         return Rendering(self.here / name, done.returncode, done.stdout, done.stderr)
 
     def call(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Call Cookiecutter on the template, with nobody at the keyboard."""
+        """Call Cookiecutter on the template, without a terminal."""
         return subprocess.run(
             [*self.cookiecutter, str(self.template), *arguments],
             cwd=self.here,

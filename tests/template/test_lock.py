@@ -73,7 +73,7 @@ def test_the_owner_of_constraints_gets_their_hashes_by_the_command_that_is_named
 
 
 class Image:
-    """What the lines of a Dockerfile do, in a folder of its own."""
+    """What the lines of a Dockerfile do, in a separate folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         text = (REPOSITORY / DOCKERFILES[name]).read_text()
@@ -115,7 +115,7 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Image:
         (OWN + "uv==1\n" + OWN, None, OWN + "uv==1\n" + OWN, "uv==1\n"),
         (BOTH, THEIRS, BOTH, "uv\n"),
     ],
-    ids=["another pin", "uv", "no lock", "hashes of their own"],
+    ids=["another pin", "uv", "no lock", "other hashes"],
 )
 def test_an_image_puts_both_locks_together_as_the_program_does(
     image: Image, own: str, lock: str | None, made: str, uv_is: str

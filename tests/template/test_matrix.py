@@ -81,7 +81,7 @@ def programs(module_environment: environment.Environment) -> Iterator[Programs]:
 
 
 def away(home: Path, programs: Path) -> dict[str, str]:
-    """Return variables away from everybody's settings."""
+    """Return variables away from any user's settings."""
     own = {"HOME": str(home), "DAGSTER_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", "NO_COLOR": "1"}
     return {"PATH": f"{programs}:{os.environ['PATH']}", **own}
 
@@ -94,7 +94,7 @@ def check_forked(rendering: Rendering, programs: Programs, *command: str, tmp_pa
 
 
 def check(rendering: Rendering, *command: object, tmp_path: Path, **variables: str) -> None:
-    """Run a program in the module, away from everybody's settings; fail the test with all that it said."""
+    """Run a program in the module, away from any user's settings; fail the test with all that it said."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=rendering.module,
@@ -143,7 +143,7 @@ def test_the_longest_name_breaks_no_line(desk: Desk, database: str, starter: str
 def test_every_module_is_strictly_typed(
     render: Callable[[Variant], Rendering], module_environment: environment.Environment, tmp_path: Path
 ):
-    # One run for all: each module's package has a name of its own, and Dagster is analysed once.
+    # One run for all: each module's package has its own name, and Dagster is analysed once.
     renderings = [render(variant) for variant in variants()]
     sources = [rendering.module / "src" for rendering in renderings]
     settings = ("--config-file", renderings[0].module / "pyproject.toml", "--cache-dir", tmp_path / "cache")

@@ -65,7 +65,7 @@ def test_the_machine_is_reported(desk: Desk):
         assert program in said
 
 
-def test_nobody_need_be_at_the_keyboard(desk: Desk):
+def test_no_terminal_is_needed(desk: Desk):
     done = subprocess.run(
         ["sh", "-c", f"exec {sys.executable} -m cookiecutter --no-input {TEMPLATE} <&-"],
         cwd=desk.here,

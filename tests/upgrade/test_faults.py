@@ -28,7 +28,7 @@ MANY = 400
 
 #: Killed at each change, and at every second one the disk is full, or broken, in turn.
 AT_EACH: tuple[tuple[int | None, ...], ...] = ((None,), (errno.ENOSPC, None), (None,), (errno.EIO, None))
-#: How a process ends that was refused by this program, or met an error that nobody expected.
+#: How a process ends that was refused by this program, or met an unexpected error.
 REFUSED, CRASHED = 10, 11
 #: What the module has to be afterwards, by how the process ended: as before, as after, or either.
 WHOLE: dict[int, Callable[..., tuple[object, ...]]] = {
@@ -40,7 +40,7 @@ WHOLE: dict[int, Callable[..., tuple[object, ...]]] = {
 
 
 def injured_at(number: int, act: Callable[[], object], error: int | None) -> int:
-    """Carry something out in a process of its own, and return how it ended.
+    """Carry something out in a separate process, and return how it ended.
 
     Args:
         number: The change of the disk that it is killed before.

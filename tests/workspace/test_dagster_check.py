@@ -110,7 +110,7 @@ def test_the_python_is_that_of_the_image(root: Path, image: str, version: str) -
     assert python_version(root) == version
 
 
-#: What builds a project whose requirements stand in a file of their own; needs nothing installed.
+#: What builds a project whose requirements are in a separate file; needs nothing installed.
 
 
 def test_requirements_that_stand_in_another_file_are_looked_at_each_time(

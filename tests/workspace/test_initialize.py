@@ -1,4 +1,4 @@
-"""An empty workspace: made once, in any folder, without touching what is there."""
+"""An empty workspace: made once, in any folder, without touching existing files."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.dagster, pytest.mark.slow, pytest.mark.xdist_group("na
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with three modules, one of them with a code server of its own; its environments are made once."""
+    """A workspace with three modules, one of them with a separate code server; its environments are made once."""
     needs.registry()
     root = tmp_path_factory.mktemp("native") / "ws"
     initialize(root)

@@ -21,7 +21,7 @@ def env(root: Path) -> dict[str, str]:
 
 @pytest.fixture
 def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The list, in a place of its own."""
+    """The list, in a separate place."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     return tmp_path / "state/dagster-module-builder/workspaces/list"
 
@@ -35,7 +35,7 @@ def test_the_tests_note_nothing_among_the_users_workspaces(tmp_path: Path) -> No
 
 
 def test_the_list_is_private(tmp_path: Path, listed: Path) -> None:
-    """FAULTS E1: nobody else learns where a user's workspaces are, also where the folder was open before."""
+    """FAULTS E1: no other user learns where a user's workspaces are, also where the folder was open before."""
     listed.parent.mkdir(parents=True, mode=0o755)
     neighbours.remember(tmp_path / "ws")
     with neighbours.one_at_a_time():

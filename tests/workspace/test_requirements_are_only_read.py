@@ -21,7 +21,7 @@ BACKEND = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-pat
 
 
 class Listener:
-    """A server that notes who comes, and answers nobody."""
+    """A server that notes who comes, and never answers."""
 
     def __init__(self) -> None:
         self.socket = socket.create_server(("127.0.0.1", 0))

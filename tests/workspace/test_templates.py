@@ -130,7 +130,7 @@ def test_personal_configuration_is_not_read_and_no_replay_is_written(
 ) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / ".cookiecutterrc").write_text("default_context:\n  title: somebody else's\n")
+    (home / ".cookiecutterrc").write_text("default_context:\n  title: another person's\n")
     monkeypatch.setenv("HOME", str(home))
     made = render(make_template(tmp_path), {}, into)
     assert (made / "body.txt").read_text() == "Thing"

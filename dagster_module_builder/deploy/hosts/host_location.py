@@ -37,7 +37,7 @@ class HostLocation:
     Attributes:
         names: The module's names.
         code: The folder that its code is imported from, as Dagster sees it.
-        python: The interpreter of its own environment, as Dagster sees it; None for Dagster's own.
+        python: The interpreter of the module's environment, as Dagster sees it; None for Dagster's own.
         env: Its settings.
         server: The server that has its code and its settings; None if Dagster loads the code itself.
         database: Its database, if that is a service of the host's Compose project.

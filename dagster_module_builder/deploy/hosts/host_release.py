@@ -32,7 +32,7 @@ class Release:
         return self.deployment.names.name
 
     def environment(self, interpreter: str) -> str | None:
-        """Return the name of its own environment, a hash of its content; None if it runs in the host's or in an image.
+        """Return the environment's name, a hash of its content; None if the release runs in the host's or in an image.
 
         Args:
             interpreter: The interpreter that the environment is made with.

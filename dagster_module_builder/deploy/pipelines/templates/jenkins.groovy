@@ -35,8 +35,8 @@
 pipeline {
     agent none
     options {
-        // One at a time, and nothing that has begun is cancelled: only where nothing is said for a day, as when nobody
-        // answers, the build ends.
+        // One at a time, and nothing that has begun is cancelled. The build ends if it prints nothing for a day, as
+        // without an answer to its question.
         disableConcurrentBuilds()
         skipDefaultCheckout()
         timeout(time: 1, unit: 'DAYS', activity: true)
@@ -93,7 +93,7 @@ pipeline {
                     set +x -eu
                     work="$(mktemp -d)"
                     trap 'rm -rf "$work"' EXIT
-                    # Here, so that it is known before anybody is asked.
+                    # Here, so that a failure shows before the approval.
                     [[ shell.install() | groovy | indent(20) ]]
 [% if pipeline.below %]
                     cd "[[ pipeline.inside ]]"
