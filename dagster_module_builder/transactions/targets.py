@@ -21,9 +21,9 @@ def target_of(root: Path, change: FileChange) -> FileChange:
     try:
         real = change.path.resolve()
     except (OSError, RuntimeError):  # Python before 3.13 has its own error for links in a circle.
-        raise RefusedError(f"{change.path} is a link that leads nowhere: nothing was changed.") from None
+        raise RefusedError(f"{change.path} is a broken link. Nothing was changed.") from None
     if not real.is_relative_to(root.resolve()):
-        raise RefusedError(f"{change.path} leads out of the workspace, to {real}: nothing was changed.")
+        raise RefusedError(f"{change.path} leads out of the workspace, to {real}. Nothing was changed.")
     return replace(change, path=real)
 
 
@@ -39,13 +39,13 @@ def refuse_unwritable(targets: list[FileChange]) -> None:
         if change.chmod:  # A plan that changes its mode knows it; what is replaced by a rename need not be writable.
             read_only, checked = False, change.path.parent
         if read_only or not os.access(checked, os.W_OK):
-            raise RefusedError(f"{change.path} is read-only: nothing was changed.")
+            raise RefusedError(f"{change.path} is read-only. Nothing was changed.")
         if change.path.exists() and change.path.stat().st_nlink > 1:
             raise RefusedError(
-                f"{change.path} has several hard links, which a replacement would part: nothing was changed."
+                f"{change.path} has several hard links, which would no longer be one file. Nothing was changed."
             )
         if _is_mounted_singly(change.path):
-            raise RefusedError(f"{change.path} is mounted singly and cannot be replaced: nothing was changed.")
+            raise RefusedError(f"{change.path} is mounted as a single file and cannot be replaced. Nothing was changed.")
 
 
 def _is_mounted_singly(path: Path) -> bool:

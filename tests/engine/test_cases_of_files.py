@@ -296,7 +296,7 @@ def test_a_file_that_is_mounted_singly_is_refused(root: Path) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr.lower():
         needs.lacking("a kernel that lets this user mount")
-    assert "is mounted singly" in done.stdout, done.stderr
+    assert "is mounted as a single file" in done.stdout, done.stderr
     assert state(root) == old
 
 

@@ -413,5 +413,5 @@ def test_mounts_are_found_whatever_their_names_and_read_only_ones_are_refused(tm
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     if "permission denied" in done.stderr.lower() or "not permitted" in done.stderr.lower():
         needs.lacking("a kernel that lets this user mount")
-    assert f"{odd} is mounted singly" in done.stdout, done.stderr
+    assert f"{odd} is mounted as a single file" in done.stdout, done.stderr
     assert f"{folder / 'file'} is read-only" in done.stdout
