@@ -63,7 +63,7 @@ def test_names_that_fold_into_one_are_refused(workspace: Terminal) -> None:
     ("flags", "code", "said"),
     [
         (["--port", "22"], 1, "'22' is not a valid database port. Use a number from 1024 to 65535."),
-        (["--port", "5999"], 2, "--port needs a database server: pass --database postgresql or mysql"),
+        (["--port", "5999"], 2, "--port needs a database server. Pass --database postgresql or mysql"),
         (["--database", "duckdb", "--database-name", "x", "--database-user", "y"], 2, "--database-name and --database"),
     ],
 )

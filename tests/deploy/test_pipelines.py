@@ -812,7 +812,7 @@ def test_the_lock_comes_stays_and_goes_with_its_tool(tmp_path: Path, module: Pat
     lock.write_text(own)
     assert pipeline.problem(deployment) is None
     lock.unlink()
-    assert "tool.lock is not as" in str(pipeline.problem(deployment))
+    assert "tool.lock is out of date with" in str(pipeline.problem(deployment))
     lock.write_text(own)
     deployment = change_settings(deployment, tool="dagster-module-builder==0.2.0")
     assert run(tmp_path, "deploy.pipeline", "yoda").returncode == 0

@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -94,7 +93,9 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     needs.programs("git", "rsync", "ssh-agent")
     needs.registry()
     caches = {"UV_CACHE_DIR": printed(uv.find_uv_bin(), "cache", "dir")}
-    caches["PIP_CACHE_DIR"] = printed(sys.executable, "-m", "pip", "cache", "dir")
+    # pip's own default; the environment of the tests need not have pip.
+    cache = os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")
+    caches["PIP_CACHE_DIR"] = os.environ.get("PIP_CACHE_DIR", f"{cache}/pip")
     named = re.compile("UV_|PIP_|SSL_|https?_proxy$", re.IGNORECASE)
     registries = {key: value for key, value in os.environ.items() if named.match(key)} | caches
     on_host = {**registries, "PATH": f"{Path(uv.find_uv_bin()).parent}:/usr/bin:/bin"}

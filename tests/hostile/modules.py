@@ -258,8 +258,8 @@ SPECIAL = (
     Hostile("device: a fragment", special(f"{LOCAL}/.env", "device"), NOT_PLAIN),
     Hostile("device: code", special("src/guest_dagster/more.py", "device")),
     Hostile("socket: a fragment", special(f"{LOCAL}/.env", "socket"), NOT_PLAIN),
-    Hostile("large: a fragment", large(f"{LOCAL}/.env", 1 << 30), "more than 16 MiB"),
-    Hostile("large: pyproject.toml", large("pyproject.toml", 1 << 34), "more than 16 MiB"),
+    Hostile("large: a fragment", large(f"{LOCAL}/.env", 1 << 30), "larger than 16 MiB"),
+    Hostile("large: pyproject.toml", large("pyproject.toml", 1 << 34), "larger than 16 MiB"),
     Hostile("large: code", large("src/guest_dagster/more.py", 1 << 34)),
     Hostile("large: a deployment", large("deploy/yoda/deployment.yaml", 1 << 34)),
 )

@@ -90,7 +90,7 @@ def test_a_new_database_gets_a_port_that_is_free(root: Path, module: Path) -> No
     [
         ({"database": "oracle"}, "choose none, postgresql"),
         ({"colour": "red"}, "has no such question. Choose one of code_server, database"),
-        ({"name": "stock"}, "the folder's"),
+        ({"name": "stock"}, "its folder's"),
     ],
 )
 def test_an_answer_that_cannot_be_is_wrong_usage(root: Path, given: dict[str, str], why: str) -> None:

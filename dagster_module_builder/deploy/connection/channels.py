@@ -15,6 +15,8 @@ from dagster_module_builder.programs import outside_programs
 
 #: Seconds of silence after which a connection counts as lost.
 SILENCE = 30
+#: Bytes that may be on their way to OpenSSH.
+_UNREAD = 1 << 20
 #: The exit status of OpenSSH's own failures (ssh(1), EXIT STATUS).
 OPENSSH_FAILED = 255
 
@@ -56,6 +58,9 @@ class OpenSshChannel:
             ours.pop_all()
         for end in (self._wire, self._complaints):
             end.settimeout(SILENCE)
+        # A quarter of the buffer counts as full (Linux's unix_writable): a request is not to wait for a host that has
+        # yet to read its side of the conversation, which takes most of the usual quarter.
+        self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)
         self._closing = threading.Lock()
         self._is_closed = False
 
