@@ -136,7 +136,7 @@ def _entries(root: Path) -> list[dict[str, Any]]:
 def _service(entry: Mapping[str, Any]) -> ServiceStatus:
     ports = {int(publisher.get("PublishedPort") or 0) for publisher in entry.get("Publishers") or ()} - {0}
     return ServiceStatus(
-        str(entry["ServiceStatus"]),
+        str(entry["Service"]),
         str(entry["State"]),
         str(entry.get("Health", "")),
         int(entry.get("ExitCode", 0)),
