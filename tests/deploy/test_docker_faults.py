@@ -140,7 +140,7 @@ def test_storage_that_is_root_s_is_refused(place: tuple[QuickPlace, str]) -> Non
     made, _ = place
     made.change(dagster_home=str(made.host.folder))
     try:
-        with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.* is root's"):
+        with pytest.raises(BuilderError, match=r"(?s)Nothing was switched.* belongs to root"):
             made.deploy()
     finally:
         made.change(dagster_home=None)

@@ -161,7 +161,7 @@ def test_a_volume_that_only_docker_knows_is_told_of(
     try:
         told: list[str] = []
         add_module(root, "seo", dry_run=True, checks=[lambda *_: ()], warn=told.append)
-        assert [text.partition(" is from")[0] for text in told] == ["Warning: seo: the volume seo_db_data"]
+        assert [text.partition(" exists already")[0] for text in told] == ["Warning: seo: the volume seo_db_data"]
     finally:
         engine.docker("volume", "rm", f"{project}_seo_db_data")
 
