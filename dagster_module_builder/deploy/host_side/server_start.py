@@ -30,6 +30,8 @@ COMPOSE = "docker-compose.deploy.yml"
 #: The port of a server in a Docker network, and the ports for servers in the host's own network.
 PORT = 4000
 PORTS = range(4100, 4300)
+#: What an engine says if it cannot run a program in a container, and the most seconds until it knows that one has ended.
+EXEC_FAILED, NOTICED = "OCI runtime exec failed", 3.0
 #: Variables of a user's shell that belong to another project.
 FOREIGN = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
 
@@ -190,7 +192,12 @@ def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
     if not code:
         return
     if said != ENDED:
+        # The engine may notice the end of a container a moment after the attempt to run something in it.
+        until = time.monotonic() + (NOTICED if EXEC_FAILED in said else 0)
         refuse_stopped(host, server)
+        while time.monotonic() < until:
+            time.sleep(0.1)
+            refuse_stopped(host, server)
     raise RefusedError("definitions", f"The definitions of {server['module']} do not load:\n{tail(said)}")
 
 
