@@ -30,7 +30,7 @@ COMPOSE = "docker-compose.deploy.yml"
 #: The port of a server in a Docker network, and the ports for servers in the host's own network.
 PORT = 4000
 PORTS = range(4100, 4300)
-#: What an engine says if it cannot run a program in a container, and the most seconds until it knows that one has ended.
+#: What an engine says if it cannot run a program in a container, and the most seconds until it knows that it ended.
 EXEC_FAILED, NOTICED = "OCI runtime exec failed", 3.0
 #: Variables of a user's shell that belong to another project.
 FOREIGN = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES")
