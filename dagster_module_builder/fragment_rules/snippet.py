@@ -34,7 +34,7 @@ _INSTALLERS = re.compile(
 )
 _OWN_PATH_FIRST = re.compile(r"""("?)(?P<own>[^"'\s:$\\]+):\$(?:PYTHONPATH|\{PYTHONPATH\})\1""")
 
-_NOT_ALLOWED = "changes the image of all modules: a module may use RUN, COPY, ENV, ARG and LABEL"
+_NOT_ALLOWED = "changes the image of all modules: a module may use RUN, COPY, ADD, ENV, ARG and LABEL"
 _RIGHTS = "gives a build step access to what is not the module's"
 _CACHE = "shares a cache with every build on this machine: add an 'id=' that contains the module's name"
 _ELSEWHERE = "copies what is not in the module's folder"

@@ -45,7 +45,8 @@ def refuse_unwritable(targets: list[FileChange]) -> None:
                 f"{change.path} has several hard links, which would no longer be one file. Nothing was changed."
             )
         if _is_mounted_singly(change.path):
-            raise RefusedError(f"{change.path} is mounted as a single file, which cannot be replaced. Nothing changed.")
+            reason = "is mounted as a single file, which cannot be replaced"
+            raise RefusedError(f"{change.path} {reason}. Nothing was changed.")
 
 
 def _is_mounted_singly(path: Path) -> bool:
