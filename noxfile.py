@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "uv|venv"
-nox.options.sessions = ["lint", "tests", "matrix"]
+nox.options.sessions = ["lint", "docs", "tests", "matrix"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
@@ -46,11 +47,18 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site into build/site; any warning, such as a link that leads nowhere, fails."""
+    _install(session, "docs")
+    session.run("python", "-m", "docs_site", *session.posargs)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Run all tests but those that need Docker and the matrix."""
-    _install(session)
+    """Run all tests but those that need Docker, a browser and the matrix."""
+    _install(session, "dev,docs")
     arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
-    session.run("pytest", "-m", "not docker and not matrix", "--durations=25", *arguments)
+    session.run("pytest", "-m", "not docker and not browser and not matrix", "--durations=25", *arguments)
 
 
 @nox.session
@@ -96,19 +104,33 @@ def boots(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Test the real stack: Docker Engine, Compose, databases, a browser. Needs root on Debian."""
-    _install(session, "dev,e2e")
+    _install(session, "dev,e2e,docs")
     # All test processes share one engine, started here because any of them may end first.
     shared = ["-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"]
-    tests = ["pytest", "-m", "docker", "--durations=25", *(session.posargs or shared)]
+    tests = ["pytest", "-m", "(docker or browser) and not stacks", "--durations=25", *(session.posargs or shared)]
+    session.run("python", "-m", "tests.e2e.engine", *tests)
+
+
+@nox.session
+def stacks(session: nox.Session) -> None:
+    """Adopt stacks of other people's making in Docker: each with its own Dagster. Needs root on Debian."""
+    _install(session, "dev,e2e")
+    tests = ["pytest", "-m", "stacks", *(session.posargs or ["-n", "2"])]
     session.run("python", "-m", "tests.e2e.engine", *tests)
 
 
 @nox.session
 def release(session: nox.Session) -> None:
-    """Build the wheel into dist/, with a CycloneDX bill of materials from the lock that pipelines install."""
-    # These two programs are not in the lock file.
-    session.install("--quiet", "uv", "cyclonedx-bom==7.5.0")
-    session.run("uv", "build", "--quiet", "--wheel", "--out-dir", "dist")
+    """Build dist/, check its contents and metadata, run the demo from the wheel, and list what it is made of."""
+    # These programs are not in the lock file.
+    session.install("--quiet", "uv", "cyclonedx-bom==7.5.0", "twine==6.2.0", "check-wheel-contents==0.6.3")
+    shutil.rmtree("dist", ignore_errors=True)
+    # The wheel is made from the source distribution: each is whole.
+    session.run("uv", "build", "--quiet", "--out-dir", "dist")
+    session.run("twine", "check", "--strict", *map(str, Path("dist").glob("dagster*")))
+    # Strategies are a second package, to which people add. Templates carry copies of modules for hooks, which run
+    # alone (W002), and folders whose names are placeholders (W004).
+    session.run("check-wheel-contents", "--ignore", "W002,W004,W009", "dist")
     wheel = max(Path("dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
     bill = Path(f"{wheel}.cdx.json")
     flags = ["--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", os.fspath(bill)]
@@ -117,6 +139,25 @@ def release(session: nox.Session) -> None:
     materials = json.loads(bill.read_text("utf-8"))
     materials["metadata"]["component"]["version"] = wheel.name.split("-")[1]
     bill.write_text(json.dumps(materials, indent=2) + "\n", "utf-8")
+    _try_wheel(session, wheel.absolute())
+
+
+def _try_wheel(session: nox.Session, wheel: Path) -> None:
+    """Run the demo from a wheel, in an environment and a folder without this repository."""
+    folder = Path(session.create_tmp()).absolute()
+    environment = folder / "installed"
+    session.run("uv", "venv", "--quiet", "--clear", os.fspath(environment))
+    python = os.fspath(environment / "bin/python")
+    session.run("uv", "pip", "install", "--quiet", "--python", python, "--constraint", LOCK, os.fspath(wheel))
+    with session.chdir(folder):
+        session.run(os.fspath(environment / "bin/dagster-module-builder"), "demo", external=True)
+
+
+@nox.session
+def recording(session: nox.Session) -> None:
+    """Record README.md's animation: a real shell, the real program, and a host with a real sshd."""
+    _install(session)
+    session.run("python", "-m", "docs_site.recording", "docs/images/recording.svg")
 
 
 @nox.session

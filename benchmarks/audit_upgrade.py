@@ -26,6 +26,7 @@ from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.new import new
 
 MODULES = 50
+FILES = 600
 
 
 def measured(what: str, act: Callable[[], object]) -> None:
@@ -46,6 +47,9 @@ def main() -> None:
         audit(root, first)
         measured("audit", lambda: audit(root, first))
         measured(f"audit of {modules}", lambda: audit_all(root))
+        large = _large(root / "projects" / "large", FILES)
+        measured(f"audit of {FILES} files", lambda: audit(root, large))
+        shutil.rmtree(large)
         (first / "README.md").unlink()
         measured("upgrade", lambda: upgrade(root, "module-1"))
         names = [f"module-{number}" for number in range(1, modules + 1)]
@@ -53,6 +57,31 @@ def main() -> None:
             _made_from(root / "projects" / name / RECORD, "0.9.0")
         each = partial(upgrade_each, root, names, partial(upgrade, root), lambda *_: None)
         measured(f"upgrade of {modules}", lambda: list(each()))
+
+
+#: One file of a large project, of 4 KB.
+LARGE = "import os\n\nimport dagster as dg\n\nfrom large import NAME\n" + "".join(
+    f"""
+
+@dg.asset(key_prefix="large", description="numbers of all rows")
+def asset_{number}(context: dg.AssetExecutionContext) -> int:
+    value, other = os.getenv("LARGE_SIZE", "5"), os.environ[NAME]
+    context.log.info(f"{{value}} of {{other}}")
+    rows = [{{"id": row, "name": "row" + str(row), "even": row % 2 == 0}} for row in range(100)]
+    return sum(row["id"] for row in rows if row["even"])
+"""
+    for number in range(9)
+)
+
+
+def _large(module: Path, files: int) -> Path:
+    """Make a project of many files."""
+    (package := module / "large").mkdir(parents=True)
+    (package / "__init__.py").write_text("NAME = 'LARGE_NAME'\n")
+    (package / "definitions.py").write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
+    for number in range(files):
+        (package / f"assets_{number}.py").write_text(LARGE)
+    return module
 
 
 def _made_from(record: Path, version: str) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cookiecutter import prompt
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import FileSystemBytecodeCache
 from jinja2.ext import Extension
@@ -39,13 +40,14 @@ def _beside(name: str) -> ModuleType:
 logging.getLogger("cookiecutter.hooks").addFilter(lambda record: not record.exc_info)
 
 answers = _beside("answers")
+by_hand = _beside("by_hand")
 names = _beside("names")
 requirements = _beside("requirements")
 
 VERSION = (TEMPLATE / "VERSION").read_text(encoding="utf-8").strip()
 #: Jinja's compiled templates, kept in a private copy that renders many modules: compiling takes most of the time.
 COMPILED = TEMPLATE / ".compiled"
-REQUIREMENTS = requirements.read_table(TEMPLATE / "requirements.json")
+REQUIREMENTS = requirements.read_table(TEMPLATE / requirements.FILE)
 
 
 def _refuse(problem: str | None) -> None:
@@ -64,6 +66,28 @@ def checked(answer: object, question: str, database: str = "none") -> object:
     """Return the answer unchanged; stop generating if it is invalid."""
     _refuse(answers.problem(question, answer, database))
     return answer
+
+
+def known_requirements(answer: str) -> str:
+    """Return the answer about system requirements unchanged; stop generating if it names others."""
+    _refuse(_problem_with_requirements(answer))
+    return answer
+
+
+def _problem_with_requirements(answer: str) -> str | None:
+    problem = requirements.problem_with_names(requirements.names_in(answer), REQUIREMENTS, names.did_you_mean)
+    return None if problem is None else str(problem)
+
+
+def _problem_at_prompt(answer: str) -> str | None:
+    """Return why the requirements are refused: others are named, or a person does not want them after the warning."""
+    if problem := _problem_with_requirements(answer):
+        return problem
+    warning = requirements.size_warning(requirements.chosen(REQUIREMENTS, {requirements.QUESTION: answer}))
+    if warning is None:
+        return None
+    print(warning, file=sys.stderr)
+    return None if prompt.read_user_yes_no("go_on", False, {"go_on": "Go on?"}) else "Choose again."
 
 
 def quoted(text: object) -> str:
@@ -90,8 +114,10 @@ def markdown(text: str) -> str:
 
 
 def visible(context: Mapping[str, Any]) -> str:
-    """Return the answers as JSON, without the private variables derived from them."""
-    return json.dumps({key: value for key, value in context.items() if not key.startswith("_")}, indent=2)
+    """Return the answers as JSON: a yes or no for each requirement, and no private variables derived from them."""
+    chosen = {row.variable for row in requirements.chosen(REQUIREMENTS, context)}
+    shown = {key: value for key, value in context.items() if not key.startswith("_") and key != requirements.QUESTION}
+    return json.dumps({key: True if key in chosen else value for key, value in shown.items()}, indent=2)
 
 
 def apt_packages(context: Mapping[str, Any]) -> list[str]:
@@ -116,10 +142,12 @@ class ModuleTemplate(Extension):
         """Register the filters and the version."""
         super().__init__(environment)
         filters = (
-            snake, checked, quoted, python_string, in_quotes, markdown, visible,
+            snake, checked, known_requirements, quoted, python_string, in_quotes, markdown, visible,
             apt_packages, python_packages, chosen_requirements,
         )  # fmt: skip
         environment.filters.update({function.__name__: function for function in filters})
+        # By hand, a few questions are asked; this program calls Cookiecutter without any.
+        by_hand.ask_few(prompt, {"name": names.problem_with_name, requirements.QUESTION: _problem_at_prompt})
         environment.globals["template_version"] = VERSION
         if COMPILED.is_dir():
             environment.bytecode_cache = FileSystemBytecodeCache(str(COMPILED))

@@ -1,15 +1,21 @@
-"""The demonstration: create a module in a temporary workspace, add, materialize and remove it."""
+"""The demonstration: create a module in a temporary workspace, add, materialize, show and remove it."""
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
+from dagster_module_builder.base import ports
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.modules.module import locate
-from dagster_module_builder.native import local_dagster
+from dagster_module_builder.native import dev_server, local_dagster
+from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.external_checks import requirements
 from dagster_module_builder.workspaces.initialize import initialize
@@ -26,12 +32,17 @@ Announce = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The files that the demo created and changed, and what it materialized."""
+    """The files that the demo created and changed, what it materialized, and when Dagster's page showed it.
+
+    Attributes:
+        shown_after: Seconds from the demo's start until the page of Dagster had the first materialization.
+    """
 
     root: Path
     files_made: int
     files_changed: int
     materialized: local_dagster.MaterializeResult
+    shown_after: float
 
 
 class DemoError(BuilderError):
@@ -48,6 +59,7 @@ def demo(root: Path, announce: Announce) -> DemoResult:
     Raises:
         BuilderError: A step failed.
     """
+    started = time.monotonic()
     announce("init: create an empty workspace")
     initialize(root, lasting=False)
     before = read_workspace(root).files
@@ -57,6 +69,8 @@ def demo(root: Path, announce: Announce) -> DemoResult:
     added = add_module(root, MODULE, checks=(requirements,))
     announce("materialize: create the environment, then run its assets in Dagster")
     materialized = local_dagster.materialize(root, locate(root, MODULE))
+    announce("dev: start Dagster without Docker, and find the materialization in its page")
+    shown_after = _shown_in_page(root) - started
     announce("list and validate: check the workspace")
     _expect([module.name for module in listing(root) if module.integrated] == [MODULE], "the module is not listed")
     findings = validate(root, check=False)
@@ -64,7 +78,28 @@ def demo(root: Path, announce: Announce) -> DemoResult:
     announce("remove: restore the shared files byte for byte")
     remove_module(root, MODULE)
     _expect(read_workspace(root).files == before, "the shared files differ from before")
-    return DemoResult(root, len(created.files), len(added.plan.effective), materialized)
+    return DemoResult(root, len(created.files), len(added.plan.effective), materialized, shown_after)
+
+
+class _Shown(Exception):  # noqa: N818 - it is no error
+    """Ends a Dagster that has shown what it was started for."""
+
+
+def _shown_in_page(root: Path) -> float:
+    """Run Dagster until its page shows the module's assets; return that moment (``time.monotonic``)."""
+    shown: dict[str, datetime] = {}
+    moment = 0.0
+
+    def look(ready: dev_server.Ready) -> NoReturn:
+        nonlocal moment
+        shown.update(graphql.last_materializations(ready.url))
+        moment = time.monotonic()
+        raise _Shown
+
+    with contextlib.suppress(_Shown):
+        dev_server.dev(root, ports.next_free_port((), 3000), events=dev_server.DevEvents(ready=look))
+    _expect(MODULE in shown, "Dagster's page does not show the materialization")
+    return moment
 
 
 def _expect(condition: bool, failure: str) -> None:

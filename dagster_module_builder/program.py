@@ -10,9 +10,10 @@ from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from dagster_module_builder import __version__
-from dagster_module_builder.base.errors import UsageError
+from dagster_module_builder.base.errors import BuilderError, UsageError
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN, of_system, unforeseen
+from dagster_module_builder.commands.typed_words.correct import correct
 from dagster_module_builder.disclosure import terminal
 
 NAME = "dagster-module-builder"
@@ -25,7 +26,12 @@ class BuilderProgram(Program):
         """Parse, run, and end with the task's exit code."""
         terminal.open_descriptors()
         try:
+            if argv is None:
+                correct(namespace, self)
             super().run(argv, exit=exit)
+        except BuilderError as error:
+            terminal.alert(f"Error: {error}")
+            sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
@@ -33,10 +39,10 @@ class BuilderProgram(Program):
             terminal.leave(sys.stdout)
         except OSError as error:
             # Invoke reads its settings from folders that may not be accessible, such as the home folder.
-            terminal.tell(f"Error: {of_system(error)}")
+            terminal.alert(f"Error: {of_system(error)}")
             sys.exit(1)
         except Exception as error:  # noqa: BLE001 - an error in Invoke
-            terminal.tell(f"Error: {unforeseen(error)}")
+            terminal.alert(f"Error: {unforeseen(error)}")
             sys.exit(UNFORESEEN)
         finally:
             terminal.flush()

@@ -23,6 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Environments are made here in which each start of Dagster would compile it again: seconds, hundreds of times.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Nox makes its environment uv's: a test's `uv sync` in a project would replace all that the tests run from.
+for _name in ("UV_PROJECT_ENVIRONMENT", "UV_PYTHON"):
+    os.environ.pop(_name, None)
+
 
 # What the program notes of its work, such as the workspaces that it made, is never noted among the user's.
 _STATE = tempfile.TemporaryDirectory(prefix="dmb-state-")
@@ -40,6 +44,10 @@ def _private_state(monkeypatch: pytest.MonkeyPatch) -> None:
 LONGEST = ("first boots", "the stack")
 
 
+#: What a test needs by the fixture that gives it: no module can forget the marker.
+MARKERS = {"engine": "docker", "browser": "browser"}
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what is for every commit, and let several processes share the tests with Docker.
 
@@ -47,11 +55,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
     As soon as a test is found: pytest-xdist reads the groups before any other plugin may modify what was collected.
     """
+    fixtures = getattr(item, "fixturenames", ())
+    for fixture, marker in MARKERS.items():
+        if fixture in fixtures:
+            item.add_marker(marker)
     if is_quick(item):
         item.add_marker(pytest.mark.quick)
     if item.get_closest_marker("docker") and not item.get_closest_marker("xdist_group"):
-        of_stack = "made_stack" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("the stack" if of_stack else item.nodeid.partition("::")[0]))
+        group = "the stack" if "made_stack" in fixtures else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

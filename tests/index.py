@@ -8,7 +8,7 @@ import re
 import subprocess
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,11 +21,17 @@ from tests import needs
 PINNED, PACKAGE = "toposort==1.10", "toposort"
 
 
-def wheel(folder: Path, name: str, version: str, files: Mapping[str, str]) -> Path:
-    """Write a wheel of pure Python."""
+def wheel(
+    folder: Path, name: str, version: str, files: Mapping[str, str], *, requires: Sequence[str] = (), script: str = ""
+) -> Path:
+    """Write a wheel of pure Python; ``script`` is the name of a program that prints the version."""
     info = f"{name}-{version}.dist-info"
+    required = "".join(f"Requires-Dist: {one}\n" for one in requires)
+    if script:
+        files = {**files, f"{name}_program.py": f"def main():\n    print('{version}')\n"}
+        files = {**files, f"{info}/entry_points.txt": f"[console_scripts]\n{script} = {name}_program:main\n"}
     meta = {
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{required}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     return _packed(folder / f"{name}-{version}-py3-none-any.whl", {**files, **meta}, info)

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 #: Folders of which tests need root, Docker, Dagster, Compose, a rendered template, or minutes.
-LONG_FOLDERS = {"corpus", "e2e", "hostile", "mutation", "people", "template"}
+LONG_FOLDERS = {"corpus", "e2e", "hostile", "mutation", "people", "site", "template"}
 #: Fixtures that render a template, or start an sshd, an engine, a Dagster, or the program as a process.
 LONG_FIXTURES = {
     "dagster_python", "desk", "driver", "engine", "engine_of_host", "made", "quick", "quick_program", "site", "spread",

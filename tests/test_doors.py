@@ -15,10 +15,13 @@ ON_HOSTS = "deploy/host_side/"
 #: Who reads by path, and what. Nothing here belongs to a module that may come from a stranger: that is read through
 #: ``module_files``.
 ALLOWED = {
-    "workspace's own files": {
+    "workspace's own files, and what this program installs": {
         "audit/audited_module.py", "audit/versions.py", "workspaces/external_checks.py", "commands/console.py",
+        "commands/typed_words/completion.py", "commands/skill.py", "doctor/container_checks.py",
         "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
-        "native/native_storage.py", "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
+        "native/native_storage.py", "native/location_entries.py", "native/owner_code.py", "native/dev_log.py",
+        "native/native_folder.py",
+        "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
         "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",
         "transactions/targets.py",
         "modules/unfinished.py", "workspaces/workspace.py", "workspaces/hashes.py",
@@ -37,7 +40,9 @@ ALLOWED = {
         "audit/secret_scan.py", "deploy/model/release.py", "programs/git_program.py", "transactions/module_files.py",
         "modules/trusted_code.py", "programs/version_control.py",
     },
-    "a person's files of secrets, wherever they say these are": {"deploy/model/host_settings.py"},
+    "a person's files of secrets and of answers, wherever they say these are": {
+        "deploy/model/host_settings.py", "commands/asking/answers_file.py",
+    },
     "a connection that is opened, an archive that is written or that Docker gives": {
         "deploy/connection/conversation.py", "deploy/connection/remote.py", "deploy/strategies/images.py",
         "deploy/strategies/image_archive.py",
@@ -45,9 +50,10 @@ ALLOWED = {
     "keys that ssh has just written, and an SSH configuration after ``module_files`` has read it": {
         "deploy/connection/host_keys.py", "deploy/connection/ssh_config.py",
     },
+    "the browser": {"commands/workspace_dev.py"},
     "the page of a pipeline's job, where its platform says": {"deploy/job_summary.py"},
-    "runs alone in the template's hooks: numbers of ports, and an archive that was found to be a plain file": {
-        "base/baseline.py", "base/ports.py",
+    "runs alone in the template's hooks: ports, the template's table, and an archive found to be a plain file": {
+        "base/baseline.py", "base/layout.py", "base/ports.py", "base/requirements.py",
     },
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dagster_module_builder.base.errors import UsageError
+from dagster_module_builder.base.layout import DEFAULTS
 from dagster_module_builder.commands import namespace
 from dagster_module_builder.commands.deployment_task import INCOMPLETE
 from dagster_module_builder.commands.failing import INTERRUPTED, UNFORESEEN
@@ -22,7 +23,17 @@ STRATEGIES = REPOSITORY / "deploy_strategies"
 #: Objects with answers of a cloud, which are explained where they are set up.
 ELSEWHERE = {"registry_login"}
 #: Other programs' variables that are read to behave as these do; no person sets them for this program.
-OF_OTHERS = {"PYTHONDONTWRITEBYTECODE", "TERM", "SHELL", "GIT_DISCOVERY_ACROSS_FILESYSTEM", "XDG_RUNTIME_DIR", "PATH"}
+OF_OTHERS = {
+    "ZDOTDIR",
+    "PYTHONDONTWRITEBYTECODE",
+    "TERM",
+    "SHELL",
+    "GIT_DISCOVERY_ACROSS_FILESYSTEM",
+    "XDG_RUNTIME_DIR",
+    "PATH",
+}
+#: Words in capitals that are headings of tables.
+HEADINGS = {"DEPLOYMENTS"}
 #: What a platform says of its job.
 OF_JOBS = {"JENKINS_URL", "CI_JOB_URL", "BUILD_URL", "GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN"}
 
@@ -31,6 +42,12 @@ def first_cells(text: str) -> list[str]:
     """Return the names in the first column of every table, in the page's order."""
     rows = [line.strip("| ").split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
     return [code for row in rows for code in re.findall(r"`([^`]+)`", row)]
+
+
+def test_every_key_of_the_layout_file_has_one_row_with_its_default() -> None:
+    page = (REFERENCE / "layout-file.md").read_text("utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")] for line in page.splitlines() if line.startswith("| `")]
+    assert {key: default for _, key, _, default, *_ in rows} == DEFAULTS
 
 
 def test_every_task_has_one_row() -> None:
@@ -78,7 +95,7 @@ def test_every_variable_that_is_read_is_explained() -> None:
     explained = set(first_cells((REFERENCE / "environment-variables.md").read_text("utf-8")))
     found = read_variables()
     assert {"DAGSTER_WORKSPACE", "CI", "DEPLOY_REGISTRY_PASSWORD", "DEPLOY_POSTGRES_PASSWORD"} <= found
-    assert found - explained - OF_OTHERS - OF_JOBS == set()
+    assert found - explained - OF_OTHERS - OF_JOBS - HEADINGS == set()
 
 
 @pytest.mark.parametrize("name", ["deployment-files", "environment-variables", "tasks"])

@@ -26,14 +26,13 @@ INSTEAD = {
     "goes with": "can be combined with",
     "is none of": "is not one of",
     "Manner": "RolloutOptions",
-    "survey": "inspect",
 }
 #: A line may end between two words, and a comment go on in the next one; in backquotes it is a name of before.
 WORD = re.compile(rf"(?<![`\w])({'|'.join(INSTEAD)})\b".replace(" ", r"[\s#]+"), re.IGNORECASE)
 
 PLACES = (
     "dagster_module_builder", "deploy_strategies", "cookiecutter-dagster-module", "cookiecutter-dagster-workspace",
-    "docs", "skills", "tests", "benchmarks",
+    "docs", "skills", "tests", "benchmarks", "docs_site",
     "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", "SECURITY.md", "noxfile.py", "tasks.py",
 )  # fmt: skip
 #: Data, and what tools write.

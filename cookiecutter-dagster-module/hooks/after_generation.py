@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import baseline
 import settings
+from layout import layout_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +102,7 @@ def carry_out_next_steps(module: Path, answers: Mapping[str, Any]) -> None:
 
 def add_command(module: Path) -> list[str]:
     """Return the command that adds a module to the workspace, with ``--move`` if the module is outside it."""
-    in_place = module.parent == settings.workspace_root() / settings.PROJECTS
+    in_place = module.parent in layout_of(settings.workspace_root()).module_folders
     return [PROGRAM, "workspace.add", module.name] if in_place else [PROGRAM, "workspace.add", str(module), "--move"]
 
 

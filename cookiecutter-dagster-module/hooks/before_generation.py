@@ -31,7 +31,7 @@ def main(repository: str, answers: Mapping[str, Any], raw_answers: Mapping[str, 
     problem = next(problems(template, answers, raw_answers), None)
     if problem:
         sys.exit(problem)
-    report_requirements(requirements.chosen(requirements.read_table(template / "requirements.json"), answers))
+    report_requirements(requirements.chosen(requirements.read_table(template / requirements.FILE), answers))
 
 
 def problems(template: Path, answers: Mapping[str, Any], raw_answers: Mapping[str, Any]) -> Iterator[str]:

@@ -11,13 +11,16 @@ from typing import Any
 import yaml
 
 from dagster_module_builder.audit.results import Problem, Status
-from dagster_module_builder.audit.syntax import Sources, Variable, parsed
+from dagster_module_builder.audit.sources import Sources
+from dagster_module_builder.audit.syntax import Variable, parsed
 from dagster_module_builder.base import baseline, settings
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import Facts
 from dagster_module_builder.deploy.model.deployment import deployments_of
-from dagster_module_builder.modules.code_location import CodeLocation, code_files, pyproject, read_code_location, table
+from dagster_module_builder.modules.code_location import CodeLocation, code_files, pyproject, table
+from dagster_module_builder.modules.code_locations import code_locations, read_code_location
 from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
 from dagster_module_builder.programs.version_control import Repository, find
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, yaml_text
@@ -40,11 +43,13 @@ class AuditedModule:
         path: Its folder.
         root: The workspace's root.
         python: The Python of an environment with Dagster and the module's requirements, if there is one.
+        location: The dotted name of the code location, if the project has several; the likeliest by default.
     """
 
     path: Path
     root: Path
     python: Path | None = None
+    location: str | None = None
 
     @property
     def names(self) -> ModuleNames:
@@ -54,7 +59,12 @@ class AuditedModule:
     @cached_property
     def code_location(self) -> CodeLocation:
         """Where its definitions are."""
-        return read_code_location(self.path)
+        return read_code_location(self.path, self.location)
+
+    @cached_property
+    def code_locations(self) -> Sequence[CodeLocation]:
+        """All code locations of the project, of which it is one."""
+        return code_locations(self.path)
 
     @cached_property
     def sources(self) -> Sources:
@@ -169,7 +179,7 @@ class AuditedModule:
     @cached_property
     def workspace_env(self) -> Mapping[str, str]:
         """The variables that the workspace's ``.env`` sets."""
-        path = self.root / settings.SERVICES / env_file.NAME
+        path = layout_of(self.root).env_file
         return env_file.values(path.read_bytes()) if path.is_file() else {}
 
     @cached_property

@@ -17,6 +17,20 @@ FindProblems = Callable[[AuditedModule], Iterable[Problem]]
 Lacks = Callable[[AuditedModule], str]
 
 
+#: The categories of checks in the order of the report, by the file that has the checks.
+CATEGORIES = {
+    "code": "The code",
+    "io_managers": "The code",
+    "fragments": "What it gives to the workspace",
+    "variables": "Variables and secrets",
+    "secret_files": "Variables and secrets",
+    "deployments": "Deployments",
+    "versions": "Versions",
+    "environment": "With an environment",
+    "run": "The audit itself",
+}
+
+
 @dataclass(frozen=True)
 class Always:
     """A check that applies to every module, and why."""
@@ -50,6 +64,11 @@ class Check:
     lacks: Lacks
     needs: Needs = "nothing"
     security: bool = False
+
+    @property
+    def category(self) -> str:
+        """The heading that it is reported under."""
+        return CATEGORIES[self.find_problems.__module__.rpartition(".")[2]]
 
     @property
     def docs(self) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import platform
 from collections.abc import Iterator
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_code, no_definitions
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.syntax import SourceFile, last_name
+from dagster_module_builder.modules.code_location import table
+from dagster_module_builder.modules.poetry_requirements import poetry_python
 
 _LOADERS = (
     "load_assets_from_modules", "load_assets_from_current_module", "load_assets_from_package_module",
@@ -22,10 +27,24 @@ _LOADERS = (
 )
 def syntax(audited: AuditedModule) -> Iterator[Problem]:
     """Find files that Python cannot parse."""
+    newer = _wanted_python(audited)
     for file in audited.sources.files:
-        if file.problem:
+        if file.problem and newer:
+            yield Problem(f"written for Python {newer}, which this program does not run on", status="SKIP")
+        elif file.problem:
             where = audited.shown(file.path, file.problem.lineno)
             yield Problem(f"Not valid Python: {file.problem.msg}", "Fix that line", where)
+
+
+def _wanted_python(audited: AuditedModule) -> str:
+    """Return the versions of Python that a module requires, if the running one, which parses it, is not among them."""
+    project = table(audited.pyproject, "project").get("requires-python")
+    wanted = project or poetry_python(audited.pyproject)
+    try:
+        accepted = SpecifierSet(wanted if isinstance(wanted, str) else "")
+    except InvalidSpecifier:
+        return ""
+    return "" if accepted.contains(platform.python_version(), prereleases=True) else str(wanted)
 
 
 @check(
@@ -38,6 +57,10 @@ def definitions(audited: AuditedModule) -> Iterator[Problem]:
     """Check that a file builds ``Definitions``."""
     if audited.code_location.definitions is None:
         yield Problem("No file builds Definitions", "Build dagster.Definitions in definitions.py")
+    elif names := [str(location.dotted) for location in audited.code_locations[1:]]:
+        message = f"Only one of its {len(names) + 1} code locations is the module; not {', '.join(names)}"
+        fix = "Choose one with 'upgrade --location', and make separate modules of the others"
+        yield Problem(message, fix, audited.shown(audited.code_location.definitions), "WARN")
 
 
 @check(
@@ -56,7 +79,7 @@ def resources_file(audited: AuditedModule) -> Iterator[Problem]:
 
 def _no_assets(audited: AuditedModule) -> str:
     files = audited.sources.files
-    seen = (any(file.calls(*_LOADERS)) or any(map(_asset_decorators, file.nodes)) for file in files)
+    seen = (any(file.calls(*_LOADERS)) or any(map(_asset_decorators, file.functions)) for file in files)
     return "" if any(seen) else "no asset is visible without --load"
 
 
@@ -71,11 +94,11 @@ def asset_keys(audited: AuditedModule) -> Iterator[Problem]:
     calls = [call for file in audited.sources.files for call in file.calls(*_LOADERS)]
     if any(keyword.arg == "key_prefix" for call in calls for keyword in call.keywords):
         return
-    bare = [(file, node) for file in audited.sources.files for node in file.nodes if _is_bare_asset(node)]
+    bare = [(file, node) for file in audited.sources.files for node in file.functions if _is_bare_asset(node)]
     for file, node in bare[:3]:
         name = getattr(node, "name", "")
         fix = f'Set key_prefix="{audited.names.snake}"'
-        yield Problem(f"The asset {name} has no prefix", fix, audited.shown(file.path, node.lineno), "WARN")  # type: ignore[attr-defined]
+        yield Problem(f"The asset {name} has no prefix", fix, audited.shown(file.path, node.lineno), "WARN")
     if bare[3:]:
         yield Problem(f"{len(bare) - 3} more assets have no prefix", status="WARN")
 
@@ -91,25 +114,36 @@ def _is_bare_asset(node: ast.AST) -> bool:
     return bool(decorators) and not keywords & {"key_prefix", "key", None}
 
 
+#: The partitions by whose timezone a schedule of ``build_schedule_from_partitioned_job`` runs.
+_IN_TIME = ("Hourly", "Daily", "Weekly", "Monthly", "TimeWindow")
+
+
 @check(
     "schedule-timezones",
     "Schedules have a timezone",
     "Without a timezone a schedule runs in UTC, which the code does not show.",
-    lambda audited: "" if any(_schedules(audited)) else "no schedule",
+    lambda audited: "" if any(_timed(audited)) else "no schedule",
 )
 def schedule_timezones(audited: AuditedModule) -> Iterator[Problem]:
-    """Find schedules without ``execution_timezone``."""
-    for file, call in _schedules(audited):
-        if not {keyword.arg for keyword in call.keywords} & {"execution_timezone", None}:
-            fix = 'Set execution_timezone="UTC", or the intended timezone'
-            yield Problem("A schedule has no timezone", fix, audited.shown(file.path, call.lineno), "WARN")
+    """Find schedules without ``execution_timezone``, and partitions that a schedule follows without ``timezone``."""
+    for file, call, keyword in _timed(audited):
+        if not {each.arg for each in call.keywords} & {keyword, None}:
+            what = "A schedule has" if keyword == "execution_timezone" else "Partitions that a schedule follows have"
+            fix = f'Set {keyword}="UTC", or the intended timezone'
+            yield Problem(f"{what} no timezone", fix, audited.shown(file.path, call.lineno), "WARN")
 
 
-def _schedules(audited: AuditedModule) -> Iterator[tuple[SourceFile, ast.Call]]:
-    for file in audited.sources.files:
+def _timed(audited: AuditedModule) -> Iterator[tuple[SourceFile, ast.Call, str]]:
+    """Yield what says when something runs, with the argument that says in which timezone."""
+    files = audited.sources.files
+    partitions = [f"{unit}PartitionsDefinition" for unit in _IN_TIME]
+    follows = any(call for file in files for call in file.calls("build_schedule_from_partitioned_job"))
+    for file in files:
         for call in file.calls("ScheduleDefinition", "schedule"):
             if call.args or any(keyword.arg in {"cron_schedule", None} for keyword in call.keywords):
-                yield file, call
+                yield file, call, "execution_timezone"
+        for call in file.calls(*partitions) if follows else ():
+            yield file, call, "timezone"
 
 
 @check(

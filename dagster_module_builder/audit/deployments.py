@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -29,16 +30,18 @@ from dagster_module_builder.shared_files.formats import env_file
 )
 def deployments(audited: AuditedModule) -> Iterator[Problem]:
     """Count the deployments."""
-    configure = f"configure-deployment {audited.path.name}"
+    configure = f"configure-deployment {shlex.quote(audited.path.name)}"
     if not (audited.path / DEPLOYMENTS).is_dir():
         missing = audited.missing("No deploy/")
         first = "'upgrade', then " if missing.by_upgrade else ""
-        yield replace(missing, fix=f"Run {first}'{configure}'")
+        yield replace(missing, fix=f"Run {first}'{configure}'", command=configure)
     elif not audited.deployments:
-        yield Problem("No deployment configured yet", f"Run '{configure}'", status="WARN")
+        yield Problem("No deployment configured yet", f"Run '{configure}'", status="WARN", command=configure)
     elif len(audited.deployments) == 1:
         fix = "Add deployment config for staging environment"
-        yield Problem("Only 1 deployment configured (consider staging)", fix, status="WARN")
+        message = "Only 1 deployment configured (consider staging)"
+        staging = "" if audited.deployments[0].name == "staging" else " --deployment staging"
+        yield Problem(message, fix, status="WARN", command=f"{configure}{staging}")
 
 
 @check("deployments-read", "Every deployment can be read", "'deploy' would refuse a damaged one.", no_deployments)
@@ -101,4 +104,5 @@ def pipelines(audited: AuditedModule) -> Iterator[Problem]:
         with contextlib.suppress(BuilderError):
             if problem := pipeline.problem(deployment):
                 folder = deployment.folder
-                yield Problem(problem, f"Run 'deploy.pipeline {typed(folder)}'", audited.shown(folder))
+                write = f"deploy.pipeline {typed(folder)}"
+                yield Problem(problem, f"Run '{write}'", audited.shown(folder), command=write)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.audit import loaded
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_tests
+from dagster_module_builder.audit.loading import load
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.versions import requirements_of
 from dagster_module_builder.base.errors import ToolError
@@ -39,23 +39,8 @@ def _environment(audited: AuditedModule, own: Mapping[str, str] = os.environ) ->
 
 
 def _load(audited: AuditedModule) -> Mapping[str, Any]:
-    dotted = audited.code_location.dotted
-    if dotted is None:
-        return {"problem": "no file builds Definitions"}
-    try:
-        result = outside_programs.ask(
-            [str(audited.python), loaded.__file__],
-            named="Loading the definitions",
-            answers=outside_programs.ANY,
-            stdin=json.dumps({"source": str(audited.code_location.source), "dotted": dotted}).encode(),
-            folder=audited.path,
-            environ={**_environment(audited), **audited.fragment_env, "PYTHONWARNINGS": "ignore"},
-        )
-    except ToolError as error:
-        return {"problem": str(error)}
-    lines = result.out.decode("utf-8", "replace").strip().splitlines()
-    errors = result.words.splitlines()[-1:] or ["it ended without output"]
-    return dict(json.loads(lines[-1])) if lines else {"problem": errors[0]}
+    environ = {**process_environment(audited.root), **audited.fragment_env}
+    return load(audited.code_location, Path(str(audited.python)), audited.path, environ)
 
 
 def _unloaded(audited: AuditedModule) -> str:

@@ -15,13 +15,14 @@ from dagster_module_builder.audit.lacks import no_dockerfiles, no_facts, no_frag
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, FragmentRefusedError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.claims.conflicts import duplicates, undefined
 from dagster_module_builder.fragment_rules.refused import Refused
 from dagster_module_builder.fragment_rules.rules import judge
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.shared_files.formats import compose, env_file
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
 from dagster_module_builder.workspaces.module_fragments import ModuleFragments, allowing
 
@@ -50,7 +51,10 @@ def fragments(audited: AuditedModule) -> Iterator[Problem]:
 def fragments_fit(audited: AuditedModule) -> Iterator[Problem]:
     """Read the fragments as ``workspace.add`` does."""
     if isinstance(audited.fragments, BuilderError) and not isinstance(audited.fragments, FragmentRefusedError):
-        yield Problem(str(audited.fragments).partition("\n")[0], "Fix that fragment")
+        first, *reasons = str(audited.fragments).splitlines()
+        yield Problem(
+            next((line.removeprefix("- ") for line in reasons if line.startswith("- ")), first), "Fix that fragment"
+        )
 
 
 @check(
@@ -90,7 +94,7 @@ def _refused(audited: AuditedModule) -> Sequence[Refused]:
 def _unreadable(audited: AuditedModule) -> str:
     try:
         _refused(audited)
-    except OutlineError:
+    except UnsafeEditError:
         return "its fragments cannot be read"
     is_error = isinstance(audited.fragments, BuilderError) and not isinstance(audited.fragments, FragmentRefusedError)
     return "its fragments cannot be read" if is_error else ""
@@ -112,11 +116,11 @@ def clashes(audited: AuditedModule) -> Iterator[Problem]:
 def _ports_of_others(audited: AuditedModule) -> Iterator[Problem]:
     """Compare ports with modules that are not integrated, which the facts do not include."""
     ports = {value for name, value in audited.fragment_env.items() if name.endswith("_PORT")}
-    for path in sorted((audited.root / settings.PROJECTS).glob(f"*/{settings.FRAGMENTS}/.env")):
-        name = path.parents[2].name
-        if name in audited.facts:
+    for path in layout_of(audited.root).in_module_folders():
+        name = path.name
+        if name in audited.facts or not (path / settings.FRAGMENTS / ".env").exists():
             continue
-        other_env = AuditedModule(path.parents[2], audited.root).fragment_env
+        other_env = AuditedModule(path, audited.root).fragment_env
         for port in sorted(ports & {value for key, value in other_env.items() if key.endswith("_PORT")}):
             yield Problem(
                 f"{name}, which is not integrated, also uses the port {port}", "Change one of them", status="WARN"

@@ -96,7 +96,7 @@ def resource_items(audited: AuditedModule) -> Iterator[tuple[str | None, SourceF
 def _items(
     audited: AuditedModule, file: SourceFile, node: ast.expr, within: Sequence[ast.expr] = ()
 ) -> Iterator[tuple[str | None, SourceFile, ast.expr]]:
-    """Yield the items of a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, or a name for one of these.
+    """Yield the items of a mapping: a literal, ``dict(…)``, ``a | b``, ``**a``, ``a if b else c``, or a name for one.
 
     ``within`` are the enclosing expressions of the search; they prevent endless recursion through a name.
     """
@@ -121,17 +121,30 @@ def _parts(node: ast.expr) -> Sequence[tuple[ast.expr | None, ast.expr]] | None:
     if isinstance(node, ast.Call) and last_name(node) == "dict":
         named = [(ast.Constant(keyword.arg) if keyword.arg else None, keyword.value) for keyword in node.keywords]
         return [*((None, part) for part in node.args), *named]
-    return (
-        [(None, node.left), (None, node.right)]
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
-        else None
-    )
+    if isinstance(node, ast.IfExp):
+        return [(None, node.body), (None, node.orelse)]
+    is_union = isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)
+    return [(None, node.left), (None, node.right)] if isinstance(node, ast.BinOp) and is_union else None
 
 
 def _definition(audited: AuditedModule, file: SourceFile, node: ast.expr) -> tuple[SourceFile, ast.expr]:
     """Return the file and expression that a name refers to."""
     definition = audited.sources.value_of(file, node.id) if isinstance(node, ast.Name) else None
     return definition or (file, node)
+
+
+def registered_as(audited: AuditedModule) -> Sequence[str]:
+    """Return the keys, other than ``io_manager``, under which assets use IO managers of the module."""
+    names = {manager.name for manager in io_managers(audited)}
+    keys = {key for key, _, value in resource_items(audited) if key and key != KEY and _called(value) in names}
+    return sorted(keys & set(_used_keys(audited)))
+
+
+def _used_keys(audited: AuditedModule) -> Iterator[str]:
+    for file in audited.sources.files:
+        for keyword in file.nodes_of(ast.keyword):
+            if keyword.arg == "io_manager_key" and (key := audited.sources.text(file, keyword.value)):
+                yield key
 
 
 def no_io_manager(audited: AuditedModule) -> str:
@@ -182,7 +195,7 @@ def storage_path(audited: AuditedModule) -> Iterator[Problem]:
 
 def _texts(audited: AuditedModule, file: SourceFile) -> Iterator[str]:
     # Skip docstrings: one that mentions the variable is no evidence.
-    statements = {id(node.value) for node in file.nodes if isinstance(node, ast.Expr)}
+    statements = {id(node.value) for node in file.nodes_of(ast.Expr)}
     for node in file.nodes:
         if id(node) not in statements:
             yield audited.sources.text(file, node) or ""
@@ -218,7 +231,11 @@ def io_manager_registered(audited: AuditedModule) -> Iterator[Problem]:
     keys = {key for key, _, _ in resource_items(audited)}
     if KEY in keys:
         return
-    if None in keys:
+    if others := registered_as(audited):
+        first = others[0]
+        message = f"The IO manager is registered as '{first}', which only assets with io_manager_key='{first}' use"
+        yield Problem(message, f"Register it as '{KEY}', too, for the other assets", status="WARN")
+    elif None in keys:
         yield Problem("the resources of Definitions are not visible without --load", status="SKIP")
     else:
         definitions = audited.code_location.definitions  # The check runs only if there are definitions.

@@ -21,7 +21,8 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     # What the module prints must not be part of the answer.
     os.dup2(2, 1)
-    sys.path.insert(0, request["source"])
+    sys.path[:0] = [request["source"]]
+    sys.path += request.get("also", [])
     try:
         answer = _loaded(request["dotted"])
     except BaseException as error:  # noqa: BLE001 - the module's code can raise anything
@@ -32,29 +33,41 @@ def main() -> int:
 
 
 def _loaded(dotted: str) -> dict[str, Any]:
-    definitions = _definitions(importlib.import_module(dotted))
-    validate = getattr(type(definitions), "validate_loadable", None)
+    answer: dict[str, Any] = {}
+    for target in _targets(importlib.import_module(dotted)):
+        for kind, found in _contents(target).items():
+            known = answer.setdefault(kind, type(found)())
+            answer[kind] = {**known, **found} if isinstance(found, dict) else known + found
+    return answer
+
+
+def _contents(target: Any) -> dict[str, Any]:
+    validate = getattr(type(target), "validate_loadable", None)
     if validate:
-        validate(definitions)
+        validate(target)
+    repository = _repository(target)
+    resources = getattr(target, "resources", None) or repository.get_top_level_resources()
     return {
-        "assets": [list(spec.key.path) for spec in _specs(definitions)],
-        "resources": {name: _kind(value) for name, value in (definitions.resources or {}).items()},
+        "assets": [list(key.path) for key in _asset_keys(target, repository)],
+        "checks": sorted(map(_shown, getattr(repository, "asset_checks_defs_by_key", {}))),
+        "jobs": sorted(job.name for job in repository.get_all_jobs()),
+        "schedules": sorted(schedule.name for schedule in repository.schedule_defs),
+        "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
+        "resources": {name: _kind(value) for name, value in resources.items()},
     }
 
 
-def _definitions(module: Any) -> Any:
-    from dagster import Definitions  # not before the import path is set
+def _targets(module: Any) -> list[Any]:
+    """Return what Dagster's code server takes from a module: definitions, repositories, a job, or its assets."""
+    # Not before the import path is set.
+    from dagster._core.workspace.autodiscovery import loadable_targets_from_loaded_module
 
     try:
         from dagster.components.definitions import LazyDefinitions  # not in older versions
     except ImportError:
         LazyDefinitions = ()  # noqa: N806
-    for value in vars(module).values():
-        if isinstance(value, Definitions):
-            return value
-        if LazyDefinitions and isinstance(value, LazyDefinitions):
-            return _lazy(value)
-    raise LookupError(f"{module.__name__} has no Definitions")
+    targets = [target.target_definition for target in loadable_targets_from_loaded_module(module)]
+    return [_lazy(target) if LazyDefinitions and isinstance(target, LazyDefinitions) else target for target in targets]
 
 
 def _lazy(value: Any) -> Any:
@@ -66,11 +79,24 @@ def _lazy(value: Any) -> Any:
         return value(ComponentLoadContext.for_test())
 
 
-def _specs(definitions: Any) -> Any:
+def _repository(target: Any) -> Any:
+    from dagster._core.definitions.reconstruct import repository_def_from_target_def
+
+    repository = repository_def_from_target_def(target)
+    # Assets that are computed from outside, in older versions.
+    compute = getattr(repository, "compute_repository_definition", None)
+    return compute() if compute else repository
+
+
+def _asset_keys(target: Any, repository: Any) -> Any:
     for name in ("resolve_all_asset_specs", "get_all_asset_specs"):
-        if method := getattr(definitions, name, None):
-            return method()
-    return []
+        if method := getattr(target, name, None):
+            return [spec.key for spec in method()]
+    return sorted({*repository.assets_defs_by_key, *repository.source_assets_by_key})
+
+
+def _shown(check: Any) -> str:
+    return f"{'/'.join(check.asset_key.path)}:{check.name}"
 
 
 def _kind(value: Any) -> str:

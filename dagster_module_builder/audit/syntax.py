@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
+from typing import TypeVar
 
+#: Types of what has nothing in it: constants' values, and nodes that say how a name or an operator is used.
+_LEAVES = frozenset(
+    {bool, bytes, complex, float, int, str, type(None), type(...)}
+    | {
+        kind
+        for base in (ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop)
+        for kind in base.__subclasses__()
+    }
+)
 #: Names of Dagster's IO manager base classes; a subclass is a custom IO manager.
 IO_MANAGER_BASES = frozenset(
     {
@@ -20,8 +30,7 @@ IO_MANAGER_BASES = frozenset(
         "InputManager",
     }
 )
-_IO_MANAGER_DECORATORS = frozenset({"io_manager"})
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,15 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class ImportedName:
+    """A name that is imported: ``from ..a.b import c`` has level 2, module ``("a", "b")`` and name ``c``."""
+
+    level: int
+    module: tuple[str, ...]
+    name: str
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """One parsed file; ``problem`` if it is not valid Python."""
 
@@ -52,8 +70,29 @@ class SourceFile:
 
     @cached_property
     def nodes(self) -> Sequence[ast.AST]:
-        """Every node of the tree."""
-        return list(ast.walk(self.tree))
+        """Every node of the tree, but for those that say only how a name or an operator is used; breadth first."""
+        nodes: list[ast.AST] = [self.tree]
+        # This goes through every line of a project: ``ast.walk`` takes twice the time.
+        for node in nodes:
+            for value in vars(node).values():
+                kind = value.__class__
+                if kind is list:
+                    nodes.extend([item for item in value if item.__class__ not in _LEAVES])
+                elif kind not in _LEAVES:
+                    nodes.append(value)
+        return nodes
+
+    @cached_property
+    def _by_type(self) -> Mapping[type, Sequence[ast.AST]]:
+        by_type: dict[type, list[ast.AST]] = defaultdict(list)
+        for node in self.nodes:
+            by_type[node.__class__].append(node)
+        return by_type
+
+    def nodes_of(self, *types: type[Node]) -> list[Node]:
+        """Return the statements and expressions of some types; of several types in file order."""
+        found = [node for kind in types for node in self._by_type.get(kind, ()) if isinstance(node, kind)]
+        return found if len(types) == 1 else sorted(found, key=_position)
 
     def calls(self, *names: str) -> Iterator[ast.Call]:
         """Return the calls of functions or classes with these last names, in file order."""
@@ -63,9 +102,8 @@ class SourceFile:
     @cached_property
     def _calls(self) -> Mapping[str, Sequence[ast.Call]]:
         calls: dict[str, list[ast.Call]] = {}
-        for node in self.nodes:
-            if isinstance(node, ast.Call):
-                calls.setdefault(last_name(node.func), []).append(node)
+        for call in self.nodes_of(ast.Call):
+            calls.setdefault(last_name(call.func), []).append(call)
         return calls
 
     @cached_property
@@ -80,20 +118,34 @@ class SourceFile:
         return values
 
     @cached_property
-    def imported(self) -> Mapping[str, tuple[str, str]]:
-        """Imported names: the local name -> the module's last part, and the name in that module."""
+    def imported(self) -> Mapping[str, ImportedName]:
+        """What ``from`` imports, by its local name."""
         return {
-            alias.asname or alias.name: ((node.module or "").rpartition(".")[2], alias.name)
-            for node in self.nodes
-            if isinstance(node, ast.ImportFrom)
+            alias.asname or alias.name: ImportedName(node.level, tuple((node.module or "").split(".")), alias.name)
+            for node in self.nodes_of(ast.ImportFrom)
             for alias in node.names
         }
 
     @cached_property
+    def functions(self) -> Sequence[ast.FunctionDef | ast.AsyncFunctionDef]:
+        """Its functions and methods, in file order."""
+        return sorted([*self.nodes_of(ast.FunctionDef), *self.nodes_of(ast.AsyncFunctionDef)], key=_position)
+
+    @cached_property
+    def decorators(self) -> frozenset[str]:
+        """The last names of the decorators of its functions and classes."""
+        nodes = [*self.functions, *self.nodes_of(ast.ClassDef)]
+        return frozenset(last_name(decorator) for node in nodes for decorator in node.decorator_list)
+
+    @cached_property
     def packages(self) -> Sequence[str]:
         """The dotted names of the modules that are imported."""
-        named = [alias.name for node in self.nodes if isinstance(node, ast.Import) for alias in node.names]
-        return [*named, *(node.module or "" for node in self.nodes if isinstance(node, ast.ImportFrom))]
+        named = [alias.name for node in self.nodes_of(ast.Import) for alias in node.names]
+        return [*named, *(node.module or "" for node in self.nodes_of(ast.ImportFrom))]
+
+
+def _position(node: ast.AST) -> tuple[int, int]:
+    return getattr(node, "lineno", 0), getattr(node, "col_offset", 0)
 
 
 def parsed(path: Path, content: bytes) -> SourceFile:
@@ -119,137 +171,32 @@ def last_name(node: ast.AST) -> str:
 
 
 @dataclass(frozen=True)
-class Sources:
-    """All files of a project, which can import from each other."""
+class Read:
+    """An expression that reads an environment variable: the expression of its name, and whether it needs it."""
 
-    files: Sequence[SourceFile]
-
-    @cached_property
-    def _by_module(self) -> Mapping[str, Sequence[SourceFile]]:
-        files: dict[str, list[SourceFile]] = {}
-        for file in self.files:
-            names = {file.path.stem, file.path.parent.name, ""} if file.path.stem == "__init__" else {file.path.stem}
-            for name in names:
-                files.setdefault(name, []).append(file)
-        return files
-
-    def value_of(self, file: SourceFile, name: str, depth: int = 4) -> tuple[SourceFile, ast.expr] | None:
-        """Return the file and expression that define a top-level name, following imports within the project."""
-        if name in file.assigned:
-            return file, file.assigned[name]
-        if name not in file.imported or not depth:
-            return None
-        module, original = file.imported[name]
-        for other in self._by_module.get(module, ()):
-            if other is not file and (definition := self.value_of(other, original, depth - 1)):
-                return definition
-        return None
-
-    def text(
-        self, file: SourceFile, node: ast.AST, known: Mapping[str, str] = _NOTHING, within: Sequence[ast.expr] = ()
-    ) -> str | None:
-        """Return the string that an expression always has, or None if it depends on the run.
-
-        Args:
-            file: The file that contains it.
-            node: The expression.
-            known: Strings of names that are already known.
-            within: The enclosing expressions of the search; prevents endless recursion through a name.
-        """
-        texts = [self._text_of_part(file, part, known, within) for part in _parts(node)]
-        return None if None in texts else "".join(map(str, texts))
-
-    def _text_of_part(
-        self, file: SourceFile, part: ast.AST, known: Mapping[str, str], within: Sequence[ast.expr]
-    ) -> str | None:
-        if isinstance(part, ast.Constant):
-            return part.value if isinstance(part.value, str) else None
-        if not isinstance(part, ast.Name):
-            return None
-        if part.id in known:
-            return known[part.id]
-        definition = self.value_of(file, part.id)
-        if definition is None or definition[1] in within:
-            return None
-        return self.text(*definition, within=[*within, definition[1]])
-
-    def variables(self) -> Iterator[Variable]:
-        """Yield the environment variables whose names are known without running the code."""
-        for file in self.files:
-            reads = [(node, read, self.text(file, read.name)) for node in file.nodes if (read := _read_of(node))]
-            for node, read, name in reads:
-                if name:
-                    yield Variable(name, SourcePosition(file.path, node.lineno), read.required, read.is_env_var)  # type: ignore[attr-defined]
-            if any(name is None for *_, name in reads):
-                yield from self._through_functions(file)
-
-    def _through_functions(self, file: SourceFile) -> Iterator[Variable]:
-        """Yield the variables that functions read whose name, or part of it, is an argument."""
-        for function in (node for node in file.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
-            parameters = [argument.arg for argument in function.args.args]
-            reads = [read for node in ast.walk(function) if (read := _read_of(node))]
-            open_reads = [read for read in reads if self.text(file, read.name) is None]
-            for call in file.calls(function.name):
-                texts = {
-                    name: text
-                    for name, value in zip(parameters, call.args, strict=False)
-                    if (text := self.text(file, value)) is not None
-                }
-                for read in open_reads:
-                    if name := self.text(file, read.name, texts):
-                        yield Variable(name, SourcePosition(file.path, call.lineno), read.required, read.is_env_var)
-
-    @cached_property
-    def io_managers(self) -> Sequence[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]]:
-        """The custom IO managers: subclasses of Dagster's base classes, and functions that return one."""
-        names = set(IO_MANAGER_BASES)
-        managers: list[tuple[SourceFile, ast.ClassDef | ast.FunctionDef]] = []
-        classes = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.ClassDef)]
-        # A class can come before its base class, or be in another file.
-        while more := [pair for pair in classes if pair not in managers and names & set(map(last_name, pair[1].bases))]:
-            managers += more
-            names |= {node.name for _, node in more}
-        functions = [(file, node) for file in self.files for node in file.nodes if isinstance(node, ast.FunctionDef)]
-        managers += [pair for pair in functions if _IO_MANAGER_DECORATORS & set(map(last_name, pair[1].decorator_list))]
-        return managers
-
-
-@dataclass(frozen=True)
-class _Read:
     name: ast.expr
     required: bool
     is_env_var: bool = False
 
 
-def _read_of(node: ast.AST) -> _Read | None:
+#: The expressions that can read a variable.
+READS = (ast.Subscript, ast.Call)
+
+
+def read_of(node: ast.AST) -> Read | None:
     """Return the environment variable that an expression reads, or None."""
     if isinstance(node, ast.Subscript) and _is_environ(node.value) and isinstance(node.ctx, ast.Load):
-        return _Read(node.slice, required=True)
+        return Read(node.slice, required=True)
     if not isinstance(node, ast.Call) or not node.args:
         return None
     name = last_name(node.func)
     of_environ = isinstance(node.func, ast.Attribute) and _is_environ(node.func.value)
     if name == "getenv" or (of_environ and name == "get"):
-        return _Read(node.args[0], required=False)
+        return Read(node.args[0], required=False)
     if name == "EnvVar" or (isinstance(node.func, ast.Attribute) and last_name(node.func.value) == "EnvVar"):
-        return _Read(node.args[0], required=True, is_env_var=True)
+        return Read(node.args[0], required=True, is_env_var=True)
     return None
 
 
 def _is_environ(node: ast.AST) -> bool:
     return last_name(node) == "environ"
-
-
-def _parts(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the parts of a string expression in order: ``f"{a}b" + c`` -> ``a``, ``"b"``, ``c``."""
-    pending = [node]
-    while pending:
-        part = pending.pop()
-        if isinstance(part, ast.FormattedValue):
-            pending.append(part.value)
-        elif isinstance(part, ast.JoinedStr):
-            pending += reversed(part.values)
-        elif isinstance(part, ast.BinOp) and isinstance(part.op, ast.Add):
-            pending += [part.right, part.left]
-        else:
-            yield part

@@ -12,7 +12,7 @@ from dagster_module_builder.audit.syntax import Variable
 from dagster_module_builder.shared_files.formats import compose, env_file
 
 #: Variables of the system, Dagster and the workspace, which a module need not explain.
-_COMMON = frozenset(
+SET_BY_OTHERS = frozenset(
     {
         "CI", "COMPOSE_PROJECT_NAME", "DAGSTER_HOME", "HOME", "HOSTNAME", "LANG", "MYSQL_IMAGE", "PATH",
         "POSTGRES_IMAGE", "PWD", "PYTHONPATH", "PYTHON_IMAGE", "TMPDIR", "TZ", "USER", "WORKSPACE_GID",
@@ -65,10 +65,10 @@ def _read(audited: AuditedModule) -> Mapping[str, tuple[str, bool]]:
     read: dict[str, tuple[str, bool]] = {}
     for name, where in _read_by_files(audited):
         read.setdefault(name, (where, False))
-    for variable in audited.variables:
-        required = variable.required or read.get(variable.name, ("", False))[1]
-        read[variable.name] = (audited.shown(variable.position.path, variable.position.line), required)
-    return {name: usage for name, usage in read.items() if name not in _COMMON}
+    required = {variable.name for variable in audited.variables if variable.required}
+    for name, variable in {variable.name: variable for variable in audited.variables}.items():
+        read[name] = (audited.shown(variable.position.path, variable.position.line), name in required)
+    return {name: usage for name, usage in read.items() if name not in SET_BY_OTHERS}
 
 
 def _read_by_files(audited: AuditedModule) -> Iterator[tuple[str, str]]:
@@ -104,7 +104,7 @@ def _required(audited: AuditedModule) -> Mapping[str, Variable]:
     """Return the first use of each required variable that the workspace does not set for every module."""
     required: dict[str, Variable] = {}
     for variable in audited.variables:
-        if variable.required and variable.name not in _COMMON | {"DAGSTER_STORAGE_DIR"}:
+        if variable.required and variable.name not in SET_BY_OTHERS | {"DAGSTER_STORAGE_DIR"}:
             required.setdefault(variable.name, variable)
     return required
 

@@ -18,18 +18,30 @@ from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, REFRESH, shown, without_hashes
 from dagster_module_builder.modules.legacy_requirements import SETUP_PY, old_requirements_of
 from dagster_module_builder.modules.module import RECORD
+from dagster_module_builder.modules.poetry_requirements import poetry_requirements
 from dagster_module_builder.modules.record import read_record
+from dagster_module_builder.modules.stating import stated_in, stating_of
 from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, template_folder
 
 _STRING = re.compile(r"""["']([A-Za-z][\w.-]*(?:\[[^\]]*\])?\s*[^"']*)["']""")
 
 
 def requirements_of(audited: AuditedModule) -> Sequence[Requirement]:
-    """Return the module's requirements from ``pyproject.toml``, else from ``setup.py``."""
-    listed = table(audited.pyproject, "project").get("dependencies")
-    if not isinstance(listed, list):
-        listed = old_requirements_of(audited.path) or _likely(audited.text_of(audited.path / SETUP_PY))
+    """Return the module's requirements from where it states them."""
+    listed = _listed(audited)
     return [requirement for text in listed if (requirement := _requirement(str(text)))]
+
+
+def _listed(audited: AuditedModule) -> Sequence[object]:
+    stating = stating_of(audited.path)
+    if stating.kind == "poetry":
+        return poetry_requirements(audited.pyproject)[0]
+    if stating.kind in {"file", "requirements"}:
+        return stated_in(audited.path, stating)
+    listed = table(audited.pyproject, "project").get("dependencies")
+    if isinstance(listed, list):
+        return listed
+    return old_requirements_of(audited.path) or _likely(audited.text_of(audited.path / SETUP_PY))
 
 
 def _likely(setup: str) -> Sequence[str]:

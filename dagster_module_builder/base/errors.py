@@ -1,10 +1,17 @@
-"""The errors that users see; ``commands.failing`` turns them into an exit status."""
+"""The errors that users see; ``commands.failing`` turns them into an exit status.
+
+Standard library only: the template's hooks import this file where Cookiecutter was installed alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from dagster_module_builder.base.settings import FRAGMENTS
+if TYPE_CHECKING or __package__:
+    from dagster_module_builder.base.settings import FRAGMENTS
+else:
+    from settings import FRAGMENTS  # beside this file in the template's hooks
 
 
 class BuilderError(Exception):
@@ -35,10 +42,9 @@ class NoWorkspaceError(RefusedError):
 class NoModuleError(RefusedError):
     """There is no such module."""
 
-    def __init__(self, name: str, looked_in: object) -> None:
-        super().__init__(
-            f"No module {name!r} in {looked_in}. List modules with 'workspace.list', or create it with 'new {name}'."
-        )
+    def __init__(self, name: str, looked_in: object, hint: str = "") -> None:
+        cure = hint or f" List modules with 'workspace.list', or create it with 'new {name}'."
+        super().__init__(f"No module {name!r} in {looked_in}.{cure}")
 
 
 class DamagedFileError(RefusedError):

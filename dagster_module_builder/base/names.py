@@ -5,10 +5,12 @@ Standard library only: the template's hooks import this file where Cookiecutter 
 
 from __future__ import annotations
 
+import difflib
 import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Longest module name, in characters. Leaves room for the suffixes of services, volumes and database users.
@@ -16,8 +18,11 @@ LONGEST_NAME = 40
 
 #: No module may have the name of a task: if a module's name is missing, Invoke reads the next task's name as one.
 TASK_NAMES = frozenset(
-    {"audit", "configure-deployment", "configure_deployment", "demo", "deploy", "new", "upgrade", "workspace"}
-)
+    {
+        "audit", "completion", "configure-deployment", "configure_deployment", "demo", "deploy", "doctor", "new",
+        "skill", "upgrade", "version", "workspace",
+    }
+)  # fmt: skip
 
 #: Top-level packages of a module's environment, and the names of the workspace's services.
 TAKEN_NAMES = frozenset(
@@ -57,6 +62,15 @@ class ModuleNames:
     def env_prefix(self) -> str:
         """The prefix of the module's environment variables: ``SALES_REPORT``."""
         return self.snake.upper()
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return a question to put behind a message that a word is unknown; empty if none of those known is similar.
+
+    ``("postgres", ["mysql", "postgresql"])`` -> ``" Did you mean 'postgresql'?"``
+    """
+    close = difflib.get_close_matches(word, [*known], n=1, cutoff=0.7)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def problem_with_name(name: str) -> str | None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
     from dagster_module_builder.base import settings
+    from dagster_module_builder.base.layout import layout_of
 else:
     import settings  # beside this file in the template's hooks
+    from layout import layout_of
 
 FIRST_PORT = 5440
 LAST_PORT = 65535
@@ -30,12 +32,13 @@ def ports_in(env_text: bytes) -> set[int]:
 
 def known_ports(root: Path) -> set[int]:
     """Return the ports named by the workspace, its registry and every module in it, integrated or not."""
-    files = [root / settings.SERVICES / ".env", *root.glob(f"{settings.PROJECTS}/*/{settings.FRAGMENTS}/.env")]
+    layout = layout_of(root)
+    files = [layout.env_file, *(path / settings.FRAGMENTS / ".env" for path in layout.in_module_folders())]
     taken: set[int] = set()
     for file in files:
         if file.is_file():
             taken |= ports_in(file.read_bytes())
-    return taken | _registered_ports(root / settings.REGISTRY)
+    return taken | _registered_ports(layout.registry)
 
 
 def _registered_ports(registry: Path) -> set[int]:
@@ -72,11 +75,11 @@ def problem_with_taken(port: int, root: Path) -> str | None:
 
     Args:
         port: The port.
-        root: The workspace, in which no other database may use it.
+        root: The workspace, in which nothing else may use it.
     """
     taken = known_ports(root)
     if port in taken:
-        owner = f"another database in {root} uses it"
+        owner = f"the workspace {root} uses it"
     elif is_listening(port):
         owner = "a program on this machine listens on it"
     else:

@@ -20,6 +20,9 @@ FRAGMENTS = Path("workspace/local")
 
 ROOT_VARIABLE = "DAGSTER_WORKSPACE"
 
+#: The file in a workspace's root that says where its other files are (``layout``).
+LAYOUT_FILE = "dagster-module-builder.ini"
+
 #: Set for the module template's hooks when their caller moves the module and integrates it.
 CALLER_VARIABLE = "DAGSTER_MODULE_BUILDER_NEW"
 
@@ -28,9 +31,35 @@ PASSWORD_VARIABLE = "MODULE_DATABASE_PASSWORD"  # noqa: S105 - the variable's na
 
 
 def workspace_root(root: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the workspace's root folder: ``root``, else ``$DAGSTER_WORKSPACE``, else ``~/workspace``."""
-    chosen = root or environ.get(ROOT_VARIABLE) or "~/workspace"
-    return expanded(chosen).absolute()
+    """Return the workspace's root folder.
+
+    It is ``root``, else ``$DAGSTER_WORKSPACE``, else the nearest folder around the current one that is a workspace,
+    else ``~/workspace``.
+    """
+    return chosen_root(root, environ)[0]
+
+
+def chosen_root(
+    root: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
+) -> tuple[Path, str]:
+    """Return the workspace's root folder, as ``workspace_root`` does, and why it is that one."""
+    if root:
+        return expanded(root).absolute(), "--root names it"
+    if variable := environ.get(ROOT_VARIABLE):
+        return expanded(variable).absolute(), f"${ROOT_VARIABLE} names it"
+    if around := _around_here():
+        return around, "the current folder is in it"
+    return expanded("~/workspace").absolute(), "the default, since nothing names another one"
+
+
+def _around_here() -> Path | None:
+    """Return the nearest folder around the current one that is a workspace."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return None
+    marks = (LAYOUT_FILE, SERVICES / "workspace.yaml")
+    return next((folder for folder in (here, *here.parents) if any((folder / mark).is_file() for mark in marks)), None)
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

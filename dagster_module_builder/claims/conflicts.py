@@ -9,6 +9,9 @@ from typing import Literal
 
 from dagster_module_builder.claims.facts import Facts
 
+#: Compose sets it to the project's name.
+_SET_BY_COMPOSE = ("COMPOSE_PROJECT_NAME",)
+
 #: The owner of the lines outside all blocks.
 WORKSPACE = "the workspace"
 
@@ -104,7 +107,7 @@ def undefined(
     facts: Mapping[str, Facts], of: Iterable[str], environment: Iterable[str] = (), where: Where = lambda *_: ""
 ) -> list[Finding]:
     """Return a finding for every variable that these owners use and that is not set; ``environment`` counts as set."""
-    defined = {name for claimed in facts.values() for name in claimed.env} | set(environment)
+    defined = {name for claimed in facts.values() for name in claimed.env} | {*environment, *_SET_BY_COMPOSE}
     return [
         Finding(
             "error",

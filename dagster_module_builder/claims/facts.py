@@ -15,6 +15,8 @@ from dagster_module_builder.shared_files.formats.outline import KeyPath
 
 #: ``${NAME}``, ``${NAME:-default}`` and ``$NAME`` as Compose interpolates them; ``$$`` is a plain dollar.
 _VARIABLE = re.compile(r"\$\$|\$\{(\w+)([^}]*)\}|\$(\w+)")
+#: Where such a variable begins; the word after its name may have others.
+_REFERENCE = re.compile(r"\$\$|\$\{(\w+)|\$(\w+)")
 
 _SERVICES, _VOLUMES, _NETWORKS = ("services",), ("volumes",), ("networks",)
 
@@ -157,17 +159,44 @@ def _host_ports(entry: Any, env: Mapping[str, str]) -> list[int]:
 
 
 def interpolated(text: str, env: Mapping[str, str]) -> str:
-    """Return a Compose value with its variables replaced by their values or defaults: ``"${PORT:-80}" -> "80"``."""
+    """Return a Compose value with its variables replaced, as Compose does it: ``"${PORT:-80}" -> "80"``.
 
-    def value(match: re.Match[str]) -> str:
-        if match[0] == "$$":
-            return "$"
-        name, modifier = match[1] or match[3], match[2] or ""
-        set_value = env.get(name, "")
-        default = modifier.lstrip(":-") if "-" in modifier[:2] else ""
-        return set_value or default
+    Defaults may have variables themselves: ``${PORT:-${OTHER:-80}}``
+    (https://docs.docker.com/reference/compose-file/interpolation/).
+    """
+    parts: list[str] = []
+    position = 0
+    while match := _REFERENCE.search(text, position):
+        parts.append(text[position : match.start()])
+        position = match.end()
+        if match[1]:
+            end = _closing_brace(text, position)
+            parts.append(_value(match[1], text[position:end], env))
+            position = end + 1
+        else:
+            parts.append(env.get(match[2], "") if match[2] else "$")
+    return "".join([*parts, text[position:]])
 
-    return _VARIABLE.sub(value, text)
+
+def _closing_brace(text: str, position: int) -> int:
+    """Return the position of the brace that closes a variable, or of the text's end."""
+    depth = 0
+    for match in re.finditer(r"\$\{|\}", text[position:]):
+        if match[0] == "}" and not depth:
+            return position + match.start()
+        depth += 1 if match[0] == "${" else -1
+    return len(text)
+
+
+def _value(name: str, modifier: str, env: Mapping[str, str]) -> str:
+    value = env.get(name)
+    is_set = bool(value) if modifier.startswith(":") else value is not None
+    kind, word = modifier.lstrip(":")[:1], modifier.lstrip(":")[1:]
+    if kind == "+":
+        return interpolated(word, env) if is_set else ""
+    if kind == "-" and not is_set:
+        return interpolated(word, env)
+    return value or ""
 
 
 def has_unset(text: str, env: Mapping[str, str]) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.claims.facts import load_lines
 from dagster_module_builder.shared_files.formats import compose
 
@@ -83,7 +84,7 @@ def bound(services: Mapping[str, Any], root: Path) -> Iterator[str]:
         volumes = service.get("volumes") if isinstance(service, Mapping) else None
         for source in map(_writable_source, volumes if isinstance(volumes, list) else ()):
             if source is not None:
-                path = os.path.normpath(Path(base, settings.SERVICES, source))
+                path = os.path.normpath(layout_of(Path(base)).compose_folder / source)
                 if path == base or path.startswith(f"{base}{os.sep}"):
                     yield os.path.relpath(path, base)
 

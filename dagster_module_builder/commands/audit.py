@@ -11,7 +11,8 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, name_unless, root_of
+from dagster_module_builder.commands.base import ROOT_HELP, command, name_unless, root_of
+from dagster_module_builder.commands.task_output import program_name
 from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
 
 
@@ -25,7 +26,6 @@ from dagster_module_builder.commands.trusting import TRUST_HELP, agree_to_run
         "run-tests": "Also run the module's tests in that environment.",
         "python": "Use the environment of this Python instead of creating one.",
         "trust": TRUST_HELP,
-        "json": JSON_HELP,
         "markdown": "Print the report as Markdown.",
     },
     positional=name_unless("--all"),
@@ -39,32 +39,29 @@ def audit(
     run_tests: bool = False,
     python: str | None = None,
     trust: bool = False,
-    json: bool = False,
     markdown: bool = False,
 ) -> None:
     """Check a module against the current best practices; exit 1 when a check fails."""
     from dagster_module_builder.audit import report, run  # imported late: only audits need them
+    from dagster_module_builder.modules.module import folder_of
 
-    if bool(name) == all or (json and markdown):
+    if bool(name) == all or (markdown and console.is_for_programs()):
         raise UsageError("Pass a module's name or --all, and at most one of --json and --markdown.")
     root_path = root_of(root)
     options = run.AuditOptions(load, run_tests, Path(python).absolute() if python else None)
     if load or run_tests:
-        for path in run.projects_in(root_path) if all else [run.find(root_path, str(name))]:
+        for path in run.projects_in(root_path) if all else [folder_of(root_path, str(name))]:
             agree_to_run(root_path, path, trust=trust)
     if all:
         audits = run.audit_all(root_path, options)
     else:
-        audits = [run.audit(root_path, run.find(root_path, str(name)), options)]
-    if json:
-        data = [result.to_json() for result in audits]
-        console.say_json(data if all else data[0])
-    elif markdown:
+        audits = [run.audit(root_path, folder_of(root_path, str(name)), options)]
+    data = [result.to_json() for result in audits]
+    console.give(data if all else data[0])
+    if markdown:
         console.say(report.markdown(audits))
     else:
-        console.say(
-            "\n\n".join(report.text(result, fancy=_fancy(), program=console.program_name()) for result in audits)
-        )
+        console.say("\n\n".join(report.text(result, fancy=_fancy(), program=program_name()) for result in audits))
         if all:
             console.say()
             console.say_table(("MODULE", "STATUS", "PASSED", "WARNINGS", "FAILURES"), report.summary(audits))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,41 +10,65 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.commands import task_output
+from dagster_module_builder.commands.task_output import Step
 from dagster_module_builder.disclosure import terminal
-from dagster_module_builder.disclosure.messages import harmless_data
 from dagster_module_builder.transactions.plan import FileChange, Plan
 
 if TYPE_CHECKING:
     from dagster_module_builder.native.local_dagster import MaterializeResult
 
 
-#: ``say`` prints results on stdout, ``tell`` prints messages on stderr.
-say, tell = terminal.say, terminal.tell
-
-_said_json: list[bool] = []
-
-
-def say_json(data: Any) -> None:
-    """Print data as JSON, without values that may be secret."""
-    _said_json.append(True)
-    # JSON does not escape DEL.
-    say(json.dumps(harmless_data(data), indent=2, default=str).replace("\x7f", "\\u007f"))
+#: ``say`` prints results on stdout, ``inform`` messages on stderr, ``alert`` what ``--quiet`` does not hide either.
+say, inform, alert = terminal.say, terminal.inform, terminal.alert
+_PACKAGE = __name__.partition(".")[0]
 
 
-def has_said_json() -> bool:
-    """Return whether this process has printed its JSON; callers expect one document."""
-    return bool(_said_json)
+class _ToStderr(logging.Handler):
+    """Shows what the rooms below log, such as what was recovered after a crash."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        alert(record.getMessage())
 
 
-def program_name() -> str:
-    """Return the command's name as it was typed: ``invoke`` or ``dagster-module-builder``."""
-    typed = Path(sys.argv[0]).name
-    return "invoke" if typed in {"invoke", "inv", "__main__.py"} else typed
+def show_log() -> None:
+    """Show this program's log on stderr, once."""
+    log = logging.getLogger(_PACKAGE)
+    if not any(isinstance(handler, _ToStderr) for handler in log.handlers):
+        log.addHandler(_ToStderr(logging.WARNING))
+
+
+def give(data: Any) -> None:
+    """Give the task's result to programs: it is printed at the end, with ``--json``."""
+    task_output.current().data = data
+
+
+def give_one(name: str, data: Any) -> None:
+    """Add one to a list of the task's result."""
+    output = task_output.current()
+    output.data = {**(output.data or {}), name: [*(output.data or {}).get(name, []), data]}
+
+
+def give_line(data: Any) -> bool:
+    """Print a part of a result that has no end, such as a log, as a line of JSON; return whether it has a reader."""
+    task_output.current().is_stream = True
+    return task_output.print_json(data, indent=None)
+
+
+def give_error(text: str, results: Sequence[Any] = ()) -> None:
+    """Give programs the reason why a task failed, beside what it has done until then."""
+    output = task_output.current()
+    output.error, output.results = text, list(results)
+
+
+def is_for_programs() -> bool:
+    """Return whether a program reads the task's result: it cannot be asked."""
+    return task_output.current().as_json
 
 
 def interactive() -> bool:
-    """Return whether questions can be asked: both stdin and stderr are a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    """Return whether questions can be asked: both stdin and stderr are a terminal, and no program reads the result."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and not is_for_programs()
 
 
 def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
@@ -62,8 +86,13 @@ def confirmed(question: str, *, yes: bool, flag: str = "--yes") -> bool:
         return True
     if not interactive():
         raise RefusedError(f"{question} Not running in a terminal: pass {flag}.")
-    tell(f"{question} [y/N] ", end="")
+    alert(f"{question} [y/N] ", end="")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 problem``, ``2 problems``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def say_plan(plan: Plan, root: Path) -> None:
@@ -71,6 +100,14 @@ def say_plan(plan: Plan, root: Path) -> None:
     _say_files([(_verb(change), _shown(change.path, root), _counts(change)) for change in plan.effective])
     if not plan.effective:
         say("  the shared files are up to date")
+
+
+def files_as_data(plan: Plan, root: Path) -> list[dict[str, Any]]:
+    """Return each created, changed or removed file for programs: its path below the root, and its lines."""
+    return [
+        {"path": _shown(each.path, root), "change": _verb(each), "added": each.added, "removed": each.removed}
+        for each in plan.effective
+    ]
 
 
 def say_made(files: Sequence[Path], root: Path) -> None:
@@ -102,15 +139,25 @@ def _shown(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def say_next(steps: Sequence[tuple[str, str]]) -> None:
-    """Print the next commands; each step is a command without the program's name, and what it does."""
-    if not steps:
-        return
-    say("\nNext:")
-    commands = [f"{program_name()} {command}" for command, _ in steps]
-    width = max(map(len, commands))
-    for typed_command, (_, meaning) in zip(commands, steps, strict=True):
-        say(f"  {typed_command:<{width}}  {meaning}".rstrip())
+def say_next(*steps: Step) -> None:
+    """Print the next steps, when the task that was typed has ended."""
+    every = task_output.current().steps
+    every.extend(step for step in steps if step not in every)
+
+
+def say_list(headings: Sequence[str], rows: Sequence[Sequence[str]], *, names: int = 0) -> None:
+    """Print a table of what has a name; with ``--quiet`` only the names, one in a line.
+
+    Args:
+        headings: The columns' headings.
+        rows: The cells.
+        names: The column with the names.
+    """
+    if not task_output.current().quiet:
+        say_table(headings, rows)
+    elif not is_for_programs():
+        for name in dict.fromkeys(row[names] for row in rows):
+            terminal.write(sys.stdout, name)
 
 
 def say_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP, typed_of
+from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP, typed_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
 from dagster_module_builder.commands.deploy_pipeline import pipeline
 from dagster_module_builder.commands.deploy_reports import list_, log, releases, status
@@ -43,7 +43,6 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
         "local": "Deploy from this machine, without the pipeline's tests and approval.",
-        "json": JSON_HELP,
     },
 )
 def deploy(
@@ -57,7 +56,6 @@ def deploy(
     force: bool = False,
     no_settle: bool = False,
     local: bool = False,
-    json: bool = False,
 ) -> None:
     """Deploy modules to their client's hosts: all hosts get a verified release, or all stay as they are."""
     from dagster_module_builder.deploy.deploy import Options
@@ -67,20 +65,20 @@ def deploy(
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     if dry_run:
-        _preview(chosen, allow_dirty=allow_dirty, force=force, as_json=json)
+        _preview(chosen, allow_dirty=allow_dirty, force=force)
         return
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)
     write_summary(chosen.name, outcomes, os.environ)
-    report(outcomes, "runs", as_json=json)
+    report(outcomes, "runs")
 
 
-def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_json: bool) -> None:
+def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool) -> None:
     from dagster_module_builder.deploy.preview import preview
 
     results = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
-    show(results, _say_preview, as_json=as_json)
+    show(results, _say_preview)
 
 
 def _say_preview(result: Mapping[str, Any]) -> None:
@@ -105,12 +103,10 @@ def _say_preview(result: Mapping[str, Any]) -> None:
 
 @deployment_task(
     "deploy.rollback",
-    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one).", "json": JSON_HELP},
+    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one)."},
     positional=typed_of("deploy.rollback", "name", "release"),
 )
-def rollback(
-    chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, json: bool = False
-) -> None:
+def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False) -> None:
     """Go back to the previous release, with its environment and settings; databases are not changed."""
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.rollback import roll_back
@@ -118,17 +114,17 @@ def rollback(
     with _options(chosen, wait, force=force) as options:
         done = roll_back(chosen.deployments, release, options)
     write_summary(chosen.name, done, os.environ)
-    report(done, "runs", as_json=json)
+    report(done, "runs")
 
 
-@deployment_task("deploy.env", {**_CHANGE_HELP, "json": JSON_HELP})
-def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) -> None:
+@deployment_task("deploy.env", {**_CHANGE_HELP})
+def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
     """Give the current release the settings in .env.deploy, without a new release."""
     from dagster_module_builder.deploy.rollback import change_settings
 
     with _options(chosen, wait, force=force) as options:
         done = change_settings(chosen.deployments, options)
-    report(done, "has new settings for", as_json=json)
+    report(done, "has new settings for")
 
 
 @deployment_task(
@@ -138,7 +134,6 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False, json: bool = False) 
         "yes": YES_HELP,
         "module": "The module to remove from its hosts.",
         "delete-data": "Delete its database and its stored files, too, after a dump on the host; also possible later.",
-        "json": JSON_HELP,
     },
 )
 def remove(
@@ -147,7 +142,6 @@ def remove(
     delete_data: bool = False,
     wait: int = 0,
     force: bool = False,
-    json: bool = False,
 ) -> None:
     """Remove a module from its hosts; its data is kept unless you pass --delete-data."""
     from dagster_module_builder.deploy.hosts.targets import targets_of
@@ -162,7 +156,7 @@ def remove(
         raise Exit("Nothing was changed.", 1)
     with _options(chosen, wait, force=force) as options:
         done = remove_from_hosts(chosen.deployments, options, delete_data=delete_data)
-    report(done, f"no longer has {modules}", as_json=json)
+    report(done, f"no longer has {modules}")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP, JSON_HELP, YES_HELP
+from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors, show
 from dagster_module_builder.commands.steps_table import StepsTable
 
@@ -29,21 +29,33 @@ def trust(chosen: Chosen, fingerprint: Sequence[str] | None = None) -> None:
 
     def confirm(host: ShownKeys) -> bool:
         if host.has_changed:
-            console.tell(f"{host.host} shows OTHER keys than the pinned ones. Find out why before you go on.")
+            console.alert(f"{host.host} shows OTHER keys than the pinned ones. Find out why before you go on.")
         question = f"Pin these keys for {host.host}?"
         return console.confirmed(question, yes=False, flag="--fingerprint with what the host's administrator tells you")
 
+    done = []
     for deployment in chosen.deployments:
         shown = shown_keys(deployment, chosen.hosts)
         for host in shown:
             for kind, value in host.fingerprints.items():
-                console.tell(f"{host.host}  {kind}  {value}{'  (pinned)' if host.is_pinned else ''}")
+                console.alert(f"{host.host}  {kind}  {value}{'  (pinned)' if host.is_pinned else ''}")
         pinned = pin(deployment, shown, confirm, fingerprint or ())
         for host in pinned:
             console.say(f"pinned {len(host.keys)} keys of {host.host} in {deployment.known_hosts}")
+        done += [
+            {
+                "deployment": deployment.name,
+                "module": deployment.names.name,
+                "host": host.host,
+                "fingerprints": dict(host.fingerprints),
+                "pinned": host.is_pinned or host in pinned,
+            }
+            for host in shown
+        ]
+        console.give(done)
         reached = [host.host for host in shown]
         if pinned and not chosen.hosts and any(host.address not in reached for host in deployment.hosts):
-            console.tell("Run the same command again for the hosts behind these.")
+            console.inform("Run the same command again for the hosts behind these.")
         if pinned:
             say_to_commit(deployment)
 
@@ -57,7 +69,7 @@ def say_to_commit(deployment: Deployment) -> None:
         commands = to_commit(deployment)
     except ToolError as error:
         # The task itself has succeeded.
-        console.tell(str(error))
+        console.inform(str(error))
         return
     if commands:
         console.say("\nCommit the deployment's files; `deploy` needs them committed:")
@@ -72,7 +84,6 @@ def say_to_commit(deployment: Deployment) -> None:
         "stop": "Stop the Dagster that --start started; its data is kept.",
         "yes": "Stop it even while runs are in progress; they end with it.",
         "dry-run": DRY_RUN_HELP,
-        "json": JSON_HELP,
     },
 )
 def setup(
@@ -81,7 +92,6 @@ def setup(
     stop: bool = False,
     yes: bool = False,
     dry_run: bool = False,
-    json: bool = False,
 ) -> None:
     """Prepare hosts for their first deployment; do nothing on prepared ones."""
     from dagster_module_builder.deploy.setup import preview, set_up
@@ -89,11 +99,11 @@ def setup(
     if start and stop:
         raise UsageError("Pass --start or --stop, not both.")
     if dry_run:
-        show(preview(chosen.deployments, chosen.hosts, start=start), _say_plan, as_json=json)
+        show(preview(chosen.deployments, chosen.hosts, start=start), _say_plan)
         return
     with StepsTable() as table:
         results = set_up(chosen.deployments, chosen.hosts, start=start, stop=stop, ends_runs=yes, progress=table.update)
-    show(results, _say_stopped if stop else _say_setup, as_json=json)
+    show(results, _say_stopped if stop else _say_setup)
 
 
 def _say_plan(result: Mapping[str, Any]) -> None:
@@ -112,22 +122,21 @@ def _say_setup(result: Mapping[str, Any]) -> None:
     for path in result["files"]:
         console.say(f"  made    {path}")
     for note in result["notes"]:
-        console.tell(f"  {note}")
+        console.inform(f"  {note}")
 
 
 def _counted(problems: int) -> str:
     return "ready" if not problems else "1 problem" if problems == 1 else f"{problems} problems"
 
 
-@deployment_task("deploy.check", {"json": JSON_HELP})
-def check(chosen: Chosen, json: bool = False) -> None:
+@deployment_task("deploy.check")
+def check(chosen: Chosen) -> None:
     """Find everything that would stop a deployment; change nothing."""
     from dagster_module_builder.deploy.check import check as look
 
     results = look(chosen.deployments, chosen.hosts)
-    if json:
-        console.say_json(results)
-    for result in [] if json else results:
+    console.give(results)
+    for result in results:
         console.say(f"{result['host']}: {_counted(len(result['problems']))}")
         for problem in result["problems"]:
             console.say(f"  {problem}")
@@ -143,6 +152,7 @@ def unlock(chosen: Chosen, yes: bool = False) -> None:
     if not console.confirmed(f"End the deployment that is running on the hosts of {chosen.name!r}?", yes=yes):
         raise Exit("Nothing was changed.", 1)
     results = end(chosen.deployments, chosen.hosts)
+    console.give(results)
     for result in results:
         held = result.get("held")
         said = result.get("error") or (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import console
@@ -31,18 +31,21 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
 
     left = leftover_pipelines.named(root_of(chosen.root), Path.cwd(), chosen.name, chosen.modules)
     places = _places(chosen, may_be_gone=remove and bool(left))
+    done: list[dict[str, Any]] = []
+    console.give({"dry_run": dry_run, "files": done})
     # Leftovers are removed first: if that fails, nothing else is changed.
     for leftover in left:
         if remove or leftover.moved:
             change = planned_at(leftover.pipeline, force=force, remove=True)
-            _carry_out(change, leftover.pipeline.module, dry_run=dry_run)
+            done.append(_carried_out(change, leftover.pipeline.module, dry_run=dry_run))
         else:
-            console.tell(f"{leftover.problem} Run '{leftover.cure}'.")
+            console.inform(f"{leftover.problem} Run '{leftover.cure}'.")
     for place in places:
-        _carry_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run)
+        done.append(_carried_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run))
         for beside in companions(place, remove=remove):
             if beside.changes:
-                _carry_out(beside, place.module, dry_run=dry_run, in_full=beside.path not in read_by_jobs(place))
+                in_full = beside.path not in read_by_jobs(place)
+                done.append(_carried_out(beside, place.module, dry_run=dry_run, in_full=in_full))
 
 
 def _places(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
@@ -58,15 +61,16 @@ def _places(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:
     return [find(deployment) for deployment in deployments if deployment.pipeline is not None or not may_be_gone]
 
 
-def _carry_out(change: FileChange, module: str, *, dry_run: bool, in_full: bool = True) -> None:
+def _carried_out(change: FileChange, module: str, *, dry_run: bool, in_full: bool = True) -> dict[str, Any]:
+    """Write or remove a file, or say that it would be; return what programs read of it."""
     from dagster_module_builder.transactions.transaction import commit_one
 
-    if dry_run and not in_full:
-        console.say(f"{module}: {change.path} would be {'removed' if change.after is None else 'written'}")
-        return
-    if dry_run:
-        console.say_diff(change.diff())
-        return
-    commit_one(change)
     done = "is up to date" if not change.changes else "removed" if change.after is None else "written"
-    console.say(f"{module}: {change.path} {done}")
+    if not dry_run:
+        commit_one(change)
+        console.say(f"{module}: {change.path} {done}")
+    elif in_full:
+        console.say_diff(change.diff())
+    else:
+        console.say(f"{module}: {change.path} would be {'removed' if change.after is None else 'written'}")
+    return {"module": module, "path": str(change.path), "change": done}

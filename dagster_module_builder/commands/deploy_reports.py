@@ -10,20 +10,21 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import JSON_HELP, ROOT_HELP, command, root_of
+from dagster_module_builder.commands.base import ROOT_HELP, command, root_of
 from dagster_module_builder.commands.deployment_task import Chosen, deployment_task, exit_on_errors
 
+#: The most characters of an error in a table.
+_CELL = 80
 
-@deployment_task("deploy.status", {"json": JSON_HELP})
-def status(chosen: Chosen, json: bool = False) -> None:
+
+@deployment_task("deploy.status")
+def status(chosen: Chosen) -> None:
     """Show what runs on each host, since when and by whom, and whether Dagster has loaded it."""
     from dagster_module_builder.deploy.status import status as look
 
     results = look(chosen.deployments, chosen.hosts)
-    if json:
-        console.say_json(results)
-    else:
-        _say_status(results)
+    console.give(results)
+    _say_status(results)
     exit_on_errors(results)
     if any(
         module["release"] and not module["location"].startswith("loaded")
@@ -42,7 +43,7 @@ def _say_status(results: Sequence[Mapping[str, Any]]) -> None:
             (module["commit"] or "-")[:8],
             module["since"] or "-",
             module["by"] or "-",
-            module["location"],
+            _cut(module["location"]),
         )
         for result in results
         for module in result.get("modules", [])
@@ -51,43 +52,48 @@ def _say_status(results: Sequence[Mapping[str, Any]]) -> None:
     for result in results:
         for module in result.get("modules", []):
             if module["pipeline"]:
-                console.tell(f"{result['host']}: {module['module']} is deployed by {module['pipeline']}.")
+                console.inform(f"{result['host']}: {module['module']} is deployed by {module['pipeline']}.")
         if "error" in result:
-            console.tell(str(result["error"]))
+            console.alert(str(result["error"]))
         elif result["lock"]:
-            console.tell(
+            console.inform(
                 f"{result['host']}: {result['lock'].get('who')} is deploying since {result['lock'].get('since')}."
             )
         elif result["unfinished"]:
-            console.tell(
+            console.inform(
                 f"{result['host']}: a deployment was interrupted; the next command there restores the old release."
             )
         if result.get("dagster", "answers") != "answers":
-            console.tell(f"{result['host']}: {result['dagster']}")
+            console.inform(f"{result['host']}: {result['dagster']}")
         if result.get("daemon") is False:
-            console.tell(f"{result['host']}: Dagster's daemon is not running: schedules and sensors do not work.")
+            console.inform(f"{result['host']}: Dagster's daemon is not running: schedules and sensors do not work.")
 
 
-@deployment_task("deploy.releases", {"json": JSON_HELP})
-def releases(chosen: Chosen, json: bool = False) -> None:
+def _cut(text: str) -> str:
+    """Return the beginning of a text for a cell of a table; ``--json`` has all of it."""
+    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+
+
+@deployment_task("deploy.releases")
+def releases(chosen: Chosen) -> None:
     """List the releases on each host, newest first."""
     from dagster_module_builder.deploy.status import releases as look
 
     columns = ("host", "module", "release", "", "commit", "by")
-    _show_rows(look(chosen.deployments, chosen.hosts), columns, _release_cells, as_json=json)
+    _show_rows(look(chosen.deployments, chosen.hosts), columns, _release_cells)
 
 
 def _release_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ...]:
     return host, module, each["release"], each["role"], (each.get("commit") or "-")[:8], each.get("by") or "-"
 
 
-@deployment_task("deploy.log", {"json": JSON_HELP})
-def log(chosen: Chosen, json: bool = False) -> None:
+@deployment_task("deploy.log")
+def log(chosen: Chosen) -> None:
     """Show what was done on each host, oldest first."""
     from dagster_module_builder.deploy.status import log as look
 
     columns = ("begun", "ended", "host", "module", "action", "result", "seconds", "release", "who", "reason")
-    _show_rows(look(chosen.deployments, chosen.hosts), columns, _log_cells, as_json=json)
+    _show_rows(look(chosen.deployments, chosen.hosts), columns, _log_cells)
 
 
 def _log_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ...]:
@@ -103,28 +109,24 @@ def _show_rows(
     results: Sequence[Mapping[str, Any]],
     columns: Sequence[str],
     cells: Callable[[str, str, Mapping[str, Any]], tuple[str, ...]],
-    *,
-    as_json: bool,
 ) -> None:
     """Show the entries of each module on each host, one in a row."""
-    if as_json:
-        console.say_json(results)
-    else:
-        rows = [
-            cells(result["host"], module, entry)
-            for result in results
-            for module, every in result.get("modules", {}).items()
-            for entry in every
-        ]
-        console.say_table(columns, rows)
-        for result in results:
-            if "error" in result:
-                console.tell(str(result["error"]))
+    console.give(results)
+    rows = [
+        cells(result["host"], module, entry)
+        for result in results
+        for module, every in result.get("modules", {}).items()
+        for entry in every
+    ]
+    console.say_list(columns, rows, names=columns.index("release"))
+    for result in results:
+        if "error" in result:
+            console.alert(str(result["error"]))
     exit_on_errors(results)
 
 
-@command("deploy.list", help={"root": ROOT_HELP, "json": JSON_HELP}, auto_shortflags=False)
-def list_(_context: Context, root: str | None = None, json: bool = False) -> None:
+@command("deploy.list", help={"root": ROOT_HELP})
+def list_(_context: Context, root: str | None = None) -> None:
     """List the deployments of every module."""
     from dagster_module_builder.deploy.model.deployment import all_deployments, read_deployment
 
@@ -145,16 +147,14 @@ def list_(_context: Context, root: str | None = None, json: bool = False) -> Non
         }
         for deployment in read
     ]
-    if json:
-        console.say_json([*rows, *problems])
-    else:
-        _say_deployments(rows)
-        for problem in problems:
-            console.tell(f"Error: {problem['error']}")
+    console.give([*rows, *problems])
+    _say_deployments(rows)
+    for problem in problems:
+        console.alert(f"Error: {problem['error']}")
     if problems:
         raise Exit(code=1)
 
 
 def _say_deployments(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [[", ".join(value) if isinstance(value, list) else str(value) for value in row.values()] for row in rows]
-    console.say_table(("deployment", "module", "client", "strategy", "carries out", "hosts"), cells)
+    console.say_list(("deployment", "module", "client", "strategy", "carries out", "hosts"), cells)

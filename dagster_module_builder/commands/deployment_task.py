@@ -89,19 +89,17 @@ def deployment_task(
         run.__doc__ = body.__doc__
         # No short flags: -h is for help everywhere, not for --host.
         options: dict[str, Any] = {
-            "iterable": ["module", "host", *iterable], "positional": list(positional), "auto_shortflags": False,
+            "iterable": ["module", "host", *iterable], "positional": positional, "auto_shortflags": False,
         }  # fmt: skip
         return command(name, help={**_SHARED, **(help or {})}, **options)(run)
 
     return decorate
 
 
-def report(outcomes: Sequence[HostOutcome], done: str, *, as_json: bool = False) -> None:
+def report(outcomes: Sequence[HostOutcome], done: str) -> None:
     """Print the result of each host, and exit with 3 if there are problems for the user."""
-    if as_json:
-        console.say_json([vars(outcome) for outcome in outcomes])
-    else:
-        _say_outcomes(outcomes, done)
+    console.give([vars(outcome) for outcome in outcomes])
+    _say_outcomes(outcomes, done)
     if any(outcome.problems for outcome in outcomes):
         raise Exit(code=INCOMPLETE)
 
@@ -115,20 +113,20 @@ def _say_outcomes(outcomes: Sequence[HostOutcome], done: str) -> None:
             console.say(f"  removed {', '.join(outcome.pruned)}")
         if outcome.seconds:
             console.say("  " + ", ".join(f"{step} {value:.1f} s" for step, value in outcome.seconds.items()))
-        for note in (*outcome.notes, *outcome.problems):
-            console.tell(f"  {note}")
+        for note in outcome.notes:
+            console.inform(f"  {note}")
+        for problem in outcome.problems:
+            console.alert(f"  {problem}")
 
 
-def show(results: Sequence[Mapping[str, Any]], say: Callable[[Mapping[str, Any]], None], *, as_json: bool) -> None:
-    """Print the result of each host, as JSON or as text, and exit with 1 if a host failed."""
-    if as_json:
-        console.say_json(results)
-    else:
-        for result in results:
-            if "error" in result:
-                console.tell(str(result["error"]))
-            else:
-                say(result)
+def show(results: Sequence[Mapping[str, Any]], say: Callable[[Mapping[str, Any]], None]) -> None:
+    """Print the result of each host, and exit with 1 if a host failed."""
+    console.give(results)
+    for result in results:
+        if "error" in result:
+            console.alert(str(result["error"]))
+        else:
+            say(result)
     exit_on_errors(results)
 
 

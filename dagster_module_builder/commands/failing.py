@@ -26,17 +26,11 @@ UNFORESEEN = 70
 _LOOP = "Symlink loop from "
 
 
-def end(error: BaseException, *, as_json: bool) -> NoReturn:
-    """Print an error and exit with its code.
-
-    Args:
-        error: The exception.
-        as_json: Also print it as JSON on stdout, unless the task has already printed its JSON.
-    """
+def end(error: BaseException) -> NoReturn:
+    """Print an error, give it to programs too, and exit with its code."""
     text, code, results = _described(error)
-    if as_json and not console.has_said_json():
-        console.say_json({"error": text, "results": results})
-    terminal.tell(text if isinstance(error, KeyboardInterrupt) else f"Error: {text}")
+    console.give_error(text, results)
+    terminal.alert(text if isinstance(error, KeyboardInterrupt) else f"Error: {text}")
     raise Exit(code=code) from None
 
 

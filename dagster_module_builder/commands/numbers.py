@@ -1,4 +1,4 @@
-"""Flags that take a number: another value is a usage error, with ``invoke`` as with the installed program."""
+"""What Invoke's flags lack: a usage error for what is not a number, and the short forms that people expect."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 from invoke.exceptions import ParseError
 from invoke.parser.argument import Argument
 from invoke.tasks import Task
+
+#: Short forms; Invoke's own would follow from the order of the arguments.
+_SHORT = {"quiet": "q", "yes": "y", "dry_run": "n"}
 
 
 class NumberArgument(Argument):
@@ -25,7 +28,7 @@ class NumberArgument(Argument):
 
 
 class NumberTask(Task[Any]):
-    """A task whose ``int`` arguments are ``NumberArgument``s."""
+    """A task whose ``int`` arguments are ``NumberArgument``s, and whose usual flags have short forms."""
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         """Return the arguments that Invoke derives from the task's signature."""
@@ -33,4 +36,6 @@ class NumberTask(Task[Any]):
         for argument in arguments:
             if argument.kind is int:
                 argument.__class__ = NumberArgument
+            if short := _SHORT.get(str(argument.name)):
+                argument.names = (*argument.names, short)
         return arguments

@@ -8,15 +8,18 @@ from pathlib import Path
 from invoke.context import Context
 
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, command, root_of
+from dagster_module_builder.commands.base import DRY_RUN_HELP, ROOT_HELP, choice, command, root_of
+from dagster_module_builder.commands.task_output import step
 from dagster_module_builder.commands.workspace_reports import (
     ADOPT_HELP,
     ALLOW_HELP,
     NAME_HELP,
     NO_CHECK_HELP,
     UP_HELP,
+    change_as_data,
     external_checks,
     say_outcome,
+    steps_into_dagster,
     tell_dagster,
 )
 
@@ -52,14 +55,22 @@ def init(
         "postgres_image": postgres_image,
     }
     created = initialize(root_of(root), {key: value for key, value in flags.items() if value is not None})
+    console.give(
+        {
+            "root": str(created.root),
+            "changed": created.changed,
+            "made": [str(path) for path in created.made],
+            "kept": [str(path) for path in created.kept],
+        }
+    )
     if not created.changed:
         console.say(f"{created.root} is already a workspace; nothing was changed.")
         return
     console.say(f"Created a workspace in {created.root}")
     console.say_made(created.made, created.root)
     for path in created.kept:
-        console.tell(f"  kept    {path.relative_to(created.root)}, which already existed")
-    console.say_next([("new NAME", "create a module"), ("workspace.dev", "run Dagster here, without Docker")])
+        console.inform(f"  kept    {path.relative_to(created.root)}, which already existed")
+    console.say_next(step("create a module", "new", "NAME"), step("run Dagster here, without Docker", "workspace.dev"))
 
 
 @command(
@@ -72,7 +83,8 @@ def init(
         "force": "Replace this module's blocks even if the registry does not list them.",
         "adopt": ADOPT_HELP,
         "up": UP_HELP,
-        "move": "First move the module's folder to the workspace's projects/, if it is outside.",
+        "move": "First move the module's folder to the workspace's folder of modules, if it is outside.",
+        "code-server": "'own': give it its own image and code server, with its own Dagster (default: if needed).",
         "code-service": "A service that runs code, if the compose file does not show which ones do; repeatable.",
         "allow": ALLOW_HELP,
     },
@@ -88,6 +100,7 @@ def add(
     adopt: bool = False,
     move: bool = False,
     up: bool = False,
+    code_server: str = "auto",
     code_service: Sequence[str] | None = None,
     allow: Sequence[str] | None = None,
 ) -> None:
@@ -105,31 +118,28 @@ def add(
         adopting=adopt,
         move=may_move,
         code_services=code_service or (),
+        own_server=choice("code-server", code_server, ("auto", "own")) == "own",
         allowances=parse_allowances(allow or ()),
         checks=external_checks(no_check=no_check),
-        warn=console.tell,
+        warn=console.inform,
     )
     say_outcome(outcome, root_path, "Added", "to")
+    console.give(change_as_data(outcome, root_path))
     tell_dagster(outcome, root_path, start=up)
     if not dry_run:
         (added,) = outcome.modules
-        console.say_next(
-            [
-                (f"workspace.materialize {added}", "run its assets once, here"),
-                ("workspace.dev", "run Dagster here, without Docker"),
-                ("workspace.up", "run Dagster in containers"),
-            ]
-        )
+        console.say_next(*steps_into_dagster(root_path, added))
 
 
 def _wants_move(root: Path, name: str) -> bool:
     """Ask whether to move a module that is outside the workspace; return False if there is nothing to ask."""
+    from dagster_module_builder.base.layout import layout_of
     from dagster_module_builder.modules import module
 
     outside = module.lies_outside(root, name)
     if outside is None or not console.interactive():
         return False
-    question = f"{outside} is outside the workspace. Move it to {root}/projects?"
+    question = f"{outside} is outside the workspace. Move it to {layout_of(root).new_modules}?"
     return console.confirmed(question, yes=False, flag="--move")
 
 

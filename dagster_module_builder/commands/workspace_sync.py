@@ -15,6 +15,7 @@ from dagster_module_builder.commands.workspace_reports import (
     FORCE_HELP,
     NO_CHECK_HELP,
     UP_HELP,
+    change_as_data,
     external_checks,
     say_outcome,
     tell_dagster,
@@ -64,15 +65,19 @@ def sync(
         force=force,
         allowances=parse_allowances(allow or ()),
         checks=external_checks(no_check=no_check or check),
-        warn=console.tell,
+        warn=console.inform,
+    )
+    labels = ("added", "updated", "removed", "vanished")
+    console.give(
+        {**change_as_data(result.outcome, root_path), **{label: list(getattr(result, label)) for label in labels}}
     )
     say_outcome(result.outcome, root_path, "Synchronized", "with")
     tell_dagster(result.outcome, root_path, start=up)
-    for label in ("added", "updated", "removed"):
+    for label in labels[:-1]:
         if names := getattr(result, label):
             console.say(f"  {label}: {', '.join(names)}")
     if result.vanished:
-        console.tell(
+        console.alert(
             f"Warning: the project folders of {', '.join(result.vanished)} no longer exist. "
             "Remove these modules with 'workspace.sync --prune'."
         )
@@ -87,9 +92,10 @@ def _repaired(root: Path, *, dry_run: bool, yes: bool) -> bool:
     plan = repair(root, dry_run=True)
     if not plan.effective:
         return True
+    console.give({"root": str(root), "repairs": plan.diff()})
     console.say_diff(plan.diff())
     if dry_run or not console.confirmed("Repair these lines?", yes=yes):
-        console.tell("Nothing was changed.")
+        console.inform("Nothing was changed.")
         return False
     repair(root)
     console.say_plan(plan, root)
@@ -114,10 +120,13 @@ def restore(
     root_path = root_of(root)
     plan, _ = restore_backup(root_path, identity, dry_run=True)
     console.say_diff(plan.diff())
+    given = {"root": str(root_path), "files": console.files_as_data(plan, root_path), "diff": plan.diff()}
+    console.give({**given, "restored": False})
     if dry_run or not plan.effective:
-        console.tell("Nothing was changed.")
+        console.inform("Nothing was changed.")
     elif console.confirmed("Restore these files?", yes=yes):
         plan, backup = restore_backup(root_path, identity)
+        console.give({**given, "restored": True, "backup": backup})
         console.say_plan(plan, root_path)
         console.say(f"The previous files are in the backup {backup}.")
 

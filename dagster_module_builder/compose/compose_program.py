@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dagster_module_builder.base import settings
-from dagster_module_builder.compose.compose_project import project_in
+from dagster_module_builder.compose.compose_project import project_of
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import engine, outside_programs
 from dagster_module_builder.programs.compose_command import program
@@ -16,8 +15,10 @@ def need_daemon(root: Path) -> None:
     """Check that a Docker Engine answers.
 
     Raises:
+        RefusedError: The workspace has no containers.
         ToolError: It does not; the error names the cure.
     """
+    project_of(root)
     command = [*program(), "ls", "--quiet"]
     asked = outside_programs.ask(
         command, named="docker compose", answers=outside_programs.ANY, folder=root, environ=engine.environment()
@@ -32,7 +33,7 @@ def captured(root: Path, *arguments: str) -> str:
     Raises:
         ToolError: Docker is not there, or Compose failed.
     """
-    project, name = project_in(root / settings.SERVICES), f"{' '.join(program())} {arguments[0]}"
+    project, name = project_of(root), f"{' '.join(program())} {arguments[0]}"
     asked = outside_programs.ask(
         [*program(), *project.arguments(), *arguments],
         named=name,
@@ -46,7 +47,7 @@ def captured(root: Path, *arguments: str) -> str:
 
 
 def _tell(line: str) -> bool:
-    terminal.tell(line)
+    terminal.inform(line)
     # A reader who stops reading does not stop the work.
     return True
 
@@ -56,7 +57,7 @@ def pass_through(root: Path, *arguments: str, out: Callable[[str], bool] = _tell
 
     The output includes that of builds and containers, and is escaped like all text from elsewhere.
     """
-    project = project_in(root / settings.SERVICES)
+    project = project_of(root)
     outside_programs.relay(
         [*program(), *project.arguments(), *arguments],
         out,

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.base.layout import layout_of
+from dagster_module_builder.compose.merging import Loader, without_tags
+from dagster_module_builder.compose.project_files import files_in, read_project
 from dagster_module_builder.programs import engine
-from dagster_module_builder.shared_files.formats import compose, env_file
+from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
 
-# Compose reads the first of these that exists (https://docs.docker.com/compose/how-tos/multiple-compose-files/merge/).
-_MAIN = ("compose.yaml", "compose.yml", compose.NAME, "docker-compose.yaml")
-_OVERRIDES = (
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-)
 _EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - addresses of published ports; nothing listens here
 
 
@@ -35,57 +28,75 @@ class Project:
     """The project in a folder.
 
     Attributes:
-        folder: The folder of the compose file (``services/dagster``).
-        env: The variables of its ``.env``.
+        main: The file that modules are added to.
+        folder: The folder that paths are relative to: that of the first file.
+        env: The variables that Compose interpolates.
+        env_file: The file that they are in.
+        named: The files that the workspace names; empty if Compose finds them itself.
+        main_folder: The folder that paths in ``main`` are relative to.
     """
 
+    main: Path
     folder: Path
     env: Mapping[str, str]
+    env_file: Path
+    named: tuple[Path, ...] = ()
+    main_folder: Path = Path()
+
+    @property
+    def found(self) -> list[Path]:
+        """The files that Compose gets: those that the workspace names, else those that Compose finds itself."""
+        return list(self.named) or files_in(self.folder, self.env, _read)
 
     @property
     def files(self) -> list[Path]:
         """The files that Compose merges.
 
         Raises:
-            RefusedError: The file that modules are added to is not among them.
+            RefusedError: The file that modules are added to is not among them, nor included by one.
         """
-        listed = self.env.get("COMPOSE_FILE")
-        if listed:
-            names = listed.split(self.env.get("COMPOSE_PATH_SEPARATOR") or os.pathsep)
-            paths = [Path(os.path.normpath(self.folder / name)) for name in names if name]
-        else:
-            firsts = (self._first(_MAIN), self._first(_OVERRIDES))
-            paths = [path for path in firsts if path]
-        if self.main not in paths:
+        paths = self.found
+        if not self.reads_main:
             read = ", ".join(path.name for path in paths) or "nothing"
-            why = f"COMPOSE_FILE in {self.folder / env_file.NAME} names" if listed else "of these files, Compose reads"
+            listed = self.env.get("COMPOSE_FILE")
+            why = f"COMPOSE_FILE in {self.env_file} names" if listed else "of these files, Compose reads"
             raise RefusedError(
                 f"{self.main}: Compose does not read this file, but modules are added to it: {why} {read}. "
-                f"Rename the other file to docker-compose.override.yml, or add {compose.NAME} to COMPOSE_FILE."
+                f"Rename the other file to docker-compose.override.yml, or add {self.main.name} to COMPOSE_FILE."
             )
         return paths
 
     @property
-    def main(self) -> Path:
-        """The file that modules are added to."""
-        return self.folder / compose.NAME
+    def reads_main(self) -> bool:
+        """Whether Compose reads the file that modules are added to: it is one of its files, or included by one."""
+        paths = self.found
+        return self.main in paths or (bool(paths) and self.main in read_project(paths, _read).all_files)
 
     @property
     def others(self) -> list[Path]:
         """The other files that Compose merges with the one that modules are added to."""
         return [path for path in self.files if path != self.main]
 
-    def _first(self, names: Sequence[str]) -> Path | None:
-        return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
-
-    def arguments(self, replaced: Path | None = None) -> list[str]:
+    def arguments(self, replaced: Path | None = None, variables: Path | None = None) -> list[str]:
         """Return the arguments for every command of Compose.
 
         Args:
             replaced: Replaces the file that modules are added to, if that is not written yet.
+            variables: Replaces the file of variables, if that is not written yet.
         """
-        files = [replaced if replaced and path == self.main else path for path in self.files]
-        return ["--project-directory", str(self.folder), *(word for path in files for word in ("-f", str(path)))]
+        files, folder = self.files, self.folder
+        if replaced and self.main not in files:
+            # A file that another one includes is checked alone.
+            files, folder = [self.main], self.main_folder
+        files = [replaced if replaced and path == self.main else path for path in files]
+        # Compose finds the one beside its first file by itself, and does not mind if there is none.
+        elsewhere = self.env_file if self.env_file != self.folder / env_file.NAME and self.env_file.is_file() else None
+        env = variables or elsewhere
+        return [
+            *("--project-directory", str(folder)),
+            *(word for path in files for word in ("-f", str(path))),
+            *(("--env-file", str(env)) if env else ()),
+        ]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -96,32 +107,22 @@ class Project:
         return {name: value for name, value in engine.environment().items() if name not in self.env}
 
 
-def project_in(folder: Path, env_text: bytes | None = None) -> Project:
-    """Return the project in a folder.
+def project_of(root: Path, env_text: bytes | None = None) -> Project:
+    """Return the project of a workspace.
 
     Args:
-        folder: The folder of the compose file.
-        env_text: The content of its ``.env``; None for the existing one.
+        root: The workspace's root.
+        env_text: The content of its file of variables; None for the existing one.
     """
-    folder = Path(os.path.normpath(folder.absolute()))
-    file = folder / env_file.NAME
+    layout = layout_of(Path(os.path.normpath(root.absolute())))
+    file = layout.env_file
     text = env_text if env_text is not None else file.read_bytes() if file.is_file() else b""
-    return Project(folder, env_file.values(text))
+    variables, named = env_file.values(text), tuple(layout.compose_files)
+    return Project(layout.compose_file, layout.project_folder, variables, file, named, layout.compose_folder)
 
 
-class _Loader(yaml.SafeLoader):
-    """Ignores Compose's tags ``!reset`` and ``!override``."""
-
-
-def _untagged(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node, deep=True)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node, deep=True)
-    return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
-
-
-_Loader.add_multi_constructor("!", _untagged)
+def _read(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def redefined(project: Project, services: Mapping[str, str]) -> Iterator[tuple[str, Path, str]]:
@@ -138,7 +139,7 @@ def redefined(project: Project, services: Mapping[str, str]) -> Iterator[tuple[s
         DamagedFileError: One of the other files is not YAML.
     """
     for path in project.others:
-        data = loaded(path, path.read_bytes() if path.is_file() else b"", loader=_Loader)
+        data = without_tags(loaded(path, path.read_bytes() if path.is_file() else b"", loader=Loader))
         definitions = data.get("services") if isinstance(data, dict) else None
         for name, service in (definitions if isinstance(definitions, dict) else {}).items():
             if name in services and isinstance(service, dict) and {"image", "build"} & service.keys():

@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.compose.compose_program import captured
-from dagster_module_builder.compose.compose_project import project_in
+from dagster_module_builder.compose.compose_project import project_of
 from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.programs import engine, outside_programs
 from dagster_module_builder.programs.compose_command import program
@@ -20,14 +20,14 @@ class NotAcceptedError(ToolError):
     """Compose does not accept a file."""
 
 
-def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
+def check_config(root: Path, compose: bytes, env: bytes) -> dict[str, Any]:
     """Let Compose check a compose file that is not written yet, together with the project's other files.
 
     No daemon is needed.
 
     Args:
-        services: The folder that the file is for (``services/dagster``).
-        compose: The file's content.
+        root: The workspace's root.
+        compose: The content of the file that takes modules.
         env: The content of its ``.env``; empty for the existing one.
 
     Returns:
@@ -38,20 +38,19 @@ def check_config(services: Path, compose: bytes, env: bytes) -> dict[str, Any]:
         NotAcceptedError: Compose does not accept it; the error quotes Compose.
         ToolError: Compose failed to check it.
     """
-    project = project_in(services, env or None)
+    project = project_of(root, env or None)
     with tempfile.TemporaryDirectory() as private:
         planned, variables = Path(private) / "docker-compose.yml", Path(private) / ".env"
         planned.write_bytes(compose)
-        env_arguments = ["--env-file", str(variables)] if env else []
         if env:
             # Only this user may read the folder (tempfile.mkdtemp) and the file.
             variables.touch(mode=0o600)
             variables.write_bytes(env)
         asked = outside_programs.ask(
-            [*program(), *project.arguments(planned), *env_arguments, "config", "--format", "json"],
+            [*program(), *project.arguments(planned, variables if env else None), "config", "--format", "json"],
             named="docker compose config",
             answers=outside_programs.ANY,
-            folder=services,
+            folder=project.folder,
             environ=project.environment,
         )
     if asked.status:
@@ -68,7 +67,12 @@ def _without_warnings(message: str) -> str:
 
 def model(root: Path) -> dict[str, Any]:
     """Return the whole project as Compose understands it."""
-    data: dict[str, Any] = json.loads(captured(root, "config", "--format", "json"))
+    return as_model(captured(root, "config", "--format", "json"))
+
+
+def as_model(text: str) -> dict[str, Any]:
+    """Return a project from what ``docker compose config --format json`` printed."""
+    data: dict[str, Any] = json.loads(text)
     return data
 
 

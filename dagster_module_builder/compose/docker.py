@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.compose import other_containers
 from dagster_module_builder.compose.compose_program import captured, need_daemon, pass_through
 from dagster_module_builder.compose.config import model
 from dagster_module_builder.disclosure import terminal
-from dagster_module_builder.programs import strangers
+from dagster_module_builder.programs import engine, strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: How long services may take to become healthy, in seconds; a database's first start on a slow disk takes a minute.
 PATIENCE = 300.0
@@ -61,24 +61,49 @@ class ServiceStatus:
         return f"{self.name}: {self.health or self.state}"
 
 
-def up(root: Path, *, build: bool = True) -> None:
+def up(root: Path, *, build: bool = True, before: Callable[[Sequence[str]], None] | None = None) -> None:
     """Build the images, start all services, and wait until each is healthy; their status is shown on stderr.
 
     Args:
         root: The workspace's root.
         build: Whether to build the images first; unchanged parts come from the builder's cache.
+        before: Called with the services that are about to be restarted, unless there are none.
 
     Raises:
         ToolError: Docker is not there, or a service did not start; the error has the last lines of its log.
     """
     need_daemon(root)
     strangers.refuse_strangers(root, _entries(root))
-    strangers.refuse_foreign_networks(root, model(root))
+    project = model(root)
+    strangers.refuse_foreign_networks(root, project)
+    other_containers.refuse_other_files(root, project)
     if build:
         pass_through(root, "build")
+    if before and (services := restarting(root, project)):
+        before(services)
+    other_containers.remove_orphans(root, project["name"])
     with _explaining(root):
-        pass_through(root, "up", "--detach", "--remove-orphans", "--no-build")
+        pass_through(root, "up", "--detach", "--no-build")
     _wait(root)
+
+
+def restarting(root: Path, project: Mapping[str, Any]) -> list[str]:
+    """Return the running services that Compose would restart, since their definition or their image changed.
+
+    Args:
+        root: The workspace's root.
+        project: The project as Compose understands it.
+    """
+    digests = dict(line.split() for line in captured(root, "config", "--hash", "*").splitlines())
+    running = engine.made_from(project["name"])
+    images = {
+        name: service.get("image") or f"{project['name']}-{name}" for name, service in project["services"].items()
+    }
+    return [
+        name
+        for name, (digest, image) in running.items()
+        if name in digests and (digest != digests[name] or engine.image_id(images[name]) not in {"", image})
+    ]
 
 
 def down(root: Path, *, volumes: bool = False) -> None:
@@ -89,11 +114,18 @@ def down(root: Path, *, volumes: bool = False) -> None:
     """
     need_daemon(root)
     strangers.refuse_strangers(root, _entries(root))
-    pass_through(root, "down", "--remove-orphans", *(["--volumes"] if volumes else []))
+    other_containers.remove_orphans(root, model(root)["name"])
+    pass_through(root, "down", *(["--volumes"] if volumes else []))
 
 
-def logs(root: Path, *, follow: bool = False, service: str | None = None) -> None:
-    """Print the containers' logs on stdout; with ``follow`` until interrupted.
+def logs(root: Path, out: Callable[[str], bool], *, follow: bool = False, service: str | None = None) -> None:
+    """Pass on the containers' logs; with ``follow`` until interrupted.
+
+    Args:
+        root: The workspace's root.
+        out: Gets each line, ``SERVICE-1  | TEXT``, and returns whether it still has a reader.
+        follow: Whether to go on with what is written from now on.
+        service: Only this service's.
 
     Raises:
         ToolError: Docker is not there, or there is no such service.
@@ -102,7 +134,7 @@ def logs(root: Path, *, follow: bool = False, service: str | None = None) -> Non
     arguments = ["logs", *(["--follow"] if follow else []), *(["--", service] if service else [])]
     # Ctrl-C ends following.
     with contextlib.suppress(KeyboardInterrupt):
-        pass_through(root, *arguments, out=lambda line: terminal.write(sys.stdout, line))
+        pass_through(root, *arguments, out=out)
 
 
 def restart(root: Path, service: str) -> None:
@@ -152,7 +184,7 @@ def _wait(root: Path, only: str | None = None) -> None:
         for service in statuses:
             if reported.get(service.name) != str(service):
                 reported[service.name] = str(service)
-                terminal.tell(f"  {service}")
+                terminal.inform(f"  {service}")
         if all(service.is_well for service in statuses):
             return
         if any(service.has_failed for service in statuses) or time.monotonic() > end:

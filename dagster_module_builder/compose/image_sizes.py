@@ -11,7 +11,7 @@ from dagster_module_builder.compose import config
 from dagster_module_builder.programs import engine
 
 #: The last instruction of a module's block in the shared Dockerfile, in the records of both of Docker's builders.
-_END_OF_MODULE = re.compile(r"PYTHONPATH=\"?/workspace/projects/([^/:\"]+)/src:")
+_END_OF_MODULE = re.compile(r"PYTHONPATH=\"?/workspace/projects/([^/:\"]+)/src(?=[:\"\s]|$)")
 #: The last instruction before the first module's block.
 _END_OF_BASE = re.compile(r"DAGSTER_HOME=")
 
@@ -57,9 +57,12 @@ def shares(layers: Iterable[tuple[str, int]]) -> dict[str, int]:
     size = 0
     for instruction, added in layers:
         size += added
-        if module := _END_OF_MODULE.search(instruction):
+        base = _END_OF_BASE.search(instruction)
+        # The image of a module's own code server sets both in one instruction.
+        module = None if base else _END_OF_MODULE.search(instruction)
+        if module:
             added_by_module[module[1]] = size
-        if module or _END_OF_BASE.search(instruction):
+        if module or base:
             size = 0
     return added_by_module
 

@@ -15,7 +15,7 @@ from typing import Any
 from dagster_module_builder.base import settings
 from dagster_module_builder.claims.facts import has_unset, interpolated
 from dagster_module_builder.compose.image import Image
-from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.compose.short_form import clean_path, parts_of
 
 #: The network of services that name none.
 DEFAULT_NETWORK = "default"
@@ -27,8 +27,8 @@ _OTHER_LOADER = re.compile(r"dagster-webserver|\bdagit\b|\b(dagster|dg)\s+dev\b"
 _NAMED_FOR_LOADING = re.compile(r"webserver|dagit|daemon")
 _PROGRAMS = {"dagster-webserver", "dagit", "dagster-daemon", "dagster", "dg"}
 _DAGSTER = re.compile(r"dagster|dagit", re.IGNORECASE)
+_QUOTED_OR_BREAK = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|(?:\\?\r?\n)+", re.DOTALL)
 _IS_PATH = re.compile(r"[./~]")
-_SHORT_MOUNT = re.compile(r":(?![^{]*\})")
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,7 @@ class Service:
         target: The stage of its image, None for the last.
         real_volumes: The engine's names of the volumes.
         env_files: The variables of its ``env_file`` entries.
+        env_file: The file that ``env`` is from.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Service:
     target: str | None = None
     real_volumes: Mapping[str, str] = field(default_factory=dict)
     env_files: Mapping[str, str] = field(default_factory=dict)
+    env_file: Path | None = None
 
     @cached_property
     def image_name(self) -> str | None:
@@ -146,17 +148,20 @@ class Service:
         return bool(_DAGSTER.search(" ".join([self.name, self.image_name or "", self.command, from_image])))
 
     @cached_property
-    def environment(self) -> dict[str, str]:
-        """The interpolated variables of its ``environment``, including those passed on from outside."""
+    def written_environment(self) -> dict[str, str | None]:
+        """The variables of its ``environment`` as they are written; None for those passed on from outside."""
         definition = self.data.get("environment")
         if isinstance(definition, dict):
-            pairs = [(str(key), value) for key, value in definition.items()]
-        else:
-            split = (str(entry).partition("=") for entry in definition or ())
-            pairs = [(name, value if equals else None) for name, equals, value in split]
+            return {str(key): None if value is None else _scalar(value) for key, value in definition.items()}
+        split = (str(entry).partition("=") for entry in definition or ())
+        return {name: value if equals else None for name, equals, value in split}
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """The interpolated variables of its ``environment``, including those passed on from outside."""
         return {
-            name: self.env.get(name, "") if value is None else interpolated(_scalar(value), self.env)
-            for name, value in pairs
+            name: self.env.get(name, "") if value is None else interpolated(value, self.env)
+            for name, value in self.written_environment.items()
         }
 
     def variable(self, name: str) -> str | None:
@@ -175,7 +180,8 @@ class Service:
     @cached_property
     def networks(self) -> tuple[str, ...]:
         """The networks that it joins, by their names in the compose file."""
-        return tuple(map(str, self.data.get("networks") or ())) or (DEFAULT_NETWORK,)
+        names = (interpolated(str(name), self.env) for name in self.data.get("networks") or ())
+        return tuple(dict.fromkeys(names)) or (DEFAULT_NETWORK,)
 
     @cached_property
     def mounts(self) -> tuple[Mount, ...]:
@@ -195,12 +201,12 @@ class Service:
             if not target or kind == "tmpfs":
                 return Mount(None, str(target), lasting=False) if target else None
         else:
-            parts = _SHORT_MOUNT.split(str(entry))
+            parts = parts_of(str(entry))
             source, target, options = (
                 ("", parts[0], "") if len(parts) == 1 else (parts[0], parts[1], ":".join(parts[2:]))
             )
-            kind = "bind" if _IS_PATH.match(source) or source.startswith("$") else "volume"
-        where = posixpath.normpath(interpolated(str(target), self.env))
+            kind = "bind" if _IS_PATH.match(interpolated(source, self.env)) else "volume"
+        where = clean_path(interpolated(str(target), self.env))
         writable = "ro" not in options.split(",")
         return Mount(self._source(source, is_path=kind == "bind"), where, writable, lasting=bool(source))
 
@@ -231,10 +237,16 @@ class Service:
         names = {posixpath.basename(word) for word in self._command_words}
         return self.loads_code and bool(names & _PROGRAMS)
 
+    @property
+    def dagster_program(self) -> str | None:
+        """The path of Dagster's program that its command starts; None where that is searched for."""
+        named = (word for word in self._command_words if posixpath.basename(word) in _PROGRAMS)
+        return next((word for word in named if word.startswith("/")), None)
+
     @cached_property
     def takes_env_file(self) -> bool:
         """Whether it gets every variable of the workspace's ``.env``."""
-        return self.folder / env_file.NAME in env_files(self.data, self.folder, self.env)
+        return self.env_file in env_files(self.data, self.folder, self.env)
 
     def option(self, *names: str) -> str | None:
         """Return the value of a command line option, or None."""
@@ -247,7 +259,10 @@ class Service:
 
 
 def _words(command: Any) -> str:
-    return command if isinstance(command, str) else " ".join(map(str, command or ()))
+    if not isinstance(command, str):
+        return " ".join(map(str, command or ()))
+    # Compose splits a text like a shell's words, so a line ends nothing but within quotes.
+    return _QUOTED_OR_BREAK.sub(lambda match: match[0] if match[0][0] in "\"'" else " ", command.rstrip())
 
 
 def _scalar(value: Any) -> str:
@@ -266,6 +281,8 @@ def env_files(data: Mapping[str, Any], folder: Path, env: Mapping[str, str]) -> 
 _SHAPES: dict[str, tuple[type, ...]] = {
     "build": (str, dict),
     "command": (str, list),
+    "configs": (list,),
+    "depends_on": (dict, list),
     "entrypoint": (str, list),
     "env_file": (str, list),
     "environment": (dict, list),
@@ -273,6 +290,7 @@ _SHAPES: dict[str, tuple[type, ...]] = {
     "image": (str,),
     "network_mode": (str,),
     "networks": (dict, list),
+    "profiles": (list,),
     "tmpfs": (str, list),
     "volumes": (list,),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import yaml
 
 from dagster_module_builder.claims.facts import interpolated
 from dagster_module_builder.compose.image import read_image
+from dagster_module_builder.compose.image_names import full_name
+from dagster_module_builder.compose.merging import merged_services
 from dagster_module_builder.compose.service import DEFAULT_NETWORK, Service, env_files, well_formed
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
@@ -34,12 +36,16 @@ class Stack:
         data: Its values, without the modules' blocks.
         env: The variables that Compose interpolates.
         read: Reads the other files that it names.
+        env_file: The file that ``env`` is from.
+        shell: Further variables, of the process that runs Compose; ``env`` takes precedence.
     """
 
     folder: Path
     data: Mapping[str, Any]
     env: Mapping[str, str]
     read: Reader
+    env_file: Path
+    shell: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def project(self) -> str:
@@ -77,7 +83,7 @@ class Stack:
     def services(self) -> dict[str, Service]:
         """The services, by name."""
         resolved = {str(name): self._resolved(data, self.data) for name, data in self._section("services").items()}
-        builds = _builds(resolved.values())
+        builds = self._builds(resolved.values())
         return {name: self._service(name, data, builds) for name, data in resolved.items()}
 
     def _resolved(self, data: Any, project: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
@@ -92,7 +98,7 @@ class Stack:
         services = source.get("services")
         known = services if isinstance(services, dict) else {}
         base = self._resolved(known.get(str(name)), source, depth + 1)
-        return {**base, **own, **_united(base, own)}
+        return merged_services(base, own)
 
     def _load(self, file: str) -> Mapping[str, Any]:
         try:
@@ -101,51 +107,50 @@ class Stack:
             return {}
         return data if isinstance(data, dict) else {}
 
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """The variables that its values may use."""
+        return {**self.shell, **self.env}
+
     def _service(self, name: str, data: Mapping[str, Any], builds: Mapping[str, Any]) -> Service:
         # Another service may build the image that this one only names.
-        build = data.get("build") or builds.get(str(data.get("image")))
+        build = data.get("build") or builds.get(self._image(data))
         options = build if isinstance(build, dict) else {"context": build} if build else None
         if options is None or options.get("dockerfile_inline"):
             return Service(
-                name, data, self.folder, self.env, real_volumes=self.volume_names, env_files=self._env_files(data)
-            )
-        context = interpolated(str(options.get("context") or "."), self.env)
+                name, data, self.folder, self.variables, real_volumes=self.volume_names,
+                env_files=self._env_files(data), env_file=self.env_file,
+            )  # fmt: skip
+        context = interpolated(str(options.get("context") or "."), self.variables)
         folder = (
             None if "://" in context or context.startswith("git@") else Path(os.path.normpath(self.folder / context))
         )
-        file = interpolated(str(options.get("dockerfile") or "Dockerfile"), self.env)
+        file = interpolated(str(options.get("dockerfile") or ""), self.variables) or "Dockerfile"
         dockerfile = None if folder is None else Path(os.path.normpath(folder / file))
+        target = interpolated(str(options.get("target") or ""), self.variables) or None
         text = self.read(dockerfile) if dockerfile else None
         return Service(
-            name, data, self.folder, self.env, None if text is None else read_image(text), dockerfile, folder,
-            str(options["target"]) if options.get("target") else None, self.volume_names, self._env_files(data),
+            name, data, self.folder, self.variables, None if text is None else read_image(text), dockerfile, folder,
+            target, self.volume_names, self._env_files(data), self.env_file,
         )  # fmt: skip
+
+    def _builds(self, services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Return the ``build`` of each image, from the first service that has one."""
+        builds: dict[str, Any] = {}
+        for service in services:
+            if service.get("build") and service.get("image"):
+                builds.setdefault(self._image(service), service["build"])
+        return builds
+
+    def _image(self, data: Mapping[str, Any]) -> str:
+        name = data.get("image")
+        return full_name(interpolated(str(name), self.variables)) if name else ""
 
     def _env_files(self, data: Mapping[str, Any]) -> dict[str, str]:
         variables: dict[str, str] = {}
-        for path in env_files(data, self.folder, self.env):
-            variables |= self.env if path == self.folder / env_file.NAME else env_file.values(self.read(path) or b"")
+        for path in env_files(data, self.folder, self.variables):
+            variables |= self.env if path == self.env_file else env_file.values(self.read(path) or b"")
         return variables
-
-
-def _united(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    united: dict[str, Any] = {}
-    for key in ("environment", "volumes", "networks", "env_file"):
-        sides = [base.get(key), own.get(key)]
-        if all(isinstance(side, dict) for side in sides):
-            united[key] = {**base[key], **own[key]}
-        elif all(isinstance(side, list) for side in sides):
-            united[key] = [*base[key], *own[key]]
-    return united
-
-
-def _builds(services: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the ``build`` of each image, from the first service that has one."""
-    builds: dict[str, Any] = {}
-    for service in services:
-        if service.get("build") and service.get("image"):
-            builds.setdefault(str(service["image"]), service["build"])
-    return builds
 
 
 def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:
@@ -162,4 +167,4 @@ def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:
 
 
 def _built(service: Service) -> object:
-    return service.image_name or (service.dockerfile, service.target)
+    return full_name(service.image_name) if service.image_name else (service.dockerfile, service.target)

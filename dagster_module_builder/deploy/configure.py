@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from dagster_module_builder.deploy import pipeline, pipeline_companions
 from dagster_module_builder.deploy.model.deployment import DEPLOYMENTS, FILE, FILL_IN, GUIDE, SCHEMA, read_deployment
 from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
 from dagster_module_builder.deploy.model.schema import problem_with, schema
-from dagster_module_builder.deploy.questions import CARRIES, carried_choice, detected, local_env, renamed_questions
+from dagster_module_builder.deploy.questions import carried_by, detected, local_env, renamed_questions
 from dagster_module_builder.deploy.strategies.base import load_steps
 from dagster_module_builder.disclosure.values import is_harmless
 from dagster_module_builder.programs.version_control import top
 from dagster_module_builder.shared_files.formats import env_file, env_value
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
-from dagster_module_builder.templating.questionnaire import Answer, questions_of
+from dagster_module_builder.templating.questionnaire import Answer, Question, questions_of
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import staging
 from dagster_module_builder.transactions import module_files, transaction
@@ -59,19 +59,13 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
     Raises:
         RefusedError: There is a deployment of that name, or an answer is not valid.
     """
-    carried = _carried(strategy, answers)
+    carried = carried_by(strategy, answers)
     values = {**detected(root, module, strategy, carried), **answers}
     _refuse_unprintable(values)
     if lacking := load_steps(strategy).problem_with(values):
         raise RefusedError(lacking)
-    name = str(values.get("deployment", ""))
-    folder = module / DEPLOYMENTS / name
-    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
-        raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
-    module_files.refuse_links(module, folder)
+    folder = _free_folder(module, str(values.get("deployment", "")))
     module_files.refuse_links(module, module / DEPLOYMENTS / SCHEMA)
-    if folder.exists():
-        raise RefusedError(f"{folder} exists already: change its files, or choose another name.")
     # The files will be committed, so a repository that git cannot read is reported before anything is made.
     top(module)
     with _all_or_nothing(module / DEPLOYMENTS):
@@ -88,6 +82,64 @@ def configure(root: Path, module: Path, strategy: str, answers: Mapping[str, Ans
         return Configured(folder, (*files, *_write_pipeline(folder)), empty)
 
 
+def _free_folder(module: Path, name: str) -> Path:
+    """Return a new deployment's folder.
+
+    Raises:
+        UsageError: No deployment can have this name.
+        RefusedError: There is one.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", name):
+        raise UsageError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
+    folder = module / DEPLOYMENTS / name
+    module_files.refuse_links(module, folder)
+    if folder.exists():
+        raise RefusedError(f"{folder} exists already: change its files, or choose another name.")
+    return folder
+
+
+def judge(
+    root: Path, module: Path, strategy: str, carried: str | None
+) -> Callable[[Question, Mapping[str, Answer]], None]:
+    """Return what refuses one answer about a deployment as ``configure`` would, beside the answers so far.
+
+    Args:
+        root: The workspace's root.
+        module: The module's folder.
+        strategy: The strategy.
+        carried: The strategy that it carries out, if any.
+    """
+    known = detected(root, module, strategy, carried)
+
+    def refuse(question: Question, answers: Mapping[str, Answer]) -> None:
+        _refuse_unprintable({question.name: answers[question.name]})
+        if question.name == "deployment":
+            _free_folder(module, str(answers["deployment"]))
+        others = {name: answer for name, answer in answers.items() if name != question.name}
+        problem = problem_with_answers(strategy, carried, {**known, **answers})
+        # What other answers lack is not this one's fault.
+        if problem and problem != problem_with_answers(strategy, carried, {**known, **others}):
+            raise UsageError(f"{problem.rstrip('.')}.")
+
+    return refuse
+
+
+def problem_with_answers(strategy: str, carried: str | None, values: Mapping[str, Answer]) -> str | None:
+    """Return why there could be no deployment with these answers, and defaults for the rest."""
+    text = _drafted(strategy, carried, values)
+    return problem_with(loaded(Path(FILE), text.encode())) or load_steps(strategy).problem_with(values)
+
+
+def _drafted(strategy: str, carried: str | None, values: Mapping[str, Answer]) -> str:
+    """Return the ``deployment.yaml`` that the answers make."""
+    own = questions_of(strategy_folder(strategy))
+    if carried is None:
+        return own.drafted(FILE, values)
+    below, above = _split(strategy, carried, values)
+    whole = questions_of(strategy_folder(carried)).drafted(FILE, below)
+    return _one_file(whole, own.drafted(FILE, above), strategy)
+
+
 @contextlib.contextmanager
 def _all_or_nothing(folder: Path) -> Iterator[None]:
     """If the block fails, remove what it made beside the deployment: the schema, and the folder of deployments."""
@@ -101,11 +153,6 @@ def _all_or_nothing(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-
-
-def _carried(strategy: str, answers: Mapping[str, Answer]) -> str | None:
-    choice = carried_choice(strategy)
-    return None if choice is None else str(answers.get(CARRIES, choice.default))
 
 
 def _write_pipeline(folder: Path) -> list[Path]:
@@ -132,23 +179,37 @@ def _rendered(strategy: str, carried: str | None, answers: Mapping[str, Answer],
     folders_of = {name: private / name for name in ("below", "above")}
     for path in folders_of.values():
         path.mkdir()
-    names = renamed_questions(strategy, carried)
-    own = {question.name for question in questions_of(strategy_folder(strategy))}
-    below = {name: answers[asked] for name, asked in names.items() if asked in answers}
-    above = {name: answer for name, answer in answers.items() if name in own}
-    unknown = set(answers) - own - set(names.values()) - {"database"}
-    if unknown:
-        raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
+    below, above = _split(strategy, carried, answers)
     made = render(strategy_folder(carried), below, folders_of["below"])
     over = render(strategy_folder(strategy), above, folders_of["above"])
     return _laid_over(made, over, strategy)
 
 
+def _split(strategy: str, carried: str, answers: Mapping[str, Answer]) -> tuple[dict[str, Answer], dict[str, Answer]]:
+    """Return the answers to the carried strategy's questions, and to the other one's.
+
+    Raises:
+        UsageError: Neither asks for an answer.
+    """
+    names = renamed_questions(strategy, carried)
+    own = {question.name for question in questions_of(strategy_folder(strategy))}
+    unknown = set(answers) - own - set(names.values()) - {"database"}
+    if unknown:
+        raise UsageError(f"{strategy} with {carried} asks no question {', '.join(sorted(unknown))}.")
+    below = {name: answers[asked] for name, asked in names.items() if asked in answers}
+    return below, {name: answer for name, answer in answers.items() if name in own}
+
+
+def _one_file(whole: str, section: str, strategy: str) -> str:
+    """Return a ``deployment.yaml`` with the section of the strategy that carries out the file's own."""
+    named = re.sub(r"(?m)^strategy: .*$", f"strategy: {json.dumps(strategy)}", whole)
+    return f"{named}\n{section}"
+
+
 def _laid_over(made: Path, over: Path, strategy: str) -> Path:
     """Add the section and the guide of a strategy to the files of the one that it carries out."""
     whole, section = ((folder / FILE).read_text("utf-8") for folder in (made, over))
-    named = re.sub(r"(?m)^strategy: .*$", f"strategy: {json.dumps(strategy)}", whole)
-    (made / FILE).write_text(f"{named}\n{section}", "utf-8")
+    (made / FILE).write_text(_one_file(whole, section, strategy), "utf-8")
     _, _, rest = (made / GUIDE).read_text("utf-8").partition("\n")
     deeper = re.sub(r"(?m)^(#+ )", r"#\1", rest)
     (made / GUIDE).write_text((over / GUIDE).read_text("utf-8") + deeper, "utf-8")

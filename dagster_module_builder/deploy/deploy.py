@@ -25,6 +25,7 @@ from dagster_module_builder.deploy.strategies.base import load_strategy
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.programs.last_lines import heard_by
 from dagster_module_builder.programs.version_control import commits_since
 from dagster_module_builder.shared_files.formats import compose, env_file, toml_text
 
@@ -98,7 +99,12 @@ def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, A
 
 def built(release: Release, progress: Progress) -> Release:
     """Return a release with what its strategy builds on this machine, such as an image."""
-    return replace(release, made=release.strategy.build(release.staged, lambda step: progress("here", step)))
+
+    def report(step: str) -> None:
+        progress("here", step)
+
+    with heard_by(report):
+        return replace(release, made=release.strategy.build(release.staged, report))
 
 
 def _requirements(deployment: Deployment, pyproject: bytes | None) -> str:

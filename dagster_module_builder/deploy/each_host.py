@@ -11,6 +11,7 @@ from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.hosts.targets import targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.programs.last_lines import heard_by
 
 #: The most hosts to work on at once.
 AT_ONCE = 32
@@ -49,7 +50,8 @@ def on_hosts(
 
     def result(run: HostRun) -> dict[str, Any]:
         try:
-            return {"host": str(run.target), **work(run)}
+            with heard_by(run.report):
+                return {"host": str(run.target), **work(run)}
         except BuilderError as error:
             return {"host": str(run.target), "error": str(error)}
         finally:

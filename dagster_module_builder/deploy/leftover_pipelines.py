@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError
-from dagster_module_builder.base.settings import PROJECTS
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.deploy.connection.typed_names import typed
 from dagster_module_builder.deploy.model.deployment import FILE, read_deployment
 from dagster_module_builder.deploy.pipeline import find
@@ -83,8 +83,7 @@ def named(root: Path, standing_in: Path, deployment: str, modules: Sequence[str]
         deployment: The deployment's name.
         modules: The modules' names, or paths that end in them; any module if empty.
     """
-    projects = root / PROJECTS
-    folders_asked = [root, standing_in, *(path for path in sorted(projects.glob("*")) if path.is_dir())]
+    folders_asked = [root, standing_in, *layout_of(root).in_module_folders()]
     tops = dict.fromkeys((repository_top(folder) or folder).resolve() for folder in folders_asked if folder.is_dir())
     left = [each for top in tops for each in leftovers(top) if each.pipeline.deployment == deployment]
     names = {Path(module).resolve().name for module in modules}

@@ -21,7 +21,7 @@ from dagster_module_builder.deploy.strategies.base import PipelineFile, load_pip
 from dagster_module_builder.programs.version_control import find as find_repository
 from dagster_module_builder.programs.version_control import top
 from dagster_module_builder.shared_files.blocks import Block, Layout, bare, split_lines
-from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.outline import KeyPath, UnsafeEditError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, Scaffold, SharedFile
 from dagster_module_builder.shared_files.merge import merge, open_layout, unsafe
 from dagster_module_builder.shared_files.registered_file import END_OF_FILE, NO_FILE, RegisteredFile
@@ -111,7 +111,7 @@ def _merged(place: PipelinePlace, before: bytes | None, *, force: bool, remove: 
     if not remove:
         try:
             text = place.file.text(layout.own)
-        except OutlineError as error:
+        except UnsafeEditError as error:
             raise unsafe(place.path, layout.line_number(error.position), error.reason) from None
         block = blocks.get(place.marker)
         lines = with_newest_pins([line.encode() for line in text.splitlines()], block.body if block else ())
@@ -169,7 +169,7 @@ def _refuse_damage(place: PipelinePlace, kind: SharedFile, text: bytes) -> None:
     """Refuse a result with a key twice, such as a job whose name is used already."""
     try:
         repeated = next(iter(outline_of(split_lines(text)).repeated), None)
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise RefusedError(f"{place.path}: with our lines it is not a valid {kind.name}: {error.reason}.") from None
     if repeated is not None:
         raise RefusedError(

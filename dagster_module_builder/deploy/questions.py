@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.strategies.base import load_steps
 from dagster_module_builder.modules.module import FRAGMENT_NAMES, record_of
@@ -20,9 +22,26 @@ from deploy_strategies import folders, strategy_folder
 CARRIES = "carries_out"
 
 
+#: The strategies in the order in which most deployments should consider them; others follow.
+_FIRST = ("git", "rsync", "docker", "ci-cd")
+
+
 def strategies() -> list[str]:
-    """Return the names of all strategies."""
-    return folders.names()
+    """Return the names of all strategies, the one that fits most deployments first."""
+    names = folders.names()
+    return [*(name for name in _FIRST if name in names), *(name for name in names if name not in _FIRST)]
+
+
+def strategy_labels() -> dict[str, str]:
+    """Return for each strategy its name and when to choose it: ``{"git": "git: exactly one commit"}``."""
+    lines = {name: questions_of(strategy_folder(name)).choose_it for name in strategies()}
+    return {name: f"{name}: {line}" if line else name for name, line in lines.items()}
+
+
+def all_names() -> list[str]:
+    """Return the names of all strategies' questions."""
+    names = dict.fromkeys(question.name for name in strategies() for question in questions_of(strategy_folder(name)))
+    return list(names)
 
 
 def carried_choice(strategy: str) -> Question | None:
@@ -33,6 +52,16 @@ def carried_choice(strategy: str) -> Question | None:
     """
     asked = questions_of(strategy_folder(strategy))
     return next((question for question in asked if question.name == CARRIES), None)
+
+
+def carried_by(strategy: str, answers: Mapping[str, Answer]) -> str | None:
+    """Return the strategy that one carries out, as it is answered or by default; None if it does the work itself.
+
+    Raises:
+        RefusedError: There is no such strategy.
+    """
+    choice = carried_choice(strategy)
+    return None if choice is None else str(answers.get(CARRIES, choice.default))
 
 
 def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
@@ -50,7 +79,14 @@ def questionnaire(strategy: str, carried: str | None = None) -> Questionnaire:
     names = renamed_questions(strategy, carried)
     context = {**{names.get(name, name): raw for name, raw in other.context.items()}, **own.context}
     own_names = {question.name for question in own}
-    renamed = (replace(question, name=names[question.name]) for question in other)
+    renamed = (
+        replace(
+            question,
+            name=names[question.name],
+            only={names.get(name, name): allowed for name, allowed in question.only.items()},
+        )
+        for question in other
+    )
     more = [question for question in renamed if question.name not in own_names]
     return Questionnaire(own.folder, context, (*own.questions, *more))
 
@@ -89,7 +125,7 @@ def local_env(module: Path) -> dict[str, str]:
 
 
 def _workspace_env(root: Path) -> dict[str, str]:
-    path = root / settings.SERVICES / env_file.NAME
+    path = layout_of(root).env_file
     return env_file.values(path.read_bytes()) if path.is_file() else {}
 
 

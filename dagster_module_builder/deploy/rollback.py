@@ -170,7 +170,9 @@ class ChangingSettings(Reselecting):
         identity = known["state"].get("current")
         if not identity:
             raise RefusedError(f"{run.target}: {module} is not deployed there.")
-        record = known["releases"][identity]
+        record = known["releases"].get(identity)
+        if record is None:
+            raise RefusedError(f"{run.target}: the record of {module}'s release {identity!r} is gone. Deploy it again.")
         environment, database = record.get("environment"), record.get("database")
         settings_text = deployment.env_text()
         if database and host_database.is_elsewhere(settings_text, deployment.names):

@@ -15,6 +15,7 @@ from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.hosts.targets import Key, Target
 from dagster_module_builder.disclosure.messages import harmless_text
+from dagster_module_builder.programs.last_lines import heard_by
 
 #: Characters of a reason that a host's log keeps.
 _REASON = 1 << 16
@@ -30,7 +31,7 @@ class RolloutOptions:
         hosts: Only these hosts; all of them if empty.
         wait: Seconds to wait for another deployer.
         force: Replace blocks on the host that were edited by hand.
-        progress: Told which step each host is in.
+        progress: Told which step each host is in, and what programs say there (``last_lines.Line``).
     """
 
     hosts: Sequence[str] = ()
@@ -223,7 +224,8 @@ def _inspection_when_free(run: HostRun, modules: Sequence[str]) -> Mapping[str, 
 
 def _attempt(run: HostRun, work: Callable[[HostRun], None]) -> tuple[Key, BuilderError] | None:
     try:
-        work(run)
+        with heard_by(run.report):
+            work(run)
     except BuilderError as error:
         run.report("failed")
         return run.target.key, error

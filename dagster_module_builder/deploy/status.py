@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.log_entries import operations
 from dagster_module_builder.deploy.model.deployment import Deployment
+
+#: What gRPC says in the middle of its pages: ``details = "failed to connect to all addresses"``.
+_DETAILS = re.compile(r'^\s*details = "(.+)"$', re.MULTILINE)
 
 
 def status(
@@ -47,7 +51,7 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
     if location is None:
         loaded = "not in Dagster"
     elif not location["loaded"]:
-        loaded = (location["error"] or location["status"]).strip().splitlines()[-1]
+        loaded = reason(location["error"] or location["status"])
     else:
         is_current = any(f"/releases/{current}/" in f"{value}/" for value in location["metadata"].values())
         loaded = "loaded" if is_current else "loaded from elsewhere"
@@ -60,11 +64,26 @@ def _module_status(run: HostRun, deployment: Deployment, locations: Mapping[str,
         "since": state.get("since"),
         "by": state.get("by"),
         "location": loaded,
+        "error": (location or {}).get("error"),
         "strategy": deployment.strategy,
         "pipeline": None if deployment.pipeline is None else pipeline.summary(deployment),
         "image": record.get("image"),
         "servers": module["servers"],
     }
+
+
+def reason(error: str) -> str:
+    r"""Return the line of an error that says why: of gRPC's pages, that is its ``details``.
+
+    >>> reason('Traceback:\n  line\nValueError: no such shop\n')
+    'ValueError: no such shop'
+    >>> reason('_InactiveRpcError: <_InactiveRpcError of RPC:\n\tdetails = "connection refused"\n\tdebug = "…"\n>')
+    'connection refused'
+    """
+    if details := _DETAILS.search(error):
+        return details[1].strip()
+    lines = [line.strip() for line in error.splitlines() if line.strip(" \t<>")]
+    return lines[-1] if lines else "not loaded"
 
 
 def releases(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> list[dict[str, Any]]:

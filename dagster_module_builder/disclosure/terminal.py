@@ -1,4 +1,4 @@
-"""The only writer of stdout and stderr: text from elsewhere cannot control the terminal that shows it."""
+"""The writer of stdout and stderr: text from elsewhere cannot control the terminal that shows it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TextIO
 
@@ -24,6 +24,8 @@ _COLOUR = re.compile("(\x1b\\[[0-9;:]{0,40}m)")
 
 #: Descriptors without a reader: closed from the start, or closed by their reader.
 _UNREAD: set[int] = set()
+#: The functions below that write nothing at present, by their names.
+_SILENT: set[str] = set()
 
 
 def shown(text: str) -> str:
@@ -43,6 +45,15 @@ def coloured(text: str) -> str:
     """
     parts = _COLOUR.split(text.replace("\r\n", "\n"))
     return "".join(part if number % 2 else shown(part) for number, part in enumerate(parts))
+
+
+def uncoloured(text: str) -> str:
+    r"""Return a program's lines as ``coloured`` does, but without their colours.
+
+    >>> uncoloured("\x1b[31mred\x1b[2J\r\n")
+    'red\\x1b[2J\n'
+    """
+    return shown(_COLOUR.sub("", text.replace("\r\n", "\n")))
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -78,12 +89,35 @@ def write(stream: TextIO | None, text: str, *, end: str = "\n", form: Callable[[
 
 def say(text: str = "") -> None:
     """Print a line of the result."""
-    write(sys.stdout, text)
+    if "say" not in _SILENT:
+        write(sys.stdout, text)
 
 
-def tell(text: str, *, end: str = "\n") -> None:
+def inform(text: str, *, end: str = "\n") -> None:
     """Print a message, which is not part of the result, to stderr."""
+    if "inform" not in _SILENT:
+        alert(text, end=end)
+
+
+def alert(text: str, *, end: str = "\n") -> None:
+    """Print what cannot be left out to stderr: an error, a warning, a question and what it is about."""
     write(sys.stderr, text, end=end)
+
+
+@contextlib.contextmanager
+def silent(*, say: bool = False, inform: bool = False) -> Iterator[None]:
+    """Let ``say`` or ``inform`` write nothing for a while."""
+    added = {name for name, is_silent in (("say", say), ("inform", inform)) if is_silent} - _SILENT
+    _SILENT.update(added)
+    try:
+        yield
+    finally:
+        _SILENT.difference_update(added)
+
+
+def shows_progress() -> bool:
+    """Return whether a person at a terminal sees the messages."""
+    return sys.stderr.isatty() and "inform" not in _SILENT
 
 
 def has_reader() -> bool:

@@ -7,8 +7,11 @@ import os
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from dagster_module_builder.base.layout import layout_of
+from dagster_module_builder.base.settings import PROJECTS
 from dagster_module_builder.compose.service import Mount, Service, innermost
 from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace, load, refuse_read_only
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
@@ -28,7 +31,7 @@ def locate_code(workspace: TargetWorkspace, findings: Findings, entries: Sequenc
 
 
 def _path_in_containers(workspace: TargetWorkspace, findings: Findings, relative: str) -> str:
-    host = os.path.normpath(workspace.stack.folder / relative)
+    host = os.path.normpath(workspace.folder / relative)
     seen = {service.name: _seen_at(workspace, service, host) for service in workspace.services}
     paths = set(filter(None, seen.values()))
     path = paths.pop() if len(paths) == 1 else _free_place(workspace) + "/" + os.path.relpath(host, workspace.root)
@@ -57,13 +60,22 @@ def _inferred(workspace: TargetWorkspace, service: Service) -> list[Mount]:
     targets = [target for item in entries for target in item.values()]
     folders = [str(target.get("working_directory") or "") for target in targets if isinstance(target, dict)]
     unknown = [mount for mount in service.mounts if mount.source is None and mount.lasting]
-    inferred = []
+    listed = [path.relative_to(workspace.root).as_posix() for path in layout_of(workspace.root).module_folders]
+    names = dict.fromkeys([PROJECTS.as_posix(), *listed])
+    inferred: list[Mount] = []
     for mount in unknown:
         for folder in (folder for folder in folders if mount.covers(folder)):
-            before, projects, rest = folder.rpartition("/projects/")
-            if projects and mount.covers(before + "/projects") and (workspace.root / "projects" / rest).is_dir():
-                inferred.append(Mount(str(workspace.root / "projects"), before + "/projects"))
+            inferred += [found for name in names if (found := _inferred_from(workspace.root, mount, folder, name))]
     return inferred
+
+
+def _inferred_from(root: Path, mount: Mount, folder: str, name: str) -> Mount | None:
+    """Return where a code location shows that a folder of modules is mounted: ``/code/projects/a/src``."""
+    before, inside, rest = folder.rpartition(f"/{name}/")
+    target = f"{before}/{name}"
+    return (
+        Mount(str(root / name), target) if inside and mount.covers(target) and (root / name / rest).is_dir() else None
+    )
 
 
 def _free_place(workspace: TargetWorkspace) -> str:

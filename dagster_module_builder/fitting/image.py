@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from dagster_module_builder.base.settings import PROJECTS
 from dagster_module_builder.compose.service import Service
+from dagster_module_builder.fitting.shared_image import has_constraints, slots_of
 from dagster_module_builder.fitting.snippet import fitted_snippet
 from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace
 from dagster_module_builder.shared_files.formats import dockerfile
+from dagster_module_builder.shared_files.formats.outline import KeyPath
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 
 
@@ -19,10 +22,10 @@ def fit_image(
     findings: Findings,
     module: Path,
     snippet: Sequence[Contribution],
-    paths: Mapping[str, str],
+    paths: Mapping[Path, str],
     storage: Sequence[str],
-) -> list[Contribution]:
-    """Return a module's contributions to the Dockerfile.
+) -> dict[str, list[Contribution]]:
+    """Return a module's contributions to the Dockerfiles, by the names that the registry has for these.
 
     Args:
         workspace: The workspace.
@@ -33,52 +36,69 @@ def fit_image(
         storage: The folders in the containers that were added for outputs.
     """
     if not snippet:
-        return []
-    shared = workspace.stack.folder / dockerfile.NAME
+        return {dockerfile.NAME: []}
     built = [service for service in workspace.services if service.data.get("build") or service.dockerfile]
-    reasons = [reason for service in built if (reason := _reason_against_image(service, shared))]
+    reasons = [reason for service in built if (reason := _reason_against_image(workspace, service))]
     findings.reasons.extend(dict.fromkeys(reasons))
-    findings.notes.extend(
-        f"{service.name} runs {service.image_name}, which is not built here. Add {module.name}'s requirements."
-        for service in workspace.services
-        if service not in built
-    )
+    for service in workspace.services:
+        if service not in built:
+            findings.better_apart = f"{service.name} runs {service.image_name}, which is not built here"
+            findings.notes.append(f"{findings.better_apart}. Add {module.name}'s requirements.")
     if reasons or not built:
-        return list(snippet) if reasons or workspace.stack.read(shared) is not None else []
-    slot = built[0].image_of.shared_slot([service.target for service in built]) if built[0].image_of else ()
-    if slot is None:
-        stages = " and ".join(sorted({str(service.target) for service in built}))
-        findings.reasons.append(
-            f"the services that run code are built from the stages {stages} of {shared}, which are not based on a "
-            f"common named stage: add one for the modules' requirements"
+        exists = dockerfile.NAME in workspace.paths and workspace.stack.read(workspace.paths[dockerfile.NAME])
+        return {dockerfile.NAME: list(snippet) if reasons or exists else []}
+    replaced = {_template_path(module, host): path for host, path in paths.items()}
+    fitted = {}
+    for file, path in workspace.paths.items():
+        if services := [service for service in built if service.dockerfile == path]:
+            fitted[file] = _fitted_to(workspace, findings, services, path, (module, snippet[0], replaced, storage))
+    return fitted
+
+
+def _fitted_to(
+    workspace: TargetWorkspace,
+    findings: Findings,
+    services: Sequence[Service],
+    path: Path,
+    part: tuple[Path, Contribution, Mapping[str, str], Sequence[str]],
+) -> list[Contribution]:
+    """Return a module's contributions to one Dockerfile, from which these services are built."""
+    module, snippet, replaced, storage = part
+    slots = slots_of(services)
+    if not slots:
+        stages = " and ".join(sorted({str(service.target) for service in services}))
+        findings.reasons.append(f"{path} lacks the stages {stages} that the services that run code are built from")
+        return [snippet]
+    kept = () if all(service.runs_as_root for service in services) else storage
+    body, keeps = snippet.mapping or (), not workspace.once(has_constraints)
+
+    def fitted(slot: KeyPath) -> tuple[bytes, ...]:
+        return fitted_snippet(
+            services, slot, module, body, replaced, kept, workspace.stack.read, findings.reasons, keeps=keeps
         )
-        return list(snippet)
-    replaced = {_template_path(workspace, host): path for host, path in paths.items()}
-    kept = () if all(service.runs_as_root for service in built) else storage
-    body = fitted_snippet(
-        built, slot, module, snippet[0].mapping or (), replaced, kept, workspace.stack.read, findings.reasons
-    )
-    return [Contribution(slot, mapping=body)]
+
+    return [Contribution(slot, mapping=fitted(slot)) for slot in slots]
 
 
-def _template_path(workspace: TargetWorkspace, folder: str) -> str:
-    """Return a snippet's path of a location's folder: ``"../../projects/a/src" -> "/workspace/projects/a/src"``."""
-    return "/workspace/" + os.path.relpath(os.path.normpath(workspace.stack.folder / folder), workspace.root)
+def _template_path(module: Path, folder: Path) -> str:
+    """Return a snippet's path of a folder of the module: ``…/sales/src -> "/workspace/projects/sales/src"``."""
+    return f"/workspace/{PROJECTS}/{module.name}/{os.path.relpath(folder, module)}"
 
 
-def _reason_against_image(service: Service, shared: Path) -> str | None:
+def _reason_against_image(workspace: TargetWorkspace, service: Service) -> str | None:
     start = re.match(r"(uv|poetry|pdm|pipenv|hatch|conda) run\b", service.command)
     if start:
         return (
             f"{service.name} starts with '{start[0]}', in an environment that the modules' lines do not install into: "
             f"put its bin/ first in PATH, and start Dagster directly"
         )
+    shared = workspace.paths.get(dockerfile.NAME)
     if service.dockerfile is None:
-        cure = f"build it from {shared}, which gets the requirements"
+        cure = f"build it from {shared}, which gets the requirements" if shared else "build it from a Dockerfile"
         return f"{service.name} is not built from a Dockerfile of this machine: {cure}"
-    if service.dockerfile != shared:
+    if service.dockerfile not in workspace.paths.values():
         return (
             f"{service.name} is built from {service.dockerfile}, but {shared} gets the modules' requirements: "
             f"use that one for every service that runs code"
         )
-    return None if service.image_of else f"{shared} does not exist, and {service.name} is built from it"
+    return None if service.image_of else f"{service.dockerfile} does not exist, and {service.name} is built from it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dagster_module_builder.compose.image_names import full_name
 from dagster_module_builder.compose.service import Service
 from dagster_module_builder.fitting.target_workspace import (
     STORAGE_VARIABLE,
@@ -28,7 +29,7 @@ def run_image_findings(workspace: TargetWorkspace) -> Findings:
                 f"{dagster_yaml.DOCKER} has no image for runs of the code in {service.name}: set 'image:' in "
                 f"run_launcher.config of dagster.yaml to the image of {service.name}"
             )
-        elif image not in built:
+        elif full_name(image) not in built:
             findings.reasons.append(
                 f"{dagster_yaml.DOCKER} starts runs in {image}, which lacks the module's requirements: "
                 f"use the image of {service.name}"
@@ -37,10 +38,10 @@ def run_image_findings(workspace: TargetWorkspace) -> Findings:
 
 
 def _image_names(workspace: TargetWorkspace, service: Service) -> set[str]:
-    name = service.image_name
-    own = {f"{workspace.stack.project}-{service.name}", f"{workspace.stack.project}_{service.name}"}
-    names = {name, name.removesuffix(":latest"), f"{name}:latest"} if name else own
-    return {*names, *(f"{image}:latest" for image in own if not name)}
+    """Return what an image is called in full; without a name, Compose 2 and Compose 1 make one up."""
+    project = workspace.stack.project
+    names = [service.image_name] if service.image_name else [f"{project}-{service.name}", f"{project}_{service.name}"]
+    return set(map(full_name, names))
 
 
 def for_runs(workspace: TargetWorkspace, findings: Findings, files: Contributions) -> list[Contribution]:

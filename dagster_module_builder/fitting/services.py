@@ -11,9 +11,10 @@ import yaml
 from dagster_module_builder.compose.service import DEFAULT_NETWORK, well_formed
 from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace, load
 from dagster_module_builder.shared_files.blocks import split_lines
-from dagster_module_builder.shared_files.formats import dagster_yaml
-from dagster_module_builder.shared_files.formats.outline import KeyPath, Outline
+from dagster_module_builder.shared_files.formats import compose, dagster_yaml
+from dagster_module_builder.shared_files.formats.outline import KeyPath, Outline, UnsafeEditError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
+from dagster_module_builder.shared_files.formats.yaml_file import refuse_shared
 
 
 def with_additions(
@@ -37,6 +38,20 @@ def with_additions(
 def _contribution(path: KeyPath, mapping: Iterable[str] | None, sequence: Iterable[str]) -> Contribution:
     keys = None if mapping is None else tuple(line.encode() for line in mapping)
     return Contribution(path, keys, tuple(line.encode() for line in sequence))
+
+
+def refuse_inherited(workspace: TargetWorkspace, findings: Findings, contributions: Iterable[Contribution]) -> None:
+    """Add a reason for each slot that other services would get, too, through an alias or a merge key."""
+    outline = workspace.once(_compose_outline)
+    for contribution in contributions:
+        try:
+            refuse_shared(outline, contribution.path)
+        except UnsafeEditError as error:
+            findings.reasons.append(f"{workspace.paths[compose.NAME]}:{error.position + 1}: {error.reason}")
+
+
+def _compose_outline(workspace: TargetWorkspace) -> Outline:
+    return outline_of(split_lines(workspace.stack.read(workspace.paths[compose.NAME]) or b""))
 
 
 def united(contributions: Iterable[Contribution]) -> list[Contribution]:
@@ -99,7 +114,7 @@ def _services_in(body: Sequence[bytes], findings: Findings) -> dict[str, dict[st
 def _undefined_volumes(
     workspace: TargetWorkspace, findings: Findings, data: Mapping[str, Any], own: Mapping[str, Any]
 ) -> None:
-    defined = {*workspace.stack.volume_names, *own}
+    defined = {*workspace.stack.volume_names, *own, *(load(findings.volumes) or {})}
     for name, service in data.items():
         for entry in service.get("volumes") or ():
             source = str(entry.get("source", "")) if isinstance(entry, dict) else str(entry).partition(":")[0]

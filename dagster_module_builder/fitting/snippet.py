@@ -9,29 +9,25 @@ from pathlib import Path
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.compose.dockerignore import path_in_context
-from dagster_module_builder.compose.image import Image
 from dagster_module_builder.compose.service import Service
 from dagster_module_builder.compose.stack import Reader
+from dagster_module_builder.fitting import kept_packages
+from dagster_module_builder.fitting.shared_image import CONSTRAINTS
 from dagster_module_builder.modules.legacy_requirements import SETUP_CFG, SETUP_PY, old_requirements
 from dagster_module_builder.shared_files.formats import toml_text
 from dagster_module_builder.shared_files.formats.outline import KeyPath
 
-CONSTRAINTS = "/opt/dagster/constraints.txt"
 _CONSTRAINT = f" --constraint {CONSTRAINTS}"
-_INSTALL = "uv pip install --system"
-#: Installs into the environment that starts Dagster; '--system' would ignore a virtual one.
-_INSTALL_ANYWHERE = 'UV_BREAK_SYSTEM_PACKAGES=1 uv pip install --python "$(command -v python3)"'
-#: A virtual environment that uv made has no pip, but Python includes one.
-_INSTALL_UV = (
-    "RUN command -v uv || PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --no-cache-dir uv \\",
-    "    || (python3 -m ensurepip && python3 -m pip install --no-cache-dir uv)",
-)
 _COPY = re.compile(r"COPY\s+(\S+)\s+(\S+)\s*$")
 _PROJECT = "pyproject.toml"
 _OLD_PROJECTS = (SETUP_PY, SETUP_CFG)
 _REQUIREMENTS = "requirements.txt"
 #: The files that the snippet installs, if the requirements were written out.
 _INLINED = re.compile(r"(/\*/|/opt/dagster/modules/[\w.-]+/)(?:pyproject\.toml|setup\.py|setup\.cfg)\b")
+
+#: What a path is put before. Without a value, the colon would put the current folder on the path, before Python's own.
+_AFTER_PATH = re.compile(r":\$(?:PYTHONPATH\b|\{PYTHONPATH\})")
+_ROOT = "USER root"
 
 
 def fitted_snippet(
@@ -43,6 +39,8 @@ def fitted_snippet(
     folders: Sequence[str],
     read: Reader,
     reasons: list[str],
+    *,
+    keeps: bool,
 ) -> tuple[bytes, ...]:
     """Return a snippet's lines fitted to the image of these services.
 
@@ -55,10 +53,14 @@ def fitted_snippet(
         folders: The folders in containers that every user must be able to write to.
         read: Reads other files.
         reasons: Reasons why the image cannot be built are added here.
+        keeps: Whether the image's packages have to be kept by it: no constraints do that.
     """
     image = services[0].image_of
     if image is None:
         return tuple(body)
+    if not image.mentions(CONSTRAINTS, slot):
+        body = [line.replace(_CONSTRAINT.encode(), b"") for line in body]
+    extends = "PYTHONPATH" in image.environment(slot[0] if slot else None)
     lines: list[str] = []
     inlined = False
     for line in (encoded.decode("utf-8", "surrogateescape") for encoded in body):
@@ -68,20 +70,34 @@ def fitted_snippet(
             inlined |= not instructions[0].startswith("COPY")
             lines += instructions
         else:
-            lines.append(_run(line, image, slot, replaced, inlined=inlined))
+            lines.append(_run(line, replaced, inlined=inlined, extends=extends))
     if folders:
-        lines.append(f"RUN install -d -m 1777 {' '.join(folders)}")
-    if not image.has_uv(slot) and any("uv pip" in line for line in lines):
-        lines[:0] = _INSTALL_UV
-    return tuple(line.encode("utf-8", "surrogateescape") for line in lines)
+        # A folder that the owner made keeps its mode.
+        named = " ".join(map(shlex.quote, folders))
+        lines.append(f'RUN for folder in {named}; do test -d "$folder" || install -d -m 1777 "$folder"; done')
+    if keeps and any(map(kept_packages.installs, lines)):
+        lines = [*kept_packages.first_lines(services), *map(kept_packages.kept, lines)]
+    return tuple(line.encode("utf-8", "surrogateescape") for line in _as_root(lines, image.user_before(slot)))
 
 
-def _run(line: str, image: Image, slot: KeyPath, replaced: Mapping[str, str], *, inlined: bool) -> str:
+def _as_root(lines: Sequence[str], user: str | None) -> Sequence[str]:
+    """Return lines that run as root, and the lines after them as before."""
+    if user is None or user.partition(":")[0] in {"root", "0"}:
+        return lines
+    return [_ROOT, *lines, f"USER {user}"]
+
+
+def without_user(body: Sequence[bytes]) -> Sequence[bytes]:
+    """Return a fitted snippet without the lines by which it becomes root."""
+    is_wrapped = len(body) > 1 and body[0] == _ROOT.encode() and body[-1].startswith(b"USER ")
+    return body[1:-1] if is_wrapped else body
+
+
+def _run(line: str, replaced: Mapping[str, str], *, inlined: bool, extends: bool) -> str:
     for old, new in replaced.items():
         line = re.sub(re.escape(old) + r"(?=[:\"'\s]|$)", lambda _, new=new: new, line)  # type: ignore[misc]
-    if _CONSTRAINT in line and not image.mentions(CONSTRAINTS, slot):
-        # An image without constraints is not the template's, and its environment may be a virtual one.
-        line = line.replace(_CONSTRAINT, "").replace(_INSTALL, _INSTALL_ANYWHERE)
+    if line.startswith("ENV PYTHONPATH=") and not extends:
+        line = _AFTER_PATH.sub("${PYTHONPATH:+:${PYTHONPATH}}", line)
     return _INLINED.sub(lambda match: f"{match[1]}{_REQUIREMENTS}", line) if inlined else line
 
 

@@ -49,7 +49,7 @@ def storage_of(workspace: TargetWorkspace) -> OutputStorage:
     store = stores.pop()
     if "://" in store:
         return OutputStorage()
-    if workspace.launcher.kind not in {dagster_yaml.LOCAL, dagster_yaml.DOCKER}:
+    if workspace.launcher.kind not in {dagster_yaml.LOCAL, dagster_yaml.DOCKER} and not workspace.has_workers:
         vanishing = f"{workspace.launcher.kind} starts runs where outputs in {store} would be lost"
         return OutputStorage([f"{vanishing}: set {STORAGE_VARIABLE} to object storage"])
     mounts = [service.mounts for service in workspace.services] + (

@@ -30,22 +30,40 @@ class TargetWorkspace:
 
     Attributes:
         root: The workspace's root.
+        folder: The folder that paths in the Compose file that takes modules are relative to.
         stack: The compose project.
         code_services: The services that run the code of modules.
         launcher: The run launcher.
+        paths: The shared files, by the names that the registry has for them.
         workspace_data: The values of the owner's lines in ``workspace.yaml``.
+        instance_data: The values of the owner's lines in ``dagster.yaml``.
+        servers: The folder of the Dockerfiles that are made for code servers.
     """
 
     root: Path
+    folder: Path
     stack: Stack
     code_services: Sequence[str]
     launcher: Launcher
+    paths: Mapping[str, Path]
     workspace_data: Any = None
+    instance_data: Any = None
+    servers: Path = Path()
 
     @cached_property
     def services(self) -> list[Service]:
         """The services that run the code of modules."""
         return [self.stack.services[name] for name in self.code_services]
+
+    @property
+    def takes_own_servers(self) -> bool:
+        """Whether the code server in a fragment of the template can run here: it has the volumes that this mounts."""
+        return {"dagster_home", "dagster_storage"} <= self.stack.volume_names.keys()
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether runs go to Celery workers among the services that run code."""
+        return "Celery" in self.launcher.kind and any("celery" in service.command for service in self.services)
 
     @property
     def in_containers(self) -> bool:
@@ -80,6 +98,7 @@ class Findings:
         run_mounts: Additional mounts of the containers of runs.
         variables: Additional variables, by service.
         volumes: The lines that define additional volumes.
+        better_apart: Why the module had better have its own code server, though it can do without.
     """
 
     reasons: list[str] = field(default_factory=list)
@@ -88,6 +107,7 @@ class Findings:
     run_mounts: list[tuple[str, str]] = field(default_factory=list)
     variables: dict[str, list[str]] = field(default_factory=dict)
     volumes: list[bytes] = field(default_factory=list)
+    better_apart: str = ""
 
     def mount(self, service: str, source: str, target: str) -> None:
         """Add a mount to a service."""

@@ -18,6 +18,18 @@ def pass_variables(workspace: TargetWorkspace, findings: Findings, names: Sequen
             findings.variables[service.name] = missing
 
 
+def note_other_takers(workspace: TargetWorkspace, findings: Findings, names: Sequence[str]) -> None:
+    """Note the services of other images that get these variables, since they take the whole ``.env``."""
+    images = {service.dockerfile for service in workspace.services if service.dockerfile}
+    others = (each for each in workspace.stack.services.values() if each.dockerfile not in images)
+    takers = [each.name for each in others if each.takes_env_file and each.name not in workspace.code_services]
+    if names and takers:
+        findings.notes.append(
+            f"{', '.join(takers)}: 'env_file: .env' passes the module's variables on, passwords too, and "
+            f"'workspace.up' restarts what has new variables. List those that are needed in 'environment:' instead."
+        )
+
+
 def refuse_repeated_variables(
     workspace: TargetWorkspace, findings: Findings, contributions: Iterable[Contribution]
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import posixpath
 
-from dagster_module_builder.compose.service import Service, innermost
+from dagster_module_builder.adoption.container import Container
+from dagster_module_builder.adoption.model import Place
+from dagster_module_builder.compose.service import Service
 from dagster_module_builder.fitting.target_workspace import Findings, TargetWorkspace
 from dagster_module_builder.shared_files.formats import workspace_yaml
 
@@ -31,31 +32,22 @@ def workspace_file_findings(workspace: TargetWorkspace) -> Findings:
 
 
 def _workspace_file(workspace: TargetWorkspace, findings: Findings, service: Service, file: str) -> None:
-    ours = str(workspace.stack.folder / workspace_yaml.NAME)
-    if not file.startswith("/") and service.working_dir is None:
+    ours = workspace.paths[workspace_yaml.NAME]
+    configs = workspace.stack.data.get("configs")
+    container = Container(
+        service, workspace.root, Place(ours), configs if isinstance(configs, dict) else {}, workspace.stack.read
+    )
+    found = container.file(container.path(file))
+    if found.container_path is None:
         return
-    path = posixpath.normpath(posixpath.join(service.working_dir or "/", file))
-    inside = innermost(service.mounts, path)
-    if inside and inside.source and inside.source.startswith("/"):
-        read = inside.source_of(path)
-        if read != ours and os.path.realpath(str(read)) != os.path.realpath(ours):
-            findings.reasons.append(f"{service.name} reads {read}, not {ours}: mount that one at {path}")
-        elif read == inside.source:
-            findings.notes.append(f"{service.name} mounts workspace.yaml as a single file. Restart it to read changes.")
-    elif inside is None and service.image_of and service.context:
-        _built_in(findings, service, ours)
-
-
-def _built_in(findings: Findings, service: Service, ours: str) -> None:
-    copied = service.image_of.copied(service.target) if service.image_of else []
-    sources = [os.path.normpath(f"{service.context}/{source}") for source, _ in copied]
-    if any(ours == source or ours.startswith(source + "/") or _has_wildcard(source) for source in sources):
-        findings.notes.append(f"{service.name} has workspace.yaml in its image. Rebuild the image to read changes.")
-    else:
+    read = workspace.root / found.path if found.path else None
+    if found.way in {"missing", "inline"} or read is None:
         findings.reasons.append(
             f"{service.name} has no access to {ours}: mount its folder there, and pass it with '-w'"
         )
-
-
-def _has_wildcard(source: str) -> bool:
-    return "*" in source or "?" in source or "$" in source
+    elif os.path.realpath(read) != os.path.realpath(ours):
+        findings.reasons.append(f"{service.name} reads {read}, not {ours}: mount that one at {found.container_path}")
+    elif found.way == "copied":
+        findings.notes.append(f"{service.name} has workspace.yaml in its image. Rebuild the image to read changes.")
+    elif not found.mounted_folder:
+        findings.notes.append(f"{service.name} mounts workspace.yaml as a single file. Restart it to read changes.")

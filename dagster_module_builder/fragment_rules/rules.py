@@ -19,7 +19,7 @@ from dagster_module_builder.fragment_rules.sections import owner_of, refused_in_
 from dagster_module_builder.fragment_rules.snippet import refused_in_snippet
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.shared_files.formats.outline import OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError, outline_of
 
 #: A module with more refused settings is refused altogether: such a list would not be read.
 MOST_REFUSED = 200
@@ -49,12 +49,12 @@ def judge(name: str, fragments: Mapping[str, bytes], names_around: WorkspaceName
         names_around: The workspace's names.
 
     Raises:
-        OutlineError: A YAML fragment cannot be read, or too many settings are refused.
+        UnsafeEditError: A YAML fragment cannot be read, or too many settings are refused.
     """
     owner = owner_of(name, fragments)
     refused = list(islice(_refused(owner, fragments, names_around), MOST_REFUSED + 1))
     if len(refused) > MOST_REFUSED:
-        raise OutlineError(0, f"more than {MOST_REFUSED} settings that need your permission")
+        raise UnsafeEditError(0, f"more than {MOST_REFUSED} settings that need your permission")
     in_order = sorted(refused, key=lambda setting: (setting.file, setting.line))
     return Judged(tuple(dict.fromkeys(in_order)), tuple(dict.fromkeys(owner.paths)), owner)
 

@@ -72,7 +72,7 @@ def owner_of(name: str, fragments: Mapping[str, bytes]) -> Owner:
     """Return a module with the names from its fragments.
 
     Raises:
-        OutlineError: A fragment cannot be read.
+        UnsafeEditError: A fragment cannot be read.
     """
     outline = outline_of(split_lines(fragments.get(compose.NAME, b"")))
     own = set(outline.children(("services",)))
@@ -96,7 +96,7 @@ def refused_in_compose(owner: Owner, fragment: bytes) -> Iterator[Refused]:
         fragment: Its ``workspace/local/docker-compose.yml``.
 
     Raises:
-        OutlineError: It cannot be read.
+        UnsafeEditError: It cannot be read.
     """
     whole = value_of(outline_of(split_lines(fragment)))
     for name, value in whole.entries() if whole else ():
@@ -117,7 +117,7 @@ def refused_locations(owner: Owner, fragment: bytes) -> Iterator[Refused]:
     """Yield the refused settings of a module's locations.
 
     Raises:
-        OutlineError: The fragment cannot be read.
+        UnsafeEditError: The fragment cannot be read.
     """
     for kind, location in _locations(fragment):
         where = SettingPath(owner, workspace_yaml.SLOT[0], kind, file=workspace_yaml.NAME)

@@ -32,7 +32,9 @@ _INSTALLERS = re.compile(
     r"(?:PIP|UV|GIT|CURL|NPM_CONFIG)_\w+|(?:https?|ftp|all|no)_proxy|SSL_CERT_\w+|REQUESTS_CA_BUNDLE",
     re.IGNORECASE,
 )
-_OWN_PATH_FIRST = re.compile(r"""("?)(?P<own>[^"'\s:$\\]+):\$(?:PYTHONPATH|\{PYTHONPATH\})\1""")
+_OWN_PATH_FIRST = re.compile(
+    r"""("?)(?P<own>[^"'\s:$\\]+)(?::\$PYTHONPATH|:\$\{PYTHONPATH\}|\$\{PYTHONPATH:\+:\$\{PYTHONPATH\}\})\1"""
+)
 
 _NOT_ALLOWED = "changes the image of all modules: a module may use RUN, COPY, ADD, ENV, ARG and LABEL"
 _RIGHTS = "gives a build step access to what is not the module's"

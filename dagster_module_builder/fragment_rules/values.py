@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from dagster_module_builder.shared_files.formats.outline import Outline, OutlineError
+from dagster_module_builder.shared_files.formats.outline import Outline, UnsafeEditError
 
 _MERGE = "tag:yaml.org,2002:merge"
 #: Aliases of aliases can expand a short file to millions of values.
@@ -32,7 +32,7 @@ class Value:
     def __post_init__(self) -> None:
         self.budget.left -= 1
         if self.budget.left < 0:
-            raise OutlineError(self.position, f"more than {MOST_VALUES} values, counting those behind aliases")
+            raise UnsafeEditError(self.position, f"more than {MOST_VALUES} values, counting those behind aliases")
 
     @property
     def position(self) -> int:

@@ -9,6 +9,7 @@ from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import (
     BuilderError,
 )
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.claims.conflicts import Finding
 from dagster_module_builder.health.finding_of_error import FORCE, REPAIR, SYNC, finding_of
 from dagster_module_builder.shared_files.blocks import Block
@@ -16,13 +17,13 @@ from dagster_module_builder.shared_files.formats.outline import KeyPath
 from dagster_module_builder.shared_files.merge import blocks_by_slot
 from dagster_module_builder.transactions.registry import ModuleEntry, slot_name
 from dagster_module_builder.workspaces.module_fragments import read_fragments
-from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace
+from dagster_module_builder.workspaces.workspace import Workspace
 
 
 def block_findings(workspace: Workspace) -> Iterator[Finding]:
     """Yield the differences between the blocks in the files and those in the registry."""
     entries = {entry.marker: entry for entry in workspace.registry.entries}
-    for file, kind in SHARED_FILES.items():
+    for file, kind in workspace.kinds.items():
         layout = workspace.layouts[file]
         markers = sorted({block.marker for _, block in layout.blocks()} | set(entries))
         try:
@@ -48,7 +49,7 @@ def _blocks_of(
         if entry is None:
             message = f"a block of {marker!r}, which is not in the registry"
             fix = "Delete its lines, or integrate the module with 'workspace.add --force'"
-            is_there = (workspace.root / settings.PROJECTS / marker).is_dir()
+            is_there = marker in (path.name for path in layout_of(workspace.root).in_module_folders())
             yield Finding("error", message, where, fix, marker, f"workspace.add {marker} --force" if is_there else "")
         elif slot not in known:
             message = f"a block of {marker!r} in a place that is not in the registry"

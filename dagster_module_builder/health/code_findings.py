@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.claims.conflicts import Finding
 from dagster_module_builder.native.native_definitions import NotLoaded, load_locations
-from dagster_module_builder.shared_files.formats import workspace_yaml
 
 
 def code_findings(root: Path) -> Iterator[Finding]:
@@ -17,11 +16,13 @@ def code_findings(root: Path) -> Iterator[Finding]:
     loaded = load_locations(root)
     yield from (_not_loading(root, failure) for failure in loaded.failures)
     yield from _shared_asset_keys(loaded.keys)
+    for line in loaded.left_out:
+        yield Finding("warning", line.rstrip("."), str(layout_of(root).workspace_file), "Load it where it runs")
 
 
 def _not_loading(root: Path, failure: NotLoaded) -> Finding:
     fix = "Fix the module's code, and look again with 'workspace.validate --load'"
-    where = failure.place or str(root / settings.SERVICES / workspace_yaml.NAME)
+    where = failure.place or str(layout_of(root).workspace_file)
     subject = f"the location {failure.location}" if failure.location else "the workspace"
     message = f"{subject} does not load: {failure.error}"
     return Finding("error", message, where, fix, failure.module.name if failure.module else "")

@@ -48,7 +48,7 @@ def _where(workspace: Workspace, owner: str, attribute: str, name: object) -> st
 
 def repeated_keys(workspace: Workspace) -> Iterator[Finding]:
     """Yield the repeated keys of the YAML files, of which only the last one counts."""
-    for file in (workspace_yaml.NAME, compose.NAME):
+    for file in filter(workspace.layouts.__contains__, (workspace_yaml.NAME, compose.NAME)):
         layout = workspace.layouts[file]
         for position, path in outline_of(layout.own).repeated:
             where = f"{workspace.path(file)}:{layout.line_number(position)}"

@@ -6,11 +6,14 @@ if a container of its Compose project publishes the port, or if its instance is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.compose import docker
-from dagster_module_builder.native.native_environment import dev_url
+from dagster_module_builder.health.dagster_addresses import address_of, first_addresses
+from dagster_module_builder.native.native_folder import dev_url
 from dagster_module_builder.programs import compose_command, engine, graphql
 from dagster_module_builder.workspaces.workspace import Workspace
 
@@ -55,19 +58,32 @@ def find_running(workspace: Workspace) -> RunningDagster | OtherDagster | None:
         None if no Dagster answers, an ``OtherDagster`` if one answers that is not the workspace's.
     """
     containers = [service for service in _containers(workspace.root) if service.state == "running"]
-    published = {f"http://127.0.0.1:{port}" for service in containers for port in service.ports}
-    first = [dev_url(workspace.root), f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT') or 3000}"]
+    published = {address_of(port) for service in containers for port in service.ports}
+    first = first_addresses(workspace)
     strangers = []
     # A published port may be a database's, which answers slowly, so no port after the Dagster's is asked.
-    for url in filter(graphql.is_up, filter(None, dict.fromkeys([*first, *sorted(published)]))):
+    for url in filter(graphql.is_up, dict.fromkeys([*first, *sorted(published)])):
         if url in published:
             daemons = tuple(service.name for service in containers if _is_daemon(workspace, service.name))
             return RunningDagster(url, daemons)
         instance = graphql.instance_folder(url)
         if instance and _lies_in(instance, workspace.root):
-            return RunningDagster(url, is_native=url == first[0])
+            return RunningDagster(url, is_native=url == dev_url(workspace.root))
         strangers.append(OtherDagster(url, instance))
     return next(iter(strangers), None)
+
+
+def find_at(workspace: Workspace, addresses: Sequence[str]) -> RunningDagster | OtherDagster | None:
+    """Find the Dagster that runs a workspace at one of these addresses.
+
+    Docker, which takes a second, is only asked where an instance's folder does not show whose Dagster answers.
+    """
+    urls = [url for url in addresses if graphql.is_up(url)]
+    for url in urls:
+        instance = graphql.instance_folder(url)
+        if instance and _lies_in(instance, workspace.root):
+            return RunningDagster(url, is_native=url == dev_url(workspace.root))
+    return find_running(workspace) if urls else None
 
 
 def _lies_in(folder: str, root: Path) -> bool:
@@ -76,7 +92,7 @@ def _lies_in(folder: str, root: Path) -> bool:
 
 def _containers(root: Path) -> list[docker.ServiceStatus]:
     try:
-        return docker.services(root) if compose_command.is_installed() else []
+        return docker.services(root) if layout_of(root).has_compose and compose_command.is_installed() else []
     except engine.NoEngineError:
         # Without an engine no container runs.
         return []

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from dagster_module_builder.compose import config
-from dagster_module_builder.native.native_environment import LocationEntry
+from dagster_module_builder.native.location_entries import LocationEntry
 
 
 def changed_at(module: Path) -> datetime:

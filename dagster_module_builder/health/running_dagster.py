@@ -8,17 +8,17 @@ command waits.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import location_names
 from dagster_module_builder.compose import docker
 from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.health.loaded_code import changed_at, is_mounted
 from dagster_module_builder.native import local_dagster
-from dagster_module_builder.native.native_environment import locations as native_locations
+from dagster_module_builder.native.location_entries import locations as native_locations
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.shared_files.formats import compose, dockerfile, workspace_yaml
 from dagster_module_builder.shared_files.formats.yaml_text import parsed
@@ -27,6 +27,8 @@ from dagster_module_builder.workspaces.workspace import Workspace, look_at
 
 #: How long a location may take to load, in seconds.
 LOAD_WAIT = 120.0
+#: How long containers wait for runs before they are restarted, in seconds.
+RUNS_WAIT = 600.0
 #: How often the daemon reads the workspace file by itself, in seconds; a little more than Dagster's minute.
 DAEMON_READS_EVERY = 65.0
 
@@ -57,6 +59,33 @@ def tell_dagster(root: Path, outcome: WorkspaceChange, *, started: bool = False)
         yield f"Warning: {error}"
     if needs_up(outcome) and not started:
         yield "The image or the containers changed. Run 'workspace.up' to build and start them."
+
+
+def await_runs(root: Path, services: Sequence[str], say: Callable[[str], None]) -> None:
+    """Wait for runs in progress, which end with the containers of services that are about to be restarted.
+
+    Args:
+        root: The workspace's root.
+        services: The services.
+        say: Is told that this waits.
+
+    Raises:
+        RefusedError: Some are still in progress after ten minutes. Nothing was restarted.
+    """
+    workspace = look_at(root)
+    running = None if workspace.as_target.in_containers else find_running(workspace)
+    if not isinstance(running, RunningDagster) or not (runs := graphql.runs_in_progress(running.url)):
+        return
+    say(f"Runs in progress: {len(runs)}. Waiting until they end, since {', '.join(services)} will be restarted…")
+    end = time.monotonic() + RUNS_WAIT
+    while runs and time.monotonic() < end:
+        time.sleep(1)
+        runs = graphql.runs_in_progress(running.url)
+    if runs:
+        raise RefusedError(
+            f"Runs are still in progress: {', '.join(runs)}. Nothing was restarted. "
+            f"Wait for them, or end them at {running.url}/runs. Then run 'workspace.up'."
+        )
 
 
 def to_be_loaded_again(root: Path, outcome: WorkspaceChange) -> Iterator[str]:
@@ -115,10 +144,12 @@ def _loaded_again(workspace: Workspace, running: RunningDagster, name: str, modu
 
 def needs_up(outcome: WorkspaceChange) -> bool:
     """Return whether a running workspace gets a change only through ``workspace.up``."""
-    return any(change.path.name in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
+    return any(change.shown_as in {dockerfile.NAME, compose.NAME} for change in outcome.plan.effective)
 
 
 def _locations(workspace: Workspace) -> set[str]:
+    if workspace.layout.is_dg:
+        return {location.name for location in native_locations(workspace.root)}
     data = parsed(workspace.files[workspace_yaml.NAME] or b"")
     return set(location_names(data.get("load_from") if isinstance(data, dict) else None))
 

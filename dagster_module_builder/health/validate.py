@@ -12,13 +12,13 @@ from pathlib import Path
 
 import yaml
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import (
     BuilderError,
     ConflictError,
     DamagedFileError,
     ToolError,
 )
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.claims.conflicts import Finding
 from dagster_module_builder.health.block_findings import block_findings
 from dagster_module_builder.health.code_findings import code_findings
@@ -30,7 +30,6 @@ from dagster_module_builder.health.file_findings import (
 )
 from dagster_module_builder.health.finding_of_error import REPAIR, VALIDATE, finding_of
 from dagster_module_builder.health.fragment_findings import fragment_findings
-from dagster_module_builder.shared_files.formats import compose
 from dagster_module_builder.transactions.backups import backup_ids
 from dagster_module_builder.transactions.plan import Plan
 from dagster_module_builder.transactions.reading import reading
@@ -52,7 +51,7 @@ def validate(root: Path, *, check: bool = True, load: bool = False) -> list[Find
     Raises:
         BuilderError: The workspace cannot be read.
     """
-    workspace, damaged, findings = reading(root, lambda _recovered: _inspect(root, check=check))
+    workspace, damaged, findings = reading(root, lambda: _inspect(root, check=check))
     if load and not damaged:
         findings += code_findings(root)
     integrated = set() if damaged else {entry.name for entry in workspace.registry.entries}
@@ -108,8 +107,8 @@ def _unreadable(workspace: Workspace) -> Iterator[Finding]:
     try:
         _ = workspace.registry, workspace.layouts, workspace.facts
     except BuilderError as error:
-        finding = finding_of(error, workspace.path(compose.NAME), f"Fix it, and run '{VALIDATE}' again")
-        of_registry = finding.where.startswith(str(workspace.root / settings.REGISTRY))
+        finding = finding_of(error, workspace.layout.workspace_file, f"Fix it, and run '{VALIDATE}' again")
+        of_registry = finding.where.startswith(str(layout_of(workspace.root).registry))
         way_back = _last_backup(workspace.root) if of_registry else ""
         yield replace(finding, command=REPAIR if REPAIR in finding.fix else way_back)
 

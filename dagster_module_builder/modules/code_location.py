@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dagster_module_builder.base import settings
 from dagster_module_builder.shared_files.formats import toml_text
-from dagster_module_builder.shared_files.formats.yaml_text import parsed
 from dagster_module_builder.transactions import module_files
 
 #: Folders of a project that hold none of its code.
 _NO_CODE = frozenset({"build", "deploy", "dist", "docs", "node_modules", "site-packages", "tests", "venv", "workspace"})
 _TOP_FILES = frozenset({"conftest", "noxfile", "setup", "tasks"})
-_BUILDS_DEFINITIONS = re.compile(rb"\bDefinitions\s*\(|^\s*@(?:\w+\.)?(?:definitions|repository)\b", re.MULTILINE)
+_LOADS_FOLDER = re.compile(rb"\b(?:load_from_defs_folder|load_defs)\s*\(")
 
 
 @dataclass(frozen=True)
@@ -88,72 +85,16 @@ def _is_without_code(folder: Path) -> bool:
     return skipped or (folder / "pyvenv.cfg").exists()
 
 
-def _builds_definitions(module: Path, path: Path) -> bool:
-    return _BUILDS_DEFINITIONS.search(module_files.read(module, path) or b"") is not None
-
-
-def read_code_location(module: Path) -> CodeLocation:
-    """Find a project's code: where its settings say, else where definitions are built."""
-    files = code_files(module)
-    for dotted in _named_modules(module):
-        for source in (module / "src", module):
-            file = _file_of(source, dotted)
-            if file and (file.stem != "__init__" or _builds_definitions(module, file)):
-                return _code_location(source, file)
-    building = [path for path in files if _builds_definitions(module, path)]
-    chosen = min(building, key=_likelihood, default=None)
-    if chosen is not None:
-        return _code_location(_source_of(chosen, module), chosen)
-    package = next((path.parent for path in files if path.name == "__init__.py"), None)
-    source = package.parent if package else module
-    return CodeLocation(source, package or source, None)
-
-
-def _named_modules(module: Path) -> Iterator[str]:
-    """Yield the Python modules that a project's settings name."""
-    data = pyproject(module)
-    dg, old = table(data, "tool", "dg", "project"), table(data, "tool", "dagster")
-    root = dg.get("root_module")
-    for named in (dg.get("code_location_target_module"), root and f"{root}.definitions", old.get("module_name"), root):
-        if isinstance(named, str):
-            yield named
-    yield from _named_by_fragment(module)
-
-
-def _named_by_fragment(module: Path) -> Iterator[str]:
-    try:
-        text = module_files.read(module, module / settings.FRAGMENTS / "workspace.yaml")
-        data = parsed(text or b"")
-        entries = data["load_from"] or []
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return
-    for entry in entries:
-        for kind in ("python_package", "python_module"):
-            named = table(entry, kind)
-            if isinstance(name := named.get("package_name") or named.get("module_name"), str):
-                yield name
-
-
-def _file_of(source: Path, dotted: str) -> Path | None:
-    path = source.joinpath(*dotted.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
-
-
-def _likelihood(path: Path) -> tuple[bool, int, bool, str]:
-    """Order files by how likely Dagster loads them: definitions of components and of parts come last."""
-    return "defs" in path.parts, len(path.parts), path.stem not in {"definitions", "__init__"}, str(path)
-
-
-def _source_of(file: Path, module: Path) -> Path:
-    folder = file.parent
-    while (folder / "__init__.py").is_file() and folder != module:
-        folder = folder.parent
-    return folder
-
-
-def _code_location(source: Path, definitions: Path) -> CodeLocation:
-    parts = definitions.relative_to(source).parts
-    return CodeLocation(source, source / parts[0] if len(parts) > 1 else source, definitions)
+def defs_folder(module: Path, location: CodeLocation) -> Path | None:
+    """Return the folder whose files and components the definitions load (``defs``); None if they load none."""
+    if location.definitions is None or not _LOADS_FOLDER.search(module_files.read(module, location.definitions) or b""):
+        return None
+    named = table(pyproject(module), "tool", "dg", "project").get("defs_module")
+    parts = (
+        named.split(".") if isinstance(named, str) else [*location.package.relative_to(location.source).parts, "defs"]
+    )
+    folder = location.source.joinpath(*parts)
+    return folder if folder.is_dir() else None
 
 
 def is_project(folder: Path) -> bool:

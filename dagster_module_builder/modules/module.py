@@ -6,14 +6,16 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import NoModuleError, RefusedError
-from dagster_module_builder.base.names import ModuleNames, problem_with_name
+from dagster_module_builder.base.layout import layout_of
+from dagster_module_builder.base.names import ModuleNames, did_you_mean, problem_with_name
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
 from dagster_module_builder.transactions import module_files
 
@@ -55,17 +57,79 @@ def locate(root: Path, name_or_path: str) -> Path:
 
     Raises:
         NoModuleError: There is no such folder.
-        RefusedError: A module cannot have this name.
+        RefusedError: A module cannot have this name, or several folders have one of this name.
     """
-    path = (
-        settings.expanded(name_or_path).absolute() if is_path(name_or_path) else root / settings.PROJECTS / name_or_path
-    )
-    path = Path(os.path.normpath(path))
+    path = _path_of(root, name_or_path)
     if problem := problem_with_name(path.name):
         raise RefusedError(problem)
-    if not path.is_dir():
-        raise NoModuleError(path.name, path.parent)
-    return path
+    return _existing(root, path)
+
+
+def folder_of(root: Path, name_or_path: str) -> Path:
+    """Return the folder of a project of any name, given its name or a path to it.
+
+    Raises:
+        NoModuleError: There is no such folder.
+        RefusedError: Several folders have one of this name.
+    """
+    return _existing(root, _path_of(root, name_or_path))
+
+
+def _path_of(root: Path, name_or_path: str) -> Path:
+    """Return a path that may not exist; ``sales_report`` is ``sales-report`` where only that exists."""
+    if is_path(name_or_path):
+        paths = [settings.expanded(name_or_path).absolute()]
+    else:
+        paths = [folder / name_or_path for folder in layout_of(root).module_folders]
+    paths = [Path(os.path.normpath(path)) for path in paths]
+    dashed = [path.with_name(path.name.replace("_", "-")) if path.name else path for path in paths]
+    found = [path for path in paths if path.is_dir()] or [path for path in dashed if path.is_dir()]
+    refuse_several(found)
+    return found[0] if found else paths[0]
+
+
+def refuse_several(paths: Sequence[Path], flag: str = "") -> None:
+    """Refuse a name that means several folders.
+
+    Args:
+        paths: The folders of one name.
+        flag: What a path is given with, with the space behind it.
+
+    Raises:
+        RefusedError: It means several: all are named.
+    """
+    if len(paths) > 1:
+        raise RefusedError(
+            f"{paths[0].name!r} is ambiguous: {' and '.join(map(str, paths))} exist. Pass a path: {flag}{paths[0]}"
+        )
+
+
+def refuse_namesakes(paths: Sequence[Path]) -> Sequence[Path]:
+    """Return modules' folders, unless two have the same name: a workspace knows a module by its name alone.
+
+    Raises:
+        RefusedError: Two have: both are named.
+    """
+    for path, other in pairwise(sorted(paths, key=lambda path: path.name)):
+        if path.name == other.name:
+            raise RefusedError(f"{path} and {other} have the same name. Rename one of them, or move it elsewhere.")
+    return paths
+
+
+def _existing(root: Path, path: Path) -> Path:
+    if path.is_dir():
+        return path
+    folders = layout_of(root).module_folders
+    looked_in = folders if path.parent in folders else (path.parent,)
+    others = [name for folder in looked_in for name in _folders_in(folder)]
+    raise NoModuleError(path.name, " or ".join(map(str, looked_in)), did_you_mean(path.name, others))
+
+
+def _folders_in(folder: Path) -> list[str]:
+    try:
+        return [path.name for path in folder.iterdir() if path.is_dir()]
+    except OSError:
+        return []
 
 
 def is_path(name_or_path: str) -> bool:
@@ -103,14 +167,13 @@ def record_of(path: Path) -> dict[str, Any]:
 
 
 def modules_in(root: Path) -> list[Path]:
-    """Return the folders below ``projects/`` that have fragments, by name."""
-    projects = root / settings.PROJECTS
-    folders = projects.iterdir() if projects.is_dir() else iter(())
-    return sorted(path for path in folders if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name))
+    """Return the folders in the folders of the modules that have fragments, by name."""
+    folders = layout_of(root).in_module_folders()
+    return [path for path in folders if (path / settings.FRAGMENTS).is_dir() and not problem_with_name(path.name)]
 
 
 def lies_outside(root: Path, name_or_path: str) -> Path | None:
-    """Return a module's folder if it is given by a path outside the workspace's projects, else None.
+    """Return a module's folder if it is given by a path outside the workspace's folders of modules, else None.
 
     Raises:
         NoModuleError: There is no such folder.
@@ -118,25 +181,30 @@ def lies_outside(root: Path, name_or_path: str) -> Path | None:
     if not is_path(name_or_path):
         return None
     path = locate(root, name_or_path)
-    return path if path.parent.resolve() != (root / settings.PROJECTS).resolve() else None
+    return None if layout_of(root).holds(path) else path
 
 
 @contextlib.contextmanager
 def in_projects(root: Path, path: Path, *, move: bool) -> Iterator[Path]:
-    """Give a module's folder below ``projects/``, moved there if it is elsewhere, and back if what follows fails.
+    """Give a module's folder in a folder of modules, moved there if it is elsewhere, and back if what follows fails.
 
     Raises:
         RefusedError: It is elsewhere and may not be moved, or another module has its name.
     """
-    projects = root / settings.PROJECTS
-    if path.parent.resolve() == projects.resolve():
+    layout = layout_of(root)
+    if layout.holds(path):
         yield path
         return
     if not move:
+        where = layout.named_module_folders
+        there = f"to {layout.new_modules}" if len(layout.module_folders) > 1 else "there"
         raise RefusedError(
-            f"{path} lies outside {projects}, where containers do not see it. Pass --move to move it there."
+            f"{path} lies outside {where}, where containers do not see it. Pass --move to move it {there}."
         )
-    target = projects / path.name
+    for folder in layout.module_folders[1:]:
+        if (folder / path.name).exists():
+            raise RefusedError(f"{folder / path.name} exists already, so {path} was not moved.")
+    target = layout.new_modules / path.name
     if target.exists():
         raise RefusedError(f"{target} exists already, so {path} was not moved.")
     shutil.move(path, target)

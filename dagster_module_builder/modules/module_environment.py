@@ -15,6 +15,8 @@ from dagster_module_builder.base.settings import cache_folder
 from dagster_module_builder.modules.code_location import pyproject, table
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS, pyproject_of
 from dagster_module_builder.modules.legacy_requirements import SETUP_CFG, SETUP_PY
+from dagster_module_builder.modules.poetry_requirements import poetry_requirements
+from dagster_module_builder.modules.stating import stating_of
 from dagster_module_builder.programs import uv_program
 from dagster_module_builder.transactions import module_files
 
@@ -40,16 +42,21 @@ def environment_of(root: Path, module: Path, *, tests: bool = False, dagster: st
 
 
 def _requirements(module: Path, *, tests: bool) -> Sequence[str]:
-    file = pyproject_of(module)
-    if not table(pyproject(module), "project"):
-        setup = next((path for name in (SETUP_PY, SETUP_CFG) if (path := module / name).is_file()), None)
-        return ["--requirement", str(setup)] if setup else []
+    stating = stating_of(module)
+    if stating.kind == "poetry":
+        return poetry_requirements(pyproject(module))[0]
+    if stating.kind == "setup":
+        setup = next(path for name in (SETUP_PY, SETUP_CFG) if (path := module / name).is_file())
+        return ["--requirement", str(setup)]
+    if stating.kind not in {"project", "computed"}:
+        return ["--requirement", str(module / stating.file)] if stating.file else []
     has_dev = tests and "dev" in table(pyproject(module), "project", "optional-dependencies")
-    return ["--requirement", str(file), *(["--extra", "dev"] if has_dev else [])]
+    return ["--requirement", str(pyproject_of(module)), *(["--extra", "dev"] if has_dev else [])]
 
 
 def _stating(module: Path) -> Sequence[Path]:
-    return [pyproject_of(module), module / SETUP_PY, module / SETUP_CFG]
+    named = stating_of(module).file
+    return [pyproject_of(module), module / SETUP_PY, module / SETUP_CFG, *([module / named] if named else [])]
 
 
 def _made(module: Path, arguments: Sequence[str], dagster: str | None) -> Path:

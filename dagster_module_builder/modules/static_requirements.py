@@ -16,8 +16,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.base.names import ModuleNames
-from dagster_module_builder.modules.code_location import table
+from dagster_module_builder.modules.code_location import pyproject, table
 from dagster_module_builder.modules.legacy_requirements import SETUP_PY, is_old, old_requirements_of
+from dagster_module_builder.modules.poetry_requirements import is_poetry, poetry_python, poetry_requirements
 from dagster_module_builder.shared_files.formats import toml_text
 from dagster_module_builder.transactions import module_files
 
@@ -64,6 +65,11 @@ def statement_of(module: Path, root: Path | None = None) -> Statement:
         if listed is None:
             raise ToolError(f"{module / SETUP_PY} computes its requirements. List them in install_requires=[…].")
         return Statement(ModuleNames(module.name).snake, None, tuple(listed))
+    if is_poetry(data := pyproject(module)):
+        asked, unasked = poetry_requirements(data)
+        name = table(data, "project").get("name") or table(data, "tool", "poetry").get("name")
+        shown = str(name) if _NAME.fullmatch(str(name)) else ModuleNames(module.name).snake
+        return Statement(shown, poetry_python(data), tuple(asked), tuple(unasked))
     project, uv = _tables(module)
     stated = _Stated(module, project, uv, root)
     python = project.get("requires-python")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.transactions.registry import parse_registry
 
 #: Files of more bytes count by their size and time, not by their content.
@@ -55,7 +56,7 @@ def remember_agreed(module: Path) -> None:
 
 
 def _is_integrated(root: Path, module: Path) -> bool:
-    path = root / settings.REGISTRY
+    path = layout_of(root).registry
     try:
         entry = parse_registry(path, path.read_bytes() if path.is_file() else None).find(module.name)
     except (BuilderError, OSError):

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dagster_module_builder.base import baseline, settings
+from dagster_module_builder.base import baseline
 from dagster_module_builder.base.baseline import FileContent
 from dagster_module_builder.base.errors import DamagedFileError
+from dagster_module_builder.base.layout import layout_of
 
 _OLD = "old/"
 #: The most bytes of a person's files that an upgrade changes.
@@ -51,7 +52,7 @@ class Unfinished:
 
 def path_of(root: Path, name: str) -> Path:
     """Return the file with the state of a module's upgrade: beside the backups, since it holds secrets as they do."""
-    return root / settings.BACKUPS / f"upgrade-{name}.zip"
+    return layout_of(root).backups / f"upgrade-{name}.zip"
 
 
 def read(root: Path, name: str) -> tuple[bytes, Unfinished] | None:

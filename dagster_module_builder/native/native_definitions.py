@@ -15,18 +15,18 @@ from typing import Any
 import yaml
 from dotenv import dotenv_values
 
-from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.native import native_load
-from dagster_module_builder.native.local_dagster import native_entry
+from dagster_module_builder.native.location_entries import LocationEntry, locations
 from dagster_module_builder.native.native_environment import (
-    FOLDER,
-    LocationEntry,
-    locations,
     own_environment,
     process_environment,
+    process_folder,
     shared_environment,
 )
+from dagster_module_builder.native.native_folder import FOLDER
+from dagster_module_builder.native.native_workspace import native_entries
 from dagster_module_builder.programs import outside_programs
 
 
@@ -54,10 +54,12 @@ class Loaded:
     Attributes:
         keys: The keys of the assets that each integrated module makes.
         failures: The locations that do not load.
+        left_out: A sentence for each location that cannot be loaded on this machine.
     """
 
     keys: dict[Path, list[str]] = field(default_factory=dict)
     failures: list[NotLoaded] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
 
 def load_locations(root: Path) -> Loaded:
@@ -80,7 +82,9 @@ def load_locations(root: Path) -> Loaded:
             loaded.failures.append(NotLoaded(ours[module].name, answer["error"], answer["place"], module))
         else:
             others += [location for location in all_locations if location.module == module]
-    loaded.failures += _validated(root, others)
+    native = native_entries(root, others)
+    loaded.failures += _validated(root, native.entries, {each.name: each.module for each in others if each.module})
+    loaded.left_out += native.left_out
     return loaded
 
 
@@ -96,15 +100,15 @@ class _Target:
 
 def _target(root: Path, location: LocationEntry) -> _Target | None:
     """Return the code of a location, or None if the location is not like those of modules."""
-    if location.own_server and location.module:
+    if location.own_server and location.module and location.native is None:
         names = ModuleNames(location.module.name)
         return _Target(names.snake, names.definitions, str(location.module / "src"), own_server=True)
-    kind, details = next(iter(location.entry.items()))
+    kind, details = next(iter((location.native or location.entry).items()))
     dotted = details.get({"python_package": "package_name", "python_module": "module_name"}.get(kind, ""))
     if not dotted or set(details) - {"package_name", "module_name", "working_directory", "location_name"}:
         return None
-    source = os.path.normpath(root / settings.SERVICES / details.get("working_directory", "."))
-    return _Target(str(details.get("location_name", dotted)), dotted, source)
+    source = os.path.normpath(layout_of(root).dagster_folder / details.get("working_directory", "."))
+    return _Target(str(details.get("location_name", dotted)), dotted, source, location.own_server)
 
 
 def _answers(root: Path, ours: Mapping[Path, _Target]) -> dict[Path, dict[str, Any]]:
@@ -121,34 +125,33 @@ def _load(root: Path, python: Path, modules: Mapping[Path, _Target]) -> dict[Pat
     request = {
         str(module): {"definitions": target.definitions, "source": target.source} for module, target in modules.items()
     }
-    env_file = dotenv_values(root / settings.SERVICES / ".env")
+    env_file = dotenv_values(layout_of(root).env_file)
     asked = outside_programs.ask(
         [python, native_load.__file__],
         named="Loading the modules",
         stdin=json.dumps(request).encode(),
-        folder=root / settings.SERVICES,
+        folder=process_folder(root),
         environ={**process_environment(root), **{name: value for name, value in env_file.items() if value is not None}},
     )
     return {Path(module): answer for module, answer in json.loads(asked.out).items()}
 
 
-def _validated(root: Path, others: Sequence[LocationEntry]) -> list[NotLoaded]:
+def _validated(root: Path, entries: Sequence[Mapping[str, Any]], modules: Mapping[str, Path]) -> list[NotLoaded]:
     """Load locations with Dagster's own command; return those that do not load."""
-    if not others:
+    if not entries:
         return []
     file = root / FOLDER / "others.yaml"
     python = shared_environment(root)
-    file.write_text(yaml.safe_dump({"load_from": [native_entry(root, location) for location in others]}))
+    file.write_text(yaml.safe_dump({"load_from": list(entries)}))
     asked = outside_programs.ask(
         [python.parent / "dagster", "definitions", "validate", "--log-level", "error", "-w", file],
         named="dagster definitions validate",
         answers=outside_programs.ANY,
-        folder=root / settings.SERVICES,
+        folder=process_folder(root),
         # Its warnings only recommend a newer command that does the same.
         environ={**process_environment(root), "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
         errors=subprocess.STDOUT,
     )
-    modules = {ModuleNames(location.module.name).snake: location.module for location in others if location.module}
     return _failures(asked.out.decode("utf-8", "replace"), modules) if asked.status else []
 
 

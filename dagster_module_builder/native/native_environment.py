@@ -1,4 +1,4 @@
-"""Running code without Docker: the workspace's location entries, and environments with their requirements."""
+"""Running code without Docker: environments with the requirements of the workspace's code."""
 
 from __future__ import annotations
 
@@ -6,27 +6,25 @@ import hashlib
 import os
 import stat
 import sys
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dotenv import dotenv_values
 from filelock import FileLock
 
-from dagster_module_builder.base import settings
-from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError
-from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS, pyproject_of
 from dagster_module_builder.modules.hashes import HASHES, with_hashes
+from dagster_module_builder.modules.static_requirements import statement_of
+from dagster_module_builder.native.location_entries import is_as_made, locations
+from dagster_module_builder.native.native_folder import FOLDER, HOME
 from dagster_module_builder.programs import uv_program
-from dagster_module_builder.shared_files.formats.yaml_text import loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-FOLDER = Path(".native")
-HOME = FOLDER / "home"
-_URL = FOLDER / "url"
+_HOME = "DAGSTER_HOME"
 
 #: Addresses that need no proxy.
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
@@ -38,55 +36,6 @@ _INSTANCE = """\
 telemetry:
   enabled: false
 """
-
-
-@dataclass(frozen=True)
-class LocationEntry:
-    """An entry of the workspace file; ``module`` is the folder of its module, if it has one."""
-
-    entry: Mapping[str, Any]
-    module: Path | None = None
-    own_server: bool = False
-
-
-def locations(root: Path) -> list[LocationEntry]:
-    """Return the entries of the workspace file with their modules.
-
-    Raises:
-        NoWorkspaceError: There is no workspace at ``root``.
-        DamagedFileError: Dagster could not read its workspace file.
-    """
-    file = root / settings.SERVICES / "workspace.yaml"
-    if not file.is_file():
-        raise NoWorkspaceError(root)
-    entries = _entries(file)
-    modules = {ModuleNames(path.name).snake: path for path in sorted((root / settings.PROJECTS).glob("*/"))}
-    return [_location(entry, modules, file.parent) for entry in entries]
-
-
-def _entries(file: Path) -> list[dict[str, Any]]:
-    data = loaded(file, file.read_bytes())
-    try:
-        entries = (data or {}).get("load_from") or []
-        if all(isinstance(entry, dict) and entry for entry in entries):
-            return list(entries)
-    except (AttributeError, TypeError):
-        raise DamagedFileError(file, None, "Dagster cannot read this YAML", "Fix it by hand.") from None
-    raise DamagedFileError(file, None, "an entry of load_from is not a mapping", "Fix it by hand.")
-
-
-def _location(entry: Mapping[str, Any], modules: Mapping[str, Path], services: Path) -> LocationEntry:
-    kind, details = next(iter(entry.items()))
-    if not isinstance(details, dict):
-        return LocationEntry(entry)
-    if kind == "grpc_server":
-        module = modules.get(str(details.get("location_name")))
-        return LocationEntry(entry, module, own_server=module is not None)
-    working_directory = details.get("working_directory")
-    if working_directory is None:
-        return LocationEntry(entry, modules.get(str(details.get("location_name"))))
-    source = Path(os.path.normpath(services / working_directory))
-    return LocationEntry(entry, source.parent if pyproject_of(source.parent).is_file() else None)
 
 
 def shared_modules(root: Path) -> list[Path]:
@@ -115,12 +64,35 @@ def own_environment(root: Path, module: Path) -> Path:
     return _environment(root, FOLDER / module.name / "venv", [module])
 
 
+def project_python(root: Path, project: Path) -> Path:
+    """Return the Python for a project of the owner's: its environment's, else that of one made for its requirements.
+
+    Raises:
+        ToolError: The requirements cannot be read, or not be installed.
+    """
+    for folder in (project, *(each for each in project.parents if each.is_relative_to(root))):
+        if any((folder / ".venv").glob("lib/python*/site-packages/dagster/__init__.py")):
+            return folder / ".venv" / "bin" / "python"
+    listed = project / "requirements.txt"
+    states = any((project / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg"))
+    lines = () if not states else statement_of(project, root).requirements
+    make_private_folder(root)
+    name = f"{project.name}-{hashlib.sha256(os.fsencode(project.absolute())).hexdigest()[:8]}"
+    file = root / FOLDER / f"{name}.txt"
+    file.write_text("\n".join(lines) + "\n")
+    return _made(root, FOLDER / name / "venv", [file, *([listed] if listed.is_file() else [])], locked=False)
+
+
 def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
+    return _made(root, folder, [pyproject_of(module) for module in modules if pyproject_of(module).is_file()])
+
+
+def _made(root: Path, folder: Path, requirements: Sequence[Path], *, locked: bool = True) -> Path:
+    """Create or update an environment with Dagster and what these files require; return its Python."""
     where = root / folder
     python = where / "bin" / "python"
     _make_home(root)
-    requirements = [pyproject_of(module) for module in modules if pyproject_of(module).is_file()]
-    locks = [root / CONSTRAINTS, *filter(Path.is_file, [(root / CONSTRAINTS).with_name(HASHES)])]
+    locks = [root / CONSTRAINTS, *filter(Path.is_file, [(root / CONSTRAINTS).with_name(HASHES)])] if locked else []
     inputs = _digest([*locks, *requirements])
     with FileLock(root / FOLDER / ".lock", mode=0o600):
         if python.exists() and _read(where / _MARK) == inputs:
@@ -129,7 +101,7 @@ def _environment(root: Path, folder: Path, modules: Sequence[Path]) -> Path:
         if not python.exists():
             uv_program.run(["venv", "--quiet", "--clear", "--python", sys.executable, str(where)], root)
         files = [argument for file in requirements for argument in ("--requirement", str(file))]
-        lock = _locking(root)
+        lock = _locking(root) if locked else []
         uv_program.run(["pip", "install", "--quiet", "--python", str(python), *lock, *files, *_PACKAGES], root)
         (where / _MARK).write_text(inputs)
     return python
@@ -182,32 +154,31 @@ def _read(file: Path) -> str | None:
     return file.read_text() if file.is_file() else None
 
 
+def process_folder(root: Path) -> Path:
+    """Return the working directory of native Dagster processes.
+
+    Dagster reads the ``.env`` there over its other variables. That of a workspace of other people's may name folders of
+    containers, or the instance of a Dagster that runs already, so processes start where there is none.
+    """
+    layout = layout_of(root)
+    if is_as_made(layout) or not (layout.has_compose or _HOME in dotenv_values(layout.dagster_folder / ".env")):
+        return layout.dagster_folder
+    return make_private_folder(root)
+
+
 def process_environment(root: Path, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables for a native Dagster process; its working directory is ``services/dagster``."""
+    """Return the variables for a native Dagster process, which starts in ``process_folder``."""
+    layout = layout_of(root)
+    stated = dotenv_values(layout.env_file) if layout.env_file.parent != process_folder(root) else {}
     excepted = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     past_proxies = ",".join(dict.fromkeys([*filter(None, excepted.split(",")), *_THIS_MACHINE]))
     return {
+        **{name: value for name, value in stated.items() if value is not None},
         **environ,
         # Dagster's processes talk over HTTP and gRPC; programs read one spelling or the other.
         "no_proxy": past_proxies,
         "NO_PROXY": past_proxies,
-        "DAGSTER_HOME": str(root / HOME),
-        "DAGSTER_STORAGE_DIR": environ.get("DAGSTER_STORAGE_DIR") or str(root / settings.DATA / "storage"),
+        _HOME: str(root / HOME),
+        "DAGSTER_STORAGE_DIR": environ.get("DAGSTER_STORAGE_DIR") or str(layout_of(root).data / "storage"),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-@contextmanager
-def announced(root: Path, url: str) -> Iterator[None]:
-    """Record the address of Dagster's page for other commands while Dagster runs natively."""
-    file = root / _URL
-    file.write_text(url)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def dev_url(root: Path) -> str | None:
-    """Return the recorded address of Dagster's page, or None; it may remain after a crash."""
-    return _read(root / _URL)

@@ -65,6 +65,8 @@ def _materialize(request: dict[str, Any], results: IO[str]) -> int:
     from dagster import DagsterInstance
 
     _load_env_file()
+    # A workspace's may name an instance that other processes have.
+    os.environ.update(DAGSTER_HOME=request["home"])
     with DagsterInstance.get() as instance:
         repository = _definitions(request["definitions"]).get_repository_def()
         keys = _selected(repository.asset_graph, request["select"])

@@ -9,15 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError, ToolError
 from dagster_module_builder.native.native_environment import (
-    FOLDER,
-    HOME,
-    dev_url,
     make_private_folder,
     process_environment,
+    process_folder,
 )
+from dagster_module_builder.native.native_folder import FOLDER, HOME, dev_url
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.shared_files.formats import dagster_yaml
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
@@ -74,7 +72,7 @@ def make_storage(root: Path, python: Path) -> None:
         outside_programs.ask(
             [python, "-c", _CREATE],
             named="Creating the storage of native runs",
-            folder=root / settings.SERVICES,
+            folder=process_folder(root),
             environ=process_environment(root),
         )
         marker.touch()

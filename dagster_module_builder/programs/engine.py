@@ -77,6 +77,42 @@ def folders_of_containers(project: str) -> dict[str, str]:
     return dict(line.split("\t", 1) for line in lines.splitlines())
 
 
+def containers(project: str) -> list[tuple[str, str, list[str]]]:
+    """Return the containers of a Compose project: name, service, and the compose files that it was started from.
+
+    Those of single commands (``docker compose run``) are not among them.
+    """
+    labels = ('.Label "com.docker.compose.service"', '.Label "com.docker.compose.project.config_files"')
+    lines = _docker(
+        *("ps", "--all", "--filter", f"label=com.docker.compose.project={project}"),
+        *("--filter", "label=com.docker.compose.oneoff=False"),
+        *("--format", "\t".join(f"{{{{{field}}}}}" for field in (".Names", *labels))),
+    )
+    split = (line.split("\t") for line in lines.splitlines())
+    return [(name, service, [file for file in files.split(",") if file]) for name, service, files in split]
+
+
+def made_from(project: str) -> dict[str, tuple[str, str]]:
+    """Return the digest of the definition and the image that Compose made each running service of a project from."""
+    labels = ("service", "config-hash", "image")
+    lines = _docker(
+        *("ps", "--filter", f"label=com.docker.compose.project={project}"),
+        *("--filter", "label=com.docker.compose.oneoff=False"),
+        *("--format", "\t".join(f'{{{{.Label "com.docker.compose.{label}"}}}}' for label in labels)),
+    )
+    return {name: (digest, image) for name, digest, image in (line.split("\t") for line in lines.splitlines())}
+
+
+def image_id(name: str) -> str:
+    """Return an image's identity; empty without such an image."""
+    try:
+        return _docker("image", "inspect", "--format", "{{.Id}}", name).strip()
+    except NoEngineError:
+        raise
+    except ToolError:
+        return ""
+
+
 def project_of_network(name: str) -> str | None:
     """Return the Compose project that created a network; "" if it was not Compose, None without such a network."""
     lines = _docker(
@@ -93,6 +129,16 @@ def image_size(image: str) -> int:
 def has_image(name: str) -> bool:
     """Return whether an image with this name exists."""
     return bool(_docker("image", "ls", "--quiet", name).strip())
+
+
+def output_of(image: str, program: str, *arguments: str) -> str:
+    """Return what a program of an image prints, in a temporary container without a network or rights.
+
+    Raises:
+        ToolError: The image has no such program, or it failed.
+    """
+    limits = ["--rm", "--network", "none", "--pull", "never", "--read-only", "--security-opt", "no-new-privileges"]
+    return _docker("run", *limits, "--cap-drop", "ALL", "--entrypoint", program, image, *arguments)
 
 
 def layers(image: str) -> list[tuple[str, int]]:

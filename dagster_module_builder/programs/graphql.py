@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -27,7 +30,10 @@ query {
         name
         loadStatus
         updatedTimestamp
-        locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+        locationOrLoadError {
+          __typename
+          ... on PythonError { className message stack causes { className message stack } }
+        }
       }
     }
   }
@@ -53,7 +59,10 @@ mutation ($name: String!) {
     ... on RepositoryLocationNotFound { message }
     ... on PythonError { message }
     ... on WorkspaceLocationEntry {
-      locationOrLoadError { __typename ... on PythonError { message causes { message } } }
+      locationOrLoadError {
+        __typename
+        ... on PythonError { className message stack causes { className message stack } }
+      }
     }
   }
 }
@@ -69,7 +78,24 @@ query {
 }
 """
 
+#: What a webserver says of a code server that has gone: pages of gRPC, without a reason.
+_OF_GRPC = "_InactiveRpcError"
+_FRAME = re.compile(r'^  File "(.+)", line (\d+)', re.MULTILINE)
+
+_ASSETS = """
+query {
+  assetNodes { assetKey { path } repository { location { name } } }
+}
+"""
+
+_MATERIALIZATIONS = """
+query ($keys: [AssetKeyInput!]!) {
+  assetsLatestInfo(assetKeys: $keys) { assetKey { path } latestMaterialization { timestamp } }
+}
+"""
+
 _INSTANCE = "query { instance { info } }"
+
 
 #: The state of a location that is still being loaded.
 LOADING = "is still being loaded"
@@ -108,24 +134,74 @@ def loaded_at(url: str) -> dict[str, datetime]:
     return {name: datetime.fromtimestamp(time, timezone.utc) for name, time in times.items()}
 
 
+@dataclass(frozen=True)
+class LoadError:
+    """Why a code location does not load.
+
+    Attributes:
+        text: The innermost error, in one line: ``ValueError: no such shop``.
+        frames: The ``(file, line)`` of its traceback; the last one raised it.
+    """
+
+    text: str
+    frames: tuple[tuple[str, int], ...] = ()
+
+
+def load_errors(url: str) -> dict[str, LoadError | None]:
+    """Return why each code location of the webserver does not load: None if it does; an unfinished one has no frames.
+
+    Raises:
+        ToolError: The webserver does not answer, or answers with an error.
+    """
+    workspace = _checked(_ask(url, _STATES)["workspaceOrError"])
+    return {entry["name"]: _load_error(entry) for entry in workspace["locationEntries"]}
+
+
 def location_states(url: str) -> dict[str, str | None]:
     """Return the state of every code location of the webserver: None if it is loaded, else the error.
 
     Raises:
         ToolError: The webserver does not answer, or answers with an error.
     """
-    workspace = _checked(_ask(url, _STATES)["workspaceOrError"])
-    return {entry["name"]: _state(entry) for entry in workspace["locationEntries"]}
+    return {name: error.text if error else None for name, error in load_errors(url).items()}
 
 
-def _state(entry: dict[str, Any]) -> str | None:
+def _load_error(entry: dict[str, Any]) -> LoadError | None:
     result = entry["locationOrLoadError"]
     if entry["loadStatus"] == "LOADING" or result is None:
-        return LOADING
-    if result["__typename"] != "PythonError":
-        return None
-    # Dagster's error only says that code did not load; its last cause says why.
-    return " ".join(str(error["message"]).strip() for error in [result, *result["causes"][-1:]])
+        return LoadError(LOADING)
+    return _innermost(result) if result["__typename"] == "PythonError" else None
+
+
+def _innermost(result: dict[str, Any]) -> LoadError:
+    """Return the error that says why: Dagster's own, around it, only says that code did not load."""
+    chain = [result, *result["causes"]]
+    error = next((each for each in reversed(chain) if each["className"] != _OF_GRPC), result)
+    lines = [line.strip() for line in str(error["message"]).splitlines() if line.strip()] or [str(error["className"])]
+    # A syntax error begins with its place.
+    named = [line for line in lines if line.partition(":")[0].rpartition(".")[2] == error["className"]]
+    frames = _FRAME.findall("".join(error["stack"]) + "\n" + str(error["message"]))
+    return LoadError((named or lines[-1:])[0], tuple((file, int(line)) for file, line in frames))
+
+
+def last_materializations(url: str) -> dict[str, datetime]:
+    """Return when an asset of each loaded code location was last materialized, by location.
+
+    Raises:
+        ToolError: The webserver does not answer, or is too old to be asked this.
+    """
+    locations: dict[tuple[str, ...], list[str]] = {}
+    for node in _ask(url, _ASSETS)["assetNodes"]:
+        locations.setdefault(tuple(node["assetKey"]["path"]), []).append(node["repository"]["location"]["name"])
+    keys = [{"path": list(key)} for key in locations]
+    latest: dict[str, datetime] = {}
+    for asset in _ask(url, _MATERIALIZATIONS, {"keys": keys})["assetsLatestInfo"] if keys else ():
+        if materialization := asset["latestMaterialization"]:
+            # The API gives milliseconds, as text.
+            time = datetime.fromtimestamp(float(materialization["timestamp"]) / 1000, timezone.utc)
+            for name in locations[tuple(asset["assetKey"]["path"])]:
+                latest[name] = max(latest.get(name, time), time)
+    return latest
 
 
 def reload_workspace(url: str) -> None:
@@ -144,7 +220,8 @@ def reload_location(url: str, name: str) -> str | None:
         ToolError: The webserver does not answer, or has no such location.
     """
     answer = _checked(_ask(url, _RELOAD_LOCATION, {"name": name}, timeout=120)["reloadRepositoryLocation"])
-    return _state({"loadStatus": "LOADED", "locationOrLoadError": answer["locationOrLoadError"]})
+    error = _load_error({"loadStatus": "LOADED", "locationOrLoadError": answer["locationOrLoadError"]})
+    return error.text if error else None
 
 
 def runs_in_progress(url: str) -> list[str]:
@@ -162,7 +239,7 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _ask(url: str, query: str, variables: dict[str, str] | None = None, timeout: float = 30.0) -> dict[str, Any]:
+def _ask(url: str, query: str, variables: Mapping[str, Any] | None = None, timeout: float = 30.0) -> dict[str, Any]:
     body = json.dumps({"query": query, "variables": variables or {}}).encode()
     request = urllib.request.Request(f"{url}/graphql", body, {"Content-Type": "application/json"})  # noqa: S310
     try:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.programs import last_lines
 
 #: All exit statuses that a program may use for its findings. Those of a shell that cannot start a program are not among
 #: them (POSIX.1-2017, Shell Command Language, 2.8.2), nor is the end by a signal.
 ANY = range(126)
+#: What an environment that happens to be active sets, and what makes another program work on it.
+_OF_ACTIVE = frozenset(("VIRTUAL_ENV", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "UV_PYTHON"))
 _LONGEST = 4000
 #: Longer lines are passed on in parts of this many bytes.
 _LINE = 1 << 16
@@ -59,6 +62,14 @@ class Answer:
         return self.errors.decode("utf-8", "replace").strip()
 
 
+def without_active_environment() -> dict[str, str]:
+    """Return this process's variables without an active environment, which is not that of the project at hand.
+
+    Nox sets uv's two variables, too: with them ``uv sync`` would empty the environment that this program runs in.
+    """
+    return {name: value for name, value in os.environ.items() if name not in _OF_ACTIVE}
+
+
 def ask(
     command: Sequence[str | Path],
     *,
@@ -91,10 +102,9 @@ def ask(
     name = named or Path(command[0]).name
     source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin or subprocess.DEVNULL}
     try:
-        done = subprocess.run(
-            list(map(str, command)),
-            **source, cwd=folder, env=environ, stdout=out, stderr=errors, timeout=limit, check=False,
-        )  # fmt: skip
+        done = last_lines.run(
+            list(map(str, command)), source, limit, cwd=folder, env=environ, stdout=out, stderr=errors
+        )
     except subprocess.TimeoutExpired as error:
         raise failure(name, f"it did not end within {limit:g} seconds", error.stderr or error.stdout) from None
     except OSError as error:

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.programs import engine
 
 
 def strange_folders(root: Path, entries: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Return the containers that were started from another folder, with that folder."""
-    own = (root / settings.SERVICES).resolve()
+    own = layout_of(root).project_folder.resolve()
     projects = {str(entry["Project"]) for entry in entries}
     folders = {name: folder for project in projects for name, folder in engine.folders_of_containers(project).items()}
     return {name: folder for name, folder in folders.items() if Path(folder).resolve() != own}
@@ -30,7 +30,7 @@ def refuse_strangers(root: Path, entries: Sequence[Mapping[str, Any]]) -> None:
         folder = next(iter(strange.values()))
         raise RefusedError(
             f"Containers with this project's name belong to {folder}. Nothing was changed. Stop them there with "
-            f"'workspace.down', or change COMPOSE_PROJECT_NAME in {root / settings.SERVICES / '.env'}."
+            f"'workspace.down', or change COMPOSE_PROJECT_NAME in {layout_of(root).env_file}."
         )
 
 
@@ -48,6 +48,6 @@ def refuse_foreign_networks(root: Path, model: Mapping[str, Any]) -> None:
             other = f"{other}-2" if network["name"] == other else other
             raise RefusedError(
                 f"The network {network['name']} belongs to {whose}. Nothing was started. Set "
-                f"WORKSPACE_NETWORK='{other}' in {root / settings.SERVICES / '.env'}, and the same in dagster.yaml "
+                f"WORKSPACE_NETWORK='{other}' in {layout_of(root).env_file}, and the same in dagster.yaml "
                 "if it names the network."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
@@ -69,9 +68,8 @@ def ask(
         answers=outside_programs.ANY,
         stdin=stdin.encode("utf-8", "surrogateescape"),
         folder=folder,
-        # uv must ignore an environment that happens to be active.
         environ={
-            **{k: v for k, v in os.environ.items() if k not in {"VIRTUAL_ENV", "CONDA_PREFIX"}},
+            **outside_programs.without_active_environment(),
             # The Python is passed; searching for uv's own would create a folder in the user's home.
             "UV_PYTHON_PREFERENCE": "only-system",
             **(environment or {}),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dagster_module_builder.base.errors import DamagedFileError, EditedBlockError
 from dagster_module_builder.shared_files.blocks import Block, Layout, ending_near, join, make_block
-from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError
+from dagster_module_builder.shared_files.formats.outline import KeyPath, UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import (
     Contribution,
     DamagedMarkersError,
@@ -77,7 +77,7 @@ def merge(
         _prepare(kind, layout, scaffolds, wanted_slots)
         digests = _put(kind, layout, wanted, known)
         restore_last_line(layout, scaffolds, known)
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise unsafe(path, _line_at_first(start, layout, error.position), error.reason) from None
     united = _united(known.digests, changes, kept, digests)
     return _created_or_deleted(MergedFile(join(layout), united, scaffolds), absent=absent)
@@ -116,7 +116,7 @@ def open_layout(path: Path, kind: SharedFile, text: bytes, known: RegisteredFile
     except DamagedMarkersError as error:
         way_out = "Nothing was changed. Restore the missing line, or run 'workspace.sync --repair'."
         raise DamagedFileError(path, error.lines[0][0], f"a marker without its partner: {error}", way_out) from None
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise unsafe(path, error.position + 1, error.reason) from None
 
 
@@ -131,12 +131,14 @@ def blocks_by_slot(
     names = set(marker_names)
     blocks = [(at, block) for at, block in layout.blocks() if block.marker in names]
     by_marker: dict[str, dict[KeyPath, tuple[int, Block]]] = {name: {} for name in marker_names}
-    by_slot: dict[tuple[str, KeyPath], list[int]] = {}
+    by_slot: dict[tuple[str, KeyPath], list[tuple[int, Block]]] = {}
     for slot, (at, block) in zip(kind.slots_of(layout, blocks), blocks, strict=True):
-        by_slot.setdefault((block.marker, slot), []).append(layout.line_of(at, block))
+        by_slot.setdefault((block.marker, slot), []).append((at, block))
         by_marker[block.marker][slot] = (at, block)
-    for (marker, slot), lines in by_slot.items():
-        if len(lines) > 1:
+    for (marker, slot), located in by_slot.items():
+        if len(located) > 1:
+            # Counting lines takes as long as the file is: only for the message.
+            lines = [layout.line_of(at, block) for at, block in located]
             where = f" in '{'.'.join(slot)}'" if slot else ""
             listed = ", ".join(map(str, lines))
             raise unsafe(

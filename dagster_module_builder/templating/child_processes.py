@@ -61,7 +61,7 @@ def _bytecode() -> dict[str, str]:
 
 def pass_on(output: str) -> None:
     """Print what hooks wrote, on stderr, since stdout is for results."""
-    terminal.tell(output, end="")
+    terminal.inform(output, end="")
 
 
 def reason(output: str) -> str:

@@ -1,4 +1,4 @@
-"""A template's questions: read, asked on the terminal as Cookiecutter asks, answered by defaults."""
+"""A template's questions: read, judged, answered by defaults. ``commands.asking.interview`` asks them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,51 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base.errors import RefusedError, UsageError
-from dagster_module_builder.disclosure import terminal
+from dagster_module_builder.base.errors import BuilderError, RefusedError, UsageError
+from dagster_module_builder.base.names import did_you_mean
 from dagster_module_builder.templating.template_folders import prepared, template_folder
 
 Answer = str | bool
 
+#: Which questions are asked; the others get their default unless a person wants more settings. Without it: all.
+_ASKED = "__asked__"
+#: Questions whose default is an example that may not be confirmed.
+_NEEDED = "__needed__"
+#: Questions that only some answers need: ``{"network": {"dagster_kind": ["compose"]}}``.
+_ONLY = "__only__"
+#: When to choose this template.
+_CHOOSE = "__choose__"
+
 
 @dataclass(frozen=True)
 class Question:
-    """One question of a template; ``default`` may be a Jinja expression over earlier answers."""
+    """One question of a template.
+
+    Attributes:
+        name: Its name in Cookiecutter.
+        prompt: Its text.
+        default: The default answer; it may be a Jinja expression over earlier answers.
+        choices: The only answers, if there are such.
+        labels: A text for each choice.
+        is_asked: Whether it is asked without a request for more settings.
+        is_needed: Whether its default is an example only, so that it needs an answer.
+        only: It matters if each of these questions has one of these answers.
+    """
 
     name: str
     prompt: str
     default: Answer
     choices: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    is_asked: bool = True
+    is_needed: bool = False
+    only: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,17 +62,35 @@ class Questionnaire:
         folder: The template.
         context: What its ``cookiecutter.json`` holds.
         questions: The questions.
-        judge: Raises ``RefusedError`` for an answer that the template takes, but this workspace cannot.
+        judge: Raises ``BuilderError`` for an answer that the template takes, but this workspace cannot; it is given
+            the question and all answers so far.
+        choose_it: When to choose this template, in a few words.
     """
 
     folder: Path
     context: Mapping[str, Any]
     questions: tuple[Question, ...]
-    judge: Callable[[Question, Answer], None] | None = None
+    judge: Callable[[Question, Mapping[str, Answer]], None] | None = None
+    choose_it: str = ""
 
     def __iter__(self) -> Iterator[Question]:
-        """Go through the questions in the order in which they are asked."""
+        """Go through the questions in the template's order."""
         return iter(self.questions)
+
+    def __getitem__(self, name: str) -> Question:
+        """Return the question of a name."""
+        return next(question for question in self.questions if question.name == name)
+
+    def refuse_unknown(self, names: Collection[str]) -> None:
+        """Refuse answers to questions that do not exist.
+
+        Raises:
+            UsageError: With the nearest question, or all of them.
+        """
+        known = [question.name for question in self.questions]
+        for name in sorted(set(names) - set(known)):
+            meant = did_you_mean(name, known) or f" Choose one of {', '.join(sorted(known))}."
+            raise UsageError(f"Unknown question {name!r} of {self.folder.name}.{meant}")
 
     def refuse_unoffered(self, answers: Mapping[str, Answer]) -> None:
         """Refuse answers that are not among their question's choices.
@@ -78,6 +119,42 @@ class Questionnaire:
         except CookiecutterException as error:
             raise RefusedError(stderr.getvalue().strip() or str(error)) from None
 
+    def complete(self, answers: Mapping[str, Answer]) -> dict[str, Answer]:
+        """Return the answers to all questions, by default where ``answers`` has none.
+
+        Raises:
+            RefusedError: The template refuses an answer.
+        """
+        whole: dict[str, Answer] = {}
+        for question in self.questions:
+            has = question.name in answers
+            whole[question.name] = answers[question.name] if has else self.default(question, {**answers, **whole})
+        return whole
+
+    def matters(self, question: Question, answers: Mapping[str, Answer]) -> bool:
+        """Return whether a question has a meaning beside these answers."""
+        conditions = ((self[name], allowed) for name, allowed in question.only.items())
+        return all(answers.get(other.name, other.default) in allowed for other, allowed in conditions)
+
+    def problem_with(self, question: Question, answers: Mapping[str, Answer]) -> str | None:
+        """Return why the answer to a question, which is among ``answers``, is refused; None if it is not."""
+        try:
+            self._try(question, answers)
+            if self.judge:
+                self.judge(question, answers)
+        except BuilderError as error:
+            return str(error)
+        return None
+
+    def drafted(self, file: str, answers: Mapping[str, Answer]) -> str:
+        """Return what one file of the template would hold; nothing is written, and no hook runs."""
+        from jinja2 import FileSystemLoader
+
+        environment = self._environment
+        made = next(self.folder.glob("{{*"))
+        environment.loader = FileSystemLoader([made, self.folder / "templates"])
+        return str(environment.get_template(file).render(cookiecutter=self._known(answers)))
+
     @cached_property
     def _environment(self) -> Any:
         from cookiecutter.utils import create_env_with_context
@@ -88,52 +165,26 @@ class Questionnaire:
     def _rendered_default(self, question: Question, answers: Mapping[str, Answer]) -> str:
         from cookiecutter.prompt import render_variable  # a tenth of a second
 
+        return str(render_variable(self._environment, question.default, self._known(answers, question.name)))
+
+    def _known(self, answers: Mapping[str, Answer], before: str | None = None) -> dict[str, Any]:
+        """Return the template's variables, up to one of them, as Cookiecutter would have them with these answers."""
+        from cookiecutter.prompt import render_variable
+
         known: dict[str, Any] = {}
         for name, raw in self.context.items():
-            if name == question.name:
+            if name == before:
                 break
             first = raw[0] if isinstance(raw, list) and not name.startswith("_") else raw
             known[name] = (
                 answers[name] if name in answers else _rendered(name, first, render_variable, self._environment, known)
             )
-        return str(render_variable(self._environment, question.default, known))
-
-    def ask(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
-        """Ask on the terminal, as Cookiecutter asks, until the template takes the answer."""
-        while True:
-            answer = self._read(question, answers)
-            try:
-                self._try(question, {**answers, question.name: answer})
-                if self.judge:
-                    self.judge(question, answer)
-            except RefusedError as error:
-                terminal.tell(str(error))
-            else:
-                return answer
+        return known
 
     def _try(self, question: Question, answers: Mapping[str, Answer]) -> None:
         """Let the template judge an answer, which it does when it works out the next question's default."""
         for following in self.questions[self.questions.index(question) + 1 :][:1]:
             self.default(following, answers)
-
-    def _read(self, question: Question, answers: Mapping[str, Answer]) -> Answer:
-        from cookiecutter import prompt
-
-        number = self.questions.index(question) + 1
-        prefix = f"  [dim][{number}/{len(self.questions)}][/] "
-        default = self.default(question, answers)
-        if question.choices:
-            first = [default, *(choice for choice in question.choices if choice != default)]
-            labels = {name: terminal.shown(label) for name, label in question.labels.items()}
-            texts = {question.name: {"__prompt__": terminal.shown(question.prompt), **labels}}
-            return str(prompt.read_user_choice(question.name, first, texts, prefix))
-        plain = {question.name: terminal.shown(question.prompt)}
-        if isinstance(default, bool):
-            return bool(prompt.read_user_yes_no(question.name, default, plain, prefix))
-        # A default may come from a module's files.
-        safe = terminal.shown(default)
-        answer = str(prompt.read_user_variable(question.name, safe, plain, prefix))
-        return default if answer == safe else answer
 
 
 def _rendered(name: str, raw: Any, render_variable: Callable[..., Any], environment: Any, known: dict[str, Any]) -> Any:
@@ -153,16 +204,23 @@ def questions_of(template: str | os.PathLike[str], environment: Mapping[str, str
     with prepared(template, environment) as made:
         context = json.loads((made / "cookiecutter.json").read_text("utf-8"))
     prompts = context.pop("__prompts__", {})
-    asked = [_question(name, raw, prompts.get(name, name)) for name, raw in context.items() if not name.startswith("_")]
-    return Questionnaire(template_folder(template), context, tuple(asked))
+    asked = tuple(_question(name, raw, prompts) for name, raw in context.items() if not name.startswith("_"))
+    return Questionnaire(template_folder(template), context, asked, choose_it=prompts.get(_CHOOSE, ""))
 
 
-def _question(name: str, raw: Any, prompt: str | dict[str, str]) -> Question:
+def _question(name: str, raw: Any, prompts: Mapping[str, Any]) -> Question:
+    prompt = prompts.get(name, name)
     labels = {key: text for key, text in prompt.items() if key != "__prompt__"} if isinstance(prompt, dict) else {}
-    text = prompt.get("__prompt__", name) if isinstance(prompt, dict) else prompt
-    if isinstance(raw, list):
-        return Question(name, text, raw[0], tuple(raw), labels)
-    return Question(name, text, raw if isinstance(raw, bool) else str(raw))
+    return Question(
+        name,
+        prompt.get("__prompt__", name) if isinstance(prompt, dict) else prompt,
+        raw[0] if isinstance(raw, list) else raw if isinstance(raw, bool) else str(raw),
+        tuple(raw) if isinstance(raw, list) else (),
+        labels,
+        is_asked=name in prompts.get(_ASKED, [name]),
+        is_needed=name in prompts.get(_NEEDED, []),
+        only=prompts.get(_ONLY, {}).get(name, {}),
+    )
 
 
 def refuse_unless_offered(name: str, answer: Answer, choices: Sequence[str]) -> None:
@@ -172,7 +230,8 @@ def refuse_unless_offered(name: str, answer: Answer, choices: Sequence[str]) -> 
         UsageError: The message lists the choices.
     """
     if answer not in choices:
-        raise UsageError(f"{name}: {answer!r} is not one of {', '.join(choices)}.")
+        hint = did_you_mean(str(answer), choices)
+        raise UsageError(f"Unknown {name.replace('_', ' ')} {answer!r}.{hint} Choose one of: {', '.join(choices)}.")
 
 
 @contextlib.contextmanager

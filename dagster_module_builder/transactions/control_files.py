@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import WorkspaceLayout, layout_of
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,15 @@ class ControlFiles:
 
     root: Path
 
+    @cached_property
+    def layout(self) -> WorkspaceLayout:
+        """Where the workspace's files are: as it was when it was first asked, however a command ends."""
+        return layout_of(self.root)
+
     @property
     def modules(self) -> Path:
         """The folder of the registry."""
-        return (self.root / settings.REGISTRY).parent
+        return self.layout.state
 
     @property
     def lock(self) -> Path:
@@ -36,7 +42,7 @@ class ControlFiles:
     @property
     def key(self) -> Path:
         """The secret that seals what the registry remembers of secrets."""
-        return self.root / settings.KEY
+        return self.layout.key
 
     @property
     def ignored(self) -> Path:
@@ -51,4 +57,4 @@ class ControlFiles:
     @property
     def backups(self) -> Path:
         """The folder of the backups."""
-        return self.root / settings.BACKUPS
+        return self.layout.backups

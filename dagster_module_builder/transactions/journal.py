@@ -13,8 +13,15 @@ from dagster_module_builder.transactions.synced_files import TEMPORARY, digest, 
 from dagster_module_builder.transactions.targets import folders, relative_path
 
 
-def write_journal(control: ControlFiles, backup: str, targets: list[FileChange]) -> None:
-    """Note what each file is and what it is to become, and where the old bytes are."""
+def write_journal(control: ControlFiles, backup: str, targets: list[FileChange], *, to_prove: bool) -> None:
+    """Note what each file is and what it is to become, and where the old bytes are.
+
+    Args:
+        control: The workspace's own files.
+        backup: The backup's id.
+        targets: The changes.
+        to_prove: Whether the changes count only once they are proven, and not as soon as all files are replaced.
+    """
     files = [
         {
             "path": relative_path(control, change),
@@ -26,8 +33,9 @@ def write_journal(control: ControlFiles, backup: str, targets: list[FileChange])
     ]
     kept = [change for change in targets if change.after is not None]
     made = [str(folder) for folder in folders(control, kept) if not folder.exists()]
+    journal = {"backup": backup, "files": files, "made": made} | ({"to_prove": True} if to_prove else {})
     staged = control.journal.with_name(control.journal.name + TEMPORARY)
-    write_synced(staged, json.dumps({"backup": backup, "files": files, "made": made}).encode(), 0o600)
+    write_synced(staged, json.dumps(journal).encode(), 0o600)
     staged.rename(control.journal)
     sync_folder(control.modules)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import sys
@@ -13,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.shared_files.sealing import KEY_SIZE, new_key
 from dagster_module_builder.transactions.control_files import ControlFiles
 from dagster_module_builder.transactions.plan import SECRET_MODE
@@ -24,12 +25,16 @@ from dagster_module_builder.transactions.synced_files import TEMPORARY, reason, 
 #: How long a command waits for another one to end, in seconds.
 LOCK_WAIT = 60.0
 #: As the workspace template writes it: locks, journals, backups and the key are for the owner alone.
-_IGNORED = b"""\
+_IGNORED_BEFORE = b"""\
 # The registry is kept; locks, journals and backups, which hold secrets, are not.
 *
 !.gitignore
 !.registry
 """
+_IGNORED = _IGNORED_BEFORE + b"!servers/\n!servers/*\n"
+
+
+_LOG = logging.getLogger(__name__)
 
 
 class LockedError(BuilderError):
@@ -37,22 +42,19 @@ class LockedError(BuilderError):
 
 
 @contextlib.contextmanager
-def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
-    """Hold the workspace: no other command changes it meanwhile. Undo first what a crash left half done.
+def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Hold the workspace: no other command changes it meanwhile. Undo first what a crash left half done, and log that.
 
     Args:
         root: The workspace's root.
         wait: How many seconds to wait for another holder.
-
-    Yields:
-        What was recovered, as messages; mostly nothing.
 
     Raises:
         NoWorkspaceError: There is no workspace at ``root``.
         LockedError: Another command holds it for longer than ``wait``.
         ToolError: A file could not be read or written.
     """
-    if not (root / settings.SERVICES).is_dir():
+    if not layout_of(root).exists:
         raise NoWorkspaceError(root)
     control = ControlFiles(root)
     # Whoever may read a file may lock it (flock(2)).
@@ -71,7 +73,9 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
     try:
         _write_holder(control)
         provide_key(control.root)
-        yield recover(root)
+        for message in recover(root):
+            _LOG.warning("%s", message)
+        yield
     except OSError as error:
         raise ToolError(f"{reason(error)}.") from None
     finally:
@@ -83,15 +87,17 @@ def locked(root: Path, wait: float = LOCK_WAIT) -> Iterator[list[str]]:
 def provide_key(root: Path) -> None:
     """Make a workspace's secret where there is none: before anything is sealed with it, and never again."""
     control = ControlFiles(root)
-    with contextlib.suppress(FileNotFoundError):
-        if control.key.stat().st_size == KEY_SIZE:
-            return
-    for path, content, mode in ((control.ignored, _IGNORED, 0o644), (control.key, new_key(), SECRET_MODE)):
-        if path == control.key or not path.exists():
-            staged = path.with_name(path.name + TEMPORARY)
-            write_synced(staged, content, mode)
-            staged.rename(path)
-    sync_folder(control.modules)
+    missing = []
+    if not control.ignored.exists() or control.ignored.read_bytes() == _IGNORED_BEFORE:
+        missing.append((control.ignored, _IGNORED, 0o644))
+    if not control.key.exists() or control.key.stat().st_size != KEY_SIZE:
+        missing.append((control.key, new_key(), SECRET_MODE))
+    for path, content, mode in missing:
+        staged = path.with_name(path.name + TEMPORARY)
+        write_synced(staged, content, mode)
+        staged.rename(path)
+    if missing:
+        sync_folder(control.modules)
 
 
 def _write_holder(control: ControlFiles) -> None:

@@ -25,6 +25,7 @@ class FileChange:
         chmod: The permission bits of an existing file before and after, if they change.
         below: For a file outside the workspace: the folder that no link in the path may lead out of.
         public: Lines, without surrounding white space, that a diff always shows.
+        shown_as: The name that decides how a diff shows it, if that is not the file's: ``Dockerfile``.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class FileChange:
     chmod: tuple[int, int] | None = None
     below: Path | None = None
     public: frozenset[str] = frozenset()
+    shown_as: str = ""
 
     @property
     def changes(self) -> bool:
@@ -78,7 +80,9 @@ class FileChange:
         modes = [f"# {self.path}: mode {self.chmod[0]:o} becomes {self.chmod[1]:o}"] if self.chmod else []
         if self.before == self.after:
             return "\n".join(modes)
-        shown = [shown_lines(self.path.name, side or b"", self.public) for side in (self.before, self.after)]
+        shown = [
+            shown_lines(self.shown_as or self.path.name, side or b"", self.public) for side in (self.before, self.after)
+        ]
         return "\n".join([*modes, *self._diff(shown, context=3)])
 
 
@@ -99,7 +103,7 @@ class Plan:
 
 
 def _is_registry(change: FileChange) -> bool:
-    return change.path.parts[-len(settings.REGISTRY.parts) :] == settings.REGISTRY.parts
+    return change.path.name == settings.REGISTRY.name
 
 
 def _count(change: FileChange) -> str:

@@ -11,12 +11,11 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.transactions.control_files import ControlFiles
 from dagster_module_builder.transactions.lock import LOCK_WAIT, LockedError, holder_of, locked
 from dagster_module_builder.transactions.synced_files import reason
@@ -33,12 +32,12 @@ class _UnsteadyError(Exception):
     """A commit went on while the workspace was read."""
 
 
-def under_lock(root: Path, work: Callable[[list[str]], T], *, changes: bool) -> T:
+def under_lock(root: Path, work: Callable[[], T], *, changes: bool) -> T:
     """Call ``work`` with the workspace locked: exclusively if it changes something, else as ``reading`` does.
 
     Args:
         root: The workspace's root.
-        work: Gets messages about what was recovered, usually none. It may be called again if it changes nothing.
+        work: It may be called again if it changes nothing.
         changes: Whether ``work`` writes.
 
     Raises:
@@ -46,16 +45,16 @@ def under_lock(root: Path, work: Callable[[list[str]], T], *, changes: bool) -> 
     """
     if not changes:
         return reading(root, work)
-    with locked(root) as recovered:
-        return work(recovered)
+    with locked(root):
+        return work()
 
 
-def reading(root: Path, work: Callable[[list[str]], T], wait: float = LOCK_WAIT) -> T:
+def reading(root: Path, work: Callable[[], T], wait: float = LOCK_WAIT) -> T:
     """Read the workspace as one commit left it; nothing is written unless a crash must be undone first.
 
     Args:
         root: The workspace's root.
-        work: Reads; gets messages about what was recovered. It is called again if a commit happened meanwhile.
+        work: Reads. It is called again if a commit happened meanwhile.
         wait: How many seconds to wait for commands that change the workspace.
 
     Raises:
@@ -64,7 +63,7 @@ def reading(root: Path, work: Callable[[list[str]], T], wait: float = LOCK_WAIT)
         RefusedError: A crash must be undone first, and this user cannot.
         ToolError: A file could not be read.
     """
-    if not (root / settings.SERVICES).is_dir():
+    if not layout_of(root).exists:
         raise NoWorkspaceError(root)
     control, end = ControlFiles(root), time.monotonic() + wait
     try:
@@ -73,12 +72,11 @@ def reading(root: Path, work: Callable[[list[str]], T], wait: float = LOCK_WAIT)
         raise ToolError(f"{reason(error)}.") from None
 
 
-def _read(control: ControlFiles, work: Callable[[list[str]], T], end: float) -> T:
-    recovered: list[str] = []
+def _read(control: ControlFiles, work: Callable[[], T], end: float) -> T:
     while True:
         with contextlib.suppress(_UnsteadyError), _shared(control, end) as alone:
-            return _steadily(control, partial(work, recovered), alone=alone)
-        recovered += _without_journal(control, end)
+            return _steadily(control, work, alone=alone)
+        _without_journal(control, end)
         if time.monotonic() > end:
             raise LockedError("Other commands changed the workspace while it was read. Try again when they have ended.")
 
@@ -144,8 +142,13 @@ def _refuse_journal(control: ControlFiles) -> None:
 
 def _generation(control: ControlFiles) -> object:
     """Return a value that every commit changes: it creates its journal in one of these folders, and replaces files."""
-    folder = control.root / settings.SERVICES
-    paths = [control.modules, control.root / settings.REGISTRY, *(path for path in folder.iterdir() if path.is_file())]
+    layout = control.layout
+    folders = {file.parent for file in layout.shared_files.values() if file.parent.is_dir()}
+    paths = [
+        control.modules,
+        layout.registry,
+        *(path for folder in folders for path in folder.iterdir() if path.is_file()),
+    ]
     return {path: (state.st_ino, state.st_mtime_ns, state.st_ctime_ns) for path in paths if (state := _state(path))}
 
 
@@ -156,13 +159,13 @@ def _state(path: Path) -> os.stat_result | None:
         return None
 
 
-def _without_journal(control: ControlFiles, end: float) -> list[str]:
-    """Wait for the end of a commit, and undo it if it was interrupted; return messages about what was undone."""
+def _without_journal(control: ControlFiles, end: float) -> None:
+    """Wait for the end of a commit, and undo it if it was interrupted."""
     patience = min(end, time.monotonic() + _COMMIT)
     while os.path.lexists(control.journal):
         try:
-            with locked(control.root, max(0.0, end - time.monotonic())) as messages:
-                return messages
+            with locked(control.root, max(0.0, end - time.monotonic())):
+                return
         except LockedError:
             raise
         except RefusedError as error:
@@ -172,4 +175,3 @@ def _without_journal(control: ControlFiles, end: float) -> list[str]:
                     f"Run 'workspace.list' as a user who may write to the workspace."
                 ) from None
         time.sleep(_PAUSE)
-    return []

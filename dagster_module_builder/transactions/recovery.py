@@ -2,7 +2,7 @@
 
 Whoever comes next, under the same lock, finds a journal only after a crash. The last file decides: where it has been
 replaced, so have all others, and the journal is only cleared away; where it has not, everything is taken back, the last
-file first.
+file first. What had still to be proven is taken back in any case.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def recover(root: Path) -> list[str]:
     if journal is None:
         return []
     *_, last = journal["files"]
-    if _is_as_wanted(path_of(control, last), last):
+    if not journal.get("to_prove") and _is_as_wanted(path_of(control, last), last):
         _clear_away(control, journal)
         return []
     return ["An earlier command was cut off: workspace restored from backup.", *take_back(control)]

@@ -67,6 +67,11 @@ class ModuleEntry:
         return tuple(self.data.get("allowed") or ())
 
     @property
+    def code_server(self) -> str:
+        """``own`` if a person chose an own code server for it, else empty."""
+        return str(self.data.get("code_server") or "")
+
+    @property
     def provides(self) -> Mapping[str, Any] | None:
         """What its blocks claim in the workspace (services, ports, …), recorded with the blocks."""
         return self.data.get("provides")
@@ -86,6 +91,14 @@ class Registry:
     def find(self, name: str) -> ModuleEntry | None:
         """Return the entry of a module, or None."""
         return self._by_name.get(name)
+
+    def find_typed(self, name: str) -> ModuleEntry | None:
+        """Return the entry of a module as a person names it: ``sales_report`` is ``sales-report``; or None.
+
+        No two modules of a workspace differ in that alone.
+        """
+        same = (entry for entry in self.entries if entry.marker == ModuleNames(name).snake)
+        return self.find(name) or next(same, None)
 
     @cached_property
     def _by_name(self) -> dict[str, ModuleEntry]:

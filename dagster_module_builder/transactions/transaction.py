@@ -7,6 +7,7 @@ crash leaves half done is finished or undone by ``recovery``, under the same loc
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError
@@ -17,7 +18,7 @@ from dagster_module_builder.transactions.journal import discard_journal, write_j
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.recovery import take_back
 from dagster_module_builder.transactions.replacement import ChangedMeanwhileError, replace_file
-from dagster_module_builder.transactions.synced_files import reason
+from dagster_module_builder.transactions.synced_files import TEMPORARY, reason
 from dagster_module_builder.transactions.targets import folders, refuse_unwritable, target_of
 
 
@@ -25,8 +26,13 @@ class RolledBackError(BuilderError):
     """A commit failed, and everything was put back."""
 
 
-def commit(root: Path, plan: Plan) -> str | None:
+def commit(root: Path, plan: Plan, proof: Callable[[], None] | None = None) -> str | None:
     """Carry a plan out, under the lock. Return the backup's id, or None where there was nothing to do.
+
+    Args:
+        root: The workspace's root.
+        plan: The files as they are, and as they will be.
+        proof: Called when all files are replaced. If it raises, or if this process ends meanwhile, they are restored.
 
     Raises:
         ChangedMeanwhileError: A file is no longer as the plan saw it; nothing was changed.
@@ -41,14 +47,20 @@ def commit(root: Path, plan: Plan) -> str | None:
     control = ControlFiles(root)
     try:
         backup = back_up(control, targets)
-        write_journal(control, backup, targets)
+        write_journal(control, backup, targets, to_prove=proof is not None)
     except OSError as error:
         # A journal that stays is discarded by the next command, which finds nothing replaced.
         with contextlib.suppress(OSError):
             discard_journal(control)
         raise RolledBackError(f"{reason(error)}: nothing was changed.") from None
     _replace_all(control, targets)
-    with contextlib.suppress(OSError):
+    if proof:
+        _prove(control, proof)
+    else:
+        # All is in place: a journal that stays is discarded by the next command.
+        with contextlib.suppress(OSError):
+            discard_journal(control)
+    with contextlib.suppress(OSError, BuilderError):
         prune_backups(root)
     return backup
 
@@ -70,6 +82,8 @@ def commit_one(change: FileChange) -> None:
         refuse_unwritable([change])
         replace_file(change)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            change.path.with_name(change.path.name + TEMPORARY).unlink(missing_ok=True)
         raise RefusedError(f"{reason(error)}: nothing was changed.") from None
 
 
@@ -91,6 +105,16 @@ def _replace_all(control: ControlFiles, targets: list[FileChange]) -> None:
     except BaseException:
         take_back(control)
         raise
-    # All is in place: a journal that stays is discarded by the next command.
-    with contextlib.suppress(OSError):
+
+
+def _prove(control: ControlFiles, proof: Callable[[], None]) -> None:
+    try:
+        proof()
         discard_journal(control)
+    except OSError as error:
+        if control.journal.exists():  # With the journal gone, the changes count.
+            take_back(control)
+            raise RolledBackError(f"{reason(error)}: workspace restored from backup.") from None
+    except BaseException:
+        take_back(control)
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dagster_module_builder.base import baseline
@@ -72,13 +72,16 @@ def recorded(module: Path, record: bytes | None, new_baseline: bytes | None) -> 
     return [FileChange(module / path, before[path], data) for path, data in new.items() if data is not None]
 
 
-def carry_out(root: Path, module: Path, plan: Plan) -> str | None:
-    """Commit a plan under the lock, create and remove folders as needed; return the backup's id."""
+def carry_out(root: Path, module: Path, plan: Plan, proof: Callable[[], None] | None = None) -> str | None:
+    """Commit a plan under the lock, create and remove folders as needed; return the backup's id.
+
+    What the proof raises takes everything back (``transactions.transaction.commit``).
+    """
     # Create folders first: after a crash empty folders do no harm, and the next upgrade uses them.
     created: list[Path] = []
     try:
         created = _make_folders(plan)
-        return commit(root, plan)
+        return commit(root, plan, proof)
     finally:
         _remove_empty(module, [*created, *(change.path.parent for change in plan.effective if change.after is None)])
 

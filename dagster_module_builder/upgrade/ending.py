@@ -13,21 +13,25 @@ from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.upgrade import three_way
 from dagster_module_builder.upgrade.changes import carry_out, file_change, read_content, recorded
-from dagster_module_builder.upgrade.run import UpgradeResult, locate
+from dagster_module_builder.upgrade.proof import Loader
+from dagster_module_builder.upgrade.result import UpgradeResult
+from dagster_module_builder.upgrade.run import locate
 
 
-def finish(root: Path, name: str, *, keep_mine: bool = False) -> UpgradeResult:
+def finish(root: Path, name: str, *, keep_mine: bool = False, loader: Loader | None = None) -> UpgradeResult:
     """Finish an upgrade whose conflicts are resolved; only now the module records the new version.
 
     Args:
         root: The workspace's root.
         name: The module's name.
         keep_mine: Accept files that are as before the upgrade; the template's changes to them are lost.
+        loader: Loads the module's definitions; None to load nothing.
 
     Raises:
-        RefusedError: No upgrade is unfinished, a file still has a marker, or files are as before the upgrade.
+        RefusedError: No upgrade is unfinished, a file still has a marker, files are as before the upgrade, or the
+            definitions do not load.
     """
-    with locked(root) as recovered:
+    with locked(root):
         module = locate(root, name)
         data, state = _needed(root, module)
         remaining = [marker for path in state.conflicts for marker in _remaining(module, path, state)]
@@ -35,9 +39,23 @@ def finish(root: Path, name: str, *, keep_mine: bool = False) -> UpgradeResult:
             raise RefusedError("There are conflicts left:\n" + "\n".join(f"- {marker}" for marker in remaining))
         if not keep_mine:
             _refuse_reverted(module, state)
+        note = _loaded(module, loader) if loader else ""
         ended = FileChange(unfinished.path_of(root, module.name), data, None)
         plan = Plan((*recorded(module, state.record, state.baseline), ended))
-        return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
+        notes = (note,) if note else ()
+        return UpgradeResult(module, plan, notes=notes, backup=carry_out(root, module, plan))
+
+
+def _loaded(module: Path, loader: Loader) -> str:
+    """Refuse resolved files with which the definitions do not load; return why that is not known."""
+    if lacks := loader.lacks:
+        return f"Not checked whether the definitions load: {lacks}."
+    if problem := loader.before.problem:
+        raise RefusedError(
+            f"The definitions of {module.name!r} do not load: {problem}\nFix that, or undo the upgrade with "
+            f"'upgrade {module.name} --abort'. 'upgrade {module.name} --continue --no-load' finishes it all the same."
+        )
+    return ""
 
 
 def _needed(root: Path, module: Path) -> tuple[bytes, Unfinished]:
@@ -86,7 +104,7 @@ def abort(root: Path, name: str) -> UpgradeResult:
     Raises:
         RefusedError: No upgrade is unfinished.
     """
-    with locked(root) as recovered:
+    with locked(root):
         module = locate(root, name)
         data, state = _needed(root, module)
         changes = [
@@ -96,4 +114,4 @@ def abort(root: Path, name: str) -> UpgradeResult:
             for path, old in state.old.items()
         ]
         plan = Plan((*changes, FileChange(unfinished.path_of(root, module.name), data, None)))
-        return UpgradeResult(module, plan, notes=tuple(recovered), backup=carry_out(root, module, plan))
+        return UpgradeResult(module, plan, backup=carry_out(root, module, plan))

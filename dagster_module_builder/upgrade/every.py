@@ -14,7 +14,8 @@ from dagster_module_builder.modules.record import read_record
 from dagster_module_builder.templating import cookiecutter_fork
 from dagster_module_builder.upgrade import missing_pieces
 from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
-from dagster_module_builder.upgrade.run import UpgradeResult, locate
+from dagster_module_builder.upgrade.result import UpgradeResult
+from dagster_module_builder.upgrade.run import locate
 
 
 class Upgrade(Protocol):

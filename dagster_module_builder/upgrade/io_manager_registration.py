@@ -8,6 +8,7 @@ import libcst as cst
 from libcst import matchers
 
 _CALLS = matchers.Name("Definitions") | matchers.Attribute(attr=matchers.Name("Definitions"))
+_MERGES = matchers.Attribute(value=_CALLS, attr=matchers.Name("merge"))
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Registration:
         """The lines to add by hand if the file's structure is not supported."""
         return f"{self.imported}\n\ndefs = Definitions(…, resources={self.whole})"
 
+    @property
+    def repository_lines(self) -> str:
+        """The lines to add to a function that returns a repository's definitions."""
+        return f"from dagster import with_resources\n{self.imported}\n\nwith_resources([…], {self.whole})"
+
 
 def registered(text: bytes, registration: Registration) -> bytes | None:
     """Return the file with the IO manager registered; None if its structure is not supported."""
@@ -36,17 +42,32 @@ def registered(text: bytes, registration: Registration) -> bytes | None:
         module = cst.parse_module(text)
     except (cst.ParserSyntaxError, UnicodeDecodeError):
         return None
-    calls = matchers.findall(module, matchers.Call(func=_CALLS))
     # Parsing must not lose anything, such as a byte-order mark.
-    if module.bytes != text or len(calls) != 1 or not isinstance(calls[0], cst.Call):
+    if module.bytes != text:
         return None
-    call = _with_resources(calls[0], registration)
-    if call is None:
+    changed = _registered(module, registration)
+    return None if changed is None else _with_import(changed, registration.imported).bytes
+
+
+def _registered(module: cst.Module, registration: Registration) -> cst.Module | None:
+    """Return the module with the only call of ``Definitions``, else of ``Definitions.merge``, changed."""
+    calls = matchers.findall(module, matchers.Call(func=_CALLS))
+    merges = [] if calls else matchers.findall(module, matchers.Call(func=_MERGES))
+    found = [*calls, *merges]
+    if len(found) != 1 or not isinstance(call := found[0], cst.Call):
         return None
-    changed = module.deep_replace(calls[0], call)
-    if not isinstance(changed, cst.Module):
+    after = _merging(call, registration) if merges else _with_resources(call, registration)
+    changed = module if after is None else module.deep_replace(call, after)
+    return None if after is None or not isinstance(changed, cst.Module) else changed
+
+
+def _merging(call: cst.Call, registration: Registration) -> cst.Call | None:
+    """Return ``Definitions.merge(a)`` as ``Definitions.merge(a, Definitions(resources=…))``."""
+    if not isinstance(call.func, cst.Attribute) or any(argument.star or argument.keyword for argument in call.args):
         return None
-    return _with_import(changed, registration.imported).bytes
+    value = cst.parse_expression(f"resources={registration.whole}".join(("f(", ")")))
+    arguments = value.args if isinstance(value, cst.Call) else ()
+    return _appended(call, cst.Arg(cst.Call(call.func.value, arguments)))
 
 
 def _with_resources(call: cst.Call, registration: Registration) -> cst.Call | None:
@@ -54,7 +75,8 @@ def _with_resources(call: cst.Call, registration: Registration) -> cst.Call | No
         return None
     resources = next((argument for argument in call.args if _is_named(argument, "resources")), None)
     if resources is None:
-        return _appended(call, cst.parse_expression(registration.whole))
+        equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
+        return _appended(call, cst.Arg(cst.parse_expression(registration.whole), cst.Name("resources"), equal))
     value = _extended(resources.value, registration)
     return None if value is None else call.with_deep_changes(resources, value=value)
 
@@ -88,9 +110,7 @@ def _comma(after: cst.BaseParenthesizableWhitespace | None = None) -> cst.Comma:
     return cst.Comma(whitespace_after=after or cst.SimpleWhitespace(" "))
 
 
-def _appended(call: cst.Call, value: cst.BaseExpression) -> cst.Call:
-    equal = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
-    new = cst.Arg(value, cst.Name("resources"), equal)
+def _appended(call: cst.Call, new: cst.Arg) -> cst.Call:
     if not call.args:
         return call.with_changes(args=[new])
     *others, last = call.args

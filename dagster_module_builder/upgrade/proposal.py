@@ -16,6 +16,7 @@ from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.upgrade import missing_pieces, three_way
 from dagster_module_builder.upgrade.changes import confined, read_content
+from dagster_module_builder.upgrade.proof import Loader
 from dagster_module_builder.upgrade.rendering import Prepared, Rendering, rendering
 from dagster_module_builder.upgrade.three_way import UpgradedFile, Versions
 
@@ -33,6 +34,7 @@ class Proposal:
         baseline: The new baseline; None to keep the current one.
         notes: Messages about the upgrade as a whole.
         behind: Why the module is not up to date even after the upgrade; empty if it is.
+        by_hand: What has to be done by hand, with the lines to add.
     """
 
     files: Sequence[UpgradedFile]
@@ -40,6 +42,7 @@ class Proposal:
     baseline: bytes | None = None
     notes: tuple[str, ...] = ()
     behind: str = ""
+    by_hand: tuple[str, ...] = ()
 
     @property
     def conflicts(self) -> tuple[str, ...]:
@@ -48,7 +51,13 @@ class Proposal:
 
 
 def propose(
-    root: Path, module: Path, from_template: Path | None, answers: Mapping[str, str], prepared: Prepared | None
+    root: Path,
+    module: Path,
+    from_template: Path | None,
+    answers: Mapping[str, str],
+    prepared: Prepared | None,
+    loader: Loader | None = None,
+    location: str | None = None,
 ) -> Proposal:
     """Return what an upgrade would make of a module.
 
@@ -58,6 +67,8 @@ def propose(
         from_template: The template that the module was created from, if it has no baseline.
         answers: Answers that replace recorded ones.
         prepared: A rendering made in advance; used if it was made from the current record.
+        loader: Loads the module's definitions where its files do not show them; None to load nothing.
+        location: The dotted name of the code location of a module that was not made from the template.
 
     Raises:
         DamagedFileError: The record or the baseline cannot be used.
@@ -70,8 +81,8 @@ def propose(
 
     def missing_only(behind: str = "") -> Proposal:
         template = rendered(missing_pieces.answers_for(module)).tree
-        missing = missing_pieces.missing(root, module, template)
-        return Proposal(missing.files, notes=missing.notes, behind=behind)
+        missing = missing_pieces.missing(root, module, template, loader, location)
+        return Proposal(missing.files, notes=missing.notes, behind=behind, by_hand=missing.by_hand)
 
     record = read_record(module)
     if record is None:

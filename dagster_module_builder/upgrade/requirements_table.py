@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -42,19 +42,30 @@ def _parsed(text: str) -> dict[str, object]:
 
 def with_requirements(text: str, wanted: Sequence[str]) -> str | None:
     """Append requirements to ``dependencies`` in ``[project]``; None if that cannot be done safely."""
-    section = _PROJECT.search(text)
-    opening = _LIST.search(text, section.end()) if section else None
-    if opening is None or section is None or re.search(r"^\[", text[section.end() : opening.start()], re.MULTILINE):
+    section, before = _PROJECT.search(text), _parsed(text)
+    if section is None:
         return None
-    before = _parsed(text)
-    for closing in re.finditer(r"\]", text[opening.end() :]):
-        end = opening.end() + closing.start()
+    opening = _LIST.search(text, section.end())
+    if opening is None or re.search(r"^\[", text[section.end() : opening.start()], re.MULTILINE):
+        candidates = _with_list(text, section.end(), wanted)
+    else:
+        candidates = _with_longer_list(text, opening.end(), wanted)
+    # The text search can be wrong; accept a change only if parsing it gives the expected data.
+    return next((changed for changed in candidates if _is_only_added(before, _parsed(changed), wanted)), None)
+
+
+def _with_list(text: str, heading: int, wanted: Sequence[str]) -> Iterator[str]:
+    """Yield the text with a list below the heading, for a table that has none."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    listed = "".join(f'    "{requirement}",{newline}' for requirement in wanted)
+    yield text[:heading].rstrip("\r") + f"{newline}dependencies = [{newline}{listed}]" + text[heading:].lstrip("\r")
+
+
+def _with_longer_list(text: str, opening: int, wanted: Sequence[str]) -> Iterator[str]:
+    for closing in re.finditer(r"\]", text[opening:]):
+        end = opening + closing.start()
         for comma in ("", ","):
-            changed = text[: opening.end()] + longer(text[opening.end() : end], wanted, comma) + text[end:]
-            # The text search can be wrong; accept a change only if parsing it gives the expected data.
-            if _is_only_added(before, _parsed(changed), wanted):
-                return changed
-    return None
+            yield text[:opening] + longer(text[opening:end], wanted, comma) + text[end:]
 
 
 def longer(inside: str, wanted: Sequence[str], comma: str) -> str:

@@ -26,6 +26,7 @@ def add_module(
     move: bool = False,
     adopting: bool = False,
     code_services: Sequence[str] = (),
+    own_server: bool = False,
     allowances: Mapping[str, Sequence[str]] | None = None,
     checks: Sequence[Check] = (),
     warn: Callable[[str], None] | None = None,
@@ -37,9 +38,10 @@ def add_module(
         name_or_path: The module's name, or the path of its folder.
         dry_run: Plan and check, but change nothing.
         force: Replace its blocks that the registry does not know.
-        move: Move its folder below ``projects/`` first if it is elsewhere.
+        move: Move it to the folder for new modules first if it is in no folder of modules.
         adopting: Take over its lines that an older version, or a person, added without markers.
         code_services: The services that run code, if the Compose file does not show it; the registry remembers them.
+        own_server: Give it its own code server in any case; the registry remembers it.
         allowances: The settings that a person allows, by module; the registry remembers them.
         checks: Look at the plan before it is carried out.
         warn: Called before anything changes for each password that a running database will not learn; None notes them.
@@ -48,9 +50,11 @@ def add_module(
         RefusedError: It is in the workspace already, does not exist, or clashes with others. Nothing was changed.
     """
 
-    def work(recovered: list[str]) -> WorkspaceChange:
+    def work() -> WorkspaceChange:
         workspace = replace(read_workspace(root), chosen_services=tuple(code_services), allowances=allowances or {})
         folder = locate(root, name_or_path)
+        if own_server:
+            workspace = replace(workspace, own_servers=(folder.name,))
         entry = workspace.registry.find(folder.name)
         if entry and not unmarked.is_old(entry):
             raise RefusedError(
@@ -64,7 +68,7 @@ def add_module(
             plan = unmarked.from_the_start(changes, workspace)
             if (entry or cleared is not workspace) and not (adopting or force or dry_run):
                 unmarked.refuse_unseen(plan, path.name, entry)
-            notes = [*recovered, *fragments.notes, *fragments.warnings, *unused_allowances(workspace, [fragments])]
+            notes = [*fragments.notes, *fragments.warnings, *unused_allowances(workspace, [fragments])]
             return carry_out(workspace, plan, (path.name,), notes, dry_run=dry_run, checks=checks, warn=warn)
 
     return under_lock(root, work, changes=not dry_run)

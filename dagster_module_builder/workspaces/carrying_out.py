@@ -46,7 +46,7 @@ def carry_out(
     workspace: Workspace,
     plan: Plan,
     modules: tuple[str, ...],
-    recovered: list[str],
+    notes: Sequence[str] = (),
     *,
     dry_run: bool,
     checks: Sequence[Check] = (),
@@ -62,6 +62,6 @@ def carry_out(
         for text in stale:
             warn(text)
     with ThreadPoolExecutor(max(len(checks), 1)) as threads:
-        notes = [note for noted in threads.map(lambda check: list(check(workspace, plan)), checks) for note in noted]
+        found = [note for noted in threads.map(lambda check: list(check(workspace, plan)), checks) for note in noted]
     backup = None if dry_run else commit(workspace.root, plan)
-    return WorkspaceChange(plan, modules, dry_run, backup, (*recovered, *([] if warn else stale), *notes))
+    return WorkspaceChange(plan, modules, dry_run, backup, (*notes, *([] if warn else stale), *found))

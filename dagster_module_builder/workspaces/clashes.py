@@ -27,7 +27,8 @@ def refuse_clashes(workspace: Workspace, added: Sequence[ModuleFragments], leavi
     _refuse_colliding_names(workspace, added, leaving)
     facts = {owner: claimed for owner, claimed in all_facts(workspace, added).items() if owner not in leaving}
     names = [fragments.module.path.name for fragments in added]
-    findings = [*duplicates(facts, of=names), *undefined(facts, names)]
+    # What the owner's lines use is set by whoever starts the workspace, such as in a file that is not committed.
+    findings = [*duplicates(facts, of=names), *undefined(facts, names, facts[WORKSPACE].uses)]
     if findings:
         raise ConflictError([str(finding) for finding in findings])
 

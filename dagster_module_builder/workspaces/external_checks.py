@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
+from dagster_module_builder.base.layout import SERVERS
 from dagster_module_builder.compose import config
-from dagster_module_builder.compose.compose_project import Project, project_in, redefined, shared_ports
+from dagster_module_builder.compose.compose_project import Project, project_of, redefined, shared_ports
 from dagster_module_builder.compose.image import read_image
 from dagster_module_builder.compose.local_sources import Build, takes_from_folders, unreachable
+from dagster_module_builder.fitting.image_contents import image_contents
 from dagster_module_builder.modules.dagster_check import Conflict, resolve_together, stating_files
 from dagster_module_builder.programs import compose_command
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file
@@ -26,21 +27,39 @@ from dagster_module_builder.workspaces.workspace import Workspace
 def requirements(workspace: Workspace, plan: Plan) -> Iterator[str]:
     """Refuse a plan after which the shared image's requirements do not resolve together.
 
+    An image that this program did not make keeps the packages that it has: modules have to fit those.
+
     Raises:
         ConflictError: With the modules that conflict.
     """
-    sharing = [entry for entry in planned_registry(plan).entries if dockerfile.NAME in entry.blocks]
-    result = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing])
-    if isinstance(result, Conflict):
-        paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in result.modules]
-        raise ConflictError([str(result)], where=_stated_at(paths[-1]), fix=_CHANGE, owner=paths[-1].name)
-    if result is not None:
+    has_images = workspace.layout.has_compose
+    sharing = [entry for entry in planned_registry(plan).entries if _shares(entry, has_images=has_images)]
+    image = image_contents(workspace.as_target, ask=True) if sharing and has_images else None
+    result = resolve_together(workspace.root, [workspace.root / entry.path for entry in sharing], image)
+    if isinstance(result, Conflict) and result.in_image and not _is_about(workspace, plan, result):
         yield f"Warning: {result}"
+    elif isinstance(result, Conflict):
+        paths = [workspace.root / entry.path for entry in sharing if Path(entry.path).name in result.modules]
+        fix = _OWN if result.in_image else _CHANGE
+        raise ConflictError([str(result)], where=_stated_at(paths[-1]), fix=fix, owner=paths[-1].name)
+    elif result is not None:
+        yield f"Warning: {result}"
+
+
+def _shares(entry: ModuleEntry, *, has_images: bool) -> bool:
+    """Return whether a module shares an environment with others: the image's, or that of 'workspace.dev'."""
+    return dockerfile.NAME in entry.blocks if has_images else entry.code_server != "own"
+
+
+def _is_about(workspace: Workspace, plan: Plan, conflict: Conflict) -> bool:
+    """Return whether a plan adds or changes one of the modules that conflict."""
+    return any(Path(entry.path).name in conflict.modules for entry in _put(workspace, plan))
 
 
 #: The lines that a project's requirements begin at.
 _STATED = re.compile(rb"^\s*(?:dependencies|install_requires)\s*=", re.MULTILINE)
 _CHANGE = "Change the requirement of one of them, then run 'workspace.validate'"
+_OWN = "Do one of the two, then run 'workspace.validate'"
 
 
 def _stated_at(module: Path) -> str:
@@ -60,14 +79,16 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     Raises:
         ConflictError: With Compose's own words, or with what another file redefines.
     """
-    after = {change.path.name: change.after for change in plan.changes}
-    text = after.get(compose.NAME)
-    services, env = workspace.root / settings.SERVICES, after.get(env_file.NAME) or b""
+    if not workspace.layout.has_compose:
+        return
+    after = {change.path: change.after for change in plan.changes}
+    text = after.get(workspace.path(compose.NAME))
+    env = after.get(workspace.path(env_file.NAME)) or b""
     fix = "Fix that, then run 'workspace.validate'"
     try:
         if text is None or not compose_command.is_installed():
             return
-        model = config.check_config(services, text, env)
+        model = config.check_config(workspace.root, text, env)
     except RefusedError as error:
         raise ConflictError([str(error)], where=str(workspace.path(compose.NAME)), fix=fix) from None
     except config.NotAcceptedError as error:
@@ -76,7 +97,7 @@ def compose_accepts(workspace: Workspace, plan: Plan) -> Iterator[str]:
     except ToolError as error:
         yield f"Warning: Docker Compose could not check the result: {error}"
         return
-    _refuse_overrides(project_in(services, env or None), text, model, _owners(workspace, plan))
+    _refuse_overrides(project_of(workspace.root, env or None), text, model, _owners(workspace, plan))
 
 
 def _owners(workspace: Workspace, plan: Plan) -> dict[str, str]:
@@ -113,13 +134,13 @@ def sources_reach_the_image(workspace: Workspace, plan: Plan) -> Iterator[str]:
     Raises:
         ConflictError: With the way out.
     """
-    after = {change.path.name: change.after for change in plan.changes}
-    for entry in _put(workspace, plan):
+    after = {change.path: change.after for change in plan.changes}
+    for entry in _put(workspace, plan) if workspace.layout.has_compose else ():
         module = workspace.root / entry.path
         # Most modules take nothing from folders; what the image copies grows with the modules.
         if not takes_from_folders(workspace.stack.read(module / "pyproject.toml") or b""):
             continue
-        build = _build_of(workspace, entry, after.get(dockerfile.NAME) or b"")
+        build = _build_of(workspace, entry, after.get(workspace.path(dockerfile.NAME)) or b"")
         for reason, fix in unreachable(build, module) if build else ():
             raise ConflictError([f"{entry.name}: {reason}. {fix}"], where=_stated_at(module), owner=entry.name)
     yield from ()
@@ -129,6 +150,9 @@ def _build_of(workspace: Workspace, entry: ModuleEntry, shared: bytes) -> Build 
     """Return how the image of a module is built; None if that is not known."""
     root, read = workspace.root.absolute(), workspace.stack.read
     own = root / entry.path / dockerfile.NAME
+    if served := next((slot for slot in entry.blocks if slot.startswith(f"{SERVERS}/")), None):
+        module, path = root / entry.path, workspace.path(served)
+        return Build(root, module, path, read_image(read(path) or b""), None, read)
     if dockerfile.NAME not in entry.blocks:
         text = read(own)
         return Build(root, root, own, read_image(text), None, read) if text else None

@@ -16,7 +16,7 @@ from dagster_module_builder.claims.conflicts import Finding
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, REFRESH, pins, shown, without_hashes
 from dagster_module_builder.shared_files.blocks import join
-from dagster_module_builder.shared_files.formats import dockerfile
+from dagster_module_builder.shared_files.formats import compose, dockerfile
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.transactions.plan import FileChange
 from dagster_module_builder.workspaces.workspace import Workspace
@@ -50,9 +50,16 @@ def with_lock(workspace: Workspace) -> tuple[Workspace, list[FileChange], list[s
 def is_missing(workspace: Workspace) -> bool:
     """Tell whether a workspace has versions of the template's, and not their hashes."""
     own = _text(workspace.root / CONSTRAINTS)
-    if not own or (workspace.root / LOCK).exists():
+    if not own or not workspace.layout.has_compose or (workspace.root / LOCK).exists() or not _is_templates(workspace):
         return False
     return not set(pins(own)).isdisjoint(pins(_template(CONSTRAINTS).decode()))
+
+
+def _is_templates(workspace: Workspace) -> bool:
+    """Return whether the template made a workspace: a person's own constraints may have pins in common with its."""
+    return any(b"/opt/dagster/constraints.txt" in line for line in workspace.layouts[dockerfile.NAME].own) or (
+        b"${WORKSPACE_NETWORK}" in workspace.own_text(compose.NAME)
+    )
 
 
 def findings(workspace: Workspace) -> Iterator[Finding]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from dagster_module_builder.base import ports, settings
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.base.layout import layout_of
+from dagster_module_builder.base.settings import LAYOUT_FILE
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, staging
 from dagster_module_builder.transactions.lock import provide_key
@@ -28,7 +30,14 @@ MARK = settings.SERVICES / "workspace.yaml"
 FIRST_PAGE_PORT = 3000
 
 #: Entries of the template, in the order in which they are moved into an existing folder. The mark comes after them.
-_ENTRIES = (Path(".gitignore"), Path(".dockerignore"), Path("README.md"), settings.DATA, settings.PROJECTS)
+_ENTRIES = (
+    Path(".gitignore"),
+    Path(".dockerignore"),
+    Path("README.md"),
+    Path(LAYOUT_FILE),
+    settings.DATA,
+    settings.PROJECTS,
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Initialized:
 
 def is_workspace(root: Path) -> bool:
     """Tell whether there is a workspace at ``root``."""
-    return (root / MARK).is_file()
+    return layout_of(root).workspace_file.is_file()
 
 
 def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting: bool = True) -> Initialized:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from dagster_module_builder.base import settings
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.stores import Slot, Stores, stores_of
 from dagster_module_builder.transactions.plan import FileChange, Plan
@@ -45,6 +45,6 @@ def hint(workspace: Workspace, name: str) -> str:
 def forget(workspace: Workspace, marker: str) -> None:
     """Remove a module's deleted data from the registry, under the lock."""
     registry = workspace.registry.with_left_behind({marker: Stores()})
-    path = workspace.root / settings.REGISTRY
+    path = layout_of(workspace.root).registry
     if registry.data != workspace.registry.data:
         commit(workspace.root, Plan((FileChange(path, workspace.registry_bytes, registry.to_bytes()),)))

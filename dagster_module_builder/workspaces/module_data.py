@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.base.layout import WorkspaceLayout, layout_of
 from dagster_module_builder.base.names import ModuleNames, folded, problem_with_name
 from dagster_module_builder.claims.stores import STORAGE, STORAGE_VOLUME, Stores, bound, stores_of, usual
 from dagster_module_builder.programs import engine
@@ -74,6 +75,7 @@ def data_of(root: Path, name: str) -> ModuleData:
     """
     workspace = look_at(root)
     name = Path(name).name
+    # No other spelling: what is deleted cannot be added again.
     entry = workspace.registry.find(name)
     marker = entry.marker if entry else _free_marker(workspace, name)
     data = _data_of(workspace, _stores(workspace), name, marker, entry)
@@ -94,7 +96,7 @@ def every_data(root: Path) -> list[ModuleData]:
     integrated = {entry.marker: entry for entry in workspace.registry.entries}
     markers = sorted({*integrated, *workspace.registry.left_behind, *_stored_markers(workspace)})
     stores_by_marker = _stores(workspace)
-    names = {folded(path.name): path.name for path in (root / settings.PROJECTS).glob("*") if path.is_dir()}
+    names = {folded(path.name): path.name for path in layout_of(root).in_module_folders()}
     every = [
         _data_of(workspace, stores_by_marker, entry.name if entry else names.get(folded(marker), marker), marker, entry)
         for marker in markers
@@ -145,7 +147,7 @@ def _stores(workspace: Workspace) -> dict[str, Stores]:
 def _data_of(
     workspace: Workspace, stores_by_marker: Mapping[str, Stores], name: str, marker: str, entry: ModuleEntry | None
 ) -> ModuleData:
-    module = entry.path if entry else str(settings.PROJECTS / name)
+    module = entry.path if entry else _usual_path(workspace, name)
     known = stores_by_marker.get(marker, Stores()) | workspace.registry.left_behind.get(marker, Stores())
     stores = known | usual(marker)
     folders = {path: _reason_to_keep(workspace, stores_by_marker, path, marker, module) for path in stores.folders}
@@ -207,7 +209,7 @@ def _reason_to_keep(
     """
     path = workspace.root / folder
     if not os.path.lexists(path) or not Stores(folders=(folder,)).owned(marker, module).folders:
-        outside = os.path.lexists(path) and path.is_dir() and not _is_structure(folder)
+        outside = os.path.lexists(path) and path.is_dir() and not _is_structure(workspace.layout, folder)
         return f"which is not below {settings.DATA}/" if outside else ""
     if _link_in(workspace.root, folder):
         return "because a link leads there"
@@ -217,9 +219,17 @@ def _reason_to_keep(
     return f"which {used} writes to, too" if used else None
 
 
-def _is_structure(folder: str) -> bool:
+def _usual_path(workspace: Workspace, name: str) -> str:
+    """Return where a module that was removed is, or was: relative to the root."""
+    paths = [path for path in workspace.layout.in_module_folders() if path.name == name]
+    return (paths[0].relative_to(workspace.root) if len(paths) == 1 else settings.PROJECTS / name).as_posix()
+
+
+def _is_structure(layout: WorkspaceLayout, folder: str) -> bool:
     """Tell whether a folder is one that the workspace itself is made of."""
     top = Path(folder).parts[:1]
+    if any((layout.root / folder).is_relative_to(each) for each in layout.module_folders):
+        return True
     return not top or top[0] in {settings.SERVICES.parts[0], settings.PROJECTS.name, settings.DATA.name}
 
 
@@ -227,7 +237,7 @@ def _link_in(root: Path, folder: str) -> bool:
     """Tell whether a part of a path below ``data/`` is a link; ``data/`` itself may be one."""
     parts = Path(folder).parts
     paths = [root.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
-    return any(path.is_symlink() for path in paths if path != root / settings.DATA)
+    return any(path.is_symlink() for path in paths if path != layout_of(root).data)
 
 
 def _shared_with(workspace: Workspace, stores_by_marker: Mapping[str, Stores], folder: str, marker: str) -> str | None:

@@ -15,15 +15,18 @@ from dagster_module_builder.base.errors import FragmentRefusedError, RefusedErro
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import Facts, facts_of_bodies
 from dagster_module_builder.fitting.module import fitted
+from dagster_module_builder.fitting.paths import moved_contribution, moved_lines
+from dagster_module_builder.fitting.snippet import without_user
+from dagster_module_builder.fitting.without_containers import fitted_without_containers
 from dagster_module_builder.fragment_rules.refused import Refused, covered, used
 from dagster_module_builder.fragment_rules.rules import Judged, judge
 from dagster_module_builder.modules.fragment_paths import refused_paths
-from dagster_module_builder.modules.module import Module, read_module
+from dagster_module_builder.modules.module import FRAGMENT_NAMES, Module, read_module
 from dagster_module_builder.shared_files.formats import compose, dockerfile, env_file, workspace_yaml
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, refuse_unfit
 from dagster_module_builder.shared_files.merge import unsafe
-from dagster_module_builder.workspaces.workspace import SHARED_FILES, Workspace, bodies_of
+from dagster_module_builder.workspaces.workspace import Workspace, bodies_of
 
 Contributions = Mapping[str, Sequence[Contribution]]
 
@@ -67,9 +70,17 @@ def read_fragments(workspace: Workspace, path: Path) -> ModuleFragments:
         FragmentRefusedError: It has settings that have to be allowed first.
     """
     module = read_module(path)
-    written = {file: _contributions(workspace, module, file) for file in SHARED_FILES}
+    # A workspace without Dockerfiles gets none; a code server's image has the snippet's system packages, too.
+    written = {file: _contributions(workspace, module, file) for file in {**workspace.kinds, **FRAGMENT_NAMES}}
     allowed, tolerated = _allowed(workspace, module)
-    contributions, notes = fitted(workspace.as_target, module.path, module.names.snake, written)
+    apart = workspace.has_own_server(module.path.name)
+    contributions, notes = (
+        fitted(workspace.as_target, module.path, module.names.snake, written, own_server=apart)
+        if workspace.layout.has_compose
+        else fitted_without_containers(
+            workspace.without_containers, module.path, module.names.snake, written, own_server=apart
+        )
+    )
     bodies = {
         (file, contribution.path): contribution.mapping or contribution.sequence or ()
         for file, of_file in contributions.items()
@@ -94,8 +105,11 @@ def _contributions(workspace: Workspace, module: Module, file: str) -> list[Cont
         return []
     try:
         refuse_unfit(fragment)
-        return readers[file](fragment)
-    except OutlineError as error:
+        written = readers[file](fragment)
+        paths = workspace.paths_of(module.path)
+        is_yaml = file in (workspace_yaml.NAME, compose.NAME) and paths.differ
+        return [moved_contribution(each, paths.moved) for each in written] if is_yaml else written
+    except UnsafeEditError as error:
         raise unsafe(module.fragment_path(file), error.position + 1, error.reason) from None
     except yaml.YAMLError as error:
         raise RefusedError(f"{module.fragment_path(file)}: {error}") from None
@@ -110,9 +124,11 @@ def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tup
     name, entry = module.path.name, workspace.registry.find(module.path.name)
     try:
         judged = judge(name, module.fragments, workspace.around_fragments)
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise unsafe(module.fragment_path(compose.NAME), error.position + 1, error.reason) from None
-    refused = [*judged.refused, *refused_paths(workspace.root, judged)]
+    everything = [*judged.refused, *refused_paths(workspace.root, judged)]
+    # What a workspace without containers does not take needs no permission.
+    refused = [each for each in everything if _takes(workspace, each.file)]
     allowed = [*(entry.allowed if entry else ()), *workspace.allowances.get(name, ())]
     left = [setting for setting in refused if not covered(allowed, setting)]
     standing = _standing(workspace, module) if left and entry else set()
@@ -123,11 +139,15 @@ def _allowed(workspace: Workspace, module: Module) -> tuple[tuple[str, ...], tup
     return used(allowed, refused), tuple(left)
 
 
+def _takes(workspace: Workspace, file: str) -> bool:
+    return workspace.layout.has_compose or file in (workspace_yaml.NAME, env_file.NAME)
+
+
 def _standing(workspace: Workspace, module: Module) -> set[str]:
     """Return the settings that a module's blocks have already: an earlier version did not ask."""
     try:
         return {refused.setting for refused in _judged_blocks(workspace, module.path.name).refused}
-    except OutlineError:
+    except UnsafeEditError:
         return set()
 
 
@@ -135,14 +155,17 @@ def _judged_blocks(workspace: Workspace, name: str) -> Judged:
     """Judge a module's blocks in the workspace.
 
     Raises:
-        OutlineError: It cannot be read.
+        UnsafeEditError: It cannot be read.
     """
     sections: list[bytes] = []
     fragments: dict[str, bytes] = {}
-    for (file, path), body in bodies_of(workspace, ModuleNames(name).snake).items():
+    entry = workspace.registry.find(name)
+    paths = workspace.paths_of(workspace.root / entry.path) if entry else None
+    for (file, path), moved in bodies_of(workspace, ModuleNames(name).snake).items():
+        body = moved_lines(moved, path, paths.written) if path and paths and paths.differ else moved
         if file != compose.NAME:
             head = [b"load_from:"] if file == workspace_yaml.NAME else []
-            fragments[file] = b"\n".join([*head, *body])
+            fragments[file] = b"\n".join([*head, *(without_user(body) if file == dockerfile.NAME else body)])
         elif len(path) == 1:
             sections += [f"{path[0]}:".encode(), *(b"  " + line for line in body)]
         else:
@@ -159,7 +182,7 @@ def refuse_changed_paths(workspace: Workspace) -> None:
     for entry in workspace.registry.entries:
         try:
             judged = _judged_blocks(workspace, entry.name)
-        except OutlineError:
+        except UnsafeEditError:
             continue
         new = [path for path in refused_paths(workspace.root, judged) if not covered(entry.allowed, path)]
         if new:

@@ -16,6 +16,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from dagster_module_builder.base import settings
+from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.shared_files.formats import env_file
 
 #: How many workspaces are remembered, the ones made last.
@@ -86,8 +88,8 @@ def _is_same(root: Path, other: Path) -> bool:
 
 def _variables(root: Path) -> dict[str, str]:
     try:
-        return env_file.values(_content(root / settings.SERVICES / env_file.NAME))
-    except (OSError, ValueError):
+        return env_file.values(_content(layout_of(root).env_file))
+    except (BuilderError, OSError, ValueError):
         # The workspace is gone, is another person's, or has no env file that can be read.
         return {}
 

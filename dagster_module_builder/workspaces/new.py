@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from dagster_module_builder.base import ports, settings
 from dagster_module_builder.base.errors import NoWorkspaceError, RefusedError, UsageError
+from dagster_module_builder.base.layout import FILE, SECTION, WorkspaceLayout, layout_of
 from dagster_module_builder.base.names import colliding, problem_with_name
 from dagster_module_builder.modules import trusted_code
 from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire, questions_of
@@ -20,15 +21,12 @@ from dagster_module_builder.workspaces.initialize import is_workspace
 
 CALLER_VARIABLE = settings.CALLER_VARIABLE
 
-#: What the questions about system requirements begin with.
-REQUIRES = "requires_"
-
 _SERVERS = {"postgresql", "mysql"}
 #: The flags of the questions about a database server.
 _SERVER_FLAGS = {"database_port": "--port", "database_name": "--database-name", "database_user": "--database-user"}
 
-#: Asks one question, given the answers so far.
-Ask = Callable[[Questionnaire, Question, Mapping[str, Answer]], Answer]
+#: Asks for the answers that are not given, and returns all of them.
+Ask = Callable[[Questionnaire, Mapping[str, Answer]], Mapping[str, Answer]]
 
 
 @dataclass(frozen=True)
@@ -41,43 +39,54 @@ class NewModule:
 
 
 def new(
-    root: Path, name: str, given: Mapping[str, Answer], ask: Ask | None = None, *, lasting: bool = True
+    root: Path,
+    name: str | None,
+    given: Mapping[str, Answer],
+    ask: Ask | None = None,
+    *,
+    into: Path | None = None,
+    lasting: bool = True,
 ) -> NewModule:
-    """Make a module under ``projects/``; a failure or an interruption leaves nothing behind.
+    """Make a module in a folder of modules; a failure or an interruption leaves nothing behind.
 
     Args:
         root: The workspace's root.
-        name: The module's name.
+        name: The module's name; None to ask for it.
         given: Answers by question, with the template's names.
-        ask: Asks the questions without an answer; None takes the defaults.
+        ask: Asks for the answers that are not given; None takes the defaults.
+        into: The folder of modules that it goes into; None for the first one.
         lasting: Whether to remember that it was made here, so that its code runs without a question.
 
     Raises:
         RefusedError: The name or an answer is refused, or the folder exists. Nothing was written.
         UsageError: An answer is for no question.
     """
-    if problem := problem_with_name(name):
+    if name is not None and (problem := problem_with_name(name)):
         raise RefusedError(problem)
     if not is_workspace(root):
         raise NoWorkspaceError(root)
     # Held from the port's detection to the rename: no other command is offered the same port meanwhile.
     with locked(root):
-        projects = root / settings.PROJECTS
-        _refuse_taken(projects, name)
-        _remove_leftovers(projects)
+        layout = layout_of(root)
+        projects = _folder_for(layout, into)
+        if name is not None:
+            _refuse_taken(layout, name)
+            given = {"name": name, **given}
+        for folder in layout.module_folders:
+            _remove_leftovers(folder)
         environment = {CALLER_VARIABLE: "port detected", settings.ROOT_VARIABLE: str(root)}
         questionnaire = questions_of(MODULE_TEMPLATE, environment)
         questionnaire = replace(questionnaire, judge=partial(_judge, root, given))
         # Ask only after the answers from the command line were accepted.
-        answers = _defaults(questionnaire, {"name": name, **given})
+        answers = _defaults(questionnaire, given)
         _refuse_without_server(given, given.get("database") or (None if ask else "none"))
         if "database_port" in given:
             _refuse_taken_port(root, given["database_port"])
         if ask:
-            answers = _answered(questionnaire, {"name": name, **given}, ask)
+            answers = _answered(questionnaire, ask(questionnaire, given))
         with staging(projects) as staged:
             made = render(MODULE_TEMPLATE, answers, staged, environment)
-            path = made.rename(projects / name)
+            path = made.rename(projects / made.name)
     if lasting:
         trusted_code.remember_made(path)
     files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
@@ -87,10 +96,15 @@ def new(
 def _defaults(questionnaire: Questionnaire, given: Mapping[str, Answer]) -> dict[str, Answer]:
     """Return the answers without asking; answers about a database server are judged as if there were one."""
     assumed = {"database": "postgresql"} if _of_server(given) else {}
-    return _answered(questionnaire, {**assumed, **given}, None)
+    return _answered(questionnaire, {**assumed, **given})
 
 
-def _judge(root: Path, given: Mapping[str, Answer], question: Question, answer: Answer) -> None:
+def _judge(root: Path, given: Mapping[str, Answer], question: Question, answers: Mapping[str, Answer]) -> None:
+    answer = answers[question.name]
+    if question.name == "name":
+        if problem := problem_with_name(str(answer)):
+            raise RefusedError(problem)
+        _refuse_taken(layout_of(root), str(answer))
     if question.name == "database":
         _refuse_without_server(given, answer)
     if question.name == "database_port":
@@ -115,10 +129,34 @@ def _refuse_taken_port(root: Path, port: Answer) -> None:
         raise RefusedError(problem)
 
 
-def _refuse_taken(projects: Path, name: str) -> None:
-    if (projects / name).exists() or (projects / name).is_symlink():
-        raise RefusedError(f"{projects / name} exists already and was not touched.")
-    if other := colliding(name, [path.name for path in projects.iterdir()] if projects.is_dir() else []):
+def _folder_for(layout: WorkspaceLayout, into: Path | None) -> Path:
+    """Return the folder that a new module goes into.
+
+    Raises:
+        RefusedError: The asked one is no folder of modules.
+    """
+    if into is None:
+        return layout.new_modules
+    asked = into.resolve()
+    if found := next((folder for folder in layout.module_folders if folder.resolve() == asked), None):
+        return found
+    if not asked.is_relative_to(layout.root.resolve()) or asked == layout.root.resolve():
+        raise RefusedError(f"{into} is not below {layout.root}, so no module of this workspace can be made there.")
+    listed = [folder.relative_to(layout.root).as_posix() for folder in layout.module_folders]
+    line = ", ".join([*listed, asked.relative_to(layout.root.resolve()).as_posix()])
+    raise RefusedError(
+        f"{into} is no folder of this workspace's modules. To make it one, write 'projects = {line}' into "
+        f"{layout.root / FILE}, below [{SECTION}]."
+    )
+
+
+def _refuse_taken(layout: WorkspaceLayout, name: str) -> None:
+    for path in (folder / name for folder in layout.module_folders):
+        if path.exists() or path.is_symlink():
+            raise RefusedError(f"{path} exists already and was not touched.")
+    if other := colliding(
+        name, [path.name for folder in layout.module_folders if folder.is_dir() for path in folder.iterdir()]
+    ):
         raise RefusedError(
             f"{name!r} and the existing {other!r} would have the same variables and services. Choose another name."
         )
@@ -130,32 +168,7 @@ def _remove_leftovers(projects: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer], ask: Ask | None) -> dict[str, Answer]:
-    unknown = set(given) - {question.name for question in questionnaire}
-    if unknown:
-        raise UsageError(_no_such_question(unknown, questionnaire))
+def _answered(questionnaire: Questionnaire, given: Mapping[str, Answer]) -> dict[str, Answer]:
+    questionnaire.refuse_unknown(given)
     questionnaire.refuse_unoffered(given)
-    answers: dict[str, Answer] = {}
-    for question in questionnaire:
-        if question.name in given:
-            answers[question.name] = given[question.name]
-        elif ask and _matters(question, answers):
-            answers[question.name] = ask(questionnaire, question, answers)
-        else:
-            answers[question.name] = questionnaire.default(question, answers)
-    return answers
-
-
-def _no_such_question(unknown: Collection[str], questionnaire: Questionnaire) -> str:
-    wrong = sorted(name.removeprefix(REQUIRES) for name in unknown if name.startswith(REQUIRES))
-    if not wrong:
-        return f"The template has no question {', '.join(sorted(unknown))}."
-    offered = [question.name.removeprefix(REQUIRES) for question in questionnaire if question.name.startswith(REQUIRES)]
-    return f"Unknown system requirement {', '.join(map(repr, wrong))}. Choose from {', '.join(offered)}."
-
-
-def _matters(question: Question, answers: Mapping[str, Answer]) -> bool:
-    """Tell whether a question has to be asked: those about a database server only if there is one."""
-    if not question.name.startswith("database_"):
-        return True
-    return answers.get("database") in _SERVERS
+    return questionnaire.complete(given)

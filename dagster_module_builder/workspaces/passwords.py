@@ -52,7 +52,7 @@ class Changed:
 
 def changed_by(workspace: Workspace, plan: Plan) -> Iterator[Changed]:
     """Yield the passwords of databases in the workspace that a plan changes."""
-    after = next((change.after for change in plan.changes if change.path.name == env_file.NAME), None)
+    after = next((change.after for change in plan.changes if change.path == workspace.path(env_file.NAME)), None)
     return changed(workspace, env_file.values(after or b""))
 
 

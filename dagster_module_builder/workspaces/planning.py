@@ -7,16 +7,15 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.claims.facts import load_lines
-from dagster_module_builder.shared_files.formats import compose
+from dagster_module_builder.shared_files.formats import compose, dg_toml
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.merge import MergedFile, merge
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.registry import ModuleEntry, Registry, parse_registry, slot_name
 from dagster_module_builder.workspaces import left_behind
 from dagster_module_builder.workspaces.module_fragments import ModuleFragments
-from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, Workspace
+from dagster_module_builder.workspaces.workspace import MODES, Workspace
 
 
 def plan_changes(
@@ -40,7 +39,8 @@ def plan_changes(
         DamagedFileError: A file cannot be edited safely.
         EditedBlockError: A block was edited by hand, and ``force`` is not set.
     """
-    merged = {file: _merged(workspace, file, put, take, force=force) for file in SHARED_FILES}
+    workspace = workspace.with_files(file for fragments in put for file in fragments.contributions)
+    merged = {file: _merged(workspace, file, put, take, force=force) for file in workspace.kinds}
     time = now or datetime.now(timezone.utc)
     entries = {entry.name: None for entry in take} | {
         fragments.module.path.name: _entry(workspace, fragments, merged, time) for fragments in put
@@ -49,10 +49,17 @@ def plan_changes(
     bodies = {fragments.module.path.name: _mappings(fragments) for fragments in put}
     registry = registry.with_left_behind(dict(left_behind.changes(workspace, bodies, entries)))
     changes = [
-        FileChange(workspace.path(file), workspace.files[file], result.text, MODES.get(file, 0o644))
+        FileChange(
+            workspace.path(file),
+            workspace.files[file],
+            result.text,
+            MODES.get(file, 0o644),
+            shown_as=workspace.kinds[file].name,
+            public=_of_projects(put) if file == dg_toml.NAME else frozenset(),
+        )
         for file, result in merged.items()
     ]
-    registry_change = FileChange(workspace.root / settings.REGISTRY, workspace.registry_bytes, registry.to_bytes())
+    registry_change = FileChange(workspace.layout.registry, workspace.registry_bytes, registry.to_bytes())
     return Plan((*changes, registry_change))
 
 
@@ -64,6 +71,7 @@ def planned_registry(plan: Plan) -> Registry:
 
 def is_current(workspace: Workspace, fragments: ModuleFragments, entry: ModuleEntry) -> bool:
     """Tell whether a module's blocks, as the registry records them, are what its fragments say now."""
+    workspace = workspace.with_files(fragments.contributions)
     wanted = {
         slot_name(file, contribution.path): set(map(workspace.known[file].sealed, contribution.digests))
         for file, contributions in fragments.contributions.items()
@@ -72,6 +80,12 @@ def is_current(workspace: Workspace, fragments: ModuleFragments, entry: ModuleEn
     return wanted.keys() == entry.blocks.keys() and all(
         entry.blocks[slot] in digests for slot, digests in wanted.items()
     )
+
+
+def _of_projects(put: Sequence[ModuleFragments]) -> frozenset[str]:
+    """Return the lines that say where projects are: nothing in them is a secret."""
+    found = [each for fragments in put for each in fragments.contributions.get(dg_toml.NAME, ())]
+    return frozenset(line.decode() for each in found for line in (*(each.mapping or ()), *(each.sequence or ())))
 
 
 def _mappings(fragments: ModuleFragments) -> dict[tuple[str, tuple[str, ...]], Sequence[bytes]]:
@@ -86,11 +100,11 @@ def _merged(
     workspace: Workspace, file: str, put: Sequence[ModuleFragments], take: Sequence[ModuleEntry], *, force: bool
 ) -> MergedFile:
     changes: dict[str, Sequence[Contribution]] = {entry.marker: [] for entry in take}
-    changes |= {fragments.module.names.snake: fragments.contributions[file] for fragments in put}
+    changes |= {fragments.module.names.snake: fragments.contributions.get(file, ()) for fragments in put}
     layout = workspace.layouts[file].copy()
     absent = workspace.files[file] is None
     path, known = workspace.path(file), workspace.known[file]
-    return merge(path, SHARED_FILES[file], layout, changes, known, force=force, absent=absent)
+    return merge(path, workspace.kinds[file], layout, changes, known, force=force, absent=absent)
 
 
 def _entry(
@@ -116,6 +130,8 @@ def _entry(
         "provides": fragments.facts.to_json(),
         "allowed": list(fragments.allowed),
     }
+    if workspace.has_own_server(module.path.name):
+        data["code_server"] = "own"
     return ModuleEntry(data if fragments.allowed else {key: value for key, value in data.items() if key != "allowed"})
 
 

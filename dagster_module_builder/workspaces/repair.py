@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dagster_module_builder.shared_files.blocks import Block, Marker, markers, pair, split_lines
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import SharedFile
 from dagster_module_builder.shared_files.merge import unsafe
 from dagster_module_builder.shared_files.registered_file import RegisteredFile
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.reading import under_lock
 from dagster_module_builder.transactions.transaction import commit
-from dagster_module_builder.workspaces.workspace import MODES, SHARED_FILES, read_workspace
+from dagster_module_builder.workspaces.workspace import MODES, read_workspace
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ def repair(root: Path, *, dry_run: bool = False) -> Plan:
         RefusedError: There is no workspace, its registry is damaged, or a file cannot be read. Nothing was changed.
     """
 
-    def work(_recovered: list[str]) -> Plan:
+    def work() -> Plan:
         workspace = read_workspace(root)
         changes = []
-        for file, kind in SHARED_FILES.items():
+        for file, kind in workspace.kinds.items():
             before = workspace.files[file]
             if before is not None:
                 after = repaired(workspace.path(file), kind, before, workspace.known[file])
@@ -72,7 +72,7 @@ def repaired(path: Path, kind: SharedFile, text: bytes, known: RegisteredFile) -
 def _left_over(path: Path, kind: SharedFile, lines: Sequence[bytes]) -> list[Marker]:
     try:
         texts = kind.text_lines(lines)
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise unsafe(path, error.position + 1, error.reason) from None
     return pair([marker for marker in markers(lines) if marker.line not in texts])[1]
 

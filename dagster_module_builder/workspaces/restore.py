@@ -11,8 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.transactions.backups import backup_ids, backup_time
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.reading import under_lock
@@ -36,7 +36,7 @@ def backups(root: Path) -> list[Backup]:
 def _folder(root: Path, identity: str) -> Path:
     if identity not in backup_ids(root):
         raise RefusedError(f"There is no backup {identity!r}. 'workspace.backups' lists them.")
-    return root / settings.BACKUPS / identity
+    return layout_of(root).backups / identity
 
 
 def _read(root: Path, identity: str) -> Backup:
@@ -79,7 +79,7 @@ def restore(root: Path, identity: str, *, dry_run: bool = False) -> tuple[Plan, 
         RefusedError: There is no such backup, or a file cannot be written. Nothing was changed.
     """
 
-    def work(_recovered: list[str]) -> tuple[Plan, str | None]:
+    def work() -> tuple[Plan, str | None]:
         whole = _whole(root, identity)
         plan = Plan(tuple(_change(root, identity, file) for file in whole["files"]))
         if dry_run:

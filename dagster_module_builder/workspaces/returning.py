@@ -21,8 +21,6 @@ from dagster_module_builder.workspaces.passwords import account_passwords, steps
 from dagster_module_builder.workspaces.restore import kept_file
 from dagster_module_builder.workspaces.workspace import Workspace
 
-_ENV = (settings.SERVICES / env_file.NAME).as_posix()
-
 
 @dataclass(frozen=True)
 class Returning:
@@ -30,18 +28,20 @@ class Returning:
 
     Attributes:
         module: The module.
+        path: Its folder, relative to the workspace's root.
         volume: The volume, as the compose file calls it.
         backup: The newest backup that has another password for it; None where no backup has one.
         steps: The command that changes the password in the server; empty where that takes the old one.
     """
 
     module: str
+    path: str
     volume: str
     backup: str | None
     steps: str
 
     def __str__(self) -> str:
-        fragment = f"{settings.PROJECTS}/{self.module}/{settings.FRAGMENTS}/.env"
+        fragment = f"{self.path}/{settings.FRAGMENTS}/.env"
         old = f", as backup {self.backup} has it in {settings.BACKUPS}," if self.backup else ""
         now = "the module has another one now" if self.backup else "the module may have another one now"
         typed = f"\nOr start it with 'workspace.up', and type the new password: {self.steps}" if self.steps else ""
@@ -60,13 +60,13 @@ def returning(workspace: Workspace, plan: Plan, *, ask: bool) -> Iterator[Return
         plan: What is to be done to it.
         ask: Also ask Docker about volumes that the registry does not record.
     """
-    after = {change.path.name: change.after for change in plan.changes}
+    after = {change.path: change.after for change in plan.changes}
     registry = parse_registry(plan.changes[-1].path, plan.changes[-1].after)
     new = [entry for entry in registry.entries if workspace.registry.find(entry.name) is None and entry.database]
-    if not new:
+    if not new or not workspace.layout.has_compose:
         return
-    data = parsed(after.get(compose.NAME) or b"")
-    env = env_file.values(after.get(env_file.NAME) or b"")
+    data = parsed(after.get(workspace.path(compose.NAME)) or b"")
+    env = env_file.values(after.get(workspace.path(env_file.NAME)) or b"")
     for entry in new:
         name = str((entry.database or {}).get("service"))
         service = ((data or {}).get("services") or {}).get(name) or {}
@@ -76,7 +76,7 @@ def returning(workspace: Workspace, plan: Plan, *, ask: bool) -> Iterator[Return
         if kept and passwords and known != passwords:
             first = next(iter(passwords))
             command = steps(workspace, name, first, "") if first.startswith("POSTGRES") else ""
-            yield Returning(entry.name, kept[0], backup, command)
+            yield Returning(entry.name, entry.path, kept[0], backup, command)
 
 
 def _volumes(service: Mapping[str, Any]) -> list[str]:
@@ -102,8 +102,9 @@ def _known_passwords(
     workspace: Workspace, service: Mapping[str, Any], wanted: Mapping[str, str]
 ) -> tuple[dict[str, str], str | None]:
     """Return a service's passwords in the newest backup that has them, and its id if they differ from ``wanted``."""
+    variables = workspace.path(env_file.NAME).relative_to(workspace.root).as_posix()
     for identity in reversed(backup_ids(workspace.root)):
-        old = account_passwords(service, env_file.values(kept_file(workspace.root, identity, _ENV) or b""))
+        old = account_passwords(service, env_file.values(kept_file(workspace.root, identity, variables) or b""))
         if any(old.values()):
             return old, identity if old != wanted else None
     return {}, None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dagster_module_builder.modules.module import modules_in
+from dagster_module_builder.modules.module import modules_in, refuse_namesakes
 from dagster_module_builder.transactions.plan import Plan
 from dagster_module_builder.transactions.reading import under_lock
 from dagster_module_builder.transactions.registry import ModuleEntry
@@ -31,6 +31,12 @@ class Synced:
     vanished: tuple[str, ...]
 
 
+def _vanished(workspace: Workspace, present: Container[str]) -> list[ModuleEntry]:
+    """Return the modules whose folder is gone; one that is in another folder of modules now was moved."""
+    gone = [entry for entry in workspace.registry.entries if not (workspace.root / entry.path).is_dir()]
+    return [entry for entry in gone if entry.name not in present]
+
+
 def sync(
     root: Path,
     *,
@@ -41,7 +47,7 @@ def sync(
     checks: Sequence[Check] = (),
     warn: Callable[[str], None] | None = None,
 ) -> Synced:
-    """Bring every module under ``projects/`` into the workspace as its fragments are now.
+    """Bring every module in a folder of modules into the workspace as its fragments are now.
 
     A workspace of an earlier version also gets a project, a network and a port that no other workspace has, and the
     hashes of what it installs.
@@ -59,22 +65,22 @@ def sync(
         RefusedError: A fragment or a shared file cannot be used, or modules clash. Nothing was changed.
     """
 
-    def work(recovered: list[str]) -> Synced:
+    def work() -> Synced:
         workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
         named, others, lock_notes = with_lock(named)
         notes += lock_notes
-        modules = [read_fragments(named, path) for path in modules_in(root)]
+        modules = [read_fragments(named, path) for path in refuse_namesakes(modules_in(root))]
         notes += [warning for module in modules for warning in module.warnings]
         notes += unused_allowances(named, modules)
-        vanished = [entry for entry in workspace.registry.entries if not (root / entry.path).is_dir()]
+        vanished = _vanished(workspace, {module.module.path.name for module in modules})
         taken = vanished if prune else []
         cleared = unmarked.taken_over(named, [each.module for each in modules], force=True) if force else named
         refuse_clashes(cleared, modules, leaving=[entry.name for entry in taken])
         merged = unmarked.from_the_start(plan_changes(cleared, modules, taken, force=force), workspace)
         plan = Plan((*others, *merged.changes))
         names = tuple(module.module.path.name for module in modules)
-        outcome = carry_out(workspace, plan, names, [*recovered, *notes], dry_run=dry_run, checks=checks, warn=warn)
+        outcome = carry_out(workspace, plan, names, notes, dry_run=dry_run, checks=checks, warn=warn)
         return _told_apart(workspace, outcome, vanished, taken)
 
     done = under_lock(root, work, changes=not dry_run)

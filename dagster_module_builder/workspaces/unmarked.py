@@ -95,9 +95,8 @@ def from_the_start(plan: Plan, workspace: Workspace) -> Plan:
 
 
 def _from_the_start(change: FileChange, workspace: Workspace) -> FileChange:
-    name = change.path.name
-    is_shared = name in workspace.files and change.path == workspace.path(name)
-    return replace(change, before=workspace.files[name]) if is_shared else change
+    file = next((file for file in workspace.kinds if workspace.path(file) == change.path), None)
+    return replace(change, before=workspace.files[file]) if file else change
 
 
 def refuse_unseen(plan: Plan, name: str, entry: ModuleEntry | None) -> None:

@@ -82,16 +82,19 @@ def _wanted(workspace: Workspace) -> Iterator[_Renaming]:
     project = env.get(PROJECT, "")
     defaults = {_DEFAULT_NETWORK, f"{project}-net"}
     compose = workspace.compose_data if isinstance(workspace.compose_data, dict) else {}
+    declared = (compose.get("networks") or {}).get("workspace-net") or {}
+    if declared.get("name") != f"${{{NETWORK}}}":
+        # The template did not make it: its names are its owner's.
+        return
     projects = neighbours.taken(PROJECT, root)
     if project in projects and compose.get("name") == f"${{{PROJECT}}}":
         renaming = _Renaming(PROJECT, project, neighbours.free_name(project, projects), _what_has_it(project))
         yield renaming
         project = project if renaming.keeps else renaming.new
     network, networks = env.get(NETWORK, ""), neighbours.taken(NETWORK, root)
-    declared = (compose.get("networks") or {}).get("workspace-net") or {}
     new = neighbours.free_name(f"{project}-net", networks)
     is_shared = network in defaults and (network == _DEFAULT_NETWORK or network in networks)
-    if project and is_shared and network != new and declared.get("name") == f"${{{NETWORK}}}":
+    if project and is_shared and network != new:
         yield _Renaming(NETWORK, network, new)
     taken = neighbours.taken(PORT, root)
     if env.get(PORT) == _DEFAULT_PORT and _DEFAULT_PORT in taken:

@@ -84,7 +84,7 @@ def _command(module: Path, chosen: Sequence[str], release_folder: ReleaseFolder,
     # A changed file is based on the previous one; the files in the list differ even if size and time are equal.
     before = [f"--link-dest={release_folder.current}", "--ignore-times"] if release_folder.current else []
     return [
-        "rsync", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
+        "rsync", "--verbose", "--links", "--perms", "--times", "--protect-args", "--compress", "--timeout=30",
         "--chmod=D755,Fa+r,Fa-w", "--from0", *chosen, *before, "--rsh", shlex.join(ssh),
         "--", f"{module}/", f"{target}:{release_folder.path}/",
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pty
@@ -25,11 +26,19 @@ def terminal(root: Path, tmp_path: Path) -> Terminal:
 
 def test_without_a_terminal_the_marks_are_words(terminal: Terminal) -> None:
     said = terminal.done("audit", "sales-report").splitlines()
-    assert said[:3] == ["Audit Results for: sales-report", "=" * 37, "PASS: Every file is valid Python"]
+    start = ["Audit Results for: sales-report", "=" * 37, "", "The code", "PASS: Every file is valid Python"]
+    assert said[:5] == start
+    headings = ["The code", "What it gives to the workspace", "Variables and secrets", "Deployments", "Versions"]
+    named = [*headings, "With an environment", "The audit itself"]
+    assert [line for before, line in itertools.pairwise(said) if not before and line in named] == named
+    assert "SKIP: deployments-read, deployments-env (no deployment)" in said
+    assert "\n".join(said).isascii()
     passed, warned = (sum(line.startswith(mark) for line in said) for mark in ("PASS: ", "WARN: "))
     assert warned == 1  # no deployment yet
     assert f"Overall Status: GOOD ({passed}/{passed + warned} checks passed)" in said
-    assert said[-1].startswith("Overall Status")  # 'upgrade' makes no deployment
+    # 'upgrade' makes no deployment
+    assert said[-2].startswith("Overall Status")
+    assert said[-1] == "To fix issues, run: dagster-module-builder configure-deployment sales-report"
 
 
 def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
@@ -46,10 +55,13 @@ def test_on_a_terminal_the_marks_are_pictures(terminal: Terminal) -> None:
     assert [line for line in said if line.startswith("❌ FAIL: ")] == []
     end = said.index("Recommendations:")
     assert said[end - 1] == ""
-    assert "- Add deployment config for staging environment" in said[end + 1 : -2]
-    assert all(line.startswith("- ") for line in said[end + 1 : -2])
-    assert said[-2] == ""
-    assert re.fullmatch(r"Overall Status: GOOD \(\d+/\d+ checks passed\)", said[-1])
+    assert "⏩ SKIP: loads, keys-loaded, io-manager-loaded, requirements (Only with --load)" in said
+    assert "- Add deployment config for staging environment" in said[end + 1 : -3]
+    assert all(line.startswith("- ") for line in said[end + 1 : -3])
+    assert said[-3] == ""
+    assert re.fullmatch(r"Overall Status: GOOD \(\d+/\d+ checks passed\)", said[-2])
+    command = "configure-deployment sales-report --deployment staging"
+    assert said[-1] == f"To fix issues, run: dagster-module-builder {command}"
 
 
 def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:
@@ -58,13 +70,17 @@ def test_a_failed_check_is_exit_code_1(terminal: Terminal, root: Path) -> None:
     assert result.returncode == 1
     assert "FAIL: No custom IO manager" in result.stdout
     assert "NEEDS WORK" in result.stdout
-    assert result.stdout.endswith("To fix issues, run: dagster-module-builder upgrade orders\n")
+    assert "\nTo fix issues, run: dagster-module-builder upgrade orders\n" in result.stdout
 
 
 def test_all_modules_as_data_and_as_markdown(terminal: Terminal, root: Path) -> None:
     write(root / "projects/orders", SINGLE_FILE)
     data = json.loads(terminal.run("audit", "--all", "--json").stdout)
     assert [one["module"] for one in data] == ["orders", "sales-report"]
+    assert data[0]["commands"][0] == "upgrade orders"
+    assert data[1]["commands"] == ["configure-deployment sales-report"]
+    assert "Run 'configure-deployment sales-report'" in data[1]["recommendations"]
+    assert {one["category"] for one in data[1]["results"]} >= {"The code", "Versions", "Deployments"}
     page = terminal.run("audit", "--all", "--markdown").stdout
     assert "| sales-report | GOOD |" in page
     assert "## orders" in page

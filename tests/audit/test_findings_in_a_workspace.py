@@ -16,8 +16,9 @@ import pytest
 from dagster_module_builder.audit import run
 from dagster_module_builder.audit.checks import CHECKS
 from dagster_module_builder.audit.results import Audit, Problem, Result, Status
-from dagster_module_builder.audit.run import AuditOptions, audit, audit_all, find, projects_in
+from dagster_module_builder.audit.run import AuditOptions, audit, audit_all, projects_in
 from dagster_module_builder.base.errors import NoModuleError
+from dagster_module_builder.modules.module import folder_of
 from dagster_module_builder.workspaces.add import add_module
 from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
@@ -190,14 +191,17 @@ def by_pipeline(name: str) -> dict[str, str]:
 
 def test_deployments_are_counted(folder: Path, root: Path, module: Path) -> None:
     shutil.rmtree(module / "deploy")
-    configure = "'configure-deployment sales-report'"
-    assert problems(root, module, "deployments") == [Problem("No deploy/", f"Run {configure}")]
-    wanted = [Problem("No deploy/", "Run 'upgrade', then 'configure-deployment orders'", by_upgrade=True)]
+    configure = "configure-deployment sales-report"
+    assert problems(root, module, "deployments") == [Problem("No deploy/", f"Run '{configure}'", command=configure)]
+    configure = "configure-deployment orders"
+    fix = f"Run 'upgrade', then '{configure}'"
+    wanted = [Problem("No deploy/", fix, by_upgrade=True, command=configure)]
     assert found(folder, {"a.py": ""}, "deployments") == wanted
-    none = [Problem("No deployment configured yet", "Run 'configure-deployment orders'", "", "WARN")]
+    none = [Problem("No deployment configured yet", f"Run '{configure}'", "", "WARN", command=configure)]
     assert found(folder, {"deploy/README.md": ""}, "deployments") == none
     staging = "Add deployment config for staging environment"
-    only = [Problem("Only 1 deployment configured (consider staging)", staging, "", "WARN")]
+    message, command = "Only 1 deployment configured (consider staging)", f"{configure} --deployment staging"
+    only = [Problem(message, staging, "", "WARN", command=command)]
     assert found(folder, deployment("a"), "deployments") == only
     assert found(folder, deployment("b"), "deployments") == []
     assert found(folder, deployment("c"), "deployments") == []
@@ -247,7 +251,9 @@ def test_pipelines_that_are_missing_or_left_over_are_named(folder: Path) -> None
     assert found(folder, {**deployment("a"), "deploy/z/deployment.yaml": "}"}, check) == nothing
     module = project(folder, {**by_pipeline("b"), "deploy/b/.env.deploy": "", "deploy/b/known_hosts": ""})
     message = f"{module / '.gitlab-ci.yml'} is missing: run 'deploy.pipeline b'."
-    assert problems(folder, module, check) == [Problem(message, "Run 'deploy.pipeline b'", "deploy/b")]
+    assert problems(folder, module, check) == [
+        Problem(message, "Run 'deploy.pipeline b'", "deploy/b", command="deploy.pipeline b")
+    ]
     left = (
         "# From deploy/gone/deployment.yaml of orders, by 'dagster-module-builder deploy.pipeline gone'\n"
         "# has no value: see deploy/gone/DEPLOYMENT.md\n"
@@ -261,7 +267,7 @@ def test_pipelines_that_are_missing_or_left_over_are_named(folder: Path) -> None
     )
     assert problems(folder, module, check) == [
         leftover,
-        Problem(message, "Run 'deploy.pipeline b'", "deploy/b"),
+        Problem(message, "Run 'deploy.pipeline b'", "deploy/b", command="deploy.pipeline b"),
     ]
     shutil.rmtree(module / "deploy/b")
     assert problems(folder, module, check) == [leftover]
@@ -318,17 +324,17 @@ def test_checks_that_guard_the_workspace_are_known_as_such() -> None:
 
 def test_modules_are_found_by_name_or_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = project(folder, {"a.py": ""})
-    assert find(folder, "orders") == module
-    assert find(folder, f"{folder}/projects/../projects/orders/") == module
+    assert folder_of(folder, "orders") == module
+    assert folder_of(folder, f"{folder}/projects/../projects/orders/") == module
     monkeypatch.setenv("HOME", str(folder))
-    assert find(folder / "other", "~/projects/orders") == module
+    assert folder_of(folder / "other", "~/projects/orders") == module
     monkeypatch.chdir(module)
-    assert find(folder / "other", ".") == module
-    assert find(folder / "other", "..") == module.parent
-    assert find(folder / "other", "../orders") == module
+    assert folder_of(folder / "other", ".") == module
+    assert folder_of(folder / "other", "..") == module.parent
+    assert folder_of(folder / "other", "../orders") == module
     for name in ("none", "../none", "orders/a.py"):
         with pytest.raises(NoModuleError, match=r"No module '(none|a\.py)' in "):
-            find(folder, name)
+            folder_of(folder, name)
 
 
 def test_projects_are_folders_with_something_to_load(folder: Path) -> None:

@@ -32,6 +32,11 @@ def bare(name: str, where: str) -> Problem:
     return Problem(f"The asset {name} has no prefix", 'Set key_prefix="orders"', where, "WARN")
 
 
+def partitions_without_timezone(where: str) -> Problem:
+    fix = 'Set timezone="UTC", or the intended timezone'
+    return Problem("Partitions that a schedule follows have no timezone", fix, where, "WARN")
+
+
 def no_timezone(where: str) -> Problem:
     fix = 'Set execution_timezone="UTC", or the intended timezone'
     return Problem("A schedule has no timezone", fix, where, "WARN")
@@ -56,6 +61,14 @@ CASES = {
         ],
     ),
     "Python": ("syntax", {"a.py": ""}, []),
+    "Python of a later version": (
+        "syntax", {"a.py": "x = )", "pyproject.toml": "[project]\nrequires-python = '>=3.99'\n"},
+        skipped("written for Python >=3.99, which this program does not run on"),
+    ),
+    "Python of no known version": (
+        "syntax", {"a.py": "x = )", "pyproject.toml": "[project]\nrequires-python = 'new'\n"},
+        [invalid("unmatched ')'", "a.py:1")],
+    ),
     "no Python": ("syntax", {"README.md": ""}, skipped("no Python file")),
     "nothing that builds definitions": ("definitions", {"a.py": "x = 1\n"}, [NO_DEFINITIONS]),
     "definitions": ("definitions", {"a.py": BUILT}, []),
@@ -117,6 +130,18 @@ CASES = {
             '@schedule("@daily", execution_timezone="UTC")\ndef b(): ...\nc = ScheduleDefinition(**given)\n',
         },
         [],
+    ),
+    "schedules of partitions, which have the timezone": (
+        "schedule-timezones",
+        {
+            "a.py": 'DAYS = dg.DailyPartitionsDefinition("2026-01-01")\n'
+            'HOURS = HourlyPartitionsDefinition("2026-01-01-00:00", timezone="UTC")\n',
+            "b.py": "every_day = dg.build_schedule_from_partitioned_job(j)\n",
+        },
+        [partitions_without_timezone("a.py:1")],
+    ),
+    "partitions that no schedule follows": (
+        "schedule-timezones", {"a.py": 'DAYS = DailyPartitionsDefinition("2026-01-01")\n'}, skipped("no schedule")
     ),
     "what is only called as a schedule is": (
         "schedule-timezones", {"a.py": "import schedule\n\nschedule(job=1)\nschedule()\n"}, skipped("no schedule")

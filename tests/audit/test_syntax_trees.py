@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dagster_module_builder.audit.syntax import Sources, parsed
+from dagster_module_builder.audit.sources import Sources
+from dagster_module_builder.audit.syntax import parsed
 
 #: A variable as it is found: its name, its place, whether it has to be set, whether it is an EnvVar.
 Read = tuple[str, str, bool, bool]

@@ -16,7 +16,7 @@ from tests.cli.terminal import Terminal
 CTRL_C = "\x03"
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_WAITS = re.compile(r"(\): |\[y/N\] )\Z")
+_WAITS = re.compile(r"([\])]: |\[y/N\] )\Z")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import json_outputs
+
 PROGRAM = Path(sys.executable).with_name("dagster-module-builder")
 #: Who owns nothing here.
 OTHER_USER = 65534
@@ -26,7 +28,7 @@ class Terminal:
     cwd: Path
 
     def run(self, *arguments: str, program: tuple[str, ...] = (str(PROGRAM),)) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [*program, *arguments],
             cwd=self.cwd,
             env=self.environment,
@@ -35,6 +37,8 @@ class Terminal:
             text=True,
             check=False,
         )
+        json_outputs.check(arguments, done.stdout)
+        return done
 
     def done(self, *arguments: str) -> str:
         result = self.run(*arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(terminal: Terminal, tmp_p
     assert "passed" in result.stdout
     assert "workspace.dev" in result.stdout
     assert "http://127.0.0.1:3" in result.stdout
-    assert "[6/6] remove" in result.stderr
+    assert "[7/7] remove" in result.stderr
+    assert re.search(r"The first asset was in Dagster's page after \d+ s\.\n", result.stdout)
     assert list(temporary.iterdir()) == []
     assert [path.name for path in Path(terminal.environment["HOME"]).iterdir() if path.name != ".cache"] == []
 
@@ -37,8 +39,8 @@ def test_an_integrated_workspace_loads_in_dagster(workspace: Terminal) -> None:
     workspace.done("new", "sales", "--database", "postgresql", "--governance", "enterprise", "--workspace", "yes")
     workspace.done("new", "other", "--database", "none", "--code-server", "own", "--workspace", "yes")
     assert workspace.done("workspace.validate", "--load").strip() == "No problems found."
-    python, locations = local_dagster.prepare(workspace.root)
-    dagster = [python.with_name("dagster"), "definitions", "validate", "-w", locations]
+    prepared = local_dagster.prepare(workspace.root)
+    dagster = [prepared.python.with_name("dagster"), "definitions", "validate", "-w", prepared.workspace]
     environ = native_environment.process_environment(workspace.root)
     subprocess.run(dagster, cwd=workspace.root / "services/dagster", env=environ, check=True)
     broken = workspace.root / "projects/sales/src/sales_dagster/assets.py"

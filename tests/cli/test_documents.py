@@ -23,8 +23,9 @@ from tests.documents import PROGRAMS, Document, read
 
 REPOSITORY = Path(__file__).parents[2]
 #: Changelogs speak of what was.
+AT_THE_ROOT = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md", "tests/README.md")
 PAGES = [
-    REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *(REPOSITORY / name for name in AT_THE_ROOT), *sorted((REPOSITORY / "docs").rglob("*.md")),
     *sorted((REPOSITORY / "skills").rglob("*.md")),
 ]  # fmt: skip
 #: Modules that have, together, everything that a document of a module says.
@@ -52,6 +53,8 @@ ELSEWHERE = {
     "KEY/PARTITION.data": "what a module stores",
     "deploy-<name>-<module>.yml": "a workflow of a repository that has one already",
     "~/.config/systemd/user/dagster-….service": "on a host",
+    ".zshrc": "a shell's",
+    "fragment_rules.snippet": "a module",
     "saved.sql": "a dump that a person makes",
     "LD_PRELOAD": "the linker's; all that begin with LD_ are refused",
 }
@@ -109,7 +112,7 @@ def _made(terminal: Terminal) -> Iterator[Document]:
 
 
 def _folders(terminal: Terminal) -> Iterator[Path]:
-    yield from (REPOSITORY, REPOSITORY / "dagster_module_builder", REPOSITORY / "tests/deploy")
+    yield from (REPOSITORY, REPOSITORY / "dagster_module_builder", REPOSITORY / "tests/deploy", REPOSITORY / "tests")
     yield from (terminal.root, terminal.root / "services/dagster", terminal.root / "projects")
     for module in (terminal.root / "projects").iterdir():
         yield from (module, module / "workspace/local", *module.glob("src/*"), *module.glob("deploy/*"))
@@ -142,7 +145,8 @@ def names_a_task(code: str) -> bool:
     words = code.split()
     collections = "|".join(sorted({name.partition(".")[0] for name in CONTEXTS if name and "." in name}))
     if words[0] in PROGRAMS[:2]:
-        return len(words) > 1
+        # The program itself has flags, too.
+        return len(words) > 1 and not words[1].startswith("-")
     return bool(re.match(rf"({collections})\.[a-z-]+( |$)", code)) and not code.endswith(SUFFIXES)
 
 
@@ -165,6 +169,22 @@ def test_every_command_that_is_to_be_typed_is_one_that_the_program_takes(library
         except (ParseError, ValueError) as error:
             refused.append((document, f"{line}: {error}"))
     none_wrong(refused)
+
+
+def test_every_session_and_file_of_tests_that_is_to_be_run_exists(library: Library) -> None:
+    lines = [
+        (document, line) for document in library.documents for block in document.shell() for line in block.commands()
+    ]
+    lines += [(document, code) for document in library.documents for code in document.inline()]
+    sessions = [
+        (document, name) for document, line in lines for name in re.findall(r"\bnox (?:-s|--session) (\w+)", line)
+    ]
+    files = [(document, name) for document, line in lines if "pytest" in line
+             for name in re.findall(r"(?<!\S)tests/\S+\.py", line)]  # fmt: skip
+    assert len(sessions) > 8
+    known = re.findall(r"(?m)^@nox\.session\ndef (\w+)", (REPOSITORY / "noxfile.py").read_text())
+    none_wrong((document, name) for document, name in sessions if name not in known)
+    none_wrong((document, name) for document, name in files if not (REPOSITORY / name).is_file())
 
 
 def test_every_task_and_flag_in_a_sentence_exists(library: Library) -> None:
@@ -217,7 +237,7 @@ def messages_told(document: Document) -> Iterator[str]:
 
 def test_every_message_that_is_explained_is_one_that_is_said(library: Library) -> None:
     """FAULTS P14: of the program, or of a module's own code."""
-    modules = [ast.parse(path.read_text()) for folder in library.folders for path in folder.glob("src/*/*.py")]
+    modules = [ast.parse(path.read_text()) for folder in library.folders for path in folder.glob("src/**/*.py")]
     said = [text for _, text in MESSAGES] + [text for tree in modules for text in texts_of(tree)]
     plain = "\n".join(said).replace("'", "")
     told = [(document, text) for document in library.documents for text in messages_told(document)]

@@ -22,7 +22,7 @@ INVOKE = (str(Path(sys.executable).with_name("invoke")), "--search-root", str(RE
 
 def test_success_is_0_and_results_are_on_stdout(workspace: Terminal) -> None:
     result = workspace.run("workspace.list", "--json")
-    assert (result.returncode, json.loads(result.stdout)) == (0, {"modules": []})
+    assert (result.returncode, json.loads(result.stdout)["modules"]) == (0, [])
 
 
 def test_a_refusal_is_1_and_its_reason_is_on_stderr(workspace: Terminal) -> None:
@@ -37,7 +37,7 @@ def test_wrong_usage_is_2(terminal: Terminal, line: list[str]) -> None:
 
 
 def test_an_unknown_answer_is_wrong_usage(workspace: Terminal) -> None:
-    assert "'oracle' is not one of" in workspace.refused("new", "sales", "--database", "oracle", code=2)
+    assert "Unknown database 'oracle'." in workspace.refused("new", "sales", "--database", "oracle", code=2)
 
 
 @pytest.mark.parametrize("line", [["deploy", "yoda", "--wait", "abc"], ["workspace.dev", "--port=abc"]])
@@ -75,9 +75,9 @@ def test_help_of_a_task_is_never_taken_for_a_name(
 
 
 def test_stock_invoke_runs_the_same_tasks(workspace: Terminal) -> None:
-    assert workspace.run("workspace.list", "--json", program=INVOKE).stdout == workspace.done(
-        "workspace.list", "--json"
-    )
+    of_invoke = workspace.run("workspace.list", "--json", program=INVOKE).stdout
+    assert of_invoke.replace('"invoke ', '"dagster-module-builder ') == workspace.done("workspace.list", "--json")
+    assert of_invoke.count('"invoke ') == 1
 
 
 def test_no_module_can_be_called_like_a_task() -> None:

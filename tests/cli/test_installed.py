@@ -44,4 +44,5 @@ def test_the_installed_program_does_the_main_job_in_any_folder(terminal: Termina
     ):
         result = terminal.run(*line, program=(installed,))
         assert result.returncode == 0, result.stderr
+    assert Path(terminal.run("skill", program=(installed,)).stdout.strip()).is_file()
     assert terminal.run("--version", program=(installed,)).stdout.startswith("dagster-module-builder ")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from tests.ports import free_port
 
 pytestmark = [pytest.mark.dagster, pytest.mark.slow]
 
+#: Two seconds for Dagster's answers, and what starting this program takes on a busy machine.
+SOON = 2 + 4
 SMALL = ("--starter", "empty", "--governance", "quick", "--database", "none")
 
 
@@ -35,10 +40,14 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         assert graphql.location_states(url) == {"first": None, "second": None}
 
         _sync_brings_changed_code(workspace)
+        _list_says_what_runs(workspace, url)
 
         said = workspace.done("workspace.add", str(tmp_path / "broken"), "--move", "--no-check")
         assert "Warning: Dagster does not load the location broken" in said
         assert "broken on purpose" in said
+        assert _listed(workspace)["broken"] == ("failed", "RuntimeError: broken on purpose", False)
+        shown = workspace.done("workspace.list")
+        assert "broken does not load: RuntimeError: broken on purpose\n" in shown
         said = workspace.done("workspace.remove", "broken")
         assert "Dagster removed the location broken." in said
 
@@ -52,6 +61,46 @@ def test_a_running_dagster_takes_changes_in(workspace: Terminal, tmp_path: Path)
         assert f"Its instance is {workspace.root}/.native/home" in said
         assert graphql.location_states(url) == {"first": None, "second": None}
     assert "Dagster" not in workspace.done("workspace.remove", "second").partition("\n")[2]
+    # What Dagster stored is known after it has ended, but not what it would load.
+    assert {name: told for name, told in _listed(workspace).items() if name != "broken"} == {
+        "first": (None, None, True), "second": (None, None, False),
+    }  # fmt: skip
+    assert "Materializations are those of native runs." in workspace.run("workspace.list").stderr
+
+
+def _listed(workspace: Terminal) -> dict[str, tuple[str | None, str | None, bool]]:
+    """Return by module the state of its code location, why it does not load, and whether it was materialized."""
+    begun = time.monotonic()
+    modules = json.loads(workspace.done("workspace.list", "--json"))["modules"]
+    assert time.monotonic() - begun < SOON
+    return {one["name"]: (one["location"], one["location_error"], bool(one["last_materialization"])) for one in modules}
+
+
+def _list_says_what_runs(workspace: Terminal, url: str) -> None:
+    workspace.done("new", "outside", *SMALL, "--workspace", "no")
+    assert _listed(workspace) == {
+        "first": ("loaded", None, False), "second": ("loaded", None, False), "outside": (None, None, False),
+    }  # fmt: skip
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    workspace.done("workspace.materialize", "first")
+    listed = json.loads(workspace.done("workspace.list", "--json"))
+    assert listed["dagster"] == {"url": url, "note": None}
+    (first,) = (one for one in listed["modules"] if one["name"] == "first")
+    assert before <= datetime.fromisoformat(first["last_materialization"]) <= datetime.now(timezone.utc)
+    assert workspace.run("workspace.list").stderr == ""
+    shutil.rmtree(workspace.root / "projects/outside")
+    _list_knows_a_location_that_dagster_has_not(workspace, url)
+
+
+def _list_knows_a_location_that_dagster_has_not(workspace: Terminal, url: str) -> None:
+    file = workspace.root / "services/dagster/workspace.yaml"
+    text = file.read_text()
+    file.write_text("load_from: []\n")
+    graphql.reload_workspace(url)
+    assert {state for state, _, _ in _listed(workspace).values()} == {"not loaded"}
+    file.write_text(text)
+    graphql.reload_workspace(url)
+    assert {state for state, _, _ in _listed(workspace).values()} == {"loaded"}
 
 
 def _sync_brings_changed_code(workspace: Terminal) -> None:

@@ -80,7 +80,7 @@ def test_what_else_was_asked_for_is_not_dropped_where_a_module_cannot_be_added(w
     """FAULTS E8: the module is made, and the deployment and the way to add it are the next steps."""
     with (workspace.root / "services/dagster/workspace.yaml").open("a") as file:
         file.write("# BEGIN: other\n")
-    result = workspace.run("new", "sales", "--starter", "empty", "--workspace", "yes", "--deployment", "yes")
+    result = workspace.run("new", "sales", "--starter", "empty", "--workspace", "yes", "--deployment", "later")
     assert result.returncode == 1, result.stderr
     assert "Error: " in result.stderr
     assert "configure-deployment sales" in result.stdout

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
+from prompt_toolkit.application import create_app_session
+from prompt_toolkit.input import create_pipe_input
 from rich.console import Console
 
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.commands.asking import line_prompts, menus
+from dagster_module_builder.commands.asking.prompts import Choice, Prompt
 from dagster_module_builder.commands.base import command
 from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import outside_programs
-from dagster_module_builder.templating.questionnaire import Question, Questionnaire
 from tests.cli.quick_program import QuickProgram
 from tests.cli.terminal import Terminal
 
@@ -29,7 +32,7 @@ def test_control_characters_are_shown_escaped(stream: str, monkeypatch: pytest.M
     """FAULTS S8: C0, C1, marks of direction, and bytes that are no text."""
     written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     monkeypatch.setattr(sys, stream, written)
-    (terminal.say if stream == "stdout" else terminal.tell)(f"a\tb{EVIL}ä\nc")
+    (terminal.say if stream == "stdout" else terminal.inform)(f"a\tb{EVIL}ä\nc")
     written.seek(0)
     assert written.read() == ("a\tb\\x1b]52;c;ZXZpbA==\\x07\\x1b[2K\\r\\x9b1m\\u202egpj\\u2066\\x00\\udcffä\nc\n")
 
@@ -71,12 +74,9 @@ def test_a_default_is_shown_escaped_and_given_back_as_it_is(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """FAULTS S8: the default of a question may come from a module's files."""
-    question = Question("title", "Title", EVIL)
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
-    answer = Questionnaire(Path(), {"title": ""}, (question,))
-    monkeypatch.setattr(Questionnaire, "default", lambda *_: EVIL)
-    assert answer._read(question, {}) == EVIL
-    assert "\x1b]52" not in (said := capsys.readouterr().out)
+    assert line_prompts.ask(Prompt("Title", EVIL)) == EVIL
+    assert "\x1b]52" not in (said := capsys.readouterr().err)
     assert "\\x1b" in said
 
 
@@ -101,7 +101,8 @@ def test_what_containers_say_is_shown_escaped(
     (programs := tmp_path / "programs").mkdir()
     said = r"web  | \033]0;title\007\033[2Jdone\r\n"
     case = (
-        'case "$*" in *version*--short*) echo 2.30.0;; *version*) echo 27.0;; *config*) echo \'{"services": {}}\';; '
+        'case "$*" in ps*) ;; *version*--short*) echo 2.30.0;; *version*) echo 27.0;; '
+        '*config*) echo \'{"name": "x", "services": {}}\';; '
         f"*logs*|*down*) printf '{said}'; printf 'why\\033[2K\\n' >&2;; esac"
     )
     (programs / "docker").write_text(f"#!/bin/sh\n{case}\n")
@@ -129,14 +130,18 @@ def test_logs_end_with_their_reader(tmp_path: Path) -> None:
         outside_programs.relay(["sh", "-c", "echo x; exit 3"], lambda _: True, lambda _: True, named="logs")
 
 
+@pytest.mark.parametrize("choices", [(), (Choice("a", f"A{EVIL}", f"G{EVIL}"), Choice("b", "B"))], ids=["text", "menu"])
 def test_the_texts_of_questions_are_shown_escaped(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], choices: tuple[Choice, ...]
 ) -> None:
     """FAULTS S8: a template may come from elsewhere, too."""
-    for choices in ((), ("a", "b")):
-        question = Question("title", f"Title{EVIL}", "a", choices, {"a": f"A{EVIL}", "b": "B"})
-        monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
-        asking = Questionnaire(Path(), {"title": ""}, (question,))
-        monkeypatch.setattr(Questionnaire, "default", lambda *_: "a")
-        assert asking._read(question, {}) == "a"
-        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(capsys.readouterr().out)
+    prompt = Prompt(f"Title{EVIL}", "a", choices)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert line_prompts.ask(prompt) == "a"
+    with create_pipe_input() as keys, create_app_session(input=keys):
+        keys.send_text("\r")
+        assert menus.ask(prompt) == "a"
+    # What draws a menu ends its lines with both characters.
+    said = capsys.readouterr().err.replace("\r\n", "\n")
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+    assert said.count("\\x1b]52") >= 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.base.settings import LAYOUT_FILE
 from tests import needs
 from tests.cli.terminal import Terminal, copied, everything_in, terminal_in
 
@@ -228,9 +229,13 @@ def test_secrets_stay_readable_by_their_owner_alone(sales: Terminal) -> None:
         ),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report"), "No module 'sales-report'"),
         (lambda t: shutil.rmtree(t.root / "projects/sales-report/workspace"), "has no workspace/local/"),
-        (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "Create one with 'workspace.init'"),
+        (lambda t: (t.root / "services/dagster/workspace.yaml").unlink(), "which does not exist"),
+        (
+            lambda t: [(t.root / name).unlink() for name in ("services/dagster/workspace.yaml", LAYOUT_FILE)],
+            "Create one with 'workspace.init'",
+        ),
     ],
-    ids=["integrated", "missing", "no fragments", "no workspace"],
+    ids=["integrated", "missing", "no fragments", "no workspace file", "no workspace"],
 )
 def test_what_cannot_be_added_is_refused_with_the_way_out(sales: Terminal, spoil, reason: str) -> None:
     spoil(sales)

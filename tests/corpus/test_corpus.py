@@ -19,7 +19,7 @@ from dagster_module_builder.workspaces.workspace import read_workspace
 from tests.corpus.workspaces import CASES, STORAGE, Case, Modules, Resolved, bytes_of, cases, location, resolved
 
 BOTH = ("sales-report", "notes")
-INTEGRATED = [case for case in cases() if not case.refused]
+INTEGRATED = [case for case in cases() if not case.refused and not case.own_server]
 REFUSED = [case for case in cases() if case.refused]
 
 
@@ -161,15 +161,6 @@ def load_lines(lines: tuple[bytes, ...] | None) -> Any:
     return yaml.safe_load(b"\n".join(lines or ()))
 
 
-def test_a_code_server_of_its_own_needs_what_our_workspace_has(tmp_path: Path, modules: Modules) -> None:
-    root = Case(CASES / "d4bl-ai-agent").lay_out(tmp_path / "ws")
-    modules.put(root, "forecast")
-    before = bytes_of(root)
-    with pytest.raises(BuilderError, match="mounts the volume dagster_home, which this workspace does not have"):
-        add_module(root, "forecast")
-    assert bytes_of(root) == before
-
-
 @pytest.mark.parametrize("name", ["deploy-docker-launcher", "launcher-bare", "launcher-volumes"])
 def test_runs_in_containers_get_what_a_module_needs(name: str, tmp_path: Path, modules: Modules, compose: Path) -> None:
     root = laid_out(Case(CASES / name), tmp_path, modules)
@@ -190,6 +181,18 @@ def test_runs_in_containers_get_what_a_module_needs(name: str, tmp_path: Path, m
         volume, below = after.mounted(services[0], folder) or ("", "")
         assert targets.get(folder, targets.get("/tmp/dagster_storage")) == after.data["volumes"][volume]["name"]
         assert below in {".", module.replace("-", "_")}
+
+
+@pytest.mark.parametrize("image", ["example_dagster:latest", "docker.io/library/example_dagster"])
+def test_runs_start_in_the_image_however_it_is_written(image: str, tmp_path: Path, modules: Modules) -> None:
+    """FAULTS F7: the launcher's image is the one that is built, with a tag and a registry or without."""
+    root = laid_out(Case(CASES / "deploy-docker-launcher"), tmp_path, modules)
+    file = root / settings.SERVICES / "dagster.yaml"
+    file.write_text(file.read_text().replace("image: example_dagster", f"image: {image}"))
+    assert not any("its own code server" in note for note in add_module(root, "notes").notes)
+    file.write_text(file.read_text().replace(image, "example_dagster:1"))
+    (note,) = [note for note in add_module(root, "sales-report").notes if "its own code server" in note]
+    assert "starts runs in example_dagster:1, which lacks" in note
 
 
 def test_the_services_that_a_person_named_are_remembered(tmp_path: Path, modules: Modules) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from dagster_module_builder.compose.dockerignore import is_ignored, path_in_context
 from dagster_module_builder.compose.image import read_image
+from dagster_module_builder.compose.image_names import full_name
 from dagster_module_builder.compose.service import innermost
 from dagster_module_builder.compose.stack import Stack, services_with_code
 from dagster_module_builder.shared_files.formats.dockerfile import position, stages
@@ -21,7 +22,7 @@ def stack(text: str, env: dict[str, str] | None = None, **files: str) -> Stack:
         text = files.get(path.name.replace(".", "_"))
         return None if text is None else text.encode()
 
-    return Stack(FOLDER, yaml.safe_load(text), env or {}, read)
+    return Stack(FOLDER, yaml.safe_load(text), env or {}, read, FOLDER / ".env")
 
 
 @pytest.mark.parametrize(
@@ -92,18 +93,24 @@ def test_what_a_dockerfile_says_of_its_stages() -> None:
     assert image.copied("web") == []
 
 
-def test_a_block_goes_to_the_stage_that_all_targets_share() -> None:
+def test_a_block_goes_to_the_stage_that_all_targets_share_or_to_each() -> None:
     image = read_image(MULTI)
-    assert image.shared_slot([None]) == ()
-    assert image.shared_slot(["web", None]) == ("base",)
-    assert image.shared_slot(["web"]) == ("web",)
-    assert image.shared_slot(["nowhere", None]) is None
+    assert image.slots([None]) == [()]
+    assert image.slots(["web", None]) == [("web",), ()]
+    assert image.slots(["web"]) == [("web",)]
+    assert image.slots(["nowhere", None]) == []
+    plain = read_image(MULTI.replace(b"COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /bin/uv\n", b""))
+    assert plain.slots(["web", None]) == [("base",)]
 
 
-def test_uv_is_there_only_where_it_was_put() -> None:
-    image = read_image(MULTI)
-    assert image.has_uv(())
-    assert not image.has_uv(("base",))
+def test_a_block_does_not_come_before_what_a_later_stage_installs() -> None:
+    """FAULTS F1: that line would be built again after the block, and find other packages than before."""
+    lines = b"FROM python AS base\nRUN %s\nFROM base AS web\nRUN %s\nFROM base AS daemon\nCMD x\n"
+    install, other = b"pip install dagster", b"mkdir /x"
+    assert read_image(lines % (install, other)).slots(["web", "daemon"]) == [("base",)]
+    assert read_image(lines % (install, install)).slots(["web", "daemon"]) == [("web",), ()]
+    apart = b"FROM python AS web\nFROM python AS daemon\nFROM web\n"
+    assert read_image(apart).slots(["web", "daemon"]) == [("web",), ("daemon",)]
 
 
 def test_a_block_stands_before_what_a_stage_runs_and_before_comments_on_the_next_stage() -> None:
@@ -204,6 +211,33 @@ def test_names_as_the_engine_knows_them() -> None:
     assert found.volume_names == {"v": "p_v", "w": "named"}
     assert stack("name: given\nvolumes: {v: }").volume_names == {"v": "given_v"}
     assert stack("volumes: {v: }").volume_names == {"v": "dagster_v"}
+
+
+@pytest.mark.parametrize(
+    ("written", "full"),
+    [
+        ("dagster", "docker.io/library/dagster:latest"),
+        ("dagster:latest", "docker.io/library/dagster:latest"),
+        ("docker.io/library/dagster", "docker.io/library/dagster:latest"),
+        ("index.docker.io/dagster", "docker.io/library/dagster:latest"),
+        ("team/dagster:1", "docker.io/team/dagster:1"),
+        ("localhost/dagster", "localhost/dagster:latest"),
+        ("registry:5000/dagster", "registry:5000/dagster:latest"),
+        ("ghcr.io/team/dagster@sha256:0", "ghcr.io/team/dagster@sha256:0"),
+    ],
+)
+def test_names_that_mean_one_image(written: str, full: str) -> None:
+    assert full_name(written) == full
+
+
+@pytest.mark.parametrize("name", ["own", "own:latest", "docker.io/library/own", "docker.io/own:latest", "$OWN"])
+def test_an_image_is_the_one_that_another_service_builds_however_it_is_written(name: str) -> None:
+    """FAULTS F7: a tag or a registry that Docker adds makes no other image."""
+    other = f"{{image: '{name}', command: x}}"
+    services = f"services: {{web: {{build: ., image: own, command: dagster-webserver}}, other: {other}}}"
+    found = stack(services, {"OWN": "own:latest"}, Dockerfile="FROM x\n")
+    assert found.services["other"].dockerfile == FOLDER / "Dockerfile"
+    assert services_with_code(found) == (["web"], ["other"])
 
 
 def test_services_that_extend_others() -> None:

@@ -42,6 +42,11 @@ class Case:
     def refused(self) -> str | None:
         return self.description.get("refused")
 
+    @property
+    def own_server(self) -> bool:
+        """Whether its services cannot load a module's code, so that this gets its own code server."""
+        return bool(self.description.get("own_server"))
+
     def lay_out(self, root: Path) -> Path:
         """Copy the workspace to a folder."""
         services = root / settings.SERVICES

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from cookiecutter.main import cookiecutter
 
 from dagster_module_builder.base.errors import RefusedError, UsageError
-from dagster_module_builder.deploy.configure import configure
+from dagster_module_builder.deploy.configure import configure, judge
 from dagster_module_builder.deploy.deploy import release_of
 from dagster_module_builder.deploy.model.deployment import find, read_deployment
-from dagster_module_builder.deploy.model.schema import problem_with
-from dagster_module_builder.deploy.questions import detected
+from dagster_module_builder.deploy.model.schema import problem_with, schema
+from dagster_module_builder.deploy.questions import detected, questionnaire, strategies
 from dagster_module_builder.deploy.strategies.base import Strategy, load_steps
 from dagster_module_builder.shared_files.formats import env_file, env_value
+from dagster_module_builder.templating.questionnaire import questions_of
 from deploy_strategies import strategy_folder
 from deploy_strategies.folders import names
 from tests.deploy.deployment_answers import ANSWERS
@@ -65,7 +69,7 @@ def test_a_dagster_in_containers(tmp_path: Path, module: Path) -> None:
     made = configure(tmp_path, module, "git", {**ANSWERS, **answers})
     dagster = read_deployment(made.folder).data["dagster"]
     assert (dagster["kind"], dagster["base_inside"], dagster["run_launcher"]) == ("compose", "/workspace", "docker")
-    with pytest.raises(UsageError, match="run_launcher"):
+    with pytest.raises(UsageError, match="run launcher"):
         configure(tmp_path, module, "git", {**ANSWERS, **answers, "deployment": "leia", "run_launcher": "kubernetes"})
 
 
@@ -184,3 +188,70 @@ def test_template_works_by_hand(tmp_path: Path) -> None:
 def test_detection_without_database(tmp_path: Path) -> None:
     module = make_module(tmp_path, "plain")
     assert detected(tmp_path, module, "rsync") == {"module": "plain", "database": "none"}
+
+
+def _patterns(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str):
+            yield path, schema
+        for name, inner in schema.items():
+            yield from _patterns(inner, f"{path}/{name}")
+
+
+def test_every_rule_that_is_a_pattern_is_also_said_in_words() -> None:
+    """FAULTS G: no message shows a regular expression."""
+    found = dict(_patterns(schema()))
+    assert len(found) > 30
+    for path, rule in found.items():
+        words = rule.get("patternErrorMessage", "")
+        assert words, path
+        assert not set("^$[") & set(words), path
+
+
+@pytest.mark.parametrize(
+    ("strategy", "answers", "said"),
+    [
+        ("docker", {"registry": "hub.example/team"}, "docker.registry is 'hub.example/team': write host or host:port"),
+        ("git", {"hosts": "a:port"}, "hosts[0].port is 'port': write a number from 1 to 65535"),
+        ("rsync", {"keep": "1"}, "keep is '1': write a number from 2 to 100"),
+        ("docker", {"database_port": "x", "database": "mysql"}, "database.port is 'x': write a number from 1 to 65535"),
+    ],
+)
+def test_a_wrong_answer_is_explained_in_words(
+    tmp_path: Path, module: Path, strategy: str, answers: dict[str, str], said: str
+) -> None:
+    """FAULTS G, and what is said to the program is said at the prompt, too."""
+    with pytest.raises((UsageError, RefusedError)) as refused:
+        configure(tmp_path, module, strategy, {**ANSWERS, **answers})
+    assert "^" not in str(refused.value)
+    assert said in str(refused.value)
+    name = next(iter(answers))
+    asked = replace(questionnaire(strategy), judge=judge(tmp_path, module, strategy, None))
+    assert said in (asked.problem_with(asked[name], {**ANSWERS, **answers}) or "")
+
+
+@pytest.mark.parametrize("strategy", names())
+def test_a_strategy_says_when_to_choose_it_and_asks_little(strategy: str) -> None:
+    asked = questions_of(strategy_folder(strategy))
+    known = {question.name for question in asked}
+    assert 10 < len(asked.choose_it) < 55
+    assert sum(question.is_asked for question in asked) <= 8
+    # An example is no answer.
+    assert {question.name for question in asked if question.is_needed} >= {"client", "hosts"} & known
+    for question in asked:
+        assert set(question.only) <= known, question.name
+
+
+def test_git_is_offered_first() -> None:
+    assert strategies()[:2] == ["git", "rsync"]
+    assert set(strategies()) == set(names())
+
+
+@pytest.mark.parametrize("client", ["Dúo GmbH", 'A & B "Söhne" \\ Co', "L'Oréal #1: x"])
+def test_a_clients_name_is_written_as_people_write_it(tmp_path: Path, module: Path, client: str) -> None:
+    r"""FAULTS G: `client: "D\u00fao GmbH"` in a file for people."""
+    made = configure(tmp_path, module, "git", {**ANSWERS, "client": client})
+    text = (made.folder / "deployment.yaml").read_text("utf-8")
+    assert read_deployment(made.folder).data["client"] == client
+    assert "\\u" not in text
+    assert f"to the hosts of {client}." in text

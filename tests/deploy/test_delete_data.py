@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import stat
-import subprocess
 import tarfile
 import time
 import zlib
@@ -30,6 +29,7 @@ from tests.deploy.module_data import configure
 from tests.deploy.program import run
 from tests.deploy.quick_images import base_image
 from tests.deploy.sites import Site
+from tests.deploy.system_calls import traced
 from tests.e2e.engine import Engine
 from tests.ports import free_port
 from tests.template import database_servers
@@ -255,18 +255,11 @@ def test_a_dump_without_its_last_line_is_not_whole(kind: str, end: str, tmp_path
 
 def test_a_dump_is_on_the_disk_before_anything_goes(quick: Site, tmp_path: Path) -> None:
     """FAULTS B2: the kernel's own record of the order: the dump's files, their folder, its folders, then deletion."""
-    strace = needs.program("strace")
     storage = configure(quick)
     quick.deploy()
     log = tmp_path / "calls"
-    calls = "trace=fsync,fdatasync,unlink,unlinkat,rmdir,rename"
-    assert quick.host.process
-    command = [str(strace), "-f", "-y", "-s", "300", "-o", str(log), "-e", calls, "-p", str(quick.host.process.pid)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as tracer:
-        assert tracer.stderr
-        assert "attached" in tracer.stderr.readline()
+    with traced(quick.host, "fsync,fdatasync,unlink,unlinkat,rmdir,rename", log, ["-y", "-s", "300"]):
         remove(find(quick.root, "yoda"), delete_data=True)
-        tracer.terminate()
     lines = [line for line in log.read_text().splitlines() if "resumed" not in line]
     (dump,) = (quick.host.base / "dumps").iterdir()
 

@@ -24,6 +24,7 @@ from dagster_module_builder.deploy.status import log, releases, status, unlock
 from tests import needs
 from tests.deploy.modules import make_deployment, make_module, make_much, set_value, simplify
 from tests.deploy.sites import Site
+from tests.deploy.system_calls import traced
 from tests.deploy.turns import wire_to
 
 
@@ -127,16 +128,9 @@ def test_new_settings_without_a_new_release(quick: Site) -> None:
 
 
 def test_all_of_a_release_is_on_the_disk_before_it_counts(quick: Site, tmp_path: Path) -> None:
-    assert quick.host.process
     log = tmp_path / "calls"
-    calls = "trace=syncfs,rename,renameat,renameat2"
-    trace = [needs.program("strace"), "-f", "-e", calls, "-o", log, "-p", str(quick.host.process.pid)]
-    with subprocess.Popen(trace, stderr=subprocess.PIPE) as tracing:
-        assert tracing.stderr
-        assert b"attached" in tracing.stderr.readline()
+    with traced(quick.host, "syncfs,rename,renameat,renameat2", log):
         release = release_of(quick.deploy())
-        # It ends with what it traces; told to end before that, it may wait for ever for a process that just did.
-        quick.host.stop()
     order = [number for number, line in enumerate(log.read_text().splitlines()) if re.search(r"syncfs.* = 0$", line)]
     counts = next(n for n, line in enumerate(log.read_text().splitlines()) if f'releases/{release}.tmp", ' in line)
     assert order

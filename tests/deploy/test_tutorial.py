@@ -76,14 +76,20 @@ class Reader:
         return self.session.run_until(text, page_answers) if text == ENDLESS else self.session.run(text)
 
 
+SCHEDULES = "{repositoriesOrError {... on RepositoryConnection {nodes {schedules {name}}}}}"
+
+
 def page_answers(said: str) -> bool:
-    """Tell whether Dagster's page answers at the address that was printed."""
+    """Tell whether Dagster's page answers at the address that was printed, and knows the tutorial's schedule."""
     address = re.search(r"http://127\.0\.0\.1:\d+", said)
     if not address:
         return False
     try:
-        with urllib.request.urlopen(f"{address[0]}/server_info", timeout=5) as answer:
-            return bool(json.load(answer)["dagster_webserver_version"])
+        body = json.dumps({"query": SCHEDULES}).encode()
+        request = urllib.request.Request(f"{address[0]}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            nodes = json.load(answer)["data"]["repositoriesOrError"]["nodes"]
+            return [one["name"] for node in nodes for one in node["schedules"]] == ["sales_report_daily"]
     except urllib.error.URLError:
         return False
 

@@ -61,8 +61,10 @@ PIPELINE = (
 
 #: What is typed for every task, in this order; ``+`` says that it has to succeed, ``-`` that it has to be refused.
 TYPED = (
-    "+ workspace.init", "+ workspace.add sales-report --dry-run --no-check", "+ workspace.add sales-report --no-check",
-    "+ workspace.list --json", "? workspace.validate", "? workspace.validate --json --no-check",
+    "+ workspace.init", "+ workspace.adopt --dry-run",
+    "+ workspace.add sales-report --dry-run --no-check", "+ workspace.add sales-report --no-check",
+    "+ workspace.list --json", "+ workspace.graph", "+ workspace.graph --format svg", "+ workspace.graph --json",
+    "? workspace.validate", "? workspace.validate --json --no-check",
     "+ workspace.sync --no-check", "+ workspace.sync --repair --yes --no-check", "- new sales-report --no-input",
     "+ new stock --no-input --workspace no", "- workspace.materialize nosuch", "- workspace.dev --port 70000",
     "- workspace.up", "- workspace.down", "- workspace.logs", "+ upgrade sales-report --dry-run",
@@ -77,7 +79,7 @@ TYPED = (
     "COMMIT", "+ deploy obi --allow-dirty --json --no-settle",
     "+ deploy.env yoda", "+ deploy.status yoda --json", "+ deploy.releases yoda", "- deploy.pipeline yoda",
     "BREAK", "- deploy yoda --allow-dirty --json", "+ deploy.rollback yoda", "+ deploy.log yoda --json",
-    "+ deploy.unlock yoda --yes",
+    "+ deploy.unlock yoda --yes", "+ completion --shell bash", "? doctor --json", "+ version", "+ skill",
     "+ deploy.remove yoda --module sales-report --yes",
     "LINES", "- workspace.add sales-report", "- deploy yoda --allow-dirty", "? audit sales-report",
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from filelock import FileLock
 
+from tests.e2e.chromium import browser
 from tests.e2e.engine import cache
 from tests.e2e.stack import Stack
 from tests.ports import free_port
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.engine import Engine
+
+__all__ = ["browser"]
 
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 

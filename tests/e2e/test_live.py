@@ -53,6 +53,24 @@ def test_a_run_in_progress_survives_a_change(stack: Stack) -> None:
     stack.dagster.await_locations(*LOCATIONS)
 
 
+def test_a_run_in_progress_survives_a_restart_of_its_containers(stack: Stack) -> None:
+    """A changed image or definition restarts them: `up` waits for what runs in them."""
+    stack.have_materialized("sales_report")
+    stack.command("workspace.remove", "weather")
+    with stack.locked_table("sales-report") as unlock:
+        run = stack.dagster.launch("sales_report")
+        await_that(lambda: stack.dagster.status(run) == "STARTED", 120, "the run started")
+        said = []
+        for line in stack.lines("workspace.up"):
+            said.append(line)
+            if line.startswith("Runs in progress: 1. Waiting until they end, since dagster_"):
+                unlock()
+    assert any(line.startswith("Runs in progress: 1.") for line in said), said
+    stack.dagster.await_locations(*OTHERS["weather"])
+    assert stack.dagster.status(run) == "SUCCESS"
+    _bring_back(stack, "weather")
+
+
 def test_data_outlives_a_module_until_it_is_deleted(stack: Stack) -> None:
     volume = f"{stack.project}_sales_report_db_data"
     stack.have_materialized("sales_report")

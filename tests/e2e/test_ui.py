@@ -5,12 +5,10 @@ The screenshots are kept in ``artifacts/``.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests import needs
 from tests.e2e.dagster_web import await_that
 from tests.e2e.stack import LOCATIONS, Stack
 
@@ -24,19 +22,6 @@ PAGE_MS = 180_000
 RUN_MS = 180_000
 LAUNCH_S = 60
 WINDOW = {"width": 1440, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Give a headless Chromium: the distribution's, driven by Playwright."""
-    chromium = needs.program("chromium")
-    needs.module("playwright")
-    playwright = importlib.import_module("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        # Chromium's sandbox does not work for root.
-        opened = driver.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces import restore, sync
 from dagster_module_builder.workspaces.add import add_module
+from dagster_module_builder.workspaces.adopt import adopt, look_through
+from dagster_module_builder.workspaces.release import release
 from dagster_module_builder.workspaces.remove import remove_module
 
 DONE, REFUSED, CRASHED = 0, 10, 11
@@ -37,6 +39,8 @@ COMMANDS = {
     "sync": lambda root, _: sync.sync(root, prune=True),
     "restore": restore.restore,
     "recover": recover,
+    "adopt": lambda root, _: adopt(look_through(root, write_workspace_file=True)),
+    "release": lambda root, _: release(root),
 }
 
 

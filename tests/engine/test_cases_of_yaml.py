@@ -282,7 +282,6 @@ INHERITED: dict[str, tuple[bytes, int]] = {
     "an anchor for others": (b"services:\n  web:\n    depends_on: &c [a]\n  b:\n    depends_on: *c\n", 3),
     "a service that others are": (b"services:\n  web: &w\n    image: x\n  b: *w\n", 2),
     "a service that others inherit": (b"services:\n  web: &w\n    image: x\n  b:\n    <<: *w\n", 2),
-    "a service in flow style": (b"services:\n  web: {image: x}\n", 2),
 }
 
 
@@ -292,6 +291,13 @@ def test_what_is_shared_with_other_services_is_refused_with_its_line(form: str) 
     with pytest.raises(DamagedFileError) as caught:
         merged(FILE, text, {"seo": [dependency()]})
     assert str(caught.value).startswith(f"{PATH}:{line}: ")
+
+
+def test_a_service_in_flow_style_is_written_out_and_back() -> None:
+    text = b"services:\n  web: {image: x}  # c\n"
+    found = merged(FILE, text, {"seo": [dependency()]})
+    assert b"  web:  # c\n    image: x\n    depends_on:\n" in (found.text or b"")
+    assert without(FILE, found, "seo") == text
 
 
 def test_a_second_module_takes_the_same_place_and_the_last_one_takes_it_away() -> None:

@@ -24,7 +24,7 @@ from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.transactions.plan import FileChange, Plan
 from dagster_module_builder.transactions.recovery import recover
 from dagster_module_builder.transactions.replacement import ChangedMeanwhileError
-from dagster_module_builder.transactions.transaction import commit, commit_one
+from dagster_module_builder.transactions.transaction import RolledBackError, commit, commit_one
 from tests import needs
 from tests.engine.folders import make_workspace
 
@@ -125,14 +125,17 @@ def committed(root: Path, plan: Plan) -> Files:
     return files(root)
 
 
+@pytest.mark.parametrize("proof", [None, lambda: None], ids=["not proven", "proven"])
 @pytest.mark.parametrize("last", LASTS)
-def test_a_commit_that_is_cut_off_anywhere_is_all_old_or_all_new(tmp_path: Path, last: str) -> None:
+def test_a_commit_that_is_cut_off_anywhere_is_all_old_or_all_new(
+    tmp_path: Path, last: str, proof: Callable[[], None] | None
+) -> None:
     """FAULTS B11: also where the last file is made, deleted, or only gets another mode."""
     seen = []
     for at in range(1, 100):
         root = made_in(tmp_path / str(at))
         plan, old = plan_with(root, last), files(root)
-        ended = in_child(lambda root=root, plan=plan: commit(root, plan), at)
+        ended = in_child(lambda root=root, plan=plan: commit(root, plan, proof), at)
         messages = recover(root)
         assert not (root / settings.REGISTRY).with_name(".journal").exists()
         assert recover(root) == []
@@ -143,13 +146,42 @@ def test_a_commit_that_is_cut_off_anywhere_is_all_old_or_all_new(tmp_path: Path,
     # First nothing was begun, then it is undone, then it is finished.
     assert sorted(set(seen), key=seen.index) == [(True, False), (True, True), (False, False)]
     assert seen == sorted(seen, key=[(True, False), (True, True), (False, False)].index)
-    assert seen.count((False, False)) > 1  # also where it was cut off with all in place
+    # Also where it was cut off with all in place, if that is enough.
+    assert proof or seen.count((False, False)) > 1
     new = files(root)
     assert new["first"] == (b"new", 0o640)
     assert new["folder/inner/made"] == (b"new", 0o600)
     assert new.get("last", (b"", 0))[1] == {"replaced": 0o640, "deleted": 0}.get(last, 0o600)
     assert {*new} - {*old} == {"folder", "folder/inner", "folder/inner/made"} | ({"last"} if last == "made" else set())
     assert {*old} - {*new} == {"gone"} | ({"last"} if last == "deleted" else set())
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_what_could_not_be_proven_is_taken_back(tmp_path: Path, last: str) -> None:
+    for at, fault in enumerate((RefusedError("It does not hold."), OSError(errno.EIO, "Broken"), KeyboardInterrupt())):
+        root = made_in(tmp_path / str(at))
+        plan, old, seen = plan_with(root, last), files(root), []
+
+        def proof(root: Path = root, fault: BaseException = fault, seen: list[Files] = seen) -> None:
+            seen.append(files(root))
+            raise fault
+
+        with pytest.raises((RefusedError, RolledBackError, KeyboardInterrupt)), locked(root):
+            commit(root, plan, proof)
+        assert files(root) == old != seen[0]
+        assert recover(root) == []
+
+
+@pytest.mark.parametrize("last", LASTS)
+def test_what_was_still_to_be_proven_is_taken_back_by_the_next_command(
+    root: Path, last: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan, old = plan_with(root, last), files(root)
+    assert in_child(lambda: commit(root, plan, lambda: os._exit(CRASHED)), 100) == "cut off"
+    assert files(root) != old
+    with locked(root):
+        assert caplog.messages == ["An earlier command was cut off: workspace restored from backup."]
+    assert files(root) == old
 
 
 @pytest.mark.parametrize("last", LASTS)
@@ -270,6 +302,20 @@ def test_the_lock_needs_a_workspace_and_makes_its_own_folder(root: Path, tmp_pat
     assert not (modules / ".lock-holder").exists()
     with locked(root, wait=0.1):
         pass
+
+
+def test_what_an_earlier_version_kept_out_of_git_is_brought_up_to_date(root: Path) -> None:
+    ignored = (root / settings.REGISTRY).with_name(".gitignore")
+    ignored.unlink()
+    with locked(root):
+        own = ignored.read_bytes()
+    assert own.endswith(b"!servers/\n!servers/*\n")
+    ignored.write_bytes(own.replace(b"!servers/\n!servers/*\n", b""))
+    with locked(root):
+        assert ignored.read_bytes() == own
+    ignored.write_bytes(b"# What a person wrote\n")
+    with locked(root):
+        assert ignored.read_bytes() == b"# What a person wrote\n"
 
 
 def test_errors_of_the_disk_name_the_file(root: Path) -> None:

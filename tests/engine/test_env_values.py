@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dagster_module_builder.shared_files.formats import env_file, env_value
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from tests.engine.env_values import PEM, WANTED, as_compose_reads
 
 
@@ -22,7 +22,7 @@ def as_dagster_reads(text: bytes) -> dict[str, str | None]:
 
 
 def refusal(text: bytes) -> str:
-    with pytest.raises(OutlineError) as caught:
+    with pytest.raises(UnsafeEditError) as caught:
         env_file.contributions(text)
     return caught.value.reason
 

@@ -116,7 +116,7 @@ def test_who_changes_it_all_the_time_is_waited_for_with_an_end(tmp_path: Path) -
     ControlFiles(root).lock.unlink()
     times = []
 
-    def work(_: list[str]) -> None:
+    def work() -> None:
         times.append(1)
         (services(root) / ".env").write_text(f"A={len(times)}\n")
 

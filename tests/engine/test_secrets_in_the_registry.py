@@ -76,7 +76,7 @@ def test_the_key_is_the_owners_alone_and_no_version_control_takes_it(tmp_path: P
     key = (root / settings.KEY).read_bytes()
     assert len(key) == 32
     assert stat.S_IMODE((root / settings.KEY).stat().st_mode) == 0o600
-    assert ignored.read_text().splitlines()[1:] == ["*", "!.gitignore", "!.registry"]
+    assert ignored.read_text().splitlines()[1:] == ["*", "!.gitignore", "!.registry", "!servers/", "!servers/*"]
     sync(root)
     assert (root / settings.KEY).read_bytes() == key
 

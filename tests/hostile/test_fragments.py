@@ -15,7 +15,7 @@ from dagster_module_builder.fragment_rules.refused import covers, parse_allowanc
 from dagster_module_builder.fragment_rules.rules import Judged, judge
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.modules.module import FRAGMENT_NAMES
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.listing import listing
 from dagster_module_builder.workspaces.sync import sync
@@ -177,7 +177,7 @@ def test_what_stands_among_the_workspaces_lines_cannot_be_taken_over() -> None:
     ids=["aliases of aliases", "hundreds of settings"],
 )  # fmt: skip
 def test_what_cannot_be_listed_is_refused_as_a_whole(text: str) -> None:
-    with pytest.raises(OutlineError, match="more than 200 settings"):
+    with pytest.raises(UnsafeEditError, match="more than 200 settings"):
         judged({**case_of(HARMLESS), COMPOSE: text.encode()})
 
 

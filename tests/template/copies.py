@@ -15,7 +15,7 @@ _SERVICES = "cookiecutter-dagster-workspace/{{cookiecutter.name}}/services/dagst
 COPIES: dict[str, str] = {
     **{
         f"{_MODULE}/hooks/{name}.py": f"dagster_module_builder/base/{name}.py"
-        for name in ("baseline", "machine", "names", "ports", "settings")
+        for name in ("baseline", "errors", "layout", "machine", "names", "ports", "requirements", "settings")
     },
     **{
         f"{_MODULE}/{{{{cookiecutter.name}}}}/{name}": f"{_SERVICES}/{name}"

@@ -16,12 +16,26 @@ from tests.template.rendering import LOCK, REPOSITORY
 #: Where the environments are kept; any folder will do.
 FOLDER_VARIABLE = "MODULE_TEST_ENVIRONMENTS"
 
+#: ``"dagster==1.13.27"``.
+DAGSTER = next(line for line in LOCK.read_text("utf-8").splitlines() if line.startswith("dagster=="))
+
 #: The lock has what a module may need; the stand-ins for S3 and Google Cloud Storage are no module's business.
 PACKAGES = {
     "modules": ["-r", str(LOCK)],
+    "frames": ["-r", str(LOCK), "hypothesis"],
+    # What the module's pyproject.toml allows at least.
+    "oldest": [
+        "dagster>=1.13,<1.14", "fsspec==2024.6.0", "pandas==2.2.0", "pyarrow==18.0.0", "universal-pathlib==0.2.6",
+        "polars==1.20.0", "numpy<2", "hypothesis", "pytest",
+    ],
     "s3": ["moto[server]"],
     "gcs": ["gcp-storage-emulator"],
-}
+    # Of the lock only Dagster: dbt up to 1.9, whose parser needs no compiler, takes other versions of the rest.
+    "integrations": [
+        DAGSTER, "dagster-dbt", "dagster-dlt", "dagster-sling", "dbt-core<1.10", "dbt-duckdb<1.10",
+        "fsspec", "pandas", "pyarrow", "universal-pathlib",
+    ],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +62,15 @@ def made(kind: str = "modules") -> Environment:
         if not (environment / "complete").is_file():
             _make(environment, PACKAGES[kind])
     return Environment(environment)
+
+
+def own(folder: Path, *packages: str) -> Path:
+    """Make a project's own environment with some of the locked packages; return its Python."""
+    uv = [sys.executable, "-m", "uv", "-q"]
+    subprocess.run([*uv, "venv", "--python", sys.executable, folder], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([*uv, "pip", "install", "--python", python, "--constraint", str(LOCK), *packages], check=True)
+    return python
 
 
 def _make(environment: Path, packages: list[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 import pandas as pd
+import polars as pl
 import pytest
 from upath import UPath
 
@@ -40,6 +41,7 @@ def main() -> None:
     assert path == str(place / "used.data"), path
 
     missing()
+    frames()
     concurrent_writers()
     print(sorted(place.fs.find("bucket")))  # noqa: T201  # what the test reads
 
@@ -56,6 +58,32 @@ def missing() -> None:
 
     with pytest.raises(storage.OutputMissingError, match="Materialize away first"):
         dg.materialize([away, wants], resources=resources, selection=[wants])
+
+
+def frames() -> None:
+    """Columns are read alone, lazy frames are written and scanned, and what is refused leaves nothing."""
+    orders = pl.DataFrame({"city": ["Oslo", "Rome"], "amount": [1.5, None]})
+    seen: list[Any] = []
+
+    @dg.asset
+    def lazy(columns: pd.DataFrame) -> pl.LazyFrame:
+        seen.append(list(columns.columns))
+        return orders.lazy()
+
+    @dg.asset
+    def scanned(lazy: pl.LazyFrame) -> None:
+        seen.append(lazy.filter(pl.col("amount") > 1).select("city").collect().to_dicts())
+
+    # The method itself has parameters, which Dagster would take for inputs.
+    made = dg.asset(name="columns")(lambda: orders.to_pandas())  # noqa: PLW0108
+    needs = dg.AssetIn(metadata={"columns": ["amount"]})
+    used = dg.asset(ins={"columns": needs})(lazy.op.compute_fn.decorated_fn)
+    dg.materialize([made, used, scanned], resources=resources)
+    assert seen == [["amount"], [{"city": "Oslo"}]], seen
+
+    refused = dg.asset(name="refused")(lambda: pd.DataFrame({"a": [{1, 2}]}))
+    with pytest.raises(storage.StorageError, match="column a holds set"):
+        dg.materialize([refused], resources=resources)
 
 
 def concurrent_writers() -> None:

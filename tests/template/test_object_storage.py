@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from tests import needs
 from tests.template import environment
+from tests.template.s3_server import s3_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,20 +21,6 @@ if TYPE_CHECKING:
     from tests.template.rendering import Desk
 
 pytestmark = [pytest.mark.dagster, pytest.mark.matrix, pytest.mark.slow]
-
-
-@contextmanager
-def s3_server() -> Iterator[dict[str, str]]:
-    """Moto's server, on a port that the system chooses; yields the variables of who speaks to it."""
-    command = [environment.made("s3").program("moto_server"), "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as server:
-        assert server.stderr
-        try:
-            address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
-            keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-            yield {"AWS_ENDPOINT_URL": address, **keys}
-        finally:
-            server.terminate()
 
 
 @contextmanager
@@ -85,9 +71,11 @@ def test_values_partitions_and_errors_are_the_same_on_objects(
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == str(
         [
+            "bucket/stored/columns.data",
             "bucket/stored/here/made/%2E.%2Fb.data",
             "bucket/stored/here/made/2026-01-01.data",
             "bucket/stored/here/made/c%2Fd.data",
+            "bucket/stored/lazy.data",
             "bucket/stored/shared.data",
             "bucket/stored/used.data",
         ]

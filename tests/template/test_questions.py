@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from tests.template.rendering import REPOSITORY, TEMPLATE, Desk
 def prepared(desk: Desk, stdin: int | None = subprocess.DEVNULL) -> tuple[dict[str, object], str]:
     """Run the hook before the prompts in a copy, as Cookiecutter does; return the questions and what it said."""
     copy = desk.root / "copy"
-    shutil.copytree(TEMPLATE, copy)
+    shutil.copytree(TEMPLATE, copy, dirs_exist_ok=True)
     hook = [sys.executable, str(copy / "hooks" / "pre_prompt.py")]
     done = subprocess.run(
         hook, cwd=copy, env=desk.environment(), stdin=stdin, capture_output=True, encoding="utf-8", check=True
@@ -34,7 +35,7 @@ def test_every_question_is_put_in_words(desk: Desk):
     questions, _ = prepared(desk)
     prompts = questions["__prompts__"]
 
-    assert set(prompts) == set(visible(questions))
+    assert {name for name in prompts if not name.startswith("__")} == set(visible(questions))
     for name in visible(questions):
         if isinstance(questions[name], list):
             assert set(prompts[name]) == {"__prompt__", *questions[name]}
@@ -45,7 +46,8 @@ def test_the_questions_come_in_their_order(desk: Desk):
     requirements = [f"requires_{name}" for name in json.loads((TEMPLATE / "requirements.json").read_text())]
 
     assert visible(questions) == [
-        *("name", "title", "description", "database", "database_name", "database_user", "database_port"),
+        *("name", "title", "description", "database", "requires"),
+        *("database_name", "database_user", "database_port"),
         *("governance", "executor", "code_server", "starter", *requirements, "workspace", "deployment"),
     ]
 
@@ -111,22 +113,81 @@ def test_an_answer_of_a_requirement_is_a_yes_or_a_no(desk: Desk):
     assert not refused.module.exists()
 
 
-def test_a_person_at_a_terminal_is_asked_every_question(desk: Desk):
-    answers = "sales-report\n" + "\n" * 40
-    done = subprocess.run(
-        [sys.executable, "-m", "cookiecutter", str(TEMPLATE)],
+def by_hand(desk: Desk, *answers: str, given: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Answer Cookiecutter's questions line by line; those after the last answer get Return."""
+    return subprocess.run(
+        [sys.executable, "-m", "cookiecutter", str(TEMPLATE), *given],
         cwd=desk.here,
         env=desk.environment(),
-        input=answers,
+        input="\n".join([*answers, *[""] * 9]) + "\n",
         capture_output=True,
         encoding="utf-8",
         check=False,
     )
 
+
+def answers_of(module: Path) -> dict[str, object]:
+    answers: dict[str, object] = json.loads((module / ".dagster-module.json").read_text())["answers"]
+    return answers
+
+
+def test_cookiecutter_by_hand_asks_six_things(desk: Desk):
+    """FAULTS G: no more than nine, numbered without a jump; all other answers are given as key=value."""
+    done = by_hand(desk, "sales-report", "duckdb", "ssh, pdf", "2", given=("title=By hand", "executor=multiprocess"))
+
     assert done.returncode == 0, done.stderr
-    assert "Module name" in done.stdout
-    assert "PDF with poppler-utils? (+27 MB)" in done.stdout
-    assert Path(desk.here / "sales-report" / "pyproject.toml").is_file()
+    numbers = re.findall(r"\[(\d+)/(\d+)\]", done.stdout)
+    assert numbers == [(str(number), "6") for number in range(1, 7)]
+    answers = answers_of(desk.here / "sales-report")
+    assert (answers["title"], answers["executor"]) == ("By hand", "multiprocess")
+    assert (answers["database"], answers["governance"]) == ("duckdb", "quick")
+    assert {name for name, answer in answers.items() if answer is True} == {"requires_ssh", "requires_pdf"}
+    assert "requires" not in answers
+
+
+def test_an_answer_by_hand_is_judged_where_it_is_given(desk: Desk):
+    done = by_hand(desk, "class", "sales", "oracle", "none", "ssh, vido", "video", "n", "video", "y")
+
+    assert done.returncode == 0, done.stderr
+    assert "'class' cannot be a module's name" in done.stderr
+    assert "'oracle' is not one of none, postgresql, mysql, duckdb." in done.stderr
+    assert "Unknown system requirement 'vido'. Did you mean 'video'?" in done.stderr
+    assert done.stdout.count("Go on?") == 2
+    assert "instead of video: processing outside the container" in done.stderr
+    assert answers_of(desk.here / "sales")["requires_video"] is True
+
+
+def test_the_one_answer_about_requirements_works_without_questions_too(desk: Desk):
+    rendering = desk.rendered(requires="pdf", requires_ssh="yes")
+    answers = answers_of(rendering.module)
+    assert {name for name, answer in answers.items() if answer is True} == {"requires_ssh", "requires_pdf"}
+
+    refused = desk.render("other", requires="pdff")
+    assert "Did you mean 'pdf'?" in refused.stderr
+    assert not refused.module.exists()
+
+
+def test_another_template_is_asked_as_before(desk: Desk):
+    """One process may render several templates: this one changes nothing for the others."""
+    other = desk.root / "other"
+    (other / "{{cookiecutter.a}}").mkdir(parents=True)
+    (other / "cookiecutter.json").write_text('{"a": "x", "b": ["one", "two"], "c": true}')
+    program = (
+        "from cookiecutter.main import cookiecutter\n"
+        f"cookiecutter({str(TEMPLATE)!r}, no_input=True)\ncookiecutter({str(other)!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=desk.here,
+        env=desk.environment(),
+        input="y\n2\nn\n",
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[3/3]" in done.stdout
+    assert (desk.here / "y").is_dir()
 
 
 def test_the_page_about_the_template_names_every_question_and_answer(desk: Desk):

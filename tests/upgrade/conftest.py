@@ -54,18 +54,18 @@ def fixed(today: Rendering, monkeypatch: pytest.MonkeyPatch) -> Rendering:
     tree["new/folder/file.md"] = FileContent(b"new\n", executable=True)
     tree["pyproject.toml"] = FileContent(tree["pyproject.toml"].content + b"# tomorrow\n", executable=True)
     del tree["TROUBLESHOOTING.md"]
-    found = Rendering(tree, today.record.replace(TODAY.encode(), b"1.2.0"))
+    found = Rendering(tree, today.record.replace(TODAY.encode(), b"1.3.0"))
     monkeypatch.setattr(proposal, "rendering", lambda *_: found)
     return found
 
 
 @pytest.fixture
 def tomorrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], Path]:
-    """Let the template be another one from now on: a copy of today's, changed, with the version 1.2.0."""
+    """Let the template be another one from now on: a copy of today's, changed, with the version 1.3.0."""
 
     def make(change: Change) -> Path:
         template = checkout(tmp_path / "checkout")
-        (template / "VERSION").write_text("1.2.0\n")
+        (template / "VERSION").write_text("1.3.0\n")
         change(template)
         candidates = template_folders.candidates
         monkeypatch.setattr(

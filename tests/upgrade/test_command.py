@@ -32,8 +32,25 @@ def test_check_is_exit_code_1_while_there_is_something_to_do(terminal: Terminal,
     assert files_of(project) == before
     said = terminal.done("upgrade", "orders")
     assert "made    projects/orders/orders/resources.py" in said
-    assert "workspace.sync" in said
+    # It is not in the workspace yet (FAULTS G).
+    assert "workspace.add orders" in said.partition("\nNext:\n")[2]
     assert terminal.done("upgrade", "orders", "--check").strip() == "orders is up to date"
+
+
+def test_what_an_upgrade_cannot_do_is_said_before_anything_is_changed(terminal: Terminal, root: Path) -> None:
+    """FAULTS F4: nothing is done by half without a word."""
+    text = "import dagster as dg\n\nargs = {}\ndefs = dg.Definitions(**args)\n"
+    project = write(root / "projects/orders", {"definitions.py": text})
+    before = files_of(project)
+    refused = terminal.run("upgrade", "orders")
+    assert refused.returncode == 1
+    assert "The upgrade cannot do all that orders needs:\n- The structure of definitions.py" in refused.stderr
+    assert "pass --partial" in refused.stderr
+    assert files_of(project) == before
+    assert "The structure of definitions.py" in terminal.run("upgrade", "orders", "--dry-run").stderr
+    terminal.done("upgrade", "orders", "--partial", "--no-load")
+    assert (project / "storage.py").is_file()
+    assert (project / "definitions.py").read_text() == text
 
 
 def test_check_fails_where_the_template_cannot_be_merged(terminal: Terminal, root: Path, module: Path) -> None:

@@ -68,11 +68,23 @@ def test_what_is_there_is_kept(root: Path) -> None:
     assert 'resources={"io_manager": ModuleStorage()}' in (project / "orders/definitions.py").read_text()
 
 
+def test_the_forms_of_values_take_no_name_of_the_project(root: Path) -> None:
+    project = write(root / "projects/orders", {**SCAFFOLD, "orders/stored.py": "MINE = 1\n"})
+    upgrade(root, "orders")
+    assert (project / "orders/stored.py").read_text() == "MINE = 1\n"
+    assert "from .stored_values import values" in (project / "orders/storage.py").read_text()
+    assert {path.name for path in (project / "orders/stored_values").iterdir()} >= {
+        "__init__.py",
+        "values.py",
+        "cells.py",
+    }
+
+
 def test_a_shape_that_is_not_understood_is_said_with_the_lines_to_add(root: Path) -> None:
     project = write(root / "projects/orders", SINGLE_FILE)
     text = "import dagster as dg\n\nargs = {}\ndefs = dg.Definitions(**args)\n"
     (project / "definitions.py").write_text(text)
-    notes = "\n".join(upgrade(root, "orders").notes)
+    notes = "\n".join(upgrade(root, "orders").by_hand)
     assert "from resources import RESOURCES" in notes
     assert "resources=RESOURCES" in notes
     assert (project / "definitions.py").read_text() == text
@@ -160,7 +172,7 @@ def test_a_plain_setup_cfg_is_given_more_requirements_and_another_is_left(text: 
 def test_a_setup_that_is_not_understood_is_said_with_the_lines_to_add(root: Path) -> None:
     text = "from setuptools import setup\n\nLIST = ['dagster']\nsetup(install_requires=LIST)\n"
     project = write(root / "projects/orders", {**OLD_SCAFFOLD, "setup.py": text})
-    notes = "\n".join(upgrade(root, "orders").notes)
+    notes = "\n".join(upgrade(root, "orders").by_hand)
     assert 'install_requires in setup.py, whose structure is not supported:\n    "fsspec' in notes
     assert (project / "setup.py").read_text() == text
 

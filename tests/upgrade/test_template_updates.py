@@ -16,14 +16,16 @@ from dagster_module_builder.audit.run import audit
 from dagster_module_builder.base.baseline import FILE, FileContent, packed, unpacked
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.upgrade.ending import abort, finish
+from dagster_module_builder.upgrade.proof import Loader
 from dagster_module_builder.upgrade.run import upgrade
 from dagster_module_builder.upgrade.three_way import Versions, has_markers, merge
 from tests.edits import edit
+from tests.template import environment
 from tests.upgrade.module_files import MODULE_FILES, TODAY, Change, files_of
 
 Tomorrow = Callable[[Change], Path]
 README = f"{MODULE_FILES}/README.md"
-VERSIONS = Versions(TODAY, "1.2.0")
+VERSIONS = Versions(TODAY, "1.3.0")
 
 
 def append(path: Path, text: str) -> None:
@@ -89,7 +91,7 @@ def test_what_only_the_template_changed_is_taken(root: Path, module: Path, tomor
     assert not (module / "TROUBLESHOOTING.md").exists()
     assert (module / "run.sh").stat().st_mode & 0o100
     assert (module / "src/sales_dagster/assets.py").read_text().endswith("# mine\n")
-    assert version(module) == "1.2.0"
+    assert version(module) == "1.3.0"
     assert not upgrade(root, "sales", allow_dirty=True).changes
 
 
@@ -232,7 +234,7 @@ def test_a_conflict_is_marked_and_the_version_stays(root: Path, module: Path, co
         f"<<<<<<< yours\n## How I run it\n||||||| template {TODAY}\n## Run it\n=======\n## Run it, as of tomorrow\n"
         in text
     )
-    assert ">>>>>>> template 1.2.0" in text
+    assert ">>>>>>> template 1.3.0" in text
     assert version(module) == TODAY
     assert audit(root, module, only=("upgrade-unfinished",)).failed
     with pytest.raises(RefusedError, match="--continue"):
@@ -245,11 +247,27 @@ def test_continue_waits_for_the_last_marker(root: Path, module: Path, conflict: 
     path = module / "README.md"
     path.write_text(path.read_text().partition("<<<<<<<")[0] + "Resolved\n=======\n")
     finish(root, "sales")
-    assert version(module) == "1.2.0"
+    assert version(module) == "1.3.0"
     assert path.read_text().endswith("Resolved\n=======\n")
     assert not upgrade(root, "sales", allow_dirty=True).changes
     with pytest.raises(RefusedError, match="No upgrade"):
         finish(root, "sales")
+
+
+@pytest.mark.dagster
+def test_continue_refuses_definitions_that_do_not_load(root: Path, module: Path, conflict: object) -> None:
+    """FAULTS F2: what a person resolved is loaded before it is recorded."""
+    (module / ".venv").symlink_to(environment.made().folder)
+    (module / "README.md").write_text("Resolved\n")
+    definitions = module / "src/sales_dagster/definitions.py"
+    text = definitions.read_text()
+    definitions.write_text("import nothing_of_that_name\n" + text)
+    with pytest.raises(RefusedError, match="do not load: ModuleNotFoundError"):
+        finish(root, "sales", loader=Loader(root, module, lambda: True))
+    assert version(module) == TODAY
+    definitions.write_text(text)
+    finish(root, "sales", loader=Loader(root, module, lambda: True))
+    assert version(module) == "1.3.0"
 
 
 def test_a_conflict_counts_beside_lines_that_look_like_markers(root: Path, module: Path, tomorrow: Tomorrow) -> None:
@@ -265,7 +283,7 @@ def test_a_conflict_counts_beside_lines_that_look_like_markers(root: Path, modul
     before, _, rest = text.partition("<<<<<<<< yours\n")
     path.write_text(before + rest.partition("(new)\n")[2])
     finish(root, "sales")
-    assert version(module) == "1.2.0"
+    assert version(module) == "1.3.0"
     assert path.read_text().endswith("<<<<<<< yours\nAn example.\n>>>>>>> template 0.9 (new)\n")
 
 
@@ -283,7 +301,7 @@ def test_continue_refuses_files_that_are_as_before_the_upgrade(
     assert named == [f"- {module / name}" for name in ("README.md", "deeper/down/new.md")]
     assert version(module) == TODAY
     finish(root, "sales", keep_mine=True)
-    assert version(module) == "1.2.0"
+    assert version(module) == "1.3.0"
 
 
 def test_abort_gives_back_every_byte_and_mode(root: Path, module: Path, conflict: dict[str, tuple[bytes, int]]) -> None:
@@ -308,7 +326,7 @@ def test_a_binary_file_is_put_beside(root: Path, module: Path, tomorrow: Tomorro
         finish(root, "sales")
     (module / beside).unlink()
     finish(root, "sales")
-    assert version(module) == "1.2.0"
+    assert version(module) == "1.3.0"
 
 
 def test_a_dirty_tree_is_refused(root: Path, module: Path, tomorrow: Tomorrow) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagster_module_builder.base.errors import ConflictError, DamagedFileError
-from dagster_module_builder.compose.compose_project import project_in, redefined
+from dagster_module_builder.compose.compose_project import project_of, redefined
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.programs import compose_command
 from dagster_module_builder.workspaces import external_checks
@@ -109,7 +109,7 @@ def test_the_shell_has_no_say_in_what_the_env_file_sets(root: Path, monkeypatch:
     monkeypatch.setenv("DAGSTER_PORT", "1")
     monkeypatch.setenv("COMPOSE_FILE", "elsewhere.yml")
     monkeypatch.setenv("ELSEWHERE", "kept")
-    project = project_in(root / "services/dagster")
+    project = project_of(root)
     assert {"DAGSTER_PORT", "COMPOSE_FILE"}.isdisjoint(project.environment)
     assert project.environment["ELSEWHERE"] == "kept"
     assert project.files == [root / "services/dagster/docker-compose.yml"]
@@ -120,4 +120,4 @@ def test_another_file_that_is_no_yaml_is_named_with_its_line(root: Path, text: s
     """Compose may read what this program's reader does not: YAML 1.2, where that knows 1.1."""
     put(root, "docker-compose.override.yml", text)
     with pytest.raises(DamagedFileError, match=r"docker-compose\.override\.yml.*Fix it by hand"):
-        list(redefined(project_in(root / "services/dagster"), {}))
+        list(redefined(project_of(root), {}))

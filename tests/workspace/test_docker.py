@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.compose import config, docker
 from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.programs import compose_command, graphql
+from dagster_module_builder.shared_files.formats import env_file
+from dagster_module_builder.workspaces import external_checks
+from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.initialize import initialize
+from dagster_module_builder.workspaces.sync import sync
 from dagster_module_builder.workspaces.workspace import read_workspace
+from tests.engine.folders import make_module, make_workspace
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -154,18 +159,120 @@ def _a_code_change_rebuilds_nothing(engine: Engine, root: Path) -> None:
     assert engine.docker("image", "ls", "--quiet", "--no-trunc", image) == before
 
 
+@pytest.fixture
+def theirs(program: None, engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterator[Path]:
+    """Give the services' folder of a workspace that this program did not make; nothing of it is left afterwards."""
+    root = make_workspace(tmp_path / f"theirs-{free_port()}")
+    folder = root / "services/dagster"
+    (folder / ".env").write_text(f"COMPOSE_PROJECT_NAME='{root.name}'\nPYTHON='{image_names['PYTHON_IMAGE']}'\n")
+    yield folder
+    every = [word for file in sorted(folder.glob("*.yml")) for word in ("-f", str(file))]
+    engine.compose(folder, *every, "down", "--volumes", "--remove-orphans", "--rmi", "local", "-t", "1")
+
+
+IMAGE_OF_OTHERS = """\
+ARG PYTHON
+FROM ${PYTHON}
+RUN pip install --no-cache-dir "dagster==$(echo 1.8.8)" "dagster-webserver==$(echo 1.8.8)"
+USER games
+CMD ["dagster-webserver"]
+"""
+SNIPPET = b"""\
+COPY projects/sales/pyproject.toml /opt/dagster/modules/sales/pyproject.toml
+RUN uv pip install --system --constraint /opt/dagster/constraints.txt -r /opt/dagster/modules/sales/pyproject.toml
+ENV PYTHONPATH="/workspace/projects/sales/src:${PYTHONPATH}"
+"""
+
+
+def test_a_built_image_is_asked_and_keeps_its_older_dagster(theirs: Path, engine: Engine) -> None:
+    """FAULTS F1: where no file says which Dagster it has, the image does, and has it still after a module came."""
+    root, image = theirs.parents[1], f"{theirs.parents[1].name}-web"
+    args = "      dockerfile: services/dagster/Dockerfile\n"
+    text = (theirs / "docker-compose.yml").read_text().replace(args, f"{args}      args: {{PYTHON: '${{PYTHON}}'}}\n")
+    (theirs / "docker-compose.yml").write_text(text)
+    (theirs / "Dockerfile").write_text(IMAGE_OF_OTHERS)
+    engine.compose(theirs, "build", "web")
+    before = engine.docker("run", "--rm", image, "pip", "list", "--format", "freeze").split()
+    assert "dagster==1.8.8" in before
+    project = make_module(root, "sales", dockerfile=SNIPPET) / "pyproject.toml"
+    head = '[project]\nname = "sales"\nversion = "1"\n'
+    project.write_text(head + 'dependencies = ["dagster>=1.13"]\n')
+    with pytest.raises(ConflictError, match=rf"requires dagster>=1\.13, but .* dagster==1\.8\.8 \(the image {image}\)"):
+        add_module(root, "sales", checks=external_checks.ALL)
+    project.write_text(head + 'dependencies = ["dagster>=1.5", "peewee"]\n')
+    add_module(root, "sales", checks=external_checks.ALL)
+    engine.compose(theirs, "build", "web")
+    after = engine.docker("run", "--rm", image, "pip", "list", "--format", "freeze").split()
+    assert set(before) < set(after)
+    assert any(line.startswith("peewee==") for line in after)
+    seen = engine.docker("run", "--rm", image, "sh", "-c", 'id -un; echo "$PYTHONPATH"; dagster-webserver --version')
+    assert seen.splitlines() == ["games", "/workspace/projects/sales/src", "dagster-webserver, version 1.8.8"]
+    project.write_text(head + 'dependencies = ["dagster>=1.13", "peewee"]\n')
+    with pytest.raises(ConflictError, match=rf"dagster==1\.8\.8 \(the image {image}\)"):
+        sync(root, checks=external_checks.ALL)
+
+
+PLAIN = "services:\n  {name}:\n    image: ${{PYTHON}}\n    command: sleep 1000\n    stop_grace_period: 0s\n"
+
+
+def test_what_other_compose_files_started_is_left_alone(
+    theirs: Path, engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`up` and `down` remove what the workspace's files had before, and nothing else of the project."""
+    root, main, more = theirs.parents[1], theirs / "docker-compose.yml", theirs / "more.yml"
+    main.write_text(PLAIN.format(name="web") + PLAIN.format(name="old").removeprefix("services:\n"))
+    more.write_text(PLAIN.format(name="extra"))
+    engine.compose(theirs, "up", "-d")
+    engine.compose(theirs, "-f", str(main), "-f", str(more), "up", "-d", "--no-recreate", "extra")
+    main.write_text(PLAIN.format(name="web"))
+    docker.up(root, build=False)
+    assert "extra-1 stays:" in capfd.readouterr().err
+    assert running_in(engine, root) == {"web", "extra"}
+    docker.down(root)
+    assert running_in(engine, root) == {"extra"}
+
+    engine.compose(theirs, "-f", str(main), "-f", str(more), "up", "-d")
+    with pytest.raises(RefusedError, match=r"(?s)-web-1 was started with .*more\.yml as well.*COMPOSE_FILE='docker-c"):
+        docker.up(root, build=False)
+    with (theirs / ".env").open("a") as env:
+        env.write("COMPOSE_FILE='docker-compose.yml:more.yml'\n")
+    docker.up(root, build=False)
+    assert running_in(engine, root) == {"web", "extra"}
+    told: list[object] = []
+    docker.up(root, build=False, before=told.append)
+    assert told == []
+    more.write_text(more.read_text().replace("sleep 1000", "sleep 1001"))
+    docker.up(root, build=False, before=told.append)
+    assert told == [["extra"]]
+    name = env_file.values((theirs / ".env").read_bytes())["PYTHON"]
+    (theirs / "Dockerfile").write_text(f"FROM {name}\nLABEL new=1\n")
+    with main.open("a") as text:
+        text.write("    build: .\n")
+    main.write_text(main.read_text().replace("${PYTHON}", root.name))
+    docker.up(root, before=told.append)
+    (theirs / "Dockerfile").write_text(f"FROM {name}\nLABEL new=2\n")
+    docker.up(root, before=told.append)
+    assert told[1:] == [["web"], ["web"]]
+
+
+def running_in(engine: Engine, root: Path) -> set[str]:
+    label = "com.docker.compose"
+    only = ("--filter", f"label={label}.project={root.name}")
+    return set(engine.docker("ps", *only, "--format", f'{{{{.Label "{label}.service"}}}}').split())
+
+
 def test_a_compose_file_is_checked_before_it_is_written(program: None, root: Path) -> None:
     services = root / "services/dagster"
     compose = (services / "docker-compose.yml").read_bytes()
     before = {path: path.read_bytes() for path in services.rglob("*") if path.is_file()}
-    config.check_config(services, compose, b"")
+    config.check_config(root, compose, b"")
     env = (services / ".env").read_bytes()
-    config.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='3100'\n")
+    config.check_config(root, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='3100'\n")
     with pytest.raises(ToolError, match="invalid"):
-        config.check_config(services, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='x'\n")
+        config.check_config(root, compose.replace(b"${DAGSTER_PORT}", b"${NEW_PORT}"), env + b"NEW_PORT='x'\n")
     with pytest.raises(ToolError, match="no_such_service"):
         config.check_config(
-            services, compose.replace(b"dagster_migrate:\n        cond", b"no_such_service:\n        cond"), b""
+            root, compose.replace(b"dagster_migrate:\n        cond", b"no_such_service:\n        cond"), b""
         )
     assert {path: path.read_bytes() for path in services.rglob("*") if path.is_file()} == before
 

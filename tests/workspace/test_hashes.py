@@ -15,6 +15,7 @@ from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.restore import restore
 from dagster_module_builder.workspaces.sync import sync
 from tests import index, needs
+from tests.engine.folders import make_workspace
 
 SERVICES = "services/dagster"
 CONSTRAINTS, LOCK, DOCKERFILE = (f"{SERVICES}/{name}" for name in ("constraints.txt", "constraints.lock", "Dockerfile"))
@@ -45,6 +46,15 @@ def earlier(root: Path) -> Path:
 
 def hashes_said(root: Path) -> list[str]:
     return [f"{one.message} {one.fix}" for one in validate(root, check=False) if "hashes" in one.message]
+
+
+def test_constraints_of_ones_own_get_no_hashes_of_the_template(tmp_path: Path) -> None:
+    """A workspace that this program did not make may pin what the template pins, and stays as it is."""
+    root = make_workspace(tmp_path / "ws")
+    (root / CONSTRAINTS).write_text(f"{index.PINNED}\n")
+    before = tree(root)
+    assert sync(root).outcome.notes == ()
+    assert (tree(root), hashes_said(root)) == (before, [])
 
 
 def test_a_workspace_of_an_earlier_version_gets_its_hashes_by_one_sync_and_the_way_back(tmp_path: Path) -> None:

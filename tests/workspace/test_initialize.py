@@ -13,9 +13,11 @@ import yaml
 from dotenv import dotenv_values
 
 from dagster_module_builder.base.errors import RefusedError
+from dagster_module_builder.base.layout import DEFAULTS, FILE, layout_of
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.workspaces.initialize import initialize, project_name
+from dagster_module_builder.workspaces.layout_file import text_of
 
 EXPECTED = {
     ".dockerignore",
@@ -38,6 +40,7 @@ EXPECTED = {
             "workspace.yaml",
         )
     ),
+    "dagster-module-builder.ini",
 }
 
 #: Made beside what the template has, and of each workspace's own.
@@ -220,3 +223,12 @@ def test_two_workspaces_made_with_defaults_share_nothing(tmp_path: Path) -> None
     for name in ("COMPOSE_PROJECT_NAME", "WORKSPACE_NETWORK", "DAGSTER_PORT"):
         assert found[0][name] != found[1][name], name
     assert found[0]["WORKSPACE_NETWORK"] == "workspace-net"
+
+
+def test_the_file_that_says_where_everything_is_says_what_a_workspace_without_it_has(tmp_path: Path) -> None:
+    initialize(tmp_path)
+    # As in an adopted workspace, the key that only dg workspaces need is left out.
+    assert (tmp_path / FILE).read_bytes() == text_of({key: DEFAULTS[key] for key in DEFAULTS if key != "dg-file"})
+    before = layout_of(tmp_path)
+    (tmp_path / FILE).unlink()
+    assert layout_of(tmp_path).values == before.values

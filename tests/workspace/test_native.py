@@ -25,9 +25,9 @@ import yaml
 
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.native import local_dagster, native_environment
+from dagster_module_builder.native import dev_server, local_dagster, native_environment, native_workspace
+from dagster_module_builder.native.location_entries import LocationEntry
 from dagster_module_builder.native.native_definitions import Loaded, load_locations
-from dagster_module_builder.native.native_environment import LocationEntry
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from tests import needs
@@ -258,8 +258,9 @@ def test_a_module_with_its_own_server_runs_from_its_own_environment(workspace: P
 
 def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root: Path) -> None:
     add_module(root, "weather")
-    assert local_dagster.workspace_file(root) == root / "services/dagster/workspace.yaml"
-    derived = local_dagster.workspace_file(workspace)
+    assert native_workspace.workspace_file(root) == (root / "services/dagster/workspace.yaml", ())
+    derived, left_out = native_workspace.workspace_file(workspace)
+    assert left_out == ()
     assert derived == workspace / ".native/workspace.yaml"
     shared, partitioned, own = yaml.safe_load(derived.read_text())["load_from"]
     assert shared["python_package"]["working_directory"] == "../../projects/weather/src"
@@ -267,7 +268,8 @@ def test_a_workspace_file_is_derived_only_for_own_servers(workspace: Path, root:
     folder = str(workspace / "services/dagster")
     beside = {"relative_path": f"{folder}/more.py", "working_directory": folder}
     for given in ("more.py", {"relative_path": "more.py"}):
-        assert local_dagster.native_entry(workspace, LocationEntry({"python_file": given})) == {"python_file": beside}
+        entry = LocationEntry({"python_file": given})
+        assert native_workspace.native_entry(workspace, entry) == {"python_file": beside}
     assert own["python_package"]["executable_path"] == str(workspace / ".native/lonely/venv/bin/python")
 
 
@@ -290,7 +292,7 @@ def test_a_module_that_is_not_integrated_runs_with_its_fragments_variables(works
 def test_a_damaged_workspace_file_is_named(root: Path, text: str, words: str) -> None:
     (root / "services/dagster/workspace.yaml").write_text(text)
     with pytest.raises(DamagedFileError, match=words):
-        local_dagster.workspace_file(root)
+        native_workspace.workspace_file(root)
 
 
 def test_a_storage_folder_of_the_callers_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -313,16 +315,9 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
     set_text(workspace, "hello")
     shutil.rmtree(workspace / native_environment.HOME)
     port = free_port()
-    program = f"""
-from pathlib import Path
-from unittest.mock import patch
-from dagster_module_builder.native import local_dagster
-raise SystemExit(local_dagster.dev(Path({str(workspace)!r}), {port}))
-"""
-    environment = {**os.environ, "PYTHONPATH": str(Path(local_dagster.__file__).parents[2])}
+    command = [needs.program("dagster-module-builder"), "workspace.dev", "--root", str(workspace), "--port", str(port)]
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        env=environment,
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -337,20 +332,91 @@ raise SystemExit(local_dagster.dev(Path({str(workspace)!r}), {port}))
             assert time.monotonic() < limit
             time.sleep(0.5)
         with pytest.raises(RefusedError, match=f"is already running at {url}"):
-            local_dagster.dev(workspace, free_port())
+            dev_server.dev(workspace, free_port())
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
-        query = json.dumps({"query": "{ runsOrError(limit: 1) { ... on Runs { results { status } } } }"}).encode()
-        request = urllib.request.Request(f"{url}/graphql", query, {"Content-Type": "application/json"})
+        query = "{ shouldShowNux runsOrError(limit: 1) { ... on Runs { results { status } } } }"
+        request = urllib.request.Request(
+            f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request, timeout=120) as answer:
-            assert json.load(answer)["data"]["runsOrError"]["results"] == [{"status": "SUCCESS"}]
+            data = json.load(answer)["data"]
+        assert data["runsOrError"]["results"] == [{"status": "SUCCESS"}]
+        # FAULTS G: the welcome dialog covers the first page.
+        assert data["shouldShowNux"] is False
         # As a terminal does: to the whole group.
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=240)
-        assert b"Traceback" not in output
+        assert process.returncode == 0
+        assert output.decode().splitlines() == [
+            "Preparing the environment…",
+            "Starting Dagster and loading the code locations…",
+            f"Dagster is at {url} · 3 code locations loaded · Ctrl-C stops it",
+            "Stopping Dagster…",
+        ]
+        assert "dagster-webserver" in (workspace / native_environment.HOME / "dev.log").read_text()
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_dev_opens_the_page_and_shows_the_log_and_ends_with_its_terminal(workspace: Path, tmp_path: Path) -> None:
+    port = free_port()
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    line = ["workspace.dev", "--root", str(workspace), "--port", str(port), "--open", "--verbose"]
+    with subprocess.Popen(
+        [needs.program("dagster-module-builder"), *line],
+        env={**os.environ, "BROWSER": str(browser)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        limit = time.monotonic() + 300
+        while not (tmp_path / "opened").exists():
+            assert process.poll() is None
+            assert time.monotonic() < limit
+            time.sleep(0.5)
+        process.send_signal(signal.SIGHUP)
+        out, err = process.communicate(timeout=240)
+    assert (tmp_path / "opened").read_text() == f"http://127.0.0.1:{port}\n"
+    assert out == f"Dagster is at http://127.0.0.1:{port} · 3 code locations loaded · Ctrl-C stops it\n"
+    assert f"Serving dagster-webserver on http://127.0.0.1:{port}" in err
+    assert "Dagster services shut down" in err
+    assert "\x1b" not in err
+    left = subprocess.run(["pgrep", "--full", str(workspace / ".native/venv")], check=False, capture_output=True)
+    assert (process.returncode, left.stdout) == (0, b"")
+
+
+def test_a_dagster_that_ends_by_itself_is_reported_with_the_end_of_its_log(workspace: Path) -> None:
+    """Here it was killed; locations that it could not load were named with their line before."""
+    file = workspace / "projects/weather/src/weather_dagster/definitions.py"
+    before = file.read_text()
+    states: list[dev_server.Ready] = []
+
+    def kill(state: dev_server.Ready) -> None:
+        states.append(state)
+        (server,) = subprocess.run(
+            ["pgrep", "--parent", str(os.getpid()), "--full", "dagster dev"], check=True, capture_output=True, text=True
+        ).stdout.split()
+        os.kill(int(server), signal.SIGKILL)
+
+    try:
+        file.write_text(before + "\nraise RuntimeError('broken on purpose')\n")
+        with pytest.raises(
+            ToolError, match=r"(?s)Dagster ended by itself \(it was ended by SIGKILL\).*dev.log"
+        ) as ended:
+            dev_server.dev(workspace, port := free_port(), events=dev_server.DevEvents(ready=kill))
+    finally:
+        file.write_text(before)
+    assert "\x1b" not in str(ended.value)
+    ((failed,), loaded) = states[0].failed, states[0].loaded
+    assert (failed.location, failed.error, loaded) == ("weather", "RuntimeError: broken on purpose", 2)
+    assert failed.place == f"{file}:{len(before.splitlines()) + 2}"
+    assert not graphql.is_up(f"http://127.0.0.1:{port}")
+    left = subprocess.run(["pgrep", "--full", str(workspace / ".native/venv")], check=False, capture_output=True)
+    assert left.stdout == b""
 
 
 def test_a_taken_port_is_refused_at_once(root: Path) -> None:
@@ -358,7 +424,7 @@ def test_a_taken_port_is_refused_at_once(root: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         port = listening.getsockname()[1]
         with pytest.raises(RefusedError, match=f"The port {port} is taken"):
-            local_dagster.dev(root, port)
+            dev_server.dev(root, port)
     assert not (root / ".native/venv").exists()
 
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +18,7 @@ import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError, UsageError
 from dagster_module_builder.templating import child_processes
-from dagster_module_builder.templating.questionnaire import Answer, questions_of
+from dagster_module_builder.templating.questionnaire import Answer, Question, questions_of
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import staging, template_folder
 
@@ -208,6 +210,8 @@ def test_an_interrupt_in_a_hook_leaves_nothing(tmp_path: Path, into: Path, hook:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     program = f"""
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from dagster_module_builder.templating.rendering import render
 from dagster_module_builder.templating.template_folders import staging
@@ -272,15 +276,36 @@ def test_the_hook_before_the_prompts_sets_defaults(tmp_path: Path) -> None:
     assert json.loads((template / "cookiecutter.json").read_text()) == QUESTIONS
 
 
-def test_asking_shows_prompt_and_default(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    questionnaire = questions_of(make_template(tmp_path))
-    name, title, database, wide = questionnaire
-    replies = iter(["typed", "", "2", "y"])
-    monkeypatch.setattr("builtins.input", lambda *_: next(replies))
-    answers: dict[str, Answer] = {}
-    for question in (name, title, database, wide):
-        answers[question.name] = questionnaire.ask(question, answers)
-    assert answers == {"name": "typed", "title": "Typed", "database": "postgresql", "wide": True}
-    assert "Name of the thing" in capsys.readouterr().out
+def test_an_answer_is_judged_by_the_template_and_by_the_caller(tmp_path: Path) -> None:
+    def judge(question: Question, answers: Mapping[str, Answer]) -> None:
+        if answers[question.name] == "taken":
+            raise RefusedError("It is taken.")
+
+    questionnaire = replace(questions_of(make_template(tmp_path)), judge=judge)
+    name = questionnaire["name"]
+    assert questionnaire.problem_with(name, {"name": "taken"}) == "It is taken."
+    assert questionnaire.problem_with(name, {"name": "free"}) is None
+    assert questionnaire.complete({"name": "free"}) == {
+        "name": "free", "title": "Free", "database": "none", "wide": False,
+    }  # fmt: skip
+    with pytest.raises(UsageError, match="Did you mean 'database'"):
+        questionnaire.refuse_unknown(["databse"])
+
+
+def test_what_the_template_says_about_its_questions(tmp_path: Path) -> None:
+    template = make_template(tmp_path)
+    file = template / "cookiecutter.json"
+    prompts = {
+        "__asked__": ["name", "wide"],
+        "__needed__": ["name"],
+        "__only__": {"wide": {"database": ["postgresql"]}},
+        "__choose__": "when it fits",
+    }
+    file.write_text(json.dumps({**QUESTIONS, "__prompts__": prompts}))
+    questionnaire = questions_of(template)
+    assert [question.name for question in questionnaire if question.is_asked] == ["name", "wide"]
+    assert [question.name for question in questionnaire if question.is_needed] == ["name"]
+    assert questionnaire.choose_it == "when it fits"
+    wide = questionnaire["wide"]
+    assert questionnaire.matters(wide, {"database": "postgresql"})
+    assert not questionnaire.matters(wide, {})

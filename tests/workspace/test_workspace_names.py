@@ -17,6 +17,7 @@ from dagster_module_builder.workspaces.initialize import initialize
 from dagster_module_builder.workspaces.restore import restore
 from dagster_module_builder.workspaces.sync import sync
 from tests.edits import edit
+from tests.engine.folders import COMPOSE, make_workspace, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,6 +87,16 @@ def test_a_workspace_made_today_keeps_its_names(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         initialize(root := tmp_path / folder / "workspace")
         assert not [change for change in sync(root).outcome.plan.effective if change.path.name == ".env"]
+
+
+def test_names_in_a_workspace_that_the_template_did_not_make_are_its_owners(tmp_path: Path, no_data: None) -> None:
+    """Its port and project stay as they are, also where another workspace has the same."""
+    sync(earlier(tmp_path / "a"))
+    lines = b"DAGSTER_PORT='3000'\nCOMPOSE_PROJECT_NAME='a'\n"
+    theirs = make_workspace(tmp_path / "b", env=lines, compose=b"name: ${COMPOSE_PROJECT_NAME}\n" + COMPOSE)
+    before = shared(theirs)
+    assert sync(theirs).outcome.notes == ()
+    assert shared(theirs) == before
 
 
 @pytest.mark.parametrize(

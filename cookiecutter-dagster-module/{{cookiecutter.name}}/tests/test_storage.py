@@ -1,6 +1,8 @@
 import errno
 import os
 import pickle
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import dagster as dg
 import pandas as pd
 import polars as pl
 import pytest
+from upath import UPath
 
 from {{ cookiecutter.__package }} import storage
 
@@ -67,6 +70,126 @@ def test_a_frame_comes_as_the_input_is_annotated(frame: Any, wanted: Any):
     assert isinstance(received[0], wanted)
     columns = received[0].lazy().collect() if isinstance(received[0], pl.LazyFrame) else received[0]
     assert list(columns["number"]) == [1, 2, 3]
+
+
+def loaded(value: Any, wanted: Any = Any, columns: list[Any] | None = None) -> Any:
+    """Return what an asset gets of a value of another."""
+    received = []
+
+    @dg.asset
+    def made() -> Any:
+        return value
+
+    def used(made: Any) -> None:
+        received.append(made.collect().lazy() if isinstance(made, pl.LazyFrame) else made)
+
+    used.__annotations__["made"] = wanted
+    run(made, dg.asset(used, ins={"made": dg.AssetIn(metadata={"columns": columns})} if columns else None))
+    return received[0]
+
+
+ODD = {
+    "mixed types": pd.DataFrame({"a": [1, "x", None, 2.5]}),
+    "names twice": pd.DataFrame([[1, "x"]], columns=["a", "a"]),
+    "numbers as names": pd.DataFrame([[1, 2]]),
+    "mappings": pd.DataFrame({"a": [{"x": 1}, {}], "b": [{}, {}]}),
+    "lists": pd.DataFrame({"a": [[1, 2], []]}),
+    "large integers": pd.DataFrame({"a": [2**100, None]}, dtype=object),
+    "intervals": pd.DataFrame({"a": pd.cut(pd.Series([1, 2, 3]), 2)}),
+    "sparse": pd.DataFrame({"a": pd.arrays.SparseArray([0, 0, 1])}),
+    "complex numbers": pd.DataFrame({"a": [1 + 2j]}),
+    "an index of two levels": pd.DataFrame({"a": [1, 1], "b": ["x", "y"], "c": [1, 2]}).set_index(["a", "b"]),
+    "a frequency": pd.DataFrame({"a": [1, 2]}, index=pd.date_range("2026-01-01", periods=2)),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_frame_comes_back_equal(name: str):
+    found = loaded(ODD[name])
+
+    pd.testing.assert_frame_equal(found, ODD[name], check_exact=True)
+    assert [*map(type, found.iloc[:, 0])] == [*map(type, ODD[name].iloc[:, 0])]
+
+
+def test_the_attributes_of_a_frame_are_stored():
+    frame = pd.DataFrame({"a": [1]})
+    frame.attrs = {"source": "a.csv"}
+
+    assert loaded(frame).attrs == {"source": "a.csv"}
+
+
+def test_a_frame_of_polars_comes_back_as_one():
+    frame = pl.DataFrame({"number": [1, None], "text": ["x", None]})
+
+    assert loaded(frame).equals(frame)
+    found = loaded(frame.lazy())
+    assert isinstance(found, (pl.LazyFrame, pl.DataFrame))  # Polars before 1.30 does not say that it was lazy.
+    assert found.lazy().collect().equals(frame)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (pd.DataFrame({"a": [{1, 2}]}), "column a holds set, which Parquet would change. Convert it"),
+        (pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)}), "column a has the type Object.* Cast it"),
+        (lambda: 1, "type function cannot be stored.* Return data instead"),
+    ],
+)
+def test_what_would_not_come_back_is_refused_once(value: Any, message: str, storage_dir: Path):
+    made = dg.asset(name="made", retry_policy=dg.RetryPolicy(max_retries=1))(lambda: value)
+    with pytest.raises(storage.StorageError, match=message):
+        run(made)
+
+    result = run(made, raise_on_error=False)
+    assert "STEP_UP_FOR_RETRY" not in [event.event_type_value for event in result.all_events]
+    assert stored(storage_dir) == set()
+
+
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame({"a": [1], "b": ["x"], "c": [2.5]}), pl.DataFrame({"a": [1], "b": ["x"], "c": [2]})]
+)
+@pytest.mark.parametrize("wanted", [Any, pd.DataFrame, pl.DataFrame, pl.LazyFrame])
+def test_an_input_can_name_the_columns_that_it_needs(frame: Any, wanted: Any):
+    found = loaded(frame, wanted, ["b", "a"])
+
+    assert [*(found.collect() if isinstance(found, pl.LazyFrame) else found).columns] == ["b", "a"]
+    with pytest.raises(storage.StorageError, match="No column d is stored; choose from a, b, c"):
+        loaded(frame, wanted, ["d"])
+
+
+@pytest.mark.parametrize("name", ["killed", "of an earlier version"])
+def test_the_next_write_removes_what_a_killed_one_left(storage_dir: Path, name: str):
+    run(one)
+    left, age = {
+        "killed": (storage_dir / f".{'0' * 32}.writing", 60),
+        "of an earlier version": (storage_dir / f".{'0' * 32}.tmp", 100_000),
+    }[name]
+    kept = storage_dir / ".of-a-person.tmp"
+    for file in (left, kept):
+        file.write_text("half")
+        os.utime(file, (time.time() - age,) * 2)
+
+    run(one)
+
+    assert stored(storage_dir) == {"one.data", ".of-a-person.tmp"}
+
+
+def test_a_write_does_not_remove_what_another_is_writing(storage_dir: Path):
+    storage_dir.mkdir()
+    with storage.replacement(UPath(storage_dir / "other.data")) as written:
+        written.write_text("half")
+        os.utime(written, (time.time() - 60,) * 2)
+        run(one)
+        written.write_text("whole")
+
+    assert (storage_dir / "other.data").read_text() == "whole"
+
+
+def test_what_a_kind_of_object_storage_needs_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(storage.STORAGE_VARIABLE, "az://container/folder")
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(storage.StorageError, match="needs adlfs. Add it to the dependencies"):
+        storage.ModuleStorage().create_io_manager(dg.build_init_resource_context())
 
 
 def test_size_rows_and_path_are_reported(storage_dir: Path):
@@ -151,12 +274,12 @@ def test_a_missing_value_names_the_asset_to_materialize():
         run(made, used, selection=[used])
 
 
-@pytest.mark.parametrize(("number", "retries"), [(errno.ECONNRESET, 1), (errno.ENOSPC, 0)])
+@pytest.mark.parametrize(("number", "retries"), [(errno.ECONNRESET, 1), (errno.ENOSPC, 0), (errno.ENOENT, 0)])
 def test_a_failed_write_is_retried_only_if_that_can_help(monkeypatch: pytest.MonkeyPatch, number: int, retries: int):
-    def fails(obj: Any, file: Path) -> None:
+    def fails(obj: Any, file: Path) -> dict[str, int]:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(storage, "_write", fails)
+    monkeypatch.setattr(storage.values, "write", fails)
     made = dg.asset(name="made", retry_policy=dg.RetryPolicy(max_retries=1))(lambda: 1)
 
     result = run(made, raise_on_error=False)
@@ -171,7 +294,7 @@ def test_a_failed_write_leaves_the_old_value_alone(storage_dir: Path):
 
     run(dg.asset(name="made")(lambda: "old"))
     before = (storage_dir / "made.data").read_bytes()
-    with pytest.raises(ValueError, match="cannot be pickled"):
+    with pytest.raises(storage.StorageError, match="type Unpicklable cannot be stored: cannot be pickled. Return data"):
         run(dg.asset(name="made")(lambda: Unpicklable()))
 
     assert (storage_dir / "made.data").read_bytes() == before

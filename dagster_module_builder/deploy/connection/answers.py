@@ -22,11 +22,12 @@ DEPTH = 40
 #: The keys and types of each kind of message.
 _SHAPES: tuple[dict[str, type], ...] = (
     {"progress": str},
+    {"line": str},
     {"ok": bool, "result": dict},
     {"ok": bool, "code": str, "message": str, "details": dict},
 )
-#: The most characters of a step's name, a failure's code, and a failure's message.
-_LONGEST = {"progress": 1000, "code": 40, "message": 1 << 18}
+#: The most characters of a step's name, a program's line, a failure's code, and a failure's message.
+_LONGEST = {"progress": 1000, "line": 1000, "code": 40, "message": 1 << 18}
 
 Schema = Mapping[str, Any]
 

@@ -17,6 +17,7 @@ from dagster_module_builder.deploy.connection.answers import MESSAGE, answer_to,
 from dagster_module_builder.deploy.connection.channels import OPENSSH_FAILED, OpenSshChannel
 from dagster_module_builder.deploy.connection.host_start import program, start_line
 from dagster_module_builder.deploy.host_side import dumps
+from dagster_module_builder.programs.last_lines import Line
 
 if TYPE_CHECKING:
     from dagster_module_builder.deploy.connection.channels import Channel
@@ -59,7 +60,7 @@ class Conversation:
 
         Args:
             remote: The host.
-            progress: Told which step the host is in.
+            progress: Told which step the host is in, and what its programs say.
             python: The interpreter on the host; None for ``python3``, or else the newest version that is found.
         """
         self.remote = remote
@@ -241,7 +242,7 @@ class Conversation:
             if data is None:
                 raise self._broken(f"the host sent {line[:200]!r}, which is not a valid message")
             if "ok" not in data:
-                self.progress(data["progress"])
+                self.progress(Line(data["line"]) if "line" in data else data["progress"])
                 continue
             if data["ok"] and (problem := answer_to(what, data["result"], asked)):
                 raise self._broken(f"the host's answer to {what!r} is not valid ({problem})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from dagster_module_builder.base.settings import PROJECTS
@@ -14,5 +15,10 @@ def typed(folder: Path) -> str:
     Args:
         folder: The deployment's folder, ``deploy/<name>`` in its module.
     """
+    return shlex.join(words(folder))
+
+
+def words(folder: Path) -> Sequence[str]:
+    """Return the same arguments, not quoted."""
     module = folder.parent.parent
-    return folder.name if module.parent.name == PROJECTS.name else f"{folder.name} --module {shlex.quote(str(module))}"
+    return [folder.name] if module.parent.name == PROJECTS.name else [folder.name, "--module", str(module)]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SILENCE = 20.0
 UNDOING = 30.0
 SIGN_OF_LIFE = 5.0
+#: Seconds between two looks at what a program wrote, and the most characters of a line that the client is told.
+LOOK = 1.0
+LONGEST_LINE = 300
 #: Bytes that any usable connection carries within that silence.
 PART = 16 << 10
 
@@ -153,6 +156,23 @@ class Client:
             raise failed(code, command, status, words if words.strip() else said)
         return status, said
 
+    def communicate(
+        self, process: subprocess.Popen[bytes], stdin: bytes | None, limit: float | None
+    ) -> tuple[bytes, bytes]:
+        """Wait for a program as ``Popen.communicate`` does, and tell the client the last line that it wrote."""
+        end, told = None if limit is None else time.monotonic() + limit, ""
+        while True:
+            try:
+                return process.communicate(stdin, LOOK if end is None else max(0.0, min(LOOK, end - time.monotonic())))
+            except subprocess.TimeoutExpired as unfinished:
+                if end is not None and time.monotonic() >= end:
+                    raise
+                stdin = None
+                line = last_line(unfinished.stderr) or last_line(unfinished.output)
+                if line and line != told:
+                    told = line
+                    self.answer(line=line)
+
     def outcome(
         self, command: Sequence[str], stdin: bytes | None = None, limit: float | None = None, **options: Any
     ) -> tuple[int, str, str]:
@@ -173,7 +193,7 @@ class Client:
         try:
             if self.gone.is_set():
                 kill_group(process)
-            said, words = process.communicate(stdin, timeout=limit)
+            said, words = self.communicate(process, stdin, limit)
         except subprocess.TimeoutExpired:
             kill_group(process)
             said, words = process.communicate()
@@ -183,6 +203,12 @@ class Client:
         self.check()
         said, words = (said + late, words) if words is None else (said, words + late)
         return process.returncode, said.decode("utf-8", "replace"), (words or b"").decode("utf-8", "replace")
+
+
+def last_line(output: bytes | None) -> str:
+    r"""Return the last line of an output that is not empty: ``b"one\\n 10%\\r 20%" -> "20%"``."""
+    lines = [line for line in (output or b"")[-4096:].replace(b"\r", b"\n").split(b"\n") if line.strip()]
+    return lines[-1].decode("utf-8", "replace").strip()[:LONGEST_LINE] if lines else ""
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

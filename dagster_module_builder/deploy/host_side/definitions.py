@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 
 from .client import tail
@@ -86,10 +87,22 @@ def check_definitions(
     finally:
         remove_tree(home)
     if code:
-        raise RefusedError("definitions", f"The definitions of {module} do not load:\n{tail(said)}")
+        raise RefusedError("definitions", f"The definitions of {module} do not load:\n{complaint(said)}")
     return {"seconds": round(time.monotonic() - started, 3)}
 
 
+def complaint(said: str) -> str:
+    """Return what Dagster's command says of definitions that do not load, without its warnings, colours and dates."""
+    text = COLOUR.sub("", said)
+    _, found, why = text.rpartition(FAILED)
+    lines = why.partition("\n")[2].splitlines() if found else text.splitlines()
+    return tail("\n".join(line for line in lines if not NOISE.search(line)))
+
+
+#: What Dagster's command writes before an error, of itself, and for a terminal.
+FAILED = "Validation failed for code location "
+NOISE = re.compile(r"dagster system frames hidden|Validation for \d+ code locations failed")
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
 #: What Dagster's command prints if definitions load, unless the module turns logging off.
 VALID = "Validation successful"
 #: Imports a module, and prints that it did.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from .errors import RefusedError
 from .files import remove_tree, write
@@ -36,6 +37,8 @@ with open(made) as file:
     lines = [re.sub("^version_info", "version", line.strip()) + "." for line in file]
 print("environment:", "yes" if any(line.startswith(said + ".") for line in lines) else "no")
 """
+#: The first line that pip or uv (with a multiplication sign) writes of what is wrong.
+TROUBLE = re.compile("^ *(?:ERROR|error|\u00d7)[: ]", re.MULTILINE)
 #: In an environment while pip fills it: the folder of downloaded files, and the file with their expected hashes.
 DOWNLOADED, LOCKED = "downloaded", "locked.txt"
 
@@ -132,13 +135,19 @@ def fill(
         code, said = run_where(host, where, command, folder, 1800, {})
         if code:
             remove_tree(folder)
-            raise RefusedError("environment", f"The environment of {whose} could not be built:\n{said[-4000:]}")
+            raise RefusedError("environment", f"The environment of {whose} could not be built:\n{reason(said)}")
 
     run(make)
     if taken != constraints:
         install_verified(folder, constraints, install, run)
     run(install)
     write(os.path.join(folder, ".complete"), b"")
+
+
+def reason(said: str) -> str:
+    """Return why an installation failed: pip and uv first write what they did (``Collecting pandas``)."""
+    found = TROUBLE.search(said)
+    return said[found.start() if found else 0 :].strip()[-4000:]
 
 
 def install_verified(
@@ -154,12 +163,12 @@ def install_verified(
         install: The command that installs the requirements without them.
         run: Runs a command in the folder.
     """
-    (*pip, _, quiet, silent), files = install[: install.index("-r")], install[install.index("-r") :]
-    run([*pip, "download", quiet, silent, "-d", DOWNLOADED, *files])
+    (*pip, _, silent), files = install[: install.index("-r")], install[install.index("-r") :]
+    run([*pip, "download", silent, "-d", DOWNLOADED, *files])
     text = locked(constraints, os.listdir(os.path.join(folder, DOWNLOADED)))
     if text:
         write(os.path.join(folder, LOCKED), text.encode())
-        run([*pip, "install", quiet, silent, "--no-deps", "--require-hashes", "-f", DOWNLOADED, "-r", LOCKED])
+        run([*pip, "install", silent, "--no-deps", "--require-hashes", "-f", DOWNLOADED, "-r", LOCKED])
     run(["rm", "-rf", DOWNLOADED])
 
 
@@ -187,9 +196,9 @@ def building(folder: str, python: str, more: Sequence[str] = (), *, has_uv: bool
     if has_uv:
         return [
             ["uv", "venv", "--quiet", "--allow-existing", "--python", python, folder],
-            ["uv", "pip", "install", "--quiet", "--python", own, *files],
+            ["uv", "pip", "install", "--python", own, *files],
         ]
     return [
         [python, "-m", "venv", folder],
-        [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *files],
+        [own, "-m", "pip", "install", "--disable-pip-version-check", *files],
     ]

@@ -13,7 +13,7 @@ import time
 
 from .client import tail
 from .compose import inspected, project
-from .definitions import ENDED, validate_in
+from .definitions import ENDED, complaint, validate_in
 from .errors import RefusedError
 from .files import now, read, read_json, write
 from .images import foreign, kept_as
@@ -198,7 +198,7 @@ def load_definitions(host: Host, server: dict[str, Any], package: str) -> None:
         while time.monotonic() < until:
             time.sleep(0.1)
             refuse_stopped(host, server)
-    raise RefusedError("definitions", f"The definitions of {server['module']} do not load:\n{tail(said)}")
+    raise RefusedError("definitions", f"The definitions of {server['module']} do not load:\n{complaint(said)}")
 
 
 def await_health(host: Host, server: dict[str, Any], until: float) -> None:

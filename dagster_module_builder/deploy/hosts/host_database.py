@@ -132,7 +132,9 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
 def services_with_code(text: bytes, env: bytes) -> list[Service]:
     """Return the services of a host's compose file that load modules' code."""
     data = loaded(Path(compose.NAME), text, ON_HOST)
-    stack = Stack(Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None)
+    stack = Stack(
+        Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None, Path(env_file.NAME)
+    )
     return [service for service in stack.services.values() if service.loads_code or service.seems_to_load_code]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.shared_files.formats import env_file, workspace_yaml
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.merge import unsafe
 
@@ -74,7 +74,7 @@ class HostLocation:
     def _settings(self) -> list[Contribution]:
         try:
             return env_file.contributions(self.env)
-        except OutlineError as error:
+        except UnsafeEditError as error:
             raise unsafe(Path(f"the settings of {self.names.name}"), error.position + 1, error.reason) from None
 
 

@@ -118,9 +118,11 @@ class HostRun(HostSession):
         self.report("daemon")
         if not command and self.restarts_daemon():
             self.notes.append("Dagster's daemon was restarted.")
+            self.report("done")
             return
         # It may have begun to read just before the switch; its next minute begins when all locations are loaded.
         until_it_knows = DAEMON_READS + 2 * self.seconds.get("reload", 0.0)
         answer = self.conversation.ask("daemon", command=command, limit=until_it_knows if wait else 0)
         how = "was restarted" if answer["restarted"] else "has read the workspace again"
         self.notes.append(f"Dagster's daemon {how}.")
+        self.report("done")

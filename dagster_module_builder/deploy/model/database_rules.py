@@ -13,7 +13,7 @@ from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.fragment_rules.refused import Refused, covered
 from dagster_module_builder.fragment_rules.rules import judge
 from dagster_module_builder.shared_files.formats import compose, env_file
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.yaml_text import ON_HOST, loaded
 
 #: The key of these settings in a release's record (``database_of``).
@@ -45,7 +45,7 @@ def _refused(
     text = yaml.safe_dump({"services": {f"{names.snake}_db": dict(service)}, "volumes": dict(volumes)})
     try:
         return judge(names.name, {compose.NAME: text.encode(), env_file.NAME: env}).refused
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise RefusedError(f"The service {names.snake}_db of {names.name} cannot be read: {error.reason}.") from None
 
 

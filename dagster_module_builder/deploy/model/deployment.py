@@ -10,13 +10,14 @@ from typing import Any
 
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import DamagedFileError, RefusedError
-from dagster_module_builder.base.names import ModuleNames
+from dagster_module_builder.base.layout import layout_of
+from dagster_module_builder.base.names import ModuleNames, did_you_mean
 from dagster_module_builder.deploy.connection.address import Address, parts_of
 from dagster_module_builder.deploy.connection.ssh_config import refuse_commands
 from dagster_module_builder.deploy.model import host_settings
 from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
 from dagster_module_builder.deploy.model.schema import carried_out, problem_with
-from dagster_module_builder.modules.module import is_path, lies_outside, locate
+from dagster_module_builder.modules.module import is_path, lies_outside, locate, refuse_several
 from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.shared_files.formats.yaml_text import loaded
 from dagster_module_builder.transactions import module_files
@@ -111,6 +112,12 @@ class Deployment:
         # OpenSSH reads the file, too, and would wait for a FIFO.
         module_files.read(self.module, self.known_hosts)
         return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
+
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts as a person knows them, with the port if there is one; no file of keys or settings is read."""
+        entries = map(_host_entry, self.data["hosts"])
+        return [f"{entry['host']}:{entry['port']}" if entry.get("port") else str(entry["host"]) for entry in entries]
 
     def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> DeploymentHost:
         user = entry.get("user") or self.data.get("user")
@@ -212,9 +219,7 @@ def deployments_of(module: Path) -> list[Path]:
 
 def all_deployments(root: Path) -> list[Path]:
     """Return the folders of the deployments of every module of a workspace."""
-    projects = root / settings.PROJECTS
-    modules = sorted(path for path in projects.iterdir() if path.is_dir()) if projects.is_dir() else []
-    return [folder for module in modules for folder in deployments_of(module)]
+    return [folder for module in layout_of(root).in_module_folders() for folder in deployments_of(module)]
 
 
 def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]:
@@ -231,21 +236,39 @@ def find(root: Path, name: str, modules: Sequence[str] = ()) -> list[Deployment]
     """
     if not _NAME.fullmatch(name):
         raise RefusedError(f"{name!r} cannot be a deployment's name: use lower-case letters, digits and '-'.")
-    folders_of = {folder.parent.parent.name: folder for folder in all_deployments(root) if folder.name == name}
-    elsewhere = {module: path for module in modules if (path := lies_outside(root, module))}
+    by_path = {module: locate(root, module) for module in modules if is_path(module)}
+    elsewhere = {module: path for module, path in by_path.items() if lies_outside(root, module)}
+    modules = [by_path[module].name if module in by_path and module not in elsewhere else module for module in modules]
+    folders_of = _by_module(root, name, modules, [path for module, path in by_path.items() if module not in elsewhere])
     folders_of |= {module: path / DEPLOYMENTS / name for module, path in elsewhere.items() if _has(path, name)}
-    modules = [
-        locate(root, module).name if is_path(module) and module not in elsewhere else module for module in modules
-    ]
     lacking = [module for module in modules if module not in folders_of]
     if lacking or not folders_of:
         known = sorted({folder.name for folder in all_deployments(root)})
         raise RefusedError(
-            f"No deployment {name!r} of {', '.join(lacking) or 'any module'} in {root / settings.PROJECTS}. "
+            f"No deployment {name!r} of {', '.join(lacking) or 'any module'} in {layout_of(root).named_module_folders}."
+            f"{did_you_mean(name, [other for other in known if other != name])} "
             f"Existing ones: {', '.join(known) or 'none'}. Make one with 'configure-deployment MODULE', or name a "
             f"module elsewhere with --module PATH."
         )
     return [read_deployment(folder) for module, folder in folders_of.items() if not modules or module in modules]
+
+
+def _by_module(root: Path, name: str, modules: Sequence[str], chosen: Sequence[Path]) -> dict[str, Path]:
+    """Return the folders of a workspace's deployments of one name, by module; ``chosen`` says which of two it is.
+
+    Raises:
+        RefusedError: Two of the asked modules have one name, and it is not said which one is meant.
+    """
+    every = [folder for folder in all_deployments(root) if folder.name == name]
+    said = {path.name: path.resolve() for path in chosen}
+    meant = [folder for folder in every if said.get(_module(folder).name) in {None, _module(folder).resolve()}]
+    for module in modules or sorted({_module(folder).name for folder in meant}):
+        refuse_several([_module(folder) for folder in meant if _module(folder).name == module], "--module ")
+    return {_module(folder).name: folder for folder in meant}
+
+
+def _module(folder: Path) -> Path:
+    return folder.parent.parent
 
 
 def _has(module: Path, name: str) -> bool:
@@ -261,8 +284,7 @@ def standing_in(folder: Path, root: Path, name: str) -> Path | None:
         name: The deployment's name.
     """
     module = next((path for path in (folder, *folder.parents) if _has(path, name)), None)
-    projects = (root / settings.PROJECTS).resolve()
-    return None if module is None or module.parent.resolve() == projects else module
+    return None if module is None or layout_of(root).holds(module) else module
 
 
 def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:

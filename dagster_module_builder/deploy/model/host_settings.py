@@ -14,7 +14,7 @@ from dagster_module_builder.base.errors import DamagedFileError, RefusedError
 from dagster_module_builder.programs import version_control
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import env_file, env_value
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.transactions import module_files
 
 ENV = ".env.deploy"
@@ -47,7 +47,7 @@ def read(folder: Path) -> bytes:
         raise RefusedError(f"Other users can read {path}: run 'chmod 600 {shlex.quote(str(path))}'.")
     try:
         env_file.contributions(text)
-    except OutlineError as error:
+    except UnsafeEditError as error:
         raise DamagedFileError(path, error.position + 1, error.reason, "Fix that line.") from None
     return _with_files(folder, text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dagster_module_builder.deploy.model.base_path import refused_base_path
@@ -21,8 +21,38 @@ def problem_with(data: Any) -> str | None:
         if carried := carried_out(data):
             _validator(carried)(data)
     except fastjsonschema.JsonSchemaValueException as error:
-        return str(error.message).replace("data.", "", 1)
+        return _in_words(error)
     return refused_base_path(data)
+
+
+def _in_words(error: Any) -> str:
+    """Return what a person can do about a value that a schema refuses, instead of a regular expression.
+
+    Editors show ``patternErrorMessage``, too (https://code.visualstudio.com/docs/languages/json).
+    """
+    cure_of = _CURES.get(error.rule)
+    cure = cure_of(error.definition) if cure_of else None
+    if cure is None:
+        return str(error.message).replace("data.", "", 1)
+    return f"{error.name.replace('data.', '', 1)} is {str(error.value)[:80]!r}: {cure}"
+
+
+def _whole_number(definition: Mapping[str, Any]) -> str | None:
+    """Return the bounds of a number; None for a value of another type."""
+    types = definition.get("type")
+    if "integer" not in (types if isinstance(types, list) else [types]):
+        return None
+    return f"write a number from {definition.get('minimum', 0)} to {definition.get('maximum', 'any')}"
+
+
+#: What to do about a value, by the rule that refuses it.
+_CURES: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
+    "pattern": lambda definition: definition.get("patternErrorMessage", "its strategy does not allow this"),
+    "enum": lambda definition: f"choose {', '.join(map(str, definition['enum']))}",
+    "type": _whole_number,
+    "minimum": _whole_number,
+    "maximum": _whole_number,
+}
 
 
 def carried_out(data: Mapping[str, Any]) -> str | None:

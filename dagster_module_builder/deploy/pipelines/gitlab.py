@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dagster_module_builder.deploy.pipelines.description import Pipeline
 from dagster_module_builder.deploy.pipelines.platform import Platform, patterns
 from dagster_module_builder.shared_files.formats.line_file import LineFile
-from dagster_module_builder.shared_files.formats.outline import OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError, outline_of
 
 if TYPE_CHECKING:
     import yaml
@@ -88,9 +88,9 @@ def _end(own: Sequence[bytes]) -> int:
     outline = outline_of(own)
     keys = [key for key in outline.keys if len(key.path) == 1]
     if outline.root is not None and not keys:
-        raise OutlineError(0, "it is not a pipeline: a mapping in block style is needed")
+        raise UnsafeEditError(0, "it is not a pipeline: a mapping in block style is needed")
     if keys and keys[0].column:
-        raise OutlineError(keys[0].line, "the jobs are indented: begin them at the start of the line")
+        raise UnsafeEditError(keys[0].line, "the jobs are indented: begin them at the start of the line")
     return outline.end_of_document()
 
 

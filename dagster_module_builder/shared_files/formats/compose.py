@@ -13,7 +13,7 @@ import yaml
 
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import yaml_text
-from dagster_module_builder.shared_files.formats.outline import Key, Outline, OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.outline import Key, Outline, UnsafeEditError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 from dagster_module_builder.shared_files.formats.yaml_file import YamlFile
 from dagster_module_builder.shared_files.formats.yaml_nodes import is_empty
@@ -34,7 +34,7 @@ def contributions(fragment: bytes, code_services: Sequence[str]) -> list[Contrib
         code_services: The compose file's services that run code.
 
     Raises:
-        OutlineError: The fragment cannot be read.
+        UnsafeEditError: The fragment cannot be read.
     """
     outline = outline_of(split_lines(fragment))
     outline.refuse_repeated()
@@ -64,11 +64,11 @@ def children_text(outline: Outline, key: Key) -> tuple[bytes, ...]:
     """Return the lines of a key's value, without their indentation.
 
     Raises:
-        OutlineError: The value is not a mapping or list in block style.
+        UnsafeEditError: The value is not a mapping or list in block style.
     """
     node = key.value
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value or outline.is_shared(key):
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' must be a mapping or a list in block style")
+        raise UnsafeEditError(key.line, f"'{'.'.join(key.path)}' must be a mapping or a list in block style")
     column = outline.column(node)
     end = outline.after(outline.last_line(node), max(column, key.column + 1))
     lines = [line.rstrip(b"\r\n") for line in outline.own[key.line + 1 : end]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dagster_module_builder.shared_files.blocks import Block, Layout, split_lines
 from dagster_module_builder.shared_files.formats.line_file import LineFile
-from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError
+from dagster_module_builder.shared_files.formats.outline import KeyPath, UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, Placement
 
 NAME = "Dockerfile"
@@ -28,6 +28,12 @@ _COMMENT = re.compile(rb"\s*#")
 #: From the first of these instructions on, a stage says how the image runs, not what it contains.
 _RUNNING = {b"USER", b"CMD", b"ENTRYPOINT", b"HEALTHCHECK", b"STOPSIGNAL"}
 _STAGE_NAME = re.compile(rb"\sAS\s+(\S+)\s*$", re.IGNORECASE)
+#: Instructions after which an image has other packages of Python.
+_INSTALLS = re.compile(
+    r"RUN\s.*\b(?:pip[\d.]*|uv|poetry|pdm|pipenv|conda|mamba|micromamba)\b.*\b(?:install|sync|add|create|update)\b"
+    r"|(?:COPY|ADD)\s.*--from=",
+    re.IGNORECASE | re.DOTALL,
+)
 #: A stage whose base image has another user becomes root again to install something.
 _BACK_TO_ROOT = re.compile(rb"\s*USER\s+(?:root|0)(?::\w+)?\s*$", re.IGNORECASE)
 
@@ -108,11 +114,11 @@ def refuse_unfinished(own: Sequence[bytes]) -> None:
     """Refuse an instruction without an end: it would swallow the lines put after it.
 
     Raises:
-        OutlineError: With the instruction's first line.
+        UnsafeEditError: With the instruction's first line.
     """
     for instruction in instructions(own):
         if not instruction.ended:
-            raise OutlineError(instruction.first, "this instruction has no end: a continued line, or a heredoc")
+            raise UnsafeEditError(instruction.first, "this instruction has no end: a continued line, or a heredoc")
 
 
 def refuse_other_escape(own: Sequence[bytes]) -> None:
@@ -121,7 +127,7 @@ def refuse_other_escape(own: Sequence[bytes]) -> None:
     Directives precede everything else (https://docs.docker.com/reference/dockerfile/#parser-directives).
 
     Raises:
-        OutlineError: With the directive's line.
+        UnsafeEditError: With the directive's line.
     """
     for number, directive in enumerate(map(_DIRECTIVE.match, own)):
         if directive is None:
@@ -129,7 +135,7 @@ def refuse_other_escape(own: Sequence[bytes]) -> None:
         if directive[1].lower() == b"escape" and directive[2] != b"\\":
             escape = directive[2].decode("utf-8", "replace")
             cure = "delete this line, and continue your lines with a backslash, as modules do"
-            raise OutlineError(number, f"'# escape={escape}' changes how lines are continued: {cure}")
+            raise UnsafeEditError(number, f"'# escape={escape}' changes how lines are continued: {cure}")
 
 
 def text_lines(own: Sequence[bytes]) -> set[int]:
@@ -147,24 +153,33 @@ def stages(own: Sequence[bytes]) -> list[tuple[int, str | None]]:
 def position(own: Sequence[bytes], path: KeyPath = ()) -> int:
     """Return the line before which a stage takes blocks: after what the image contains, before how it runs.
 
-    Comments directly above that line belong to it.
+    Comments directly above that line belong to it. Where packages are installed after a ``USER``, blocks come after
+    them: a module's packages before them would decide which versions they get.
 
     Args:
         own: The file's own lines.
         path: The stage's name; empty for the last stage.
 
     Raises:
-        OutlineError: There is no such stage.
+        UnsafeEditError: There is no such stage.
     """
     begin, end = _bounds(own, path)
     inside = [instruction for instruction in instructions(own) if begin < instruction.first < end]
-    line = next((instruction.first for instruction in inside if _is_about_running(instruction, own)), None)
+    installing = (one.first for one in inside if installs_packages(one.text.decode("utf-8", "replace")))
+    last = max(installing, default=begin)
+    after = (instruction for instruction in inside if instruction.first > last)
+    line = next((instruction.first for instruction in after if _is_about_running(instruction, own)), None)
     if line is None:
         # A comment before the next stage belongs to that stage.
         return end if end == len(own) else max((instruction.end for instruction in inside), default=begin + 1)
     while line - 1 > begin and _COMMENT.match(own[line - 1]):
         line -= 1
     return line
+
+
+def installs_packages(instruction: str) -> bool:
+    """Return whether an image has other packages of Python after an instruction."""
+    return _INSTALLS.match(instruction.lstrip()) is not None
 
 
 def _is_about_running(instruction: Instruction, own: Sequence[bytes]) -> bool:
@@ -179,7 +194,7 @@ def _bounds(own: Sequence[bytes], path: KeyPath) -> tuple[int, int]:
     for number, (first, name) in enumerate(all_stages):
         if name == path[0]:
             return first, all_stages[number + 1][0] if number + 1 < len(all_stages) else len(own)
-    raise OutlineError(0, f"there is no stage {path[0]!r}")
+    raise UnsafeEditError(0, f"there is no stage {path[0]!r}")
 
 
 class Dockerfile(LineFile):
@@ -210,7 +225,7 @@ def contributions(fragment: bytes) -> list[Contribution]:
     """Return what a snippet contributes to the Dockerfile: an empty list if the snippet is empty.
 
     Raises:
-        OutlineError: An instruction's end is missing.
+        UnsafeEditError: An instruction's end is missing.
     """
     lines = split_lines(fragment)
     refuse_unfinished(lines)

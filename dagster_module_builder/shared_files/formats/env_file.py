@@ -13,7 +13,7 @@ from dagster_module_builder.disclosure.messages import remember
 from dagster_module_builder.shared_files.blocks import split_lines
 from dagster_module_builder.shared_files.formats import env_value
 from dagster_module_builder.shared_files.formats.line_file import LineFile
-from dagster_module_builder.shared_files.formats.outline import OutlineError
+from dagster_module_builder.shared_files.formats.outline import UnsafeEditError
 from dagster_module_builder.shared_files.formats.shared_file import Contribution
 
 NAME = ".env"
@@ -92,8 +92,8 @@ def contributions(fragment: bytes) -> list[Contribution]:
     """Return what a fragment contributes to the ``.env``: an empty list if the fragment is empty.
 
     Raises:
-        OutlineError: A line is neither comment nor variable, Compose and Dagster would read a value differently, or a
-            variable is reserved.
+        UnsafeEditError: A line is neither comment nor variable, Compose and Dagster would read a value differently, or
+            a variable is reserved.
     """
     body = tuple(line.rstrip(b"\r\n") for line in split_lines(fragment))
     refuse_unreadable(b"\n".join(body))
@@ -104,23 +104,23 @@ def refuse_unreadable(text: bytes) -> None:
     """Refuse values that Compose and Dagster would read differently, and reserved variables.
 
     Raises:
-        OutlineError: With the line and the cure, and never a value.
+        UnsafeEditError: With the line and the cure, and never a value.
     """
     _refuse_wrong_bytes(text)
     taken: set[int] = set()
     for entry in entries(text):
         taken.update(range(entry.line, entry.last + 1))
         if reason := env_value.problem(entry.raw.decode()):
-            raise OutlineError(entry.line, f"the value of {entry.name}: {reason}")
+            raise UnsafeEditError(entry.line, f"the value of {entry.name}: {reason}")
         if env_value.is_reserved(entry.name):
-            raise OutlineError(
+            raise UnsafeEditError(
                 entry.line,
                 f"modules may not set {entry.name}, since it changes how every process in the workspace runs: delete "
                 f"the line, or choose another name that begins with the module's",
             )
     for number, line in enumerate(text.split(b"\n")):
         if number not in taken and line.strip() and not line.lstrip().startswith(b"#"):
-            raise OutlineError(number, "neither a comment nor a variable with its value (NAME='value')")
+            raise UnsafeEditError(number, "neither a comment nor a variable with its value (NAME='value')")
 
 
 def read_differently(text: bytes) -> Iterator[tuple[Variable, str]]:
@@ -144,7 +144,7 @@ def _refuse_wrong_bytes(text: bytes) -> None:
     except UnicodeDecodeError as error:
         number = text.count(b"\n", 0, error.start)
         reason = "bytes that are not UTF-8: save the file as UTF-8, and write binary values as Base64"
-        raise OutlineError(number, reason) from None
+        raise UnsafeEditError(number, reason) from None
 
 
 def keys(text: bytes) -> list[str]:

@@ -37,8 +37,8 @@ _DASH = re.compile(r"^ *(?=-\s)", re.MULTILINE)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ufeff\ufff0-\ufffd\U00010000-\U0010ffff]")
 
 
-class OutlineError(Exception):
-    """A file cannot be edited safely: the own line (``position``, counted from 0) and the reason."""
+class UnsafeEditError(Exception):
+    """A file cannot be edited safely: the line (``position``, from 0) and the reason."""
 
     def __init__(self, position: int, reason: str) -> None:
         super().__init__(reason)
@@ -114,7 +114,7 @@ class Outline:
         sources = merge_sources(node)
         weight = len(node.value) + sum(self._weights.get(id(source), 0) for source in sources)
         if weight > MOST_INHERITED and sources:
-            raise OutlineError(self.line(node), "merge keys (<<) with too many keys")
+            raise UnsafeEditError(self.line(node), "merge keys (<<) with too many keys")
         self._weights[id(node)] = weight
 
     def _refuse_unusual(self, key: yaml.Node) -> None:
@@ -122,7 +122,7 @@ class Outline:
         line = self.line(key)
         before = self.text[self._starts[line] : key.start_mark.index]
         if before.strip(" -"):
-            raise OutlineError(line, f"{before.strip()[:20]!r} before a key on the same line")
+            raise UnsafeEditError(line, f"{before.strip()[:20]!r} before a key on the same line")
 
     @property
     def repeated(self) -> Sequence[tuple[int, KeyPath]]:
@@ -133,10 +133,10 @@ class Outline:
         """Refuse a file with a repeated key.
 
         Raises:
-            OutlineError: With the line of the second one.
+            UnsafeEditError: With the line of the second one.
         """
         for line, path in self._repeated:
-            raise OutlineError(line, f"the key {'.'.join(path)!r} is repeated, and only the last one counts")
+            raise UnsafeEditError(line, f"the key {'.'.join(path)!r} is repeated, and only the last one counts")
 
     @cached_property
     def _by_path(self) -> dict[KeyPath, Key]:
@@ -266,23 +266,23 @@ def refuse_large(own: Sequence[bytes]) -> None:
     """Refuse a file with too many own bytes or lines.
 
     Raises:
-        OutlineError: The file is too large.
+        UnsafeEditError: The file is too large.
     """
     if sum(map(len, own)) > LARGEST_FILE:
-        raise OutlineError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
+        raise UnsafeEditError(0, f"the file is larger than {LARGEST_FILE // 1024**2} MB")
     if len(own) > MOST_LINES:
-        raise OutlineError(MOST_LINES, f"the file has more than {MOST_LINES} lines")
+        raise UnsafeEditError(MOST_LINES, f"the file has more than {MOST_LINES} lines")
 
 
 def _decoded(own: Sequence[bytes]) -> str:
     refuse_large(own)
     for position, line in enumerate(own):
         if line[: len(line) - len(line.lstrip(b" \t"))].count(b"\t") and line.strip() and not _COMMENT.match(line):
-            raise OutlineError(position, "a tab in the indentation, which YAML does not allow")
+            raise UnsafeEditError(position, "a tab in the indentation, which YAML does not allow")
         try:
             line.decode()
         except UnicodeDecodeError:
-            raise OutlineError(position, "a byte that is not UTF-8") from None
+            raise UnsafeEditError(position, "a byte that is not UTF-8") from None
     return b"".join(own).decode().removeprefix("\ufeff")
 
 
@@ -307,7 +307,7 @@ def _aliases(text: str, line_of: LineOf) -> list[int]:
             elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
                 depth += 1
                 if depth > DEEPEST_NESTING:
-                    raise OutlineError(line_of(index), "collections nested too deeply")
+                    raise UnsafeEditError(line_of(index), "collections nested too deeply")
             elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
                 depth -= 1
     return aliases
@@ -315,13 +315,13 @@ def _aliases(text: str, line_of: LineOf) -> list[int]:
 
 @contextlib.contextmanager
 def _refusals(text: str, line_of: LineOf) -> Iterator[None]:
-    """Turn an error of the parser into an ``OutlineError`` with the line."""
+    """Turn an error of the parser into an ``UnsafeEditError`` with the line."""
     try:
         yield
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise OutlineError(line_of(mark.index) if mark else 0, f"not valid YAML: {error.problem}") from None
+        raise UnsafeEditError(line_of(mark.index) if mark else 0, f"not valid YAML: {error.problem}") from None
     except yaml.YAMLError as error:
         match = _UNPRINTABLE.search(text)
         reason = f"the character {match[0]!r}, which YAML does not allow" if match else f"not valid YAML: {error}"
-        raise OutlineError(line_of(match.start()) if match else 0, reason) from None
+        raise UnsafeEditError(line_of(match.start()) if match else 0, reason) from None

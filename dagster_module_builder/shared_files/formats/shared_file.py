@@ -17,7 +17,7 @@ from dagster_module_builder.shared_files.blocks import (
     split_lines,
     trusted,
 )
-from dagster_module_builder.shared_files.formats.outline import KeyPath, OutlineError, refuse_large
+from dagster_module_builder.shared_files.formats.outline import KeyPath, UnsafeEditError, refuse_large
 
 #: Larger fragments are refused, in bytes; a typical one has less than 2 kB.
 LARGEST_FRAGMENT = 256 * 1024
@@ -45,19 +45,19 @@ class Contribution:
     def __post_init__(self) -> None:
         for body in (self.mapping, self.sequence):
             if markers([line + b"\n" for line in body or ()]):
-                raise OutlineError(0, "a fragment may not contain a BEGIN or END marker")
+                raise UnsafeEditError(0, "a fragment may not contain a BEGIN or END marker")
 
 
 def refuse_unfit(fragment: bytes) -> None:
     """Refuse a fragment that is too large or contains a marker.
 
     Raises:
-        OutlineError: With the line of the first marker.
+        UnsafeEditError: With the line of the first marker.
     """
     if len(fragment) > LARGEST_FRAGMENT:
-        raise OutlineError(0, f"a fragment larger than {LARGEST_FRAGMENT // 1024} KB")
+        raise UnsafeEditError(0, f"a fragment larger than {LARGEST_FRAGMENT // 1024} KB")
     for marker in markers(split_lines(fragment)):
-        raise OutlineError(marker.line, f"a fragment may not contain a marker ('{marker}')")
+        raise UnsafeEditError(marker.line, f"a fragment may not contain a marker ('{marker}')")
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def take_apart(
 
     Raises:
         DamagedMarkersError: A marker has no partner, or pairs overlap.
-        OutlineError: The file cannot be read; with the line number in the whole file, counted from 0.
+        UnsafeEditError: The file cannot be read; with the line number in the whole file, counted from 0.
     """
     lines = split_lines(text)
     sure = trusted(lines, pair(markers(lines))[0], known, sealed)
@@ -130,8 +130,8 @@ def take_apart(
         refuse_large(own)
         unproven = markers(own)
         texts = kind.text_lines(own) if unproven else set()
-    except OutlineError as error:
-        raise OutlineError(origin[error.position], error.reason) from None
+    except UnsafeEditError as error:
+        raise UnsafeEditError(origin[error.position], error.reason) from None
     pairs, left = pair([marker for marker in unproven if marker.line not in texts])
     if left:
         raise DamagedMarkersError([(origin[marker.line] + 1, str(marker)) for marker in left])

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import yaml
 
 from dagster_module_builder.shared_files.blocks import Block, Layout, bare, ending_near
-from dagster_module_builder.shared_files.formats.outline import Key, KeyPath, Outline, OutlineError, outline_of
+from dagster_module_builder.shared_files.formats.outline import Key, KeyPath, Outline, UnsafeEditError, outline_of
 from dagster_module_builder.shared_files.formats.shared_file import Contribution, Placement, Scaffold
 from dagster_module_builder.shared_files.formats.yaml_nodes import is_empty
 
@@ -33,9 +33,9 @@ class YamlFile:
     def prepare(self, layout: Layout, path: KeyPath, created: Collection[KeyPath]) -> dict[KeyPath, Scaffold]:
         """Make room for blocks in a slot; ``created`` are the slots whose keys were created for blocks."""
         outline = outline_of(layout.own)
-        _refuse_shared(outline, path)
+        refuse_shared(outline, path)
         above: dict[KeyPath, Scaffold] = {}
-        if _is_nothing(outline, path[:-1]):
+        if _is_nothing(outline, path[:-1]) or _is_flow(outline, path[:-1]):
             above = self.prepare(layout, path[:-1], created)
             outline = outline_of(layout.own)
         scaffold = _make_room(layout, outline, path, created)
@@ -66,6 +66,11 @@ def _is_nothing(outline: Outline, path: KeyPath) -> bool:
     return bool(path) and (key is None or is_empty(key.value))
 
 
+def _is_flow(outline: Outline, path: KeyPath) -> bool:
+    key = outline.find(path)
+    return len(path) > 1 and key is not None and isinstance(key.value, yaml.MappingNode) and bool(key.value.flow_style)
+
+
 def _make_room(layout: Layout, outline: Outline, path: KeyPath, created: Collection[KeyPath]) -> Scaffold | None:
     key = outline.find(path)
     if key is None:
@@ -75,7 +80,7 @@ def _make_room(layout: Layout, outline: Outline, path: KeyPath, created: Collect
     if is_empty(key.value):
         return _delete_null(layout, outline, key) if key.value.value else None
     if isinstance(key.value, yaml.ScalarNode):
-        raise OutlineError(key.line, f"'{'.'.join(path)}' must be a mapping or a list, not a text")
+        raise UnsafeEditError(key.line, f"'{'.'.join(path)}' must be a mapping or a list, not a text")
     return None
 
 
@@ -84,16 +89,21 @@ def _has_items(block: Block) -> bool:
     return first.startswith((b"- ", b"-\t")) or first == b"-"
 
 
-def _refuse_shared(outline: Outline, path: KeyPath) -> None:
+def refuse_shared(outline: Outline, path: KeyPath) -> None:
+    """Refuse a slot that other parts of the file have, too, through an alias or a merge key.
+
+    Raises:
+        UnsafeEditError: With the line that shares it.
+    """
     for depth in range(1, len(path) + 1):
         key = outline.find(path[:depth])
         if key and outline.is_shared(key):
-            raise OutlineError(
+            raise UnsafeEditError(
                 key.line, f"'{'.'.join(key.path)}' is an alias, or is used elsewhere through one: write it out"
             )
         if key is None and outline.is_inherited(path[:depth]):
             merge_key = outline.find((*path[: depth - 1], "<<"))
-            raise OutlineError(
+            raise UnsafeEditError(
                 merge_key.line if merge_key else 0,
                 f"'{'.'.join(path[:depth])}' is inherited through a merge key (<<), so a change would affect others: "
                 f"copy what it inherits into a separate '{path[depth - 1]}:'",
@@ -111,13 +121,13 @@ def _create(layout: Layout, outline: Outline, path: KeyPath, created: Collection
 def _end_of_parent(outline: Outline, path: KeyPath) -> tuple[int, int]:
     if len(path) == 1:
         if outline.root is not None and not is_empty(outline.root) and not _is_block_mapping(outline.root):
-            raise OutlineError(0, "the file is not a mapping in block style")
+            raise UnsafeEditError(0, "the file is not a mapping in block style")
         return outline.end_of_document(), 0
     parent = outline.find(path[:-1])
     if parent and is_empty(parent.value):
         return outline.after(parent.line, parent.column + 1), parent.column + outline.step
     if parent is None or not _is_block_mapping(parent.value):
-        raise OutlineError(parent.line if parent else 0, f"'{'.'.join(path[:-1])}' is not a mapping in block style")
+        raise UnsafeEditError(parent.line if parent else 0, f"'{'.'.join(path[:-1])}' is not a mapping in block style")
     column = outline.column(parent.value)
     return outline.after(outline.last_line(parent.value), column), column
 
@@ -140,11 +150,11 @@ def _expand(layout: Layout, outline: Outline, key: Key, node: yaml.CollectionNod
     """Rewrite a collection in flow style (``[a, b]``) in block style."""
     nested_only = len(key.path) > 1
     if (node.value and not nested_only) or not key.line == outline.line(node) == outline.last_line(node):
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' is written in flow style: write it in block style")
+        raise UnsafeEditError(key.line, f"'{'.'.join(key.path)}' is written in flow style: write it in block style")
     before = layout.own[key.line]
     head, tail = _around(outline, node)
     if not head.strip().endswith(":"):
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' has an anchor or a tag: write it in block style")
+        raise UnsafeEditError(key.line, f"'{'.'.join(key.path)}' has an anchor or a tag: write it in block style")
     ending = ending_near(layout.own, key.line + 1)
     margin = " " * (key.column + outline.step)
     first = (head.rstrip() + (f"  {tail}" if tail else "")).encode() + (ending if before.endswith(b"\n") else b"")
@@ -176,7 +186,9 @@ def _items(outline: Outline, node: yaml.CollectionNode) -> list[str]:
 def _delete_null(layout: Layout, outline: Outline, key: Key) -> Scaffold:
     """Delete an explicit ``null`` or ``~``, so that a block fits below the key."""
     if outline.line(key.value) != key.line:
-        raise OutlineError(outline.line(key.value), f"a null for '{'.'.join(key.path)}' on a separate line: delete it")
+        raise UnsafeEditError(
+            outline.line(key.value), f"a null for '{'.'.join(key.path)}' on a separate line: delete it"
+        )
     before = layout.own[key.line]
     head, tail = _around(outline, key.value)
     ending = before[len(before.rstrip(b"\r\n")) :]
@@ -188,7 +200,7 @@ def _delete_null(layout: Layout, outline: Outline, key: Key) -> Scaffold:
 def _placement(outline: Outline, contribution: Contribution) -> Placement:
     key = outline.find(contribution.path)
     if key is None:
-        raise OutlineError(0, f"there is no '{'.'.join(contribution.path)}'")
+        raise UnsafeEditError(0, f"there is no '{'.'.join(contribution.path)}'")
     node = key.value
     if isinstance(node, yaml.CollectionNode) and node.value:
         column = outline.column(node)
@@ -201,5 +213,7 @@ def _placement(outline: Outline, contribution: Contribution) -> Placement:
         position = outline.after(key.line, key.column + 1)
     if body is None:
         shape = "list" if isinstance(node, yaml.SequenceNode) else "mapping"
-        raise OutlineError(key.line, f"'{'.'.join(key.path)}' is a {shape}, and the module's fragment does not fit it")
+        raise UnsafeEditError(
+            key.line, f"'{'.'.join(key.path)}' is a {shape}, and the module's fragment does not fit it"
+        )
     return Placement(position, column, body)

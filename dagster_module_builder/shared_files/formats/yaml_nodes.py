@@ -35,6 +35,27 @@ def is_empty(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
+def repeated_keys(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Yield every key that its mapping has already: YAML forbids it, and its loaders let the last one count."""
+    pending, seen = [root] if root else [], set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen or isinstance(node, yaml.ScalarNode):
+            continue
+        seen.add(id(node))
+        names: set[tuple[str, str]] = set()
+        for part in node.value:
+            if not isinstance(part, tuple):
+                pending.append(part)
+                continue
+            key, value = part
+            pending.append(value)
+            if isinstance(key, yaml.ScalarNode) and not is_merge_key(key):
+                if (key.tag, key.value) in names:
+                    yield key
+                names.add((key.tag, key.value))
+
+
 def scalars(root: yaml.Node) -> Iterator[yaml.ScalarNode]:
     """Yield every scalar below a node, each once."""
     pending, seen = [root], set()

@@ -1,53 +1,51 @@
 """Where the assets' values are stored between steps and runs.
 
-Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, anything else as a pickle.
-The file's first bytes tell the two apart, so a value of another type replaces the old one.
+Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, anything else as a pickle. The file's
+first bytes tell the two apart, so a value of another type replaces the old one. What would not come back equal is
+refused. ``stored`` has the forms of values.
 """
 
 import errno
 import os
-import pickle
 import stat
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, get_args
+from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 import dagster as dg
-import pandas as pd
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
-if TYPE_CHECKING:
-    import polars as pl
+from .stored import values
+from .stored.errors import OutputMissingError, StorageError
+from .stored.replacement import replacement
+
+__all__ = ["ModuleStorage", "OutputMissingError", "Storage", "StorageError", "storage_root"]
 
 STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
 DEFAULT_STORAGE = "/tmp/dagster_storage"
 
-#: The first bytes of every Parquet file, and of no pickle.
-PARQUET_MARK = b"PAR1"
+#: What fsspec needs for object storage.
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+}
 
 #: Errors that a retry cannot fix. Temporary failures of object storage have other numbers, or none.
 LASTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 
 
-class StorageError(dg.Failure):
-    """The storage cannot be written."""
-
-
-class OutputMissingError(dg.Failure, FileNotFoundError):
-    """No value is stored for a needed asset; a retry cannot help."""
-
-
 def storage_root() -> str:
     """Return the folder or URL below which values are stored; the default folder is created with mode 0700."""
     root = os.environ.get(STORAGE_VARIABLE) or DEFAULT_STORAGE
-    with suppress(OSError):  # The first write reports the error.
+    with suppress(OSError, ImportError):  # Whoever uses the folder reports the error.
         _make_private(UPath(root))
     return root
 
@@ -67,24 +65,28 @@ class Storage(dg.UPathIOManager):
     extension = ".data"
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
-        """Write a value atomically: readers see the complete old file or the complete new one."""
-        with _explained(path), _replacement(path) as written:
-            _write(obj, written)
-            context.add_output_metadata(_measures(obj, written))
+        """Write a value atomically: readers see the complete old file or the complete new one.
+
+        Raises:
+            StorageError: The storage cannot be written, or the value would not come back equal.
+        """
+        with _explained(path), replacement(path) as written:
+            context.add_output_metadata(values.write(obj, written))
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Any:
-        """Return the stored value; a data frame as pandas or Polars, as the input's annotation says.
+        """Return the stored value; a data frame as pandas or Polars, as the input's annotation says, or as it was stored.
+
+        The input's metadata may name the columns to read: ``dg.AssetIn(metadata={"columns": ["city"]})``.
 
         Raises:
             OutputMissingError: Nothing is stored for the asset.
-            StorageError: Another user could have written the file, or it holds no data frame where one is expected.
+            StorageError: Another user could have written the file, or it does not hold what the input wants.
         """
-        annotation = context.dagster_type.typing_type
         _check_ownership(path)
         try:
-            with path.open("rb") as file:
-                _refuse_pickled_frame(annotation, file, path)
-                return _read(file, _libraries(annotation))
+            return values.read(
+                path, context.dagster_type.typing_type, (context.definition_metadata or {}).get("columns")
+            )
         except FileNotFoundError as error:
             raise OutputMissingError(_missing(context, path), allow_retries=False) from error
 
@@ -119,33 +121,13 @@ class ModuleStorage(dg.ConfigurableIOManagerFactory[Storage]):
 
     def create_io_manager(self, context: dg.InitResourceContext) -> Storage:
         """Return the IO manager for a run."""
-        return Storage(UPath(self.base_path or storage_root()))
+        return Storage(_place(self.base_path or storage_root()))
 
 
 def _dimensions(key: str) -> list[str]:
     if isinstance(key, dg.MultiPartitionKey):
         return [part for _, part in sorted(key.keys_by_dimension.items())]
     return [key]
-
-
-@contextmanager
-def _replacement(path: UPath) -> Iterator[Path]:
-    """Yield a local file to write; it replaces ``path`` when it is complete.
-
-    A rename within a folder is atomic, and so is the upload of one object.
-    """
-    if isinstance(path.fs, LocalFileSystem):
-        target = Path(path.path)
-        written = target.with_name(f".{uuid4().hex}.tmp")
-        try:
-            yield written
-            written.replace(target)
-        finally:
-            written.unlink(missing_ok=True)
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder, "output")
-            path.fs.put_file(f"{folder}/output", path.path)
 
 
 def _is_in_tmp(path: UPath) -> bool:
@@ -189,12 +171,20 @@ def _check_ownership(path: UPath) -> None:
             )
 
 
-def _refuse_pickled_frame(annotation: Any, file: IO[bytes], path: UPath) -> None:
-    """Refuse to unpickle where a data frame is expected: data frames are always stored as Parquet."""
-    wants_frame = {"DataFrame", "LazyFrame"} & _libraries(annotation) and not get_args(annotation)
-    if wants_frame and file.read(len(PARQUET_MARK)) != PARQUET_MARK:
-        raise StorageError(f"{path} holds no data frame. Materialize the asset again.", allow_retries=False)
-    file.seek(0)
+def _place(root: str) -> UPath:
+    """Return a folder or URL as a path.
+
+    Raises:
+        StorageError: The package for this kind of object storage is not installed.
+    """
+    place = UPath(root)
+    try:
+        place.fs  # noqa: B018  # It is made here.
+    except ImportError as error:
+        package = PACKAGES.get(place.protocol, "a package of fsspec")
+        message = f"{root} needs {package}. Add it to the dependencies in pyproject.toml, and install the module again."
+        raise StorageError(message, allow_retries=False) from error
+    return place
 
 
 @contextmanager
@@ -202,55 +192,12 @@ def _explained(path: UPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = f"Free some space, give the run write access, or set {STORAGE_VARIABLE} to another folder."
+        is_local = isinstance(path.fs, LocalFileSystem)
+        cure = "Free some space, give" if is_local else "Check that the bucket exists, give"
+        cure = f"{cure} the run write access, or set {STORAGE_VARIABLE} to another place."
+        can_pass = error.errno not in LASTING and not isinstance(error, FileNotFoundError)
         message = f"Cannot write {path}: {error.strerror or error}. {cure}"
-        raise StorageError(message, allow_retries=error.errno not in LASTING) from error
-
-
-def _write(obj: Any, file: Path) -> None:
-    if isinstance(obj, pd.DataFrame):
-        obj.to_parquet(file)
-    elif _is_polars(obj):
-        obj.lazy().collect().write_parquet(file)
-    else:
-        with file.open("wb") as stream:
-            pickle.dump(obj, stream, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def _is_polars(obj: Any) -> bool:
-    # A value can be a Polars frame only if Polars is already imported, so this does not import it.
-    polars = sys.modules.get("polars")
-    return polars is not None and isinstance(obj, (polars.DataFrame, polars.LazyFrame))
-
-
-def _measures(obj: Any, file: Path) -> dict[str, int]:
-    measures = {"size_bytes": file.stat().st_size}
-    if isinstance(obj, pd.DataFrame) or _is_polars(obj):
-        measures["dagster/row_count"] = pq.read_metadata(file).num_rows
-    return measures
-
-
-def _read(file: IO[bytes], libraries: set[str]) -> Any:
-    mark = file.read(len(PARQUET_MARK))
-    file.seek(0)
-    if mark != PARQUET_MARK:
-        return pickle.load(file)
-    if "polars" in libraries:
-        return _polars_frame(file, libraries)
-    return pd.read_parquet(file)
-
-
-def _polars_frame(file: IO[bytes], libraries: set[str]) -> "pl.DataFrame | pl.LazyFrame":
-    import polars as pl
-
-    frame = pl.read_parquet(file)
-    return frame.lazy() if "LazyFrame" in libraries else frame
-
-
-def _libraries(annotation: Any) -> set[str]:
-    """Return the packages and names in an annotation: ``pd.DataFrame | None`` -> ``{"pandas", "DataFrame", …}``."""
-    own = {getattr(annotation, "__module__", "").partition(".")[0], getattr(annotation, "__name__", "")}
-    return own.union(*map(_libraries, get_args(annotation)))
+        raise StorageError(message, allow_retries=can_pass) from error
 
 
 def _missing(context: dg.InputContext, path: UPath) -> str:

@@ -1,0 +1,1 @@
+"""How values become files: data frames as Parquet, everything else as pickles."""

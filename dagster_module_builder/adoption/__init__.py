@@ -1,0 +1,1 @@
+"""Reading a repository that other people made: where its Dagster lies, and what this program can do there."""

@@ -1,0 +1,1 @@
+"""Questions to a person: what is asked, in which order, and how a terminal shows it."""

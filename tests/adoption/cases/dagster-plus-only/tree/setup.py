@@ -1,0 +1,3 @@
+from setuptools import setup
+
+setup(name="flow", install_requires=["dagster"])

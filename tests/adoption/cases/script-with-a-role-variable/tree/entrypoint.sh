@@ -1,0 +1,16 @@
+#!/bin/sh
+set -e
+case "${ROLE:-page}" in
+  page|webserver)
+    exec dagster-webserver -h 0.0.0.0 -w /srv/workspace.yaml
+    ;;
+  clock)
+    exec dagster-daemon run -w /srv/workspace.yaml
+    ;;
+  code)
+    exec dagster api grpc -h 0.0.0.0 -p 4000 -m "${MODULE:-flow}"
+    ;;
+  *)
+    exec "$@"
+    ;;
+esac

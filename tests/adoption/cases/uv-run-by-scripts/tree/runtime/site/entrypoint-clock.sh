@@ -1,0 +1,2 @@
+#!/bin/bash
+exec uv run --project ../lib dagster-daemon run

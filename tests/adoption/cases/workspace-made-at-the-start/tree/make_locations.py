@@ -1,0 +1,1 @@
+MADE = True
