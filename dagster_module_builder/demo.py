@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ from dagster_module_builder.base import ports
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.modules.module import locate
-from dagster_module_builder.native import dev_server, local_dagster
+from dagster_module_builder.native import dev_server, local_dagster, native_environment
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.add import add_module
 from dagster_module_builder.workspaces.external_checks import requirements
@@ -65,12 +66,18 @@ def demo(root: Path, announce: Announce) -> DemoResult:
     before = read_workspace(root).files
     announce(f"new: create the module {MODULE}, with measurements of penguins")
     created = new(root, MODULE, {"title": "Penguins", "database": "none", "starter": "sample"}, lasting=False)
-    announce("add: merge the module into the workspace's shared files")
-    added = add_module(root, MODULE, checks=(requirements,))
-    announce("materialize: create the environment, then run its assets in Dagster")
-    materialized = local_dagster.materialize(root, locate(root, MODULE))
-    announce("dev: start Dagster without Docker, and find the materialization in its page")
-    shown_after = _shown_in_page(root) - started
+    module = locate(root, MODULE)
+    # What takes long begins as early as it can: the demonstration takes as long as the longest of it.
+    with ThreadPoolExecutor(1) as beside:
+        made = beside.submit(native_environment.shared_environment, root, also=module)
+        announce("add: merge the module into the workspace's shared files")
+        added = add_module(root, MODULE, checks=(requirements,))
+        announce("environment: install Dagster and what the module requires")
+        made.result()
+        announce("materialize and dev: run the assets while Dagster starts without Docker, and find them in its page")
+        materializing = beside.submit(local_dagster.materialize, root, module)
+        shown_after = _shown_in_page(root, materializing) - started
+        materialized = materializing.result()
     announce("list and validate: check the workspace")
     _expect([module.name for module in listing(root) if module.integrated] == [MODULE], "the module is not listed")
     findings = validate(root, check=False)
@@ -85,13 +92,14 @@ class _Shown(Exception):  # noqa: N818 - it is no error
     """Ends a Dagster that has shown what it was started for."""
 
 
-def _shown_in_page(root: Path) -> float:
+def _shown_in_page(root: Path, materializing: Future[local_dagster.MaterializeResult]) -> float:
     """Run Dagster until its page shows the module's assets; return that moment (``time.monotonic``)."""
     shown: dict[str, datetime] = {}
     moment = 0.0
 
     def look(ready: dev_server.Ready) -> NoReturn:
         nonlocal moment
+        materializing.result()
         shown.update(graphql.last_materializations(ready.url))
         moment = time.monotonic()
         raise _Shown

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.commands import task_output
+from dagster_module_builder.commands.demo import _sum_up
+from dagster_module_builder.demo import DemoResult
 from dagster_module_builder.native import local_dagster, native_environment
-from tests import needs
+from dagster_module_builder.native.local_dagster import Materialized, MaterializeResult
+from tests import json_outputs, needs
 from tests.cli.terminal import Terminal
 
 
@@ -30,6 +34,17 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(terminal: Terminal, tmp_p
     assert re.search(r"The first asset was in Dagster's page after \d+ s\.\n", result.stdout)
     assert list(temporary.iterdir()) == []
     assert [path.name for path in Path(terminal.environment["HOME"]).iterdir() if path.name != ".cache"] == []
+
+
+def test_what_the_demo_did_is_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    materialized = MaterializeResult((Materialized("penguins/raw", 344, "/data/raw"),), ())
+    result = DemoResult(Path("/tmp/demo"), 40, 4, materialized, 21.04)
+    for installed, from_clone in ((None, None), (9.0, 30.0)):
+        with task_output.of_task("demo", as_json=True, quiet=False, root=None):
+            _sum_up(result, 23.0, installed, keep=False)
+        out = capsys.readouterr().out
+        json_outputs.check(["demo", "--json"], out)
+        assert (json.loads(out)["seconds_to_page"], json.loads(out)["seconds_from_clone"]) == (21.0, from_clone)
 
 
 @pytest.mark.dagster

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import fastjsonschema
@@ -13,6 +15,7 @@ from tests import json_outputs
 from tests.cli.message_texts import CONTEXTS
 from tests.cli.terminal import Terminal
 
+TESTS = sorted(Path(__file__).parents[1].rglob("*.py"))
 WITH_JSON = sorted({str(context.name) for context in CONTEXTS.values() if context.name and "--json" in context.flags})
 
 
@@ -20,6 +23,21 @@ def test_every_task_with_json_has_a_schema_and_no_other_has_one() -> None:
     """A new one: a file in ``commands/json_schemas``, with a description of each key that does not say it itself."""
     described = {path.name.removesuffix(".schema.json") for path in json_outputs.SCHEMAS.glob("*.json")}
     assert described == {*WITH_JSON, json_outputs.ERROR}
+
+
+def test_every_tasks_json_is_asked_for_by_a_test() -> None:
+    """The runners hold an output against its schema: here, that each task has one."""
+    assert sorted(set(WITH_JSON) - {task for file in TESTS for task in asked_for(file)}) == []
+
+
+def asked_for(file: Path) -> Iterator[str]:
+    """Yield the tasks that a file of tests calls with ``--json``."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        parts = node.args if isinstance(node, ast.Call) else getattr(node, "elts", ())
+        texts = [each.value for part in parts for each in ast.walk(part) if isinstance(each, ast.Constant)]
+        words = [word for text in texts if isinstance(text, str) for word in text.split()]
+        if "--json" in words:
+            yield from (json_outputs.TASKS[word] for word in words if word in json_outputs.TASKS)
 
 
 @pytest.mark.parametrize("task", [*WITH_JSON, json_outputs.ERROR])

@@ -82,7 +82,7 @@ def _list_says_what_runs(workspace: Terminal, url: str) -> None:
         "first": ("loaded", None, False), "second": ("loaded", None, False), "outside": (None, None, False),
     }  # fmt: skip
     before = datetime.now(timezone.utc).replace(microsecond=0)
-    workspace.done("workspace.materialize", "first")
+    assert json.loads(workspace.done("workspace.materialize", "first", "--json"))["assets"]
     listed = json.loads(workspace.done("workspace.list", "--json"))
     assert listed["dagster"] == {"url": url, "note": None}
     (first,) = (one for one in listed["modules"] if one["name"] == "first")

@@ -10,12 +10,28 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.deploy.modules import make_module, set_value
 from tests.deploy.program import PROGRAM, run
 from tests.deploy.sites import Site, quick_sites
+
+
+def answered_in_json(quick: Site, *line: str) -> Any:
+    """Return what a task gives to programs; the runner holds it against its schema."""
+    said = run(quick.root, *line, "--json")
+    assert said.returncode == 0, said
+    return json.loads(said.stdout)
+
+
+def removed(quick: Site) -> None:
+    said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report")
+    assert said.returncode == 1
+    assert "--yes" in said.stderr
+    assert run(quick.root, "deploy.remove", "yoda", "--module", "sales-report", "--yes").returncode == 0
+    assert not quick.there.exists()
 
 
 def test_the_way_of_a_deployment(quick: Site) -> None:
@@ -34,6 +50,9 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert run(quick.root, "deploy.setup", "yoda").stdout.strip().endswith("was prepared before")
     said = run(quick.root, "deploy.check", "yoda")
     assert said.stdout.strip().endswith("ready"), said
+    for task in (["deploy.trust", "yoda", "--fingerprint", f"SHA256:{fingerprint}"], ["deploy.setup", "yoda"]):
+        assert answered_in_json(quick, *task)
+    assert answered_in_json(quick, "deploy.check", "yoda")
 
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--dry-run")
     assert said.returncode == 0, said
@@ -49,8 +68,7 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     said = run(quick.root, "deploy", "yoda", "--allow-dirty", "--json")
     assert json.loads(said.stdout)[0]["releases"]["sales-report"] == quick.running() != first
 
-    assert run(quick.root, "deploy.rollback", "yoda").returncode == 0
-    assert quick.running() == first
+    assert answered_in_json(quick, "deploy.rollback", "yoda")[0]["releases"]["sales-report"] == quick.running() == first
     second = json.loads(said.stdout)[0]["releases"]["sales-report"]
     assert run(quick.root, "deploy.rollback", "yoda", second, "--wait", "1").returncode == 0
     assert quick.running() == second
@@ -63,16 +81,13 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert all(module[key] for key in ("by", "since", "strategy"))
     assert "commit" in module
     assert first in run(quick.root, "deploy.releases", "yoda").stdout
+    assert answered_in_json(quick, "deploy.releases", "yoda")
     assert "rollback" in run(quick.root, "deploy.log", "yoda").stdout
-    assert run(quick.root, "deploy.env", "yoda").returncode == 0
+    assert run(quick.root, "deploy.env", "yoda", "--json").returncode == 0
     assert "the lock was free" in run(quick.root, "deploy.unlock", "yoda", "--yes").stdout
+    assert answered_in_json(quick, "deploy.unlock", "yoda", "--yes")
     assert "Yoda Ltd" in run(quick.root, "deploy.list").stdout
-
-    said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report")
-    assert said.returncode == 1
-    assert "--yes" in said.stderr
-    assert run(quick.root, "deploy.remove", "yoda", "--module", "sales-report", "--yes").returncode == 0
-    assert not quick.there.exists()
+    removed(quick)
 
 
 def test_status_ends_with_1_where_a_current_release_is_not_loaded(quick: Site) -> None:

@@ -523,6 +523,7 @@ def test_from_the_command_line(tmp_path: Path, module: Path) -> None:
     local = run(tmp_path, "deploy", "yoda", "--allow-dirty", "--local")
     assert "--local" not in local.stderr
     assert "up to date" in run(tmp_path, "deploy.pipeline", "yoda").stdout
+    assert json.loads(run(tmp_path, "deploy.pipeline", "yoda", "--json").stdout)
     assert "-# END: sales_report__yoda" in run(tmp_path, "deploy.pipeline", "yoda", "--remove", "--dry-run").stdout
     assert "removed" in run(tmp_path, "deploy.pipeline", "yoda", "--remove").stdout
     assert not (module / ".gitlab-ci.yml").exists()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from tests import needs
+from tests import json_outputs, needs
 from tests.e2e.dagster_web import Dagster, await_that
 from tests.e2e.engine import COMMAND_TIMEOUT_S, Engine, cache
 from tests.ports import free_port
@@ -88,10 +88,12 @@ class Stack:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``dagster-module-builder`` with ``arguments`` for this workspace."""
         program = needs.program("dagster-module-builder")
-        return subprocess.run(
+        done = subprocess.run(
             [program, *arguments], cwd=self.root.parent, env=self.environ, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
         )  # fmt: skip
+        json_outputs.check(arguments, done.stdout)
+        return done
 
     def command(self, *arguments: str) -> str:
         """Run ``dagster-module-builder``, assert that it succeeded, and return what it printed."""

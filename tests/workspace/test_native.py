@@ -30,7 +30,7 @@ from dagster_module_builder.native.location_entries import LocationEntry
 from dagster_module_builder.native.native_definitions import Loaded, load_locations
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
-from tests import needs
+from tests import json_outputs, needs
 from tests.ports import free_port
 from tests.workspace.native_modules import PARTITIONED, add_module
 
@@ -365,7 +365,7 @@ def test_dev_opens_the_page_and_shows_the_log_and_ends_with_its_terminal(workspa
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
     browser.chmod(0o755)
-    line = ["workspace.dev", "--root", str(workspace), "--port", str(port), "--open", "--verbose"]
+    line = ["workspace.dev", "--root", str(workspace), "--port", str(port), "--open", "--verbose", "--json"]
     with subprocess.Popen(
         [needs.program("dagster-module-builder"), *line],
         env={**os.environ, "BROWSER": str(browser)},
@@ -381,7 +381,9 @@ def test_dev_opens_the_page_and_shows_the_log_and_ends_with_its_terminal(workspa
         process.send_signal(signal.SIGHUP)
         out, err = process.communicate(timeout=240)
     assert (tmp_path / "opened").read_text() == f"http://127.0.0.1:{port}\n"
-    assert out == f"Dagster is at http://127.0.0.1:{port} · 3 code locations loaded · Ctrl-C stops it\n"
+    json_outputs.check(line, out)
+    ready = json.loads(out)
+    assert (ready["address"], ready["loaded"], ready["failed"]) == (f"http://127.0.0.1:{port}", 3, [])
     assert f"Serving dagster-webserver on http://127.0.0.1:{port}" in err
     assert "Dagster services shut down" in err
     assert "\x1b" not in err
