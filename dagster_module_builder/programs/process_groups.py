@@ -17,7 +17,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 #: What the rest of a group gets after the program has ended, and for how many seconds it may take; 0 only asks.
 _LAST = ((0, 5.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 2.0))
 _PAUSE = 0.1
-#: Seconds after which a second Ctrl-C is no double press, and kills.
+#: Seconds after which a second signal is no double press, nor the SIGHUP that comes with a SIGTERM, and kills.
 _IMPATIENT = 1.0
 
 
@@ -44,13 +44,13 @@ class ProcessGroup:
         """Whether the program itself has not ended yet."""
         return self.process is not None and self.process.poll() is None
 
-    def stop(self, number: int = signal.SIGINT, _frame: object = None) -> None:
-        """Interrupt all of the group, as a terminal's Ctrl-C does; a second Ctrl-C kills it."""
+    def stop(self, _number: int = signal.SIGINT, _frame: object = None) -> None:
+        """Interrupt all of the group, as a terminal's Ctrl-C does; a second signal kills it."""
         now = time.monotonic()
         if self.asked_at is None:
             self.asked_at = now
             self._send(signal.SIGINT)
-        elif number == signal.SIGINT and now - self.asked_at > _IMPATIENT:
+        elif now - self.asked_at > _IMPATIENT:
             self._send(signal.SIGKILL)
 
     def _send(self, number: int) -> bool:

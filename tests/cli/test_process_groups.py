@@ -78,13 +78,14 @@ def test_what_a_program_that_ends_by_itself_leaves_is_ended(tmp_path: Path) -> N
     assert not any(map(is_alive, ids(tmp_path / "ids")))
 
 
-def test_a_second_ctrl_c_kills_what_ignores_the_first(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_kills_what_ignores_the_first(number: signal.Signals, tmp_path: Path) -> None:
     program = "import signal; signal.signal(2, signal.SIG_IGN)\n" + WAITING
     with run(program, tmp_path / "ids") as process:
         started = ids(tmp_path / "ids")
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         time.sleep(1.5)
         assert process.poll() is None
-        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, number)
         assert process.communicate(timeout=60)[0] == "asked\n"
     assert not any(map(is_alive, started))
