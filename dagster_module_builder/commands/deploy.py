@@ -20,11 +20,13 @@ from dagster_module_builder.commands.deployment_task import (
     FORCE_HELP,
     WAIT_HELP,
     Chosen,
+    agree_to_hooks,
     deployment_task,
     report,
     show,
 )
 from dagster_module_builder.commands.steps_table import StepsTable
+from dagster_module_builder.commands.trusting import TRUST_HELP
 
 if TYPE_CHECKING:
     from dagster_module_builder.deploy.rollout import RolloutOptions
@@ -43,6 +45,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
         "local": "Deploy from this machine, without the pipeline's tests and approval.",
+        "trust": TRUST_HELP,
     },
 )
 def deploy(
@@ -56,6 +59,7 @@ def deploy(
     force: bool = False,
     no_settle: bool = False,
     local: bool = False,
+    trust: bool = False,
 ) -> None:
     """Deploy modules to their client's hosts: all hosts get a verified release, or all stay as they are."""
     from dagster_module_builder.deploy.deploy import Options
@@ -67,6 +71,7 @@ def deploy(
     if dry_run:
         _preview(chosen, allow_dirty=allow_dirty, force=force)
         return
+    agree_to_hooks(chosen, trust=trust)
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
     with StepsTable() as table:
         outcomes = carry_out(chosen.deployments, options, table.update)
@@ -84,33 +89,39 @@ def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool) -> None:
 def _say_preview(result: Mapping[str, Any]) -> None:
     for module, change in result["modules"].items():
         console.say(f"{result['host']}: {module} {change['from'] or '(none)'} -> {change['release']}")
-        for verb, paths in change["files"].items():
-            shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
-            console.say(f"  files {verb}: {shown or 'none'}")
-        for line in change["commits"]:
-            console.say(f"  commit {line}")
-        for verb, names in change["settings"].items():
-            if names:
-                console.say(f"  settings {verb}: {', '.join(names)}")
-        if change["builds_environment"]:
-            console.say("  builds a new environment")
-        for line in change["transfer"]:
-            console.say(f"  runs here: {line}")
-        for line in change["commands"]:
-            console.say(f"  runs on the host: {line}")
+        for line in _preview_lines(change):
+            console.say(f"  {line}")
     console.say_diff(result["diff"])
+
+
+def _preview_lines(change: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what would change of one module."""
+    for verb, paths in change["files"].items():
+        shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
+        yield f"files {verb}: {shown or 'none'}"
+    yield from (f"commit {line}" for line in change["commits"])
+    yield from (f"settings {verb}: {', '.join(names)}" for verb, names in change["settings"].items() if names)
+    yield from (f"hooks {verb}: {', '.join(paths)}" for verb, paths in change["hook_files"].items() if paths)
+    if change["builds_environment"]:
+        yield "builds a new environment"
+    yield from (f"runs here: {line}" for line in change["transfer"])
+    yield from (f"runs on the host: {line}" for line in change["commands"])
+    yield from (f"hook {line}" for line in change["hooks"])
 
 
 @deployment_task(
     "deploy.rollback",
-    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one)."},
+    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one).", "trust": TRUST_HELP},
     positional=typed_of("deploy.rollback", "name", "release"),
 )
-def rollback(chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False) -> None:
+def rollback(
+    chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, trust: bool = False
+) -> None:
     """Go back to the previous release, with its environment and settings; databases are not changed."""
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.rollback import roll_back
 
+    agree_to_hooks(chosen, trust=trust)
     with _options(chosen, wait, force=force) as options:
         done = roll_back(chosen.deployments, release, options)
     write_summary(chosen.name, done, os.environ)

@@ -93,7 +93,22 @@ def log(chosen: Chosen) -> None:
     from dagster_module_builder.deploy.status import log as look
 
     columns = ("begun", "ended", "host", "module", "action", "result", "seconds", "release", "who", "reason")
-    _show_rows(look(chosen.deployments, chosen.hosts), columns, _log_cells)
+    results = look(chosen.deployments, chosen.hosts)
+    for result in results:
+        for module, entries in result.get("modules", {}).items():
+            for entry in entries:
+                _say_hooks(result["host"], module, entry)
+    _show_rows(results, columns, _log_cells)
+
+
+def _say_hooks(host: str, module: str, entry: Mapping[str, Any]) -> None:
+    """Show what the hooks of an operation said."""
+    for hook in entry.get("hooks", ()):
+        how = f"exit status {hook.get('code')}, {hook.get('seconds')} s"
+        where = f"{host}, {module}, {entry.get('begun')}"
+        console.inform(f"{where}: hook {hook.get('hook')} ({hook.get('where')}) {hook.get('name')}: {how}")
+        for line in str(hook.get("said", "")).splitlines():
+            console.inform(f"  {line}")
 
 
 def _log_cells(host: str, module: str, each: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 WAIT_HELP = "Seconds to wait for another deployment to end (default: 0)."
 FORCE_HELP = "Discard manual edits inside managed blocks on the host."
-
 _SHARED = {
     "name": "The deployment's name: its folder in the modules' deploy/.",
     "module": (
@@ -94,6 +93,24 @@ def deployment_task(
         return command(name, help={**_SHARED, **(help or {})}, **options)(run)
 
     return decorate
+
+
+def agree_to_hooks(chosen: Chosen, *, trust: bool) -> None:
+    """Return if what the deployments bring may run on this machine; ask once for each module that is not trusted yet.
+
+    Args:
+        chosen: The deployments.
+        trust: Whether ``--trust`` was passed.
+
+    Raises:
+        RefusedError: The answer is no, or there is no terminal.
+    """
+    from dagster_module_builder.commands.trusting import agree_to_run
+    from dagster_module_builder.deploy.model.hooks import runs_here
+
+    for deployment in chosen.deployments:
+        if runs_here(deployment):
+            agree_to_run(root_of(chosen.root), deployment.module, trust=trust)
 
 
 def report(outcomes: Sequence[HostOutcome], done: str) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.deploy.each_host import in_parallel
-from dagster_module_builder.deploy.hosts import host_assets, host_database, host_preparation
+from dagster_module_builder.deploy.hosts import host_assets, host_database, host_hooks, host_preparation
 from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_hooks import Facts
 from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.hosts.host_release import Release
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.hosts.targets import targets_of
+from dagster_module_builder.deploy.model import hooks
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import Staged
 from dagster_module_builder.deploy.rollout import HostOutcome, Rollout
@@ -85,7 +87,8 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     constraints = with_hashes(*((staged.read(name) or b"").decode() for name in (CONSTRAINTS.name, HASHES)))
     database = _database(deployment, staged, settings_text)
     env = host_database.settings(settings_text, database, deployment.names)
-    return Release(deployment, strategy, staged, staged.identity(), env, requirements, constraints, database)
+    identity, files = staged.identity(), hooks.digests(deployment)
+    return Release(deployment, strategy, staged, identity, env, requirements, constraints, database, hooks=files)
 
 
 def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, Any] | None:
@@ -135,7 +138,9 @@ def deploy(
             targets, progress, runs, releases={release.module: release for release in taken}, options=options
         )
         deploying.look_before_building()
+        deploying.hooks_here("before_build")
         deploying.releases = {release.module: built(release, progress) for release in taken}
+        deploying.hooks_here("after_build")
         return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)
@@ -160,6 +165,18 @@ class Deploying(Rollout):
     options: Options = field(default_factory=Options)
 
     action = "deploy"
+    hook_points = ("before_switch", "after_switch")
+
+    def facts(self, run: HostRun | None, deployment: Deployment) -> Facts:
+        """Return what hooks are told of a new release."""
+        release = self.releases[deployment.names.name]
+        commit = release.staged.source.commit or ""
+        facts = Facts(self.action, deployment, release.identity, "", commit, release.env)
+        if run is None or not run.inspection:
+            return facts
+        on_host_itself = run.where is None and not release.strategy.serves
+        python = run.python(deployment, run.environment(release)) if on_host_itself else ""
+        return replace(facts, previous=run.state(release.module).get("current") or "", python=python)
 
     def releases_of(self, run: HostRun) -> list[Release]:
         """Return the releases for a host."""
@@ -196,7 +213,12 @@ class Deploying(Rollout):
         """Bring the releases to a host, and verify them there."""
         started = time.monotonic()
         host_preparation.prepare(
-            run, self.releases_of(run), self.options.wait, holder(self.action), lambda: self.judge(run)
+            run,
+            self.releases_of(run),
+            self.options.wait,
+            holder(self.action),
+            lambda: self.judge(run),
+            lambda release, point: host_hooks.run_on_host(run, self.facts(run, release.deployment), point),
         )
         if self.options.drain:
             run.report("drain")

@@ -19,6 +19,9 @@ def operations(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         entry = {key: value for key, value in line.items() if key not in {"id", "event"}}
         is_begun = line.get("event") == "begun"
         own = by_id.setdefault(str(line["id"]) if "id" in line else number, {"begun": None, "ended": None})
+        if line.get("event") == "hooks":
+            own["hooks"] = [*own.get("hooks", []), *(line.get("hooks") or [])]
+            continue
         own.setdefault("result", OPEN)
         own.update(entry, **{"begun" if is_begun else "ended": line["at"]})
     return list(by_id.values())

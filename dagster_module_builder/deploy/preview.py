@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from dagster_module_builder.deploy.hosts import host_assets, host_files, host_pr
 from dagster_module_builder.deploy.hosts.host_release import Release
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.model.hooks import all_hooks
 from dagster_module_builder.deploy.rollback import settings_differ
 from dagster_module_builder.programs.version_control import commits_since
 from dagster_module_builder.shared_files.formats import env_file
@@ -66,6 +67,8 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
         "builds_environment": builds,
         "transfer": release.strategy.commands(release.deployment.own, release.staged, folder, lacking),
         "commands": _commands(run, release, builds=builds),
+        "hooks": [str(hook) for hook in all_hooks(release.deployment)],
+        "hook_files": named_changes(record.get("hooks") or {}, release.hooks),
     }
 
 
@@ -91,6 +94,11 @@ def _commands(run: HostRun, release: Release, *, builds: bool) -> list[str]:
 def file_changes(old: str, new: str) -> dict[str, list[str]]:
     """Return the files that are added, removed and changed between two manifests."""
     before, after = ({path_of(line): line for line in text.splitlines()} for text in (old, new))
+    return named_changes(before, after)
+
+
+def named_changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the names that are added, removed and changed between two mappings."""
     return {
         "added": sorted(set(after) - set(before)),
         "removed": sorted(set(before) - set(after)),

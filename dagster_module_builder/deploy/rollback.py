@@ -10,10 +10,12 @@ from typing import Any
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.deploy.hosts import host_database, host_preparation
 from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_hooks import Facts
 from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.targets import Key, targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.model.hooks import digests
 from dagster_module_builder.deploy.rollout import DEFAULT_OPTIONS, HostOutcome, Rollout, RolloutOptions
 
 #: The number of releases to keep: these changes remove none.
@@ -94,6 +96,19 @@ class RollingBack(Reselecting):
     release: str | None = None
 
     action = "rollback"
+    hook_points = ("before_rollback", "after_rollback")
+
+    def facts(self, run: HostRun | None, deployment: Deployment) -> Facts:
+        """Return what hooks are told of the release that comes back."""
+        taken = self.taken.get(run.target.key, []) if run else []
+        chosen = next((each for each in taken if each.deployment is deployment), None)
+        if run is None or chosen is None:
+            return Facts(self.action, deployment, self.release or "")
+        known = run.inspection["modules"][chosen.module]
+        commit = known["releases"].get(chosen.identity, {}).get("commit") or ""
+        python = "" if run.where or chosen.module in run.servers else run.python(deployment, chosen.environment)
+        current = known["state"].get("current") or ""
+        return Facts(self.action, deployment, chosen.identity, current, commit, chosen.env, python)
 
     def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
         """Return the release to go back to, with its settings.
@@ -201,6 +216,8 @@ def roll_back(
 
     A release's changes of a database are not undone.
     """
+    for deployment in deployments:
+        digests(deployment)  # A hook that cannot run is refused before anything begins.
     return RollingBack(
         targets_of(deployments, options.hosts), options.progress, options=options, release=release
     ).carry_out()

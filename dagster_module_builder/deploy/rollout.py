@@ -6,19 +6,25 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.each_host import in_parallel
+from dagster_module_builder.deploy.hosts import host_hooks
 from dagster_module_builder.deploy.hosts.holder import holder
+from dagster_module_builder.deploy.hosts.host_hooks import Facts
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.hosts.targets import Key, Target
+from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.model.hooks import AFTER_THE_SWITCH, hooks_at
 from dagster_module_builder.disclosure.messages import harmless_text
 from dagster_module_builder.programs.last_lines import heard_by
 
 #: Characters of a reason that a host's log keeps.
 _REASON = 1 << 16
+#: In place of a host, where a hook failed on this machine.
+_HERE: Key = ("here", "", None)
 #: Seconds after which a host without its client has undone everything and freed its lock.
 LOCK_FREE = 60.0
 
@@ -92,6 +98,8 @@ class Rollout(ABC):
 
     #: Its name in the log.
     action = "change"
+    #: The points of its hooks before and after the switch; without them it has no hooks.
+    hook_points: ClassVar[tuple[str, str] | None] = None
 
     @abstractmethod
     def prepare(self, run: HostRun) -> None:
@@ -113,6 +121,10 @@ class Rollout(ABC):
         """Return the hosts to switch, after all are prepared."""
         return self.runs
 
+    def facts(self, run: HostRun | None, deployment: Deployment) -> Facts:  # noqa: ARG002 - a change may know more
+        """Return what hooks are told, as far as it is known; without a host, what is the same on all of them."""
+        return Facts(self.action, deployment)
+
     def carry_out(self) -> list[HostOutcome]:
         """Carry out the steps on all hosts, with a barrier before the switch and one after it.
 
@@ -129,10 +141,69 @@ class Rollout(ABC):
         try:
             self.step("prepare", self.prepare)
             self.runs = self.chosen()
+            before, after = self.hook_points or ("", "")
+            self.hooks(before)
             self.step("switch", self.switch)
+            self.hooks(after)
             return self.finish()
         finally:
             in_parallel(every, HostRun.close)
+
+    def deployments(self) -> list[Deployment]:
+        """Return the deployments, each once."""
+        runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
+        return list({id(each): each for run in runs for each in run.target.deployments}.values())
+
+    def hooks(self, point: str) -> None:
+        """Run the hooks of a point: before the switch here first, behind it here last."""
+        if not any(hooks_at(deployment, point) for deployment in self.deployments()):
+            return
+        if point.startswith("before"):
+            self.hooks_here(point)
+        self.step(point, lambda run: self.hooks_on_host(run, point))
+        if not point.startswith("before"):
+            self.hooks_here(point)
+
+    def hooks_on_host(self, run: HostRun, point: str) -> None:
+        """Run the hooks of a point on a host."""
+        for deployment in run.target.deployments:
+            host_hooks.run_on_host(run, self.facts(run, deployment), point)
+        host_hooks.log(run)
+
+    def hooks_here(self, point: str) -> None:
+        """Run the hooks of a point on this machine; if one fails, roll back all hosts."""
+        try:
+            for deployment in self.deployments():
+                runs = [run for run in self.runs if deployment in run.target.deployments]
+                host_hooks.run_here(runs, self.facts(next(iter(runs), None), deployment), point, self.progress)
+        except BuilderError as error:
+            self.back(point, {_HERE: error})
+
+    def hooks_of_failure(self, reason: str) -> list[str]:
+        """Run the hooks for a failure, on the hosts that still answer and here; return what failed of them."""
+        if not self.hook_points:
+            return []
+        problems: list[str] = []
+        for deployment in self.deployments():
+            if not hooks_at(deployment, "on_failure"):
+                continue
+            every = [run for run in self.runs if deployment in run.target.deployments]
+            runs = [run for run in every if run.begun]
+            facts = replace(self.facts(next(iter(runs), None), deployment), failure=reason)
+
+            def on_host(run: HostRun, deployment: Deployment = deployment) -> None:
+                told = replace(self.facts(run, deployment), failure=reason)
+                host_hooks.run_on_host(run, told, "on_failure")
+
+            failures = filter(None, in_parallel(runs, lambda run: _attempt(run, on_host)))
+            problems += [str(error) for _, error in failures]
+            try:
+                host_hooks.run_here(every, facts, "on_failure", self.progress)
+            except BuilderError as error:
+                problems.append(str(error))
+            problems += [problem.removesuffix("\nThe change stands.") for run in runs for problem in run.problems]
+            in_parallel(runs, host_hooks.log_quietly)
+        return problems
 
     def finish(self) -> list[HostOutcome]:
         """Keep the change on every host, and return the results."""
@@ -149,6 +220,7 @@ class Rollout(ABC):
 
     def _kept(self, run: HostRun) -> HostOutcome:
         try:
+            host_hooks.log(run)
             return self.keep(run)
         except BuilderError as error:
             run.report("lost")
@@ -173,6 +245,8 @@ class Rollout(ABC):
         log = {**holder(self.action), "step": step, "reason": reason[:_REASON]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
+        if problems := self.hooks_of_failure(reason[:_REASON]):
+            error.args = ("\n".join([str(error), *problems]),)
         error.results = [
             {"host": str(run.target), "step": step, "error": str(failures.get(run.target.key, "")) or None}
             for run in self.runs
@@ -236,6 +310,7 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
     """Roll back one host; return problems for the user."""
     if not run.begun:
         return []
+    host_hooks.log_quietly(run)
     try:
         return [f"{run.target}: {problem}" for problem in run.back(run.begun, log)]
     except BuilderError:
@@ -244,8 +319,9 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
 
 def _said(step: str, failures: Mapping[Key, BuilderError], notes: Sequence[str], count: int) -> DeployError:
     back = "Rolled back on every host that answered" if notes else "Rolled back on every host"
-    before = "Nothing was switched" if step == "prepare" else back
-    whole = f"{before}: {len(failures)} of {count} hosts failed." if count > 1 else f"{before}."
+    before = back if step == "switch" or step in AFTER_THE_SWITCH else "Nothing was switched"
+    is_counted = count > 1 and _HERE not in failures
+    whole = f"{before}: {len(failures)} of {count} hosts failed." if is_counted else f"{before}."
     error = DeployError("\n".join([whole, *(str(failure) for failure in failures.values()), *notes]))
     error.exit_code = next(iter(failures.values())).exit_code
     return error

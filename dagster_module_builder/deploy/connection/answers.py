@@ -142,6 +142,8 @@ ANSWERS: Mapping[str, Schema] = {
     "begin": _record(folder=_PATH, current=_or_none(_NAME), lacking=_or_none(_each(_COUNT, VALUES))),
     "put": _record(),
     "run": _record(code=_number(-256, 255), said=_text(20_000)),
+    "hook": _record(code=_number(-256, 255), said=_text(20_000)),
+    "log hooks": _record(),
     "environment": _record(built=_FLAG),
     "verify": _record({"server": _SERVER}, seconds=_SECONDS),
     "check": _record(seconds=_SECONDS),

@@ -279,6 +279,11 @@ class Conversation:
         if self._channel is not None:
             self._channel.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this side has ended it."""
+        return self._closed.is_set()
+
     def __enter__(self) -> Conversation:  # noqa: PYI034 - typing.Self is younger than our oldest Python
         return self.open()
 

@@ -30,6 +30,7 @@ MODULES = (
     "server_end",
     "server_start",
     "logbook",
+    "hooks",
     "journal",
     "lock",
     "remains",

@@ -26,7 +26,12 @@ ENVIRONMENT = 1 << 30
 
 
 def prepare(
-    run: HostRun, releases: Sequence[Release], wait: float, begun_by: Mapping[str, Any], judge: Callable[[], object]
+    run: HostRun,
+    releases: Sequence[Release],
+    wait: float,
+    begun_by: Mapping[str, Any],
+    judge: Callable[[], object],
+    hooks: Callable[[Release, str], object] = lambda *_: None,
 ) -> None:
     """Take the lock, check the host, and bring the releases there, verified. Nothing that runs is touched.
 
@@ -36,6 +41,7 @@ def prepare(
         wait: Seconds to wait for the lock.
         begun_by: Who deploys.
         judge: Refuses a release that cannot be merged, before anything is built or sent.
+        hooks: Runs the hooks of a release at a point.
     """
     if any(release.strategy.is_bulky(release.staged) for release in releases):
         run.remote.prepare_bulk()
@@ -50,22 +56,34 @@ def prepare(
     run.refuse_unready()
     judge()
     for release, place in zip(releases, begun, strict=True):
-        bring(run, release, place, begun_by)
+        bring(run, release, place, begun_by, hooks)
 
 
-def bring(run: HostRun, release: Release, begun: Mapping[str, Any], holder: Mapping[str, Any]) -> None:
+def bring(
+    run: HostRun,
+    release: Release,
+    begun: Mapping[str, Any],
+    holder: Mapping[str, Any],
+    hooks: Callable[[Release, str], object],
+) -> None:
     """Bring one release to the host, and check that it is complete and loads."""
     run.report("prepare")
+    hooks(release, "before_build")
     environment = run.environment(release)
     # Only a container can say whether its interpreter is still the one of the environment.
     if environment is not None and (run.where or not run.has_environment(release.module, environment)):
         build(run, release, environment)
     if release.database:
         fetch_database(run, release, release.database)
+    hooks(release, "after_build")
+    hooks(release, "before_transfer")
     run.report("transfer")
     transfer(run, release, begun)
+    hooks(release, "after_transfer")
+    hooks(release, "before_verify")
     run.report("verify")
     verify(run, release, begun, holder)
+    hooks(release, "after_verify")
 
 
 def build(run: HostRun, release: Release, environment: str) -> None:

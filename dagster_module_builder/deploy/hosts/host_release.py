@@ -25,6 +25,7 @@ class Release:
     constraints: str = ""
     database: Mapping[str, Any] | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    hooks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -62,6 +63,7 @@ class Release:
             "bytes": self.staged.size,
             "environment": environment,
             "database": self.database,
+            **({"hooks": dict(self.hooks)} if self.hooks else {}),
             **self.made,
             "by": holder["who"],
         }

@@ -39,6 +39,7 @@ class HostSession:
         seconds: How long some steps took.
         servers: The new code servers, by module.
         storage: Where assets will be stored, if that is known.
+        hook_log: By module, what hooks said that the host's log does not have yet.
     """
 
     target: Target
@@ -52,6 +53,7 @@ class HostSession:
     seconds: dict[str, float] = field(default_factory=dict)
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
     storage: host_storage.HostStorage | None = None
+    hook_log: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)

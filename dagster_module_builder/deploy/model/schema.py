@@ -49,6 +49,7 @@ def _whole_number(definition: Mapping[str, Any]) -> str | None:
 _CURES: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
     "pattern": lambda definition: definition.get("patternErrorMessage", "its strategy does not allow this"),
     "enum": lambda definition: f"choose {', '.join(map(str, definition['enum']))}",
+    "oneOf": lambda definition: definition.get("oneOfErrorMessage"),
     "type": _whole_number,
     "minimum": _whole_number,
     "maximum": _whole_number,
