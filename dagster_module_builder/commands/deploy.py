@@ -22,6 +22,7 @@ from dagster_module_builder.commands.deployment_task import (
     Chosen,
     agree_to_hooks,
     deployment_task,
+    notified,
     report,
     show,
 )
@@ -73,8 +74,10 @@ def deploy(
         return
     agree_to_hooks(chosen, trust=trust)
     options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
-    with StepsTable() as table:
-        outcomes = carry_out(chosen.deployments, options, table.update)
+    with notified(chosen, "deploy") as notifications:
+        with StepsTable() as table:
+            outcomes = carry_out(chosen.deployments, options, table.update)
+        notifications.end(outcomes)
     write_summary(chosen.name, outcomes, os.environ)
     report(outcomes, "runs")
 
@@ -122,8 +125,10 @@ def rollback(
     from dagster_module_builder.deploy.rollback import roll_back
 
     agree_to_hooks(chosen, trust=trust)
-    with _options(chosen, wait, force=force) as options:
-        done = roll_back(chosen.deployments, release, options)
+    with notified(chosen, "rollback") as notifications:
+        with _options(chosen, wait, force=force) as options:
+            done = roll_back(chosen.deployments, release, options)
+        notifications.end(done)
     write_summary(chosen.name, done, os.environ)
     report(done, "runs")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task
 
+from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import INCOMPLETE, ROOT_HELP, command, root_of
 
 if TYPE_CHECKING:
     from dagster_module_builder.deploy.model.deployment import Deployment
+    from dagster_module_builder.deploy.notifications import Notifications
     from dagster_module_builder.deploy.rollout import HostOutcome
 
 WAIT_HELP = "Seconds to wait for another deployment to end (default: 0)."
@@ -111,6 +114,29 @@ def agree_to_hooks(chosen: Chosen, *, trust: bool) -> None:
     for deployment in chosen.deployments:
         if runs_here(deployment):
             agree_to_run(root_of(chosen.root), deployment.module, trust=trust)
+
+
+@contextlib.contextmanager
+def notified(chosen: Chosen, action: str) -> Iterator[Notifications]:
+    """Tell the receivers of the deployments that a change begins, and that it failed if the block fails.
+
+    Args:
+        chosen: The deployments and hosts.
+        action: ``deploy`` or ``rollback``.
+    """
+    from dagster_module_builder.deploy.notifications import Notifications
+
+    hosts = [name for deployment in chosen.deployments for name in deployment.host_names]
+    notifications = Notifications(chosen.deployments, action, chosen.hosts or list(dict.fromkeys(hosts)), console.alert)
+    notifications.begin()
+    try:
+        yield notifications
+    except BuilderError as error:
+        notifications.fail(str(error))
+        raise
+    except KeyboardInterrupt:
+        notifications.fail("It was interrupted.")
+        raise
 
 
 def report(outcomes: Sequence[HostOutcome], done: str) -> None:

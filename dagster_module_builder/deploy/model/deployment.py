@@ -184,7 +184,17 @@ class Deployment:
             RefusedError: The file is missing, or others may read it.
             DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
         """
+        return host_settings.without(self.settings_text(), self.receivers_variables)
+
+    def settings_text(self) -> bytes:
+        """Return all of ``.env.deploy``; it raises as ``env_text`` does."""
         return host_settings.read(self.folder)
+
+    @property
+    def receivers_variables(self) -> set[str]:
+        """The variables of ``.env.deploy`` that receivers of notifications need; hosts do not get them."""
+        entries = self.data.get("notifications") or ()
+        return {entry[key] for entry in entries for key in ("webhook", "password") if key in entry}
 
 
 def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -291,6 +301,8 @@ def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> lis
     """Return the settings that the example has and ``.env.deploy`` lacks."""
     path = deployment.folder / EXAMPLE
     example = env_file.values(module_files.read(deployment.module, path) or b"")
+    for name in deployment.receivers_variables:
+        example.pop(name, None)
     missing = [name for name in example if name not in settings]
     empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
     return [

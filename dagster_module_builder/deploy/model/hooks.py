@@ -100,5 +100,5 @@ def digests(deployment: Deployment) -> dict[str, str]:
 
 
 def runs_here(deployment: Deployment) -> bool:
-    """Tell whether a deployment has hooks that run on this machine."""
-    return any(hook.where == "here" for hook in all_hooks(deployment))
+    """Tell whether a deployment has hooks that run on this machine, or tells others what happens."""
+    return bool(deployment.data.get("notifications")) or any(hook.where == "here" for hook in all_hooks(deployment))

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dagster_module_builder.base import settings
@@ -50,6 +50,14 @@ def read(folder: Path) -> bytes:
     except UnsafeEditError as error:
         raise DamagedFileError(path, error.position + 1, error.reason, "Fix that line.") from None
     return _with_files(folder, text)
+
+
+def without(text: bytes, names: Collection[str]) -> bytes:
+    """Return settings without some of their variables."""
+    lines = split_lines(text)
+    for entry in reversed([entry for entry in env_file.entries(text) if entry.name in names]):
+        del lines[entry.line : entry.last + 1]
+    return b"".join(lines) if names else text
 
 
 def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]:
