@@ -15,7 +15,7 @@ from dagster_module_builder.commands import namespace
 
 SCHEMAS = Path(__file__).parents[1] / "dagster_module_builder/commands/json_schemas"
 #: They print a line of JSON for each part of a result that has no end.
-STREAMS = {"workspace.dev", "workspace.logs"}
+STREAMS = {"deploy.logs", "workspace.dev", "workspace.logs"}
 #: What a task prints that failed before it had a result.
 ERROR = "error"
 TASKS = {name: context.name for context in namespace.to_contexts() for name in (context.name, *context.aliases)}

@@ -14,8 +14,10 @@ from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
 from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP, typed_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
+from dagster_module_builder.commands.deploy_logs import TASKS as LOG_TASKS
 from dagster_module_builder.commands.deploy_pipeline import pipeline
 from dagster_module_builder.commands.deploy_reports import list_, log, releases, status
+from dagster_module_builder.commands.deploy_sessions import TASKS as SESSION_TASKS
 from dagster_module_builder.commands.deployment_task import (
     FORCE_HELP,
     WAIT_HELP,
@@ -185,7 +187,22 @@ def _options(chosen: Chosen, wait: int, *, force: bool) -> Iterator[RolloutOptio
 
 
 #: The tasks of the collection ``deploy`` beside its default, which is ``deploy`` itself.
-TASKS = (trust, setup, check, rollback, env, remove, status, releases, log, unlock, list_, pipeline)
+TASKS = (
+    trust,
+    setup,
+    check,
+    rollback,
+    env,
+    remove,
+    status,
+    releases,
+    log,
+    unlock,
+    list_,
+    pipeline,
+    *LOG_TASKS,
+    *SESSION_TASKS,
+)
 
 
 def collection() -> Collection:

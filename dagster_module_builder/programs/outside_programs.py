@@ -153,9 +153,40 @@ def relay(
         raise failure(name=named, how=ended(process.returncode), message=None)
 
 
-def _pass_on(pipe: IO[bytes] | None, take: Callable[[str], bool], *, to_the_end: bool = False) -> bool:
-    for line in iter(lambda: pipe.readline(_LINE), b"") if pipe else ():
-        if not take(line.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")) and not to_the_end:
+def attach(
+    command: Sequence[str | Path], out: Callable[[str], bool] | None, errors: Callable[[str], bool] | None
+) -> int:
+    """Run a program with this process's standard input, and return its exit status, 128 and more for a signal's.
+
+    Args:
+        command: The program and its arguments.
+        out: Gets each line of its standard output, and returns whether to go on; None for this process's own.
+        errors: The same for its standard error; the return value is ignored.
+
+    Raises:
+        ToolError: It could not be started.
+    """
+    pipes = {"stdout": subprocess.PIPE if out else None, "stderr": subprocess.PIPE if errors else None}
+    with start(command, **pipes) as process:
+        complaining = threading.Thread(
+            target=_pass_on, args=(process.stderr, errors), kwargs={"to_the_end": True}, daemon=True
+        )
+        complaining.start()
+        heard = False
+        try:
+            heard = out is None or _pass_on(process.stdout, out)
+            process.wait() if heard else None
+        finally:
+            if not heard or process.poll() is None:
+                process.terminate()
+            process.wait()
+            complaining.join()
+    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def _pass_on(pipe: IO[bytes] | None, take: Callable[[str], bool] | None, *, to_the_end: bool = False) -> bool:
+    for line in iter(lambda: pipe.readline(_LINE), b"") if pipe and take else ():
+        if take and not take(line.decode("utf-8", "replace").removesuffix("\n").removesuffix("\r")) and not to_the_end:
             return False
     return True
 

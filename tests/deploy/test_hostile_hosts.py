@@ -64,6 +64,8 @@ TASKS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("deploy.status", {}),
     ("deploy.releases", {}),
     ("deploy.log", {}),
+    ("deploy.logs", {}),
+    ("deploy.runs", {}),
     ("deploy.check", {}),
     ("deploy.unlock", {"yes": True}),
     ("deploy.env", {}),

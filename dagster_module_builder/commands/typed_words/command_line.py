@@ -17,6 +17,9 @@ from dagster_module_builder.base.names import did_you_mean
 #: Flags of Invoke behind which anything may come: its own completion, help and lists.
 _LEFT_ALONE = frozenset({"complete", "help", "h", "list", "l", "print-completion-script", "version", "V"})
 
+#: The tasks that take a command of another program behind ``--``, which is left as it is.
+_TAKE_COMMANDS = frozenset({"deploy.exec"})
+
 
 @dataclass(frozen=True)
 class Flags:
@@ -146,7 +149,8 @@ def completed(
         return list(words)
     tasks = tasks_of(namespace)
     flags = Flags.of_task(tasks[line.task])
-    own = list(itertools.takewhile(lambda word: word not in tasks, line.after))
+    ends = {*tasks, "--"} if line.task in _TAKE_COMMANDS else set(tasks)
+    own = list(itertools.takewhile(lambda word: word not in ends, line.after))
     _refuse_unknown_flags(line.task, own, flags)
     typed = [word for _, word in flags.values(own)]
     if extra := typed[len(flags.positional) :]:

@@ -123,6 +123,13 @@ _LOCATION = _record(
 _DAGSTER: Schema = {
     "anyOf": [_record(error=_SAID), _record(locations=_by_name(_LOCATION), daemons=_FLAG)],
 }
+_PATH_OR_FLAG = _text(4096, r"^[/-][^\x00-\x1f\x7f]*\Z")
+_TIME = _or_none(_number(0, 1e11, "number"))
+_RUN = _record(
+    id=_NAME, status=_NAME, job=_NAME, assets=_each(_NAME), begun=_TIME, ended=_TIME, location=_or_none(_NAME),
+    release=_or_none(_SAID),
+)  # fmt: skip
+_ENTRY = _record(time=_TIME, source=_NAME, level=_NAME, text=_SAID)
 
 #: The shape of the answer to each request.
 ANSWERS: Mapping[str, Schema] = {
@@ -171,6 +178,11 @@ ANSWERS: Mapping[str, Schema] = {
     "settings": _record(env=_BASE64),
     "contents": _record(manifest=_MANIFEST, env=_BASE64),
     "unlock": _record(held=_or_none(_WHO)),
+    "enter": _record(start=_each(_PATH_OR_FLAG, 5), release=_NAME),
+    "runs": _record(runs=_each(_RUN)),
+    "run events": _record(entries=_each(_ENTRY), cursor=_or_none(_text(1000)), more=_FLAG),
+    "printed": _record(entries=_each(_ENTRY)),
+    "server logs": _record(entries=_each(_ENTRY), cursors=_by_name(_text(1000)), notes=_each(_SAID)),
 }  # fmt: skip
 #: The shape of a failure's details, by its code.
 _DETAILS: Mapping[str, Schema] = {"manifest": _record(manifest=_MANIFEST)}

@@ -21,10 +21,13 @@ from . import (
     logbook,
     programs,
     releases,
+    run_history,
     running,
     server_end,
+    server_logs,
     server_start,
     service,
+    sessions,
     storage,
     switching,
 )
@@ -74,6 +77,11 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "settings": inspection.settings_of,
     "contents": inspection.contents_of,
     "unlock": lock.unlock,
+    "enter": sessions.enter,
+    "runs": run_history.latest_runs,
+    "run events": run_history.run_events,
+    "printed": run_history.printed,
+    "server logs": server_logs.server_logs,
 }
 
 #: Characters of a failure's message that are sent: a program's last line may have any length.
@@ -96,6 +104,8 @@ def serve(host: Host) -> None:
 
 def clean_up(host: Host) -> None:
     """Undo unfinished work; every step is tried, even if another one fails."""
+    with reported():
+        sessions.leave_sessions(host)
     # A journal under the lock belongs to this conversation.
     if host.lock is not None and is_pending(host):
         with reported():

@@ -52,11 +52,18 @@ def storage_seen(host: Host, folder: str) -> dict[str, Any]:
 
 def started_with(folder: str) -> Iterator[dict[bytes, bytes]]:
     """Yield the environment of each Dagster process in a folder, as far as this user may see it."""
+    for number in processes_in(folder):
+        with contextlib.suppress(OSError):
+            pairs = (read(f"/proc/{number}/environ") or b"").split(b"\0")
+            yield {name: value for name, _, value in (pair.partition(b"=") for pair in pairs)}
+
+
+def processes_in(folder: str) -> Iterator[str]:
+    """Yield the number of each Dagster process in a folder, as far as this user may see it."""
     for number in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc/self") else ()):
         with contextlib.suppress(OSError):
             if os.readlink(f"/proc/{number}/cwd") == folder and is_dagster(number):
-                pairs = (read(f"/proc/{number}/environ") or b"").split(b"\0")
-                yield {name: value for name, _, value in (pair.partition(b"=") for pair in pairs)}
+                yield number
 
 
 def is_dagster(process: str) -> bool:

@@ -1,0 +1,182 @@
+"""Commands that a person runs on this host, with a release's environment: over another channel, which starts them.
+
+Their variables have secrets, so they are in a file for this user alone. Another channel starts the starter beside it,
+which reads the file; both are removed when this conversation ends, and by the next session if it was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import sys
+import time
+
+from .errors import RefusedError
+from .files import put, read_json, remove_tree
+from .host import STATE
+from .programs import START_WITH, seen_from
+from .servers import current_server
+from .service import service_settings
+from .storage import started_with
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from .host import Host
+
+FOLDER = ".sessions"
+#: Seconds after which a session's files are of no use to anyone: they are read when it begins.
+OUTDATED = 3600.0
+START, SETTINGS = "start.py", "session.json"
+#: Starts a session's command. With a terminal it becomes that command. Without one, nothing else would tell the command
+#: that the person is gone, so it watches whether its output is still read, and ends the command with its children if not.
+STARTER = b'''\
+"""Start the command in session.json, which is beside this file."""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+
+folder = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(folder, "session.json")) as file:
+    session = json.load(file)
+os.environ.update(session["environ"])
+os.chdir(session["folder"])
+command = session["command"]
+try:
+    if session["terminal"]:
+        os.execvp(command[0], command)
+    child = subprocess.Popen(command, start_new_session=True)
+except OSError as error:
+    sys.stderr.write("%s: %s\\n" % (command[0], error.strerror))
+    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
+
+
+def await_end():
+    status = child.wait()
+    os._exit(status if status >= 0 else 128 - status)
+
+
+threading.Thread(target=await_end, daemon=True).start()
+gone = select.poll()
+gone.register(1, 0)
+gone.poll()
+for number in (signal.SIGTERM, signal.SIGKILL):
+    try:
+        os.killpg(child.pid, number)
+        child.wait(5)
+    except (ProcessLookupError, subprocess.TimeoutExpired):
+        pass
+'''
+
+
+def enter(
+    host: Host,
+    module: str,
+    command: list[str],
+    environ: dict[str, str],
+    source: str,
+    python: str,
+    folder: str,
+    terminal: bool,
+    where: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write down a command that another channel is about to start in a module's current release.
+
+    Args:
+        host: This host.
+        module: The module.
+        command: The program and its arguments; ``{python}`` stands for the interpreter of the release.
+        environ: The variables of its code.
+        source: The folder in the release that Python imports from.
+        python: The interpreter of the release, as Dagster sees it.
+        folder: The folder below the base that Dagster runs in.
+        terminal: Whether the command has a terminal.
+        where: How to get into Dagster's container; None for this host.
+
+    Returns:
+        ``start``: the command for the other channel; ``release``: the release.
+
+    Raises:
+        RefusedError: The module is not deployed here, or its server is gone.
+    """
+    state = read_json(host.of(module, STATE), {})
+    release = state.get("current")
+    if not release:
+        raise RefusedError("release", f"{module} is not deployed on this host: deploy it first.")
+    remove_outdated(host)
+    place = os.path.join(host.modules, FOLDER, secrets.token_hex(8))
+    os.makedirs(place, mode=0o700)
+    host.sessions.append(place)
+    code = os.path.join(host.release(module, release), source)
+    server = current_server(host, module)
+    session = {"environ": {}, "folder": host.release(module, release), "terminal": terminal}
+    if server:
+        session["command"] = [*in_server(server, terminal), *named(command, "python")]
+    elif where:
+        text = {**environ, "PYTHONPATH": seen_from(host, where, code)}
+        put(os.path.join(place, "settings.json"), json.dumps(text).encode(), 0o600, lasting=False)
+        session["command"] = [*in_container(host, where, release, module, terminal, place), *named(command, python)]
+    else:
+        python = os.path.expanduser(python)
+        session["environ"] = {**environ, **own_variables(host, folder, python), "PYTHONPATH": code}
+        session["command"] = named(command, python)
+    put(os.path.join(place, SETTINGS), json.dumps(session).encode(), 0o600, lasting=False)
+    put(os.path.join(place, START), STARTER, 0o600, lasting=False)
+    return {"start": [sys.executable, "-IS", os.path.join(place, START)], "release": release}
+
+
+def named(command: Sequence[str], python: str) -> list[str]:
+    """Return a command with the interpreter in it."""
+    return [python if part == "{python}" else part for part in command]
+
+
+def in_server(server: str, terminal: bool) -> list[str]:
+    """Return the command that runs another one in a code server's container."""
+    return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), server]
+
+
+def in_container(host: Host, where: dict[str, Any], release: str, module: str, terminal: bool, place: str) -> list[str]:
+    """Return the command that runs another one in Dagster's container, with the variables in a file."""
+    prefix = [part for part in where["prefix"] if part != "-T" or not terminal]
+    folder = seen_from(host, where, host.release(module, release))
+    start = ["python3", "-c", START_WITH, seen_from(host, where, os.path.join(place, "settings.json"))]
+    return [*prefix, "-w", folder, where["service"], *start]
+
+
+def own_variables(host: Host, folder: str, python: str) -> dict[str, str]:
+    """Return the variables of this host's Dagster that a release's code needs, and its programs' PATH."""
+    path = os.pathsep.join([os.path.dirname(python), os.environ.get("PATH", os.defpath)])
+    made = service_settings(host, folder).get("environ", {})
+    if not made:
+        for seen in started_with(os.path.realpath(os.path.join(host.base, folder))):
+            made = {"DAGSTER_HOME": os.fsdecode(seen[b"DAGSTER_HOME"])} if b"DAGSTER_HOME" in seen else {}
+            break
+    own = {"PATH": path} if os.path.dirname(python) else {}
+    # Nothing is written into a release.
+    return {**made, **own, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def remove_outdated(host: Host) -> None:
+    """Remove the files of sessions whose conversation was killed."""
+    folder = os.path.join(host.modules, FOLDER)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(OSError):
+            if time.time() - os.stat(path).st_mtime > OUTDATED:
+                remove_tree(path)
+
+
+def leave_sessions(host: Host) -> None:
+    """Remove the files of this conversation's sessions."""
+    while host.sessions:
+        remove_tree(host.sessions.pop())
