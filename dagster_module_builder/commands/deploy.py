@@ -44,6 +44,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "dry-run": DRY_RUN_HELP,
         "allow-dirty": "Accept changes that are not committed or not pushed; the release records it.",
         "drain": "Before the switch, wait until no run of the module is in progress.",
+        "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
         "keep": "The number of good releases to keep (default: as in deployment.yaml).",
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
@@ -57,6 +58,7 @@ def deploy(
     allow_dirty: bool = False,
     wait: int = 0,
     drain: bool = False,
+    pause: bool = False,
     keep: int = 0,
     only_failed: bool = False,
     force: bool = False,
@@ -75,7 +77,9 @@ def deploy(
         _preview(chosen, allow_dirty=allow_dirty, force=force)
         return
     agree_to_hooks(chosen, trust=trust)
-    options = Options(chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle)
+    options = Options(
+        chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle, pause
+    )
     with notified(chosen, "deploy") as notifications:
         with StepsTable() as table:
             outcomes = carry_out(chosen.deployments, options, table.update)

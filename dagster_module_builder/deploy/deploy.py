@@ -47,6 +47,7 @@ class Options:
         keep: The number of good releases to keep; None for the deployment's own number.
         force: Replace blocks on the host that were edited by hand.
         only_failed: Only the hosts that do not have this content yet.
+        pause: Pause the modules' schedules and sensors until the release is kept or undone.
         settle: After the first deployment of a module, wait until the daemon knows it.
     """
 
@@ -58,6 +59,7 @@ class Options:
     force: bool = False
     only_failed: bool = False
     settle: bool = True
+    pause: bool = False
 
 
 def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
@@ -221,14 +223,20 @@ class Deploying(Rollout):
             lambda release, point: host_hooks.run_on_host(run, self.facts(run, release.deployment), point),
         )
         if self.options.drain:
+            if self.options.pause:
+                run.hold(self.location_names(run))
             run.report("drain")
-            locations = [release.deployment.names.snake for release in self.releases_of(run)]
+            locations = self.location_names(run)
             run.conversation.ask("wait", locations=locations, limit=DRAIN)
         host_assets.bring(run)
         # Before the barrier, so that a conflict on one host stops all of them.
         self.judge(run)
         run.seconds["prepare"] = round(time.monotonic() - started, 3)
         run.report("verified")
+
+    def location_names(self, run: HostRun) -> list[str]:
+        """Return the names of a host's code locations that change."""
+        return [release.deployment.names.snake for release in self.releases_of(run)]
 
     def chosen(self) -> list[HostRun]:
         """Leave out the hosts that have this content already, if that was asked for."""
@@ -249,6 +257,8 @@ class Deploying(Rollout):
 
     def switch(self, run: HostRun) -> None:
         """Switch a host to the new releases."""
+        if self.options.pause and not self.options.drain:
+            run.hold(self.location_names(run))
         put = self.locations(run)
         modules = [switch_request(release, run.servers.get(release.module)) for release in self.releases_of(run)]
         run.switch(run.plan(put, force=self.options.force), modules, put)

@@ -68,6 +68,7 @@ class HostOutcome:
         stands: Whether the change is in place there; a host that was lost before it confirmed may have undone it.
         before: The previous release of each module; None if there was none.
         commits: By module, the commits that came with the change, newest first.
+        automation: The schedules and sensors that were ``renamed``, and those that are new and ``stopped``.
     """
 
     host: str
@@ -80,6 +81,7 @@ class HostOutcome:
     stands: bool = True
     before: Mapping[str, str | None] = field(default_factory=dict)
     commits: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    automation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -257,7 +259,9 @@ class Rollout(ABC):
 def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:
     """Return an outcome with the notes and problems that came after it."""
     problems = (*outcome.problems, *run.problems)
-    return replace(outcome, notes=tuple(run.notes), problems=problems, seconds=dict(run.seconds))
+    return replace(
+        outcome, notes=tuple(run.notes), problems=problems, seconds=dict(run.seconds), automation=run.automation
+    )
 
 
 def what_stands(run: HostRun, error: BuilderError) -> HostOutcome:

@@ -35,7 +35,9 @@ def sessions(site: Site) -> list[Path]:
 
 def test_a_command_has_the_releases_folder_and_its_environment(deployed: Site) -> None:
     """Words stay words, bytes stay bytes, and the status is handed on."""
-    script = 'pwd; printf "%s|" "$@"; echo "$SALES_REPORT_TOKEN $PYTHONPATH"; printf "\\033]0;x\\377"; echo no >&2; exit 7'
+    script = (
+        'pwd; printf "%s|" "$@"; echo "$SALES_REPORT_TOKEN $PYTHONPATH"; printf "\\033]0;x\\377"; echo no >&2; exit 7'
+    )
     done = subprocess.run(
         [PROGRAM, "deploy.exec", "yoda", "--", "sh", "-c", script, "sh", "one  word", "$HOME;'\""],
         env={**os.environ, "DAGSTER_WORKSPACE": str(deployed.root)}, capture_output=True, check=False, timeout=60,
@@ -196,4 +198,3 @@ def test_a_console_has_the_definitions_and_the_instance(site: Site) -> None:
         terminal.type("import sys; sys.exit(5)\n")
         assert terminal.ends() == 5
     assert [*site.there.rglob("__pycache__")] == []
-    

@@ -80,7 +80,8 @@ TYPED = (
     "+ deploy.env yoda", "+ deploy.status yoda --json", "+ deploy.releases yoda", "- deploy.pipeline yoda",
     "BREAK", "- deploy yoda --allow-dirty --json", "+ deploy.rollback yoda", "+ deploy.log yoda --json",
     "+ deploy.logs yoda", "+ deploy.runs yoda --json", "+ deploy.exec yoda --json -- env", "- deploy.shell yoda",
-    "- deploy.console yoda", "+ deploy.unlock yoda --yes", "+ completion --shell bash", "? doctor --json", "+ version", "+ skill",
+    "- deploy.console yoda", "+ deploy.unlock yoda --yes", "+ completion --shell bash", "? doctor --json", "+ version",
+    "+ skill",
     "+ deploy.remove yoda --module sales-report --yes",
     "LINES", "- workspace.add sales-report", "- deploy yoda --allow-dirty", "? audit sales-report",
 )  # fmt: skip

@@ -123,6 +123,10 @@ _LOCATION = _record(
 _DAGSTER: Schema = {
     "anyOf": [_record(error=_SAID), _record(locations=_by_name(_LOCATION), daemons=_FLAG)],
 }
+_ONE = {"kind": {"enum": ["schedule", "sensor"]}, "name": _NAME, "location": _NAME}
+_AUTOMATION = _record(
+    renamed=_each(_record(was=_NAME, running=_FLAG, **_ONE)), stopped=_each(_record(**_ONE)), missed=_each(_SAID)
+)
 _PATH_OR_FLAG = _text(4096, r"^[/-][^\x00-\x1f\x7f]*\Z")
 _TIME = _or_none(_number(0, 1e11, "number"))
 _RUN = _record(
@@ -158,6 +162,7 @@ ANSWERS: Mapping[str, Schema] = {
     "layers": _record(layers=_each(_each(_NAME, 1000), 1000)),
     "serve": _record(server=_SERVER, seconds=_SECONDS),
     "port": _record(port=_number(1, 65535)),
+    "hold": _record(held=_each(_NAME)),
     "wait": _record(waited=_FLAG),
     "service port": _record(),
     "service environment": _record(built=_FLAG),
@@ -169,7 +174,7 @@ ANSWERS: Mapping[str, Schema] = {
     "restart daemon": _record(restarted=_FLAG),
     "bring": _record(brought=_COUNT),
     "switch": _record(seconds=_SECONDS, daemons=_FLAG),
-    "keep": _record(pruned=_each(_NAME), stopped=_each(_NAME), problems=_each(_SAID)),
+    "keep": _record(pruned=_each(_NAME), stopped=_each(_NAME), problems=_each(_SAID), automation=_AUTOMATION),
     "back": _record(problems=_each(_SAID)),
     "daemon": _record(restarted=_FLAG),
     "dump": _DUMP,

@@ -21,6 +21,7 @@ MODULES = (
     "client",
     "dagster",
     "host",
+    "automation",
     "needed",
     "compose",
     "images",

@@ -10,6 +10,7 @@ import traceback
 
 from . import (
     PROTOCOL,
+    automation,
     definitions,
     dumps,
     environments,
@@ -59,6 +60,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "layers": images.layers_here,
     "serve": server_start.serve_release,
     "port": server_start.free_port,
+    "hold": automation.hold,
     "wait": switching.await_runs,
     "switch": switching.switch,
     "service port": running.check_port,
@@ -112,6 +114,9 @@ def clean_up(host: Host) -> None:
             undo(host, lambda: end_log(host, back=True))
         with reported():
             reload_quietly(host)
+    if host.lock is not None:
+        with reported():
+            automation.resume_quietly(host)
     # If undoing failed, the next command goes on with it; it then ends the log and drops the servers.
     if host.lock is None or not is_pending(host):
         with reported():

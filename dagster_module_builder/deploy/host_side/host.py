@@ -31,6 +31,8 @@ class Host:
         self.hashes: dict[str, Hashes] = {}
         #: The code servers that this conversation started: module and name.
         self.begun_servers: list[tuple[str, str]] = []
+        #: The schedules and sensors of locations before the change that this conversation makes.
+        self.automation: dict[str, list[dict[str, Any]]] = {}
         #: The folders of the commands that another channel starts.
         self.sessions: list[str] = []
         #: The operation that this conversation has begun, as the log records it.

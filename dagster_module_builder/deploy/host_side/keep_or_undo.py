@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from . import logbook
+from . import automation, logbook
 from .compose import drop, image_of
 from .deletion import delete
 from .errors import RefusedError
@@ -41,6 +41,9 @@ def keep(
             drop(host, services["folder"], services["gone"])
     forget(host)
     # From here on the release is kept, whatever fails.
+    changed: dict[str, Any] = {"renamed": [], "stopped": [], "missed": []}
+    with noted(problems):
+        changed = automation.settle(host)
     busy = code_in_use(host)
     pruned: list[str] = []
     for module in modules:
@@ -52,7 +55,7 @@ def keep(
         with noted(problems):
             release = read_json(host.of(module, STATE), {}).get("current")
             logbook.finish(host, {**log, "result": "good", "release": release}, [module])
-    return {"pruned": pruned, "stopped": services["gone"], "problems": problems}
+    return {"pruned": pruned, "stopped": services["gone"], "problems": problems, "automation": changed}
 
 
 @contextlib.contextmanager
@@ -103,6 +106,7 @@ def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, An
     if is_pending(host):
         problems = undo(host, lambda: logbook.finish(host, record))
         problems += reload_quietly(host)
+    problems += automation.resume_quietly(host)
     drop_begun(host)
     for module in modules:
         folder = host.of(module, "releases")

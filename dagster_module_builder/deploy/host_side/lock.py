@@ -10,6 +10,7 @@ import signal
 import time
 
 from . import logbook
+from .automation import resume_quietly
 from .client import SIGN_OF_LIFE, UNDOING
 from .errors import RefusedError
 from .files import now, put, read_json, remove_tree
@@ -102,6 +103,7 @@ def recover(host: Host) -> list[str]:
         problems = undo(host, lambda: logbook.end_cut_off(host, back=True, stood=False))
         recovered += ["An earlier deployment was interrupted: the old release was restored.", *problems]
         reload_quietly(host)
+    recovered += resume_quietly(host)
     with contextlib.suppress(OSError):
         logbook.end_cut_off(host, back=False, stood=has_stood(host))
     settle_servers(host)

@@ -33,7 +33,7 @@ FOLDER = ".sessions"
 OUTDATED = 3600.0
 START, SETTINGS = "start.py", "session.json"
 #: Starts a session's command. With a terminal it becomes that command. Without one, nothing else would tell the command
-#: that the person is gone, so it watches whether its output is still read, and ends the command with its children if not.
+#: that the person is gone, so it watches whether its output is still read, and else ends the command with its children.
 STARTER = b'''\
 """Start the command in session.json, which is beside this file."""
 

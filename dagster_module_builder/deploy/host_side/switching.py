@@ -9,6 +9,7 @@ import os
 import stat
 import time
 
+from .automation import remember
 from .compose import start, with_old
 from .dagster import complaint
 from .errors import RefusedError
@@ -74,6 +75,7 @@ def switch(
         raise RefusedError(
             "mounted", f"{', '.join(mounted)} is mounted as a single file and cannot be replaced: mount its folder."
         )
+    remember(host, expect)
     write_journal(host, changes, modules, services and with_old(host, services))
     put_in_place(host, changes, modules)
     if services:

@@ -92,8 +92,15 @@ class HostRun(HostSession):
         self.problems += [f"{self.target}: {problem}" for problem in answer["problems"]]
         if stopped := ", ".join(answer["stopped"]):
             self.notes.append(f"Removed {stopped}, which the current release does not need; its volume was kept.")
+        self.automation = {name: answer["automation"][name] for name in ("renamed", "stopped")}
+        self.notes += automation_notes(answer["automation"])
         self.report("done")
         return pruned
+
+    def hold(self, locations: Sequence[str]) -> None:
+        """Pause the schedules and sensors of code locations, until the change is kept or undone."""
+        self.report("pause")
+        self.conversation.ask("hold", locations=list(locations))
 
     def back(self, modules: Sequence[str], log: Mapping[str, Any]) -> list[str]:
         """Restore the old release; return problems for the user."""
@@ -126,3 +133,20 @@ class HostRun(HostSession):
         how = "was restarted" if answer["restarted"] else "has read the workspace again"
         self.notes.append(f"Dagster's daemon {how}.")
         self.report("done")
+
+
+def automation_notes(changed: Mapping[str, Any]) -> list[str]:
+    """Return what to say of schedules and sensors after a change.
+
+    Args:
+        changed: ``renamed``, ``stopped`` and ``missed``, as the host answered.
+    """
+    states = {True: "runs", False: "is stopped"}
+    notes = [
+        f"The {each['kind']} {each['was']} is called {each['name']} now; it {states[each['running']]} as before."
+        for each in changed["renamed"]
+    ]
+    if changed["stopped"]:
+        new = ", ".join(f"{each['kind']} {each['name']}" for each in changed["stopped"])
+        notes.append(f"New, and stopped until a person starts it in Dagster: {new}.")
+    return [*notes, *changed["missed"]]

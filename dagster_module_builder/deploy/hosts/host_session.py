@@ -40,6 +40,7 @@ class HostSession:
         servers: The new code servers, by module.
         storage: Where assets will be stored, if that is known.
         hook_log: By module, what hooks said that the host's log does not have yet.
+        automation: The schedules and sensors that are new or renamed, as ``keep`` returned them.
     """
 
     target: Target
@@ -54,6 +55,7 @@ class HostSession:
     servers: dict[str, dict[str, Any]] = field(default_factory=dict)
     storage: host_storage.HostStorage | None = None
     hook_log: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    automation: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)
