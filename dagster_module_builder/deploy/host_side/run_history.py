@@ -58,7 +58,7 @@ def latest_runs(
 
 def labels(host: Host, locations: list[str]) -> list[dict[str, str]]:
     """Return the tag of each repository of these locations; a location that does not load has the usual one."""
-    answer = host.dagster.ask(REPOSITORIES)["repositoriesOrError"]
+    answer = host.dagster.ask(REPOSITORIES).get("repositoriesOrError") or {}
     nodes = answer.get("nodes") or []
     pairs = {(node["location"]["name"], node["name"]) for node in nodes if node["location"]["name"] in locations}
     known = {location for location, _ in pairs}
