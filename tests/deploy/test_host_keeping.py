@@ -20,6 +20,8 @@ from tests.deploy.near_host import Near, near
 __all__ = ["near"]
 
 LOG = {"action": "deploy"}
+#: What keeping a release says beside that.
+NO_MORE = {"stopped": [], "problems": [], "automation": {"renamed": [], "stopped": [], "missed": []}}
 
 
 def log_of(near: Near) -> list[dict[str, Any]]:
@@ -67,7 +69,7 @@ def five(near: Near) -> None:
 def test_the_oldest_releases_go_with_all_that_was_theirs(near: Near, keep: int, gone: str) -> None:
     five(near)
     answer = keep_or_undo.keep(near.host, [MODULE], keep, LOG)
-    assert answer == {"pruned": gone.split(), "stopped": [], "problems": []}
+    assert answer == {"pruned": gone.split(), **NO_MORE}
     stay = {f"r{number}" for number in range(1, 6)} - set(gone.split())
     assert names(near.there / "releases") == stay
     assert names(near.there / "env") == {f"{name}.env" for name in stay}
@@ -110,7 +112,7 @@ def test_no_release_goes_while_it_is_not_known_what_runs(near: Near) -> None:
     """FAULTS B5."""
     five(near)
     near.host.dagster.url = "http://127.0.0.1:9"
-    assert keep_or_undo.keep(near.host, [MODULE], 2, LOG) == {"pruned": [], "stopped": [], "problems": []}
+    assert keep_or_undo.keep(near.host, [MODULE], 2, LOG) == {"pruned": [], **NO_MORE}
     assert len(names(near.there / "releases")) == 5
 
 
