@@ -28,7 +28,7 @@ HEADINGS: Mapping[str, Sequence[str]] = {
     "Shared files and fragments": ("shared_files", "shown_files", "fragment_rules", "fitting"),
     "Adopting a repository": ("adoption",),
     "Modules and templates": ("modules", "templating"),
-    "Dagster, Docker and other programs": ("native", "compose", "programs", "demo", "disclosure"),
+    "Dagster, Docker and other programs": ("native", "module_servers", "compose", "programs", "demo", "disclosure"),
     "This machine: doctor": ("doctor",),
     "Audit": ("audit",),
     "Upgrade": ("upgrade",),

@@ -20,7 +20,7 @@ ALLOWED = {
         "commands/typed_words/completion.py", "commands/skill.py", "doctor/container_checks.py",
         "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
         "native/native_storage.py", "native/location_entries.py", "native/owner_code.py", "native/dev_log.py",
-        "native/native_folder.py",
+        "native/native_folder.py", "native/code_servers.py",
         "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
         "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",
         "transactions/targets.py",
@@ -50,6 +50,7 @@ ALLOWED = {
     "keys that ssh has just written, and an SSH configuration after ``module_files`` has read it": {
         "deploy/connection/host_keys.py", "deploy/connection/ssh_config.py",
     },
+    "a workspace's list of code locations, where Dagster reads it": {"module_servers/keeper.py"},
     "the browser": {"commands/workspace_dev.py"},
     "the page of a pipeline's job, where its platform says": {"deploy/job_summary.py"},
     "runs alone in the template's hooks: ports, the template's table, and an archive found to be a plain file": {

@@ -17,7 +17,7 @@ from dagster_module_builder.claims.facts import location_names
 from dagster_module_builder.compose import docker
 from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.health.loaded_code import changed_at, is_mounted
-from dagster_module_builder.native import local_dagster
+from dagster_module_builder.native import code_servers, local_dagster
 from dagster_module_builder.native.location_entries import locations as native_locations
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.shared_files.formats import compose, dockerfile, workspace_yaml
@@ -111,7 +111,7 @@ def _told(workspace: Workspace, running: RunningDagster, outcome: WorkspaceChang
     if not effective and not older:
         return
     if running.is_native:
-        local_dagster.prepare(workspace.root)
+        code_servers.await_served(workspace.root, local_dagster.prepare(workspace.root).workspace)
     if effective:
         graphql.reload_workspace(running.url)
     for location, module in older.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dagster_module_builder.base import ports
 from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.native.code_servers import serving
 from dagster_module_builder.native.dev_log import Follower, last_lines, log_file, new_log
 from dagster_module_builder.native.local_dagster import Prepared, prepare
 from dagster_module_builder.native.native_definitions import NotLoaded
@@ -110,13 +111,20 @@ def _skip_the_welcome(root: Path) -> None:
 def _serve(root: Path, prepared: Prepared, address: tuple[str, int], events: DevEvents) -> None:
     host, port = address
     url = f"http://{host}:{port}"
-    command = [
-        str(prepared.python.parent / "dagster"), "dev", "-w", str(prepared.workspace), "-h", host, "-p", str(port),
-        # Without it, it starts the code servers itself, and modules that are added later need a restart.
-        "--use-legacy-code-server-behavior",
-    ]  # fmt: skip
-    with new_log(root) as log, _followed(log_file(root), events.log) as look, announced(root, url), group() as running:
-        options = {"cwd": process_folder(root), "env": process_environment(root)}
+    environ = process_environment(root)
+    with (
+        serving(root, prepared.python, prepared.workspace, environ) as (command, workspace),
+        new_log(root) as log,
+        _followed(log_file(root), events.log) as look,
+        announced(root, url),
+        group() as running,
+    ):
+        command += [
+            str(prepared.python.parent / "dagster"), "dev", "-w", str(workspace), "-h", host, "-p", str(port),
+            # Without it, it starts the code servers itself, and modules that are added later need a restart.
+            "--use-legacy-code-server-behavior",
+        ]  # fmt: skip
+        options = {"cwd": process_folder(root), "env": environ}
         running.start(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
         ready, is_stopping = None, False
         while running.is_running:

@@ -12,6 +12,7 @@ FOLDER = Path(".native")
 HOME = FOLDER / "home"
 
 _URL = FOLDER / "url"
+_SERVED = FOLDER / "served.yaml"
 
 
 @contextmanager
@@ -29,3 +30,8 @@ def dev_url(root: Path) -> str | None:
     """Return the recorded address of Dagster's page, or None; it may remain after a crash."""
     file = root / _URL
     return file.read_text() if file.is_file() else None
+
+
+def served_file(root: Path) -> Path:
+    """Return the workspace file that names the running code servers; there is none without them."""
+    return root / _SERVED

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -25,9 +26,16 @@ import yaml
 
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.health.validate import validate
-from dagster_module_builder.native import dev_server, local_dagster, native_environment, native_workspace
+from dagster_module_builder.native import (
+    code_servers,
+    dev_server,
+    local_dagster,
+    native_environment,
+    native_workspace,
+)
 from dagster_module_builder.native.location_entries import LocationEntry
 from dagster_module_builder.native.native_definitions import Loaded, load_locations
+from dagster_module_builder.native.native_folder import dev_url
 from dagster_module_builder.programs import graphql
 from dagster_module_builder.workspaces.initialize import initialize
 from tests import json_outputs, needs
@@ -311,6 +319,27 @@ def test_databases_that_are_down_are_named_with_the_command_that_starts_them(roo
     assert down.command.endswith("up --detach sales_report_db")
 
 
+@contextlib.contextmanager
+def added_meanwhile(workspace: Path, name: str) -> Iterator[None]:
+    """Have a running Dagster load one more module, and then without it again, as ``add`` and ``remove`` do."""
+    listed, url = workspace / "services/dagster/workspace.yaml", dev_url(workspace)
+    assert url
+    before = listed.read_bytes()
+    module = add_module(workspace, name)
+    for is_in in (True, False):
+        if not is_in:
+            listed.write_bytes(before)
+            shutil.rmtree(module)
+        code_servers.await_served(workspace, local_dagster.prepare(workspace).workspace)
+        graphql.reload_workspace(url)
+        limit = time.monotonic() + 60
+        while graphql.LOADING in graphql.location_states(url).values():
+            assert time.monotonic() < limit
+            time.sleep(0.5)
+        if is_in:
+            yield
+
+
 def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(workspace: Path) -> None:
     set_text(workspace, "hello")
     shutil.rmtree(workspace / native_environment.HOME)
@@ -343,6 +372,9 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
         assert data["runsOrError"]["results"] == [{"status": "SUCCESS"}]
         # FAULTS G: the welcome dialog covers the first page.
         assert data["shouldShowNux"] is False
+        with added_meanwhile(workspace, "late"):
+            assert graphql.location_states(url) == dict.fromkeys(("weather", "sales_report", "lonely", "late"))
+        assert graphql.location_states(url) == dict.fromkeys(("weather", "sales_report", "lonely"))
         # As a terminal does: to the whole group.
         os.killpg(process.pid, signal.SIGINT)
         output, _ = process.communicate(timeout=240)
@@ -353,7 +385,11 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
             f"Dagster is at {url} · 3 code locations loaded · Ctrl-C stops it",
             "Stopping Dagster…",
         ]
-        assert "dagster-webserver" in (workspace / native_environment.HOME / "dev.log").read_text()
+        log = (workspace / native_environment.HOME / "dev.log").read_text()
+        assert "dagster-webserver" in log
+        served = set(re.findall(r"module_servers: (\w+) is served by process", log))
+        assert served == ({"weather", "sales_report", "late"} if sys.platform == "linux" else set())
+        assert not (workspace / ".native/served.yaml").exists()
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
