@@ -12,11 +12,11 @@ from typing import Any
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.checks import Always, check
 from dagster_module_builder.audit.lacks import no_tests
-from dagster_module_builder.audit.loading import load
 from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.versions import requirements_of
 from dagster_module_builder.base.errors import ToolError
 from dagster_module_builder.modules.dagster_check import Conflict, resolve_together
+from dagster_module_builder.modules.loading import load
 from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.programs import outside_programs
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 
 from dagster_module_builder.base.errors import UsageError
 from dagster_module_builder.commands import console
-from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP, typed_of
+from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP, root_of, typed_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
 from dagster_module_builder.commands.deploy_logs import TASKS as LOG_TASKS
 from dagster_module_builder.commands.deploy_pipeline import pipeline
@@ -42,6 +42,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
     help={
         **_CHANGE_HELP,
         "dry-run": DRY_RUN_HELP,
+        "markdown": "Print what would change as Markdown, for a pull request.",
         "allow-dirty": "Accept changes that are not committed or not pushed; the release records it.",
         "drain": "Before the switch, wait until no run of the module is in progress.",
         "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
@@ -55,6 +56,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
 def deploy(
     chosen: Chosen,
     dry_run: bool = False,
+    markdown: bool = False,
     allow_dirty: bool = False,
     wait: int = 0,
     drain: bool = False,
@@ -73,8 +75,8 @@ def deploy(
     from dagster_module_builder.deploy.pipeline import refuse_by_hand
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
-    if dry_run:
-        _preview(chosen, allow_dirty=allow_dirty, force=force)
+    if dry_run or markdown:
+        _preview(chosen, allow_dirty=allow_dirty, force=force, as_markdown=markdown)
         return
     agree_to_hooks(chosen, trust=trust)
     options = Options(
@@ -88,31 +90,45 @@ def deploy(
     report(outcomes, "runs")
 
 
-def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool) -> None:
+def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_markdown: bool) -> None:
+    from dagster_module_builder.deploy.change_summary import markdown
+    from dagster_module_builder.deploy.job_summary import add_to_page
     from dagster_module_builder.deploy.preview import preview
 
-    results = preview(chosen.deployments, chosen.hosts, allow_dirty=allow_dirty, force=force)
-    show(results, _say_preview)
+    root = root_of(chosen.root)
+    results = preview(chosen.deployments, chosen.hosts, root=root, allow_dirty=allow_dirty, force=force)
+    text = markdown(chosen.name, results)
+    add_to_page(text, os.environ)
+    if as_markdown:
+        console.say(text)
+    show(results, _say_nothing if as_markdown else _say_preview)
+
+
+def _say_nothing(_: Mapping[str, Any]) -> None:
+    """Print nothing of a host: it was printed already."""
 
 
 def _say_preview(result: Mapping[str, Any]) -> None:
+    from dagster_module_builder.deploy.change_summary import lines
+
     for module, change in result["modules"].items():
         console.say(f"{result['host']}: {module} {change['from'] or '(none)'} -> {change['release']}")
-        for line in _preview_lines(change):
+        for line in (*_file_lines(change["files"]), *lines(change), *_other_lines(change)):
             console.say(f"  {line}")
     console.say_diff(result["diff"])
 
 
-def _preview_lines(change: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what would change of one module."""
-    for verb, paths in change["files"].items():
+def _file_lines(files: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for verb, paths in files.items():
         shown = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
         yield f"files {verb}: {shown or 'none'}"
+
+
+def _other_lines(change: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"commit {line}" for line in change["commits"])
     yield from (f"settings {verb}: {', '.join(names)}" for verb, names in change["settings"].items() if names)
     yield from (f"hooks {verb}: {', '.join(paths)}" for verb, paths in change["hook_files"].items() if paths)
-    if change["builds_environment"]:
-        yield "builds a new environment"
+    yield from ["builds a new environment"] if change["builds_environment"] else []
     yield from (f"runs here: {line}" for line in change["transfer"])
     yield from (f"runs on the host: {line}" for line in change["commands"])
     yield from (f"hook {line}" for line in change["hooks"])

@@ -40,6 +40,11 @@ def _changes(module: str, lines: Sequence[str]) -> Iterator[str]:
 
 def write_summary(name: str, outcomes: Sequence[HostOutcome], environ: Mapping[str, str]) -> None:
     """Add the summary to the page of the job that runs this process, if its platform has one."""
+    add_to_page(summary(name, outcomes), environ)
+
+
+def add_to_page(text: str, environ: Mapping[str, str]) -> None:
+    """Add Markdown to the page of the job that runs this process, if its platform has one."""
     if path := environ.get(VARIABLE):
         with Path(path).open("a", encoding="utf-8") as page:
-            page.write(summary(name, outcomes))
+            page.write(text)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dagster_module_builder.deploy import release_changes
 from dagster_module_builder.deploy.deploy import release_of
 from dagster_module_builder.deploy.each_host import on_hosts
 from dagster_module_builder.deploy.host_side.compose import starting
@@ -24,9 +25,22 @@ from dagster_module_builder.shared_files.formats import env_file
 
 
 def preview(
-    deployments: Sequence[Deployment], hosts: Sequence[str] = (), *, allow_dirty: bool = False, force: bool = False
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    *,
+    root: Path | None = None,
+    allow_dirty: bool = False,
+    force: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return, for each host, what a deployment would change there; nothing is changed, and no lock is taken."""
+    """Return, for each host, what a deployment would change there; nothing is changed, and no lock is taken.
+
+    Args:
+        deployments: The deployments.
+        hosts: Only these hosts; all of them if empty.
+        root: The workspace's root, whose environments load the new definitions; None to compare no definitions.
+        allow_dirty: Accept changes that are not committed or not pushed.
+        force: Replace blocks on the host that were edited by hand.
+    """
     made = {deployment.names.name: release_of(deployment, allow_dirty=allow_dirty) for deployment in deployments}
 
     def look(run: HostRun) -> dict[str, Any]:
@@ -36,12 +50,12 @@ def preview(
         host_assets.choose(run, {release.module: release.env for release in mine})
         plan = run.plan([run.location_of(release) for release in mine], force=force)
         shown = host_files.without_secrets(plan)
-        return {"modules": {release.module: _preview(run, release) for release in mine}, "diff": shown.diff()}
+        return {"modules": {release.module: _preview(run, release, root) for release in mine}, "diff": shown.diff()}
 
     return on_hosts(deployments, hosts, look)
 
 
-def _preview(run: HostRun, release: Release) -> dict[str, Any]:
+def _preview(run: HostRun, release: Release, root: Path | None) -> dict[str, Any]:
     module = run.inspection["modules"][release.module]
     current = module["state"].get("current")
     record = module["releases"].get(current, {})
@@ -65,6 +79,7 @@ def _preview(run: HostRun, release: Release) -> dict[str, Any]:
         "commits": commits_since(release.deployment.module, record.get("commit"), release.staged.source.commit),
         "settings": settings_differ(old_env, env_file.values(release.env)),
         "builds_environment": builds,
+        **release_changes.changes(run, release, root, is_same=record.get("digest") == release.staged.digest),
         "transfer": release.strategy.commands(release.deployment.own, release.staged, folder, lacking),
         "commands": _commands(run, release, builds=builds),
         "hooks": [str(hook) for hook in all_hooks(release.deployment)],

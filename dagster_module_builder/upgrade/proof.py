@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from dagster_module_builder.audit.loading import LoadedDefinitions, definitions_of, gained, load, replaced
 from dagster_module_builder.base import settings
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules.code_location import table
 from dagster_module_builder.modules.code_locations import read_code_location
-from dagster_module_builder.modules.module_environment import environment_of
-from dagster_module_builder.modules.own_environment import own_python, packages_beside
-from dagster_module_builder.native.native_environment import process_environment, shared_environment, shared_modules
+from dagster_module_builder.modules.loading import LoadedDefinitions, definitions_of, gained, load, replaced
+from dagster_module_builder.modules.own_environment import packages_beside
+from dagster_module_builder.native.module_python import python_for
+from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.shared_files.formats import env_file, toml_text
 from dagster_module_builder.transactions import module_files
 from dagster_module_builder.transactions.plan import Plan
@@ -49,10 +49,7 @@ class Loader:
 
     @cached_property
     def _python(self) -> Path:
-        in_workspace = _shares_environment(self.root, self.module)
-        return own_python(self.module) or (
-            shared_environment(self.root) if in_workspace else environment_of(self.root, self.module)
-        )
+        return python_for(self.root, self.module)
 
     @property
     def lacks(self) -> str:
@@ -91,13 +88,6 @@ class Loader:
         """
         folder = packages_beside(self._python, self.module, wanted) if wanted else None
         return [folder] if folder else []
-
-
-def _shares_environment(root: Path, module: Path) -> bool:
-    try:
-        return module in shared_modules(root)
-    except BuilderError:
-        return False
 
 
 def _variables(module: Path) -> Mapping[str, str]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dagster_module_builder.audit.loading import LoadedDefinitions, gained
 from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.modules.loading import LoadedDefinitions, gained
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.upgrade.changes import carry_out
 from dagster_module_builder.upgrade.proof import Loader, added_requirements, concerns_loading, differences

@@ -182,6 +182,10 @@ ANSWERS: Mapping[str, Schema] = {
     "log": _record(log=_each({**_open_record(at=_NAME), "required": ["at"]}, VALUES)),
     "settings": _record(env=_BASE64),
     "contents": _record(manifest=_MANIFEST, env=_BASE64),
+    "running": _record(
+        definitions=_or_none(_by_name(_by_name(_by_name(_PLAIN), 50_000), 10)), packages=_or_none(_by_name(_NAME)),
+        pyproject=_or_none(_SAID),
+    ),
     "unlock": _record(held=_or_none(_WHO)),
     "enter": _record(start=_each(_PATH_OR_FLAG, 5), release=_NAME),
     "runs": _record(runs=_each(_RUN)),

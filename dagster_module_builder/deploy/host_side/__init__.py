@@ -41,6 +41,7 @@ MODULES = (
     "systemd",
     "running",
     "sessions",
+    "contents",
     "log_lines",
     "server_logs",
     "run_history",

@@ -11,6 +11,7 @@ import traceback
 from . import (
     PROTOCOL,
     automation,
+    contents,
     definitions,
     dumps,
     environments,
@@ -78,6 +79,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "log": inspection.read_log,
     "settings": inspection.settings_of,
     "contents": inspection.contents_of,
+    "running": contents.running,
     "unlock": lock.unlock,
     "enter": sessions.enter,
     "runs": run_history.latest_runs,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.audit import loaded
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.modules import loaded
 from dagster_module_builder.modules.code_location import CodeLocation
 from dagster_module_builder.programs import outside_programs
 
@@ -27,11 +27,13 @@ class LoadedDefinitions:
         names: The keys and names by kind: ``{"assets": {"orders/numbers"}, "jobs": {"nightly"}}``.
         resources: The class of each resource by its key.
         problem: Why it does not load; empty if it does.
+        details: What Dagster's page shows of each, by kind and name; empty for an older Dagster.
     """
 
     names: Mapping[str, frozenset[str]]
     resources: Mapping[str, str]
     problem: str = ""
+    details: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
 
     def counted(self) -> str:
         """Return the numbers of definitions: ``"1 asset, 2 jobs"``."""
@@ -79,7 +81,33 @@ def definitions_of(answer: Mapping[str, Any]) -> LoadedDefinitions:
         return LoadedDefinitions({}, {}, str(problem))
     assets = frozenset("/".join(key) for key in answer["assets"])
     names = {kind: frozenset(answer[kind]) for kind in _NAMED if kind != "assets"}
-    return LoadedDefinitions({"assets": assets, **names}, answer[RESOURCES])
+    return LoadedDefinitions({"assets": assets, **names}, answer[RESOURCES], details=answer.get("details", {}))
+
+
+def compared(
+    before: Mapping[str, Mapping[str, Mapping[str, Any]]], after: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """Return what differs between the ``details`` of two releases.
+
+    Returns:
+        By kind, the names that were ``added`` and ``removed``, and of those that ``changed`` what did: ``{"schedules":
+        {"added": [], "removed": [], "changed": {"nightly": {"cron": ["0 3 * * *", "0 4 * * *"]}}}}``.
+    """
+    found = {}
+    for kind in (*_NAMED, RESOURCES):
+        old, new = before.get(kind, {}), after.get(kind, {})
+        changes = {name: _differing(old[name], new[name]) for name in sorted(old.keys() & new.keys())}
+        found[kind] = {
+            "added": sorted(new.keys() - old.keys()),
+            "removed": sorted(old.keys() - new.keys()),
+            "changed": {name: each for name, each in changes.items() if each},
+        }
+    return found
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the values before and after of what both have, and what differs."""
+    return {name: [old[name], new[name]] for name in old if name in new and old[name] != new[name]}
 
 
 def gained(before: LoadedDefinitions, after: LoadedDefinitions) -> Iterator[str]:

@@ -48,6 +48,7 @@ def _contents(target: Any) -> dict[str, Any]:
     repository = _repository(target)
     resources = getattr(target, "resources", None) or repository.get_top_level_resources()
     return {
+        "details": _details(repository),
         "assets": [list(key.path) for key in _asset_keys(target, repository)],
         "checks": sorted(map(_shown, getattr(repository, "asset_checks_defs_by_key", {}))),
         "jobs": sorted(job.name for job in repository.get_all_jobs()),
@@ -55,6 +56,58 @@ def _contents(target: Any) -> dict[str, Any]:
         "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
         "resources": {name: _kind(value) for name, value in resources.items()},
     }
+
+
+def _details(repository: Any) -> dict[str, Any]:
+    """Return what Dagster's page shows of the definitions, by kind and name; empty for an older Dagster."""
+    try:
+        from dagster._core.remote_representation.external_data import RepositorySnap
+
+        snap = RepositorySnap.from_def(repository)
+        assets = {"/".join(node.asset_key.path): _asset(node) for node in snap.asset_nodes}
+        names = {name for node in snap.asset_nodes for name in node.job_names}
+        return {
+            "assets": assets,
+            "checks": {_shown(check): {"blocking": check.blocking} for check in snap.asset_check_nodes or []},
+            "jobs": {name: {"assets": _assets_of(snap, name)} for name in names if not name.startswith("__")},
+            "schedules": {schedule.name: _schedule(schedule) for schedule in snap.schedules},
+            "sensors": {sensor.name: _sensor(sensor) for sensor in snap.sensors},
+            "resources": {one.name: {"type": one.resource_type} for one in snap.resources or [] if one.is_top_level},
+        }
+    except (ImportError, AttributeError, TypeError):
+        return {}
+
+
+def _assets_of(snap: Any, job: str) -> list[str]:
+    return sorted("/".join(node.asset_key.path) for node in snap.asset_nodes if job in node.job_names)
+
+
+def _asset(node: Any) -> dict[str, Any]:
+    return {
+        "deps": sorted("/".join(edge.parent_asset_key.path) for edge in node.parent_edges),
+        "group": node.group_name,
+        "code version": node.code_version,
+        "partitioned": node.partitions is not None,
+    }
+
+
+def _schedule(schedule: Any) -> dict[str, Any]:
+    crons = schedule.cron_schedule
+    return {
+        "cron": crons if isinstance(crons, str) else str(list(crons)),
+        "timezone": schedule.execution_timezone or "UTC",
+        "job": _named(schedule.job_name),
+    }
+
+
+def _sensor(sensor: Any) -> dict[str, Any]:
+    jobs = sorted(_named(target.job_name) for target in (sensor.target_dict or {}).values())
+    return {"type": sensor.sensor_type.name if sensor.sensor_type else None, "jobs": jobs}
+
+
+def _named(job: str) -> str:
+    """Return a job's name; one that Dagster makes for chosen assets has none of its own."""
+    return "" if job.startswith("__") else job
 
 
 def _targets(module: Any) -> list[Any]:
