@@ -106,7 +106,7 @@ def _sensor(sensor: Any) -> dict[str, Any]:
 
 
 def _named(job: str) -> str:
-    """Return a job's name; one that Dagster makes for chosen assets has none of its own."""
+    """Return a job's name; empty for one that Dagster makes for chosen assets."""
     return "" if job.startswith("__") else job
 
 

@@ -118,7 +118,7 @@ def test_details_are_compared_by_name() -> None:
 
 
 def test_markdown_of_a_stranger_stays_text() -> None:
-    """FAULTS S8: names of definitions and subjects of commits are code, in lines of their own."""
+    """FAULTS S8: names of definitions and subjects of commits are code, in separate lines."""
     change: dict[str, Any] = {
         "from": None, "release": "new", "commits": ["<img src=x>\x1b[2J"], "not_compared": None, "packages": NOTHING,
         "definitions": {"jobs": {**NOTHING, "added": ["</code>\n# x"]}},

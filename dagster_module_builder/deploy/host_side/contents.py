@@ -131,5 +131,5 @@ def asset(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(job: str) -> str:
-    """Return a job's name; one that Dagster makes for chosen assets has none of its own."""
+    """Return a job's name; empty for one that Dagster makes for chosen assets."""
     return "" if job.startswith("__") else job
