@@ -76,6 +76,7 @@ def deploy(
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     if dry_run or markdown:
+        agree_to_hooks(chosen, trust=trust, only_settings=True)
         _preview(chosen, allow_dirty=allow_dirty, force=force, as_markdown=markdown)
         return
     agree_to_hooks(chosen, trust=trust)
@@ -155,11 +156,12 @@ def rollback(
     report(done, "runs")
 
 
-@deployment_task("deploy.env", {**_CHANGE_HELP})
-def env(chosen: Chosen, wait: int = 0, force: bool = False) -> None:
+@deployment_task("deploy.env", {**_CHANGE_HELP, "trust": TRUST_HELP})
+def env(chosen: Chosen, wait: int = 0, force: bool = False, trust: bool = False) -> None:
     """Give the current release the settings in .env.deploy, without a new release."""
     from dagster_module_builder.deploy.rollback import change_settings
 
+    agree_to_hooks(chosen, trust=trust, only_settings=True)
     with _options(chosen, wait, force=force) as options:
         done = change_settings(chosen.deployments, options)
     report(done, "has new settings for")

@@ -98,12 +98,13 @@ def deployment_task(
     return decorate
 
 
-def agree_to_hooks(chosen: Chosen, *, trust: bool) -> None:
+def agree_to_hooks(chosen: Chosen, *, trust: bool, only_settings: bool = False) -> None:
     """Return if what the deployments bring may run on this machine; ask once for each module that is not trusted yet.
 
     Args:
         chosen: The deployments.
         trust: Whether ``--trust`` was passed.
+        only_settings: Only the commands that fetch settings will run.
 
     Raises:
         RefusedError: The answer is no, or there is no terminal.
@@ -112,7 +113,7 @@ def agree_to_hooks(chosen: Chosen, *, trust: bool) -> None:
     from dagster_module_builder.deploy.model.hooks import runs_here
 
     for deployment in chosen.deployments:
-        if runs_here(deployment):
+        if deployment.fetches or (not only_settings and runs_here(deployment)):
             agree_to_run(root_of(chosen.root), deployment.module, trust=trust)
 
 

@@ -45,7 +45,7 @@ def local_problems_of(deployment: Deployment) -> list[str]:
     """Return the problems on this machine: what ``deploy`` refuses, or a pipeline would not find."""
     problems = []
     try:
-        settings = env_file.values(deployment.env_text())
+        settings = env_file.values(deployment.env_text(fetch=False))
         problems += lacking_settings(deployment, settings)
         # A pipeline deploys its own checkout.
         release_of(deployment, allow_dirty=deployment.pipeline is not None, complete=False)
@@ -76,7 +76,9 @@ def problems_on_host(run: HostRun, inspection: Mapping[str, Any]) -> list[str]:
     try:
         run.refuse_unready()
         run.plan([])
-        host_assets.choose(run, {deployment.names.name: deployment.env_text() for deployment in run.target.deployments})
+        host_assets.choose(
+            run, {deployment.names.name: deployment.env_text(fetch=False) for deployment in run.target.deployments}
+        )
         problems += problems_inside(run)
     except BuilderError as error:
         problems.append(str(error))

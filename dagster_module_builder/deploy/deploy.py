@@ -68,7 +68,7 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     Args:
         deployment: The deployment.
         allow_dirty: Accept changes that are not committed or not pushed.
-        complete: Refuse settings that have no value yet.
+        complete: Refuse settings that have no value yet, and fetch those that commands give.
 
     Raises:
         RefusedError: Something cannot, or should not, be released.
@@ -78,7 +78,7 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     lacking = [name for name in strategy.tools_here if not outside_programs.is_installed(name)]
     if lacking:
         raise ToolError(f"{', '.join(lacking)} is not installed on this machine: install it.")
-    settings_text = deployment.env_text()
+    settings_text = deployment.env_text(fetch=complete)
     if complete and (problems := lacking_settings(deployment, env_file.values(settings_text))):
         raise RefusedError("\n".join(problems))
     staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.names import ModuleNames, did_you_mean
 from dagster_module_builder.deploy.connection.address import Address, parts_of
 from dagster_module_builder.deploy.connection.ssh_config import refuse_commands
-from dagster_module_builder.deploy.model import host_settings
+from dagster_module_builder.deploy.model import host_secrets, host_settings
 from dagster_module_builder.deploy.model.host_settings import ENV, EXAMPLE
 from dagster_module_builder.deploy.model.schema import carried_out, problem_with
 from dagster_module_builder.modules.module import is_path, lies_outside, locate, refuse_several
@@ -68,6 +69,8 @@ class Deployment:
 
     folder: Path
     data: Mapping[str, Any]
+    _fetched: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _fetching: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def module(self) -> Path:
@@ -177,18 +180,35 @@ class Deployment:
         """The number of good releases to keep."""
         return int(self.data.get("keep", DEFAULT_KEEP))
 
-    def env_text(self) -> bytes:
+    def env_text(self, *, fetch: bool = True) -> bytes:
         """Return the settings and secrets of the hosts.
+
+        Args:
+            fetch: Fetch the values that commands give; only for what may run the module's code.
 
         Raises:
             RefusedError: The file is missing, or others may read it.
             DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
         """
-        return host_settings.without(self.settings_text(), self.receivers_variables)
+        return host_settings.without(self.settings_text(fetch=fetch), self.receivers_variables)
 
-    def settings_text(self) -> bytes:
-        """Return all of ``.env.deploy``; it raises as ``env_text`` does."""
-        return host_settings.read(self.folder)
+    def settings_text(self, *, fetch: bool = True) -> bytes:
+        """Return all of ``.env.deploy``; it raises as ``env_text`` does.
+
+        Args:
+            fetch: Fetch the values that commands give, once for this object.
+        """
+        text = host_settings.read(self.folder)
+        if not fetch:
+            return text
+        with self._fetching:
+            return host_secrets.with_fetched(self.folder / ENV, text, self._fetched)
+
+    @property
+    def fetches(self) -> bool:
+        """Whether values of ``.env.deploy`` are fetched by commands on this machine."""
+        text = module_files.read(self.module, self.folder / ENV) or b""
+        return any(True for _ in host_secrets.fetched_entries(text))
 
     @property
     def receivers_variables(self) -> set[str]:
