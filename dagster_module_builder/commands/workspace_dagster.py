@@ -62,7 +62,7 @@ def up(_context: Context, root: str | None = None, no_build: bool = False) -> No
 
     from dagster_module_builder.compose import docker
     from dagster_module_builder.compose.image_sizes import image_sizes
-    from dagster_module_builder.health.running_dagster import await_runs
+    from dagster_module_builder.health.running_dagster import await_locations, await_runs
     from dagster_module_builder.workspaces.module_fragments import refuse_changed_paths
     from dagster_module_builder.workspaces.workspace import read_workspace
 
@@ -70,12 +70,25 @@ def up(_context: Context, root: str | None = None, no_build: bool = False) -> No
     workspace = read_workspace(root_path)
     refuse_changed_paths(workspace)
     docker.up(root_path, build=not no_build, before=lambda services: await_runs(root_path, services, console.say))
+    states = await_locations(root_path, console.inform)
     images = list(image_sizes(root_path))
     for image in images:
         console.say(f"Image {image}")
     address = f"http://127.0.0.1:{workspace.own_env.get('DAGSTER_PORT', '3000')}"
+    failed = [{"location": name, "error": error} for name, error in states.items() if error is not None]
     console.say(f"Dagster is at {address}")
-    console.give({"address": address, "images": [asdict(image) for image in images]})
+    if states:
+        console.say(f"Code locations loaded: {len(states) - len(failed)} of {len(states)}")
+    for failure in failed:
+        console.alert(f"{failure['location']} does not load: {failure['error']}")
+    console.give(
+        {
+            "address": address,
+            "images": [asdict(image) for image in images],
+            "loaded": len(states) - len(failed),
+            "failed": failed,
+        }
+    )
     console.say_next(
         step("show the containers' logs", "workspace.logs"), step("stop them and keep their data", "workspace.down")
     )

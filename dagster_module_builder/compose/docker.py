@@ -5,64 +5,33 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster_module_builder.base.errors import ToolError
+from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.compose import other_containers
 from dagster_module_builder.compose.compose_program import captured, need_daemon, pass_through
 from dagster_module_builder.compose.config import model
+from dagster_module_builder.compose.waiting import ServiceStatus, Watch, patience_with
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import engine, strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-#: How long services may take to become healthy, in seconds; a database's first start on a slow disk takes a minute.
-PATIENCE = 300.0
 _PAUSE = 1.0
 _LOG_LINES = "20"
-
-
-@dataclass(frozen=True)
-class ServiceStatus:
-    """The status of a service's container.
-
-    Attributes:
-        name: The service's name.
-        state: The container's state in the engine's words: ``running``.
-        health: The result of its health check; empty without one.
-        exit_code: Its exit code, or 0.
-        ports: The ports of this machine that it publishes.
-    """
-
-    name: str
-    state: str
-    health: str
-    exit_code: int
-    ports: tuple[int, ...] = ()
-
-    @property
-    def is_well(self) -> bool:
-        """Whether it runs and is healthy, or has completed its only task."""
-        done = self.state == "exited" and self.exit_code == 0
-        return done or (self.state == "running" and self.health in {"", "healthy"})
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether it failed, so that waiting longer is useless."""
-        return self.health == "unhealthy" or self.state == "dead" or (self.state == "exited" and self.exit_code != 0)
-
-    def __str__(self) -> str:
-        """Return its status: ``postgres: healthy``."""
-        if self.state == "exited":
-            return f"{self.name}: {'done' if self.exit_code == 0 else f'ended with code {self.exit_code}'}"
-        return f"{self.name}: {self.health or self.state}"
+#: Seconds between two looks at the logs of services that are not healthy.
+_LOGS_EVERY = 5.0
+#: How often containers are started while services that others depend on become healthy.
+_ATTEMPTS = 10
 
 
 def up(root: Path, *, build: bool = True, before: Callable[[Sequence[str]], None] | None = None) -> None:
-    """Build the images, start all services, and wait until each is healthy; their status is shown on stderr.
+    """Build the images, start all services, and wait until each is healthy, as long as something moves.
+
+    Their status is shown on stderr.
 
     Args:
         root: The workspace's root.
@@ -82,8 +51,9 @@ def up(root: Path, *, build: bool = True, before: Callable[[Sequence[str]], None
     if before and (services := restarting(root, project)):
         before(services)
     other_containers.remove_orphans(root, project["name"])
-    with _explaining(root):
-        pass_through(root, "up", "--detach", "--no-build")
+    for attempt in range(_ATTEMPTS):
+        if _started(root, is_last=attempt == _ATTEMPTS - 1):
+            break
     _wait(root)
 
 
@@ -144,7 +114,7 @@ def restart(root: Path, service: str) -> None:
         ToolError: Docker is not there, or the service did not start again.
     """
     pass_through(root, "restart", "--no-deps", service)
-    _wait(root, only=service)
+    _wait(root, {service})
 
 
 def services(root: Path) -> list[ServiceStatus]:
@@ -176,31 +146,51 @@ def _service(entry: Mapping[str, Any]) -> ServiceStatus:
     )
 
 
-def _wait(root: Path, only: str | None = None) -> None:
-    end = time.monotonic() + PATIENCE
+def _started(root: Path, *, is_last: bool) -> bool:
+    """Start all services; return whether none was left out, since one that it depends on is not healthy yet.
+
+    Compose gives up as soon as a health check fails often enough, which on a slow machine happens to what only takes
+    longer: such services are waited for here, as long as they get on.
+    """
+    try:
+        pass_through(root, "up", "--detach", "--no-build")
+    except ToolError as error:
+        unwell = [service for service in services(root) if service.has_failed]
+        if is_last or not unwell or any(service.has_ended for service in unwell):
+            if not unwell:
+                raise
+            raise ToolError(_explanation(root, unwell)) from error
+        _wait(root, {service.name for service in unwell})
+        return False
+    return True
+
+
+def _wait(root: Path, only: Collection[str] = ()) -> None:
+    """Wait until services are well, as long as they get on; what changes is shown on stderr."""
+    modules = len(layout_of(root).in_module_folders())
+    watch = Watch(patience_with(modules), time.monotonic())
+    logs: dict[str, str] = {}
+    logs_at = time.monotonic()
     reported: dict[str, str] = {}
     while True:
-        statuses = [service for service in services(root) if only in {None, service.name}]
+        statuses = [service for service in services(root) if not only or service.name in only]
         for service in statuses:
             if reported.get(service.name) != str(service):
                 reported[service.name] = str(service)
                 terminal.inform(f"  {service}")
         if all(service.is_well for service in statuses):
             return
-        if any(service.has_failed for service in statuses) or time.monotonic() > end:
+        if time.monotonic() - logs_at > _LOGS_EVERY:
+            logs = {service.name: _end_of_log(root, service) for service in statuses if not service.is_well}
+            logs_at = time.monotonic()
+        if watch.look(statuses, logs, time.monotonic()):
             raise ToolError(_explanation(root, statuses))
         time.sleep(_PAUSE)
 
 
-@contextlib.contextmanager
-def _explaining(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except ToolError as error:
-        failed = [service for service in services(root) if service.has_failed]
-        if not failed:
-            raise
-        raise ToolError(_explanation(root, failed)) from error
+def _end_of_log(root: Path, service: ServiceStatus) -> str:
+    # With the times: a line may say the same again.
+    return captured(root, "logs", "--timestamps", "--no-log-prefix", "--tail", "1", "--", service.name)
 
 
 def _explanation(root: Path, statuses: Sequence[ServiceStatus]) -> str:

@@ -10,6 +10,7 @@ from dagster_module_builder.base.errors import BuilderError, ToolError
 from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.base.ports import LAST_PORT, is_listening
 from dagster_module_builder.compose import compose_program, docker
+from dagster_module_builder.compose.waiting import ServiceStatus
 from dagster_module_builder.doctor.diagnosis import Diagnosis, ok, problem, warning
 from dagster_module_builder.native.native_folder import dev_url
 from dagster_module_builder.programs import outside_programs
@@ -62,7 +63,7 @@ def _is_port(value: str) -> bool:
     return value.isascii() and value.isdigit() and 0 < int(value) <= LAST_PORT
 
 
-def _services(root: Path) -> list[docker.ServiceStatus] | None:
+def _services(root: Path) -> list[ServiceStatus] | None:
     try:
         return docker.services(root)
     except BuilderError:

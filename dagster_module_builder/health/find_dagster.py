@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.compose import docker
+from dagster_module_builder.compose.waiting import ServiceStatus
 from dagster_module_builder.health.dagster_addresses import address_of, first_addresses
 from dagster_module_builder.native.native_folder import dev_url
 from dagster_module_builder.programs import compose_command, engine, graphql
@@ -90,7 +91,7 @@ def _lies_in(folder: str, root: Path) -> bool:
     return Path(folder).resolve().is_relative_to(root.resolve())
 
 
-def _containers(root: Path) -> list[docker.ServiceStatus]:
+def _containers(root: Path) -> list[ServiceStatus]:
     try:
         return docker.services(root) if layout_of(root).has_compose and compose_command.is_installed() else []
     except engine.NoEngineError:

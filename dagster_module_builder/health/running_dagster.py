@@ -88,6 +88,39 @@ def await_runs(root: Path, services: Sequence[str], say: Callable[[str], None]) 
         )
 
 
+def await_locations(root: Path, tell: Callable[[str], None]) -> dict[str, str | None]:
+    """Wait until a running Dagster has loaded every code location, as long as it gets on with them.
+
+    Args:
+        root: The workspace's root.
+        tell: Gets each location's state when it is known.
+
+    Returns:
+        Why each location does not load, by name; None if it does. Nothing if no Dagster of this workspace answers.
+    """
+    running = find_running(look_at(root))
+    if not isinstance(running, RunningDagster):
+        return {}
+    told: dict[str, str | None] = {}
+    end = time.monotonic() + LOAD_WAIT
+    while True:
+        try:
+            states = graphql.location_states(running.url)
+        except ToolError:
+            # A webserver that loads many locations may be too busy to answer.
+            if time.monotonic() > end:
+                raise
+            continue
+        known = {name: state for name, state in states.items() if state != graphql.LOADING}
+        for name in known.keys() - told.keys():
+            tell(f"  {name}: {'loaded' if known[name] is None else 'does not load'}")
+            end = time.monotonic() + LOAD_WAIT
+        told = {**told, **known}
+        if len(known) == len(states) or time.monotonic() > end:
+            return {name: told.get(name, f"it is still loading after {LOAD_WAIT:.0f} seconds") for name in states}
+        time.sleep(0.5)
+
+
 def to_be_loaded_again(root: Path, outcome: WorkspaceChange) -> Iterator[str]:
     """Yield messages about locations that a running Dagster has with older code, which ``tell_dagster`` would reload.
 

@@ -14,6 +14,7 @@ import pytest
 
 from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.compose import config, docker
+from dagster_module_builder.compose.waiting import Patience
 from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.programs import compose_command, graphql
 from dagster_module_builder.shared_files.formats import env_file
@@ -91,10 +92,9 @@ def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
 
     docker.restart(root, "dagster_daemon")
     capfd.readouterr()
-    docker.logs(root, service="dagster_daemon")
-    out, _ = capfd.readouterr()
-    assert "dagster_daemon" in out
-    assert "dagster_webserver" not in out
+    said: list[str] = []
+    docker.logs(root, lambda line: said.append(line) is None, service="dagster_daemon")
+    assert {line.partition(" ")[0] for line in said} == {"dagster_daemon-1"}
 
     docker.down(root)
     assert docker.services(root) == []
@@ -253,6 +253,39 @@ def test_what_other_compose_files_started_is_left_alone(
     (theirs / "Dockerfile").write_text(f"FROM {name}\nLABEL new=2\n")
     docker.up(root, before=told.append)
     assert told[1:] == [["web"], ["web"]]
+
+
+STARTING = """\
+services:
+  slow:
+    image: ${PYTHON}
+    command: sh -c "for each in $$(seq 20); do echo line $$each; sleep 1; done; touch /tmp/well; exec sleep 1000"
+    healthcheck: {test: [CMD, test, -e, /tmp/well], interval: 1s, timeout: 5s, retries: 2}
+    stop_grace_period: 0s
+  web:
+    image: ${PYTHON}
+    command: sleep 1000
+    stop_grace_period: 0s
+    depends_on: {slow: {condition: service_healthy}}
+"""
+
+
+def test_a_slow_start_is_waited_for_and_a_stuck_one_is_named(
+    theirs: Path, engine: Engine, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FAULTS E5: Docker calls it unhealthy, and Compose does not start what depends on it; it gets on all the same."""
+    root, main = theirs.parents[1], theirs / "docker-compose.yml"
+    main.write_text(STARTING)
+    docker.up(root, build=False)
+    shown = [line.strip() for line in capfd.readouterr().err.splitlines()]
+    assert shown.index("slow: unhealthy") < shown.index("slow: healthy") < shown.index("web: running")
+    assert running_in(engine, root) == {"slow", "web"}
+    docker.down(root)
+    main.write_text(STARTING.replace("touch /tmp/well", "echo stuck here"))
+    monkeypatch.setattr(docker, "patience_with", lambda _modules: Patience(still=10, starting=30, unhealthy=120))
+    with pytest.raises(ToolError, match=r"(?s)did not start\.\nslow: unhealthy; its log ends with:.*\n    stuck here$"):
+        docker.up(root, build=False)
+    docker.down(root)
 
 
 def running_in(engine: Engine, root: Path) -> set[str]:

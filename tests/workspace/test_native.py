@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
+from dagster_module_builder.health import running_dagster
 from dagster_module_builder.health.validate import validate
 from dagster_module_builder.native import (
     code_servers,
@@ -363,6 +364,9 @@ def test_dev_shows_all_locations_and_earlier_runs_until_it_is_interrupted(worksp
         with pytest.raises(RefusedError, match=f"is already running at {url}"):
             dev_server.dev(workspace, free_port())
         assert graphql.location_states(url) == {"weather": None, "sales_report": None, "lonely": None}
+        told: list[str] = []
+        assert running_dagster.await_locations(workspace, told.append) == graphql.location_states(url)
+        assert sorted(told) == ["  lonely: loaded", "  sales_report: loaded", "  weather: loaded"]
         query = "{ shouldShowNux runsOrError(limit: 1) { ... on Runs { results { status } } } }"
         request = urllib.request.Request(
             f"{url}/graphql", json.dumps({"query": query}).encode(), {"Content-Type": "application/json"}
