@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
@@ -49,9 +50,12 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         "keep": "The number of good releases to keep (default: as in deployment.yaml).",
         "only-failed": "Only the hosts that do not have this content yet.",
         "no-settle": "Do not wait until Dagster's daemon knows a module's first release.",
+        "first": "Deploy to this host or group first, and to the others if it is well; may be given several times.",
+        "first-wait": "Seconds to wait before --first is looked at again and the others follow (default: 0).",
         "local": "Deploy from this machine, without the pipeline's tests and approval.",
         "trust": TRUST_HELP,
     },
+    iterable=["first"],
 )
 def deploy(
     chosen: Chosen,
@@ -67,10 +71,12 @@ def deploy(
     no_settle: bool = False,
     local: bool = False,
     trust: bool = False,
+    first: Sequence[str] | None = None,
+    first_wait: int = 0,
 ) -> None:
     """Deploy modules to their client's hosts: all hosts get a verified release, or all stay as they are."""
     from dagster_module_builder.deploy.deploy import Options
-    from dagster_module_builder.deploy.deploy import deploy as carry_out
+    from dagster_module_builder.deploy.in_turns import deploy_in_turns
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.pipeline import refuse_by_hand
 
@@ -83,9 +89,10 @@ def deploy(
     options = Options(
         chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle, pause
     )
+    options = replace(options, first=first or (), first_wait=float(first_wait))
     with notified(chosen, "deploy") as notifications:
         with StepsTable() as table:
-            outcomes = carry_out(chosen.deployments, options, table.update)
+            outcomes = deploy_in_turns(chosen.deployments, options, table.update)
         notifications.end(outcomes)
     write_summary(chosen.name, outcomes, os.environ)
     report(outcomes, "runs")

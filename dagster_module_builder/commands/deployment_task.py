@@ -31,7 +31,7 @@ _SHARED = {
         "Only this module, by its name or the path of its folder; may be given several times (default: the module in "
         "the current folder, if that is outside a workspace, else every module that has the deployment)."
     ),
-    "host": "Only this host; may be given several times (default: all of them).",
+    "host": "Only this host, or the hosts of this group; may be given several times (default: all of them).",
     "root": ROOT_HELP,
 }
 

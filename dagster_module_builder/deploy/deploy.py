@@ -18,7 +18,7 @@ from dagster_module_builder.deploy.hosts.host_location import HostLocation
 from dagster_module_builder.deploy.hosts.host_release import Release
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
-from dagster_module_builder.deploy.hosts.targets import targets_of
+from dagster_module_builder.deploy.hosts.targets import Target, targets_of
 from dagster_module_builder.deploy.model import hooks
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import Staged
@@ -48,6 +48,8 @@ class Options:
         force: Replace blocks on the host that were edited by hand.
         only_failed: Only the hosts that do not have this content yet.
         pause: Pause the modules' schedules and sensors until the release is kept or undone.
+        first: The hosts or groups that are deployed to before the others, which stay as they are if that fails.
+        first_wait: Seconds to wait then, before the first hosts are looked at again and the others follow.
         settle: After the first deployment of a module, wait until the daemon knows it.
     """
 
@@ -60,6 +62,8 @@ class Options:
     only_failed: bool = False
     settle: bool = True
     pause: bool = False
+    first: Sequence[str] = ()
+    first_wait: float = 0.0
 
 
 def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
@@ -131,18 +135,42 @@ def deploy(
         DeployError: A host failed; it names the hosts and the reasons.
     """
     targets = targets_of(deployments, options.hosts)
+    return deploy_to(targets, deployments, options, progress, {})
+
+
+def deploy_to(
+    targets: Sequence[Target],
+    deployments: Sequence[Deployment],
+    options: Options,
+    progress: Progress,
+    made: dict[str, Release],
+) -> list[HostOutcome]:
+    """Deploy to these hosts.
+
+    Args:
+        targets: The hosts.
+        deployments: All deployments.
+        options: The options.
+        progress: Told which step each host is in.
+        made: The releases that another turn has made, by module; added to.
+
+    Raises:
+        DeployError: A host failed; it names the hosts and the reasons.
+    """
     runs = [HostRun(target, progress) for target in targets]
     try:
         for run in runs:
             reach(run)
-        taken = [release_of(deployment, allow_dirty=options.allow_dirty) for deployment in deployments]
-        deploying = Deploying(
-            targets, progress, runs, releases={release.module: release for release in taken}, options=options
-        )
+        is_made = bool(made)
+        if not is_made:
+            taken = [release_of(deployment, allow_dirty=options.allow_dirty) for deployment in deployments]
+            made |= {release.module: release for release in taken}
+        deploying = Deploying(targets, progress, runs, releases=made, options=options)
         deploying.look_before_building()
-        deploying.hooks_here("before_build")
-        deploying.releases = {release.module: built(release, progress) for release in taken}
-        deploying.hooks_here("after_build")
+        if not is_made:
+            deploying.hooks_here("before_build")
+            made |= {module: built(release, progress) for module, release in made.items()}
+            deploying.hooks_here("after_build")
         return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)

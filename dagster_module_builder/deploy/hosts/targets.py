@@ -49,7 +49,7 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
     first_hosts: dict[Key, DeploymentHost] = {}
     for deployment in deployments:
         for host in deployment.hosts:
-            if not hosts or host.address.host in hosts or str(host) in hosts:
+            if not hosts or any(map(host.is_named, hosts)):
                 key = (str(host), host.base_path, host.address.user)
                 groups.setdefault(key, []).append(deployment)
                 if first_hosts.setdefault(key, host).url != host.url:
@@ -70,6 +70,8 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
 def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:
     known_hosts = [host for deployment in deployments for host in deployment.hosts]
     for name in hosts:
-        if name not in {text for host in known_hosts for text in (str(host), host.address.host)}:
+        if not any(host.is_named(name) for host in known_hosts):
             known = ", ".join(sorted(map(str, known_hosts)))
-            raise RefusedError(f"This deployment has no host {name!r}. Its hosts: {known}.")
+            groups = ", ".join(sorted({group for host in known_hosts for group in host.groups}))
+            too = f" Its groups: {groups}." if groups else ""
+            raise RefusedError(f"This deployment has no host {name!r}. Its hosts: {known}.{too}")

@@ -46,6 +46,7 @@ class DeploymentHost:
         url: The address of its Dagster, on the host itself.
         python: The interpreter that runs the host's side of a conversation; None to look for one.
         environment_python: The interpreter of its environments, if it is not the deployment's.
+        groups: The groups that it is in.
     """
 
     address: Address
@@ -53,6 +54,11 @@ class DeploymentHost:
     url: str
     python: str | None = None
     environment_python: str | None = None
+    groups: tuple[str, ...] = ()
+
+    def is_named(self, name: str) -> bool:
+        """Tell whether a person means this host by a name, or by a group that it is in."""
+        return name in {self.address.host, str(self), *self.groups}
 
     def __str__(self) -> str:
         return str(self.address)
@@ -131,6 +137,7 @@ class Deployment:
             entry.get("python") or self.data.get("python"),
             # Environments for a Dagster in containers are made in a container, by its interpreter.
             None if self.kind == "compose" else entry.get("python"),
+            tuple(entry.get("groups") or ()),
         )
 
     def _identity_file(self) -> str | None:
