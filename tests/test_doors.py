@@ -31,7 +31,7 @@ ALLOWED = {
         "modules/module_environment.py",
         "templating/questionnaire.py", "templating/rendering.py",
         "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
-        "deploy/connection/host_start.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
+        "deploy/connection/host_start.py", "care/prune.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
     },
     "a connection, a device, a process's descriptors": {
         "deploy/hosts/host_session.py", "programs/graphql.py", "workspaces/neighbours.py", "disclosure/terminal.py",

@@ -24,6 +24,7 @@ STRATEGIES = REPOSITORY / "deploy_strategies"
 ELSEWHERE = {"registry_login"}
 #: Other programs' variables that are read to behave as these do; no person sets them for this program.
 OF_OTHERS = {
+    "DAGSTER_HOME",
     "ZDOTDIR",
     "PYTHONDONTWRITEBYTECODE",
     "TERM",

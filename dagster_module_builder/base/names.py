@@ -19,8 +19,8 @@ LONGEST_NAME = 40
 #: No module may have the name of a task: if a module's name is missing, Invoke reads the next task's name as one.
 TASK_NAMES = frozenset(
     {
-        "audit", "completion", "configure-deployment", "configure_deployment", "demo", "deploy", "doctor", "new",
-        "skill", "upgrade", "version", "workspace",
+        "audit", "care", "completion", "configure-deployment", "configure_deployment", "demo", "deploy", "doctor",
+        "new", "skill", "upgrade", "version", "workspace",
     }
 )  # fmt: skip
 

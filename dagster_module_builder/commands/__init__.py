@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke.collection import Collection
 
 from dagster_module_builder.commands.audit import audit
+from dagster_module_builder.commands.care import TASKS as CARE_TASKS
 from dagster_module_builder.commands.configure_deployment import configure_deployment
 from dagster_module_builder.commands.demo import demo
 from dagster_module_builder.commands.deploy import collection as deploy_collection
@@ -48,3 +49,7 @@ for _task in (
 namespace.add_collection(_workspace)
 namespace.add_task(configure_deployment)
 namespace.add_collection(deploy_collection())
+_care = Collection("care")
+for _task in CARE_TASKS:
+    _care.add_task(_task)
+namespace.add_collection(_care)

@@ -73,6 +73,7 @@ TYPED = (
     f"+ configure-deployment sales-report --deployment leia {FLAGS}",
     f"+ configure-deployment sales-report --deployment luke {PIPELINE}", "+ deploy.pipeline luke",
     "+ workspace.remove sales-report --dry-run", "+ workspace.remove sales-report", "+ workspace.backups",
+    "- care.prune --yes",
     "? workspace.restore --dry-run", "+ deploy.list --json", "? deploy.check yoda", "+ deploy.setup yoda",
     "? deploy.trust yoda",
     "+ deploy yoda --allow-dirty --dry-run", "+ deploy yoda --allow-dirty --json --no-settle",

@@ -1,0 +1,1 @@
+"""Day two: what keeps a Dagster well that has run for years."""
