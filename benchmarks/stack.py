@@ -85,7 +85,11 @@ def as_dagster(python: str, folder: Path, names: list[str], environ: dict[str, s
         for user in ("webserver", "daemon"):
             sockets.append(folder / f"{name}.{user}")
             line = ["-m", "dagster", "api", "grpc", "--socket", str(sockets[-1]), "-m", f"{name}_code", "-d", name]
-            running.append(subprocess.Popen([python, *line], cwd=folder, env=environ, stderr=subprocess.DEVNULL))
+            running.append(
+                subprocess.Popen(
+                    [python, *line], cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+                )
+            )
     until(lambda: all(socket.exists() for socket in sockets))
     seconds = time.perf_counter() - started
     # The last one to listen has loaded its code; memory settles a moment later.
@@ -102,19 +106,23 @@ def as_forks(python: str, folder: Path, names: list[str], environ: dict[str, str
     program, log = Path(module_servers.__file__).parent, folder / "log"
     line = ["--workspace", "workspace.yaml", "--served", "served.yaml", "--sockets", "sockets"]
     with log.open("wb") as file:
-        process = subprocess.Popen([python, program, *line], cwd=folder, env=environ, stderr=file)
-    until((folder / "served.yaml").exists)
-    seconds = time.perf_counter() - started
-    time.sleep(2)
-    servers = [int(pid) for pid in re.findall(r"is served by process (\d+)", log.read_text())]
-    assert len(servers) == len(names)
-    memory, parent = [pss(pid) for pid in servers], pss(process.pid)
-    socket = str(folder / "sockets" / f"{names[0]}.sock")
-    told = subprocess.run(
-        [python, "-c", RELOAD, socket], env=environ, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    process.send_signal(signal.SIGTERM)
-    process.wait()
+        process = subprocess.Popen(
+            [python, program, *line], cwd=folder, env=environ, stdout=subprocess.DEVNULL, stderr=file
+        )
+    try:
+        until((folder / "served.yaml").exists)
+        seconds = time.perf_counter() - started
+        time.sleep(2)
+        servers = [int(pid) for pid in re.findall(r"is served by process (\d+)", log.read_text())]
+        assert len(servers) == len(names)
+        memory, parent = [pss(pid) for pid in servers], pss(process.pid)
+        socket = str(folder / "sockets" / f"{names[0]}.sock")
+        told = subprocess.run(
+            [python, "-c", RELOAD, socket], env=environ, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
     return {
         "MB a location": statistics.mean(memory),
         "MB of the process above": parent,
