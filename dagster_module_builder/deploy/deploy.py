@@ -297,7 +297,7 @@ class Deploying(Rollout):
         """Keep the new releases."""
         releases = self.releases_of(run)
         keep = max(2, self.options.keep or max(release.deployment.keep for release in releases))
-        log = {**holder(self.action), "commit": releases[0].staged.source.commit}
+        log = {**holder(self.action), "hosts": self.host_names, "commit": releases[0].staged.source.commit}
         run.notes += host_assets.notes(run)
         pruned = run.keep([release.module for release in releases], keep, log)
         return HostOutcome(

@@ -84,7 +84,7 @@ class Reselecting(Rollout):
     def keep(self, run: HostRun) -> HostOutcome:
         """Keep the change; no release is removed."""
         chosen = self.taken[run.target.key]
-        run.keep([release.module for release in chosen], _ALL, holder(self.action))
+        run.keep([release.module for release in chosen], _ALL, {**holder(self.action), "hosts": self.host_names})
         before = {release.module: run.state(release.module).get("current") for release in chosen}
         return HostOutcome(str(run.target), {release.module: release.identity for release in chosen}, before=before)
 

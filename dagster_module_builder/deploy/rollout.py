@@ -151,6 +151,11 @@ class Rollout(ABC):
         finally:
             in_parallel(every, HostRun.close)
 
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts of the change, for the log of each of them."""
+        return [str(run.target) for run in self.runs]
+
     def deployments(self) -> list[Deployment]:
         """Return the deployments, each once."""
         runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
@@ -244,7 +249,7 @@ class Rollout(ABC):
     def back(self, step: str, failures: Mapping[Key, BuilderError]) -> None:
         """Roll back every host, and raise the reason."""
         reason = harmless_text("; ".join(str(error) for error in failures.values()))
-        log = {**holder(self.action), "step": step, "reason": reason[:_REASON]}
+        log = {**holder(self.action), "hosts": self.host_names, "step": step, "reason": reason[:_REASON]}
         answers = in_parallel(self.runs, lambda run: _put_back(run, log))
         error = _said(step, failures, [note for notes in answers for note in notes], len(self.runs))
         if problems := self.hooks_of_failure(reason[:_REASON]):

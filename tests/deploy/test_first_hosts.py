@@ -13,6 +13,7 @@ from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.in_turns import deploy_in_turns
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.rollout import HostOutcome
+from dagster_module_builder.deploy.status import log
 from tests.deploy.cut_off import change
 from tests.deploy.program import run
 from tests.deploy.sites import Sites, quick_sites
@@ -107,3 +108,22 @@ def test_first_hosts_that_make_no_sense_are_refused(three: Sites, first: str, wo
     names = [site.host.address for site in three.sites] if first == "all" else [first]
     with pytest.raises(RefusedError, match=words):
         turns(three, first=names)
+
+
+def test_every_host_s_log_has_the_whole_change(three: Sites) -> None:
+    """Who, which hosts, how it ended, and the reason in full; also where nothing was wrong."""
+    last = three.sites[-1]
+    reason = "x" * 3000
+    line = f'case "$PWD" in {last.host.base}/*) head -c 3000 /dev/zero | tr "\\\\0" x; exit 4;; esac'
+    deploy(find(three.root, "yoda"), Options(allow_dirty=True, settle=False))
+    change(three.sites[0], hooks={"before_switch": [{"command": line}]})
+    with pytest.raises(BuilderError):
+        deploy(find(three.root, "yoda"), Options(allow_dirty=True, settle=False))
+    kept = ("who", "action", "hosts", "result", "reason", "step")
+    entries = [result["modules"]["sales-report"] for result in log(find(three.root, "yoda"))]
+    good, bad = ([{key: each[-which].get(key) for key in kept} for each in entries] for which in (2, 1))
+    assert good == [good[0]] * 3
+    assert bad == [bad[0]] * 3
+    assert good[0]["hosts"] == bad[0]["hosts"] == [f"{site.host.address}:{site.host.port}" for site in three.sites]
+    assert (good[0]["result"], bad[0]["result"]) == ("good", "bad")
+    assert reason in str(bad[0]["reason"])
