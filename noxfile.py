@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
     """Run all tests but those that need Docker, a browser and the matrix."""
     _install(session, "dev,docs")
     arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
-    session.run("pytest", "-m", "not docker and not browser and not matrix", "--durations=25", *arguments)
+    session.run("pytest", "-m", "not docker and not browser and not matrix", "--durations=80", *arguments)
 
 
 @nox.session
