@@ -17,7 +17,12 @@ _INTRODUCTION = """# Every task and flag
 This page is made from the command line itself. `TASK --help` prints the same;
 [tasks and exit statuses](tasks.md) has the short list.
 """
-_TITLES = {"": "Modules and this machine", "workspace": "Workspace", "deploy": "Deployments"}
+_TITLES = {
+    "": "Modules and this machine",
+    "workspace": "Workspace",
+    "deploy": "Deployments",
+    "care": "A Dagster that has run for years",
+}
 
 
 def page() -> str:
