@@ -1,4 +1,4 @@
-"""What would make a module better and is no problem: nothing starts its assets, or they have no staging layer."""
+"""What would make a module or its workspace better and is no problem: a schedule, a staging layer, limits of runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from dagster_module_builder.audit.audited_module import AuditedModule
 from dagster_module_builder.audit.syntax import SourceFile, last_name
+from dagster_module_builder.shared_files.formats import dagster_yaml
+from dagster_module_builder.workspaces.run_limits import lacking
 
 #: What starts runs, by Dagster's names; and what collects definitions from files that are not seen here.
 _STARTS = frozenset(
@@ -26,6 +28,16 @@ _STAGING = re.compile(r"(?:^|[^a-z])(?:stag(?:ing|ed)|stg|raw|bronze|landing|sou
 
 def advice(audited: AuditedModule) -> Iterator[str]:
     """Yield what is worth doing next, where the code shows enough to say so; it does not count."""
+    workspace = audited.workspace
+    if workspace and (missing := lacking(workspace)):
+        yield (
+            f"Set {' and '.join(missing)} below 'run_monitoring' (enabled) in {workspace.path(dagster_yaml.NAME)}: a "
+            "run that hangs never ends, and one that was killed keeps its places in pools"
+        )
+    yield from _of_assets(audited)
+
+
+def _of_assets(audited: AuditedModule) -> Iterator[str]:
     files = audited.sources.files
     names = {name for file in files for name in _names(file)}
     assets = [(file, node) for file in files for node in file.functions if _asset_decorators(node)]

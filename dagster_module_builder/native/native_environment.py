@@ -31,10 +31,17 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 _MARK = ".made-from"
 _PACKAGES = ("dagster", "dagster-webserver")
-_INSTANCE = """\
+_FORMER_INSTANCE = """\
 # Dagster's instance for runs without Docker; its tables are SQLite files in this folder.
 telemetry:
   enabled: false
+"""
+_INSTANCE = f"""\
+{_FORMER_INSTANCE}# A run that hangs ends after a day, unless it has a tag dagster/max_runtime.
+run_monitoring:
+  enabled: true
+  max_runtime_seconds: 86400
+  free_slots_after_run_end_seconds: 300
 """
 
 
@@ -138,7 +145,8 @@ def _make_home(root: Path) -> None:
     home = root / HOME
     home.mkdir(exist_ok=True)
     for file, text in ((root / FOLDER / ".gitignore", "*\n"), (home / "dagster.yaml", _INSTANCE)):
-        if not file.exists():
+        # An earlier version's is brought up to date; what a person wrote stays.
+        if not file.exists() or file.read_text("utf-8", "replace") == _FORMER_INSTANCE:
             file.write_text(text)
 
 

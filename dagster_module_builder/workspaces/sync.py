@@ -16,6 +16,7 @@ from dagster_module_builder.workspaces.clashes import refuse_clashes
 from dagster_module_builder.workspaces.hashes import with_lock
 from dagster_module_builder.workspaces.module_fragments import read_fragments, unused_allowances
 from dagster_module_builder.workspaces.planning import plan_changes
+from dagster_module_builder.workspaces.run_limits import with_run_limits
 from dagster_module_builder.workspaces.workspace import Workspace, read_workspace
 from dagster_module_builder.workspaces.workspace_names import with_own_names
 
@@ -49,8 +50,8 @@ def sync(
 ) -> Synced:
     """Bring every module in a folder of modules into the workspace as its fragments are now.
 
-    A workspace of an earlier version also gets a project, a network and a port that no other workspace has, and the
-    hashes of what it installs.
+    A workspace of an earlier version also gets a project, a network and a port that no other workspace has, the hashes
+    of what it installs, and the limits of runs.
 
     Args:
         root: The workspace's root.
@@ -69,7 +70,8 @@ def sync(
         workspace = replace(read_workspace(root), allowances=allowances or {})
         named, notes = with_own_names(workspace)
         named, others, lock_notes = with_lock(named)
-        notes += lock_notes
+        named, limit_notes = with_run_limits(named)
+        notes += [*lock_notes, *limit_notes]
         modules = [read_fragments(named, path) for path in refuse_namesakes(modules_in(root))]
         notes += [warning for module in modules for warning in module.warnings]
         notes += unused_allowances(named, modules)

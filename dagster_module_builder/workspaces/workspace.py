@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from dagster_module_builder.base.errors import BuilderError, NoWorkspaceError, RefusedError
 from dagster_module_builder.base.layout import SERVERS, WorkspaceLayout, layout_of, missing
@@ -162,6 +163,12 @@ class Workspace:
             return outline_of(layout.own).load()
         except UnsafeEditError as error:
             raise unsafe(self.path(file), layout.line_number(error.position), error.reason) from None
+
+    @cached_property
+    def instance_settings(self) -> Mapping[str, Any] | None:
+        """What ``dagster.yaml`` says of the instance; None where there is no such file, or it is no mapping."""
+        data = self._own_data(dagster_yaml.NAME) if self.files.get(dagster_yaml.NAME) is not None else None
+        return data if isinstance(data, dict) else None
 
     @cached_property
     def compose_data(self) -> object:

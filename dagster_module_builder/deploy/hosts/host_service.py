@@ -17,7 +17,8 @@ OLDEST = (3, 10)
 
 _HEADER = "# The Dagster of this host, made by deploy.setup, which leaves the file alone once you have edited it.\n"
 _SETTINGS = {
-    "run_monitoring": {"enabled": True},
+    # A run that hangs ends after a day, unless it has a tag dagster/max_runtime; one that was killed frees its pools.
+    "run_monitoring": {"enabled": True, "max_runtime_seconds": 86400, "free_slots_after_run_end_seconds": 300},
     "concurrency": {"runs": {"max_concurrent_runs": 4}, "pools": {"default_limit": 1}},
     "telemetry": {"enabled": False},
     "nux": {"enabled": False},
