@@ -98,6 +98,7 @@ def _shown_in_page(root: Path, materializing: Future[local_dagster.MaterializeRe
     moment = 0.0
 
     def look(ready: dev_server.Ready) -> NoReturn:
+        _expect(not ready.failed, "; ".join(f"{one.location}: {one.error}" for one in ready.failed))
         nonlocal moment
         materializing.result()
         shown.update(graphql.last_materializations(ready.url))

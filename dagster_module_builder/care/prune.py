@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ from dagster_module_builder.native.native_environment import process_environment
 from dagster_module_builder.native.native_folder import HOME
 from dagster_module_builder.programs import compose_command, engine, outside_programs
 from dagster_module_builder.workspaces.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 #: Seconds of each unit that an age is given in.
 _UNITS = {"h": 3600, "d": 86400, "w": 604800}
@@ -110,6 +113,10 @@ def _running(root: Path) -> set[str]:
     try:
         return {service.name for service in docker.services(root) if service.state == "running"}
     except engine.NoEngineError:
+        return set()
+    except ToolError as error:
+        # The native instance is pruned nevertheless.
+        logger.warning("Docker was not asked for containers. %s", error)
         return set()
 
 

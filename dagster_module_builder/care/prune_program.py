@@ -21,6 +21,7 @@ from typing import Any
 
 #: Runs whose events are deleted together, and rows for each statement: SQLite takes 999 variables.
 RUNS, ROWS = 20, 500
+KNOWN = ("sqlite", "postgresql")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 #: States of a backfill that has ended (``dagster.BulkActionStatus``).
 ENDED_BACKFILLS = ("COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED")
@@ -42,6 +43,11 @@ def main() -> int:
     from dagster import DagsterInstance
 
     with DagsterInstance.get() as instance:
+        with instance.run_storage.connect() as storage:
+            if storage.dialect.name not in KNOWN:
+                sys.exit(
+                    f"Only {' and '.join(KNOWN)} can be pruned so far, and this instance has {storage.dialect.name}."
+                )
         pruning = Pruning(instance, request["before"], dry_run=request["dry_run"])
         for done, total in pruning.runs():
             say(lines, progress=[done, total])
@@ -290,17 +296,15 @@ class Pruning:
         return self.instance.schedule_storage.connect()
 
     def give_back_space(self) -> None:
-        """Have the databases use the space again, or with SQLite and MySQL give it back to the system."""
+        """Have PostgreSQL use the space again, and SQLite give it back to the system."""
         for connect in (self._runs, self._events, self._schedules):
             self._vacuum(connect)
 
     def _vacuum(self, connect: Any) -> None:
         with connect() as storage:
-            engine, dialect = storage.engine, storage.dialect.name
+            engine, is_sqlite = storage.engine, storage.dialect.name == "sqlite"
             tables = [name for name in self._tables() if self.sql.inspect(storage).has_table(name)]
-        lines = {"sqlite": ["VACUUM"], "postgresql": [f"VACUUM (ANALYZE) {table}" for table in tables]}.get(
-            dialect, [f"OPTIMIZE TABLE {table}" for table in tables]
-        )
+        lines = ["VACUUM"] if is_sqlite else [f"VACUUM (ANALYZE) {table}" for table in tables]
         try:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as storage:
                 for line in lines:
@@ -314,11 +318,7 @@ class Pruning:
 
     def _size(self) -> int:
         """Return the bytes of the databases."""
-        asked = {
-            "postgresql": "SELECT pg_database_size(current_database())",
-            "mysql": "SELECT sum(data_length + index_length) FROM information_schema.tables "
-            "WHERE table_schema = database()",
-        }
+        asked = self.sql.text("SELECT pg_database_size(current_database())")
         total, seen = 0, set()
         for connect in (self._runs, self._events, self._schedules):
             with connect() as storage:
@@ -329,7 +329,7 @@ class Pruning:
                 if storage.dialect.name == "sqlite":
                     total += size_of(Path(storage.engine.url.database))
                 else:
-                    total += int(storage.execute(self.sql.text(asked[storage.dialect.name])).scalar_one() or 0)
+                    total += storage.execute(asked).scalar_one()
         return total
 
     def result(self) -> dict[str, Any]:

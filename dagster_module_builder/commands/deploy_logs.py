@@ -48,7 +48,7 @@ def logs(
     )
     for result in results:
         if "error" in result:
-            console.alert(f"Error: {result['error']}")
+            console.alert(str(result["error"]))
         for note in result.get("notes", []):
             console.inform(f"{result['host']}: {note}")
     if console.is_for_programs():
@@ -91,7 +91,7 @@ def runs(chosen: Chosen, limit: int = 20, status: Sequence[str] | None = None) -
     console.say_list(("host", "run", "status", "job or assets", "begun", "seconds", "release"), rows, names=1)
     for result in results:
         if "error" in result:
-            console.alert(f"Error: {result['error']}")
+            console.alert(str(result["error"]))
     exit_on_errors(results)
 
 

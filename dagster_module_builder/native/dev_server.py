@@ -24,6 +24,7 @@ from dagster_module_builder.native.native_folder import HOME, announced
 from dagster_module_builder.native.native_storage import make_storage, only_one
 from dagster_module_builder.programs import graphql, outside_programs
 from dagster_module_builder.programs.process_groups import ProcessGroup, group
+from dagster_module_builder.shared_files.formats import dagster_yaml
 
 #: Seconds between two looks at the log and at the page.
 _PAUSE = 0.2
@@ -159,7 +160,12 @@ def _followed(file: Path, show: Callable[[str], None] | None) -> Iterator[Callab
 
 
 def _ready(root: Path, url: str) -> Ready | None:
-    """Return the state of a Dagster that answers, or None if it still loads a location."""
+    """Return the state of a Dagster that answers, or None if it still loads a location, or is not this workspace's.
+
+    Another program may have taken the port since it was found free: then Dagster ends by itself.
+    """
+    if _is_of_others(root, url):
+        return None
     try:
         states = graphql.load_errors(url)
     except ToolError as error:
@@ -169,6 +175,14 @@ def _ready(root: Path, url: str) -> Ready | None:
         return None
     failed = tuple(NotLoaded(name, error.text, _place(root, error)) for name, error in errors.items())
     return Ready(url, len(states) - len(failed), failed, log_file(root))
+
+
+def _is_of_others(root: Path, url: str) -> bool:
+    if b"local_artifact_storage" in (root / HOME / dagster_yaml.NAME).read_bytes():
+        # A person chose the folder that a webserver tells; it may be anywhere.
+        return False
+    folder = graphql.instance_folder(url)
+    return folder is not None and not Path(folder).resolve().is_relative_to(root.resolve())
 
 
 def _place(root: Path, error: graphql.LoadError) -> str:

@@ -20,6 +20,7 @@ from tests.ports import free_port
 from tests.template import database_servers, environment
 
 BUSY = Path(__file__).with_name("busy_instance.py")
+NUMBERS = ("runs", "runs_kept", "events", "checks", "ticks", "evaluations", "compute_logs")
 SETTINGS = "telemetry:\n  enabled: false\n"
 POSTGRESQL = """\
 storage:
@@ -85,7 +86,8 @@ def test_the_page_shows_the_same_before_and_after(busy: Busy) -> None:
     nothing = busy.prune(early)
     assert {nothing[name] for name in ("runs", "runs_kept", "events", "checks", "compute_logs")} == {0}
     counted, removed = busy.prune(time.time(), dry_run=True), busy.prune(time.time())
-    assert {**counted, "bytes_after": 0} == {**removed, "bytes_after": 0}
+    # PostgreSQL's own work changes the size meanwhile.
+    assert {name: counted[name] for name in NUMBERS} == {name: removed[name] for name in NUMBERS}
     after = busy.state()
     assert after["page"] == before["page"]
     # A plain job, six of partitions that ran again, the first of 'plain' and of 'observed'; the plain job that is

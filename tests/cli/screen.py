@@ -39,6 +39,8 @@ class Screen:
         if self._process == 0:
             os.chdir(terminal.cwd)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+            # A shell or nohup may have started the tests with it ignored, which a new program would inherit.
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
             os.execve(line[0], list(line), environ)
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
 

@@ -12,6 +12,7 @@ import pytest
 from dagster_module_builder.commands import task_output
 from dagster_module_builder.commands.demo import _sum_up
 from dagster_module_builder.demo import DemoResult
+from dagster_module_builder.disclosure import messages
 from dagster_module_builder.native import local_dagster, native_environment
 from dagster_module_builder.native.local_dagster import Materialized, MaterializeResult
 from tests import json_outputs, needs
@@ -36,7 +37,11 @@ def test_the_demo_does_the_main_job_and_leaves_nothing(terminal: Terminal, tmp_p
     assert [path.name for path in Path(terminal.environment["HOME"]).iterdir() if path.name != ".cache"] == []
 
 
-def test_what_the_demo_did_is_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_the_demo_did_is_for_programs_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests of this process have read secrets that are words.
+    monkeypatch.setattr(messages, "_secrets", set())
     materialized = MaterializeResult((Materialized("penguins/raw", 344, "/data/raw"),), ())
     result = DemoResult(Path("/tmp/demo"), 40, 4, materialized, 21.04)
     for installed, from_clone in ((None, None), (9.0, 30.0)):

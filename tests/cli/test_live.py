@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dagster_module_builder.native import code_servers, local_dagster
 from dagster_module_builder.programs import graphql
 from tests import needs
 from tests.cli.running_dev import running_dev
@@ -96,11 +97,17 @@ def _list_knows_a_location_that_dagster_has_not(workspace: Terminal, url: str) -
     file = workspace.root / "services/dagster/workspace.yaml"
     text = file.read_text()
     file.write_text("load_from: []\n")
-    graphql.reload_workspace(url)
+    _reload(workspace, url)
     assert {state for state, _, _ in _listed(workspace).values()} == {"not loaded"}
     file.write_text(text)
-    graphql.reload_workspace(url)
+    _reload(workspace, url)
     assert {state for state, _, _ in _listed(workspace).values()} == {"loaded"}
+
+
+def _reload(workspace: Terminal, url: str) -> None:
+    """Reload as soon as the code servers have read the changed file."""
+    code_servers.await_served(workspace.root, local_dagster.prepare(workspace.root).workspace)
+    graphql.reload_workspace(url)
 
 
 def _sync_brings_changed_code(workspace: Terminal) -> None:

@@ -24,7 +24,8 @@ REPOSITORY = Path(__file__).parents[2]
 PAGES = ("README.md", "SECURITY.md", "docs/index.md", "docs/how-to", "docs/reference", "docs/explanation")
 #: They speak to hosts, to an engine or to Dagster, or need the package index.
 ELSEWHERE = {
-    "deploy", "demo", "workspace.up", "workspace.down", "workspace.logs", "workspace.dev", "workspace.materialize",
+    "care.prune", "deploy", "demo", "workspace.up", "workspace.down", "workspace.logs", "workspace.dev",
+    "workspace.materialize",
 }  # fmt: skip
 INDEX_FLAGS = {"--load", "--run-tests", "--test-dagster", "--continue", "--abort"}
 NEW = ("new", "--no-input", "--workspace=no", "--deployment=no", "--starter=empty", "--governance=quick")

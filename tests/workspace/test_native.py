@@ -13,11 +13,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest.mock import patch
 
@@ -429,6 +431,37 @@ def test_dev_opens_the_page_and_shows_the_log_and_ends_with_its_terminal(workspa
     assert "\x1b" not in err
     left = subprocess.run(["pgrep", "--full", str(workspace / ".native/venv")], check=False, capture_output=True)
     assert (process.returncode, left.stdout) == (0, b"")
+
+
+@contextlib.contextmanager
+def another_dagster(folder: str) -> Iterator[str]:
+    """Give the address of a webserver that says that its instance is in this folder."""
+    info = f"local_artifact_storage: {{config: {{base_dir: {folder}}}}}"
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"data": {"instance": {"info": info}}}).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_dagster_of_others_that_took_the_port_meanwhile_is_not_taken_for_the_workspaces(root: Path) -> None:
+    native_environment._make_home(root)
+    for folder, of_others in (("/elsewhere", True), (f"{root}/.native/home/storage", False)):
+        with another_dagster(folder) as url:
+            assert dev_server._is_of_others(root, url) is of_others
+    settings = root / native_environment.HOME / "dagster.yaml"
+    settings.write_text(settings.read_text() + "local_artifact_storage: {}\n")
+    with another_dagster("/elsewhere") as url:
+        assert not dev_server._is_of_others(root, url)
 
 
 def test_a_dagster_that_ends_by_itself_is_reported_with_the_end_of_its_log(workspace: Path) -> None:
