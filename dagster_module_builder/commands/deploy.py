@@ -163,6 +163,50 @@ def rollback(
     report(done, "runs")
 
 
+@deployment_task(
+    "deploy.promote",
+    {
+        **_CHANGE_HELP,
+        "to": "The deployment that gets the release: its folder in the modules' deploy/.",
+        "release": "The release to take (default: the one that runs).",
+        "drain": "Before the switch, wait until no run of the module is in progress.",
+        "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
+        "local": "Deploy from this machine, without the pipeline's tests and approval.",
+        "trust": TRUST_HELP,
+    },
+    positional=typed_of("deploy.promote", "name", "to"),
+)
+def promote(
+    chosen: Chosen,
+    to: str | None = None,
+    release: str | None = None,
+    wait: int = 0,
+    drain: bool = False,
+    pause: bool = False,
+    force: bool = False,
+    local: bool = False,
+    trust: bool = False,
+) -> None:
+    """Give another deployment's hosts the very release that runs for this one: deploy.promote NAME TO."""
+    from dagster_module_builder.deploy.deploy import Options
+    from dagster_module_builder.deploy.job_summary import write_summary
+    from dagster_module_builder.deploy.pipeline import refuse_by_hand
+    from dagster_module_builder.deploy.promotion import promote as carry_out
+
+    if not to:
+        raise UsageError("The deployment that gets the release is missing: deploy.promote NAME TO.")
+    target = replace(chosen, name=to)
+    refuse_by_hand(target.deployments, local=local, environ=os.environ)
+    agree_to_hooks(target, trust=trust)
+    options = Options(target.hosts, wait=float(wait), drain=drain, force=force, pause=pause)
+    with notified(target, "deploy") as notifications:
+        with StepsTable() as table:
+            outcomes = carry_out(chosen.deployments, target.deployments, options, release, table.update)
+        notifications.end(outcomes)
+    write_summary(target.name, outcomes, os.environ)
+    report(outcomes, "runs")
+
+
 @deployment_task("deploy.env", {**_CHANGE_HELP, "trust": TRUST_HELP})
 def env(chosen: Chosen, wait: int = 0, force: bool = False, trust: bool = False) -> None:
     """Give the current release the settings in .env.deploy, without a new release."""
@@ -221,6 +265,7 @@ TASKS = (
     setup,
     check,
     rollback,
+    promote,
     env,
     remove,
     status,

@@ -23,7 +23,7 @@ from dagster_module_builder.deploy.model import hooks
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import Staged
 from dagster_module_builder.deploy.rollout import HostOutcome, Rollout
-from dagster_module_builder.deploy.strategies.base import load_strategy
+from dagster_module_builder.deploy.strategies.base import Strategy, load_strategy
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, with_hashes
 from dagster_module_builder.programs import outside_programs
@@ -86,8 +86,26 @@ def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = Tr
     if complete and (problems := lacking_settings(deployment, env_file.values(settings_text))):
         raise RefusedError("\n".join(problems))
     staged = strategy.stage(deployment.module, deployment.own, allow_dirty=allow_dirty)
+    return release_from(deployment, strategy, staged, settings_text)
+
+
+def release_from(
+    deployment: Deployment, strategy: Strategy, staged: Staged, settings_text: bytes, *, has_code: bool = True
+) -> Release:
+    """Return the release of one module from its files, with the settings of a deployment.
+
+    Args:
+        deployment: The deployment.
+        strategy: Brings the files to the hosts.
+        staged: The files.
+        settings_text: The settings, as ``env_text`` returned them.
+        has_code: Whether the code is among them, and not in an image that exists already.
+
+    Raises:
+        RefusedError: A file that every release needs is missing.
+    """
     package = f"{deployment.source}/{deployment.names.package}/definitions.py"
-    if staged.read(package) is None:
+    if has_code and staged.read(package) is None:
         raise RefusedError(f"{deployment.module} has no {package}: Dagster's definitions are missing.")
     requirements = _requirements(deployment, staged.read("pyproject.toml"))
     constraints = with_hashes(*((staged.read(name) or b"").decode() for name in (CONSTRAINTS.name, HASHES)))
@@ -174,6 +192,39 @@ def deploy_to(
         return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)
+
+
+def carry_out_releases(
+    deployments: Sequence[Deployment], taken: Sequence[Release], options: Options, progress: Progress
+) -> list[HostOutcome]:
+    """Deploy releases that were made before to every host, or leave every host as it was.
+
+    Raises:
+        RefusedError: A setting has no value yet.
+        DeployError: A host failed; it names the hosts and the reasons.
+    """
+    for release in taken:
+        if problems := lacking_settings(release.deployment, env_file.values(release.env)):
+            raise RefusedError("\n".join(problems))
+    runs = [HostRun(target, progress) for target in targets_of(deployments, options.hosts)]
+    try:
+        return _carried_out(runs, taken, options, progress)
+    finally:
+        in_parallel(runs, HostRun.close)
+
+
+def _carried_out(
+    runs: list[HostRun], taken: Sequence[Release], options: Options, progress: Progress
+) -> list[HostOutcome]:
+    targets = [run.target for run in runs]
+    deploying = Deploying(
+        targets, progress, runs, releases={release.module: release for release in taken}, options=options
+    )
+    deploying.look_before_building()
+    deploying.hooks_here("before_build")
+    deploying.releases = {release.module: built(release, progress) for release in taken}
+    deploying.hooks_here("after_build")
+    return deploying.carry_out()
 
 
 def reach(run: HostRun) -> None:

@@ -186,6 +186,9 @@ ANSWERS: Mapping[str, Schema] = {
         definitions=_or_none(_by_name(_by_name(_by_name(_PLAIN), 50_000), 10)), packages=_or_none(_by_name(_NAME)),
         pyproject=_or_none(_SAID),
     ),
+    "take": _record(
+        manifest=_MANIFEST, files={"type": "object", "additionalProperties": _BASE64}, next=_or_none(_COUNT)
+    ),
     "unlock": _record(held=_or_none(_WHO)),
     "enter": _record(start=_each(_PATH_OR_FLAG, 5), release=_NAME),
     "runs": _record(runs=_each(_RUN)),

@@ -42,6 +42,7 @@ MODULES = (
     "running",
     "sessions",
     "contents",
+    "taking",
     "log_lines",
     "server_logs",
     "run_history",

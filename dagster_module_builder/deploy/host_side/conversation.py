@@ -32,6 +32,7 @@ from . import (
     sessions,
     storage,
     switching,
+    taking,
 )
 from .client import Client
 from .errors import GoneError, RefusedError
@@ -81,6 +82,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "contents": inspection.contents_of,
     "running": contents.running,
     "unlock": lock.unlock,
+    "take": taking.take,
     "enter": sessions.enter,
     "runs": run_history.latest_runs,
     "run events": run_history.run_events,
