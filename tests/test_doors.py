@@ -20,7 +20,7 @@ ALLOWED = {
         "commands/typed_words/completion.py", "commands/skill.py", "doctor/container_checks.py",
         "compose/compose_project.py", "modules/dagster_check.py", "native/native_environment.py",
         "native/native_storage.py", "native/location_entries.py", "native/owner_code.py", "native/dev_log.py",
-        "native/native_folder.py", "native/code_servers.py",
+        "native/dev_server.py", "native/native_folder.py", "native/code_servers.py",
         "transactions/reading.py", "workspaces/restore.py", "transactions/journal.py",
         "transactions/lock.py", "transactions/replacement.py", "transactions/synced_files.py",
         "transactions/targets.py",

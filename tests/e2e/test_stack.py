@@ -84,7 +84,7 @@ def test_outputs_and_tables_outlive_the_containers(stack: Stack) -> None:
     stack.command("workspace.down", "--json")
     assert stack.containers() == {}
     assert json.loads(stack.command("workspace.up", "--no-build", "--json"))["address"]
-    assert '"service": "dagster_daemon"' in stack.command("workspace.logs", "--json")
+    assert '"service": "dagster_daemon-1"' in stack.command("workspace.logs", "--json")
     stack.dagster.await_locations(*LOCATIONS)
     assert {run.id for run in stack.dagster.runs()} >= runs
     assert stack.stored_rows("dagster_daemon", *(f"{location}/summary" for location in LOCATIONS)) == [6, 6, 6]
