@@ -194,39 +194,6 @@ def deploy_to(
         in_parallel(runs, HostRun.close)
 
 
-def carry_out_releases(
-    deployments: Sequence[Deployment], taken: Sequence[Release], options: Options, progress: Progress
-) -> list[HostOutcome]:
-    """Deploy releases that were made before to every host, or leave every host as it was.
-
-    Raises:
-        RefusedError: A setting has no value yet.
-        DeployError: A host failed; it names the hosts and the reasons.
-    """
-    for release in taken:
-        if problems := lacking_settings(release.deployment, env_file.values(release.env)):
-            raise RefusedError("\n".join(problems))
-    runs = [HostRun(target, progress) for target in targets_of(deployments, options.hosts)]
-    try:
-        return _carried_out(runs, taken, options, progress)
-    finally:
-        in_parallel(runs, HostRun.close)
-
-
-def _carried_out(
-    runs: list[HostRun], taken: Sequence[Release], options: Options, progress: Progress
-) -> list[HostOutcome]:
-    targets = [run.target for run in runs]
-    deploying = Deploying(
-        targets, progress, runs, releases={release.module: release for release in taken}, options=options
-    )
-    deploying.look_before_building()
-    deploying.hooks_here("before_build")
-    deploying.releases = {release.module: built(release, progress) for release in taken}
-    deploying.hooks_here("after_build")
-    return deploying.carry_out()
-
-
 def reach(run: HostRun) -> None:
     """Begin to connect to a host, unless something is built for it first, which may take minutes."""
     if not builds_here(run):

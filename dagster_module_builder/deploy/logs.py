@@ -142,7 +142,9 @@ class _Reading:
         if run["id"] in self.complete:
             return []
         entries = self._events(run)
-        if run["status"] in _ENDED and not self.options.text and self.options.level in {"DEBUG", "INFO"}:
+        # What it printed has no times: it counts as of its end.
+        is_new = self.options.since is None or (run["ended"] or 0.0) >= self.options.since
+        if run["status"] in _ENDED and is_new and not self.options.text and self.options.level in {"DEBUG", "INFO"}:
             entries += asked("printed", run=run["id"])["entries"]
         return entries
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.deploy.deploy import Options, carry_out_releases, release_from
+from dagster_module_builder.deploy.deploy import Options, built, deploy_to, release_from
 from dagster_module_builder.deploy.each_host import in_parallel
 from dagster_module_builder.deploy.host_side.manifest import path_of
 from dagster_module_builder.deploy.hosts.host_release import Release
@@ -18,12 +18,13 @@ from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.host_session import Progress
 from dagster_module_builder.deploy.hosts.targets import targets_of
 from dagster_module_builder.deploy.log_entries import operations
-from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import ReleaseSource, Staged, manifest_line
 from dagster_module_builder.deploy.rollout import HostOutcome
 from dagster_module_builder.deploy.strategies.base import Strategy, load_strategy
 from dagster_module_builder.deploy.strategies.images import credentials
 from dagster_module_builder.deploy.strategies.release_folder import ReleaseFolder
+from dagster_module_builder.shared_files.formats import env_file
 
 
 class Promoted(Strategy):
@@ -86,7 +87,9 @@ def promote(
     if lacking:
         raise RefusedError(f"Only one of the deployments has {', '.join(lacking)}: pass --module with the others.")
     taken = [_taken(source, wanted[source.names.name], release, progress) for source in sources]
-    return carry_out_releases(deployments, taken, options, progress)
+    # Nothing is built, so the hooks around that have nothing to do.
+    made = {each.module: built(each, progress) for each in taken}
+    return deploy_to(targets_of(deployments, options.hosts), deployments, options, progress, made)
 
 
 def _taken(source: Deployment, deployment: Deployment, wanted: str | None, progress: Progress) -> Release:
@@ -147,7 +150,10 @@ def _as_release(run: HostRun, source: Deployment, deployment: Deployment, record
         staged = replace(staged, sent=sent)
     strategy = Promoted(usual, record, files, f"{source.name} {record['release']}")
     strategy.deployment = deployment
-    return release_from(deployment, strategy, staged, deployment.env_text(), has_code=not image)
+    settings_text = deployment.env_text()
+    if problems := lacking_settings(deployment, env_file.values(settings_text)):
+        raise RefusedError("\n".join(problems))
+    return release_from(deployment, strategy, staged, settings_text, has_code=not image)
 
 
 def _files(run: HostRun, module: str, identity: str) -> dict[str, bytes]:
