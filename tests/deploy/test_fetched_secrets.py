@@ -8,7 +8,6 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -182,7 +181,8 @@ while not select.select([sys.stdin], [], [], 0.01)[0]:
 """
 
 
-def test_commands_of_settings_need_consent(quick: Site, tmp_path: Path) -> None:
+def test_commands_of_settings_need_consent(quick: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "false")  # A pipeline has consent.
     mark = tmp_path / "mark"
     settings(quick, f"OTHER='!command touch {mark}; echo x-and-y'\n")
     for task in (
@@ -195,7 +195,6 @@ def test_commands_of_settings_need_consent(quick: Site, tmp_path: Path) -> None:
         assert "--trust" in done.stderr
     run(quick.root, "deploy.check", "yoda")
     assert not mark.exists()
-    started = time.monotonic()
     assert run(quick.root, "deploy", "yoda", "--allow-dirty", "--no-settle", "--trust").returncode == 0
-    assert (mark.exists(), time.monotonic() - started < 60) == (True, True)
+    assert mark.exists()
     assert re.search(r"^OTHER='x-and-y'$", (quick.there / f"env/{quick.current()}.env").read_text(), re.MULTILINE)

@@ -111,7 +111,8 @@ def test_a_receiver_never_fails_a_deployment_nor_holds_it_up(quick: Site, broken
     assert quick.running()
 
 
-def test_notifications_need_consent_and_a_shape(quick: Site) -> None:
+def test_notifications_need_consent_and_a_shape(quick: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "false")  # A pipeline has consent.
     change(quick, notifications=[{"command": "true"}])
     assert "--trust" in run(quick.root, "deploy", "yoda", "--allow-dirty").stderr
     for entry, words in (
