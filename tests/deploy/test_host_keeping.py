@@ -19,6 +19,9 @@ from tests.deploy.near_host import Near, near
 
 __all__ = ["near"]
 
+#: Whatever any process of the machine names stays, also one of these tests in another process.
+pytestmark = pytest.mark.xdist_group("releases that processes name")
+
 LOG = {"action": "deploy"}
 #: What keeping a release says beside that.
 NO_MORE = {"stopped": [], "problems": [], "automation": {"renamed": [], "stopped": [], "missed": []}}
