@@ -6,7 +6,6 @@ import contextlib
 import gc
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +29,7 @@ from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolE
 from dagster_module_builder.base.layout import layout_of
 from dagster_module_builder.modules.code_location import is_project
 from dagster_module_builder.modules.module_environment import environment_of
+from dagster_module_builder.programs.worker_pool import worker_pool
 from dagster_module_builder.transactions.module_files import NotPlainError
 
 
@@ -186,7 +186,7 @@ def audit_all(root: Path, options: AuditOptions | None = None) -> list[Audit]:
     workers = min(len(paths), os.cpu_count() or 1)
     if workers < 2:
         return [audit(root, path, options) for path in paths]
-    with ProcessPoolExecutor(workers) as pool:
+    with worker_pool(workers) as pool:
         return list(
             pool.map(partial(audit, root, options=options), paths, chunksize=max(1, len(paths) // workers // 4))
         )

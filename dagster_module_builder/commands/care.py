@@ -39,6 +39,7 @@ def prune(
     seconds = pruning.seconds_of(older_than)
     question = f"Remove what is older than {older_than} from Dagster's storage?"
     if not dry_run and not console.confirmed(question, yes=yes):
+        console.inform("Nothing was changed.")
         return
     pruned = pruning.prune(workspace, seconds, _Pace(), dry_run=dry_run)
     console.give({"instances": [asdict(one) for one in pruned]})

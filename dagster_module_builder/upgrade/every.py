@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules.record import read_record
+from dagster_module_builder.programs.worker_pool import worker_pool
 from dagster_module_builder.templating import cookiecutter_fork
 from dagster_module_builder.upgrade import missing_pieces
 from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
@@ -40,10 +40,9 @@ def upgrade_each(
         Each name with its result, or with the error.
     """
     workers = max(1, min(len(names), os.cpu_count() or 1))
-    forked = multiprocessing.get_context("fork")
     with (
         prepared_template(root) as template,
-        ProcessPoolExecutor(workers, forked, cookiecutter_fork.prepare) as pool,
+        worker_pool(workers, cookiecutter_fork.prepare) as pool,
     ):
         renderings: dict[str, Future[Prepared | None]] = {
             name: pool.submit(prepared, root, name, template) for name in names

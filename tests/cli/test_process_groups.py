@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.living import is_alive
+
 #: Starts a program with a child, and says their ids when both run.
 RUNNER = """\
 import sys, time
@@ -39,13 +41,6 @@ def ids(file: Path) -> list[int]:
         assert time.monotonic() < limit
         time.sleep(0.05)
     return [int(number) for number in file.read_text().split()]
-
-
-def is_alive(number: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{number}/status").read_text()
-    except OSError:
-        return False
 
 
 def run(program: str, file: Path, **options: object) -> subprocess.Popen[str]:
