@@ -25,7 +25,7 @@ _TICK = 0.2
 #: Seconds that servers get to end by themselves, once the whole is to end.
 _GRACE = 8.0
 #: Seconds after which a server that does not listen yet is waited for by no other, and by no reader of the served file.
-_SLOW = 45.0
+_SLOW = 20.0
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,10 @@ def heading_of(digest: str, path: Path) -> bytes:
     return f"# {digest} {path}".encode("utf-8", "surrogateescape")
 
 
+#: The most bytes that the name of a socket has: ``file_name``, the number of a server, and what it is.
+LONGEST_SOCKET_NAME = 40 + 9 + len(".999999") + len(".aside")
+
+
 def file_name(location: str) -> str:
     """Return a location's name as part of the names of sockets: ``"sales" -> "sales"``, ``"a/b" -> "a_b-c14cddc0"``."""
     plain = re.sub(r"\W", "_", location, flags=re.ASCII)[:40]

@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dagster_module_builder import module_servers
-from dagster_module_builder.module_servers.listed import digest_of, heading_of
+from dagster_module_builder.module_servers.listed import LONGEST_SOCKET_NAME, digest_of, heading_of
 from dagster_module_builder.native.native_folder import served_file
 
+#: The most bytes of a socket's path, which ends with a zero (unix(7)).
+_LONGEST_PATH = 107
+_PREFIX = "dagster-"
 PROGRAM = Path(module_servers.__file__).parent
 #: MiB that each server may allocate, unless a person sets another limit. One with pandas takes a quarter of it.
 _MEMORY = "2048"
@@ -36,14 +39,22 @@ def serving(root: Path, python: Path, workspace: Path, environ: Mapping[str, str
         workspace: The workspace file for native processes.
         environ: The variables of the command.
     """
-    if not sys.platform.startswith("linux"):
+    folder = _short_folder()
+    if folder is None or not sys.platform.startswith("linux"):
         yield [], workspace
         return
     served, memory = served_file(root), environ.get(MEMORY_VARIABLE) or _MEMORY
-    # Below the root, the path of a socket could get longer than the system allows (unix(7): 108 bytes).
-    with tempfile.TemporaryDirectory(prefix="dagster-") as sockets:
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=folder) as sockets:
         options = ["--workspace", workspace, "--served", served, "--sockets", sockets, "--memory", memory, "--"]
         yield [str(python), str(PROGRAM), *map(str, options)], served
+
+
+def _short_folder() -> str | None:
+    """Return a folder for temporary ones in which the paths of sockets are not too long; None if there is none."""
+    candidates = (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR") or "", "/tmp", "/var/tmp")  # noqa: S108 - a private one is made in it
+    longest = _LONGEST_PATH - len(f"/{_PREFIX}12345678/") - LONGEST_SOCKET_NAME
+    fitting = (folder for folder in candidates if folder and len(os.fsencode(folder)) <= longest)
+    return next((folder for folder in fitting if os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 def await_served(root: Path, workspace: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +29,6 @@ from dagster_module_builder.shared_files.formats import dagster_yaml
 #: Seconds between two looks at the log and at the page.
 _PAUSE = 0.2
 _SHOWN_LINES = 20
-#: How Dagster names the error of a code server that does not answer, and for how many seconds it is asked again: on a
-#: busy machine, servers answer later than Dagster asks.
-_UNREACHABLE, _AGAIN = "DagsterUserCodeUnreachableError", 40.0
 
 
 @dataclass(frozen=True)
@@ -130,16 +127,14 @@ def _serve(root: Path, prepared: Prepared, address: tuple[str, int], events: Dev
         ]  # fmt: skip
         options = {"cwd": process_folder(root), "env": environ}
         running.start(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options)
-        ready, is_stopping, answers_since = None, False, 0.0
+        ready, is_stopping = None, False
         while running.is_running:
             look()
             if running.asked_at is not None and not is_stopping:
                 is_stopping = True
                 events.stopping()
-            elif not ready and not is_stopping and graphql.is_up(url):
-                answers_since = answers_since or time.monotonic()
-                if ready := _ready(root, url, answers_since):
-                    events.ready(ready)
+            elif not ready and not is_stopping and graphql.is_up(url) and (ready := _ready(root, url)):
+                events.ready(ready)
             time.sleep(_PAUSE)
     if running.asked_at is None:
         raise _ended_by_itself(root, running)
@@ -164,7 +159,7 @@ def _followed(file: Path, show: Callable[[str], None] | None) -> Iterator[Callab
             show(rest)
 
 
-def _ready(root: Path, url: str, answers_since: float) -> Ready | None:
+def _ready(root: Path, url: str) -> Ready | None:
     """Return the state of a Dagster that answers, or None if it still loads a location, or is not this workspace's.
 
     Another program may have taken the port since it was found free: then Dagster ends by itself.
@@ -177,12 +172,6 @@ def _ready(root: Path, url: str, answers_since: float) -> Ready | None:
         return Ready(url, 0, (NotLoaded("", str(error)),), log_file(root))
     errors = {name: error for name, error in states.items() if error is not None}
     if any(error.text == graphql.LOADING for error in errors.values()):
-        return None
-    unreachable = [name for name, error in errors.items() if _UNREACHABLE in error.text]
-    if unreachable and time.monotonic() - answers_since < _AGAIN:
-        for name in unreachable:
-            with suppress(ToolError):
-                graphql.reload_location(url, name)
         return None
     failed = tuple(NotLoaded(name, error.text, _place(root, error)) for name, error in errors.items())
     return Ready(url, len(states) - len(failed), failed, log_file(root))

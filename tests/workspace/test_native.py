@@ -13,6 +13,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -29,6 +30,7 @@ import yaml
 from dagster_module_builder.base.errors import DamagedFileError, NoWorkspaceError, RefusedError, ToolError
 from dagster_module_builder.health import running_dagster
 from dagster_module_builder.health.validate import validate
+from dagster_module_builder.module_servers.listed import LONGEST_SOCKET_NAME
 from dagster_module_builder.native import (
     code_servers,
     dev_server,
@@ -431,6 +433,24 @@ def test_dev_opens_the_page_and_shows_the_log_and_ends_with_its_terminal(workspa
     assert "\x1b" not in err
     left = subprocess.run(["pgrep", "--full", str(workspace / ".native/venv")], check=False, capture_output=True)
     assert (process.returncode, left.stdout) == (0, b"")
+
+
+@pytest.mark.parametrize("length", [10, 30, 50, 90, 200])
+def test_the_paths_of_sockets_are_never_too_long(root: Path, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    (temporary := root.parent / "t".ljust(length, "t")).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with code_servers.serving(root, Path("python"), root / "workspace.yaml", {}) as (command, _):
+        sockets = Path(command[command.index("--sockets") + 1])
+        assert sockets.stat().st_mode & 0o777 == 0o700
+        with socket.socket(socket.AF_UNIX) as longest:
+            longest.bind(str(sockets / "s".ljust(LONGEST_SOCKET_NAME, "s")))
+    assert not sockets.exists()
+
+
+def test_without_a_short_folder_dagster_starts_the_servers_itself(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_servers, "_short_folder", lambda: None)
+    with code_servers.serving(root, Path("python"), root / "workspace.yaml", {}) as (command, served):
+        assert (command, served) == ([], root / "workspace.yaml")
 
 
 @contextlib.contextmanager
