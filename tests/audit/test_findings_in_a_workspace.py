@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from dagster_module_builder.audit.results import Audit, Problem, Result, Status
 from dagster_module_builder.audit.run import AuditOptions, audit, audit_all, projects_in
 from dagster_module_builder.base.errors import NoModuleError
 from dagster_module_builder.modules.module import folder_of
+from dagster_module_builder.programs.worker_pool import worker_pool
 from dagster_module_builder.workspaces.add import add_module
 from tests.audit.findings import problems, skipped
 from tests.audit.projects import write
@@ -352,11 +353,11 @@ def test_modules_are_audited_by_as_many_processes_as_there_is_work_for(
 ) -> None:
     asked: list[int] = []
 
-    def pool(workers: int) -> ProcessPoolExecutor:
+    def pool(workers: int) -> Executor:
         asked.append(workers)
-        return ProcessPoolExecutor(workers)
+        return worker_pool(workers)
 
-    monkeypatch.setattr(run, "ProcessPoolExecutor", pool)
+    monkeypatch.setattr(run, "worker_pool", pool)
     monkeypatch.setattr(os, "cpu_count", lambda: processors)
     names = [f"m{number}" for number in range(modules)]
     write(folder / "projects", {f"{name}/a.py": "" for name in names})
