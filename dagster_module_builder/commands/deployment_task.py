@@ -135,7 +135,10 @@ def notified(chosen: Chosen, action: str) -> Iterator[Notifications]:
     except BuilderError as error:
         notifications.fail(str(error))
         raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        # What failed of the hooks for a failure.
+        for problem in interrupt.args:
+            console.alert(str(problem))
         notifications.fail("It was interrupted.")
         raise
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster_module_builder.base import settings
-from dagster_module_builder.base.errors import RefusedError, ToolError
+from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError
 from dagster_module_builder.deploy.each_host import in_parallel
 from dagster_module_builder.deploy.hosts import host_assets, host_database, host_hooks, host_preparation
 from dagster_module_builder.deploy.hosts.holder import holder
@@ -22,7 +22,7 @@ from dagster_module_builder.deploy.hosts.targets import Target, targets_of
 from dagster_module_builder.deploy.model import hooks
 from dagster_module_builder.deploy.model.deployment import Deployment, lacking_settings
 from dagster_module_builder.deploy.model.release import Staged
-from dagster_module_builder.deploy.rollout import HostOutcome, Rollout
+from dagster_module_builder.deploy.rollout import HERE, HostOutcome, Rollout
 from dagster_module_builder.deploy.strategies.base import Strategy, load_strategy
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, with_hashes
@@ -186,9 +186,10 @@ def deploy_to(
         deploying = Deploying(targets, progress, runs, releases=made, options=options)
         deploying.look_before_building()
         if not is_made:
-            deploying.hooks_here("before_build")
-            made |= {module: built(release, progress) for module, release in made.items()}
-            deploying.hooks_here("after_build")
+            with deploying.told_if_interrupted():
+                deploying.hooks_here("before_build")
+                made |= deploying.built()
+                deploying.hooks_here("after_build")
         return deploying.carry_out()
     finally:
         in_parallel(runs, HostRun.close)
@@ -241,6 +242,13 @@ class Deploying(Rollout):
         self.step("prepare", self.look)
         self.runs = runs
 
+    def built(self) -> dict[str, Release]:
+        """Return the releases with what is built on this machine; if that fails, the hooks for a failure run."""
+        try:
+            return {module: built(release, self.progress) for module, release in self.releases.items()}
+        except BuilderError as error:
+            self.back("build", {HERE: error})
+
     def look(self, run: HostRun) -> None:
         """See whether a host can take its releases."""
         releases = self.releases_of(run)
@@ -267,6 +275,7 @@ class Deploying(Rollout):
             holder(self.action),
             lambda: self.judge(run),
             lambda release, point: host_hooks.run_on_host(run, self.facts(run, release.deployment), point),
+            lambda release: self.leave_hooks(run, release.deployment),
         )
         if self.options.drain:
             if self.options.pause:

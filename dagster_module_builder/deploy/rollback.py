@@ -56,6 +56,8 @@ class Reselecting(Rollout):
         run.begun += modules
         run.refuse_unready()
         self.taken[run.target.key] = [self.choose(run, deployment) for deployment in run.target.deployments]
+        for deployment in run.target.deployments:
+            self.leave_hooks(run, deployment)
         run.plan(self.locations(run), force=self.options.force)
         run.report("verified")
 

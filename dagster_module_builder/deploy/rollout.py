@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.deploy.each_host import in_parallel
@@ -24,7 +25,9 @@ from dagster_module_builder.programs.last_lines import heard_by
 #: Characters of a reason that a host's log keeps.
 _REASON = 1 << 16
 #: In place of a host, where a hook failed on this machine.
-_HERE: Key = ("here", "", None)
+HERE: Key = ("here", "", None)
+#: Seconds that the hooks for a failure have here after an interruption: pipelines kill what does not end soon.
+INTERRUPTED = 30.0
 #: Seconds after which a host without its client has undone everything and freed its lock.
 LOCK_FREE = 60.0
 
@@ -141,13 +144,14 @@ class Rollout(ABC):
         self.runs = self.runs or [HostRun(target, self.progress) for target in self.targets]
         every = list(self.runs)
         try:
-            self.step("prepare", self.prepare)
-            self.runs = self.chosen()
-            before, after = self.hook_points or ("", "")
-            self.hooks(before)
-            self.step("switch", self.switch)
-            self.hooks(after)
-            return self.finish()
+            with self.told_if_interrupted():
+                self.step("prepare", self.prepare)
+                self.runs = self.chosen()
+                before, after = self.hook_points or ("", "")
+                self.hooks(before)
+                self.step("switch", self.switch)
+                self.hooks(after)
+                return self.finish()
         finally:
             in_parallel(every, HostRun.close)
 
@@ -184,10 +188,41 @@ class Rollout(ABC):
                 runs = [run for run in self.runs if deployment in run.target.deployments]
                 host_hooks.run_here(runs, self.facts(next(iter(runs), None), deployment), point, self.progress)
         except BuilderError as error:
-            self.back(point, {_HERE: error})
+            self.back(point, {HERE: error})
+
+    def leave_hooks(self, run: HostRun, deployment: Deployment) -> None:
+        """Leave the hooks for a failure with a host that will be alone if this process or the connection is killed."""
+        if self.hook_points and hooks_at(deployment, "on_failure"):
+            host_hooks.leave_on_host(run, self.facts(run, deployment))
+
+    @contextlib.contextmanager
+    def told_if_interrupted(self) -> Iterator[None]:
+        """Run the hooks for a failure here if the block is interrupted; the hosts run theirs when they have gone back.
+
+        What failed of them is in the arguments of the KeyboardInterrupt.
+        """
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            # A host goes back as soon as its conversation ends.
+            in_parallel(self.runs, HostRun.close)
+            interrupt.args = (*interrupt.args, *self.hooks_of_interruption())
+            raise
+
+    def hooks_of_interruption(self) -> Iterator[str]:
+        """Run the hooks for a failure that run here, within ``INTERRUPTED`` seconds; yield what failed of them."""
+        for deployment in self.deployments() if self.hook_points else ():
+            facts = replace(self.facts(None, deployment), failure="It was interrupted.")
+            try:
+                yield from host_hooks.run_here([], facts, "on_failure", self.progress, within=INTERRUPTED)
+            except BuilderError as error:
+                yield str(error)
 
     def hooks_of_failure(self, reason: str) -> list[str]:
-        """Run the hooks for a failure, on the hosts that still answer and here; return what failed of them."""
+        """Run the hooks for a failure, on the hosts that still answer and here; return what failed of them.
+
+        A host that does not answer runs its own, as soon as it notices.
+        """
         if not self.hook_points:
             return []
         problems: list[str] = []
@@ -195,7 +230,7 @@ class Rollout(ABC):
             if not hooks_at(deployment, "on_failure"):
                 continue
             every = [run for run in self.runs if deployment in run.target.deployments]
-            runs = [run for run in every if run.begun]
+            runs = [run for run in every if run.begun and not run.conversation.is_closed]
             facts = replace(self.facts(next(iter(runs), None), deployment), failure=reason)
 
             def on_host(run: HostRun, deployment: Deployment = deployment) -> None:
@@ -246,7 +281,7 @@ class Rollout(ABC):
         if failures:
             self.back(name, failures)
 
-    def back(self, step: str, failures: Mapping[Key, BuilderError]) -> None:
+    def back(self, step: str, failures: Mapping[Key, BuilderError]) -> NoReturn:
         """Roll back every host, and raise the reason."""
         reason = harmless_text("; ".join(str(error) for error in failures.values()))
         log = {**holder(self.action), "hosts": self.host_names, "step": step, "reason": reason[:_REASON]}
@@ -323,13 +358,15 @@ def _put_back(run: HostRun, log: Mapping[str, Any]) -> list[str]:
     try:
         return [f"{run.target}: {problem}" for problem in run.back(run.begun, log)]
     except BuilderError:
+        # It goes back, and tells others, by itself.
+        run.conversation.close()
         return [f"{run.target} did not confirm the rollback; it rolls back by itself: see 'deploy.status'."]
 
 
 def _said(step: str, failures: Mapping[Key, BuilderError], notes: Sequence[str], count: int) -> DeployError:
     back = "Rolled back on every host that answered" if notes else "Rolled back on every host"
     before = back if step == "switch" or step in AFTER_THE_SWITCH else "Nothing was switched"
-    is_counted = count > 1 and _HERE not in failures
+    is_counted = count > 1 and HERE not in failures
     whole = f"{before}: {len(failures)} of {count} hosts failed." if is_counted else f"{before}."
     error = DeployError("\n".join([whole, *(str(failure) for failure in failures.values()), *notes]))
     error.exit_code = next(iter(failures.values())).exit_code

@@ -155,6 +155,7 @@ ANSWERS: Mapping[str, Schema] = {
     "run": _record(code=_number(-256, 255), said=_text(20_000)),
     "hook": _record(code=_number(-256, 255), said=_text(20_000)),
     "log hooks": _record(),
+    "leave hook": _record(),
     "environment": _record(built=_FLAG),
     "verify": _record({"server": _SERVER}, seconds=_SECONDS),
     "check": _record(seconds=_SECONDS),

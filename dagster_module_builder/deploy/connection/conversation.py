@@ -277,7 +277,9 @@ class Conversation:
             # A thread that hangs ends by itself later, and then closes what it opened.
             self._opening.join(1)
         if self._channel is not None:
-            self._channel.close()
+            # Paramiko says goodbye to the host, and raises either of these if the connection has just broken.
+            with contextlib.suppress(OSError, EOFError):
+                self._channel.close()
 
     @property
     def is_closed(self) -> bool:

@@ -40,6 +40,8 @@ class Client:
         self.inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.gone = threading.Event()
         self.leaving = False
+        #: Set when a client that is gone left nothing to undo any more.
+        self.undone = threading.Event()
         self.heard = time.monotonic()
         self.running: set[subprocess.Popen[bytes]] = set()
         self.writing = threading.Lock()
@@ -77,8 +79,8 @@ class Client:
         while not self.gone.wait(1.0):
             if time.monotonic() - self.heard > SILENCE:
                 self.leave()
-        time.sleep(UNDOING)
-        os._exit(1)
+        if not self.undone.wait(UNDOING):
+            os._exit(1)
 
     def leave(self) -> None:
         """Note that the client is gone, and end the programs that run for it."""

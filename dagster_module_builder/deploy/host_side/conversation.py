@@ -55,6 +55,7 @@ REQUESTS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "run": programs.run_step,
     "hook": hooks.run_hook,
     "log hooks": hooks.log_hooks,
+    "leave hook": hooks.leave_hook,
     "environment": environments.build_environment,
     "verify": releases.verify,
     "check": definitions.check_definitions,
@@ -127,6 +128,8 @@ def clean_up(host: Host) -> None:
             end_log(host, back=False)
         with reported():
             server_end.drop_begun(host)
+    with reported():
+        hooks.run_left(host)
 
 
 @contextlib.contextmanager

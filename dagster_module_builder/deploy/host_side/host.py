@@ -35,6 +35,8 @@ class Host:
         self.automation: dict[str, list[dict[str, Any]]] = {}
         #: The folders of the commands that another channel starts.
         self.sessions: list[str] = []
+        #: The hooks for a failure that the client left here (``hooks.leave_hook``).
+        self.left_hooks: list[dict[str, Any]] = []
         #: The operation that this conversation has begun, as the log records it.
         self.begun: dict[str, Any] | None = None
 

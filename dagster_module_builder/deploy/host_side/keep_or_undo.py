@@ -41,6 +41,7 @@ def keep(
             drop(host, services["folder"], services["gone"])
     forget(host)
     # From here on the release is kept, whatever fails.
+    host.left_hooks.clear()
     changed: dict[str, Any] = {"renamed": [], "stopped": [], "missed": []}
     with noted(problems):
         changed = automation.settle(host)
@@ -101,6 +102,8 @@ def prune(host: Host, module: str, keep: int, busy: str | None) -> list[str]:
 
 def go_back(host: Host, modules: list[Any], log: dict[str, Any]) -> dict[str, Any]:
     """Restore the old release."""
+    # The client is here to run the hooks for that.
+    host.left_hooks.clear()
     problems = []
     record = {"result": "bad", **log}
     if is_pending(host):

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dagster_module_builder.base.errors import BuilderError
@@ -20,6 +20,8 @@ from dagster_module_builder.shared_files.formats import env_file
 
 #: Characters of a hook's output that the log keeps, and lines that a message quotes.
 LOGGED, QUOTED = 8000, 15
+#: Why a change failed, where the host is alone with that.
+_GONE = "The connection was lost, or the command was interrupted."
 
 
 class HookError(BuilderError):
@@ -87,24 +89,60 @@ def run_on_host(run: HostSession, facts: Facts, point: str) -> None:
             _note(run, facts, hook, "here", work)
 
 
-def run_here(runs: Sequence[HostSession], facts: Facts, point: str, progress: Callable[[str, str], None]) -> None:
+def leave_on_host(run: HostSession, facts: Facts) -> None:
+    """Leave the hooks for a failure with a host, which runs them by itself if this client is gone before the end.
+
+    The host's answers are awaited with the next one, so that this takes no round trip.
+    """
+    told = replace(facts, failure=_GONE)
+    hooks = [hook for hook in hooks_at(facts.deployment, "on_failure") if hook.where == "hosts"]
+    run.conversation.post(
+        ("leave hook", {"name": harmless_text(hook.name), "where": str(run.target), **_request(run, told, hook)})
+        for hook in hooks
+    )
+
+
+def run_here(
+    runs: Sequence[HostSession],
+    facts: Facts,
+    point: str,
+    progress: Callable[[str, str], None],
+    *,
+    within: float | None = None,
+) -> list[str]:
     """Run the hooks of a point that run once, on this machine; every host's log gets what they say.
+
+    Args:
+        runs: The hosts.
+        facts: What the hooks are told.
+        point: The point.
+        progress: Told the step.
+        within: Seconds that all of them may take; None for their own limits.
+
+    Returns:
+        What failed without stopping the change.
 
     Raises:
         HookError: One failed that stops the change.
     """
+    until = None if within is None else time.monotonic() + within
+    problems: list[str] = []
     hosts = [str(run.target) for run in runs]
     variables = facts.variables(point, hosts, str(facts.deployment.data["base_path"]))
     for hook in hooks_at(facts.deployment, point):
         if hook.where != "here" or point in FOR_EACH_HOST:
             continue
         progress("here", point.replace("_", " "))
-        work = _local(facts, hook, variables, lambda line: progress("here", line), lambda: False)
         started = time.monotonic()
+        limit = hook.limit if until is None else max(0, min(hook.limit, round(until - started)))
+        work = _local(facts, replace(hook, limit=limit), variables, lambda line: progress("here", line), lambda: False)
         entry = _entry(hook, "here", started, *work())
         for run in runs:
             run.hook_log.setdefault(facts.deployment.names.name, []).append(entry)
-        _judge(hook, entry, runs[0].problems if runs else [])
+        _judge(hook, entry, problems)
+    for run in runs[:1]:
+        run.problems += problems
+    return problems
 
 
 def log(run: HostSession) -> None:
@@ -132,20 +170,24 @@ def _note(run: HostSession, facts: Facts, hook: Hook, where: str, work: Callable
 
 def _asked(run: HostSession, facts: Facts, hook: Hook) -> tuple[int, str]:
     """Run a hook on the host; return its exit status and its output."""
+    answer = run.conversation.ask("hook", **_request(run, facts, hook))
+    return answer["code"], answer["said"]
+
+
+def _request(run: HostSession, facts: Facts, hook: Hook) -> dict[str, Any]:
+    """Return the values of the request ``hook``."""
     program = {"attached": content_of(facts.deployment, hook)} if hook.file else {"command": hook.command}
-    answer = run.conversation.ask(
-        "hook",
-        module=facts.deployment.names.name,
-        identity=facts.release,
-        limit=hook.limit,
-        environ={
+    return {
+        "module": facts.deployment.names.name,
+        "identity": facts.release,
+        "limit": hook.limit,
+        "environ": {
             **env_file.values(facts.env),
             **facts.variables(hook.point, [str(run.target)], run.base),
             "DEPLOY_PYTHON": facts.python,
         },
         **program,
-    )
-    return answer["code"], answer["said"]
+    }
 
 
 def _local(

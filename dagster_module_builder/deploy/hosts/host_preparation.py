@@ -32,6 +32,7 @@ def prepare(
     begun_by: Mapping[str, Any],
     judge: Callable[[], object],
     hooks: Callable[[Release, str], object] = lambda *_: None,
+    begins: Callable[[Release], object] = lambda _: None,
 ) -> None:
     """Take the lock, check the host, and bring the releases there, verified. Nothing that runs is touched.
 
@@ -42,6 +43,7 @@ def prepare(
         begun_by: Who deploys.
         judge: Refuses a release that cannot be merged, before anything is built or sent.
         hooks: Runs the hooks of a release at a point.
+        begins: Told of each release before its first step.
     """
     if any(release.strategy.is_bulky(release.staged) for release in releases):
         run.remote.prepare_bulk()
@@ -54,6 +56,8 @@ def prepare(
     begun = run.open_with([("open", run.opening(modules, tools, begun_by, wait)), *begin])
     run.begun += modules
     run.refuse_unready()
+    for release in releases:
+        begins(release)
     judge()
     for release, place in zip(releases, begun, strict=True):
         bring(run, release, place, begun_by, hooks)
