@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
+import os
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jinja2
 from cookiecutter import prompt
 from cookiecutter.exceptions import FailedHookException
 from jinja2 import FileSystemBytecodeCache
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from jinja2 import Environment
+    from jinja2.bccache import Bucket
 
 TEMPLATE = Path(__file__).resolve().parent
 
@@ -43,10 +47,9 @@ answers = _beside("answers")
 by_hand = _beside("by_hand")
 names = _beside("names")
 requirements = _beside("requirements")
+settings = _beside("settings")
 
 VERSION = (TEMPLATE / "VERSION").read_text(encoding="utf-8").strip()
-#: Jinja's compiled templates, kept in a private copy that renders many modules: compiling takes most of the time.
-COMPILED = TEMPLATE / ".compiled"
 REQUIREMENTS = requirements.read_table(TEMPLATE / requirements.FILE)
 
 
@@ -135,6 +138,37 @@ def chosen_requirements(context: Mapping[str, Any]) -> list[Any]:
     return list(requirements.chosen(REQUIREMENTS, context))
 
 
+def _folder_of_compiled() -> Path | None:
+    """Return where compiled files are kept; None if that cannot be made, or if others might put code there."""
+    folder = settings.cache_folder() / "templates"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError:
+        return None
+    return folder if found.st_uid == os.geteuid() and not found.st_mode & 0o022 else None
+
+
+class _Compiled(FileSystemBytecodeCache):
+    """Jinja's compiled files, kept from one rendering to the next: compiling takes half of its time."""
+
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:  # noqa: ARG002 - it is the point
+        """Return the same key wherever the template is: Cookiecutter renders a copy of it. Jinja compares the text."""
+        return super().get_cache_key(f"{jinja2.__version__} {name}")
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Take what is kept; what was cut off or is no code, in whichever way, is compiled again."""
+        try:
+            super().load_bytecode(bucket)
+        except Exception:  # noqa: BLE001 - as many kinds as the formats of pickle and marshal have
+            bucket.reset()
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep what was compiled, unless the disk is full or read-only."""
+        with contextlib.suppress(OSError):
+            super().dump_bytecode(bucket)
+
+
 class ModuleTemplate(Extension):
     """Registers the filters and the template's version with Cookiecutter."""
 
@@ -149,5 +183,5 @@ class ModuleTemplate(Extension):
         # By hand, a few questions are asked; this program calls Cookiecutter without any.
         by_hand.ask_few(prompt, {"name": names.problem_with_name, requirements.QUESTION: _problem_at_prompt})
         environment.globals["template_version"] = VERSION
-        if COMPILED.is_dir():
-            environment.bytecode_cache = FileSystemBytecodeCache(str(COMPILED))
+        if folder := _folder_of_compiled():
+            environment.bytecode_cache = _Compiled(str(folder))

@@ -6,13 +6,37 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from dagster_module_builder.base.settings import cache_folder
 from dagster_module_builder.disclosure import terminal
 from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.templating import process_copies
+
+
+def run_python(
+    script: Path, given: str, folder: Path, environment: Mapping[str, str], work: Callable[[], object] | None = None
+) -> tuple[int, str, str]:
+    """Run a Python script in a copy of this process where that is possible, otherwise in a new interpreter.
+
+    Args:
+        script: The script.
+        given: Its standard input.
+        folder: Its working directory.
+        environment: All its environment variables.
+        work: What a copy of this process does instead.
+
+    Returns:
+        As for ``run``.
+    """
+    if not process_copies.can_copy():
+        return run([sys.executable, str(script)], given, folder, environment)
+    outputs = process_copies.run(work or partial(process_copies.script, script), given, folder, environment)
+    return _checked(script.name, *outputs)
 
 
 def run(command: list[str], given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
@@ -37,9 +61,13 @@ def run(command: list[str], given: str, folder: Path, environment: Mapping[str, 
                 os.killpg(process.pid, signal.SIGKILL)
             raise
     stdout, stderr = (output.decode("utf-8", "replace") for output in outputs)
-    if process.returncode < 0:
-        raise outside_programs.failure(Path(command[-1]).name, outside_programs.ended(process.returncode), stderr)
-    return process.returncode, stdout, stderr
+    return _checked(Path(command[-1]).name, process.returncode, stdout, stderr)
+
+
+def _checked(name: str, status: int, stdout: str, stderr: str) -> tuple[int, str, str]:
+    if status < 0:
+        raise outside_programs.failure(name, outside_programs.ended(status), stderr)
+    return status, stdout, stderr
 
 
 def child_environment(private: Path, environment: Mapping[str, str] | None) -> dict[str, str]:

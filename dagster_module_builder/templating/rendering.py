@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base.errors import BuilderError, RefusedError, ToolError, UsageError
-from dagster_module_builder.templating import cookiecutter_fork, cookiecutter_run
-from dagster_module_builder.templating.child_processes import child_environment, pass_on, reason, run
+from dagster_module_builder.templating import cookiecutter_run, process_copies
+from dagster_module_builder.templating.child_processes import child_environment, pass_on, reason, run_python
 from dagster_module_builder.templating.questionnaire import Answer, refuse_unless_offered
 from dagster_module_builder.templating.template_folders import private_folder, template_folder
 
@@ -44,8 +43,10 @@ def render(
     with private_folder() as private:
         arguments = _arguments(folder, _checked(folder, answers), into, private)
         before = set(into.iterdir())
-        render_in_child = cookiecutter_fork.run if cookiecutter_fork.is_ready() else _run_cookiecutter
-        code, stdout, stderr = render_in_child(json.dumps(arguments), private, child_environment(private, environment))
+        variables = child_environment(private, environment)
+        code, stdout, stderr = run_python(
+            Path(cookiecutter_run.__file__), json.dumps(arguments), private, variables, _cookiecutter
+        )
     pass_on(stdout)
     if code:
         raise _failure(code, stderr, into)
@@ -101,8 +102,8 @@ def _failure(code: int, stderr: str, into: Path) -> BuilderError:
     return ToolError(reason(stderr) or "Cookiecutter failed and did not say why.")
 
 
-def _run_cookiecutter(given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
-    return run([sys.executable, cookiecutter_run.__file__], given, folder, environment)
+def _cookiecutter() -> int:
+    return cookiecutter_run.main(process_copies.run_script)
 
 
 def _looks_like_jinja(text: str) -> bool:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from dagster_module_builder.base.errors import RefusedError, ToolError
-from dagster_module_builder.templating.child_processes import child_environment, pass_on, reason, run
+from dagster_module_builder.templating.child_processes import child_environment, pass_on, reason, run, run_python
 
 MODULE_TEMPLATE = "cookiecutter-dagster-module"
 WORKSPACE_TEMPLATE = "cookiecutter-dagster-workspace"
 STRATEGIES = "deploy_strategies"
 
 _PACKAGE = Path(__file__).parents[1]
-#: In a copy of a template: where its own extension keeps what Jinja has compiled of it.
-COMPILED = ".compiled"
 STAGING_PREFIX = ".dagster-module-builder-"
 
 
@@ -56,7 +54,6 @@ def prepared(template: str | os.PathLike[str], environment: Mapping[str, str] | 
         if made != folder:
             for hook in made.glob("hooks/pre_prompt.*"):
                 hook.unlink()
-            (made / COMPILED).mkdir(mode=0o700, exist_ok=True)
         yield made
 
 
@@ -67,8 +64,9 @@ def _prepared(folder: Path, private: Path, environment: Mapping[str, str] | None
     copy = shutil.copytree(folder, private / folder.name)
     for hook in hooks:
         script = copy / "hooks" / hook.name
-        command = [sys.executable, str(script)] if hook.suffix == ".py" else [str(script)]
-        code, stdout, stderr = run(command, "", copy, child_environment(private, environment))
+        variables = child_environment(private, environment)
+        run_hook = partial(run_python, script) if hook.suffix == ".py" else partial(run, [str(script)])
+        code, stdout, stderr = run_hook("", copy, variables)
         pass_on(stdout)
         if code:
             raise RefusedError(reason(stderr) or f"The hook {hook.name} failed.")

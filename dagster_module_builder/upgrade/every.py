@@ -11,7 +11,6 @@ from typing import Protocol
 from dagster_module_builder.base.errors import BuilderError
 from dagster_module_builder.modules.record import read_record
 from dagster_module_builder.programs.worker_pool import worker_pool
-from dagster_module_builder.templating import cookiecutter_fork
 from dagster_module_builder.upgrade import missing_pieces
 from dagster_module_builder.upgrade.rendering import Prepared, prepared_template, rendering
 from dagster_module_builder.upgrade.result import UpgradeResult
@@ -42,7 +41,7 @@ def upgrade_each(
     workers = max(1, min(len(names), os.cpu_count() or 1))
     with (
         prepared_template(root) as template,
-        worker_pool(workers, cookiecutter_fork.prepare) as pool,
+        worker_pool(workers, _import_cookiecutter) as pool,
     ):
         renderings: dict[str, Future[Prepared | None]] = {
             name: pool.submit(prepared, root, name, template) for name in names
@@ -69,3 +68,8 @@ def prepared(root: Path, name: str, template: Path) -> Prepared | None:
         return Prepared(source, rendering(root, source, template))
     except BuilderError:
         return None
+
+
+def _import_cookiecutter() -> None:
+    """Have each rendering begin as a copy of a process that has imported it."""
+    import cookiecutter.main  # noqa: F401

@@ -15,7 +15,7 @@ from dagster_module_builder.base.names import colliding, problem_with_name
 from dagster_module_builder.modules import trusted_code
 from dagster_module_builder.templating.questionnaire import Answer, Question, Questionnaire, questions_of
 from dagster_module_builder.templating.rendering import render
-from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, STAGING_PREFIX, staging
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, STAGING_PREFIX, prepared, staging
 from dagster_module_builder.transactions.lock import locked
 from dagster_module_builder.workspaces.initialize import is_workspace
 
@@ -75,22 +75,25 @@ def new(
         for folder in layout.module_folders:
             _remove_leftovers(folder)
         environment = {CALLER_VARIABLE: "port detected", settings.ROOT_VARIABLE: str(root)}
-        questionnaire = questions_of(MODULE_TEMPLATE, environment)
-        questionnaire = replace(questionnaire, judge=partial(_judge, root, given))
-        # Ask only after the answers from the command line were accepted.
-        answers = _defaults(questionnaire, given)
-        _refuse_without_server(given, given.get("database") or (None if ask else "none"))
-        if "database_port" in given:
-            _refuse_taken_port(root, given["database_port"])
-        if ask:
-            answers = _answered(questionnaire, ask(questionnaire, given))
-        with staging(projects) as staged:
-            made = render(MODULE_TEMPLATE, answers, staged, environment)
-            path = made.rename(projects / made.name)
+        with prepared(MODULE_TEMPLATE, environment) as template:
+            answers = _answers(root, template, given, ask)
+            with staging(projects) as staged:
+                made = render(template, answers, staged, environment)
+                path = made.rename(projects / made.name)
     if lasting:
         trusted_code.remember_made(path)
     files = tuple(sorted(file for file in path.rglob("*") if file.is_file()))
     return NewModule(path, files, answers)
+
+
+def _answers(root: Path, template: Path, given: Mapping[str, Answer], ask: Ask | None) -> dict[str, Answer]:
+    questionnaire = replace(questions_of(template), judge=partial(_judge, root, given))
+    # Ask only after the answers from the command line were accepted.
+    answers = _defaults(questionnaire, given)
+    _refuse_without_server(given, given.get("database") or (None if ask else "none"))
+    if "database_port" in given:
+        _refuse_taken_port(root, given["database_port"])
+    return _answered(questionnaire, ask(questionnaire, given)) if ask else answers
 
 
 def _defaults(questionnaire: Questionnaire, given: Mapping[str, Answer]) -> dict[str, Answer]:

@@ -167,16 +167,13 @@ def main() -> None:
     # This folder's modules must not stand in for others.
     del sys.path[0]
     from dagster_module_builder.program import main as program  # noqa: PLC0415
-    from dagster_module_builder.templating import cookiecutter_fork  # noqa: PLC0415
 
-    cookiecutter_fork.prepare()
     _import_everything()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
         child = os.fork()
         if child == 0:
             _become(request)
-            cookiecutter_fork.prepare()
             program()
             return
         _, status = os.waitpid(child, 0)

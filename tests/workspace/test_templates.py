@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,10 +19,11 @@ from types import SimpleNamespace
 import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError, UsageError
-from dagster_module_builder.templating import child_processes
+from dagster_module_builder.programs import outside_programs
+from dagster_module_builder.templating import child_processes, process_copies
 from dagster_module_builder.templating.questionnaire import Answer, Question, questions_of
 from dagster_module_builder.templating.rendering import render
-from dagster_module_builder.templating.template_folders import staging, template_folder
+from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE, staging, template_folder
 
 QUESTIONS = {
     "name": "thing",
@@ -81,8 +84,7 @@ def test_bytecode_goes_into_the_cache_where_cookiecutter_has_none(
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     render(make_template(tmp_path, pre_gen_project="import colorsys"), {"name": "my-thing"}, into)
     found = {path.name.partition(".")[0] for path in (tmp_path / "cache").rglob("*.pyc")}
-    # What Cookiecutter imports, and what its hooks do.
-    assert {"prompt", "colorsys"} & found == (set() if compiled else {"prompt", "colorsys"})
+    assert {"colorsys"} & found == (set() if compiled else {"colorsys"})
     assert not list(tmp_path.glob("a-template/**/*.pyc"))
 
 
@@ -232,6 +234,96 @@ with staging(Path({str(into)!r})) as folder:
     assert b"KeyboardInterrupt" in complained
     assert list(into.iterdir()) == []
     assert list(temporary.iterdir()) == []
+
+
+HOOK = """
+    import os, sys
+    print(__name__, os.getcwd() == os.path.realpath("."), len(sys.argv), sys.stdin.read() == "")
+    open("seen", "a").write(os.environ["SECRET"])
+    """
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_hooks_run_as_scripts_do_in_a_copy_and_in_an_interpreter(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], copies: bool
+) -> None:
+    monkeypatch.setattr(process_copies, "can_copy", lambda: copies)
+    before = (dict(os.environ), list(sys.path), sys.argv, set(sys.modules), Path.cwd())
+    started: list[object] = []
+    start = outside_programs.start
+    monkeypatch.setattr(
+        outside_programs, "start", lambda command, **options: started.append(command) or start(command, **options)
+    )
+    template = make_template(tmp_path, pre_prompt=HOOK, pre_gen_project=HOOK, post_gen_project=HOOK)
+    made = render(template, {}, into, {"SECRET": "x"})
+    assert (made / "seen").read_text() == "xx"
+    assert capfd.readouterr().err.splitlines() == ["__main__ True 1 True"] * 3
+    assert len(started) == (0 if copies else 1)
+    assert (dict(os.environ), list(sys.path), sys.argv, set(sys.modules), Path.cwd()) == before
+
+
+@pytest.mark.parametrize("copies", [True, False])
+@pytest.mark.parametrize(
+    ("ending", "said"), [("3", "exit status: 3"), ("'sorry'", "sorry"), ("None", None), ("0", None), ("False", None)]
+)
+def test_a_hook_ends_as_a_script_does(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, copies: bool, ending: str, said: str | None
+) -> None:
+    monkeypatch.setattr(process_copies, "can_copy", lambda: copies)
+    template = make_template(tmp_path, post_gen_project=f"import sys; sys.exit({ending})")
+    with pytest.raises(RefusedError, match=said) if said else contextlib.nullcontext():
+        render(template, {}, into)
+    assert len([*into.iterdir()]) == (0 if said else 1)
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_hook_that_is_killed_is_named(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch, copies: bool
+) -> None:
+    monkeypatch.setattr(process_copies, "can_copy", lambda: copies)
+    template = make_template(tmp_path, post_gen_project="import os; os.kill(os.getppid(), 9)")
+    with pytest.raises(ToolError, match=r"cookiecutter_run\.py failed \(it was ended by SIGKILL\)|SIGKILL"):
+        render(template, {}, into)
+
+
+def test_no_copy_is_made_beside_another_thread(tmp_path: Path, into: Path) -> None:
+    assert process_copies.can_copy() == (sys.platform == "linux")
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+    try:
+        assert not process_copies.can_copy()
+        assert (render(make_template(tmp_path), {}, into) / "body.txt").read_text() == "Thing"
+    finally:
+        end.set()
+        other.join()
+
+
+def test_compiled_files_are_kept_where_only_this_user_can_put_them(
+    tmp_path: Path, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = tmp_path / "cache/dagster-module-builder/templates"
+
+    def made(name: str) -> bytes:
+        return (render(MODULE_TEMPLATE, {"name": name, "database": "none"}, into) / "pyproject.toml").read_bytes()
+
+    first = made("sales-one")
+    assert cache.stat().st_mode & 0o777 == 0o700
+    kept = [*cache.iterdir()]
+    assert len(kept) > 30
+    # What was cut off or is no code of Jinja's is compiled again.
+    for number, path in enumerate(kept):
+        path.write_bytes(path.read_bytes()[: 10 * (number % 9)])
+    assert made("sales-two") == first.replace(b"one", b"two").replace(b"One", b"Two")
+    for path in cache.iterdir():
+        path.unlink()
+    cache.chmod(0o777)
+    made("sales-three")
+    assert list(cache.iterdir()) == []
+    cache.rmdir()
+    cache.write_text("a file")
+    made("sales-four")
 
 
 def test_staging_is_private_and_gone_afterwards(tmp_path: Path) -> None:
