@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def sweeps(session: nox.Session) -> None:
-    """Run all fault injections: every system call, every task, every lie of a host. Needs strace and root."""
+    """Run what CI has a part of: every fault, every task, every lie of a host, every module. Needs strace and root."""
     _install(session)
     engine = ["tests/engine/test_faults.py", "tests/engine/test_spread_faults.py"]
     hosts = ["tests/deploy/test_spread_faults.py", "tests/deploy/test_faults_across.py"]
@@ -72,6 +72,7 @@ def sweeps(session: nox.Session) -> None:
         "tests/deploy/test_hostile_hosts.py",
         "tests/people/test_onlookers.py",
         "tests/hostile/test_tasks.py",
+        "tests/template/test_matrix.py",
     ]
     every = {
         "ENGINE_FAULTS": "all",
@@ -80,6 +81,7 @@ def sweeps(session: nox.Session) -> None:
         "LIES_IN_TURNS": "1",
         "GUESTS_ONE_IN": "1",
         "RACE_SECONDS": "60",
+        "MATRIX": "all",
     }
     session.run(
         "pytest", *engine, *hosts, *tasks, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every
@@ -88,7 +90,7 @@ def sweeps(session: nox.Session) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Lint, type-check, load and test every combination of the module template's answers."""
+    """Lint, type-check, load and test modules with every pair of the module template's answers; ``sweeps``: all."""
     _install(session)
     session.run("pytest", "tests/template", "-m", "matrix", *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]))
 

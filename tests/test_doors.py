@@ -30,7 +30,7 @@ ALLOWED = {
         "deploy/configure.py", "deploy/questions.py", "deploy/model/schema.py", "deploy/setup.py",
         "modules/module_environment.py",
         "templating/questionnaire.py", "templating/rendering.py",
-        "modules/record.py", "upgrade/rendering.py", "templating/cookiecutter_fork.py",
+        "modules/record.py", "upgrade/rendering.py", "templating/process_copies.py",
         "deploy/connection/host_start.py", "care/prune.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
     },
     "a connection, a device, a process's descriptors": {

@@ -1,4 +1,4 @@
-"""Every combination of answers gives a module that passes its own linters, types, definitions and tests."""
+"""Modules with every pair of answers pass their own linters, types, definitions and tests."""
 
 from __future__ import annotations
 
@@ -38,9 +38,12 @@ class Variant:
 
 
 def variants() -> list[Variant]:
+    # Each pair of a database, a level and a starter is among every second one; `nox -s sweeps` tests all.
+    combinations = itertools.product(enumerate(DATABASES), enumerate(LEVELS), enumerate(STARTERS))
     plain = [
         Variant(f"{database}-{level}-{starter}-data", {"database": database, "governance": level, "starter": starter})
-        for database, level, starter in itertools.product(DATABASES, LEVELS, STARTERS)
+        for (i, database), (j, level), (k, starter) in combinations
+        if os.environ.get("MATRIX") == "all" or (i + j + k) % 2 == 0
     ]
     every_requirement = {f"requires_{name}": "yes" for name in ("http", "s3", "gcs", "images", "pdf", "office")}
     own = {"code_server": "own", "executor": "multiprocess"}
