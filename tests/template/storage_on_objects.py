@@ -1,7 +1,9 @@
 """Run by the tests in the modules' environment: stores and loads on a server. Argument: a module's package."""
 
 import importlib
+import os
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -43,6 +45,7 @@ def main() -> None:
     missing()
     frames()
     concurrent_writers()
+    upstream()
     print(sorted(place.fs.find("bucket")))  # noqa: T201  # what the test reads
 
 
@@ -107,6 +110,20 @@ def concurrent_writers() -> None:
     dg.materialize([source, reader], resources=resources, selection=[reader])
     assert len(seen[0]) == 100_000, len(seen[0])
     assert len(set(seen[0])) == 1
+
+
+def upstream() -> None:
+    """What a folder lacks is read from the objects, of which none is changed."""
+    before = place.fs.find("bucket", detail=True)
+    received.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {storage.UPSTREAM_VARIABLE: os.environ[storage.STORAGE_VARIABLE], storage.STORAGE_VARIABLE: folder}
+        with dg.DagsterInstance.ephemeral() as instance:
+            dg.materialize([made, used], resources=resources, instance=instance, selection=[used])
+        assert os.listdir(folder) == ["used.data"]  # noqa: PTH208  # It is text here.
+    assert set(received) == set(days.get_partition_keys()), received
+    place.fs.invalidate_cache()
+    assert place.fs.find("bucket", detail=True) == before
 
 
 main()

@@ -274,6 +274,48 @@ def test_a_missing_value_names_the_asset_to_materialize():
         run(made, used, selection=[used])
 
 
+def test_what_is_not_stored_here_is_read_upstream_and_nothing_is_written_there(
+    storage_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    parts = dg.StaticPartitionsDefinition(["a/b", ".."])
+    received: list[Any] = []
+
+    @dg.asset(key_prefix="group")
+    def made() -> pd.DataFrame:
+        return NUMBERS
+
+    @dg.asset(partitions_def=parts)
+    def each(context: dg.AssetExecutionContext) -> str:
+        return context.partition_key
+
+    @dg.asset(ins={"made": dg.AssetIn(key_prefix="group")})
+    def used(made: pd.DataFrame, each: dict[str, str]) -> int:
+        received.append((len(made), each))
+        return len(made)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run(made, instance=instance)
+        for key in parts.get_partition_keys():
+            run(each, instance=instance, partition_key=key)
+        production = storage_dir.rename(storage_dir.with_name("production"))
+        before = {path: path.read_bytes() for path in production.rglob("*") if path.is_file()}
+        monkeypatch.setenv(storage.UPSTREAM_VARIABLE, str(production))
+        run(made, each, used, instance=instance, selection=[used])
+        monkeypatch.setattr(sys.modules[__name__], "NUMBERS", NUMBERS[:1])
+        run(made, instance=instance)
+        run(made, each, used, instance=instance, selection=[used])
+
+    assert received == [(3, {"a/b": "a/b", "..": ".."}), (1, {"a/b": "a/b", "..": ".."})]
+    assert {path: path.read_bytes() for path in production.rglob("*") if path.is_file()} == before
+    assert stored(storage_dir) == {"group/made.data", "used.data"}
+    with pytest.raises(storage.OutputMissingError, match="has no stored value at .*/other/"):
+        dg.materialize(
+            [made, each, used],
+            resources={"io_manager": storage.ModuleStorage(base_path=str(storage_dir / "other"))},
+            selection=[used],
+        )
+
+
 @pytest.mark.parametrize(("number", "retries"), [(errno.ECONNRESET, 1), (errno.ENOSPC, 0), (errno.ENOENT, 0)])
 def test_a_failed_write_is_retried_only_if_that_can_help(monkeypatch: pytest.MonkeyPatch, number: int, retries: int):
     def fails(obj: Any, file: Path) -> dict[str, int]:

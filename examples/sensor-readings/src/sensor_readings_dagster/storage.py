@@ -2,11 +2,13 @@
 
 Each output is one file below ``DAGSTER_STORAGE_DIR``: a data frame as Parquet, anything else as a pickle. The file's
 first bytes tell the two apart, so a value of another type replaces the old one. What would not come back equal is
-refused. ``stored`` has the forms of values.
+refused. ``stored`` has the forms of values. A value that is not there is read below ``DAGSTER_UPSTREAM_STORAGE_DIR``, if
+that is set: a preview of a branch so reads what production stored, and never writes there.
 """
 
 import errno
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +27,7 @@ from .stored.replacement import replacement
 __all__ = ["ModuleStorage", "OutputMissingError", "Storage", "StorageError", "storage_root"]
 
 STORAGE_VARIABLE = "DAGSTER_STORAGE_DIR"
+UPSTREAM_VARIABLE = "DAGSTER_UPSTREAM_STORAGE_DIR"
 DEFAULT_STORAGE = "/tmp/dagster_storage"
 
 #: What fsspec needs for object storage.
@@ -50,6 +53,11 @@ def storage_root() -> str:
     return root
 
 
+def upstream_root() -> str | None:
+    """Return the folder or URL from which values are read that are not stored here; None if there is none."""
+    return os.environ.get(UPSTREAM_VARIABLE) or None
+
+
 def escaped(part: str) -> str:
     """Return text as a file name: ``../other`` -> ``%2E.%2Fother``, which stays in its asset's folder.
 
@@ -63,6 +71,11 @@ class Storage(dg.UPathIOManager):
     """Stores each output, or each partition of one, in a separate file."""
 
     extension = ".data"
+
+    def __init__(self, base_path: UPath, upstream: UPath | None = None) -> None:
+        """Store below ``base_path``; what is not there is read below ``upstream``, which is never written."""
+        super().__init__(base_path=base_path)
+        self._root, self._upstream = base_path, upstream
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write a value atomically: readers see the complete old file or the complete new one.
@@ -82,13 +95,18 @@ class Storage(dg.UPathIOManager):
             OutputMissingError: Nothing is stored for the asset.
             StorageError: Another user could have written the file, or it does not hold what the input wants.
         """
-        _check_ownership(path)
-        try:
-            return values.read(
-                path, context.dagster_type.typing_type, (context.definition_metadata or {}).get("columns")
-            )
-        except FileNotFoundError as error:
-            raise OutputMissingError(_missing(context, path), allow_retries=False) from error
+        wanted, columns = context.dagster_type.typing_type, (context.definition_metadata or {}).get("columns")
+        for place in [path, *self._places_upstream(path)]:
+            _check_ownership(place)
+            with suppress(FileNotFoundError):
+                return values.read(place, wanted, columns)
+        raise OutputMissingError(_missing(context, path), allow_retries=False)
+
+    def _places_upstream(self, path: UPath) -> list[UPath]:
+        if self._upstream is None:
+            return []
+        inside = posixpath.relpath(path.as_posix(), self._root.as_posix())
+        return [self._upstream.joinpath(*inside.split("/"))]
 
     def make_directory(self, path: UPath) -> None:
         """Create an asset's folder."""
@@ -115,13 +133,16 @@ class Storage(dg.UPathIOManager):
 
 
 class ModuleStorage(dg.ConfigurableIOManagerFactory[Storage]):
-    """The module's IO manager; ``base_path`` overrides ``DAGSTER_STORAGE_DIR``."""
+    """The module's IO manager; ``base_path`` overrides ``DAGSTER_STORAGE_DIR``, and nothing is read elsewhere then."""
 
     base_path: str | None = None
 
     def create_io_manager(self, context: dg.InitResourceContext) -> Storage:
         """Return the IO manager for a run."""
-        return Storage(_place(self.base_path or storage_root()))
+        if self.base_path:
+            return Storage(_place(self.base_path))
+        upstream = upstream_root()
+        return Storage(_place(storage_root()), _place(upstream) if upstream else None)
 
 
 def _dimensions(key: str) -> list[str]:
