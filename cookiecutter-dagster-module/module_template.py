@@ -139,7 +139,9 @@ def chosen_requirements(context: Mapping[str, Any]) -> list[Any]:
 
 
 def _folder_of_compiled() -> Path | None:
-    """Return where compiled files are kept; None if that cannot be made, or if others might put code there."""
+    """Return where this program keeps compiled files; None by hand, and if others might put code there."""
+    if settings.CALLER_VARIABLE not in os.environ:
+        return None
     folder = settings.cache_folder() / "templates"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 
 from dagster_module_builder.base.errors import RefusedError, ToolError, UsageError
+from dagster_module_builder.base.settings import CALLER_VARIABLE
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.templating import child_processes, process_copies
 from dagster_module_builder.templating.questionnaire import Answer, Question, questions_of
@@ -306,7 +307,8 @@ def test_compiled_files_are_kept_where_only_this_user_can_put_them(
     cache = tmp_path / "cache/dagster-module-builder/templates"
 
     def made(name: str) -> bytes:
-        return (render(MODULE_TEMPLATE, {"name": name, "database": "none"}, into) / "pyproject.toml").read_bytes()
+        made = render(MODULE_TEMPLATE, {"name": name, "database": "none"}, into, {CALLER_VARIABLE: "it"})
+        return (made / "pyproject.toml").read_bytes()
 
     first = made("sales-one")
     assert cache.stat().st_mode & 0o777 == 0o700
