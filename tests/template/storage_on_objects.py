@@ -117,7 +117,8 @@ def upstream() -> None:
     before = place.fs.find("bucket", detail=True)
     received.clear()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {storage.UPSTREAM_VARIABLE: os.environ[storage.STORAGE_VARIABLE], storage.STORAGE_VARIABLE: folder}
+        os.environ[storage.UPSTREAM_VARIABLE] = os.environ[storage.STORAGE_VARIABLE]
+        os.environ[storage.STORAGE_VARIABLE] = folder
         with dg.DagsterInstance.ephemeral() as instance:
             dg.materialize([made, used], resources=resources, instance=instance, selection=[used])
         assert os.listdir(folder) == ["used.data"]  # noqa: PTH208  # It is text here.
