@@ -52,7 +52,7 @@ ALLOWED = {
     },
     "a workspace's list of code locations, where Dagster reads it": {"module_servers/keeper.py"},
     "the browser": {"commands/workspace_dev.py"},
-    "the page of a pipeline's job, where its platform says": {"deploy/job_summary.py"},
+    "files of a pipeline's job, where its platform says": {"deploy/job_summary.py", "deploy/pull_request.py"},
     "runs alone in the template's hooks: ports, the template's table, and an archive found to be a plain file": {
         "base/baseline.py", "base/layout.py", "base/ports.py", "base/requirements.py",
     },

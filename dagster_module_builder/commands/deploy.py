@@ -25,6 +25,7 @@ from dagster_module_builder.commands.deployment_task import (
     Chosen,
     agree_to_hooks,
     deployment_task,
+    is_compared,
     notified,
     report,
     show,
@@ -33,6 +34,7 @@ from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.commands.trusting import TRUST_HELP
 
 if TYPE_CHECKING:
+    from dagster_module_builder.deploy.pull_request import PullRequest
     from dagster_module_builder.deploy.rollout import RolloutOptions
 
 _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
@@ -44,6 +46,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         **_CHANGE_HELP,
         "dry-run": DRY_RUN_HELP,
         "markdown": "Print what would change as Markdown, for a pull request.",
+        "comment": "Post that on the pull request that a pipeline on GitHub or GitLab runs for.",
         "allow-dirty": "Accept changes that are not committed or not pushed; the release records it.",
         "drain": "Before the switch, wait until no run of the module is in progress.",
         "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
@@ -61,6 +64,7 @@ def deploy(
     chosen: Chosen,
     dry_run: bool = False,
     markdown: bool = False,
+    comment: bool = False,
     allow_dirty: bool = False,
     wait: int = 0,
     drain: bool = False,
@@ -81,15 +85,18 @@ def deploy(
     from dagster_module_builder.deploy.pipeline import refuse_by_hand
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
-    if dry_run or markdown:
+    if dry_run or markdown or comment:
+        from dagster_module_builder.deploy.pull_request import pull_request_of
+
         agree_to_hooks(chosen, trust=trust, only_settings=True)
-        _preview(chosen, allow_dirty=allow_dirty, force=force, as_markdown=markdown)
+        pull_request = pull_request_of(os.environ) if comment else None
+        _preview(chosen, pull_request, allow_dirty=allow_dirty, force=force, as_markdown=markdown or comment)
         return
     agree_to_hooks(chosen, trust=trust)
     options = Options(
         chosen.hosts, allow_dirty, float(wait), drain, keep or None, force, only_failed, not no_settle, pause
     )
-    options = replace(options, first=first or (), first_wait=float(first_wait))
+    options = replace(options, first=first or (), first_wait=float(first_wait), compare=is_compared(chosen))
     with notified(chosen, "deploy") as notifications:
         with StepsTable() as table:
             outcomes = deploy_in_turns(chosen.deployments, options, table.update)
@@ -98,7 +105,9 @@ def deploy(
     report(outcomes, "runs")
 
 
-def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_markdown: bool) -> None:
+def _preview(
+    chosen: Chosen, pull_request: PullRequest | None, *, allow_dirty: bool, force: bool, as_markdown: bool
+) -> None:
     from dagster_module_builder.deploy.change_summary import markdown
     from dagster_module_builder.deploy.job_summary import add_to_page
     from dagster_module_builder.deploy.preview import preview
@@ -107,6 +116,8 @@ def _preview(chosen: Chosen, *, allow_dirty: bool, force: bool, as_markdown: boo
     results = preview(chosen.deployments, chosen.hosts, root=root, allow_dirty=allow_dirty, force=force)
     text = markdown(chosen.name, results)
     add_to_page(text, os.environ)
+    if pull_request is not None:
+        pull_request.post(" ".join([chosen.name, *chosen.modules]), text)
     if as_markdown:
         console.say(text)
     show(results, _say_nothing if as_markdown else _say_preview)
@@ -157,7 +168,7 @@ def rollback(
     agree_to_hooks(chosen, trust=trust)
     with notified(chosen, "rollback") as notifications:
         with _options(chosen, wait, force=force) as options:
-            done = roll_back(chosen.deployments, release, options)
+            done = roll_back(chosen.deployments, release, replace(options, compare=is_compared(chosen)))
         notifications.end(done)
     write_summary(chosen.name, done, os.environ)
     report(done, "runs")
@@ -198,7 +209,9 @@ def promote(
     target = replace(chosen, name=to)
     refuse_by_hand(target.deployments, local=local, environ=os.environ)
     agree_to_hooks(target, trust=trust)
-    options = Options(target.hosts, wait=float(wait), drain=drain, force=force, pause=pause)
+    options = Options(
+        target.hosts, wait=float(wait), drain=drain, force=force, pause=pause, compare=is_compared(target)
+    )
     with notified(target, "deploy") as notifications:
         with StepsTable() as table:
             outcomes = carry_out(chosen.deployments, target.deployments, options, release, table.update)

@@ -71,7 +71,7 @@ def shell(chosen: Chosen) -> None:
     """Open a shell on a host, in the release's folder and with its environment."""
     from dagster_module_builder.deploy.sessions import shell_of
 
-    _interactive(chosen, shell_of)
+    _interactive(chosen, "shell", shell_of)
 
 
 @deployment_task("deploy.console")
@@ -79,16 +79,16 @@ def console_(chosen: Chosen) -> None:
     """Open Python on a host, with the release's environment and its definitions imported."""
     from dagster_module_builder.deploy.sessions import console_of
 
-    _interactive(chosen, console_of)
+    _interactive(chosen, "console", console_of)
 
 
-def _interactive(chosen: Chosen, command_of: Callable[[Place], Sequence[str]]) -> None:
+def _interactive(chosen: Chosen, action: str, command_of: Callable[[Place], Sequence[str]]) -> None:
     from dagster_module_builder.deploy.sessions import has_terminal, place_of, run_command
 
     if console.is_for_programs() or not has_terminal():
         raise UsageError("This needs a terminal. To run a single command, use 'deploy.exec NAME -- COMMAND'.")
     place = place_of(chosen.deployments, chosen.hosts)
-    _end(run_command(place, command_of(place), terminal=True))
+    _end(run_command(place, command_of(place), action=action, terminal=True))
 
 
 def _end(session: Session) -> None:

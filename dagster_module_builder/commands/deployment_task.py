@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,18 +83,23 @@ def deployment_task(
             root: str | None = None,
             **own: Any,
         ) -> None:
-            body(Chosen(name, module or (), host or (), root), **own)
+            hosts = [*(host or ()), *((own.pop("limit", None) or ()) if has_limit else ())]
+            body(Chosen(name, module or (), hosts, root), **own)
 
         # Invoke makes the flags from the signature.
         shared = list(inspect.signature(run).parameters.values())[:-1]
         added = list(inspect.signature(body).parameters.values())[1:]
+        # A task may have another use for the word.
+        has_limit = all(parameter.name != "limit" for parameter in added)
+        alias = ["limit"] if has_limit else []
+        shared += [inspect.Parameter(each, shared[-1].kind, default=None) for each in alias]
         run.__signature__ = inspect.Signature([*shared, *added])  # type: ignore[attr-defined]
         run.__doc__ = body.__doc__
         # No short flags: -h is for help everywhere, not for --host.
-        options: dict[str, Any] = {
-            "iterable": ["module", "host", *iterable], "positional": positional, "auto_shortflags": False,
-        }  # fmt: skip
-        return command(name, help={**_SHARED, **(help or {})}, **options)(run)
+        repeated = ["module", "host", *alias, *iterable]
+        options: dict[str, Any] = {"iterable": repeated, "positional": positional, "auto_shortflags": False}
+        texts = {**_SHARED, **dict.fromkeys(alias, "The same as --host."), **(help or {})}
+        return command(name, help=texts, **options)(run)
 
     return decorate
 
@@ -115,6 +121,15 @@ def agree_to_hooks(chosen: Chosen, *, trust: bool, only_settings: bool = False) 
     for deployment in chosen.deployments:
         if deployment.fetches or (not only_settings and runs_here(deployment)):
             agree_to_run(root_of(chosen.root), deployment.module, trust=trust)
+
+
+def is_compared(chosen: Chosen) -> bool:
+    """Tell whether anyone hears which definitions change, which is asked of the hosts for them alone."""
+    from dagster_module_builder.deploy.job_summary import has_page
+    from dagster_module_builder.deploy.notifications import receivers_of
+
+    receivers = [each for deployment in chosen.deployments for each in receivers_of(deployment)]
+    return console.is_for_programs() or has_page(os.environ) or any(each.hears_of_changes for each in receivers)
 
 
 @contextlib.contextmanager

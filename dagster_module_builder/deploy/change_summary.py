@@ -42,6 +42,18 @@ def _shown(value: Any) -> str:
     return "none" if value is None or value == "" else str(value)
 
 
+def first_lines(change: Mapping[str, Any] | None, most: int) -> list[str]:
+    """Return the first lines of a change of definitions, and how many more there are.
+
+    Args:
+        change: The change by kind, as ``loading.compared`` returns it; None if it is not known.
+        most: The most lines.
+    """
+    every = list(lines({"definitions": change}))
+    more = [f"and {len(every) - most} more definitions"] if len(every) > most else []
+    return [*every[:most], *more]
+
+
 def markdown(name: str, results: Sequence[Mapping[str, Any]]) -> str:
     """Return what a deployment would change as Markdown.
 

@@ -77,7 +77,7 @@ def problems_on_host(run: HostRun, inspection: Mapping[str, Any]) -> list[str]:
         run.refuse_unready()
         run.plan([])
         host_assets.choose(
-            run, {deployment.names.name: deployment.env_text(fetch=False) for deployment in run.target.deployments}
+            run, {each.names.name: run.target.env_text(each, fetch=False) for each in run.target.deployments}
         )
         problems += problems_inside(run)
     except BuilderError as error:

@@ -51,6 +51,7 @@ class Options:
         first: The hosts or groups that are deployed to before the others, which stay as they are if that fails.
         first_wait: Seconds to wait then, before the first hosts are looked at again and the others follow.
         settle: After the first deployment of a module, wait until the daemon knows it.
+        compare: Compare the definitions before and after, for those who are told of them.
     """
 
     hosts: Sequence[str] = ()
@@ -64,6 +65,7 @@ class Options:
     pause: bool = False
     first: Sequence[str] = ()
     first_wait: float = 0.0
+    compare: bool = False
 
 
 def release_of(deployment: Deployment, *, allow_dirty: bool, complete: bool = True) -> Release:
@@ -113,6 +115,11 @@ def release_from(
     env = host_database.settings(settings_text, database, deployment.names)
     identity, files = staged.identity(), hooks.digests(deployment)
     return Release(deployment, strategy, staged, identity, env, requirements, constraints, database, hooks=files)
+
+
+def on_host(release: Release, run: HostRun) -> Release:
+    """Return a release with a host's own settings."""
+    return replace(release, env=run.target.env_text(release.deployment, release.env))
 
 
 def _database(deployment: Deployment, staged: Staged, env: bytes) -> dict[str, Any] | None:
@@ -183,7 +190,7 @@ def deploy_to(
         if not is_made:
             taken = [release_of(deployment, allow_dirty=options.allow_dirty) for deployment in deployments]
             made |= {release.module: release for release in taken}
-        deploying = Deploying(targets, progress, runs, releases=made, options=options)
+        deploying = Deploying(targets, progress, runs, compares=options.compare, releases=made, options=options)
         deploying.look_before_building()
         if not is_made:
             with deploying.told_if_interrupted():
@@ -219,6 +226,7 @@ class Deploying(Rollout):
     def facts(self, run: HostRun | None, deployment: Deployment) -> Facts:
         """Return what hooks are told of a new release."""
         release = self.releases[deployment.names.name]
+        release = on_host(release, run) if run else release
         commit = release.staged.source.commit or ""
         facts = Facts(self.action, deployment, release.identity, "", commit, release.env)
         if run is None or not run.inspection:
@@ -228,8 +236,8 @@ class Deploying(Rollout):
         return replace(facts, previous=run.state(release.module).get("current") or "", python=python)
 
     def releases_of(self, run: HostRun) -> list[Release]:
-        """Return the releases for a host."""
-        return [self.releases[deployment.names.name] for deployment in run.target.deployments]
+        """Return the releases for a host, with its own settings."""
+        return [on_host(self.releases[deployment.names.name], run) for deployment in run.target.deployments]
 
     def locations(self, run: HostRun) -> list[HostLocation]:
         """Return the new code locations of a host."""

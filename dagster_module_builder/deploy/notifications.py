@@ -7,17 +7,14 @@ is a warning.
 from __future__ import annotations
 
 import json
-import smtplib
-import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.message import EmailMessage
 from typing import Any
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy.change_summary import first_lines
 from dagster_module_builder.deploy.hosts.holder import holder
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.rollout import HostOutcome
@@ -30,8 +27,8 @@ from dagster_module_builder.shared_files.formats import env_file
 LIMIT = 10.0
 #: Seconds that one receiver has of them.
 _SENDING = 8.0
-#: The most commits that a text names, and characters of a reason.
-_COMMITS, _REASON = 10, 1500
+#: The most commits and definitions that a text names, and characters of a reason.
+_COMMITS, _DEFINITIONS, _REASON = 10, 20, 1500
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 #: The event of a change that is complete, by its action.
 _ENDS = {"deploy": "success", "rollback": "rollback"}
@@ -56,10 +53,20 @@ class Receiver:
         """Tell whether it is told of an event."""
         return event in (self.entry.get("events") or [event])
 
+    @property
+    def hears_of_changes(self) -> bool:
+        """Whether it is told what a change that is complete has changed."""
+        return any(map(self.wants, _ENDS.values()))
+
     def __str__(self) -> str:
         if "email" in self.entry:
             return f"mail to {', '.join(self.entry['email'])}"
         return f"webhook {self.entry['webhook']}" if "webhook" in self.entry else f"command {self.entry['command']}"
+
+
+def receivers_of(deployment: Deployment) -> list[Receiver]:
+    """Return the receivers of a deployment's notifications."""
+    return [Receiver(deployment, entry) for entry in deployment.data.get("notifications") or ()]
 
 
 @dataclass
@@ -106,8 +113,7 @@ class Notifications:
     def _tell(self, event: str, more: str) -> None:
         for deployment in self.deployments:
             text = self._text(deployment, event, more)
-            for entry in deployment.data.get("notifications") or ():
-                receiver = Receiver(deployment, entry)
+            for receiver in receivers_of(deployment):
                 if receiver.wants(event):
                     thread = threading.Thread(target=self._send, args=(receiver, event, text), daemon=True)
                     self._threads.append((receiver, thread))
@@ -140,6 +146,8 @@ def _changes(outcomes: Sequence[HostOutcome]) -> list[str]:
         for commits in outcome.commits.values():
             lines += [f"  {line}" for line in commits[:_COMMITS]]
             lines += [f"  and {len(commits) - _COMMITS} more commits"] if len(commits) > _COMMITS else []
+        for changed in outcome.definitions.values():
+            lines += [f"  {line}" for line in first_lines(changed, _DEFINITIONS)]
         lines += [f"{outcome.host}: {problem}"[:_REASON] for problem in outcome.problems]
     return list(dict.fromkeys(lines))
 
@@ -158,6 +166,8 @@ def _value(deployment: Deployment, name: str) -> str:
 
 
 def _post(receiver: Receiver, _event: str, text: str) -> None:
+    import urllib.request  # slow to load, as what sends mails, and most deployments tell none
+
     address = _value(receiver.deployment, receiver.entry["webhook"])
     if not address.startswith(("https://", "http://")):
         raise BuilderError(f"the address in {receiver.entry['webhook']} does not begin with https://")
@@ -168,6 +178,10 @@ def _post(receiver: Receiver, _event: str, text: str) -> None:
 
 
 def _mail(receiver: Receiver, event: str, text: str) -> None:
+    import smtplib
+    import ssl
+    from email.message import EmailMessage
+
     entry = receiver.entry
     message = EmailMessage()
     message["From"], message["To"] = entry["from"], ", ".join(entry["email"])

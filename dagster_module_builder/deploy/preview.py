@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dagster_module_builder.deploy import release_changes
-from dagster_module_builder.deploy.deploy import release_of
+from dagster_module_builder.deploy.deploy import on_host, release_of
 from dagster_module_builder.deploy.each_host import on_hosts
 from dagster_module_builder.deploy.host_side.compose import starting
 from dagster_module_builder.deploy.host_side.environments import building
@@ -44,7 +44,7 @@ def preview(
     made = {deployment.names.name: release_of(deployment, allow_dirty=allow_dirty) for deployment in deployments}
 
     def look(run: HostRun) -> dict[str, Any]:
-        mine = [made[deployment.names.name] for deployment in run.target.deployments]
+        mine = [on_host(made[deployment.names.name], run) for deployment in run.target.deployments]
         run.inspect(run.target.modules, sorted({tool for release in mine for tool in release.strategy.tools_there}))
         run.refuse_unready()
         host_assets.choose(run, {release.module: release.env for release in mine})

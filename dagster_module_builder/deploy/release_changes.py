@@ -82,6 +82,8 @@ def loaded_here(release: Release, root: Path) -> LoadedDefinitions:
         python = python_for(root, module)
         with _files_of(release) as folder:
             environ = {**process_environment(root), **env_file.values(release.env)}
+            # The module's code needs no key to the hosts.
+            environ.pop("SSH_AUTH_SOCK", None)
             return definitions_of(load(read_code_location(folder), python, folder, environ))
     except BuilderError as error:
         return LoadedDefinitions({}, {}, str(error))

@@ -191,7 +191,7 @@ class ChangingSettings(Reselecting):
         if record is None:
             raise RefusedError(f"{run.target}: the record of {module}'s release {identity!r} is gone. Deploy it again.")
         environment, database = record.get("environment"), record.get("database")
-        settings_text = deployment.env_text()
+        settings_text = run.target.env_text(deployment)
         if database and host_database.is_elsewhere(settings_text, deployment.names):
             raise RefusedError(
                 f"{run.target}: {module} has its database in {database['name']} there, but .env.deploy names another "
@@ -220,8 +220,9 @@ def roll_back(
     """
     for deployment in deployments:
         digests(deployment)  # A hook that cannot run is refused before anything begins.
+    targets = targets_of(deployments, options.hosts)
     return RollingBack(
-        targets_of(deployments, options.hosts), options.progress, options=options, release=release
+        targets, options.progress, compares=options.compare, options=options, release=release
     ).carry_out()
 
 

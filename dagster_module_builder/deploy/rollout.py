@@ -20,6 +20,7 @@ from dagster_module_builder.deploy.hosts.targets import Key, Target
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.model.hooks import AFTER_THE_SWITCH, hooks_at
 from dagster_module_builder.disclosure.messages import harmless_text
+from dagster_module_builder.modules.loading import compared
 from dagster_module_builder.programs.last_lines import heard_by
 
 #: Characters of a reason that a host's log keeps.
@@ -41,12 +42,14 @@ class RolloutOptions:
         wait: Seconds to wait for another deployer.
         force: Replace blocks on the host that were edited by hand.
         progress: Told which step each host is in, and what programs say there (``last_lines.Line``).
+        compare: Compare the definitions before and after, for those who are told of them.
     """
 
     hosts: Sequence[str] = ()
     wait: float = 0.0
     force: bool = False
     progress: Progress = lambda *_: None
+    compare: bool = False
 
 
 DEFAULT_OPTIONS = RolloutOptions()
@@ -72,6 +75,8 @@ class HostOutcome:
         before: The previous release of each module; None if there was none.
         commits: By module, the commits that came with the change, newest first.
         automation: The schedules and sensors that were ``renamed``, and those that are new and ``stopped``.
+        definitions: By module, what changed of its assets, jobs and other definitions (``loading.compared``); None
+            where that was not asked for, or Dagster does not tell.
     """
 
     host: str
@@ -85,6 +90,7 @@ class HostOutcome:
     before: Mapping[str, str | None] = field(default_factory=dict)
     commits: Mapping[str, Sequence[str]] = field(default_factory=dict)
     automation: Mapping[str, Any] = field(default_factory=dict)
+    definitions: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,11 +101,13 @@ class Rollout(ABC):
         targets: The hosts.
         progress: Told which step each is in.
         runs: The conversations with them that have begun already.
+        compares: Whether the definitions before and after are compared.
     """
 
     targets: Sequence[Target]
     progress: Progress
     runs: list[HostRun] = field(default_factory=list)
+    compares: bool = False
 
     #: Its name in the log.
     action = "change"
@@ -149,11 +157,17 @@ class Rollout(ABC):
                 self.runs = self.chosen()
                 before, after = self.hook_points or ("", "")
                 self.hooks(before)
-                self.step("switch", self.switch)
+                self.step("switch", self.switched)
                 self.hooks(after)
                 return self.finish()
         finally:
             in_parallel(every, HostRun.close)
+
+    def switched(self, run: HostRun) -> None:
+        """Switch a host, after its definitions were noted if they are compared."""
+        if self.compares:
+            run.defined = run.definitions()
+        self.switch(run)
 
     @property
     def host_names(self) -> list[str]:
@@ -263,7 +277,8 @@ class Rollout(ABC):
     def _kept(self, run: HostRun) -> HostOutcome:
         try:
             host_hooks.log(run)
-            return self.keep(run)
+            kept = self.keep(run)
+            return replace(kept, definitions=_differences(run)) if self.compares else kept
         except BuilderError as error:
             run.report("lost")
             run.close()
@@ -294,6 +309,18 @@ class Rollout(ABC):
             for run in self.runs
         ]
         raise error
+
+
+def _differences(run: HostRun) -> dict[str, Any]:
+    """Return what changed of each module's definitions; what cannot be told changes nothing else."""
+    try:
+        now = run.definitions()
+    except BuilderError:
+        now = {}
+    return {
+        module: None if old is None or now.get(module) is None else compared(old, now[module])
+        for module, old in run.defined.items()
+    }
 
 
 def _complete(run: HostRun, outcome: HostOutcome) -> HostOutcome:

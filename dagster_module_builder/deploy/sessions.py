@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dagster_module_builder.base.errors import UsageError
+from dagster_module_builder.base.errors import BuilderError, UsageError
+from dagster_module_builder.deploy.hosts.holder import holder
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.hosts.targets import Target, targets_of
 from dagster_module_builder.deploy.model.deployment import Deployment
+from dagster_module_builder.disclosure.messages import harmless_text
 from dagster_module_builder.programs import outside_programs
 from dagster_module_builder.shared_files.formats import env_file
 
@@ -87,6 +90,7 @@ def run_command(
     place: Place,
     command: Sequence[str],
     *,
+    action: str = "exec",
     terminal: bool = False,
     out: Reader | None = None,
     errors: Reader | None = None,
@@ -96,6 +100,7 @@ def run_command(
     Args:
         place: The module and the host.
         command: The program and its arguments; ``PYTHON`` stands for the interpreter of the release.
+        action: Its name in the module's log: ``exec``, ``shell`` or ``console``.
         terminal: Give it this process's terminal: its size, Ctrl-C, its exit.
         out: Gets its lines; None for this process's standard output, as it is.
         errors: The same of its standard error.
@@ -110,16 +115,21 @@ def run_command(
         run.remote.prepare_bulk()
         deployment = place.deployment
         run.inspect([deployment.names.name], sorted(run.own_tools))
-        answer = _enter(run, deployment, command, terminal=terminal)
+        answer = _enter(run, deployment, command, action, terminal=terminal)
         started = "exec " + shlex.join(answer["start"])
         ssh = [*run.remote.bulk(), *(["-tt"] if terminal else []), "--", place.target.host.address.host, started]
         status = outside_programs.attach(ssh, out, errors)
+        # The command has run, whether the host can still log that or not.
+        with contextlib.suppress(BuilderError):
+            run.conversation.ask("left", status=status)
     finally:
         run.close()
     return Session(str(place.target), deployment.names.name, str(answer["release"]), status)
 
 
-def _enter(run: HostRun, deployment: Deployment, command: Sequence[str], *, terminal: bool) -> dict[str, Any]:
+def _enter(
+    run: HostRun, deployment: Deployment, command: Sequence[str], action: str, *, terminal: bool
+) -> dict[str, Any]:
     """Have the host write down the command with its variables, which are in no arguments of any program."""
     name = deployment.names.name
     known = run.inspection["modules"][name]
@@ -139,6 +149,7 @@ def _enter(run: HostRun, deployment: Deployment, command: Sequence[str], *, term
         python=run.python(deployment, record.get("environment")),
         folder=deployment.dagster_folder,
         terminal=terminal,
+        log={name: harmless_text(text) for name, text in holder(action).items()},
         where=run.where,
     )
 

@@ -53,7 +53,7 @@ def github(text: str, start: Start) -> set[str]:
     if not (start.by_person or _pushed(on.get("push"), start)):
         return set()
     action = start.action if start.by_person else None
-    given = {"github.ref": start.ref, "inputs.action": action}
+    given = {"github.ref": start.ref, "github.event_name": "push", "inputs.action": action}
     return {name for name, job in workflow["jobs"].items() if holds(job.get("if", "true"), given)}
 
 
@@ -74,7 +74,7 @@ def holds(condition: str, values: Mapping[str, Any]) -> bool:
     text = re.sub(r"startsWith\(([\w.]+), ('[^']*')\)", r"\1.startswith(\2)", condition)
     text = re.sub(r"endsWith\(([\w.]+), ('[^']*')\)", r"\1.endswith(\2)", text)
     text = re.sub(r"contains\(([\w.]+), ('[^']*')\)", r"(\2 in \1)", text)
-    text = re.sub(r"(github|inputs)\.\w+", lambda found: repr(values[found[0]]), text)
+    text = re.sub(r"(github|inputs)(\.(?!startswith|endswith)\w+)+", lambda found: repr(values[found[0]]), text)
     return bool(eval(text.replace("&&", "and").replace("true", "True")))
 
 

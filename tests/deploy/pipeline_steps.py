@@ -8,6 +8,7 @@ a job ``uses`` is done in their place (a checkout is ``git clone``).
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -82,6 +83,8 @@ class Runner(ABC):
         workspace = self.folder / f"job{self.count}"
         shallow = ["--depth", str(depth), "--no-single-branch"] if depth else []
         subprocess.run(["git", "clone", "-q", *shallow, f"file://{self.repository}", workspace], check=True)
+        if ref.startswith("refs/pull/"):
+            subprocess.run(["git", "fetch", "-q", "origin", f"{ref}:{ref}"], cwd=workspace, check=True)
         subprocess.run(["git", "checkout", "-q", "--detach", ref], cwd=workspace, check=True)
         return workspace
 
@@ -115,8 +118,17 @@ class Runner(ABC):
         return found
 
 
+@dataclass
 class Github(Runner):
-    """GitHub Actions (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax)."""
+    """GitHub Actions (https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-syntax).
+
+    Attributes:
+        pull_request: What its jobs are told of the pull request that they run for.
+        api: The address of GitHub's REST API.
+    """
+
+    pull_request: Mapping[str, Any] = field(default_factory=lambda: {"head": {"repo": {"full_name": None}}})
+    api: str = "https://api.example"
 
     def deploy(self) -> list[Done]:
         """Push."""
@@ -127,6 +139,13 @@ class Github(Runner):
         (done,) = self.run(f"refs/heads/{BRANCH}", "workflow_dispatch", action="rollback", release=release)
         return done
 
+    def pull(self, number: int, api: str, *, from_fork: bool = False) -> list[Done]:
+        """Run what a pull request of a branch starts: its merge into the target has a separate ref."""
+        head = "elsewhere/sales" if from_fork else "yoda/sales"
+        self.pull_request = {"number": number, "head": {"repo": {"full_name": head}}}
+        self.api = api
+        return self.run(f"refs/pull/{number}/merge", "pull_request")
+
     def run(self, ref: str, event: str = "push", **inputs: str) -> list[Done]:
         """Run the jobs of the workflow whose conditions hold, each after those that it needs."""
         (path,) = self.checkout(ref).glob(".github/workflows/deploy-*.yml")
@@ -136,10 +155,14 @@ class Github(Runner):
         given = {name: one["default"] for name, one in on["workflow_dispatch"]["inputs"].items()}
         values: dict[str, Any] = {
             **{
-                f"inputs.{name}": (inputs.get(name, default) if event != "push" else None)
+                f"inputs.{name}": (inputs.get(name, default) if event == "workflow_dispatch" else None)
                 for name, default in given.items()
             },
             "github.ref": ref,
+            "github.event_name": event,
+            "github.repository": "yoda/sales",
+            "github.token": "t0ken-of-the-job",
+            "github.event.pull_request.head.repo.full_name": self.pull_request["head"]["repo"]["full_name"],
         }
         ran: dict[str, Done] = {}
         for name, job in workflow["jobs"].items():
@@ -165,13 +188,16 @@ class Github(Runner):
         temporary = workspace.with_name(f"{workspace.name}-temp")
         temporary.mkdir()
         (page := temporary / "summary.md").touch()
+        event = temporary / "event.json"
+        event.write_text(json.dumps({"pull_request": self.pull_request} if "number" in self.pull_request else {}))
         said = ""
         for step in steps:
             own = {key: _filled(value, known) for key, value in step.get("env", {}).items()}
             environ = {**self.environ(workspace), "GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(workspace),
                        "RUNNER_TEMP": str(temporary), "GITHUB_ACTOR": "leia", "GITHUB_SERVER_URL": "https://run.example",
                        "GITHUB_REPOSITORY": "yoda/sales", "GITHUB_RUN_ID": "7",
-                       "GITHUB_STEP_SUMMARY": str(page), **own}  # fmt: skip
+                       "GITHUB_STEP_SUMMARY": str(page), "GITHUB_EVENT_PATH": str(event), "GITHUB_API_URL": self.api,
+                       **own}  # fmt: skip
             assert "${{" not in step["run"]
             script = f"cd {step.get('working-directory', '.')}\n{step['run']}"
             code, more = self.shell(["bash", "-e"], script, workspace, environ)

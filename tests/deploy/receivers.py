@@ -42,6 +42,46 @@ def web() -> Iterator[Receiver]:
 
 
 @contextlib.contextmanager
+def comments_of(number: int, token: str) -> Iterator[Receiver]:
+    """Give a server that keeps a pull request's comments as GitHub's REST API does; ``got`` has their texts.
+
+    https://docs.github.com/en/rest/issues/comments
+    """
+    receiver = Receiver()
+    listed, one = f"/repos/yoda/sales/issues/{number}/comments", "/repos/yoda/sales/issues/comments/"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            page = int(query.rpartition("page=")[2])
+            every = [{"id": place, "body": text} for place, text in enumerate(receiver.got)]
+            self.answer(path == listed, 200, every[(page - 1) * 100 : page * 100])
+
+        def do_POST(self) -> None:
+            receiver.got.append(self.body())
+            self.answer(self.path == listed, 201, {"id": len(receiver.got) - 1})
+
+        def do_PATCH(self) -> None:
+            receiver.got[int(self.path.removeprefix(one))] = self.body()
+            self.answer(True, 200, {})
+
+        def body(self) -> str:
+            return str(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"])
+
+        def answer(self, known: bool, status: int, data: Any) -> None:
+            is_allowed = self.headers["Authorization"] == f"Bearer {token}"
+            self.send_response(status if known and is_allowed else 404 if is_allowed else 401)
+            self.end_headers()
+            self.wfile.write(json.dumps(data).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with _served(ThreadingHTTPServer(("127.0.0.1", 0), Handler), receiver):
+        yield receiver
+
+
+@contextlib.contextmanager
 def mail() -> Iterator[Receiver]:
     """Give a server that speaks SMTP (RFC 5321) with AUTH PLAIN, without encryption."""
     receiver = Receiver()

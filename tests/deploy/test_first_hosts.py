@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from dagster_module_builder.base.errors import BuilderError, RefusedError
+from dagster_module_builder.base.errors import BuilderError, DamagedFileError, RefusedError
 from dagster_module_builder.deploy.deploy import Options, deploy
 from dagster_module_builder.deploy.in_turns import deploy_in_turns
 from dagster_module_builder.deploy.model.deployment import find
+from dagster_module_builder.deploy.preview import preview
+from dagster_module_builder.deploy.rollback import change_settings
 from dagster_module_builder.deploy.rollout import HostOutcome
 from dagster_module_builder.deploy.status import log
+from dagster_module_builder.deploy.trust import shown_keys
+from dagster_module_builder.shared_files.formats import env_file
 from tests.deploy.cut_off import change
 from tests.deploy.program import run
-from tests.deploy.sites import Sites, quick_sites
+from tests.deploy.sites import Site, Sites, quick_sites
 
 
 @pytest.fixture
@@ -47,6 +53,53 @@ def test_a_group_is_chosen_like_a_host(three: Sites) -> None:
     assert deployed(three) == [False, True, True]
     with pytest.raises(RefusedError, match=r"no host 'east'.*Its groups: canary, rest"):
         deploy(find(three.root, "yoda"), Options(["east"], allow_dirty=True))
+
+
+def test_limit_is_another_word_for_host(three: Sites) -> None:
+    """As Ansible calls it; for runs it is their number."""
+    done = run(three.root, "deploy", "yoda", "--allow-dirty", "--no-settle", "--limit", "canary")
+    assert (done.returncode, deployed(three)) == (0, [True, False, False]), done.stderr
+    said = run(three.root, "deploy.status", "yoda", "--limit", three.sites[0].host.address, "--host", "rest", "--json")
+    assert len(json.loads(said.stdout)) == 3
+    assert run(three.root, "deploy.runs", "yoda", "--limit", "1", "--host", "east").returncode == 1
+    (deployment,) = find(three.root, "yoda")
+    assert [str(each.host) for each in shown_keys(deployment, ["rest"])] == [str(host) for host in deployment.hosts[1:]]
+
+
+def test_a_host_has_its_own_values(three: Sites) -> None:
+    """A secret is in the file that only its owner can read, and no other host gets it, nor the variable it is from."""
+    canary, *rest = three.sites
+    path = three.module / "deploy/yoda/deployment.yaml"
+    hosts = yaml.safe_load(path.read_text())["hosts"]
+    hosts[0]["variables"] = {"SALES_REPORT_TOKEN": {"from": "TOKEN_OF_CANARY"}, "REGION": "it's"}
+    change(canary, hosts=hosts)
+    env = three.module / "deploy/yoda/.env.deploy"
+    env.write_text("SALES_REPORT_TOKEN='t0ken of all'\nREGION=eu\n")
+    with pytest.raises(RefusedError, match="TOKEN_OF_CANARY has no value"):
+        three.deploy()
+    env.write_text(env.read_text() + "TOKEN_OF_CANARY='t0ken of canary'\n")
+    seen = {
+        result["host"]: result["modules"]["sales-report"]
+        for result in preview(find(three.root, "yoda"), allow_dirty=True)
+    }
+    assert {tuple(each["settings"]["added"]) for each in seen.values()} == {("REGION", "SALES_REPORT_TOKEN")}
+    three.deploy()
+
+    def values(site: Site) -> dict[str, str]:
+        (file,) = (site.there / "env").iterdir()
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        return dict(env_file.values(file.read_bytes()))
+
+    assert values(canary) == {"SALES_REPORT_TOKEN": "t0ken of canary", "REGION": "it's"}
+    assert [values(site) for site in rest] == [{"SALES_REPORT_TOKEN": "t0ken of all", "REGION": "eu"}] * 2
+    hosts[0]["variables"]["REGION"] = "moon"
+    change(canary, hosts=hosts)
+    change_settings(find(three.root, "yoda"))
+    assert [values(site)["REGION"] for site in three.sites] == ["moon", "eu", "eu"]
+    hosts[0]["variables"] = {"REGION": 7}
+    change(canary, hosts=hosts)
+    with pytest.raises(DamagedFileError, match="in quotes if it is a number"):
+        find(three.root, "yoda")
 
 
 def test_the_others_get_the_same_release_after_the_first(three: Sites) -> None:

@@ -16,8 +16,10 @@ import yaml
 from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.status import status
 from tests.deploy import pipeline_tool
+from tests.deploy.modules import set_value
 from tests.deploy.pipeline_steps import BRANCH, Github, Gitlab, Runner
 from tests.deploy.pipelined import Pipelined, tool
+from tests.deploy.receivers import comments_of
 from tests.deploy.repositories import git
 from tests.deploy.sites import Site, quick_sites
 
@@ -109,6 +111,37 @@ def test_failed_tests_and_other_branches_deploy_nothing(handed_over: tuple[Site,
     assert hub.run("refs/heads/feature", "workflow_dispatch", action="deploy") == []
     git(site.root, "checkout", "-q", BRANCH)
     assert site.running() == before
+
+
+@pytest.mark.parametrize("handed_over", [RSYNC], indirect=True)
+def test_a_pull_request_has_one_comment_with_what_it_would_change(
+    handed_over: tuple[Site, Pipelined], tmp_path: Path
+) -> None:
+    """Nothing is deployed; forks, whose code would run beside the key, are left alone."""
+    site, pipelined = handed_over
+    before = site.running()
+    hub: Github = pipelined.runner("github", site.host.client_key, tmp_path, comment=True)
+    git(site.root, "checkout", "-qb", "change")
+    set_value(site.module, 1001)
+    git(site.root, "commit", "-qam", "now 1001")
+    git(site.root, "update-ref", "refs/pull/7/merge", "HEAD")
+    with comments_of(7, "t0ken-of-the-job") as server:
+        server.got += ["of a person"] * 150
+        api = f"http://127.0.0.1:{server.port}"
+        done = [*hub.pull(7, api), *hub.pull(7, api)]
+        assert hub.pull(7, api, from_fork=True) == []
+        others, (comment,) = server.got[:150], server.got[150:]
+    assert [(one.job, one.code) for one in done] == [("comment", 0)] * 2, done
+    git(site.root, "checkout", "-q", BRANCH)
+    assert set(others) == {"of a person"}
+    assert comment.startswith("<!-- dagster-module-builder: yoda sales-report -->\n### What a deployment to yoda would")
+    assert f"sales-report: {before} → " in comment
+    assert "~ src/sales_report_dagster/value.py\n" in comment
+    assert "now 1001\n" in comment
+    assert site.running() == before
+    assert hub.told(done) == []
+    assert "t0ken-of-the-job" not in str(done) + comment
+    assert hub.leftovers() == []
 
 
 @pytest.mark.parametrize("handed_over", [RSYNC], indirect=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dagster_module_builder.deploy.change_summary import lines, markdown
+from dagster_module_builder.deploy.change_summary import first_lines, lines, markdown
+from dagster_module_builder.deploy.job_summary import summary
+from dagster_module_builder.deploy.rollout import HostOutcome
 from dagster_module_builder.modules.loading import compared
 from dagster_module_builder.modules.trusted_code import remember_made
+from tests.deploy import cut_off
 from tests.deploy.program import run
 from tests.deploy.sites import Site
 
@@ -60,7 +64,7 @@ NOTHING: dict[str, Any] = {"added": [], "removed": [], "changed": {}}
 
 @pytest.mark.dagster
 def test_a_dry_run_shows_what_changes_of_definitions_and_packages(
-    site: Site, dagster_python: str, monkeypatch: pytest.MonkeyPatch
+    site: Site, dagster_python: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Of the same content nothing; as text, JSON and Markdown, and on a job's page. Nothing is loaded without trust."""
     monkeypatch.setenv("CI", "false")  # A pipeline has consent.
@@ -111,6 +115,20 @@ def test_a_dry_run_shows_what_changes_of_definitions_and_packages(
     assert page.startswith("### What a deployment to yoda would change\n")
     assert [*site.there.rglob("__pycache__")] == [*site.module.rglob("__pycache__")] == []
 
+    # The deployment itself tells the same to its receivers, a job's page and programs, and a rollback the reverse.
+    got, job = tmp_path / "got", tmp_path / "page.md"
+    cut_off.change(site, notifications=[{"command": f"cat > {got}", "events": ["success", "rollback"]}])
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(job))
+    task = ["deploy", "yoda", "--allow-dirty", "--no-settle", "--trust", "--json"]
+    (outcome,) = json.loads(run(site.root, *task).stdout)
+    assert outcome["definitions"]["sales-report"] == change["definitions"]
+    for told in (got.read_text(), job.read_text()):
+        assert "+ asset sums\n" in told
+        assert "~ schedule nightly: cron 0 3 * * * -> 0 4 * * *\n" in told
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY")
+    assert run(site.root, "deploy.rollback", "yoda", "--trust").returncode == 0
+    assert "  - asset sums\n" in got.read_text()
+
 
 def test_details_are_compared_by_name() -> None:
     before = {"jobs": {"a": {"assets": ["x"]}, "b": {}}, "resources": {"r": {"type": "A", "only before": 1}}}
@@ -118,6 +136,17 @@ def test_details_are_compared_by_name() -> None:
     found = compared(before, after)
     assert found["jobs"] == {"added": ["c"], "removed": ["b"], "changed": {"a": {"assets": [["x"], ["x", "y"]]}}}
     assert found["resources"]["changed"] == {"r": {"type": ["A", "B"]}}
+
+
+def test_what_is_told_of_many_definitions_has_an_end() -> None:
+    """FAULTS S8: on a job's page names are code, without what steers a terminal."""
+    added = [f"asset{number:02}" for number in range(30)]
+    definitions = {"m": {"assets": {**NOTHING, "added": [*added, "</code>\x1b[2J"]}}}
+    outcome = HostOutcome("h", {"m": "new"}, definitions=definitions)
+    assert first_lines(definitions["m"], 2) == ["+ asset asset00", "+ asset asset01", "and 29 more definitions"]
+    page = summary("yoda", [outcome, HostOutcome("i", {"m": "new"}, definitions={"m": None})])
+    assert "\nDefinitions of m:\n\n    + asset asset00\n" in page
+    assert "    + asset </code>[2J\n" in page
 
 
 def test_markdown_of_a_stranger_stays_text() -> None:

@@ -48,6 +48,14 @@ def test_a_command_has_the_releases_folder_and_its_environment(deployed: Site) -
     )
     assert (done.returncode, done.stderr) == (7, b"no\n")
     assert sessions(deployed) == []
+    (result,) = json.loads(run(deployed.root, "deploy.log", "yoda", "--json").stdout)
+    last = result["modules"]["sales-report"][-1]
+    assert {name: last[name] for name in ("action", "result", "release")} == {
+        "action": "exec", "result": "exit status 7", "release": deployed.current()
+    }  # fmt: skip
+    assert "deploy.exec yoda -- sh -c" in last["command"]
+    assert "@" in last["who"]
+    assert "s3cret-of-production" not in deployed.log()
 
 
 def test_what_a_host_prints_cannot_control_the_terminal_that_shows_it(deployed: Site) -> None:

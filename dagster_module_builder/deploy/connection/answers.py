@@ -135,6 +135,8 @@ _RUN = _record(
 )  # fmt: skip
 _ENTRY = _record(time=_TIME, source=_NAME, level=_NAME, text=_SAID)
 
+_DEFINITIONS = _or_none(_by_name(_by_name(_by_name(_PLAIN), 50_000), 10))
+
 #: The shape of the answer to each request.
 ANSWERS: Mapping[str, Schema] = {
     "open": _record(
@@ -183,8 +185,9 @@ ANSWERS: Mapping[str, Schema] = {
     "log": _record(log=_each({**_open_record(at=_NAME), "required": ["at"]}, VALUES)),
     "settings": _record(env=_BASE64),
     "contents": _record(manifest=_MANIFEST, env=_BASE64),
+    "defined": _record(definitions=_by_name(_DEFINITIONS)),
     "running": _record(
-        definitions=_or_none(_by_name(_by_name(_by_name(_PLAIN), 50_000), 10)), packages=_or_none(_by_name(_NAME)),
+        definitions=_DEFINITIONS, packages=_or_none(_by_name(_NAME)),
         pyproject=_or_none(_SAID),
     ),
     "take": _record(
@@ -192,6 +195,7 @@ ANSWERS: Mapping[str, Schema] = {
     ),
     "unlock": _record(held=_or_none(_WHO)),
     "enter": _record(start=_each(_PATH_OR_FLAG, 5), release=_NAME),
+    "left": _record(),
     "runs": _record(runs=_each(_RUN)),
     "run events": _record(entries=_each(_ENTRY), cursor=_or_none(_text(1000)), more=_FLAG),
     "printed": _record(entries=_each(_ENTRY)),
@@ -228,7 +232,10 @@ def parsed(line: bytes) -> dict[str, Any] | None:
 
 
 #: Keys of the answer that must have exactly the names in a key of the request.
-_BY_NAME = {"open": {"modules": "modules", "files": "files", "tools": "tools", "pythons": "interpreters"}}
+_BY_NAME = {
+    "open": {"modules": "modules", "files": "files", "tools": "tools", "pythons": "interpreters"},
+    "defined": {"modules": "definitions"},
+}
 
 
 def answer_to(what: str, result: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:

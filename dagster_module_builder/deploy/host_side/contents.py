@@ -55,6 +55,19 @@ def running(host: Host, module: str, location: str, python: str, where: dict[str
     }
 
 
+def defined(host: Host, modules: dict[str, str]) -> dict[str, Any]:
+    """Return the definitions of modules as the host's Dagster has loaded them.
+
+    Args:
+        host: This host.
+        modules: Each module's code location.
+
+    Returns:
+        ``definitions``: by module, kind and name; None for a module of which Dagster does not tell them.
+    """
+    return {"definitions": {module: definitions(host, location) for module, location in modules.items()}}
+
+
 def packages(host: Host, module: str, python: str, where: dict[str, Any] | None) -> dict[str, str] | None:
     """Return the packages that a module's current release runs with; None if they cannot be told."""
     server = current_server(host, module)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The reason of an operation that had no end.
 INTERRUPTED = "It was interrupted"
+#: What people do on a host that changes no release.
+SESSIONS = ("exec", "shell", "console")
 
 
 def folder_of(host: Host) -> str:
@@ -119,7 +121,7 @@ def end_cut_off(host: Host, *, back: bool, stood: bool) -> None:
 
 def how_it_went(begun: dict[str, Any], *, back: bool, stands: bool) -> dict[str, Any]:
     """Return the log's record for an operation that was interrupted: whether it was undone or completed."""
-    if begun["record"].get("action") == "unlock":
+    if begun["record"].get("action") in ("unlock", *SESSIONS):
         return {"result": "unknown", "reason": f"{INTERRUPTED}."}
     if back:
         return {"result": "taken back", "reason": f"{INTERRUPTED}; the old release was restored."}

@@ -13,6 +13,7 @@ import secrets
 import sys
 import time
 
+from . import logbook
 from .errors import RefusedError
 from .files import put, read_json, remove_tree
 from .host import STATE
@@ -87,6 +88,7 @@ def enter(
     python: str,
     folder: str,
     terminal: bool,
+    log: dict[str, Any],
     where: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write down a command that another channel is about to start in a module's current release.
@@ -100,6 +102,7 @@ def enter(
         python: The interpreter of the release, as Dagster sees it.
         folder: The folder below the base that Dagster runs in.
         terminal: Whether the command has a terminal.
+        log: What the module's log records.
         where: How to get into Dagster's container; None for this host.
 
     Returns:
@@ -131,7 +134,14 @@ def enter(
         session["command"] = named(command, python)
     put(os.path.join(place, SETTINGS), json.dumps(session).encode(), 0o600, lasting=False)
     put(os.path.join(place, START), STARTER, 0o600, lasting=False)
+    host.begun = logbook.begin(host, [module], {**log, "release": release})
     return {"start": [sys.executable, "-IS", os.path.join(place, START)], "release": release}
+
+
+def left(host: Host, status: int) -> dict[str, Any]:
+    """Log that the session's command has ended, with its exit status."""
+    logbook.finish(host, {"result": f"exit status {status}"})
+    return {}
 
 
 def named(command: Sequence[str], python: str) -> list[str]:

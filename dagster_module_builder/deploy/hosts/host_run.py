@@ -102,6 +102,13 @@ class HostRun(HostSession):
         self.report("pause")
         self.conversation.ask("hold", locations=list(locations))
 
+    def definitions(self) -> dict[str, Any]:
+        """Return the definitions of each module that the host's Dagster has loaded; None where it does not tell."""
+        modules = {deployment.names.name: deployment.names.snake for deployment in self.target.deployments}
+        answer: dict[str, Any] = self.conversation.ask("defined", modules=modules)["definitions"]
+        # A module's first release adds all of its definitions.
+        return {name: each if each or self.state(name).get("current") else {} for name, each in answer.items()}
+
     def back(self, modules: Sequence[str], log: Mapping[str, Any]) -> list[str]:
         """Restore the old release; return problems for the user."""
         self.report("back")

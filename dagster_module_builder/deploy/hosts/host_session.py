@@ -41,6 +41,7 @@ class HostSession:
         storage: Where assets will be stored, if that is known.
         hook_log: By module, what hooks said that the host's log does not have yet.
         automation: The schedules and sensors that are new or renamed, as ``keep`` returned them.
+        defined: By module, the definitions before the change, where they are compared.
     """
 
     target: Target
@@ -56,6 +57,7 @@ class HostSession:
     storage: host_storage.HostStorage | None = None
     hook_log: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     automation: Mapping[str, Any] = field(default_factory=dict)
+    defined: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.remote = Remote(self.target.host.address)

@@ -19,6 +19,8 @@ class Target:
 
     host: DeploymentHost
     deployments: tuple[Deployment, ...]
+    #: The host as each of the deployments has it, in their order.
+    hosts: tuple[DeploymentHost, ...] = ()
 
     def __str__(self) -> str:
         return str(self.host)
@@ -27,6 +29,17 @@ class Target:
     def key(self) -> tuple[str, str, str | None]:
         """What identifies it: one host may be reached as several users, and have several base paths."""
         return str(self.host), self.host.base_path, self.host.address.user
+
+    def env_text(self, deployment: Deployment, text: bytes | None = None, *, fetch: bool = True) -> bytes:
+        """Return a deployment's settings on this host.
+
+        Args:
+            deployment: The deployment.
+            text: Its settings, if they differ from ``Deployment.env_text``.
+            fetch: Fetch the values that commands give.
+        """
+        common = deployment.env_text(fetch=fetch) if text is None else text
+        return deployment.env_on(self.hosts[self.deployments.index(deployment)], common, fetch=fetch)
 
     @property
     def modules(self) -> list[str]:
@@ -46,13 +59,14 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
         RefusedError: A host that was asked for is in no deployment, or two disagree on how a Dagster runs.
     """
     groups: dict[Key, list[Deployment]] = {}
-    first_hosts: dict[Key, DeploymentHost] = {}
+    own_hosts: dict[Key, list[DeploymentHost]] = {}
     for deployment in deployments:
         for host in deployment.hosts:
             if not hosts or any(map(host.is_named, hosts)):
                 key = (str(host), host.base_path, host.address.user)
                 groups.setdefault(key, []).append(deployment)
-                if first_hosts.setdefault(key, host).url != host.url:
+                own_hosts.setdefault(key, []).append(host)
+                if own_hosts[key][0].url != host.url:
                     raise RefusedError(
                         f"{deployment.names.name} and other modules disagree on where Dagster answers on {host}: "
                         f"set the same 'url:' in each deployment.yaml."
@@ -64,7 +78,7 @@ def targets_of(deployments: Sequence[Deployment], hosts: Sequence[str] = ()) -> 
             raise RefusedError(
                 f"{names} disagree on how Dagster runs on {key[0]}: see 'dagster:' in their deployment.yaml."
             )
-    return [Target(first_hosts[key], tuple(group)) for key, group in groups.items()]
+    return [Target(own_hosts[key][0], tuple(group), tuple(own_hosts[key])) for key, group in groups.items()]
 
 
 def _refuse_unknown(deployments: Sequence[Deployment], hosts: Sequence[str]) -> None:

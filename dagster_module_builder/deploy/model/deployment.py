@@ -47,6 +47,7 @@ class DeploymentHost:
         python: The interpreter that runs the host's side of a conversation; None to look for one.
         environment_python: The interpreter of its environments, if it is not the deployment's.
         groups: The groups that it is in.
+        variables: Its own values of variables: a text, or ``from``: the variable of ``.env.deploy`` with the value.
     """
 
     address: Address
@@ -55,6 +56,7 @@ class DeploymentHost:
     python: str | None = None
     environment_python: str | None = None
     groups: tuple[str, ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
 
     def is_named(self, name: str) -> bool:
         """Tell whether a person means this host by a name, or by a group that it is in."""
@@ -138,6 +140,7 @@ class Deployment:
             # Environments for a Dagster in containers are made in a container, by its interpreter.
             None if self.kind == "compose" else entry.get("python"),
             tuple(entry.get("groups") or ()),
+            entry.get("variables") or {},
         )
 
     def _identity_file(self) -> str | None:
@@ -197,7 +200,29 @@ class Deployment:
             RefusedError: The file is missing, or others may read it.
             DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
         """
-        return host_settings.without(self.settings_text(fetch=fetch), self.receivers_variables)
+        return host_settings.without(self.settings_text(fetch=fetch), self.variables_of_some)
+
+    def env_on(self, host: DeploymentHost, text: bytes, *, fetch: bool = True) -> bytes:
+        """Return settings with the host's own values of variables.
+
+        Args:
+            host: The host.
+            text: The settings, as ``env_text`` returned them.
+            fetch: Fetch the values that commands give.
+
+        Raises:
+            RefusedError: A variable has no value, or none that Dagster and Compose read alike.
+        """
+        if not host.variables:
+            return text
+        known = env_file.values(self.settings_text(fetch=fetch))
+        values = {}
+        for name, entry in host.variables.items():
+            value = entry if isinstance(entry, str) else known.get(entry["from"])
+            if value is None:
+                raise RefusedError(f"{self.folder / ENV}: {entry['from']} has no value yet: fill it in.")
+            values[name] = value
+        return host_settings.with_values(self.folder / FILE, text, values)
 
     def settings_text(self, *, fetch: bool = True) -> bytes:
         """Return all of ``.env.deploy``; it raises as ``env_text`` does.
@@ -222,6 +247,22 @@ class Deployment:
         """The variables of ``.env.deploy`` that receivers of notifications need; hosts do not get them."""
         entries = self.data.get("notifications") or ()
         return {entry[key] for entry in entries for key in ("webhook", "password") if key in entry}
+
+    @property
+    def variables_of_some(self) -> set[str]:
+        """The variables of ``.env.deploy`` that only receivers of notifications or some hosts need."""
+        own = [value for entry in self._host_variables for value in entry.values()]
+        return self.receivers_variables | {value["from"] for value in own if not isinstance(value, str)}
+
+    @property
+    def _host_variables(self) -> list[Mapping[str, Any]]:
+        """Each host's own variables, as they are written."""
+        return [_host_entry(entry).get("variables") or {} for entry in self.data["hosts"]]
+
+    @property
+    def variables_of_hosts(self) -> set[str]:
+        """The variables that each host has its own value of."""
+        return set.intersection(*map(set, self._host_variables))
 
 
 def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
@@ -325,12 +366,15 @@ def standing_in(folder: Path, root: Path, name: str) -> Path | None:
 
 
 def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> list[str]:
-    """Return the settings that the example has and ``.env.deploy`` lacks."""
+    """Return the settings that ``.env.deploy`` lacks: the example has them, or a host takes its own value from them."""
     path = deployment.folder / EXAMPLE
     example = env_file.values(module_files.read(deployment.module, path) or b"")
-    for name in deployment.receivers_variables:
+    for name in deployment.variables_of_some | deployment.variables_of_hosts:
         example.pop(name, None)
     missing = [name for name in example if name not in settings]
+    if sources := deployment.variables_of_some - deployment.receivers_variables:
+        known = env_file.values(deployment.settings_text(fetch=False))
+        missing += sorted(name for name in sources if not known.get(name))
     empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
     return [
         f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])

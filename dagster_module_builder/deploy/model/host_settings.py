@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from dagster_module_builder.base import settings
@@ -58,6 +58,26 @@ def without(text: bytes, names: Collection[str]) -> bytes:
     for entry in reversed([entry for entry in env_file.entries(text) if entry.name in names]):
         del lines[entry.line : entry.last + 1]
     return b"".join(lines) if names else text
+
+
+def with_values(path: Path, text: bytes, values: Mapping[str, str]) -> bytes:
+    """Return settings in which some variables have other values, or are added.
+
+    Args:
+        path: The file that has the values, for messages.
+        text: The settings.
+        values: The values by name.
+
+    Raises:
+        RefusedError: Dagster and Compose would read a value differently, however it is written.
+    """
+    lines = [without(text, values.keys()).rstrip(b"\n")]
+    for name, value in values.items():
+        written = env_value.written(value)
+        if written is None:
+            raise RefusedError(f"{path}: Dagster and Compose read the value of {name} differently: write it as Base64.")
+        lines.append(f"{name}={written}".encode())
+    return b"\n".join(filter(None, lines)) + b"\n" if values else text
 
 
 def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.settings import PROJECTS
 from dagster_module_builder.deploy.pipelines.registry_login import RegistryLogin, login_of
 from dagster_module_builder.deploy.strategies.base import load_strategy
@@ -72,6 +73,7 @@ class Pipeline:
         submodules: Whether jobs check out submodules, too.
         lfs: Whether jobs check out files of Git LFS.
         login: How the job that pushes logs in at the registry by its own token; None if it uses a password.
+        comments: Whether a job comments on pull requests what they would change.
     """
 
     module: str
@@ -92,6 +94,7 @@ class Pipeline:
     submodules: bool = False
     lfs: bool = False
     login: RegistryLogin | None = None
+    comments: bool = False
 
     #: The variables of the secrets. Jenkins binds credentials to them, whose IDs begin with ``name``.
     key = "DEPLOY_SSH_KEY"
@@ -201,7 +204,22 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         submodules=bool(own.get("submodules")),
         lfs=bool(own.get("lfs")),
         login=login_of(own, registry),
+        comments=_comments(own),
     )
+
+
+def _comments(own: Mapping[str, Any]) -> bool:
+    """Return whether a job comments on pull requests.
+
+    Raises:
+        RefusedError: The platform's jobs have no token for that.
+    """
+    if own.get("comment") and own["platform"] != "github":
+        raise RefusedError(
+            "'comment' works on GitHub only: the jobs of other platforms have no token that may comment. Remove it "
+            "from deployment.yaml; 'deploy --comment' works in a job of yours for merge requests on GitLab."
+        )
+    return bool(own.get("comment"))
 
 
 def _test_lines(module: Path) -> list[str]:
