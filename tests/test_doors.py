@@ -50,7 +50,10 @@ ALLOWED = {
     "keys that ssh has just written, and an SSH configuration after ``module_files`` has read it": {
         "deploy/connection/host_keys.py", "deploy/connection/ssh_config.py",
     },
-    "a workspace's list of code locations, where Dagster reads it": {"module_servers/keeper.py"},
+    "a workspace's list of code locations, where Dagster reads it": {
+        "module_servers/keeper.py", "module_servers/apart.py", "compose/served.py",
+    },
+    "a mounted workspace that no module can change, through no link": {"module_servers/copying.py"},
     "the browser": {"commands/workspace_dev.py"},
     "files of a pipeline's job, where its platform says": {"deploy/job_summary.py", "deploy/pull_request.py"},
     "runs alone in the template's hooks: ports, the template's table, and an archive found to be a plain file": {

@@ -32,6 +32,7 @@ OF_OTHERS = {
     "GIT_DISCOVERY_ACROSS_FILESYSTEM",
     "XDG_RUNTIME_DIR",
     "PATH",
+    "PYTHONPATH",
 }
 #: Words in capitals that are headings of tables.
 HEADINGS = {"DEPLOYMENTS"}

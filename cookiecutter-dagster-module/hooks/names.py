@@ -27,10 +27,11 @@ TASK_NAMES = frozenset(
 #: Top-level packages of a module's environment, and the names of the workspace's services.
 TAKEN_NAMES = frozenset(
     {
-        "cookiecutter", "dagster", "dagster_daemon", "dagster_graphql", "dagster_migrate", "dagster_mysql",
-        "dagster_postgres", "dagster_webserver", "duckdb", "fabric", "fsspec", "httpx", "invoke", "moto", "mypy",
-        "nox", "numpy", "pandas", "pip", "polars", "psycopg", "psycopg2", "pyarrow", "pydantic", "pymysql", "pytest",
-        "requests", "rich", "ruff", "s3fs", "setuptools", "sqlalchemy", "tests", "upath", "uv", "wheel", "yaml",
+        "cookiecutter", "dagster", "dagster_code", "dagster_daemon", "dagster_graphql", "dagster_migrate",
+        "dagster_mysql", "dagster_postgres", "dagster_webserver", "duckdb", "fabric", "fsspec", "httpx", "invoke",
+        "moto", "mypy", "nox", "numpy", "pandas", "pip", "polars", "psycopg", "psycopg2", "pyarrow", "pydantic",
+        "pymysql", "pytest", "requests", "rich", "ruff", "s3fs", "setuptools", "sqlalchemy", "tests", "upath", "uv",
+        "wheel", "yaml",
     }
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Write what differs for each workspace: the database's password, its owner, its path, and the engine's socket.
+"""Write what differs for each workspace: the database's passwords, its owner, its path, and the engine's socket.
 
 Owner and path are this process's unless ``WORKSPACE_OWNER``, ``WORKSPACE_ROOT``, ``DOCKER_SOCKET`` and
 ``DOCKER_GROUP`` are set, which a workspace for another folder or machine needs.
@@ -7,11 +7,14 @@ Owner and path are this process's unless ``WORKSPACE_OWNER``, ``WORKSPACE_ROOT``
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 
 SERVICES = Path("services/dagster")
 SOCKET = "/var/run/docker.sock"
 LAUNCHER = "{{ cookiecutter.run_launcher }}"
+ISOLATION = "{{ cookiecutter.isolation }}"
+IS_CLOSED = LAUNCHER == "default" and ISOLATION == "modules"
 
 
 def complete(env_file: Path, owner: str) -> None:
@@ -19,7 +22,10 @@ def complete(env_file: Path, owner: str) -> None:
     uid, _, gid = owner.partition(":")
     env_file.chmod(0o600)
     with env_file.open("a", encoding="utf-8") as file:
-        file.write(f"DAGSTER_POSTGRES_PASSWORD='{secrets.token_urlsafe(24)}'\n\n")
+        file.write(f"DAGSTER_POSTGRES_PASSWORD='{secrets.token_urlsafe(24)}'\n")
+        if IS_CLOSED:
+            file.write(f"DAGSTER_POSTGRES_ROOT_PASSWORD='{secrets.token_urlsafe(24)}'\n")
+        file.write("\n")
         file.write("# Containers run as the owner of this folder, because only the owner can read this file.\n")
         file.write(f"WORKSPACE_UID='{uid}'\n")
         file.write(f"WORKSPACE_GID='{gid}'\n")
@@ -37,8 +43,16 @@ def complete_launcher(dagster_yaml: Path, env_file: Path, owner: str) -> None:
         file.write(f"DOCKER_SOCKET='{socket}'\nDOCKER_GROUP='{group}'\n")
 
 
+def leave_out_what_the_closed_form_needs() -> None:
+    """Remove the programs of the containers that keep modules apart."""
+    shutil.rmtree(SERVICES / "module_servers")
+    (SERVICES / "database.sh").unlink()
+
+
 if __name__ == "__main__":
     owner_ids = os.environ.get("WORKSPACE_OWNER") or f"{os.getuid()}:{os.getgid()}"
     complete(SERVICES / ".env", owner_ids)
     if LAUNCHER == "docker":
         complete_launcher(SERVICES / "dagster.yaml", SERVICES / ".env", owner_ids)
+    if not IS_CLOSED:
+        leave_out_what_the_closed_form_needs()

@@ -100,7 +100,10 @@ def instances(workspace: Workspace) -> Iterator[Instance]:
     if (root / HOME / "history").is_dir():
         python = str(shared_environment(root))
         yield Instance("native", [python], process_folder(root), process_environment(root), str(root / HOME))
-    daemon = next((name for name, service in workspace.stack.services.items() if service.is_daemon), None)
+    services = workspace.stack.services
+    # Where modules are kept apart, only the service that does so may remove what they wrote.
+    serving = next((name for name, service in services.items() if service.serves_modules), None)
+    daemon = serving or next((name for name, service in services.items() if service.is_daemon), None)
     if daemon and daemon in _running(root):
         project = project_of(root)
         inside = [*compose_command.program(), *project.arguments(), "exec", "-T", daemon, "python"]

@@ -23,6 +23,7 @@ DEFAULT_NETWORK = "default"
 _LOADS_CODE = re.compile(r"dagster-webserver|\bdagit\b|dagster-daemon|\bdagster\s+dev\b|\bdg\s+dev\b")
 _SERVES_CODE = re.compile(r"\bcode-server\s+start\b|\bapi\s+grpc\b")
 _OTHER_TOOL = re.compile(r"\b(?:dagster|dg)\s+[a-z]")
+_SERVES_MODULES = re.compile(r"/module_servers\b")
 _OTHER_LOADER = re.compile(r"dagster-webserver|\bdagit\b|\b(dagster|dg)\s+dev\b")
 _NAMED_FOR_LOADING = re.compile(r"webserver|dagit|daemon")
 _PROGRAMS = {"dagster-webserver", "dagit", "dagster-daemon", "dagster", "dg"}
@@ -125,6 +126,11 @@ class Service:
         return bool(_LOADS_CODE.search(self.command))
 
     @property
+    def serves_modules(self) -> bool:
+        """Whether it runs ``module_servers``: each module as another user, with its variables and its code alone."""
+        return bool(_SERVES_MODULES.search(self.command))
+
+    @property
     def is_daemon(self) -> bool:
         """Whether it is only Dagster's daemon, so that a restart interrupts neither pages nor runs."""
         command = self.command
@@ -136,7 +142,10 @@ class Service:
     def is_known(self) -> bool:
         """Whether its command shows what it does with code."""
         return bool(
-            _LOADS_CODE.search(self.command) or _SERVES_CODE.search(self.command) or _OTHER_TOOL.search(self.command)
+            _LOADS_CODE.search(self.command)
+            or _SERVES_CODE.search(self.command)
+            or _OTHER_TOOL.search(self.command)
+            or self.serves_modules
         )
 
     @property
@@ -192,7 +201,17 @@ class Service:
             Mount(None, str(path).split(":")[0], lasting=False)
             for path in ([tmpfs] if isinstance(tmpfs, str) else tmpfs)
         ]
-        return (*filter(None, map(self._mount, entries)), *in_memory)
+        mounted = tuple(filter(None, map(self._mount, entries)))
+        return (*self._with_copies(mounted), *in_memory)
+
+    def _with_copies(self, mounted: tuple[Mount, ...]) -> tuple[Mount, ...]:
+        """Return mounts as the code of modules sees them: copies of the workspace in place of the workspace."""
+        original, copy = self.option("--original"), self.option("--copy")
+        whole = innermost(mounted, original) if self.serves_modules and original and copy else None
+        if whole is None or original is None or copy is None:
+            return mounted
+        others = (mount for mount in mounted if mount.target not in {whole.target, copy})
+        return (*others, Mount(whole.source_of(original), copy, writable=False))
 
     def _mount(self, entry: Any) -> Mount | None:
         if isinstance(entry, dict):
@@ -245,8 +264,8 @@ class Service:
 
     @cached_property
     def takes_env_file(self) -> bool:
-        """Whether it gets every variable of the workspace's ``.env``."""
-        return self.env_file in env_files(self.data, self.folder, self.env)
+        """Whether what runs in it gets the variables of the workspace's ``.env``, each module's at least."""
+        return self.serves_modules or self.env_file in env_files(self.data, self.folder, self.env)
 
     def option(self, *names: str) -> str | None:
         """Return the value of a command line option, or None."""

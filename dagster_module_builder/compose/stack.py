@@ -155,6 +155,9 @@ class Stack:
 
 def services_with_code(stack: Stack) -> tuple[list[str], list[str]]:
     """Return the services that load modules' code, and those that may."""
+    if serving := [name for name, service in stack.services.items() if service.serves_modules]:
+        # The webserver and the daemon ask them.
+        return serving, []
     loading = [name for name, service in stack.services.items() if service.loads_code or service.seems_to_load_code]
     images = {_built(stack.services[name]) for name in loading}
     unclear = [

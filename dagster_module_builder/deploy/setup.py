@@ -199,6 +199,8 @@ def _workspace_files(run: HostRun, inspection: dict[str, Any]) -> dict[str, tupl
     port = re.search(r":(\d+)", run.target.host.url.partition("://")[2])
     answers = {
         "name": "workspace",
+        # What serves a release here is chosen by the deployment; hosts have a Dagster for each client.
+        "isolation": "none",
         "project": re.sub(r"[^a-z0-9-]+", "-", f"dagster-{deployment.name}"),
         "network": str(deployment.data.get("network") or "workspace-net"),
         "port": port[1] if port else "80",

@@ -17,6 +17,7 @@ from typing import Any
 from dagster_module_builder.base.layout import SERVERS
 from dagster_module_builder.compose.service import Mount, innermost
 from dagster_module_builder.fitting import server_image
+from dagster_module_builder.fitting.closed_server import USER, is_kept_back
 from dagster_module_builder.fitting.instance import Instance
 from dagster_module_builder.fitting.server_image import PORT, ServedCode
 from dagster_module_builder.fitting.storage import DEFAULT_STORAGE
@@ -134,7 +135,9 @@ def _service_lines(
     context = _context(workspace, code.module)
     variables = _variables(workspace, instance, files)
     folders = [*_storage_folders(workspace, findings, instance), *_own_mounts(workspace, findings, code, marker, files)]
+    apart = workspace.served_apart
     user = next((str(each.data["user"]) for each in workspace.services if each.data.get("user")), None)
+    user = USER if apart else user
     return [
         f"{marker}_code:",
         f"  image: {image}",
@@ -150,6 +153,7 @@ def _service_lines(
         f"    DAGSTER_CURRENT_IMAGE: {image}",
         *(f"    {name}: {'' if value is None else json.dumps(value)}".rstrip() for name, value in variables.items()),
         *(["  volumes:", *(f"    - {json.dumps(folder)}" for folder in folders)] if folders else []),
+        *(["  networks:", *(f"    - {name}" for name in apart.networks)] if apart else []),
         *_waits(files),
         "  healthcheck:",
         f'    test: ["CMD", "dagster", "api", "grpc-health-check", "--port", "{PORT}"]',
@@ -187,7 +191,8 @@ def _variables(workspace: TargetWorkspace, instance: Instance, files: Contributi
         elif name in workspace.stack.env:
             stated[name] = f"${{{name}}}"
     for contribution in files.get(env_file.NAME, ()):
-        stated |= {name: f"${{{name}}}" for name in env_file.keys(b"\n".join(contribution.mapping or ()))}
+        names = env_file.keys(b"\n".join(contribution.mapping or ()))
+        stated |= {name: f"${{{name}}}" for name in names if not (workspace.served_apart and is_kept_back(name))}
     own = load(part.mapping) if (part := _code_parts(files, "environment")) else None
     store = next(filter(None, (service.variable(STORAGE_VARIABLE) for service in workspace.services)), DEFAULT_STORAGE)
     stated |= {str(name): None if value is None else str(value) for name, value in (own or {}).items()}

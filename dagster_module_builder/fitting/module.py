@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base.errors import ConflictError
+from dagster_module_builder.fitting.closed_server import closed
 from dagster_module_builder.fitting.code import locate_code, relocated
 from dagster_module_builder.fitting.code_server import with_code_server
 from dagster_module_builder.fitting.image import fit_image
@@ -38,6 +39,7 @@ def fitted(
         ConflictError: The module would not work in this workspace; names every reason.
     """
     findings, shared = Findings(), None
+    contributions = closed(workspace, module, contributions)
     is_shared = any(kind != "grpc_server" for kind, _ in _entries(contributions))
     if not own_server and (is_shared or workspace.takes_own_servers):
         shared = _as_written(workspace, findings, module, marker, contributions)

@@ -56,6 +56,11 @@ class TargetWorkspace:
         return [self.stack.services[name] for name in self.code_services]
 
     @property
+    def served_apart(self) -> Service | None:
+        """The service that runs the code of each module as another user; None if modules are not kept apart."""
+        return next((service for service in self.services if service.serves_modules), None)
+
+    @property
     def takes_own_servers(self) -> bool:
         """Whether the code server in a fragment of the template can run here: it has the volumes that this mounts."""
         return {"dagster_home", "dagster_storage"} <= self.stack.volume_names.keys()

@@ -45,7 +45,7 @@ def _changed(path: Path) -> float:
 
 
 def is_mounted(root: Path, module: Path, location: LocationEntry, code_services: list[str]) -> bool:
-    """Return whether the container that loads a location mounts the module's folder, instead of having a copy.
+    """Return whether the container that loads a location mounts the module's code, instead of having a copy.
 
     Raises:
         ToolError: Compose failed.
@@ -53,5 +53,7 @@ def is_mounted(root: Path, module: Path, location: LocationEntry, code_services:
     server = location.entry.get("grpc_server")
     names = [str(server.get("host"))] if isinstance(server, dict) else code_services
     shown = config.bind_mounts(root)
-    folder = module.resolve()
-    return any(folder.is_relative_to(source.resolve()) for name in names for source in shown.get(name, ()))
+    # A code server where modules are kept apart mounts the code alone.
+    code = [module.resolve(), (module / "src").resolve()]
+    mounted = [source.resolve() for name in names for source in shown.get(name, ())]
+    return any(folder.is_relative_to(source) for folder in code for source in mounted)

@@ -14,7 +14,7 @@ from pathlib import Path
 from dagster_module_builder.base.errors import RefusedError, ToolError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import location_names
-from dagster_module_builder.compose import docker
+from dagster_module_builder.compose import docker, served
 from dagster_module_builder.health.find_dagster import OtherDagster, RunningDagster, find_running
 from dagster_module_builder.health.loaded_code import changed_at, is_mounted
 from dagster_module_builder.native import code_servers, local_dagster
@@ -145,6 +145,8 @@ def _told(workspace: Workspace, running: RunningDagster, outcome: WorkspaceChang
         return
     if running.is_native:
         code_servers.await_served(workspace.root, local_dagster.prepare(workspace.root).workspace)
+    elif (service := workspace.as_target.served_apart) and (list_ := service.option("--served")):
+        served.await_served(workspace.root, service.name, list_)
     if effective:
         graphql.reload_workspace(running.url)
     for location, module in older.items():

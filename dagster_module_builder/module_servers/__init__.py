@@ -14,6 +14,8 @@ when it ends, the servers end.
 - A request to reload starts a new server; the old one answers until the new one does, then ends with its last run.
 - A server that does not listen after ``--patience`` seconds is ended; it keeps no other from starting.
 - ``--memory`` limits what each server may allocate. Runs are separate processes, and have no limit from here.
+- With ``--original``, each server is another user, which has the variables and a copy of the code of its module only
+  (``apart``). This needs root, in a container that can keep the rights to change users.
 
 It needs the standard library, and of Dagster what ``dagster api grpc`` consists of. Only Linux forks safely here.
 """

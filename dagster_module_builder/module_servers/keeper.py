@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .listed import Listed, digest_of, heading_of, listed_in, served_text
+from .apart import Apart
+from .listed import Listed, digest_of, heading_of, listed_in, markers_in, served_text
 from .location import Location, Server
 from .server import ASIDE, LISTENS, RELOAD, serve
 
@@ -40,6 +41,8 @@ class Options:
         memory: What each server may allocate, in bytes; 0 for no limit.
         patience: Seconds after which a server that does not listen is ended.
         at_once: How many servers may be starting at the same time.
+        apart: How modules are kept apart from each other; None if they are not.
+        ready: A file to make when the locations are served for the first time.
     """
 
     workspace: Path
@@ -49,6 +52,8 @@ class Options:
     memory: int = 0
     patience: float = 180.0
     at_once: int = 2
+    apart: Apart | None = None
+    ready: Path | None = None
 
 
 class Keeper:
@@ -56,6 +61,8 @@ class Keeper:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self._apart = options.apart
+        self._markers: Mapping[str, str] = {}
         self._locations: dict[str, Location] = {}
         self._listed: Sequence[Listed] = ()
         self._seen: object = None
@@ -68,8 +75,10 @@ class Keeper:
         """Keep the servers until a signal, or the command, ends it; return the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        self._options.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._options.sockets.mkdir(mode=0o755 if self._apart else 0o700, parents=True, exist_ok=True)
         self._clear()
+        if self._apart:
+            self._apart.prepare()
         try:
             while not self._is_over():
                 self._read_list()
@@ -89,9 +98,12 @@ class Keeper:
 
     def _clear(self) -> None:
         """Remove what leads to servers; after a crash, those that are gone."""
-        self._options.served.unlink(missing_ok=True)
-        for path in (*self._options.sockets.glob("*.sock"), *self._options.sockets.glob(f"*{ASIDE}")):
-            path.unlink(missing_ok=True)
+        # Who serves others' containers keeps their list: they may read it at any time.
+        if self._apart is None:
+            self._options.served.unlink(missing_ok=True)
+        for pattern in ("*.sock", f"*{ASIDE}", "*/*.sock", f"*/*{ASIDE}"):
+            for path in self._options.sockets.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def _is_over(self) -> bool:
         if self._command is not None:
@@ -103,13 +115,18 @@ class Keeper:
     def _read_list(self) -> None:
         """Take the workspace file if it is another one than before."""
         try:
-            state = self._options.workspace.stat()
+            listing = self._apart.original_of(self._options.workspace) if self._apart else self._options.workspace
+            state = listing.stat()
             seen = (state.st_mtime_ns, state.st_ino, state.st_size)
             if seen == self._seen:
                 return
-            text = self._options.workspace.read_bytes()
+            text = listing.read_bytes()
             self._seen = seen
-            self._take(listed_in(text, self._options.workspace), digest_of(text))
+            listed = listed_in(text, self._options.workspace)
+            if self._apart:
+                self._markers = markers_in(text, self._options.workspace)
+                self._apart.refresh(self._options.workspace)
+            self._take(listed, digest_of(text))
         except Exception as error:  # noqa: BLE001 - whatever a person wrote: the servers go on
             if self._seen != (said := str(error)):
                 _say(f"{self._options.workspace} cannot be read: {said}")
@@ -124,6 +141,9 @@ class Keeper:
             if location.listed != wanted:
                 location.listed = wanted
                 location.wants_reload(time.monotonic())
+        for each in listed if self._apart else ():
+            if each.arguments is None and self._apart:
+                self._apart.close_to_modules(each.name)
         self._listed, self._digest = listed, digest
 
     def _drop(self, location: Location) -> None:
@@ -142,6 +162,8 @@ class Keeper:
         new.write_bytes(served_text(heading, self._listed, self._options.sockets))
         new.replace(self._options.served)
         self._written = self._digest
+        if self._options.ready:
+            self._options.ready.touch()
         if self._options.command and self._command is None and not self._is_ending:
             self._command = subprocess.Popen(self._options.command)
 
@@ -164,18 +186,25 @@ class Keeper:
 
     def _fork(self, location: Location) -> None:
         ours, theirs = socket.socketpair()
-        path = location.next_socket(self._options.sockets)
+        marker, user = self._markers.get(location.name), None
+        if self._apart is None:
+            path = location.next_socket(self._options.sockets)
+        else:
+            path, user = location.next_socket_apart(self._options.sockets), self._apart.user_of(marker or location.name)
+            self._apart.make_socket_folder(path.parent, user)
         path.unlink(missing_ok=True)
         pid = os.fork()
         if pid == 0:
             ours.close()
-            self._be_server(location.listed, path, theirs)
+            self._be_server(location.listed, path, theirs, marker, user)
         theirs.close()
         location.due_at = None
         location.coming = Server(location, pid, ours, path, time.monotonic())
         self._selector.register(ours, selectors.EVENT_READ, location.coming)
 
-    def _be_server(self, listed: Listed, path: Path, connection: socket.socket) -> None:
+    def _be_server(
+        self, listed: Listed, path: Path, connection: socket.socket, marker: str | None, user: int | None
+    ) -> None:
         """Serve, in the forked process, and end it whatever happens: nothing of the process above goes on here."""
         status = 1
         try:
@@ -184,6 +213,8 @@ class Keeper:
             for server in self._servers:
                 server.connection.close()
             self._selector.close()
+            if self._apart and user is not None:
+                self._apart.become(listed, marker, user)
             serve(listed.arguments or (), listed.name, path, connection, self._options.memory)
             status = 0
         except KeyboardInterrupt:
@@ -218,7 +249,7 @@ class Keeper:
             link = location.socket(self._options.sockets)
             new = link.with_suffix(".new")
             new.unlink(missing_ok=True)
-            new.symlink_to(server.path.name)
+            new.symlink_to(server.path.relative_to(link.parent))
             new.replace(link)
             location.listens(server, now)
             _say(f"{location.name} is served by process {server.pid}, {now - server.started_at:.1f} s after its start")
@@ -285,4 +316,13 @@ def options_of(arguments: Any) -> Options:
         arguments.memory << 20,
         arguments.patience,
         max(2, os.cpu_count() or 1),
+        _apart_of(arguments),
+        arguments.ready,
     )
+
+
+def _apart_of(arguments: Any) -> Apart | None:
+    if arguments.original is None:
+        return None
+    original, copy = arguments.original.absolute(), arguments.copy.absolute()
+    return Apart(original, copy, arguments.variables.absolute(), arguments.users.absolute(), arguments.logs)

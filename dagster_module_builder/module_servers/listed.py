@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from .blocks import taken_apart
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,21 @@ def listed_in(text: bytes, path: Path) -> list[Listed]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{path} lists {', '.join(twice)} more than once")
     return found
+
+
+def markers_in(text: bytes, path: Path) -> dict[str, str]:
+    """Return the marker of the block that lists each code location, by its name; owners' locations have none.
+
+    Args:
+        text: The content of a workspace file that ``listed_in`` can read.
+        path: Where it is.
+    """
+    blocks = taken_apart(text.decode("utf-8", "surrogateescape")).blocks
+    return {
+        _listed(entry, str(path)).name: marker
+        for marker, body in blocks.items()
+        for entry in yaml.safe_load(textwrap.dedent(body)) or ()
+    }
 
 
 def _listed(entry: Mapping[str, Any], path: str) -> Listed:

@@ -83,6 +83,11 @@ class Location:
         self.generation += 1
         return folder / f"{file_name(self.name)}.{self.generation}.sock"
 
+    def next_socket_apart(self, folder: Path) -> Path:
+        """Return the path of a socket for its next server, in a folder of the location alone."""
+        self.generation += 1
+        return folder / file_name(self.name) / f"s.{self.generation}.sock"
+
     def socket(self, folder: Path) -> Path:
         """Return the path at which clients find whichever server answers."""
         return folder / f"{file_name(self.name)}.sock"

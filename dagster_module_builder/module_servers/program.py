@@ -14,7 +14,7 @@ _OF_DAGSTER = (
     "dagster", "dagster._cli.api", "dagster._core.instance", "dagster._core.storage.local_compute_log_manager",
     "dagster._core.storage.sqlite_storage", "dagster._core.workspace.context", "dagster._core.workspace.load",
     "dagster._daemon.controller", "dagster._grpc.client", "dagster._grpc.server", "grpc._interceptor", "grpc._server",
-    "grpc_health.v1.health",
+    "grpc_health.v1.health", "dotenv",
 )  # fmt: skip
 #: What instances and many modules import, where it is installed. Not Polars, which has threads: no fork has them.
 _WIDELY_USED = (
@@ -34,6 +34,13 @@ def main(line: Sequence[str] | None = None) -> int:
     parser.add_argument("--sockets", type=Path, required=True, help="the folder of the servers' sockets")
     parser.add_argument("--memory", type=int, default=0, help="MiB that each server may allocate; 0 for no limit")
     parser.add_argument("--patience", type=float, default=180.0, help="seconds that a server may take to listen")
+    apart = parser.add_argument_group("to keep modules apart from each other, as root in a container")
+    apart.add_argument("--original", type=Path, help="the workspace as its owner has it, where only root can enter")
+    apart.add_argument("--copy", type=Path, help="the folder in which each server finds the code of its module")
+    apart.add_argument("--variables", type=Path, help="the owner's file of variables, with a block for each module")
+    apart.add_argument("--users", type=Path, help="the file that remembers the numbers of the modules' users")
+    apart.add_argument("--logs", type=Path, help="the folder in which runs write their logs")
+    parser.add_argument("--ready", type=Path, help="a file to make when the locations are served")
     parser.add_argument("command", nargs="*", help="what to start when the locations are served")
     arguments = parser.parse_args(line)
     _import_all()

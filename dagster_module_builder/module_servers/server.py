@@ -181,6 +181,7 @@ def _server(base: Any, line: Line, own_socket: Path) -> Any:
 
             def started() -> None:
                 start()
+                _open_to_clients(own_socket)
                 # Ctrl-C reaches all processes of a terminal; the one above decides when its servers end.
                 signal.signal(signal.SIGINT, lambda *_: None)
                 line.step_aside = self._step_aside
@@ -196,6 +197,13 @@ def _server(base: Any, line: Line, own_socket: Path) -> Any:
             add_DagsterApiServicer_to_server(self._api_servicer, self._aside)
             self._aside.add_insecure_port(f"unix:{own_socket.with_suffix(ASIDE)}")
             self._aside.start()
+            _open_to_clients(own_socket.with_suffix(ASIDE))
             self.server.stop(_CALLS_LIMIT)
 
     return Server
+
+
+def _open_to_clients(path: Path) -> None:
+    """Let whoever reaches a socket connect to it: its folder decides who does."""
+    with contextlib.suppress(OSError):
+        path.chmod(0o666)

@@ -137,8 +137,53 @@ def test_a_refusal_says_why_and_changes_nothing(case: Case, tmp_path: Path, modu
 @pytest.mark.parametrize("name", ["sales-report", "notes", "forecast"])
 def test_our_own_workspace_has_everything_already(name: str, tmp_path: Path, modules: Modules) -> None:
     root = tmp_path / "ws"
+    initialize(root, {"isolation": "none"})
+    modules.put(root, name)
+    _has_everything(root, name, "dagster_webserver", "dagster_daemon")
+
+
+@pytest.mark.parametrize("name", ["sales-report", "notes"])
+def test_a_workspace_that_keeps_modules_apart_has_everything_already(
+    name: str, tmp_path: Path, modules: Modules
+) -> None:
+    root = tmp_path / "ws"
     initialize(root)
     modules.put(root, name)
+    _has_everything(root, name, "dagster_code")
+
+
+def test_a_separate_code_server_is_closed_where_modules_are_kept_apart(tmp_path: Path, modules: Modules) -> None:
+    """FAULTS A4: it took all of .env, and the whole workspace."""
+    root = tmp_path / "ws"
+    initialize(root)
+    modules.put(root, "forecast")
+    given = read_fragments(read_workspace(root), root / settings.PROJECTS / "forecast")
+    written = load(root / settings.PROJECTS / "forecast" / settings.FRAGMENTS / "docker-compose.yml")["services"]
+    # It is waited for by no container of other modules, which get none of its variables.
+    assert [one.path for one in given.contributions["docker-compose.yml"] if one.path[:1] == ("services",)] == [
+        ("services",)
+    ]
+    (body,) = (one.mapping for one in given.contributions["docker-compose.yml"] if one.path == ("services",))
+    services = load_lines(body)
+    code = services.pop("forecast_code")
+    open_ = written.pop("forecast_code")
+    assert services == written
+    assert "env_file" not in code
+    assert code["volumes"][:2] == [
+        "../../projects/forecast/src:/workspace/projects/forecast/src:ro",
+        "./dagster.yaml:/workspace/services/dagster/dagster.yaml:ro",
+    ]
+    assert code["volumes"][2:] == open_["volumes"][1:]
+    assert code["environment"].items() >= {**open_["environment"], "HOME": "/tmp"}.items()
+    assert code["environment"]["DAGSTER_POSTGRES_PASSWORD"] == "${DAGSTER_POSTGRES_PASSWORD}"
+    assert [name for name in code["environment"] if "ROOT" in name] == []
+    assert (code["cap_drop"], code["read_only"], code["user"]) == (["ALL"], True, "${WORKSPACE_UID}:65534")
+    assert code["networks"] == ["workspace-net", "workspace-net-db"]
+    unchanged = open_.keys() - {"env_file", "environment", "volumes", "user", "networks"}
+    assert {key: code[key] for key in unchanged} == {key: open_[key] for key in unchanged}
+
+
+def _has_everything(root: Path, name: str, *services: str) -> None:
     given = read_fragments(read_workspace(root), root / settings.PROJECTS / name)
     fragments = root / settings.PROJECTS / name / settings.FRAGMENTS
     snippet, entry = given.contributions["Dockerfile"], given.contributions["workspace.yaml"]
@@ -147,7 +192,6 @@ def test_our_own_workspace_has_everything_already(name: str, tmp_path: Path, mod
     wanted = load(fragments / "docker-compose.yml") or {}
     slots = {".".join(one.path): load_lines(one.mapping) for one in given.contributions["docker-compose.yml"]}
     code = wanted.pop("x-dagster-code", {})
-    services = ("dagster_webserver", "dagster_daemon")
     assert slots == wanted | {f"services.{service}.{key}": value for service in services for key, value in code.items()}
     assert given.contributions["dagster.yaml"] == []
     assert given.notes == ()

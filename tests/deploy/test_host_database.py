@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from dagster_module_builder.base.errors import ConflictError, ToolError
+from dagster_module_builder.base.errors import ConflictError, RefusedError, ToolError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.deploy.hosts import host_database, host_preparation
 from dagster_module_builder.deploy.hosts.host_files import REGISTRY, plan_host
@@ -46,7 +47,7 @@ def fragment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes | None]:
     """Give the files of a host on which 'deploy.setup' put our Dagster."""
-    made = render(WORKSPACE_TEMPLATE, {"name": "workspace"}, tmp_path_factory.mktemp("host"))
+    made = render(WORKSPACE_TEMPLATE, {"name": "workspace", "isolation": "none"}, tmp_path_factory.mktemp("host"))
     files = {f"services/dagster/{name}": (made / "services/dagster" / name).read_bytes()
              for name in ("docker-compose.yml", ".env")}  # fmt: skip
     return {**files, "services/dagster/workspace.yaml": b"load_from: []\n", REGISTRY: None}
@@ -63,6 +64,15 @@ def location(found: Mapping[str, Any] | None) -> HostLocation:
 
 def after(files: Mapping[str, bytes | None], plan: Any) -> dict[str, bytes | None]:
     return {**files, **{str(change.path): change.after for change in plan.changes}}
+
+
+def test_a_workspace_that_keeps_modules_apart_takes_no_releases(
+    fragment: bytes, host: dict[str, bytes | None], tmp_path: Path
+) -> None:
+    made = render(WORKSPACE_TEMPLATE, {"name": "workspace"}, tmp_path) / "services/dagster/docker-compose.yml"
+    closed = {**host, "services/dagster/docker-compose.yml": made.read_bytes()}
+    with pytest.raises(RefusedError, match=r"run 'deploy\.setup' once"):
+        plan_host("services/dagster", closed, [location(database(fragment))])
 
 
 def test_only_the_database_comes_along(fragment: bytes, host: dict[str, bytes | None]) -> None:

@@ -32,7 +32,7 @@ LOCATIONS = tuple(name.replace("-", "_") for name in MODULES)
 #: Services that ``up`` must bring up, beside the one-shot migration.
 SERVICES = frozenset(
     {
-        "dagster_postgres", "dagster_webserver", "dagster_daemon",
+        "dagster_postgres", "dagster_code", "dagster_webserver", "dagster_daemon",
         "sales_report_db", "shop_stock_db", "shop_stock_code",
     }
 )  # fmt: skip
@@ -185,6 +185,12 @@ class Stack:
         container = self.compose("ps", "--quiet", service).strip()
         return self.engine.docker("inspect", "--format", "{{.State.StartedAt}}", container).strip()
 
+    def as_module(self, location: str, code: str) -> str:
+        """Run Python in the container of all code as the user of a module, and return what it printed."""
+        users = json.loads(self.inside("dagster_code", "cat", "/tmp/dagster_storage/.users.json"))
+        user = f"--user={users[location]}:{users[location]}"
+        return self.compose("exec", "--no-TTY", user, "dagster_code", "python3", "-c", code)
+
     def volumes(self) -> set[str]:
         """Return the names of the project's volumes."""
         named = f"label=com.docker.compose.project={self.project}"
@@ -241,7 +247,7 @@ class Stack:
 
     def have_materialized(self, location: str) -> None:
         """Materialize all assets of a location, unless the last of them is stored, and in its table, already."""
-        stored = self.shell("dagster_daemon", f"ls /tmp/dagster_storage/{location}/summary.data 2>/dev/null || true")
+        stored = self.shell("dagster_code", f"ls /tmp/dagster_storage/{location}/summary.data 2>/dev/null || true")
         module = location.replace("_", "-")
         if not stored or (MODULES[module]["database"] != "none" and not self.table_rows(module)):
             self.dagster.materialize(location)

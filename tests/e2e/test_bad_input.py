@@ -53,11 +53,12 @@ def test_a_wrong_password_is_named(stack: Stack) -> None:
 def test_a_storage_that_cannot_be_written_is_named(stack: Stack) -> None:
     stack.dagster.await_locations(*LOCATIONS)
     folder = "/tmp/dagster_storage/weather"
-    _as_root(stack, f"mkdir -p {folder} && chown -R 0:0 {folder} && chmod -R 755 {folder}")
+    _as_root(stack, f"mkdir -p {folder} && chown -R 0:0 {folder} && find {folder} -user 0 -exec chmod go-w {{}} +")
     try:
         said = _failed_run(stack.dagster, "weather")
     finally:
-        _as_root(stack, f"chown -R 1000:1000 {folder}")
+        _as_root(stack, f"rm -r {folder}")
+        stack.dagster.reload("weather")
     assert folder in said
     assert "DAGSTER_STORAGE_DIR" in said
 
@@ -93,7 +94,7 @@ def _failed_run(dagster: Dagster, location: str) -> str:
 
 
 def _as_root(stack: Stack, line: str) -> None:
-    stack.compose("exec", "--no-TTY", "--user=0", "dagster_daemon", "sh", "-c", line)
+    stack.compose("exec", "--no-TTY", "--user=0", "dagster_code", "sh", "-c", line)
 
 
 def _materialized_alone(stack: Stack, module: str, storage: str) -> str:

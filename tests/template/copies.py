@@ -22,6 +22,21 @@ COPIES: dict[str, str] = {
         for name in ("constraints.txt", "constraints.lock")
     },
     **{
+        f"{_SERVICES}/module_servers/{name}.py": f"dagster_module_builder/module_servers/{name}.py"
+        for name in (
+            "__init__",
+            "__main__",
+            "apart",
+            "blocks",
+            "copying",
+            "keeper",
+            "listed",
+            "location",
+            "program",
+            "server",
+        )
+    },
+    **{
         f"deploy_strategies/{strategy}/{folder}/{name}": f"deploy_strategies/shared/{name}"
         for strategy in ("docker", "git", "rsync")
         for folder, name in (

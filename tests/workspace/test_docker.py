@@ -72,6 +72,7 @@ def test_an_empty_workspace_comes_up_serves_stops_and_starts_again(
     root = tmp_path / f"dmb-empty-{free_port()}"
     url = up(root)
     assert [str(service) for service in docker.services(root)] == [
+        "dagster_code: healthy",
         "dagster_daemon: healthy",
         "dagster_migrate: done",
         "dagster_postgres: healthy",

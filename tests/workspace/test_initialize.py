@@ -12,6 +12,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
+from dagster_module_builder import module_servers
 from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.layout import DEFAULTS, FILE, layout_of
 from dagster_module_builder.shared_files.formats import env_file
@@ -34,10 +35,12 @@ EXPECTED = {
             "constraints.lock",
             "constraints.txt",
             "dagster.yaml",
+            "database.sh",
             "docker-compose.yml",
             "health.py",
             "modules/.gitignore",
             "workspace.yaml",
+            *(f"module_servers/{path.name}" for path in Path(module_servers.__file__).parent.glob("*.py")),
         )
     ),
     "dagster-module-builder.ini",
@@ -172,11 +175,24 @@ def test_yaml_files_load_and_every_variable_is_defined(tmp_path: Path) -> None:
     services = tmp_path / "services/dagster"
     assert yaml.safe_load((services / "workspace.yaml").read_text()) == {"load_from": []}
     compose = yaml.safe_load((services / "docker-compose.yml").read_text())
-    assert list(compose["services"]) == ["dagster_postgres", "dagster_migrate", "dagster_webserver", "dagster_daemon"]
+    assert list(compose["services"]) == [
+        "dagster_postgres", "dagster_migrate", "dagster_code", "dagster_webserver", "dagster_daemon",
+    ]  # fmt: skip
     used = set(re.findall(r"(?<!\$)\$\{(\w+)\}", (services / "docker-compose.yml").read_text()))
     assert used <= set(env(tmp_path))
     instance = yaml.safe_load((services / "dagster.yaml").read_text())
     assert instance["storage"]["postgres"]["postgres_db"]["scheme"] == "postgresql+psycopg2"
+
+
+@pytest.mark.parametrize("answers", [{"isolation": "none"}, {"run_launcher": "docker"}])
+def test_without_isolation_nothing_of_it_is_made(tmp_path: Path, answers: dict[str, str]) -> None:
+    initialize(tmp_path, answers)
+    services = tmp_path / "services/dagster"
+    compose = yaml.safe_load((services / "docker-compose.yml").read_text())
+    assert list(compose["services"]) == ["dagster_postgres", "dagster_migrate", "dagster_webserver", "dagster_daemon"]
+    assert list(compose["networks"]) == ["workspace-net"]
+    assert [path.name for path in services.iterdir() if path.name in {"database.sh", "module_servers"}] == []
+    assert [name for name in env(tmp_path) if "ROOT" in name or "MEMORY" in name] == []
 
 
 def test_git_takes_no_secret_and_no_data(tmp_path: Path) -> None:

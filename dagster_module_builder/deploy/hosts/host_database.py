@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.names import ModuleNames
 from dagster_module_builder.claims.facts import interpolated, published_ports
 from dagster_module_builder.compose.service import Service
@@ -130,11 +131,20 @@ def contributions(database: Mapping[str, Any] | None, text: bytes, env: bytes) -
 
 
 def services_with_code(text: bytes, env: bytes) -> list[Service]:
-    """Return the services of a host's compose file that load modules' code."""
+    """Return the services of a host's compose file that load modules' code.
+
+    Raises:
+        RefusedError: They take no releases.
+    """
     data = loaded(Path(compose.NAME), text, ON_HOST)
     stack = Stack(
         Path(), data if isinstance(data, dict) else {}, env_file.values(env), lambda _: None, Path(env_file.NAME)
     )
+    if any(service.serves_modules for service in stack.services.values()):
+        raise RefusedError(
+            "The Dagster of the host keeps modules apart, as 'workspace.init' makes it, and takes no releases. "
+            "Use a folder without a Dagster, and run 'deploy.setup' once."
+        )
     return [service for service in stack.services.values() if service.loads_code or service.seems_to_load_code]
 
 
