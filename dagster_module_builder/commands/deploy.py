@@ -180,6 +180,7 @@ def rollback(
         **_CHANGE_HELP,
         "to": "The deployment that gets the release: its folder in the modules' deploy/.",
         "release": "The release to take (default: the one that runs).",
+        "dry-run": DRY_RUN_HELP,
         "drain": "Before the switch, wait until no run of the module is in progress.",
         "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
         "local": "Deploy from this machine, without the pipeline's tests and approval.",
@@ -191,6 +192,7 @@ def promote(
     chosen: Chosen,
     to: str | None = None,
     release: str | None = None,
+    dry_run: bool = False,
     wait: int = 0,
     drain: bool = False,
     pause: bool = False,
@@ -208,7 +210,13 @@ def promote(
         raise UsageError("The deployment that gets the release is missing: deploy.promote NAME TO.")
     target = replace(chosen, name=to)
     refuse_by_hand(target.deployments, local=local, environ=os.environ)
-    agree_to_hooks(target, trust=trust)
+    agree_to_hooks(target, trust=trust, only_settings=dry_run)
+    if dry_run:
+        from dagster_module_builder.deploy.preview import preview_promotion
+
+        root, own = root_of(target.root), (target.deployments, target.hosts)
+        show(preview_promotion(chosen.deployments, *own, release, root=root, force=force), _say_preview)
+        return
     options = Options(
         target.hosts, wait=float(wait), drain=drain, force=force, pause=pause, compare=is_compared(target)
     )

@@ -19,6 +19,7 @@ from dagster_module_builder.deploy.hosts.host_release import Release
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.deploy.model.deployment import Deployment
 from dagster_module_builder.deploy.model.hooks import all_hooks
+from dagster_module_builder.deploy.promotion import taken_from
 from dagster_module_builder.deploy.rollback import settings_differ
 from dagster_module_builder.programs.version_control import commits_since
 from dagster_module_builder.shared_files.formats import env_file
@@ -42,6 +43,43 @@ def preview(
         force: Replace blocks on the host that were edited by hand.
     """
     made = {deployment.names.name: release_of(deployment, allow_dirty=allow_dirty) for deployment in deployments}
+    return _previewed(made, deployments, hosts, root, force=force)
+
+
+def preview_promotion(
+    sources: Sequence[Deployment],
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str] = (),
+    release: str | None = None,
+    *,
+    root: Path | None = None,
+    force: bool = False,
+) -> list[dict[str, Any]]:
+    """Return, for each host, what a promotion would change there, as ``preview`` does.
+
+    Args:
+        sources: The deployment whose release is taken, for each module.
+        deployments: The deployment that would get it.
+        hosts: Only these hosts; all of them if empty.
+        release: The release to take; None for the current one.
+        root: The workspace's root, whose environments load the new definitions; None to compare no definitions.
+        force: Replace blocks on the host that were edited by hand.
+    """
+    made = {each.module: each for each in taken_from(sources, deployments, release, lambda *_: None)}
+    # The code of an image is not here.
+    root = None if any(each.strategy.serves for each in made.values()) else root
+    return _previewed(made, deployments, hosts, root, force=force)
+
+
+def _previewed(
+    made: Mapping[str, Release],
+    deployments: Sequence[Deployment],
+    hosts: Sequence[str],
+    root: Path | None,
+    *,
+    force: bool,
+) -> list[dict[str, Any]]:
+    """Return, for each host, what these releases would change there."""
 
     def look(run: HostRun) -> dict[str, Any]:
         mine = [on_host(made[deployment.names.name], run) for deployment in run.target.deployments]

@@ -80,16 +80,22 @@ def promote(
         RefusedError: It never ran there, or not on all of the hosts, or its files are not those that were deployed.
         DeployError: A host failed; all hosts were rolled back.
     """
+    # Nothing is built, so the hooks around that have nothing to do.
+    made = {each.module: built(each, progress) for each in taken_from(sources, deployments, release, progress)}
+    return deploy_to(targets_of(deployments, options.hosts), deployments, options, progress, made)
+
+
+def taken_from(
+    sources: Sequence[Deployment], deployments: Sequence[Deployment], release: str | None, progress: Progress
+) -> list[Release]:
+    """Return the releases that a promotion brings; it raises the RefusedErrors of ``promote``."""
     if any(source.folder == deployment.folder for source in sources for deployment in deployments):
         raise RefusedError("A deployment cannot be promoted to itself.")
     wanted = {deployment.names.name: deployment for deployment in deployments}
     lacking = sorted({source.names.name for source in sources} ^ set(wanted))
     if lacking:
         raise RefusedError(f"Only one of the deployments has {', '.join(lacking)}: pass --module with the others.")
-    taken = [_taken(source, wanted[source.names.name], release, progress) for source in sources]
-    # Nothing is built, so the hooks around that have nothing to do.
-    made = {each.module: built(each, progress) for each in taken}
-    return deploy_to(targets_of(deployments, options.hosts), deployments, options, progress, made)
+    return [_taken(source, wanted[source.names.name], release, progress) for source in sources]
 
 
 def _taken(source: Deployment, deployment: Deployment, wanted: str | None, progress: Progress) -> Release:

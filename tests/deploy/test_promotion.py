@@ -69,6 +69,11 @@ def test_the_release_that_runs_is_promoted_with_the_other_settings(stages: Stage
     (stages.staging.module / "large").write_bytes(bytes(range(256)) * 12_000)
     stages.deploy()
     set_value(stages.staging.module, 2)
+    (planned,) = json.loads(stages.promote("--dry-run", "--json"))
+    change = planned["modules"]["sales-report"]
+    assert (change["from"], change["settings"]["added"]) == (None, ["SALES_REPORT_TOKEN"])
+    assert {"link", "large", "tool.sh"} <= set(change["files"]["added"])
+    assert not stages.production.there.exists()
     said = json.loads(stages.promote("--json"))
     assert said[0]["releases"] == {"sales-report": stages.production.current()}
     assert content(stages.production) == content(stages.staging)

@@ -35,7 +35,12 @@ CHECKED_OUT = {"submodules": True, "lfs": True}
 #: What checks and releases this program itself.
 OWN_WORKFLOWS = Path(__file__).resolve().parents[2] / ".github/workflows"
 SETTINGS = {
-    "github": {"tests": ["pip install .", "pytest -q"], "url": "https://dagster.example", **CHECKED_OUT},
+    "github": {
+        "tests": ["pip install .", "pytest -q"],
+        "url": "https://dagster.example",
+        "comment": True,
+        **CHECKED_OUT,
+    },
     "gitlab": {"runner": "of-our-own", "image": "python:3.13", "url": "https://dagster.example", **CHECKED_OUT},
     "jenkins": {"runner": "linux", "approvers": "leia,han", **CHECKED_OUT},
 }
