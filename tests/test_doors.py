@@ -34,7 +34,8 @@ ALLOWED = {
         "deploy/connection/host_start.py", "care/prune.py", "deploy/pipelines/platform.py", "deploy/pipelines/tool.py",
     },
     "a connection, a device, a process's descriptors": {
-        "deploy/hosts/host_session.py", "programs/graphql.py", "workspaces/neighbours.py", "disclosure/terminal.py",
+        "deploy/branch_previews.py", "deploy/hosts/host_session.py", "programs/graphql.py", "workspaces/neighbours.py",
+        "disclosure/terminal.py",
     },
     "files that were found to be plain ones in the same step": {
         "audit/secret_scan.py", "deploy/model/release.py", "programs/git_program.py", "transactions/module_files.py",

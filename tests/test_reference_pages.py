@@ -67,7 +67,7 @@ def keys(section: Mapping[str, Any], above: str = "") -> Iterator[str]:
     """Yield the keys of a schema as the page names them: ``dagster: url``."""
     for name, one in section["properties"].items():
         inner = "properties" in one and name not in ELSEWHERE
-        yield from keys(one, f"{name}: ") if inner else [f"{above}{name}"]
+        yield from keys(one, f"{above}{name}: ") if inner else [f"{above}{name}"]
 
 
 def test_every_key_of_a_deployment_is_explained() -> None:

@@ -17,6 +17,7 @@ from dagster_module_builder.commands.base import DRY_RUN_HELP, YES_HELP, root_of
 from dagster_module_builder.commands.deploy_hosts import check, setup, trust, unlock
 from dagster_module_builder.commands.deploy_logs import TASKS as LOG_TASKS
 from dagster_module_builder.commands.deploy_pipeline import pipeline
+from dagster_module_builder.commands.deploy_preview import preview
 from dagster_module_builder.commands.deploy_reports import list_, log, releases, status
 from dagster_module_builder.commands.deploy_sessions import TASKS as SESSION_TASKS
 from dagster_module_builder.commands.deployment_task import (
@@ -287,6 +288,7 @@ TASKS = (
     check,
     rollback,
     promote,
+    preview,
     env,
     remove,
     status,

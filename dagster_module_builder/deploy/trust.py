@@ -48,7 +48,8 @@ def shown_keys(deployment: Deployment, hosts: Sequence[str] = ()) -> list[ShownK
     A host behind an unpinned jump host is asked only after that one is pinned.
     """
     text = "\n".join(_pinned_lines(deployment))
-    chosen = [host for host in deployment.hosts if not hosts or any(map(host.is_named, hosts))]
+    every = [*deployment.hosts, *filter(None, [deployment.host_for_previews])]
+    chosen = [host for host in every if not hosts or any(map(host.is_named, hosts))]
     if not chosen:
         raise RefusedError(f"{deployment.name} has no host {', '.join(hosts)}: correct --host.")
     addresses = dict.fromkeys(address for host in chosen for address in _reachable(host.address, text))

@@ -125,10 +125,18 @@ class Github(Runner):
     Attributes:
         pull_request: What its jobs are told of the pull request that they run for.
         api: The address of GitHub's REST API.
+        event: What the event says of it beside that.
     """
 
     pull_request: Mapping[str, Any] = field(default_factory=lambda: {"head": {"repo": {"full_name": None}}})
     api: str = "https://api.example"
+    event: Mapping[str, Any] = field(default_factory=lambda: {"github.event.action": None})
+
+    def of_branch(self, branch: str, action: str) -> list[Done]:
+        """Open or close a pull request of a branch of this repository."""
+        self.pull_request = {"number": 7, "head": {"repo": {"full_name": "yoda/sales"}}}
+        self.event = {"github.event.action": action, "github.head_ref": branch}
+        return self.run(f"origin/{branch}", "pull_request")
 
     def deploy(self) -> list[Done]:
         """Push."""
@@ -163,6 +171,7 @@ class Github(Runner):
             "github.repository": "yoda/sales",
             "github.token": "t0ken-of-the-job",
             "github.event.pull_request.head.repo.full_name": self.pull_request["head"]["repo"]["full_name"],
+            **self.event,
         }
         ran: dict[str, Done] = {}
         for name, job in workflow["jobs"].items():
@@ -179,7 +188,8 @@ class Github(Runner):
             secrets |= {f"DEPLOY_REGISTRY_{kind}USER": self.registry[0]}
             secrets |= {f"DEPLOY_REGISTRY_{kind}PASSWORD": self.registry[1]}
         known = {**values, **({f"secrets.{key}": value for key, value in secrets.items()}
-                              if job.get("environment") == {"name": ENVIRONMENT} else {})}  # fmt: skip
+                              if job.get("environment", {}).get("name") in {ENVIRONMENT, f"{ENVIRONMENT}-preview"}
+                              else {})}  # fmt: skip
         checkout, python, *steps = job["steps"]
         assert checkout["uses"].startswith("actions/checkout@")
         assert python["uses"].startswith("actions/setup-python@")

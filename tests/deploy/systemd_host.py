@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from dagster_module_builder.deploy.host_side import running, systemd
+from dagster_module_builder.deploy.host_side import running, service, systemd
 from dagster_module_builder.deploy.host_side.dagster import Dagster
 from tests.deploy.host_here import host_here
 
@@ -78,7 +78,7 @@ def tried(base: Path, port: int) -> dict[str, Any]:
     after = main_process(host, unit)
     enabled = systemd.systemctl(host, "is-enabled", unit)[1].strip()
     stopped = running.stop_service(host, ".")
-    left = [name for name in running.PROCESSES if running.is_running(host, ".", name, by_systemd=True)]
+    left = [name for name in service.PROCESSES if running.is_running(host, ".", name, by_systemd=True)]
     return {
         "first": first, "again": again, "restarted": after not in {0, before}, "enabled": enabled,
         "stopped": stopped, "left": left, "enabled_after": systemd.systemctl(host, "is-enabled", unit)[1].strip(),

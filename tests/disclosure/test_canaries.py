@@ -81,7 +81,7 @@ TYPED = (
     "+ deploy.env yoda", "+ deploy.status yoda --json", "+ deploy.releases yoda", "- deploy.pipeline yoda",
     "BREAK", "- deploy yoda --allow-dirty --json", "+ deploy.rollback yoda", "+ deploy.log yoda --json",
     "+ deploy.logs yoda", "+ deploy.runs yoda --json", "+ deploy.exec yoda --json -- env", "- deploy.shell yoda",
-    "- deploy.console yoda", "- deploy.promote yoda nosuch",
+    "- deploy.console yoda", "- deploy.promote yoda nosuch", "- deploy.preview nosuch --name yoda",
     "+ deploy.unlock yoda --yes", "+ completion --shell bash", "? doctor --json", "+ version",
     "+ skill",
     "+ deploy.remove yoda --module sales-report --yes",

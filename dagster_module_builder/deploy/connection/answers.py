@@ -127,6 +127,16 @@ _ONE = {"kind": {"enum": ["schedule", "sensor"]}, "name": _NAME, "location": _NA
 _AUTOMATION = _record(
     renamed=_each(_record(was=_NAME, running=_FLAG, **_ONE)), stopped=_each(_record(**_ONE)), missed=_each(_SAID)
 )
+_PORT = _number(1, 65535)
+_COMMIT = _text(64, r"^(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_PREVIEW = {
+    **_open_record(
+        name=_text(10, r"^[0-9a-f]{10}\Z"), branch=_NAME, repository=_NAME, deployment=_NAME, commit=_or_none(_COMMIT),
+        port=_PORT, by=_SAID, created=_NAME, updated=_NAME, expires=_NAME, reads=_or_none(_NAME), pushed=_FLAG,
+        complete=_FLAG, running=_FLAG, expired=_FLAG, path=_PATH, modules=_by_name(_NAME),
+    ),
+    "required": ["branch", "repository", "deployment", "commit", "port", "created", "expires", "complete", "modules"],
+}  # fmt: skip
 _PATH_OR_FLAG = _text(4096, r"^[/-][^\x00-\x1f\x7f]*\Z")
 _TIME = _or_none(_number(0, 1e11, "number"))
 _RUN = _record(
@@ -175,6 +185,10 @@ ANSWERS: Mapping[str, Schema] = {
     ),
     "stop service": _record(stopped=_each(_NAME)),
     "restart daemon": _record(restarted=_FLAG),
+    "previews": _record(base=_PATH, previews=_each(_PREVIEW, 1000)),
+    "reserve preview": _record(new=_FLAG, port=_PORT, path=_PATH),
+    "note preview": _PREVIEW,
+    "drop preview": _record(removed=_FLAG),
     "bring": _record(brought=_COUNT),
     "switch": _record(seconds=_SECONDS, daemons=_FLAG),
     "keep": _record(pruned=_each(_NAME), stopped=_each(_NAME), problems=_each(_SAID), automation=_AUTOMATION),

@@ -54,5 +54,6 @@ MODULES = (
     "releases",
     "switching",
     "keep_or_undo",
+    "previews",
     "conversation",
 )

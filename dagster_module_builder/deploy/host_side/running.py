@@ -17,7 +17,7 @@ from .errors import RefusedError
 from .files import digest, put, read, read_json, remove_tree, sync
 from .outside import installed
 from .processes import named_by_processes, start_of
-from .service import PROCESSES, START, python_of, service_path, service_settings
+from .service import START, processes_of, python_of, service_path, service_settings
 from .systemd import has_systemd, keep_lingering, start_unit, surroundings, systemctl, unit_name
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ CHILDREN: dict[str, subprocess.Popen[bytes]] = {}
 def by_hand(host: Host, folder: str) -> list[str]:
     """Return the commands that start the processes by hand."""
     python, start = map(shlex.quote, (str(python_of(host, folder)), service_path(host, folder, START)))
-    return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in PROCESSES]
+    return [f"nohup {python} {start} {name} >/dev/null 2>&1 &" for name in processes_of(host, folder)]
 
 
 def is_running(host: Host, folder: str, name: str, *, by_systemd: bool) -> bool:
@@ -107,13 +107,13 @@ def start_service(host: Host, folder: str, changed: bool) -> dict[str, Any]:
     """
     by_systemd = has_systemd(host)
     answer = {"by": "systemd" if by_systemd else "processes", "runs": 0, "by_hand": by_hand(host, folder)}
-    running = [name for name in PROCESSES if is_running(host, folder, name, by_systemd=by_systemd)]
+    running = [name for name in processes_of(host, folder) if is_running(host, folder, name, by_systemd=by_systemd)]
     if running and changed:
         if runs := runs_in_progress(host):
             return {**answer, "started": [], "lingers": True, "runs": runs}
         stop_processes(host, folder, by_systemd=by_systemd)
         running = []
-    missing = [name for name in PROCESSES if name not in running]
+    missing = [name for name in processes_of(host, folder) if name not in running]
     if "webserver" in missing:
         refuse_taken(int(service_settings(host, folder)["port"]))
     lingers = not by_systemd or keep_lingering(host)
@@ -198,17 +198,17 @@ def restart_daemon(host: Host, folder: str) -> dict[str, Any]:
 
 def await_service(host: Host, folder: str, *, by_systemd: bool) -> None:
     """Wait until the webserver answers and the daemon is healthy."""
-    until = time.monotonic() + STARTING
+    until, names = time.monotonic() + STARTING, processes_of(host, folder)
     while True:
         host.client.check()
-        for name in PROCESSES:
+        for name in names:
             if not is_running(host, folder, name, by_systemd=by_systemd):
                 raise RefusedError("service", f"Dagster's {name} ended:\n{log_of(host, folder, name)}")
         with contextlib.suppress(RefusedError):
-            if host.dagster.daemons():
+            if host.dagster.daemons() or "daemon" not in names:
                 return
         if time.monotonic() > until:
-            said = "\n".join(log_of(host, folder, name) for name in PROCESSES)
+            said = "\n".join(log_of(host, folder, name) for name in names)
             raise RefusedError("service", f"Dagster was not ready within {STARTING:g} seconds:\n{said}")
         time.sleep(0.2)
 
@@ -244,7 +244,7 @@ def stop_service(host: Host, folder: str, ends_runs: bool = False) -> dict[str, 
     if not service_settings(host, folder):
         return {"stopped": []}
     by_systemd = has_systemd(host)
-    running = [name for name in PROCESSES if is_running(host, folder, name, by_systemd=by_systemd)]
+    running = [name for name in processes_of(host, folder) if is_running(host, folder, name, by_systemd=by_systemd)]
     if running and not ends_runs and (runs := runs_in_progress(host)):
         raise RefusedError("runs", f"{runs} runs are in progress and would be ended: wait for them, or pass --yes.")
     stop_processes(host, folder, by_systemd=by_systemd)
@@ -253,7 +253,7 @@ def stop_service(host: Host, folder: str, ends_runs: bool = False) -> dict[str, 
 
 def stop_processes(host: Host, folder: str, *, by_systemd: bool) -> None:
     """Stop all of the service's processes, including those that were started without systemd."""
-    for name in PROCESSES:
+    for name in processes_of(host, folder):
         stop_one(host, folder, name, by_systemd=by_systemd)
         stop_one(host, folder, name, by_systemd=False)
 

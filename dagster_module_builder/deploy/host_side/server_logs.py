@@ -13,7 +13,7 @@ from .errors import RefusedError
 from .log_lines import chosen, entries
 from .outside import installed
 from .servers import current_server
-from .service import PROCESSES, service_path, service_settings
+from .service import processes_of, service_path, service_settings
 from .storage import processes_in
 from .systemd import has_systemd, surroundings, unit_name
 
@@ -93,7 +93,7 @@ def native_sources(host: Host, folder: str, notes: list[str]) -> Iterator[Source
     """Yield the logs of a Dagster on this host: of the one that ``deploy.setup --start`` made, or of another one."""
     if service_settings(host, folder):
         by_systemd = has_systemd(host)
-        for name in PROCESSES:
+        for name in processes_of(host, folder):
             path = service_path(host, folder, f"{name}.log")
             if os.path.exists(path) or not by_systemd:
                 yield name, functools.partial(of_file, path)

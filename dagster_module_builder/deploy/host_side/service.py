@@ -70,8 +70,14 @@ def service_seen(host: Host, folder: str) -> dict[str, Any]:
     return {"made": bool(settings), "port": settings.get("port"), "has_password": has_password}
 
 
+def processes_of(host: Host, folder: str) -> list[str]:
+    """Return the names of the service's processes, each before those that need it."""
+    commands: dict[str, Any] = service_settings(host, folder).get("commands", {})
+    return [name for name in PROCESSES if name in commands]
+
+
 def write_service(
-    host: Host, folder: str, environment: str, port: int, instance: str, environ: dict[str, str]
+    host: Host, folder: str, environment: str, port: int, instance: str, environ: dict[str, str], daemon: bool = True
 ) -> dict[str, Any]:
     """Write the service's files, except those that were edited by hand.
 
@@ -82,6 +88,7 @@ def write_service(
         port: The port of its webserver.
         instance: The text of ``dagster.yaml``.
         environ: Further variables for its processes; an existing password stays unless a new one is among them.
+        daemon: Whether it has a daemon, without which no schedule or sensor ever runs.
 
     Returns:
         ``changed``: the files that are new or different; ``kept``: those that were edited by hand.
@@ -95,7 +102,7 @@ def write_service(
         "folder": os.path.normpath(os.path.join(host.base, folder)),
         "port": port,
         "environ": {**kept_password, **environ, "DAGSTER_HOME": service_path(host, folder, "home")},
-        "commands": commands(service_path(host, folder, "environments", environment, "bin", "python"), port),
+        "commands": commands(service_path(host, folder, "environments", environment, "bin", "python"), port, daemon),
     }
     texts = {
         "home/dagster.yaml": (instance.encode(), 0o600),
@@ -105,13 +112,12 @@ def write_service(
     return put_texts(service_path(host, folder), texts)
 
 
-def commands(python: str, port: int) -> dict[str, list[str]]:
+def commands(python: str, port: int, daemon: bool = True) -> dict[str, list[str]]:
     """Return the command of each process, run beside ``workspace.yaml``; only this host reaches the webserver."""
     workspace = ["-w", "workspace.yaml"]
-    return {
-        "webserver": [python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace],
-        "daemon": [python, "-m", "dagster._daemon", "run", *workspace],
-    }
+    webserver = [python, "-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), *workspace]
+    more = {"daemon": [python, "-m", "dagster._daemon", "run", *workspace]} if daemon else {}
+    return {"webserver": webserver, **more}
 
 
 def put_texts(folder: str, texts: dict[str, tuple[bytes, int]]) -> dict[str, Any]:

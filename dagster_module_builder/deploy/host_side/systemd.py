@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
@@ -86,6 +87,14 @@ def start_unit(host: Host, folder: str, name: str) -> None:
         code, said = systemctl(host, *arguments)
         if code:
             raise RefusedError("service", f"systemctl --user {' '.join(arguments)} failed on the host: {tail(said)}")
+
+
+def forget_unit(host: Host, units: list[str]) -> None:
+    """Have systemd forget units that were stopped for good."""
+    for unit in units:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(units_folder(), unit))
+    systemctl(host, "daemon-reload")
 
 
 def keep_lingering(host: Host) -> bool:

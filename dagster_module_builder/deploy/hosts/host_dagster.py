@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from dagster_module_builder.base.errors import RefusedError
-from dagster_module_builder.deploy.hosts import host_environment, host_service
+from dagster_module_builder.deploy.hosts import host_environment, host_service, host_storage
 from dagster_module_builder.deploy.hosts.host_preparation import ENVIRONMENT
 from dagster_module_builder.deploy.hosts.host_run import HostRun
 from dagster_module_builder.disclosure.messages import remember_texts
 from dagster_module_builder.modules.dagster_check import CONSTRAINTS
 from dagster_module_builder.modules.hashes import HASHES, with_hashes
+from dagster_module_builder.shared_files.formats import env_file
 from dagster_module_builder.templating.template_folders import WORKSPACE_TEMPLATE, template_folder
 from dagster_module_builder.transactions import module_files
 
@@ -22,6 +23,8 @@ _LINGER = (
     "systemd ends Dagster when {user} logs out, and does not start it at boot: run "
     "'sudo loginctl enable-linger {user}' on the host."
 )
+#: The variable with the storage whose values are read if a module's own storage lacks them.
+UPSTREAM = "DAGSTER_UPSTREAM_STORAGE_DIR"
 _NO_SYSTEMD = (
     "{user} has no systemd on the host, so Dagster does not start at boot or restart after a failure: "
     "run 'deploy.setup {name} --start' then. To start it by hand on the host: {by_hand}"
@@ -45,7 +48,7 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
     if "error" not in run.inspection["dagster"] and not run.has_service:
         return [], [f"Another Dagster answers at {target.host.url}; it was left as it is."]
     port = host_service.port_of(target, target.host.url)
-    postgresql = target.first.data["dagster"].get("postgresql")
+    postgresql, is_preview = target.first.data["dagster"].get("postgresql"), target.first.preview_name is not None
     environment = _environment(run, postgresql)
     asked = run.conversation.ask
     asked("service port", folder=folder, port=port)
@@ -64,8 +67,9 @@ def start(run: HostRun, environ: Mapping[str, str] = os.environ) -> tuple[list[s
         folder=folder,
         environment=environment.identity,
         port=port,
-        instance=host_service.instance(postgresql),
-        environ=_password(run, postgresql, environ),
+        instance=host_service.small_instance() if is_preview else host_service.instance(postgresql),
+        environ={**_password(run, postgresql, environ), **_storages(run)},
+        daemon=not is_preview,
     )
     run.report("start")
     answer = asked("start service", folder=folder, changed=bool(files["changed"] or built))
@@ -150,10 +154,34 @@ def _password(run: HostRun, postgresql: str | None, environ: Mapping[str, str]) 
     )
 
 
+def _storages(run: HostRun) -> dict[str, str]:
+    """Return the variables with where a preview stores assets, and where it reads those of production.
+
+    They are set whatever the login has set: that may be production's.
+
+    Raises:
+        RefusedError: Both are the same.
+    """
+    deployment = run.target.first
+    if deployment.preview_name is None:
+        return {}
+    chosen = env_file.values(deployment.env_text(fetch=False)).get(host_storage.VARIABLE)
+    own, upstream = chosen or run.on_host(host_storage.FOLDER), deployment.data["preview"].get("storage")
+    if upstream and f"{own.rstrip('/')}/".startswith(f"{upstream.rstrip('/')}/"):
+        raise RefusedError(
+            f"The preview would store assets in {own}, which is production's: set PREVIEW_{host_storage.VARIABLE} to "
+            f"another place, or remove it."
+        )
+    return {host_storage.VARIABLE: own, UPSTREAM: upstream or ""}
+
+
 def _notes(run: HostRun, answer: Mapping[str, Any]) -> list[str]:
     if answer["runs"]:
         return [f"{answer['runs']} runs are in progress, so Dagster was not restarted: run the command again later."]
     said = {"user": run.inspection["user"], "name": run.target.first.name, "by_hand": " ".join(answer["by_hand"])}
+    if run.target.first.preview_name is not None:
+        # "deploy.preview" starts it again.
+        return []
     if answer["by"] == "processes":
         return [_NO_SYSTEMD.format(**said)] if answer["started"] else []
     return [] if answer["lingers"] else [_LINGER.format(**said)]

@@ -72,7 +72,7 @@ class HostRun(HostSession):
             services=self.services(put),
         )
         self.seconds["reload"] = answer["seconds"]
-        if not answer["daemons"]:
+        if not answer["daemons"] and not self.is_preview:
             self.notes.append("Dagster's daemon is not running, and was not before: schedules and sensors do not work.")
 
     def services(self, put: Sequence[HostLocation]) -> dict[str, Any] | None:
@@ -93,7 +93,7 @@ class HostRun(HostSession):
         if stopped := ", ".join(answer["stopped"]):
             self.notes.append(f"Removed {stopped}, which the current release does not need; its volume was kept.")
         self.automation = {name: answer["automation"][name] for name in ("renamed", "stopped")}
-        self.notes += automation_notes(answer["automation"])
+        self.notes += [] if self.is_preview else automation_notes(answer["automation"])
         self.report("done")
         return pruned
 
@@ -123,6 +123,8 @@ class HostRun(HostSession):
 
     def settle(self, *, is_new: bool, wait: bool) -> None:
         """Restart Dagster's daemon, or wait until it has read the workspace, and add a note."""
+        if self.is_preview:
+            return
         command = self.target.first.data["dagster"].get("restart_daemon")
         if not command and not (is_new and wait):
             self.notes.append(

@@ -92,6 +92,12 @@ def port_of(target: object, url: str) -> int:
     return parts.port or 80
 
 
+def small_instance() -> str:
+    """Return ``dagster.yaml`` of a preview: it has no daemon, so that its webserver starts runs itself."""
+    at_once = {"module": "dagster.core.run_coordinator", "class": "DefaultRunCoordinator"}
+    return _HEADER + _as_yaml({"run_coordinator": at_once, **{name: _SETTINGS[name] for name in ("telemetry", "nux")}})
+
+
 def instance(postgresql: str | None) -> str:
     """Return ``dagster.yaml``.
 

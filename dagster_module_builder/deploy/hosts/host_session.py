@@ -189,6 +189,11 @@ class HostSession:
         return bool((self.inspection.get("service") or {}).get("made"))
 
     @property
+    def is_preview(self) -> bool:
+        """Whether its Dagster is that of a branch's preview, which has no daemon."""
+        return self.target.first.preview_name is not None
+
+    @property
     def own_tools(self) -> set[str]:
         """The programs needed to reach the host's Dagster."""
         return {"docker"} if self.target.first.kind == "compose" else set()

@@ -73,10 +73,12 @@ class Deployment:
     Attributes:
         folder: ``deploy/<name>`` in the module.
         data: ``deployment.yaml``, checked.
+        preview_name: The name of the preview of a branch that this is; None for the deployment of that file itself.
     """
 
     folder: Path
     data: Mapping[str, Any]
+    preview_name: str | None = None
     _fetched: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _fetching: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -119,15 +121,21 @@ class Deployment:
     @property
     def hosts(self) -> list[DeploymentHost]:
         """Every host, with its own values and those of the deployment."""
-        identity, config = self._identity_file(), self._ssh_config()
+        identity, config = self.identity_file, self._ssh_config()
         # OpenSSH reads the file, too, and would wait for a FIFO.
         module_files.read(self.module, self.known_hosts)
-        return [self._host(_host_entry(entry), identity, config) for entry in self.data["hosts"]]
+        return [self._host(host_entry(entry), identity, config) for entry in self.data["hosts"]]
+
+    @property
+    def host_for_previews(self) -> DeploymentHost | None:
+        """The host for previews of branches, whose key is pinned with the others'; None without one."""
+        section = self.data.get("preview")
+        return self._host(host_entry(section["host"]), self.identity_file, self._ssh_config()) if section else None
 
     @property
     def host_names(self) -> list[str]:
         """The hosts as a person knows them, with the port if there is one; no file of keys or settings is read."""
-        entries = map(_host_entry, self.data["hosts"])
+        entries = map(host_entry, self.data["hosts"])
         return [f"{entry['host']}:{entry['port']}" if entry.get("port") else str(entry["host"]) for entry in entries]
 
     def _host(self, entry: Mapping[str, Any], identity: str | None, config: str | None) -> DeploymentHost:
@@ -143,8 +151,9 @@ class Deployment:
             entry.get("variables") or {},
         )
 
-    def _identity_file(self) -> str | None:
-        """Return the private key; None in a pipeline, which has its key in an agent and not in a user's file."""
+    @property
+    def identity_file(self) -> str | None:
+        """The private key; None in a pipeline, which has its key in an agent and not in a user's file."""
         named = (self.data.get("ssh") or {}).get("identity_file")
         is_elsewhere = named and self.pipeline and not settings.expanded(named).is_file()
         return None if is_elsewhere else named
@@ -200,7 +209,8 @@ class Deployment:
             RefusedError: The file is missing, or others may read it.
             DamagedFileError: Compose and Dagster would read a value differently, or the file of a value cannot be used.
         """
-        return host_settings.without(self.settings_text(fetch=fetch), self.variables_of_some)
+        text = self.settings_text(fetch=fetch)
+        return host_settings.without(text, self.variables_of_some | self._variables_of_previews(text))
 
     def env_on(self, host: DeploymentHost, text: bytes, *, fetch: bool = True) -> bytes:
         """Return settings with the host's own values of variables.
@@ -224,6 +234,11 @@ class Deployment:
             values[name] = value
         return host_settings.with_values(self.folder / FILE, text, values)
 
+    def _variables_of_previews(self, text: bytes) -> set[str]:
+        """Return the variables that are for previews alone."""
+        is_production = "preview" in self.data and self.preview_name is None
+        return host_settings.preview_variables(text) if is_production else set()
+
     def settings_text(self, *, fetch: bool = True) -> bytes:
         """Return all of ``.env.deploy``; it raises as ``env_text`` does.
 
@@ -231,6 +246,9 @@ class Deployment:
             fetch: Fetch the values that commands give, once for this object.
         """
         text = host_settings.read(self.folder)
+        if self.preview_name is not None:
+            shares = self.data["preview"].get("shares") or ()
+            text = host_settings.settings_of_preview(text, shares, self.preview_name)
         if not fetch:
             return text
         with self._fetching:
@@ -257,7 +275,7 @@ class Deployment:
     @property
     def _host_variables(self) -> list[Mapping[str, Any]]:
         """Each host's own variables, as they are written."""
-        return [_host_entry(entry).get("variables") or {} for entry in self.data["hosts"]]
+        return [host_entry(entry).get("variables") or {} for entry in self.data["hosts"]]
 
     @property
     def variables_of_hosts(self) -> set[str]:
@@ -265,7 +283,7 @@ class Deployment:
         return set.intersection(*map(set, self._host_variables))
 
 
-def _host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
+def host_entry(entry: str | Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a host's entry as a mapping: ``"ada@a:22" -> {"host": "a", "port": 22, "user": "ada"}``."""
     if not isinstance(entry, str):
         return entry
@@ -376,6 +394,11 @@ def lacking_settings(deployment: Deployment, settings: Mapping[str, str]) -> lis
         known = env_file.values(deployment.settings_text(fetch=False))
         missing += sorted(name for name in sources if not known.get(name))
     empty = [name for name, value in example.items() if value == FILL_IN and settings.get(name) in {"", FILL_IN}]
-    return [
-        f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in dict.fromkeys([*missing, *empty])
-    ]
+    lacking = list(dict.fromkeys([*missing, *empty]))
+    if deployment.preview_name is not None:
+        return [
+            f"{deployment.folder / ENV}: previews have no {name}: add {host_settings.PREVIEW}{name}, or name it in "
+            f"'shares:' below 'preview:' in {FILE} if they may have production's."
+            for name in lacking
+        ]
+    return [f"{deployment.folder / ENV}: {name} has no value yet: fill it in." for name in lacking]

@@ -21,6 +21,8 @@ ENV = ".env.deploy"
 EXAMPLE = f"{ENV}.example"
 #: The end of a variable's name whose value is a path: ``TOKEN_FILE`` names the file with the value of ``TOKEN``.
 SUFFIX = "_FILE"
+#: The beginning of a variable's name that gives previews of branches the variable named behind it.
+PREVIEW = "PREVIEW_"
 #: The most bytes of a value from a file: on Linux a variable with its name is below 128 KiB (``MAX_ARG_STRLEN`` in
 #: execve(2)).
 MOST = 120 * 1024
@@ -78,6 +80,33 @@ def with_values(path: Path, text: bytes, values: Mapping[str, str]) -> bytes:
             raise RefusedError(f"{path}: Dagster and Compose read the value of {name} differently: write it as Base64.")
         lines.append(f"{name}={written}".encode())
     return b"\n".join(filter(None, lines)) + b"\n" if values else text
+
+
+def preview_variables(text: bytes) -> set[str]:
+    """Return the variables of settings that are for previews of branches alone: ``{"PREVIEW_TOKEN"}``."""
+    return {entry.name for entry in env_file.entries(text) if re.fullmatch(f"{PREVIEW}[A-Z_]\\w*", entry.name)}
+
+
+def settings_of_preview(text: bytes, shares: Collection[str], name: str) -> bytes:
+    """Return the settings of a preview: ``PREVIEW_TOKEN='x' -> TOKEN='x'``, and the shared ones.
+
+    Args:
+        text: All of ``.env.deploy``.
+        shares: The variables that it gets as they are.
+        name: Its name, for which ``{preview}`` stands in values.
+    """
+    lines = split_lines(text)
+    own = preview_variables(text)
+    taken = []
+    for entry in env_file.entries(text):
+        mine = entry.name.removeprefix(PREVIEW) if entry.name in own else None
+        if mine is None and (entry.name not in shares or PREVIEW + entry.name in own):
+            continue
+        written = b"".join(lines[entry.line : entry.last + 1])
+        if mine is not None:
+            written = written.replace(entry.name.encode(), mine.encode(), 1).replace(b"{preview}", name.encode())
+        taken.append(written if written.endswith(b"\n") else written + b"\n")
+    return b"".join(taken)
 
 
 def from_files(folder: Path, text: bytes) -> list[tuple[str, env_file.Variable]]:

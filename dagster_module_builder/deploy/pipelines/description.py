@@ -74,6 +74,7 @@ class Pipeline:
         lfs: Whether jobs check out files of Git LFS.
         login: How the job that pushes logs in at the registry by its own token; None if it uses a password.
         comments: Whether a job comments on pull requests what they would change.
+        previews: Whether pull requests get previews.
     """
 
     module: str
@@ -95,6 +96,7 @@ class Pipeline:
     lfs: bool = False
     login: RegistryLogin | None = None
     comments: bool = False
+    previews: bool = False
 
     #: The variables of the secrets. Jenkins binds credentials to them, whose IDs begin with ``name``.
     key = "DEPLOY_SSH_KEY"
@@ -115,6 +117,11 @@ class Pipeline:
         """The variables of all secrets."""
         logins = (self.registry_user, self.registry_password, self.pull_user, self.pull_password)
         return self.key, self.settings, *(logins if self.registry else ())
+
+    @property
+    def preview_environment(self) -> str:
+        """The platform's environment for previews, whose secrets are not production's."""
+        return f"{self.environment}-preview"
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -205,6 +212,8 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         lfs=bool(own.get("lfs")),
         login=login_of(own, registry),
         comments=_comments(own),
+        # Jenkins knows pull requests by plugins only.
+        previews=bool(deployment.data.get("preview")) and own["platform"] != "jenkins",
     )
 
 

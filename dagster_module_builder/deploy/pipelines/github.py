@@ -40,7 +40,7 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
     own_registry = (pipeline.registry or "").partition("/")[0] == "ghcr.io"
     pushes_by_token = {pipeline.registry_user, pipeline.registry_password} if own_registry or pipeline.login else set()
     return {
-        "condition": _place(pipeline),
+        "condition": _condition(pipeline),
         "paths": patterns(pipeline, "/**"),
         "runner": pipeline.runner or RUNNER,
         "checkout": CHECKOUT,
@@ -56,6 +56,16 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
 def _checked_out_too(pipeline: Pipeline) -> list[str]:
     """Return the settings of the checkout (https://github.com/actions/checkout#usage)."""
     return [*(["submodules: recursive"] if pipeline.submodules else []), *(["lfs: true"] if pipeline.lfs else [])]
+
+
+def _condition(pipeline: Pipeline) -> str:
+    """Return the condition that a run deploys.
+
+    The ref of a pull request that was merged is the branch that it was merged into
+    (https://docs.github.com/en/actions/reference/workflows-and-actions/contexts#github-context).
+    """
+    place = _place(pipeline)
+    return f"github.event_name != 'pull_request' && {place}" if pipeline.previews else place
 
 
 def _place(pipeline: Pipeline) -> str:

@@ -1,0 +1,156 @@
+"""Previews of branches: beside production on one host, each with a separate real Dagster."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deploy import pipeline_tool
+from tests.deploy.pipeline_steps import Github
+from tests.deploy.pipelined import Pipelined, tool
+from tests.deploy.previewed import Previewed, previewed, tree_of
+from tests.deploy.receivers import comments_of
+
+__all__ = ["tool"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Previewed]:
+    """Give a host where production has run, and stored both assets."""
+    with previewed(tmp_path_factory.mktemp("previews")) as made:
+        done = made.run("deploy", "yoda", "--allow-dirty", "--no-settle")
+        assert done.returncode == 0, done
+        made.production.await_run(made.production.launch("sales_report", "whole"), "SUCCESS")
+        yield made
+
+
+def value_of(folder: Path, name: str) -> Any:
+    return pickle.loads((folder / f"storage/sales_report/{name}.data").read_bytes())
+
+
+def test_branches_run_beside_production_and_each_other(place: Previewed) -> None:
+    """The changed asset reads production's upstream value, and nothing of production changes."""
+    before = {name: tree_of(place.host.base / name) for name in ("storage", "modules")}
+    place.branch("three", 3)
+    place.branch("four", 4)
+    (planned,) = place.preview("three", "--dry-run")
+    assert planned["would"][0].startswith("Would make the preview of three in ~/previews-of-branches/previews/")
+    assert planned["changes"]["sales-report"]["files"] == ["~ src/sales_report_dagster/value.py"]
+    assert not place.previews.exists()
+    made = {name: place.preview(name)[0] for name in ("three", "four")}
+    assert len({each["port"] for each in made.values()}) == 2
+    for name, factor in (("three", 3), ("four", 4)):
+        dagster = place.dagster_of(made[name])
+        run = dagster.launch("sales_report", "only_times")
+        dagster.await_run(run, "SUCCESS")
+        assert value_of(dagster.base, "times") == 21 * factor
+        # The input was read from production, and is not copied.
+        assert place.stored(dagster.base / "storage") == ["sales_report/times.data"]
+        record = json.loads((dagster.base / "PREVIEW.json").read_text())
+        assert (record["branch"], record["complete"], record["commit"]) == (name, True, place.git("rev-parse", name))
+    assert value_of(place.host.base, "times") == 42
+    assert {name: tree_of(place.host.base / name) for name in before} == before
+    # No setting of production's gets there but by its own name.
+    settings = (place.previews / made["three"]["name"] / ".env").read_text()
+    assert f"of preview {made['three']['name']}" in settings
+    assert "s3cret-of-production" not in settings
+    assert "PREVIEW" not in (place.host.base / ".env").read_text()
+    # One process and its code server, without a daemon: the schedule of every minute never starts a run.
+    assert not any("dagster._daemon" in line for line in place.processes())
+    listed = {each["branch"]: each for each in place.preview("--list")}
+    assert {name: each["running"] for name, each in listed.items()} == {"three": True, "four": True}
+
+
+def test_a_new_commit_gets_to_the_same_preview_and_one_that_fails_leaves_it(place: Previewed) -> None:
+    first = {each["branch"]: each for each in place.preview("--list")}["three"]
+    place.git("switch", "-q", "three")
+    value = place.module / "src/sales_report_dagster/value.py"
+    value.write_text("FACTOR = 30\n")
+    place.git("commit", "-q", "-a", "-m", "Thirty")
+    # The branch that is checked out; its commit is not on the remote.
+    refused = place.run("deploy.preview")
+    assert (refused.returncode, "is on no remote" in refused.stderr) == (1, True), refused
+    (again,) = place.preview("--allow-dirty")
+    assert (again["name"], again["port"], again["created"]) == (first["name"], first["port"], first["created"])
+    dagster = place.dagster_of(again)
+    dagster.await_run(dagster.launch("sales_report", "only_times"), "SUCCESS")
+    assert value_of(dagster.base, "times") == 630
+    value.write_text("raise RuntimeError('broken on purpose')\n")
+    place.git("commit", "-q", "-a", "-m", "Broken")
+    broken = place.run("deploy.preview", "--allow-dirty")
+    assert (broken.returncode, "broken on purpose" in broken.stderr) == (1, True), broken
+    assert {each["branch"]: each["running"] for each in place.preview("--list")} == {"three": True, "four": True}
+    assert "error" not in dagster.locations()["sales_report"]
+    place.git("switch", "-q", "main")
+    # A branch that never had a preview leaves nothing of it, and its port is free again.
+    place.git("switch", "-q", "-c", "five", "three")
+    place.git("push", "-q", "origin", "five")
+    place.git("switch", "-q", "main")
+    failed = place.run("deploy.preview", "five")
+    assert (failed.returncode, "broken on purpose" in failed.stderr) == (1, True), failed
+    assert sorted(path.name for path in place.previews.iterdir() if not path.name.startswith(".lock")) == sorted(
+        each["name"] for each in place.preview("--list")
+    )
+
+
+def pull_request_of(place: Previewed, folder: Path, tool: Path, api: str) -> Github:
+    """Push a branch with the pipeline; return who carries it out."""
+    place.git("switch", "-q", "-c", "seven")
+    (place.module / "src/sales_report_dagster/value.py").write_text("FACTOR = 7\n")
+    Pipelined(place.module, place.root, tool, {}).write(platform="github", trigger="push")
+    place.git("add", "-A")
+    place.git("commit", "-q", "-m", "Seven")
+    place.git("push", "-q", "origin", "seven")
+    settings = (place.module / "deploy/yoda/.env.deploy").read_text()
+    (folder / "runner").mkdir()
+    return Github(
+        folder / "runner", place.origin, place.host.client_key.read_text(), settings, pipeline_tool.NO_REGISTRY, api=api
+    )
+
+
+def test_previews_are_removed_by_command_merge_age_and_pipeline(place: Previewed, tmp_path: Path, tool: Path) -> None:
+    before = tree_of(place.host.base / "storage")
+    (would,) = place.preview("three", "--remove", "--dry-run")
+    assert (would["removed"], len(place.preview("--list"))) == (False, 2)
+    (gone,) = place.preview("three", "--remove")
+    assert (gone["removed"], (place.previews / gone["name"]).exists()) == (True, False)
+    assert not any(gone["name"] in line for line in place.processes())
+    assert place.preview("three", "--remove") == []
+    # Merged: not before it is.
+    assert place.preview("--merged") == []
+    place.git("merge", "-q", "--no-ff", "-m", "Merge", "four")
+    place.git("push", "-q", "origin", "main")
+    (merged,) = place.preview("--merged")
+    assert (merged["branch"], merged["removed"]) == ("four", True)
+    # Too old, which the next command for any branch notices.
+    place.branch("six", 6)
+    (six,) = place.preview("six")
+    record = place.previews / six["name"] / "PREVIEW.json"
+    record.write_text(json.dumps({**json.loads(record.read_text()), "expires": "2020-01-01T00:00:00Z"}))
+    assert [each["expired"] for each in place.preview("--list")] == [True]
+    with comments_of(7, "t0ken-of-the-job") as api:
+        runner = pull_request_of(place, tmp_path, tool, f"http://127.0.0.1:{api.port}")
+        (opened,) = runner.of_branch("seven", "opened")
+        assert (opened.job, opened.code) == ("preview", 0), opened
+        (seven,) = place.preview("--list")
+        assert (seven["branch"], seven["running"]) == ("seven", True)
+        (comment,) = api.got
+        assert f"### Preview in Dagster: http://127.0.0.1:{seven['port']}" in comment
+        assert "    ~ src/sales_report_dagster/value.py" in comment
+        assert opened.page in comment
+        # The comment is kept up to date, and nothing else is written.
+        (closed,) = runner.of_branch("seven", "closed")
+        assert (closed.job, closed.code) == ("preview-removal", 0), closed
+        assert [comment.endswith("removed\n") for comment in api.got] == [True]
+        assert runner.told([opened, closed]) == []
+        assert runner.leftovers() == []
+    assert place.preview("--list") == []
+    assert place.processes() == []
+    assert tree_of(place.host.base / "storage") == before
