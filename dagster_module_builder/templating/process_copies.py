@@ -26,7 +26,7 @@ def can_copy() -> bool:
 
 
 def run(work: Callable[[], object], given: str, folder: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:
-    """Do work in a copy of this process, in a session of its own, so that an interrupt here ends all of it.
+    """Do work in a copy of this process, in a separate session, so that an interrupt here ends all of it.
 
     Args:
         work: What is done; it returns an exit status or ends with ``SystemExit``, as a script does.
