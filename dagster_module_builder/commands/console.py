@@ -13,10 +13,10 @@ from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.commands import task_output
 from dagster_module_builder.commands.task_output import Step
 from dagster_module_builder.disclosure import terminal
-from dagster_module_builder.transactions.plan import FileChange, Plan
 
 if TYPE_CHECKING:
     from dagster_module_builder.native.local_dagster import MaterializeResult
+    from dagster_module_builder.transactions.plan import FileChange, Plan
 
 
 #: ``say`` prints results on stdout, ``inform`` messages on stderr, ``alert`` what ``--quiet`` does not hide either.
