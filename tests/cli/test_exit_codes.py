@@ -86,28 +86,32 @@ def test_no_module_can_be_called_like_a_task() -> None:
     assert all(problem_with_name(name) for name in names)
 
 
-#: Python runs a file of this name first: the hook that it is told says that it has begun, and goes no further.
-HOLD_A_HOOK = r"""
-import os, pathlib, time
-script = pathlib.Path("/proc/self/cmdline").read_text().split("\0")[1]
-# Cookiecutter renders some of them into files with its own names.
-if os.path.isfile(script) and os.environ["HELD_HOOK"] in script + pathlib.Path(script).read_text():
-    pathlib.Path(os.environ["HELD_BY"]).write_text(str(os.getpid()))
-    time.sleep(60)
+#: Python runs a file of this name first: a copy of the program that opens one file says so, and goes no further.
+HOLD_A_COPY = """
+import os, pathlib, sys, time
+original = os.getpid()
+def hold(event, arguments):
+    if event == "open" and os.getpid() != original and str(arguments[0]).endswith(os.environ["HELD_AT"]):
+        os.environ["HELD_AT"] = "?"
+        pathlib.Path(os.environ["HELD_BY"]).write_text(str(os.getpid()))
+        time.sleep(60)
+sys.addaudithook(hold)
 """
+#: What is opened by each hook alone, and while Cookiecutter writes files.
+OPENED = ["/pre_prompt.py", "/before_generation.py", "pyproject.toml", "/after_generation.py"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminated"])
-@pytest.mark.parametrize("hook", ["pre_prompt", "cookiecutter_run", "before_generation", "after_generation"])
+@pytest.mark.parametrize("opened", OPENED)
 def test_an_interrupt_in_any_hook_leaves_nothing(
-    workspace: Terminal, tmp_path: Path, hook: str, stop: signal.Signals
+    workspace: Terminal, tmp_path: Path, opened: str, stop: signal.Signals
 ) -> None:
     before = sorted((workspace.root / "projects").iterdir())
     for folder in ("tmp", "first"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "first/sitecustomize.py").write_text(HOLD_A_HOOK)
+    (tmp_path / "first/sitecustomize.py").write_text(HOLD_A_COPY)
     held = tmp_path / "held"
-    environment = {"PYTHONPATH": str(tmp_path / "first"), "HELD_HOOK": hook, "HELD_BY": str(held)}
+    environment = {"PYTHONPATH": str(tmp_path / "first"), "HELD_AT": opened, "HELD_BY": str(held)}
     with subprocess.Popen(
         [PROGRAM, "new", "sales"],
         env={**workspace.environment, **environment, "TMPDIR": str(tmp_path / "tmp")},
