@@ -131,10 +131,16 @@ class SshHost:
         (self.folder / "sshd.log").unlink()
 
     def empty(self) -> None:
-        """Remove what deployments left, read-only folders included."""
-        subprocess.run(["chmod", "-R", "u+w", self.base], check=True)
-        for path in (self.base / "modules", self.base / ".env"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        """Remove what deployments left, read-only folders included.
+
+        Again while there is anything: what a killed deployment started may write for a moment longer.
+        """
+        deadline = time.monotonic() + 10
+        while left := [path for path in (self.base / "modules", self.base / ".env") if os.path.lexists(path)]:
+            assert time.monotonic() < deadline, left
+            subprocess.run(["chmod", "-R", "u+w", self.base], check=False)
+            for path in left:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
     def stop(self) -> None:
         if self.process is not None:
