@@ -55,18 +55,33 @@ def dagster_services(
     """
     configs = project.stack.data.get("configs")
     found: dict[DagsterService, Container] = {}
+    served: dict[str, FoundFile] = {}
     for name, service in project.stack.services.items():
         line = project.lines.get(name)
         place = Place(repository.inside(line.path), line.number) if line else Place(repository.inside(project.files[0]))
         container = Container(
             service, repository.root, place, configs if isinstance(configs, dict) else {}, repository.read
         )
+        if service.serves_modules:
+            served |= _served_by(container)
         starting = starting_of(repository, container)
         roles = stated.get(name) or tuple(dict.fromkeys(program.role for program in starting.programs))
         roles = roles or _named_roles(service)
         if roles:
             found[_described(repository, project, container, starting, roles)] = container
-    return found
+    return {_asking(service, served): container for service, container in found.items()}
+
+
+def _served_by(container: Container) -> dict[str, FoundFile]:
+    """Return the workspace file that a container of ``module_servers`` reads, by the list that it writes."""
+    served, read = (container.service.option(name) for name in ("--served", "--workspace"))
+    return {served: container.file(container.path(read))} if served and read else {}
+
+
+def _asking(service: DagsterService, served: Mapping[str, FoundFile]) -> DagsterService:
+    """Return a service that loads no code itself with the workspace file of those which serve it."""
+    path = service.workspace.container_path if service.workspace else None
+    return replace(service, workspace=served[path]) if path and path in served else service
 
 
 def starting_of(repository: Repository, container: Container) -> Starting:

@@ -33,6 +33,7 @@ from dagster_module_builder.commands.workspace_reports import (
         "project": "Compose project name (default: the folder's name).",
         "python-image": "Base image for Dagster.",
         "postgres-image": "Image of Dagster's database.",
+        "isolation": "In containers, a module has its own variables and code alone: modules; or not: none.",
     },
 )
 def init(
@@ -43,6 +44,7 @@ def init(
     project: str | None = None,
     python_image: str | None = None,
     postgres_image: str | None = None,
+    isolation: str | None = None,
 ) -> None:
     """Create an empty workspace; an existing workspace is not changed."""
     from dagster_module_builder.workspaces.initialize import initialize
@@ -53,6 +55,7 @@ def init(
         "project": project,
         "python_image": python_image,
         "postgres_image": postgres_image,
+        "isolation": isolation,
     }
     created = initialize(root_of(root), {key: value for key, value in flags.items() if value is not None})
     console.give(

@@ -65,7 +65,7 @@ def initialize(root: Path, answers: Mapping[str, str] | None = None, *, lasting:
     Args:
         root: May not exist, be empty, or hold other files, which are not changed.
         answers: By question: ``network``, ``port``, ``project``, ``python_image``, ``postgres_image``,
-            ``run_launcher``.
+            ``run_launcher``, ``isolation``.
         lasting: Whether workspaces that are made later avoid its project, network and port.
 
     Raises:

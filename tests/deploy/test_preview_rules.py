@@ -27,12 +27,12 @@ from dagster_module_builder.deploy.pipelines.platforms import PLATFORMS
 from dagster_module_builder.deploy.preview_text import failed, made
 from dagster_module_builder.shared_files.formats import env_file
 from tests.deploy import pipeline_conditions
+from tests.deploy.described_pipelines import described
 from tests.deploy.host_here import host_here
 from tests.deploy.modules import make_module
 from tests.deploy.pipeline_conditions import Start
 from tests.deploy.program import run
 from tests.deploy.repositories import git
-from tests.deploy.test_pipeline_conditions import described
 
 SETTINGS = """\
 SALES_REPORT_TOKEN='s3cret-of-production'

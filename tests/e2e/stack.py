@@ -120,16 +120,21 @@ class Stack:
 
     def make(self) -> None:
         """Make the workspace and its modules, and hand all of it to an ordinary user."""
-        self.command(
-            "workspace.init", f"--port={self.port}", f"--network={self.project}-net", f"--project={self.project}",
-            f"--python-image={self.images['PYTHON_IMAGE']}", f"--postgres-image={self.images['POSTGRES_IMAGE']}",
-        )  # fmt: skip
+        self.initialize()
         for name, answers in MODULES.items():
             # Two stacks are made at once, and neither listens yet when the other looks for a free port.
             port = [] if answers["database"] == "none" else [f"--port={free_port()}"]
             self.command("new", name, *(f"--{flag}={value}" for flag, value in answers.items()), *port)
             self.command("workspace.add", name)
         self.hand_over()
+
+    def initialize(self, *flags: str) -> None:
+        """Make the workspace, without modules."""
+        self.command(
+            "workspace.init", f"--port={self.port}", f"--network={self.project}-net", f"--project={self.project}",
+            f"--python-image={self.images['PYTHON_IMAGE']}", f"--postgres-image={self.images['POSTGRES_IMAGE']}",
+            *flags,
+        )  # fmt: skip
 
     def hand_over(self) -> None:
         """Give every file to the user that the containers run as."""

@@ -21,7 +21,9 @@ from tests.deploy.host_engine import environ_of, forget_images
 from tests.deploy.modules import make_module
 from tests.deploy.quick_images import building
 from tests.e2e.dagster_web import await_that
-from tests.e2e.stack import LOCATIONS, Stack
+from tests.e2e.engine import Engine
+from tests.e2e.stack import Stack
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 RESTART = "docker compose --project-directory services/dagster restart --timeout 1 dagster_daemon"
@@ -39,6 +41,20 @@ class Client:
         """Return the names of the code servers that run."""
         shown = self.stack.engine.docker("ps", "--format", "{{.Names}}", "--filter", "name=^billing-2")
         return set(shown.split())
+
+
+@pytest.fixture
+def stack(engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterator[Stack]:
+    """Give a Dagster that takes releases, without modules."""
+    made = Stack(tmp_path / f"dmb-e2e-{free_port()}", engine, image_names, free_port())
+    made.initialize("--isolation=none")
+    made.hand_over()
+    try:
+        made.command("workspace.up")
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        engine.docker("image", "rm", "--force", f"{made.project}-dagster")
 
 
 @pytest.fixture
@@ -75,7 +91,7 @@ def test_a_code_server_in_the_network_of_dagster(client: Client) -> None:
     (outcome,) = deploy(find(client.root, "yoda"), Options(allow_dirty=True))
     assert "Dagster's daemon was restarted." in outcome.notes
     (first,) = client.servers()
-    stack.dagster.await_locations(*LOCATIONS, "billing")
+    stack.dagster.await_locations("billing")
     # Its run is executed in that container, and reports to the database of the stack.
     stack.dagster.materialize("billing")
     client.settings.write_text(client.settings.read_text().replace("s3cret", "another"))
@@ -88,4 +104,4 @@ def test_a_code_server_in_the_network_of_dagster(client: Client) -> None:
     remove(find(client.root, "yoda"))
     assert client.servers() == set()
     assert (stack.services / "workspace.yaml").read_bytes() == before
-    stack.dagster.await_locations(*LOCATIONS)
+    stack.dagster.await_locations()

@@ -143,7 +143,7 @@ def services_with_code(text: bytes, env: bytes) -> list[Service]:
     if any(service.serves_modules for service in stack.services.values()):
         raise RefusedError(
             "The Dagster of the host keeps modules apart, as 'workspace.init' makes it, and takes no releases. "
-            "Use a folder without a Dagster, and run 'deploy.setup' once."
+            "Use a folder without a Dagster, and run 'deploy.setup' once; or 'workspace.init --isolation none'."
         )
     return [service for service in stack.services.values() if service.loads_code or service.seems_to_load_code]
 
