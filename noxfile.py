@@ -58,7 +58,8 @@ def tests(session: nox.Session) -> None:
     """Run all tests but those that need Docker, a browser and the matrix."""
     _install(session, "dev,docs")
     arguments = session.posargs or ["-n", PROCESSES, "--dist", "loadgroup"]
-    session.run("pytest", "-m", "not docker and not browser and not matrix", "--durations=80", *arguments)
+    chosen = "not docker and not browser and not matrix and not thorough"
+    session.run("pytest", "-m", chosen, "--durations=80", *arguments)
 
 
 @nox.session
@@ -83,9 +84,9 @@ def sweeps(session: nox.Session) -> None:
         "RACE_SECONDS": "60",
         "MATRIX": "all",
     }
-    session.run(
-        "pytest", *engine, *hosts, *tasks, *(session.posargs or ["-n", "auto", "--dist", "loadgroup"]), env=every
-    )
+    arguments = session.posargs or ["-n", "auto", "--dist", "loadgroup"]
+    session.run("pytest", *engine, *hosts, *tasks, *arguments, env=every)
+    session.run("pytest", "-m", "thorough and not docker", *arguments)
 
 
 @nox.session

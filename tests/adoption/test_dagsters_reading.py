@@ -132,12 +132,12 @@ def stocked(root: Path, command: str) -> list[str]:
 @pytest.mark.parametrize(
     "options",
     [
-        "-m apps.bread -a defs",
         "-m bread -m cakes -d apps",
-        "--module-name=bread --working-directory={root}/apps",
-        "-f apps/bread.py -f apps/cakes.py",
         "-f apps/bread.py -d apps --attribute defs",
         "--package-name tea -d apps",
+        pytest.param("-m apps.bread -a defs", marks=pytest.mark.thorough),
+        pytest.param("--module-name=bread --working-directory={root}/apps", marks=pytest.mark.thorough),
+        pytest.param("-f apps/bread.py -f apps/cakes.py", marks=pytest.mark.thorough),
     ],
 )
 def test_dagster_loads_what_the_options_named(python: str, tmp_path: Path, options: str) -> None:

@@ -26,7 +26,13 @@ pytestmark = [pytest.mark.dagster, pytest.mark.slow, pytest.mark.xdist_group("ad
 
 
 #: Each makes an environment, which takes a while; the two that ``workspace.dev`` serves below are not among them.
-RUN = ["official-topology", "compose-in-docker-folder", "native-monorepo", "dg-workspace-in-pyproject"]
+RUN = [
+    "official-topology",
+    *(
+        pytest.param(name, marks=pytest.mark.thorough)
+        for name in ("compose-in-docker-folder", "native-monorepo", "dg-workspace-in-pyproject")
+    ),
+]
 
 
 def with_notes(name: str, folder: Path, modules: Modules) -> Path:
@@ -53,7 +59,7 @@ def test_a_module_materializes_beside_the_owners_code(case: str, tmp_path: Path,
     ("case", "names", "said"),
     [
         ("modules-beside-a-server", {"own", "notes"}, b"The code location foreign is left out: neither a mount nor"),
-        ("native-in-a-folder-with-systemd", {"quarry", "notes"}, b""),
+        pytest.param("native-in-a-folder-with-systemd", {"quarry", "notes"}, b"", marks=pytest.mark.thorough),
     ],
 )
 def test_dev_serves_what_is_here_from_an_instance_apart(

@@ -63,7 +63,7 @@ class Busy:
         return result
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=pytest.mark.thorough), "postgresql"])
 def busy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Busy]:
     needs.registry()
     if request.param == "sqlite":
