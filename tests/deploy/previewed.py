@@ -23,7 +23,6 @@ from tests.deploy.dagster_host import CONSTRAINTS, REPOSITORY, DagsterHost
 from tests.deploy.modules import make_deployment, make_module
 from tests.deploy.program import PROGRAM
 from tests.deploy.sshd import SshHost
-from tests.ports import free_port
 
 TEMPLATE = REPOSITORY / "cookiecutter-dagster-module/{{cookiecutter.name}}/src/{{cookiecutter.__package}}"
 #: An upstream asset, and one that is made of it; both are stored by the template's IO manager.
@@ -173,10 +172,11 @@ def previewed(folder: Path) -> Iterator[Previewed]:
     module = make_previewed_module(root)
     with sshd.hosts(folder / "hosts", environ=environ) as (host,):
         production = DagsterHost(host.base, environ={"DAGSTER_STORAGE_DIR": str(host.base / "storage")})
-        port = free_port()
+        # Below those from which connections begin, whose number grows while the tests run.
+        port = 20_000 + os.getpid() % 50 * 200
         section = {
             "host": f"{host.address}:{host.port}", "base_path": "~/previews-of-branches",
-            "storage": str(host.base / "storage"), "ports": f"{min(port, 65000)}-{min(port, 65000) + 200}",
+            "storage": str(host.base / "storage"), "ports": f"{port}-{port + 199}",
             "python": dagster_host.python(),
         }  # fmt: skip
         deployment = make_deployment(module, [host], [production.url], dagster_host.python(), preview=section)

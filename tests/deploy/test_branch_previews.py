@@ -18,7 +18,8 @@ from tests.deploy.receivers import comments_of
 
 __all__ = ["tool"]
 
-pytestmark = pytest.mark.slow
+# Each begins with what the one before it left.
+pytestmark = [pytest.mark.slow, pytest.mark.dagster, pytest.mark.xdist_group("previews")]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,8 @@ def pull_request_of(place: Previewed, folder: Path, tool: Path, api: str) -> Git
     place.git("add", "-A")
     place.git("commit", "-q", "-m", "Seven")
     place.git("push", "-q", "origin", "seven")
+    # Where a person works, the deployment still says which key to use.
+    place.git("switch", "-q", "main")
     settings = (place.module / "deploy/yoda/.env.deploy").read_text()
     (folder / "runner").mkdir()
     return Github(

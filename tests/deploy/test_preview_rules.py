@@ -205,6 +205,12 @@ RECORD = {"branch": "fix", "repository": "acme/sales", "deployment": "yoda", "co
 NAME, OTHER = "0123456789", "abcdefabcd"
 
 
+def test_a_port_from_which_a_connection_begins_is_none_for_a_webserver() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        begins = client.getsockname()[1]
+        assert previews.free_port([begins, begins + 20], set()) > begins
+
+
 def test_each_preview_has_its_own_port_and_folder(tmp_path: Path) -> None:
     host = host_here(tmp_path)
     with socket.socket() as used:

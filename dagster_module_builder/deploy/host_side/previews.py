@@ -139,11 +139,22 @@ def in_days(days: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + days * 86400))
 
 
+def _can_be_listened_on(port: int) -> bool:
+    """Tell whether no connection begins at a port either, which ends a webserver that wants it."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 def free_port(ports: list[int], taken: set[int]) -> int:
-    """Return the first port that neither a preview has nor another program listens on."""
+    """Return the first port that no preview has, and that a webserver can listen on."""
     first, last = ports
     for port in range(first, last + 1):
-        if port not in taken and not answers(port):
+        if port not in taken and not answers(port) and _can_be_listened_on(port):
             return port
     raise RefusedError(
         "preview",
