@@ -11,12 +11,12 @@ from dagster_module_builder.audit.results import Problem
 from dagster_module_builder.audit.syntax import Variable
 from dagster_module_builder.shared_files.formats import compose, env_file
 
-#: Variables of the system, Dagster and the workspace, which a module need not explain.
+#: Variables of the system, Dagster, the workspace and previews, which a module need not explain.
 SET_BY_OTHERS = frozenset(
     {
-        "CI", "COMPOSE_PROJECT_NAME", "DAGSTER_HOME", "HOME", "HOSTNAME", "LANG", "MYSQL_IMAGE", "PATH",
-        "POSTGRES_IMAGE", "PWD", "PYTHONPATH", "PYTHON_IMAGE", "TMPDIR", "TZ", "USER", "WORKSPACE_GID",
-        "WORKSPACE_NETWORK", "WORKSPACE_UID",
+        "CI", "COMPOSE_PROJECT_NAME", "DAGSTER_HOME", "DAGSTER_UPSTREAM_STORAGE_DIR", "HOME", "HOSTNAME", "LANG",
+        "MYSQL_IMAGE", "PATH", "POSTGRES_IMAGE", "PWD", "PYTHONPATH", "PYTHON_IMAGE", "TMPDIR", "TZ", "USER",
+        "WORKSPACE_GID", "WORKSPACE_NETWORK", "WORKSPACE_UID",
     }
 )  # fmt: skip
 _USED = re.compile(r"\$\$|\$\{(\w+)(:?-)?[^}]*\}|\$(\w+)")

@@ -83,9 +83,8 @@ def module_variables(audited: AuditedModule) -> ModuleVariables:
     others = {name for name in known if _is_of_others(name, taken)}
     values = {name: value for name, value in own.items() if not _is_of_others(name, taken)}
     required = {variable.name for variable in audited.variables if variable.required} & known - others
-    return ModuleVariables(
-        values, sorted(required), sorted(known - others - required), sorted(others - {"DAGSTER_STORAGE_DIR"})
-    )
+    named = others - {"DAGSTER_STORAGE_DIR", "DAGSTER_UPSTREAM_STORAGE_DIR"}
+    return ModuleVariables(values, sorted(required), sorted(known - others - required), sorted(named))
 
 
 def _is_of_others(name: str, taken: Collection[str]) -> bool:
