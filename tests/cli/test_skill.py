@@ -15,13 +15,14 @@ from tests.cli.terminal import Terminal
 
 PAGE = Path(__file__).parents[2] / "skills/dagster-module-builder/SKILL.md"
 #: Flags that are said once, for every task that takes them.
-GENERAL = {"--root", "--json", "--quiet", "--module", "--host", "--wait"}
+GENERAL = {"--root", "--json", "--quiet", "--module", "--host", "--limit", "--wait"}
 #: What is left out on purpose, and why.
 LEFT_OUT = {
     "--name": "a name is given by its place",
     "--identity": "as a name",
     "--release": "as a name",
     "--path": "as a name",
+    "--branch": "as a name",
 }
 
 
@@ -31,6 +32,8 @@ def test_the_program_takes_every_command_line(line: list[str]) -> None:
         line = [line[0], "--name", "stock", *line[1:]]
     if line[0] == "deploy.rollback" and line[2:3] == ["RELEASE"]:
         line = [*line[:2], "--release", *line[2:]]
+    if line[:2] == ["deploy.preview", "BRANCH"]:
+        line = [line[0], "--branch", *line[1:]]
     # A task that is only named has nothing behind it.
     (parsed,) = Parser(namespace.to_contexts()).parse_argv(line) if line[1:] else [CONTEXTS[line[0]]]
     assert line[0] in {parsed.name, *parsed.aliases}
