@@ -154,7 +154,7 @@ def _folder_of_compiled() -> Path | None:
 class _Compiled(FileSystemBytecodeCache):
     """Jinja's compiled files, kept from one rendering to the next: compiling takes half of its time."""
 
-    def get_cache_key(self, name: str, filename: str | None = None) -> str:  # noqa: ARG002 - it is the point
+    def get_cache_key(self, name: str, filename: str | None = None) -> str:  # noqa: ARG002 - what Jinja passes
         """Return the same key wherever the template is: Cookiecutter renders a copy of it. Jinja compares the text."""
         return super().get_cache_key(f"{jinja2.__version__} {name}")
 

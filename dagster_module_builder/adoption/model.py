@@ -124,6 +124,7 @@ class DagsterService:
         profiles: The profiles that it starts with; empty if it always starts.
         fit: Where a module's code can run.
         reason: Why.
+        asks_servers: Whether ``module_servers`` of another service serve what it shows, so that it loads no code.
     """
 
     name: str
@@ -140,6 +141,7 @@ class DagsterService:
     profiles: tuple[str, ...] = ()
     fit: Fit = "own"
     reason: str = ""
+    asks_servers: bool = False
 
     @property
     def loads_code(self) -> bool:

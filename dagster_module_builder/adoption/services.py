@@ -81,7 +81,7 @@ def _served_by(container: Container) -> dict[str, FoundFile]:
 def _asking(service: DagsterService, served: Mapping[str, FoundFile]) -> DagsterService:
     """Return a service that loads no code itself with the workspace file of those which serve it."""
     path = service.workspace.container_path if service.workspace else None
-    return replace(service, workspace=served[path]) if path and path in served else service
+    return replace(service, workspace=served[path], asks_servers=True) if path and path in served else service
 
 
 def starting_of(repository: Repository, container: Container) -> Starting:

@@ -45,8 +45,10 @@ def run(work: Callable[[], object], given: str, folder: Path, environment: Mappi
         try:
             _, status = os.waitpid(process, 0)
         except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process, signal.SIGKILL)
+            # The copy itself too: it may not have begun its session yet.
+            for end in (os.killpg, os.kill):
+                with contextlib.suppress(ProcessLookupError):
+                    end(process, signal.SIGKILL)
             os.waitpid(process, 0)
             raise
         return os.waitstatus_to_exitcode(status), _text(stdout), _text(stderr)

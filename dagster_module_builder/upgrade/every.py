@@ -72,4 +72,4 @@ def prepared(root: Path, name: str, template: Path) -> Prepared | None:
 
 def _import_cookiecutter() -> None:
     """Have each rendering begin as a copy of a process that has imported it."""
-    import cookiecutter.main  # noqa: F401
+    import cookiecutter.main  # noqa: F401 - for the copies

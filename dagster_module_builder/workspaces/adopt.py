@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from dagster_module_builder.adoption.repository import Repository
 from dagster_module_builder.adoption.rewriting import Rewriting, rewritten
 from dagster_module_builder.adoption.survey import survey
 from dagster_module_builder.base.errors import ConflictError, RefusedError, UsageError
-from dagster_module_builder.base.layout import DEFAULTS, FILE, SECTION, layout_of
+from dagster_module_builder.base.layout import DEFAULTS, FILE, layout_of
 from dagster_module_builder.base.settings import REGISTRY
 from dagster_module_builder.programs import version_control
 from dagster_module_builder.shared_files.formats import dagster_yaml, env_file
@@ -86,8 +85,6 @@ def look_through(
     seen = survey(root, compose_files, workspace_file, roles)
     if seen.questions or seen.refusals or seen.kind is None:
         return Adoption(seen, Plan(()))
-    if _is_made_here(root):
-        return Adoption(seen, Plan(_with_projects(root, projects)))
     is_proposed = seen.compose is None and seen.proposed_workspace is not None
     if not (seen.command_changes or is_proposed) or (seen.workspace_file and not write_workspace_file):
         return Adoption(seen, Plan((_description(root, seen, projects),)))
@@ -100,23 +97,6 @@ def look_through(
     if write_workspace_file:
         return Adoption(seen, Plan((description, *edits.changes)))
     return Adoption(seen, Plan((description,)), edits)
-
-
-def _is_made_here(root: Path) -> bool:
-    """Tell whether ``workspace.init`` made this workspace, in which modules are kept apart: it is described already."""
-    compose = module_files.read(root, layout_of(root).compose_file)
-    return (root / FILE).is_file() and b"/services/dagster/module_servers" in (compose or b"")
-
-
-def _with_projects(root: Path, projects: Sequence[str]) -> tuple[FileChange, ...]:
-    """Return the change of the description that names other folders of modules; the rest of it holds."""
-    before = module_files.read(root, root / FILE) or b""
-    line = f"projects = {', '.join(projects)}".encode()
-    kept = re.sub(rb"(?m)^projects[ =].*\n?(?:[ \t]+\S.*\n?)*", b"", before)
-    heading = f"[{SECTION}]\n".encode()
-    text = kept.replace(heading, heading + line + b"\n", 1)
-    public = frozenset(map(str.strip, text.decode().splitlines()))
-    return (FileChange(root / FILE, before, text, public=public),) if projects else ()
 
 
 def _proposed(seen: Survey) -> Rewriting:
@@ -303,7 +283,7 @@ def _values(seen: Survey, projects: Sequence[str]) -> dict[str, str]:
         "dockerfiles": "\n".join(_dockerfiles(loading)),
         "instance-file": (seen.instance_file or beside / dagster_yaml.NAME).as_posix(),
         **_own_folders(seen, projects),
-        "code-services": "\n".join(service.name for service in loading),
+        "code-services": "\n".join(service.name for service in loading if not service.asks_servers),
     }
 
 
