@@ -118,7 +118,6 @@ def pull_request_of(place: Previewed, folder: Path, tool: Path, api: str) -> Git
     )
 
 
-@pytest.mark.thorough
 def test_previews_are_removed_by_command_merge_age_and_pipeline(place: Previewed, tmp_path: Path, tool: Path) -> None:
     before = tree_of(place.host.base / "storage")
     (would,) = place.preview("three", "--remove", "--dry-run")
