@@ -61,7 +61,10 @@ class HostTerminal:
                     if not more:
                         break
                     self.shown += more.decode("utf-8", "replace")
-        return self.process.wait(PATIENCE)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it did not end: {self.shown!r}") from None
 
 
 @contextlib.contextmanager
