@@ -135,6 +135,19 @@ def _say_preview(result: Mapping[str, Any]) -> None:
         console.say(f"{result['host']}: {module} {change['from'] or '(none)'} -> {change['release']}")
         for line in (*_file_lines(change["files"]), *lines(change), *_other_lines(change)):
             console.say(f"  {line}")
+    for note in result.get("notes", ()):
+        console.inform(f"  {note}")
+    console.say_diff(result["diff"])
+
+
+def _say_removal(result: Mapping[str, Any]) -> None:
+    for module, change in result["modules"].items():
+        console.say(f"{result['host']}: {module} is removed: {', '.join(change['releases']) or 'no release'}")
+        for verb in ("deleted", "kept"):
+            for what in change[verb]:
+                console.say(f"  {verb}: {what}")
+        for note in change["notes"]:
+            console.inform(f"  {note}")
     console.say_diff(result["diff"])
 
 
@@ -145,27 +158,42 @@ def _file_lines(files: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def _other_lines(change: Mapping[str, Any]) -> Iterator[str]:
-    yield from (f"commit {line}" for line in change["commits"])
+    # A change without a new release brings no commits, and runs nothing but its hooks.
+    yield from (f"commit {line}" for line in change.get("commits", ()))
     yield from (f"settings {verb}: {', '.join(names)}" for verb, names in change["settings"].items() if names)
-    yield from (f"hooks {verb}: {', '.join(paths)}" for verb, paths in change["hook_files"].items() if paths)
-    yield from ["builds a new environment"] if change["builds_environment"] else []
-    yield from (f"runs here: {line}" for line in change["transfer"])
-    yield from (f"runs on the host: {line}" for line in change["commands"])
+    yield from (f"hooks {verb}: {', '.join(paths)}" for verb, paths in change.get("hook_files", {}).items() if paths)
+    yield from ["builds a new environment"] if change.get("builds_environment") else []
+    yield from (f"runs here: {line}" for line in change.get("transfer", ()))
+    yield from (f"runs on the host: {line}" for line in change.get("commands", ()))
     yield from (f"hook {line}" for line in change["hooks"])
 
 
 @deployment_task(
     "deploy.rollback",
-    {**_CHANGE_HELP, "release": "The release to go back to (default: the previous one).", "trust": TRUST_HELP},
+    {
+        **_CHANGE_HELP,
+        "release": "The release to go back to (default: the previous one).",
+        "dry-run": DRY_RUN_HELP,
+        "trust": TRUST_HELP,
+    },
     positional=typed_of("deploy.rollback", "name", "release"),
 )
 def rollback(
-    chosen: Chosen, release: str | None = None, wait: int = 0, force: bool = False, trust: bool = False
+    chosen: Chosen,
+    release: str | None = None,
+    dry_run: bool = False,
+    wait: int = 0,
+    force: bool = False,
+    trust: bool = False,
 ) -> None:
     """Go back to the previous release, with its environment and settings; databases are not changed."""
+    from dagster_module_builder.deploy import dry_runs
     from dagster_module_builder.deploy.job_summary import write_summary
     from dagster_module_builder.deploy.rollback import roll_back
 
+    if dry_run:
+        show(dry_runs.rollback(chosen.deployments, chosen.hosts, release, force=force), _say_preview)
+        return
     agree_to_hooks(chosen, trust=trust)
     with notified(chosen, "rollback") as notifications:
         with _options(chosen, wait, force=force) as options:
@@ -229,12 +257,16 @@ def promote(
     report(outcomes, "runs")
 
 
-@deployment_task("deploy.env", {**_CHANGE_HELP, "trust": TRUST_HELP})
-def env(chosen: Chosen, wait: int = 0, force: bool = False, trust: bool = False) -> None:
+@deployment_task("deploy.env", {**_CHANGE_HELP, "dry-run": DRY_RUN_HELP, "trust": TRUST_HELP})
+def env(chosen: Chosen, dry_run: bool = False, wait: int = 0, force: bool = False, trust: bool = False) -> None:
     """Give the current release the settings in .env.deploy, without a new release."""
+    from dagster_module_builder.deploy import dry_runs
     from dagster_module_builder.deploy.rollback import change_settings
 
     agree_to_hooks(chosen, trust=trust, only_settings=True)
+    if dry_run:
+        show(dry_runs.settings(chosen.deployments, chosen.hosts, force=force), _say_preview)
+        return
     with _options(chosen, wait, force=force) as options:
         done = change_settings(chosen.deployments, options)
     report(done, "has new settings for")
@@ -245,6 +277,7 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False, trust: bool = False)
     {
         **_CHANGE_HELP,
         "yes": YES_HELP,
+        "dry-run": DRY_RUN_HELP,
         "module": "The module to remove from its hosts.",
         "delete-data": "Delete its database and its stored files, too, after a dump on the host; also possible later.",
     },
@@ -252,16 +285,22 @@ def env(chosen: Chosen, wait: int = 0, force: bool = False, trust: bool = False)
 def remove(
     chosen: Chosen,
     yes: bool = False,
+    dry_run: bool = False,
     delete_data: bool = False,
     wait: int = 0,
     force: bool = False,
 ) -> None:
     """Remove a module from its hosts; its data is kept unless you pass --delete-data."""
+    from dagster_module_builder.deploy import dry_runs
     from dagster_module_builder.deploy.hosts.targets import targets_of
     from dagster_module_builder.deploy.removal import remove as remove_from_hosts
 
     if not chosen.modules:
         raise UsageError("The module is missing: pass --module NAME.")
+    if dry_run:
+        looked = dry_runs.removal(chosen.deployments, chosen.hosts, delete_data=delete_data, force=force)
+        show(looked, _say_removal)
+        return
     modules = ", ".join(chosen.modules)
     hosts = ", ".join(str(target) for target in targets_of(chosen.deployments, chosen.hosts))
     too = ", and delete its database and its stored files there after a dump" if delete_data else ""

@@ -115,7 +115,7 @@ class Removing(Rollout):
             before: The host's record of a module that was removed earlier.
         """
         module, service = deployment.names.name, run.database(deployment.names.name)
-        data = data_of(deployment, _settings(run, deployment), service, run.storage_place)
+        data = data_on(run, deployment)
         folder = run.on_host(deployment.dagster_folder)
         remains = before or {
             "location": deployment.names.snake,
@@ -184,6 +184,12 @@ class Removing(Rollout):
         """Make Dagster's daemon use the change, if it still runs."""
         if run.target.key not in self.stopped:
             super().settle(run)
+
+
+def data_on(run: HostRun, deployment: Deployment) -> ModuleData:
+    """Return a module's data on a host that has been inspected."""
+    service = run.database(deployment.names.name)
+    return data_of(deployment, _settings(run, deployment), service, run.storage_place)
 
 
 def _settings(run: HostRun, deployment: Deployment) -> dict[str, str]:

@@ -31,11 +31,20 @@ class ChosenRelease:
     environment: str | None
     env: bytes
     database: Mapping[str, Any] | None = None
+    image: str | None = None
 
     @property
     def module(self) -> str:
         """The module's name."""
         return self.deployment.names.name
+
+
+def locations(run: HostRun, chosen: Sequence[ChosenRelease]) -> list[HostLocation]:
+    """Return the code locations of releases on a host."""
+    return [
+        run.location(each.deployment, each.identity, each.environment, each.env, each.database, serves=bool(each.image))
+        for each in chosen
+    ]
 
 
 @dataclass
@@ -46,32 +55,34 @@ class Reselecting(Rollout):
     taken: dict[Key, list[ChosenRelease]] = field(default_factory=dict)
 
     def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
-        """Return the release that a module will have on a host."""
+        """Return the release that a module will have on a host; nothing is changed there."""
         raise NotImplementedError
+
+    def look(self, run: HostRun) -> list[ChosenRelease]:
+        """Return each module's release on a host that has been inspected."""
+        run.refuse_unready()
+        return [self.choose(run, deployment) for deployment in run.target.deployments]
+
+    def make_ready(self, run: HostRun, chosen: ChosenRelease) -> None:
+        """Have the host start what a release needs before the switch, and prove that it loads."""
+        if chosen.image:
+            host_preparation.serve(run, chosen.deployment, chosen.identity, chosen.image, chosen.env)
 
     def prepare(self, run: HostRun) -> None:
         """Take the lock, and choose each module's release."""
         modules = run.target.modules
         run.inspect(modules, (), holder(self.action), self.options.wait)
         run.begun += modules
-        run.refuse_unready()
-        self.taken[run.target.key] = [self.choose(run, deployment) for deployment in run.target.deployments]
-        for deployment in run.target.deployments:
-            self.leave_hooks(run, deployment)
-        run.plan(self.locations(run), force=self.options.force)
+        self.taken[run.target.key] = self.look(run)
+        for chosen in self.taken[run.target.key]:
+            self.make_ready(run, chosen)
+            self.leave_hooks(run, chosen.deployment)
+        run.plan(locations(run, self.taken[run.target.key]), force=self.options.force)
         run.report("verified")
-
-    def locations(self, run: HostRun) -> list[HostLocation]:
-        """Return the new code locations of a host."""
-        chosen = self.taken[run.target.key]
-        return [
-            run.location(release.deployment, release.identity, release.environment, release.env, release.database)
-            for release in chosen
-        ]
 
     def switch(self, run: HostRun) -> None:
         """Switch a host."""
-        put = self.locations(run)
+        put = locations(run, self.taken[run.target.key])
         run.switch(
             run.plan(put, force=self.options.force),
             [self.request(run, release) for release in self.taken[run.target.key]],
@@ -133,9 +144,7 @@ class RollingBack(Reselecting):
         if environment and not run.has_environment(module, environment):
             raise RefusedError(f"{run.target}: the environment of {identity} was removed: deploy its commit again.")
         env = base64.b64decode(run.conversation.ask("settings", module=module, identity=identity)["env"])
-        if image := record.get("image"):
-            host_preparation.serve(run, deployment, identity, image, env)
-        return ChosenRelease(deployment, identity, environment, env, record.get("database"))
+        return ChosenRelease(deployment, identity, environment, env, record.get("database"), record.get("image"))
 
 
 #: The keys of a release's record that identify its content.
@@ -181,7 +190,7 @@ class ChangingSettings(Reselecting):
     action = "env"
 
     def choose(self, run: HostRun, deployment: Deployment) -> ChosenRelease:
-        """Return the current release with the new settings, after its definitions loaded with them."""
+        """Return the current release with the new settings."""
         module = deployment.names.name
         known = run.inspection["modules"][module]
         identity = known["state"].get("current")
@@ -198,13 +207,16 @@ class ChangingSettings(Reselecting):
                 f"server. That needs a new release: run 'deploy'."
             )
         env = host_database.settings(settings_text, database, deployment.names)
-        if image := record.get("image"):
-            host_preparation.serve(run, deployment, identity, image, env)
-            return ChosenRelease(deployment, identity, environment, env, database)
+        return ChosenRelease(deployment, identity, environment, env, database, record.get("image"))
+
+    def make_ready(self, run: HostRun, chosen: ChosenRelease) -> None:
+        """Have the host load the definitions with the new settings."""
+        super().make_ready(run, chosen)
+        if chosen.image:
+            return
         run.report("verify")
-        check = host_preparation.check_of(run, deployment, environment, env)
-        run.conversation.ask("check", module=module, folder=None, identity=identity, **check)
-        return ChosenRelease(deployment, identity, environment, env, database)
+        check = host_preparation.check_of(run, chosen.deployment, chosen.environment, chosen.env)
+        run.conversation.ask("check", module=chosen.module, folder=None, identity=chosen.identity, **check)
 
     def request(self, run: HostRun, chosen: ChosenRelease) -> dict[str, Any]:
         """Return a module's values for the request ``switch``, with its settings."""

@@ -26,6 +26,24 @@ def answered_in_json(quick: Site, *line: str) -> Any:
     return json.loads(said.stdout)
 
 
+def on_the_host(site: Site) -> dict[str, bytes | None]:
+    """Return every file below the host's base path."""
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in site.host.base.rglob("*")
+        if "__pycache__" not in path.parts
+    }
+
+
+def shown_before(quick: Site, *line: str) -> tuple[Any, str]:
+    """Return what a task would change, as JSON and as text; the host stays as it is."""
+    before = on_the_host(quick)
+    (result,) = answered_in_json(quick, *line, "--dry-run")
+    said = run(quick.root, *line, "--dry-run")
+    assert (said.returncode, on_the_host(quick)) == (0, before), said
+    return result["modules"]["sales-report"], said.stdout + said.stderr
+
+
 def removed(quick: Site) -> None:
     said = run(quick.root, "deploy.remove", "yoda", "--module", "sales-report")
     assert said.returncode == 1
@@ -88,6 +106,28 @@ def test_the_way_of_a_deployment(quick: Site) -> None:
     assert answered_in_json(quick, "deploy.unlock", "yoda", "--yes")
     assert "Yoda Ltd" in run(quick.root, "deploy.list").stdout
     removed(quick)
+
+
+def test_a_dry_run_shows_what_a_change_without_a_new_release_changes(quick: Site) -> None:
+    """Of a rollback, of settings and of a removal; the host stays as it is, and no value is shown."""
+    first = quick.deploy()[0].releases["sales-report"]
+    set_value(quick.module, 2)
+    quick.deploy()
+    change, text = shown_before(quick, "deploy.rollback", "yoda")
+    value = "src/sales_report_dagster/value.py"
+    assert (change["from"], change["release"], change["files"]["changed"]) == (quick.running(), first, [value])
+    assert f"sales-report {quick.running()} -> {first}" in text
+    assert f"files changed: {value}" in text
+    settings = quick.module / "deploy/yoda/.env.deploy"
+    settings.write_text("SALES_REPORT_TOKEN='another-s3cret'\nSALES_REPORT_NEW=1\n")
+    change, text = shown_before(quick, "deploy.env", "yoda")
+    assert change["settings"] == {"added": ["SALES_REPORT_NEW"], "removed": [], "changed": ["SALES_REPORT_TOKEN"]}
+    assert "settings changed: SALES_REPORT_TOKEN" in text
+    assert "s3cret" not in text
+    change, text = shown_before(quick, "deploy.remove", "yoda", "--module", "sales-report", "--delete-data")
+    assert len(change["releases"]) == 2
+    assert "sales-report is removed" in text
+    assert run(quick.root, "deploy.rollback", "yoda", "nosuch", "--dry-run").returncode == 1
 
 
 def test_status_ends_with_1_where_a_current_release_is_not_loaded(quick: Site) -> None:

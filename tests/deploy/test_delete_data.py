@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from dagster_module_builder.base.errors import BuilderError
+from dagster_module_builder.deploy import dry_runs
 from dagster_module_builder.deploy.connection import conversation
 from dagster_module_builder.deploy.host_side import dumps
 from dagster_module_builder.deploy.host_side.client import Client
@@ -59,6 +60,13 @@ def with_database(quick: Site, request: pytest.FixtureRequest) -> Iterator[tuple
 
 def test_dumped_and_deleted(with_database: tuple[Site, Path]) -> None:
     site, storage = with_database
+    (planned,) = dry_runs.removal(find(site.root, "yoda"), delete_data=True)
+    (change,) = planned["modules"].values()
+    assert change["deleted"] == [f"what sales-report stored in {storage}"]
+    assert "database orders on 127.0.0.1 is left there" in "\n".join(change["notes"])
+    (planned,) = dry_runs.removal(find(site.root, "yoda"))
+    assert planned["modules"]["sales-report"]["kept"] == change["deleted"]
+    assert site.running() == site.current()
     (outcome,) = remove(find(site.root, "yoda"), delete_data=True)
     (dump,) = (site.host.base / "dumps").iterdir()
     assert stat.S_IMODE(dump.stat().st_mode) == 0o700

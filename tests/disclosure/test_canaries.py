@@ -78,6 +78,8 @@ TYPED = (
     "? deploy.trust yoda",
     "+ deploy yoda --allow-dirty --dry-run", "+ deploy yoda --allow-dirty --json --no-settle",
     "COMMIT", "+ deploy obi --allow-dirty --json --no-settle",
+    "+ deploy.env yoda --dry-run", "+ deploy.rollback yoda --dry-run --json",
+    "+ deploy.remove yoda --module sales-report --dry-run --delete-data",
     "+ deploy.env yoda", "+ deploy.status yoda --json", "+ deploy.releases yoda", "- deploy.pipeline yoda",
     "BREAK", "- deploy yoda --allow-dirty --json", "+ deploy.rollback yoda", "+ deploy.log yoda --json",
     "+ deploy.logs yoda", "+ deploy.runs yoda --json", "+ deploy.exec yoda --json -- env", "- deploy.shell yoda",

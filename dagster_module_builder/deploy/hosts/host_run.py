@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,12 +27,9 @@ class HostRun(HostSession):
 
     def location_of(self, release: Release) -> HostLocation:
         """Return the code location of a new release."""
-        env, database = release.env, release.database
-        location = self.location(release.deployment, release.identity, self.environment(release), env, database)
-        if not release.strategy.serves:
-            return location
-        folder = self.inside("modules", release.module, "releases", release.identity)
-        return replace(location, code=folder, server=self.server_of(release.deployment, release.identity))
+        environment, serves = self.environment(release), release.strategy.serves
+        made = (release.deployment, release.identity, environment, release.env, release.database)
+        return self.location(*made, serves=serves)
 
     def location(
         self,
@@ -41,11 +38,13 @@ class HostRun(HostSession):
         environment: str | None,
         env: bytes,
         database: Mapping[str, Any] | None = None,
+        *,
+        serves: bool = False,
     ) -> HostLocation:
-        """Return the code location of a release that the host has."""
+        """Return the code location of a release, which ``serves`` itself if it is an image."""
         module = deployment.names.name
         folder = self.inside("modules", module, "releases", identity)
-        if module in self.servers:
+        if serves or module in self.servers:
             return HostLocation(deployment.names, folder, None, env, database, self.server_of(deployment, identity))
         python = environment and self.inside("modules", module, "venvs", environment, "bin", "python")
         return HostLocation(deployment.names, str(PurePosixPath(folder, deployment.source)), python, env, database)
