@@ -9,7 +9,7 @@ import re
 import shlex
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -130,18 +130,51 @@ def test_a_hook_that_fails_after_the_switch_rolls_back_if_it_says_so(served: Ser
     assert {name: (site.host.base / name).read_bytes() for name in files} == files
 
 
-@pytest.mark.parametrize("where", PLACES)
-@pytest.mark.parametrize("point", ["before_transfer", "before_switch", "after_switch"])
-def test_a_hook_is_killed_with_its_children_at_its_limit(quick: Site, tmp_path: Path, point: str, where: str) -> None:
-    child = tmp_path / "child"
-    line = f"echo waiting; sleep 300 & echo $! > {child}; wait"
-    rolls = {"on_failure": "rollback"} if point == "after_switch" else {}
-    hook(quick, **{point: {"command": line, "where": where, "limit": 1, **rolls}})
+def forever(child: Path) -> str:
+    """Return a command that does not end, and writes down a child of its own that does not, either."""
+    return f"echo waiting; sleep 300 & echo $! > {child}.tmp; mv {child}.tmp {child}; wait"
+
+
+def assert_killed_at_its_limit(child: Path, work: Callable[[], object]) -> None:
     started = time.monotonic()
     with pytest.raises(BuilderError, match=r"(?s)waiting\n+\(ended after 1 seconds\)"):
-        quick.deploy()
+        work()
     assert time.monotonic() - started < 20
     assert_ended(int(child.read_text()))
+    child.unlink()
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_hook_is_killed_with_its_children_at_its_limit(served: Served, tmp_path: Path, where: str) -> None:
+    """At every point: what ran before runs again."""
+    site, release, files = served
+    child = tmp_path / "child"
+    endless = {"command": forever(child), "where": where, "limit": 1}
+    for point in DEPLOYING:
+        hook(site, **{point: {**endless, "on_failure": "rollback"} if point == "after_switch" else endless})
+        assert_killed_at_its_limit(child, site.deploy)
+        assert (site.current(), site.running()) == (release, release)
+    assert {name: (site.host.base / name).read_bytes() for name in files} == files
+    hook(site)
+    second = site.deploy()[0].releases[MODULE]
+    for point, extra in (("before_rollback", {}), ("after_rollback", {"on_failure": "rollback"})):
+        hook(site, **{point: {**endless, **extra}})
+        assert_killed_at_its_limit(child, lambda: roll_back(find(site.root, "yoda")))
+        assert (site.current(), site.running()) == (second, second)
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_a_hook_for_a_failure_is_killed_at_its_limit_and_the_failure_is_told(
+    served: Served, tmp_path: Path, where: str
+) -> None:
+    site, release, _ = served
+    child = tmp_path / "child"
+    endless = {"command": forever(child), "where": where, "limit": 1}
+    hook(site, before_switch={"command": "echo because; exit 7"}, on_failure=endless)
+    with pytest.raises(BuilderError, match=r"(?s)because.*ended after 1 seconds"):
+        site.deploy()
+    assert_ended(int(child.read_text()))
+    assert site.running() == release
 
 
 def assert_ended(process: int, limit: float = 30) -> None:
@@ -151,16 +184,12 @@ def assert_ended(process: int, limit: float = 30) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("point", [*BEFORE, "before_switch", "after_switch"])
-def test_a_hook_ends_with_its_client(served: Served, tmp_path: Path, point: str) -> None:
-    """The client is killed while a hook runs on the host; the host goes back by itself."""
-    site, release, files = served
-    child = tmp_path / "child"
-    hook(site, **{point: {"command": f"sleep 300 & echo $! > {child}.tmp; mv {child}.tmp {child}; wait"}})
+def killed_in_a_hook(work: Callable[[], object], child: Path) -> None:
+    """Kill a client as soon as its hook runs; return when the hook has ended."""
 
     def begin() -> None:
         os.setsid()
-        deploy(find(site.root, "yoda"), OPTIONS)
+        work()
 
     client = multiprocessing.get_context("fork").Process(target=begin)
     client.start()
@@ -172,10 +201,31 @@ def test_a_hook_ends_with_its_client(served: Served, tmp_path: Path, point: str)
     os.kill(client.pid, signal.SIGKILL)
     client.join(30)
     assert_ended(int(child.read_text()))
+
+
+@pytest.mark.parametrize("point", [*DEPLOYING, "on_failure"])
+def test_a_hook_ends_with_its_client(served: Served, tmp_path: Path, point: str) -> None:
+    """The client is killed while a hook runs on the host; the host goes back by itself."""
+    site, release, files = served
+    child = tmp_path / "child"
+    fails = {"before_switch": {"command": "exit 7"}} if point == "on_failure" else {}
+    hook(site, **{point: {"command": forever(child)}}, **fails)
+    killed_in_a_hook(lambda: deploy(find(site.root, "yoda"), OPTIONS), child)
     await_free(site)
     assert {name: (site.host.base / name).read_bytes() for name in files} == files
     assert (site.current(), site.running()) == (release, release)
     assert not list((site.host.base / "modules").glob(".hook*"))
+
+
+@pytest.mark.parametrize("point", ["before_rollback", "after_rollback"])
+def test_a_hook_of_a_rollback_ends_with_its_client(served: Served, tmp_path: Path, point: str) -> None:
+    site, _, _ = served
+    (second,) = site.deploy()
+    child = tmp_path / "child"
+    hook(site, **{point: {"command": forever(child)}})
+    killed_in_a_hook(lambda: roll_back(find(site.root, "yoda")), child)
+    await_free(site)
+    assert site.current() == site.running() == second.releases[MODULE]
 
 
 @pytest.mark.parametrize("where", PLACES)
