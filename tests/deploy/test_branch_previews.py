@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.deploy import pipeline_tool
 from tests.deploy.pipeline_steps import Github
@@ -118,11 +119,30 @@ def pull_request_of(place: Previewed, folder: Path, tool: Path, api: str) -> Git
     )
 
 
+def remove_with_hooks(place: Previewed, branch: str, folder: Path) -> dict[str, Any]:
+    """Remove a preview whose hook fails first, and leaves it; then one that knows the preview's settings does not."""
+    path = place.module / "deploy/yoda/deployment.yaml"
+    written, mark = path.read_text(), folder / "mark"
+    data = yaml.safe_load(written)
+    for command in ("echo because; exit 4", f'echo "$DEPLOY_HOOK $DEPLOY_ACTION $SALES_REPORT_TOKEN" >{mark}'):
+        data["preview"]["hooks"] = {"before_remove": [{"command": command}]}
+        path.write_text(yaml.safe_dump(data))
+        done = place.run("deploy.preview", branch, "--remove", "--trust", "--json")
+        (found,) = json.loads(done.stdout)
+        assert (done.returncode, "because" in found.get("error", "")) == (
+            (1, True) if "exit" in command else (0, False)
+        )
+        assert (place.previews / found["name"] / "PREVIEW.json").exists() == ("exit" in command)
+    path.write_text(written)
+    assert mark.read_text() == f"before_remove remove of preview {found['name']}\n"
+    return dict(found)
+
+
 def test_previews_are_removed_by_command_merge_age_and_pipeline(place: Previewed, tmp_path: Path, tool: Path) -> None:
     before = tree_of(place.host.base / "storage")
     (would,) = place.preview("three", "--remove", "--dry-run")
     assert (would["removed"], len(place.preview("--list"))) == (False, 2)
-    (gone,) = place.preview("three", "--remove")
+    gone = remove_with_hooks(place, "three", tmp_path)
     assert (gone["removed"], (place.previews / gone["name"]).exists()) == (True, False)
     assert not any(gone["name"] in line for line in place.processes())
     assert place.preview("three", "--remove") == []
