@@ -31,6 +31,7 @@ from dagster_module_builder.commands.deployment_task import (
     report,
     show,
 )
+from dagster_module_builder.commands.pull_request_comment import post, pull_request_for
 from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.commands.trusting import TRUST_HELP
 
@@ -47,7 +48,7 @@ _CHANGE_HELP = {"wait": WAIT_HELP, "force": FORCE_HELP}
         **_CHANGE_HELP,
         "dry-run": DRY_RUN_HELP,
         "markdown": "Print what would change as Markdown, for a pull request.",
-        "comment": "Post that on the pull request that a pipeline on GitHub or GitLab runs for.",
+        "comment": "Post that on the pull request that a pipeline's job runs for.",
         "allow-dirty": "Accept changes that are not committed or not pushed; the release records it.",
         "drain": "Before the switch, wait until no run of the module is in progress.",
         "pause": "Pause the module's schedules and sensors until the release is kept or undone.",
@@ -87,10 +88,8 @@ def deploy(
 
     refuse_by_hand(chosen.deployments, local=local, environ=os.environ)
     if dry_run or markdown or comment:
-        from dagster_module_builder.deploy.pull_request import pull_request_of
-
         agree_to_hooks(chosen, trust=trust, only_settings=True)
-        pull_request = pull_request_of(os.environ) if comment else None
+        pull_request = pull_request_for(comment=comment)
         _preview(chosen, pull_request, allow_dirty=allow_dirty, force=force, as_markdown=markdown or comment)
         return
     agree_to_hooks(chosen, trust=trust)
@@ -117,8 +116,7 @@ def _preview(
     results = preview(chosen.deployments, chosen.hosts, root=root, allow_dirty=allow_dirty, force=force)
     text = markdown(chosen.name, results)
     add_to_page(text, os.environ)
-    if pull_request is not None:
-        pull_request.post(" ".join([chosen.name, *chosen.modules]), text)
+    post(pull_request, " ".join([chosen.name, *chosen.modules]), text)
     if as_markdown:
         console.say(text)
     show(results, _say_nothing if as_markdown else _say_preview)

@@ -40,12 +40,22 @@ def pipeline(chosen: Chosen, remove: bool = False, dry_run: bool = False, force:
             done.append(_carried_out(change, leftover.pipeline.module, dry_run=dry_run))
         else:
             console.inform(f"{leftover.problem} Run '{leftover.cure}'.")
+    if not remove:
+        _say_what_is_lacking(chosen)
     for place in places:
         done.append(_carried_out(planned_at(place, force=force, remove=remove), place.module, dry_run=dry_run))
         for beside in companions(place, remove=remove):
             if beside.changes:
                 in_full = beside.path not in read_by_jobs(place)
                 done.append(_carried_out(beside, place.module, dry_run=dry_run, in_full=in_full))
+
+
+def _say_what_is_lacking(chosen: Chosen) -> None:
+    from dagster_module_builder.deploy.pipelines.description import lacks_previews
+
+    for deployment in chosen.deployments:
+        if deployment.pipeline is not None and (note := lacks_previews(deployment)):
+            console.inform(f"{deployment.names.name}: {note}")
 
 
 def _places(chosen: Chosen, *, may_be_gone: bool) -> list[PipelinePlace]:

@@ -18,6 +18,7 @@ from dagster_module_builder.commands.deployment_task import (
     deployment_task,
     exit_on_errors,
 )
+from dagster_module_builder.commands.pull_request_comment import post, pull_request_for
 from dagster_module_builder.commands.steps_table import StepsTable
 from dagster_module_builder.commands.trusting import TRUST_HELP
 
@@ -124,7 +125,7 @@ def _made(previews: Previews, branch: str, options: Any, *, dry_run: bool, comme
 
     if dry_run:
         return planned(previews, branch, options)
-    pull_request = _pull_request(wanted=comment)
+    pull_request = pull_request_for(comment=comment)
     try:
         result = make(previews, branch, options)
     except BuilderError as error:
@@ -142,28 +143,15 @@ def _removed(
     from dagster_module_builder.deploy import preview_text
     from dagster_module_builder.deploy.branch_previews import remove
 
-    pull_request = _pull_request(wanted=comment and branch is not None)
+    pull_request = pull_request_for(comment=comment and branch is not None)
     results = remove(previews, branch, merged=merged, dry_run=dry_run)
     if branch is not None and any(each["removed"] and each["branch"] == branch for each in results):
         _comment(pull_request, previews, branch, preview_text.removed())
     return results
 
 
-def _pull_request(*, wanted: bool) -> PullRequest | None:
-    """Return the pull request to comment on; None if that was not asked for."""
-    from dagster_module_builder.deploy.pull_request import pull_request_of
-
-    return pull_request_of(os.environ) if wanted else None
-
-
 def _comment(pull_request: PullRequest | None, previews: Previews, branch: str, text: str) -> None:
-    """Comment; the preview is what it is, also if the platform does not take the comment."""
-    if pull_request is None:
-        return
-    try:
-        pull_request.post(f"preview of {branch} beside {previews.deployment}", text)
-    except BuilderError as error:
-        console.alert(str(error))
+    post(pull_request, f"preview of {branch} beside {previews.deployment}", text)
 
 
 def _say(results: Sequence[Mapping[str, Any]], *, is_list: bool, was_removed: bool) -> None:

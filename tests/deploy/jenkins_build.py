@@ -27,6 +27,7 @@ class Documented(NamedTuple):
 #: with the build before: without a checkout there is none.
 CONDITIONS = {
     "branch": Documented("the job", f"{SYNTAX}#built-in-conditions"),
+    "changeRequest": Documented("the job", f"{SYNTAX}#built-in-conditions"),
     "tag": Documented("the job", f"{SYNTAX}#built-in-conditions"),
     "buildingTag": Documented("the job", f"{SYNTAX}#built-in-conditions"),
     "triggeredBy": Documented("the causes", f"{SYNTAX}#built-in-conditions"),
@@ -52,7 +53,7 @@ class Build(ABC):
     """One build.
 
     Attributes:
-        job: ``branch`` or ``tag``, and its name.
+        job: ``branch`` or ``tag``, and its name; ``change``, and the branch that a change request is for.
         by_person: Whether a person started it.
         parameters: With their values.
         variables: What the pipeline sets in ``env``.
@@ -155,6 +156,8 @@ class Build(ABC):
             assert given == ["UserIdCause"]
             return self.by_person
         kind, ref = self.job
+        if name == "changeRequest":
+            return kind == "change" and (not given or given[0] == {"target": ref})
         pattern = given[0]["pattern"] if isinstance(given[0], dict) else given[0]
         return name == kind and jenkinsfiles.fits(pattern, ref)
 

@@ -240,8 +240,8 @@ class Gitlab(Runner):
         return self.run(self.prepare(BRANCH), "rollback", **({"RELEASE": release} if release else {}))
 
     def prepare(self, ref: str) -> Path:
-        """Clone the repository, with the secrets scoped to their environment."""
-        workspace = self.checkout(ref)
+        """Clone the repository, with the secrets scoped to their environments."""
+        workspace = self.checkout(f"origin/{ref}")
         subprocess.run(["git", "checkout", "-q", "-B", ref], cwd=workspace, check=True)
         user, password = self.registry
         secrets = {
@@ -252,8 +252,16 @@ class Gitlab(Runner):
             "DEPLOY_REGISTRY_PULL_USER": user,
             "DEPLOY_REGISTRY_PULL_PASSWORD": password,
         }
+        of_merge_requests = (f"{ENVIRONMENT}-comment", f"{ENVIRONMENT}-preview/*")
+        scopes = {
+            **dict.fromkeys(secrets, (ENVIRONMENT, *of_merge_requests)),
+            "DEPLOY_COMMENT_TOKEN": of_merge_requests,
+        }
+        secrets["DEPLOY_COMMENT_TOKEN"] = "t0ken-of-the-project"
         scoped = {
-            name: {"type": "variable", "values": {ENVIRONMENT: value}} for name, value in secrets.items() if value
+            name: {"type": "variable", "values": dict.fromkeys(scopes[name], value)}
+            for name, value in secrets.items()
+            if value
         }
         (workspace / ".gitlab-ci-local-variables.yml").write_text(yaml.safe_dump(scoped))
         (workspace / ".git/info/exclude").write_text(".gitlab-ci-local*\n")
@@ -276,9 +284,23 @@ class Gitlab(Runner):
         """Run one job."""
         return Done(job, *self.ask(workspace, f"{ENVIRONMENT} {job}", **variables))
 
-    def jobs(self, workspace: Path) -> dict[str, str]:
+    def of_branch(self, branch: str, number: int, api: str) -> dict[str, str]:
+        """Return the variables of a merge request of a branch of this repository, whose project has the number 1217.
+
+        https://docs.gitlab.com/ci/variables/predefined_variables/#predefined-variables-for-merge-request-pipelines
+        """
+        return {
+            "CI_PIPELINE_SOURCE": "merge_request_event",
+            "CI_MERGE_REQUEST_IID": str(number),
+            "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": branch,
+            "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": BRANCH,
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1217",
+            "CI_API_V4_URL": api,
+        }
+
+    def jobs(self, workspace: Path, **variables: str) -> dict[str, str]:
         """Return when the jobs of a pipeline run that the rules let in."""
-        code, said = self.ask(workspace, "--list-csv")
+        code, said = self.ask(workspace, "--list-csv", **variables)
         assert code == 0, said
         rows = [line.split(";") for line in said.splitlines() if line.startswith(ENVIRONMENT)]
         return {row[0].removeprefix(f"{ENVIRONMENT} "): row[3] for row in rows}
@@ -303,8 +325,32 @@ class Jenkins(Runner):
         build.run(words[0])
         return build.done
 
+    def of_change(self, branch: str, address: str, fork: str | None = None) -> list[Done]:
+        """Run what a pull request of a branch into the deployed one starts, and answer its question.
+
+        https://plugins.jenkins.io/branch-api/
+
+        Args:
+            branch: The branch that is checked out.
+            address: The page of the pull request.
+            fork: The fork that it comes from.
+        """
+        (words,) = jenkinsfiles.read((self.checkout(branch) / "Jenkinsfile").read_text())
+        variables = {"CHANGE_URL": address, **({"CHANGE_FORK": fork} if fork else {})}
+        build = _Build(
+            ("change", BRANCH), False, {"ACTION": "deploy", "RELEASE": ""}, variables, machine=self, ref=branch
+        )
+        build.run(words[0])
+        return build.done
+
     def stage(self, stage: Word, workspace: Path, parameters: Mapping[str, str]) -> Done:
-        """Run the shell lines of a stage in a folder that has been checked out; each has the secrets bound to it."""
+        """Run the shell lines of a stage in a folder that has been checked out; each has the secrets bound to it.
+
+        Args:
+            stage: The stage.
+            workspace: The folder.
+            parameters: The variables that the build has.
+        """
         temporary = workspace.with_name(f"{workspace.name}@tmp")
         temporary.mkdir()
         environ = {**self.environ(workspace), "JENKINS_URL": "https://run.example/", "WORKSPACE": str(workspace),
@@ -338,6 +384,9 @@ class Jenkins(Runner):
         if kind == "usernamePassword":
             assert asked["credentialsId"] in {f"{ENVIRONMENT}-registry", f"{ENVIRONMENT}-registry-pull"}
             return dict(zip((asked["usernameVariable"], asked["passwordVariable"]), self.registry, strict=True))
+        if kind == "string":
+            assert asked["credentialsId"] == f"{ENVIRONMENT}-comment"
+            return {asked["variable"]: "t0ken-of-the-project"}
         assert kind == "file"
         path = secrets / asked["variable"]
         path.write_text(
@@ -351,11 +400,12 @@ class _Build(Build):
     """A build whose stages run their shell lines; the branch has no build before it."""
 
     machine: Jenkins = field(kw_only=True)
+    ref: str | None = field(kw_only=True, default=None)
     workspace: Path = field(init=False)
     done: list[Done] = field(default_factory=list)
 
     def checkout(self) -> Mapping[str, str]:
-        self.workspace = self.machine.checkout(self.job[1])
+        self.workspace = self.machine.checkout(self.ref or self.job[1])
         return {}
 
     def status(self, script: str) -> int:
@@ -363,5 +413,5 @@ class _Build(Build):
         return self.machine.shell(["/bin/sh", "-xe"], script, self.workspace, environ)[0]
 
     def work(self, stage: Word, steps: Sequence[Word]) -> bool:
-        self.done.append(self.machine.stage(stage, self.workspace, self.parameters))
+        self.done.append(self.machine.stage(stage, self.workspace, {**self.variables, **self.parameters}))
         return self.done[-1].code == 0

@@ -158,16 +158,20 @@ def make_previewed_module(root: Path) -> Path:
     return module
 
 
+def from_registry() -> dict[str, str]:
+    """Return where uv finds packages, as this machine says, and its cache."""
+    command = [uv.find_uv_bin(), "cache", "dir"]
+    cache = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    named = re.compile("UV_|PIP_|SSL_|https?_proxy$", re.IGNORECASE)
+    return {**{key: value for key, value in os.environ.items() if named.match(key)}, "UV_CACHE_DIR": cache}
+
+
 @contextlib.contextmanager
 def previewed(folder: Path) -> Iterator[Previewed]:
     """Yield the workspace; production's Dagster runs, with nothing deployed yet."""
     needs.programs("git", "rsync")
     needs.registry()
-    program = Path(uv.find_uv_bin())
-    cache = subprocess.run([program, "cache", "dir"], check=True, capture_output=True, text=True).stdout.strip()
-    named = re.compile("UV_|PIP_|SSL_|https?_proxy$", re.IGNORECASE)
-    registries = {key: value for key, value in os.environ.items() if named.match(key)}
-    environ = {**registries, "PATH": f"{program.parent}:/usr/bin:/bin", "UV_CACHE_DIR": cache}
+    environ = {**from_registry(), "PATH": f"{Path(uv.find_uv_bin()).parent}:/usr/bin:/bin"}
     root = folder / "workspace"
     module = make_previewed_module(root)
     with sshd.hosts(folder / "hosts", environ=environ) as (host,):

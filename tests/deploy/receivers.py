@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def web() -> Iterator[Receiver]:
+def web(answer: str = "") -> Iterator[Receiver]:
+    """Give a server that notes what is posted; every answer is the same text."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -31,8 +33,12 @@ def web() -> Iterator[Receiver]:
             receiver.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             if receiver.silent.is_set():
                 threading.Event().wait(30)
+            self.do_GET()
+
+        def do_GET(self) -> None:
             self.send_response(receiver.status)
             self.end_headers()
+            self.wfile.write(answer.encode())
 
         def log_message(self, *_: object) -> None:
             pass
@@ -41,38 +47,69 @@ def web() -> Iterator[Receiver]:
         yield receiver
 
 
-@contextlib.contextmanager
-def comments_of(number: int, token: str) -> Iterator[Receiver]:
-    """Give a server that keeps a pull request's comments as GitHub's REST API does; ``got`` has their texts.
+@dataclass(frozen=True)
+class CommentApi:
+    """The part of a platform's API that comments need.
 
-    https://docs.github.com/en/rest/issues/comments
+    Attributes:
+        listed: The path of a pull request's comments.
+        one: The path below which a comment is changed.
+        change: The method that changes it.
+        header: The header that has the token.
+        kind: What stands before the token there.
     """
+
+    listed: str
+    one: str
+    change: str
+    header: str
+    kind: str = ""
+
+
+def github_comments(number: int, prefix: str = "") -> CommentApi:
+    """https://docs.github.com/en/rest/issues/comments; GitHub Enterprise has a prefix."""
+    issues = f"{prefix}/repos/yoda/sales/issues"
+    return CommentApi(f"{issues}/{number}/comments", f"{issues}/comments/", "PATCH", "Authorization", "Bearer ")
+
+
+def gitlab_notes(number: int, project: str, prefix: str = "") -> CommentApi:
+    """https://docs.gitlab.com/api/notes/#merge-requests; a project is its number, or its path with ``%2F``."""
+    notes = f"{prefix}/projects/{project}/merge_requests/{number}/notes"
+    return CommentApi(notes, f"{notes}/", "PUT", "PRIVATE-TOKEN")
+
+
+@contextlib.contextmanager
+def comments_of(api: CommentApi, token: str) -> Iterator[Receiver]:
+    """Give a server that keeps a pull request's comments as a platform does; ``got`` has their texts."""
     receiver = Receiver()
-    listed, one = f"/repos/yoda/sales/issues/{number}/comments", "/repos/yoda/sales/issues/comments/"
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path, _, query = self.path.partition("?")
             page = int(query.rpartition("page=")[2])
             every = [{"id": place, "body": text} for place, text in enumerate(receiver.got)]
-            self.answer(path == listed, 200, every[(page - 1) * 100 : page * 100])
+            self.answer(path == api.listed, 200, every[(page - 1) * 100 : page * 100])
 
         def do_POST(self) -> None:
-            receiver.got.append(self.body())
-            self.answer(self.path == listed, 201, {"id": len(receiver.got) - 1})
+            if self.answer(self.path == api.listed, 201, {"id": len(receiver.got)}):
+                receiver.got.append(self.body())
 
         def do_PATCH(self) -> None:
-            receiver.got[int(self.path.removeprefix(one))] = self.body()
-            self.answer(True, 200, {})
+            known = re.fullmatch(rf"{re.escape(api.one)}(\d+)", self.path)
+            if self.answer(known is not None and self.command == api.change, 200, {}) and known:
+                receiver.got[int(known[1])] = self.body()
+
+        do_PUT = do_PATCH  # noqa: N815 - the server's name for it
 
         def body(self) -> str:
             return str(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["body"])
 
-        def answer(self, known: bool, status: int, data: Any) -> None:
-            is_allowed = self.headers["Authorization"] == f"Bearer {token}"
+        def answer(self, known: bool, status: int, data: Any) -> bool:
+            is_allowed = self.headers[api.header] == f"{api.kind}{token}"
             self.send_response(status if known and is_allowed else 404 if is_allowed else 401)
             self.end_headers()
             self.wfile.write(json.dumps(data).encode())
+            return known and is_allowed
 
         def log_message(self, *_: object) -> None:
             pass

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from tests.deploy import pipeline_tool
-from tests.deploy.pipeline_steps import Github
+from tests.deploy.pipeline_steps import Github, Gitlab
 from tests.deploy.pipelined import Pipelined, tool
-from tests.deploy.previewed import Previewed, previewed, tree_of
-from tests.deploy.receivers import comments_of
+from tests.deploy.previewed import Previewed, from_registry, previewed, tree_of
+from tests.deploy.receivers import comments_of, github_comments, gitlab_notes
 
 __all__ = ["tool"]
 
@@ -158,7 +158,7 @@ def test_previews_are_removed_by_command_merge_age_and_pipeline(place: Previewed
     record = place.previews / six["name"] / "PREVIEW.json"
     record.write_text(json.dumps({**json.loads(record.read_text()), "expires": "2020-01-01T00:00:00Z"}))
     assert [each["expired"] for each in place.preview("--list")] == [True]
-    with comments_of(7, "t0ken-of-the-job") as api:
+    with comments_of(github_comments(7), "t0ken-of-the-job") as api:
         runner = pull_request_of(place, tmp_path, tool, f"http://127.0.0.1:{api.port}")
         (opened,) = runner.of_branch("seven", "opened")
         assert (opened.job, opened.code) == ("preview", 0), opened
@@ -177,3 +177,68 @@ def test_previews_are_removed_by_command_merge_age_and_pipeline(place: Previewed
     assert place.preview("--list") == []
     assert place.processes() == []
     assert tree_of(place.host.base / "storage") == before
+
+
+def merge_request_of(place: Previewed, folder: Path, tool: Path) -> Gitlab:
+    """Push a branch with the pipeline, another asset and a job that has it; return who carries it out."""
+    place.git("switch", "-q", "-c", "eight")
+    definitions = place.module / "src/sales_report_dagster/definitions.py"
+    text = definitions.read_text().replace("defs = ", f"{FURTHER}\n\ndefs = ")
+    text = text.replace("assets=[number, times]", "assets=[number, times, further]")
+    definitions.write_text(text.replace('["sales_report", "times"])', '["sales_report", "times"], "further")'))
+    Pipelined(place.module, place.root, tool, {}).write(platform="gitlab", trigger="push", comment=True)
+    place.git("add", "-A")
+    place.git("commit", "-q", "-m", "Eight, not s3cret-of-production")
+    place.git("push", "-q", "origin", "eight")
+    place.git("switch", "-q", "main")
+    settings = (place.module / "deploy/yoda/.env.deploy").read_text()
+    (folder / "runner").mkdir()
+    machine = {**pipeline_tool.NO_REGISTRY, **from_registry()}
+    return Gitlab(folder / "runner", place.origin, place.host.client_key.read_text(), settings, machine)
+
+
+FURTHER = """
+@dg.asset
+def further() -> int:
+    return 1
+"""
+
+
+def test_a_merge_request_of_gitlab_has_a_note_with_its_definitions_and_a_preview(
+    place: Previewed, tmp_path: Path, tool: Path
+) -> None:
+    """Both releases are loaded; a note is changed later, and holds no secret that its writer knows."""
+    before = tree_of(place.host.base)
+    with comments_of(gitlab_notes(8, "1217"), "t0ken-of-the-project") as api:
+        lab = merge_request_of(place, tmp_path, tool)
+        asked = lab.of_branch("eight", 8, f"http://127.0.0.1:{api.port}")
+        workspace = lab.prepare("eight")
+        fork = {**asked, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "99"}
+        assert lab.jobs(workspace, **fork) == {}
+        of_all = {"comment": "on_success", "preview": "on_success", "preview-removal": "manual"}
+        assert lab.jobs(workspace, **asked) == of_all
+        api.got += ["of a person"]
+        done = [lab.run(workspace, "comment", **asked)]
+        _, note = api.got
+        assert note.startswith(
+            "<!-- dagster-module-builder: yoda sales-report -->\n### What a deployment to yoda would"
+        )
+        assert "\n    + asset further\n" in note
+        assert "\n    ~ job only_times: assets [sales_report/times] -> [further, sales_report/times]\n" in note
+        assert "Eight, not …" in note
+        assert tree_of(place.host.base) == before
+        done += [lab.run(workspace, "preview", **asked)]
+        (eight,) = place.preview("--list")
+        assert (eight["branch"], eight["running"]) == ("eight", True)
+        _, note, preview = api.got
+        assert f"### Preview in Dagster: http://127.0.0.1:{eight['port']}" in preview
+        # When the merge request is merged or closed, GitLab starts the job that stops the environment.
+        done += [lab.run(lab.prepare("eight"), "preview-removal", **asked)]
+        assert api.got[:2] == ["of a person", note]
+        assert api.got[2].endswith("removed\n")
+        assert [one.code for one in done] == [0] * 3, done
+        assert lab.told(done) == []
+        assert "t0ken-of-the-project" not in str(done) + str(api.got)
+        assert "s3cret-of-production" not in str(api.got)
+        assert lab.leftovers() == []
+    assert place.preview("--list") == []

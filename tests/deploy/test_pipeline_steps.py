@@ -17,9 +17,9 @@ from dagster_module_builder.deploy.model.deployment import find
 from dagster_module_builder.deploy.status import status
 from tests.deploy import pipeline_tool
 from tests.deploy.modules import set_value
-from tests.deploy.pipeline_steps import BRANCH, Github, Gitlab, Runner
+from tests.deploy.pipeline_steps import BRANCH, Github, Gitlab, Jenkins, Runner
 from tests.deploy.pipelined import Pipelined, tool
-from tests.deploy.receivers import comments_of
+from tests.deploy.receivers import comments_of, github_comments
 from tests.deploy.repositories import git
 from tests.deploy.sites import Site, quick_sites
 
@@ -125,7 +125,7 @@ def test_a_pull_request_has_one_comment_with_what_it_would_change(
     set_value(site.module, 1001)
     git(site.root, "commit", "-qam", "now 1001")
     git(site.root, "update-ref", "refs/pull/7/merge", "HEAD")
-    with comments_of(7, "t0ken-of-the-job") as server:
+    with comments_of(github_comments(7), "t0ken-of-the-job") as server:
         server.got += ["of a person"] * 150
         api = f"http://127.0.0.1:{server.port}"
         done = [*hub.pull(7, api), *hub.pull(7, api)]
@@ -142,6 +142,34 @@ def test_a_pull_request_has_one_comment_with_what_it_would_change(
     assert hub.told(done) == []
     assert "t0ken-of-the-job" not in str(done) + comment
     assert hub.leftovers() == []
+
+
+@pytest.mark.parametrize("handed_over", [RSYNC], indirect=True)
+def test_jenkins_comments_on_a_pull_request_after_a_question(
+    handed_over: tuple[Site, Pipelined], tmp_path: Path
+) -> None:
+    """The API is that of the pull request's page; a comment that is refused fails no build."""
+    site, pipelined = handed_over
+    before = site.running()
+    jenkins: Jenkins = pipelined.runner("jenkins", site.host.client_key, tmp_path, comment=True)
+    git(site.root, "checkout", "-qb", "change-in-jenkins")
+    set_value(site.module, 1002)
+    git(site.root, "commit", "-qam", "now 1002")
+    git(site.root, "checkout", "-q", BRANCH)
+    with comments_of(github_comments(9, "/api/v3"), "t0ken-of-the-project") as server:
+        page = f"http://127.0.0.1:{server.port}/yoda/sales/pull/9"
+        assert jenkins.of_change("origin/change-in-jenkins", page, fork="elsewhere/sales") == []
+        done = jenkins.of_change("origin/change-in-jenkins", page)
+        (comment,) = server.got
+        done += jenkins.of_change("origin/change-in-jenkins", page.replace("/9", "/10"))
+        assert server.got == [comment]
+    assert [(one.job, one.code) for one in done] == [("Comment", 0)] * 2, done
+    assert "now 1002\n" in comment
+    assert "The comment on the pull request could not be posted" in done[1].said
+    assert site.running() == before
+    assert jenkins.told(done) == []
+    assert "t0ken-of-the-project" not in str(done) + comment
+    assert jenkins.leftovers() == []
 
 
 @pytest.mark.parametrize("handed_over", [RSYNC], indirect=True)

@@ -864,6 +864,45 @@ def test_secrets_are_only_in_the_step_that_needs_them(module: Path) -> None:
         assert "pip" not in inside.partition("\n)\n")[2]
 
 
+@pytest.mark.parametrize("trigger", ["push", "tag"])
+def test_comments_start_for_pull_requests_of_the_repository_into_what_is_deployed(module: Path, trigger: str) -> None:
+    """FAULTS S16: while packages are installed, no process has the token that may comment, nor the key."""
+    made(module, "gitlab", trigger=trigger, comment=True)
+    job = yaml.safe_load((module / FILES["gitlab"]).read_text())["sales-report-yoda comment"]
+    (rule,) = job["rules"]
+    parts = rule["if"].split(" && ")
+    assert '$CI_PIPELINE_SOURCE == "merge_request_event"' in parts
+    assert "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID" in parts
+    assert ('$CI_MERGE_REQUEST_TARGET_BRANCH_NAME == "main"' in parts) is (trigger == "push")
+    assert (job["environment"]["action"], job["allow_failure"]) == ("prepare", True)
+    before, _, inside = job["script"][0].partition("(\nunset DEPLOY_SSH_KEY DEPLOY_ENV DEPLOY_COMMENT_TOKEN\n")
+    assert "pip" not in before
+    assert "pip" not in inside.partition("\n)\n")[2]
+    shutil.rmtree(module / "deploy")
+    made(module, "jenkins", trigger=trigger, comment=True)
+    ((whole,),) = jenkinsfiles.read((module / FILES["jenkins"]).read_text())
+    assert jenkinsfiles.problems([whole]) == []
+    (stage,) = (one for one in jenkinsfiles.within(whole, "stages") if one["given"] == ["Comment"])
+    (change,) = (one for one in jenkinsfiles.within(stage, "when") if one["name"] == "changeRequest")
+    assert change["given"] == ([{"target": "main"}] if trigger == "push" else [])
+    *_, install, bound = jenkinsfiles.within(stage, "steps")
+    assert "pip" in install["given"][0]
+    assert bound["name"] == "withCredentials"
+    assert "pip" not in json.dumps(bound)
+
+
+def test_what_jenkins_does_not_do_for_previews_is_told(tmp_path: Path, module: Path) -> None:
+    git(tmp_path, "init", "-q")
+    for platform, told in (("jenkins", True), ("gitlab", False)):
+        deployment = declared(module, platform)
+        path = deployment.folder / "deployment.yaml"
+        path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "preview": {"host": "small.example"}}))
+        done = run(tmp_path, "deploy.pipeline", "yoda")
+        cure = "Run 'deploy.preview \"$CHANGE_BRANCH\" --name yoda --comment' in a job of yours"
+        assert (done.returncode, cure in " ".join(done.stderr.split())) == (0, told), done
+        shutil.rmtree(deployment.folder)
+
+
 def test_hosts_are_told_who_may_read_and_not_who_may_push(monkeypatch: pytest.MonkeyPatch) -> None:
     """FAULTS S16: pipelines set both, the second perhaps to nothing; a person who sets one login goes on with it."""
     for name in ("USER", "PASSWORD"):

@@ -41,8 +41,14 @@ SETTINGS = {
         "comment": True,
         **CHECKED_OUT,
     },
-    "gitlab": {"runner": "of-our-own", "image": "python:3.13", "url": "https://dagster.example", **CHECKED_OUT},
-    "jenkins": {"runner": "linux", "approvers": "leia,han", **CHECKED_OUT},
+    "gitlab": {
+        "runner": "of-our-own",
+        "image": "python:3.13",
+        "url": "https://dagster.example",
+        "comment": True,
+        **CHECKED_OUT,
+    },
+    "jenkins": {"runner": "linux", "approvers": "leia,han", "comment": True, **CHECKED_OUT},
 }
 
 

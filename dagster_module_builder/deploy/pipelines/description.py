@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from dagster_module_builder.base.errors import RefusedError
 from dagster_module_builder.base.settings import PROJECTS
 from dagster_module_builder.deploy.pipelines.registry_login import RegistryLogin, login_of
 from dagster_module_builder.deploy.strategies.base import load_strategy
@@ -106,6 +105,8 @@ class Pipeline:
     #: A login that may only pull, which is all that a host gets.
     pull_user = "DEPLOY_REGISTRY_PULL_USER"
     pull_password = "DEPLOY_REGISTRY_PULL_PASSWORD"  # noqa: S105 - a variable's name
+    #: May comment on pull requests, where the platform's jobs have no token for that.
+    comment_token = "DEPLOY_COMMENT_TOKEN"  # noqa: S105 - a variable's name
 
     @property
     def name(self) -> str:
@@ -119,6 +120,11 @@ class Pipeline:
         return self.key, self.settings, *(logins if self.registry else ())
 
     @property
+    def comment_environment(self) -> str:
+        """GitLab's environment for comments: jobs of merge requests have no variables that are protected."""
+        return f"{self.environment}-comment"
+
+    @property
     def preview_environment(self) -> str:
         """The platform's environment for previews, whose secrets are not production's."""
         return f"{self.environment}-preview"
@@ -127,6 +133,7 @@ class Pipeline:
     def credentials(self) -> dict[str, str]:
         """The IDs of Jenkins's credentials, by their content."""
         kinds = {"key": "ssh-key", "settings": "env", "registry": "registry", "pull": "registry-pull"}
+        kinds |= {"comment": "comment"}
         return {kind: f"{self.name}-{end}" for kind, end in kinds.items()}
 
     @property
@@ -211,24 +218,22 @@ def describe(deployment: Deployment, inside: str) -> Pipeline:
         submodules=bool(own.get("submodules")),
         lfs=bool(own.get("lfs")),
         login=login_of(own, registry),
-        comments=_comments(own),
-        # Jenkins knows pull requests by plugins only.
+        comments=bool(own.get("comment")),
+        # See ``lacks_previews``.
         previews=bool(deployment.data.get("preview")) and own["platform"] != "jenkins",
     )
 
 
-def _comments(own: Mapping[str, Any]) -> bool:
-    """Return whether a job comments on pull requests.
-
-    Raises:
-        RefusedError: The platform's jobs have no token for that.
-    """
-    if own.get("comment") and own["platform"] != "github":
-        raise RefusedError(
-            "'comment' works on GitHub only: the jobs of other platforms have no token that may comment. Remove it "
-            "from deployment.yaml; 'deploy --comment' works in a job of yours for merge requests on GitLab."
-        )
-    return bool(own.get("comment"))
+def lacks_previews(deployment: Deployment) -> str | None:
+    """Return why the pipeline has no jobs for the deployment's previews, and what to do; None if nothing is lacking."""
+    if not deployment.data.get("preview") or settings_of(deployment).get("platform") != "jenkins":
+        return None
+    name = f"--name {deployment.name}"
+    return (
+        "Jenkins's pipeline has no stages for previews: no build of Jenkins runs when a pull request is closed. Run "
+        f"'deploy.preview \"$CHANGE_BRANCH\" {name} --comment' in a job of yours, and 'deploy.preview {name} --merged' "
+        "in one that a timer starts."
+    )
 
 
 def _test_lines(module: Path) -> list[str]:

@@ -25,6 +25,9 @@ def _values(pipeline: Pipeline, others: Sequence[bytes]) -> Mapping[str, Any]:
     return {
         "conditions": _conditions(pipeline),
         "rollback_condition": _place(pipeline),
+        "comment_condition": _comment_condition(pipeline),
+        # What jobs of merge requests have beside the others' secrets.
+        "own_secrets": (*pipeline.secrets, pipeline.comment_token),
         "paths": patterns(pipeline, "/**/*"),
         "stages": _stages(others),
         "programs": ["git", "ssh-agent", *(tool for tool in tools if tool not in {"git", "ssh"})],
@@ -45,6 +48,14 @@ def _conditions(pipeline: Pipeline) -> list[str]:
         return [place]
     sources = ["push"] if pipeline.trigger.kind == "push" else []
     return [f'{place} && $CI_PIPELINE_SOURCE == "{source}"' for source in (*sources, "web")]
+
+
+def _comment_condition(pipeline: Pipeline) -> str:
+    """Return the condition that a pipeline runs for a merge request that may change what is deployed."""
+    own = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID"
+    target = f'$CI_MERGE_REQUEST_TARGET_BRANCH_NAME == "{pipeline.trigger.branch}"'
+    into = [] if pipeline.trigger.is_tag else [target]
+    return " && ".join(['$CI_PIPELINE_SOURCE == "merge_request_event"', own, *into])
 
 
 def _place(pipeline: Pipeline) -> str:

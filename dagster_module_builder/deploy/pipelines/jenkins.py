@@ -27,6 +27,9 @@ def _values(pipeline: Pipeline, _others: Sequence[bytes]) -> Mapping[str, Any]:
         "checkout": _checkout(pipeline),
         "place": _place(pipeline),
         "conditions": [_place(pipeline), *_cause(pipeline, compares=compares)],
+        "change": "changeRequest()"
+        if pipeline.trigger.is_tag
+        else f"changeRequest target: '{pipeline.trigger.branch}'",
         "compares": compares,
         "watched": " ".join(f"'{path}'" for path in pipeline.watched),
     }

@@ -134,6 +134,31 @@ pipeline {
                 }
             }
         }
+[% if pipeline.comments %]
+        stage('Comment') {
+            when {
+                beforeInput true
+                beforeAgent true
+                [[ change ]]
+                // Its code runs here beside the key: never for a fork.
+                expression { env.CHANGE_FORK == null }
+            }
+[[ asked('Compare this change of ' ~ pipeline.module ~ ' with ' ~ pipeline.deployment ~ '?', 'Compare') ]]
+                withCredentials([
+                    file(credentialsId: '[[ pipeline.credentials.settings ]]', variable: 'DEPLOY_ENV'),
+                    string(credentialsId: '[[ pipeline.credentials.comment ]]', variable: 'DEPLOY_COMMENT_TOKEN'),
+                    file(credentialsId: '[[ pipeline.credentials.key ]]', variable: 'DEPLOY_SSH_KEY')
+                ]) {
+                    sh '''
+                        set +x -eu
+                        work="$WORKSPACE_TMP/[[ pipeline.name ]]"
+                        [[ shell.agent(read('DEPLOY_SSH_KEY'), settings=true) | groovy | indent(24) ]]
+                        [[ shell.comment(read('DEPLOY_ENV')) | groovy | indent(24) ]]
+                    '''
+                }
+            }
+        }
+[% endif %]
         stage('Roll back') {
             when {
                 beforeInput true
