@@ -15,6 +15,7 @@ from dagster_module_builder.deploy.deploy import HostOutcome, Options, deploy
 from dagster_module_builder.deploy.model.deployment import Deployment, find
 from tests import needs
 from tests.deploy import sshd
+from tests.deploy.inside import LOGGED, PRINTED
 from tests.deploy.modules import make_deployment, make_module
 from tests.deploy.old_python import OLD
 from tests.deploy.sshd import SshHost
@@ -22,7 +23,7 @@ from tests.e2e.dagster_web import Dagster
 from tests.e2e.engine import Engine
 
 #: Stores what it is told by the module's settings, where all containers find it.
-DEFINITIONS = """\
+DEFINITIONS = f"""\
 import os
 from pathlib import Path
 
@@ -32,10 +33,12 @@ from .value import VALUE
 
 
 @dg.asset(key_prefix="sales_report")
-def number() -> dg.MaterializeResult:
+def number(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    context.log.warning({LOGGED!r})
+    print({PRINTED!r})
     folder = Path(os.environ["DAGSTER_STORAGE_DIR"], "sales_report")
     folder.mkdir(exist_ok=True)
-    (folder / "number").write_text(f"{VALUE} {os.environ['SALES_REPORT_TOKEN']} {os.uname().nodename}")
+    (folder / "number").write_text(f"{{VALUE}} {{os.environ['SALES_REPORT_TOKEN']}} {{os.uname().nodename}}")
     return dg.MaterializeResult()
 
 

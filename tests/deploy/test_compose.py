@@ -20,7 +20,9 @@ from dagster_module_builder.templating.template_folders import MODULE_TEMPLATE
 from tests.deploy import sshd, their_stack
 from tests.deploy.compose_host import ComposeHost, ComposeSite, change, host_with_engine, make_site
 from tests.deploy.guides import NAME, follow
+from tests.deploy.inside import Inside
 from tests.deploy.modules import require_dagster, set_value
+from tests.deploy.program import run
 from tests.e2e.dagster_web import await_that
 from tests.e2e.engine import Engine
 from tests.ports import free_port
@@ -99,7 +101,15 @@ def test_from_setup_to_removal(site: ComposeSite, mysql: Path, image_names: dict
     assert "Dagster's daemon was restarted." in outcome.notes
     assert check(site.found)[0]["problems"] == []
     # Queued by the webserver, and taken from the queue by the daemon, which knows the module from the first moment.
-    assert_is_apart(site, site.there.dagster.materialize("sales_report"))
+    inside = inside_of(site, first)
+    with inside.followed() as await_line:
+        made = site.there.dagster.materialize("sales_report")
+        await_line(f"run {made[:8]} WARNING")
+    assert_is_apart(site, made)
+    inside.check_logs(made, "dagster")
+    inside.check_sessions(made)
+    release = site.modules / "sales-report/releases" / first
+    assert [*release.rglob("__pycache__")] == []
 
     (path,) = site.module.glob("src/*/definitions.py")
     whole = path.read_text()
@@ -160,12 +170,21 @@ def test_the_first_release_by_hand(site: ComposeSite) -> None:
     there.dagster.query("mutation { reloadWorkspace { __typename } }")
 
 
-def assert_is_apart(site: ComposeSite, run: str) -> None:
+def inside_of(site: ComposeSite, release: str) -> Inside:
+    (container,) = site.there.containers("dagster_webserver")
+    folder = f"/workspace/modules/sales-report/releases/{release}"
+    return Inside(
+        site.root, site.deployment.name, folder, "SALES_REPORT_TOKEN", "s3cret-of-production",
+        lambda: site.there.engine.docker("top", container, "-eo", "pid,args"),
+    )  # fmt: skip
+
+
+def assert_is_apart(site: ComposeSite, made: str) -> None:
     """See that a run had a separate container, with the module's settings and the shared storage."""
     stored = "cat /tmp/dagster_storage/sales_report/number; echo; hostname"
     value, token, where, webserver = site.there.compose("exec", "-T", "dagster_webserver", "sh", "-c", stored).split()
     assert (value, token) == ("1", "s3cret-of-production")
-    (container,) = (one.tags["docker/container_id"] for one in site.there.dagster.runs() if one.id == run)
+    (container,) = (one.tags["docker/container_id"] for one in site.there.dagster.runs() if one.id == made)
     assert container.startswith(where)
     assert where != webserver
     # It has gone with its run.
@@ -214,7 +233,7 @@ def theirs(tmp_path: Path, yard: ComposeHost, image_names: dict[str, str]) -> It
 
 def test_a_stack_of_another_owner_with_a_run_in_progress(theirs: ComposeSite, image_names: dict[str, str]) -> None:
     there, before = theirs.there, shared_files(theirs)
-    run = their_stack.start(there)
+    running = their_stack.start(there)
     containers = there.started()
     (found,) = set_up(theirs.found)
     # The page has what it needs; in the scheduler, Dagster would not find the modules' settings.
@@ -234,6 +253,8 @@ def test_a_stack_of_another_owner_with_a_run_in_progress(theirs: ComposeSite, im
     assert data["services"]["scheduler"]["depends_on"] == ["store", "sales_report_db"]
     # The environment of the release is its own, and reaches the store that their Dagster has.
     assert list((theirs.modules / "sales-report/venvs").glob("*/lib/*/site-packages/dagster_postgres"))
+    shown = run(theirs.root, "deploy.exec", theirs.deployment.name, "--", "sh", "-c", "command -v python")
+    assert "/srv/all/modules/sales-report/venvs/" in shown.stdout, shown
     assert containers.items() <= there.started().items()
     of_first = shared_files(theirs)
     set_value(theirs.module, 2)
@@ -242,9 +263,9 @@ def test_a_stack_of_another_owner_with_a_run_in_progress(theirs: ComposeSite, im
     assert theirs.running() == first
     assert shared_files(theirs) == of_first
     assert containers.items() <= there.started().items()
-    assert there.dagster.status(run) == "STARTED"
+    assert there.dagster.status(running) == "STARTED"
     (there.folder / "home/go").touch()
-    assert there.dagster.await_end(run) == "SUCCESS"
+    assert there.dagster.await_end(running) == "SUCCESS"
     remove(theirs.found)
     assert there.containers("sales_report_db") == []
     assert there.started() == containers

@@ -18,6 +18,7 @@ from dagster_module_builder.deploy.status import status
 from tests.deploy import sshd
 from tests.deploy.dagster_host import lock_dagster
 from tests.deploy.host_engine import environ_of, forget_images
+from tests.deploy.inside import LOGGED, PRINTED, Inside
 from tests.deploy.modules import make_module
 from tests.deploy.quick_images import building
 from tests.e2e.dagster_web import await_that
@@ -26,6 +27,19 @@ from tests.e2e.stack import Stack
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
+DEFINITIONS = f"""\
+import dagster as dg
+
+
+@dg.asset
+def number(context: dg.AssetExecutionContext) -> int:
+    context.log.warning({LOGGED!r})
+    print({PRINTED!r})
+    return 1
+
+
+defs = dg.Definitions(assets=[number], executor=dg.in_process_executor)
+"""
 RESTART = "docker compose --project-directory services/dagster restart --timeout 1 dagster_daemon"
 
 
@@ -61,6 +75,7 @@ def stack(engine: Engine, image_names: dict[str, str], tmp_path: Path) -> Iterat
 def client(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr(host_run, "RETIRE_AFTER", 0.2)
     module = make_module(tmp_path / "workspace", "billing")
+    (module / "src/billing_dagster/definitions.py").write_text(DEFINITIONS)
     lock_dagster(module)
     environ = {**environ_of(stack.engine), **stack.images}
     with building(stack.engine), sshd.hosts(tmp_path / "hosts", environ=environ) as (host,):
@@ -93,7 +108,15 @@ def test_a_code_server_in_the_network_of_dagster(client: Client) -> None:
     (first,) = client.servers()
     stack.dagster.await_locations("billing")
     # Its run is executed in that container, and reports to the database of the stack.
-    stack.dagster.materialize("billing")
+    inside = Inside(
+        client.root, "yoda", "/opt/dagster", "BILLING_TOKEN", "s3cret",
+        lambda: stack.engine.docker("top", first, "-eo", "pid,args"),
+    )  # fmt: skip
+    with inside.followed() as await_line:
+        run = stack.dagster.materialize("billing")
+        await_line(f"run {run[:8]} WARNING")
+    inside.check_logs(run, "dagster", "billing (code server)")
+    inside.check_sessions(run)
     client.settings.write_text(client.settings.read_text().replace("s3cret", "another"))
     change_settings(find(client.root, "yoda"))
     await_that(lambda: len(client.servers() - {first}) == 1 == len(client.servers()), 60, "one new server")

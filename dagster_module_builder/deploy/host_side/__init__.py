@@ -40,6 +40,7 @@ MODULES = (
     "service",
     "systemd",
     "running",
+    "session_programs",
     "sessions",
     "contents",
     "taking",

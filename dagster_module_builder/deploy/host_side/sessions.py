@@ -17,9 +17,10 @@ from . import logbook
 from .errors import RefusedError
 from .files import put, read_json, remove_tree
 from .host import STATE
-from .programs import START_WITH, seen_from
+from .programs import seen_from
 from .servers import current_server
 from .service import service_settings
+from .session_programs import END, INSIDE, STARTER
 from .storage import started_with
 
 TYPE_CHECKING = False
@@ -33,50 +34,8 @@ FOLDER = ".sessions"
 #: Seconds after which a session's files are of no use to anyone: they are read when it begins.
 OUTDATED = 3600.0
 START, SETTINGS = "start.py", "session.json"
-#: Starts a session's command. With a terminal it becomes that command. Without one, nothing else would tell the command
-#: that the person is gone, so it watches whether its output is still read, and else ends the command with its children.
-STARTER = b'''\
-"""Start the command in session.json, which is beside this file."""
-
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
-import threading
-
-folder = os.path.dirname(os.path.abspath(__file__))
-with open(os.path.join(folder, "session.json")) as file:
-    session = json.load(file)
-os.environ.update(session["environ"])
-os.chdir(session["folder"])
-command = session["command"]
-try:
-    if session["terminal"]:
-        os.execvp(command[0], command)
-    child = subprocess.Popen(command, start_new_session=True)
-except OSError as error:
-    sys.stderr.write("%s: %s\\n" % (command[0], error.strerror))
-    sys.exit(127 if isinstance(error, FileNotFoundError) else 126)
-
-
-def await_end():
-    status = child.wait()
-    os._exit(status if status >= 0 else 128 - status)
-
-
-threading.Thread(target=await_end, daemon=True).start()
-gone = select.poll()
-gone.register(1, 0)
-gone.poll()
-for number in (signal.SIGTERM, signal.SIGKILL):
-    try:
-        os.killpg(child.pid, number)
-        child.wait(5)
-    except (ProcessLookupError, subprocess.TimeoutExpired):
-        pass
-'''
+#: The variable by which the processes of a session are found in a container: they inherit it.
+MARK = "DEPLOY_SESSION"
 
 
 def enter(
@@ -121,13 +80,23 @@ def enter(
     host.sessions.append(place)
     code = os.path.join(host.release(module, release), source)
     server = current_server(host, module)
-    session = {"environ": {}, "folder": host.release(module, release), "terminal": terminal}
+    session: dict[str, Any] = {
+        "environ": {}, "folder": host.release(module, release), "terminal": terminal, "end": None,
+    }  # fmt: skip
+    mark = os.path.basename(place)
     if server:
-        session["command"] = [*in_server(server, terminal), *named(command, "python")]
+        container = in_server(server, mark, terminal)
+        session["command"] = [*container, *named(command, "python")]
+        session["end"] = [*in_server(server), "sh", "-c", END, mark]
     elif where:
-        text = {**environ, "PYTHONPATH": seen_from(host, where, code)}
+        # Nothing is written into a release.
+        text = {**environ, "PYTHONPATH": seen_from(host, where, code), "PYTHONDONTWRITEBYTECODE": "1"}
         put(os.path.join(place, "settings.json"), json.dumps(text).encode(), 0o600, lasting=False)
-        session["command"] = [*in_container(host, where, release, module, terminal, place), *named(command, python)]
+        folder = seen_from(host, where, host.release(module, release))
+        start = ["python3", "-c", INSIDE, seen_from(host, where, os.path.join(place, "settings.json"))]
+        container = [*in_container(where, mark, terminal, folder), *start, os.path.dirname(python)]
+        session["command"] = [*container, *named(command, python)]
+        session["end"] = [*in_container(where), "sh", "-c", END, mark]
     else:
         python = os.path.expanduser(python)
         session["environ"] = {**environ, **own_variables(host, folder, python), "PYTHONPATH": code}
@@ -149,17 +118,16 @@ def named(command: Sequence[str], python: str) -> list[str]:
     return [python if part == "{python}" else part for part in command]
 
 
-def in_server(server: str, terminal: bool) -> list[str]:
-    """Return the command that runs another one in a code server's container."""
-    return ["docker", "exec", "--interactive", *(["--tty"] if terminal else []), server]
+def in_server(server: str, mark: str = "", terminal: bool = False) -> list[str]:
+    """Return the command that runs another one in a code server's container; with a mark, the one of a session."""
+    interactive = ["--interactive", *(["--tty"] if terminal else []), "--env", f"{MARK}={mark}"] if mark else []
+    return ["docker", "exec", *interactive, server]
 
 
-def in_container(host: Host, where: dict[str, Any], release: str, module: str, terminal: bool, place: str) -> list[str]:
-    """Return the command that runs another one in Dagster's container, with the variables in a file."""
+def in_container(where: dict[str, Any], mark: str = "", terminal: bool = False, folder: str = "") -> list[str]:
+    """Return the command that runs another one in Dagster's container; with a mark, the one of a session."""
     prefix = [part for part in where["prefix"] if part != "-T" or not terminal]
-    folder = seen_from(host, where, host.release(module, release))
-    start = ["python3", "-c", START_WITH, seen_from(host, where, os.path.join(place, "settings.json"))]
-    return [*prefix, "-w", folder, where["service"], *start]
+    return [*prefix, *(["-e", f"{MARK}={mark}", "-w", folder] if mark else []), where["service"]]
 
 
 def own_variables(host: Host, folder: str, python: str) -> dict[str, str]:
