@@ -131,7 +131,7 @@ def test_a_hook_that_fails_after_the_switch_rolls_back_if_it_says_so(served: Ser
 
 
 def forever(child: Path) -> str:
-    """Return a command that does not end, and writes down a child of its own that does not, either."""
+    """Return a command that does not end, and writes down its child, which does not end, either."""
     return f"echo waiting; sleep 300 & echo $! > {child}.tmp; mv {child}.tmp {child}; wait"
 
 
