@@ -73,10 +73,11 @@ class Inside:
         assert any("start.py" in line for line in seen)
         assert not [line for line in seen if self.secret in line]
         with self._start("no-such-program") as made:
-            _, errors = made.communicate(timeout=60)
-        assert made.returncode == 127, errors
-        assert b"no-such-program" in errors
-        assert b"Traceback" not in errors
+            said = b"".join(made.communicate(timeout=60))
+        # Engines differ in the status; they say it themselves, on standard output.
+        assert made.returncode in {126, 127}, said
+        assert b"no-such-program" in said
+        assert b"Traceback" not in said
 
     def _check_end_of_reader(self) -> None:
         """The engine would leave the command to itself."""
@@ -88,18 +89,19 @@ class Inside:
 
     def _check_shell(self) -> None:
         with host_terminal(self.root, "deploy.shell", self.deployment) as terminal:
-            terminal.type(f"PS1='ready> '; stty size; echo ${self.variable}\n")
-            terminal.sees("\n24 80\r\n")
+            # Docker tells the container the size a moment after the start.
+            terminal.type(f"PS1='ready> '; sleep 0.5; stty size; echo ${self.variable}\n")
+            terminal.sees("24 80\r\n")
             terminal.sees(f"{self.secret}\r\n")
             terminal.resize(33, 99)
             terminal.type("sleep 0.5; stty size\n")
-            terminal.sees("\n33 99\r\n")
+            terminal.sees("33 99\r\n")
             terminal.type("sh -c 'printf \"be%s\\n\" gun; exec sleep 4712'\n")
             terminal.sees("begun\r\n")
             terminal.type("\x03")
             terminal.sees("ready> ")
             terminal.type("pwd\n")
-            terminal.sees(f"\n{self.folder}\r\n")
+            terminal.sees(f"{self.folder}\r\n")
             terminal.type("exit 9\n")
             assert terminal.ends() == 9
         with host_terminal(self.root, "deploy.shell", self.deployment) as terminal:
