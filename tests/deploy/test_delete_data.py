@@ -127,7 +127,7 @@ def test_asked_before_and_stays_otherwise(quick: Site) -> None:
 #: Kills the host's side at the N-th change of a folder, or start of a program, behind the switch.
 INJURED = """
 import os, signal, sys
-from host_side import conversation
+from host_side import conversation, keep_or_undo
 EVENTS = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "subprocess.Popen"}
 left = None
 def hook(event, arguments):
@@ -137,12 +137,12 @@ def hook(event, arguments):
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 sys.addaudithook(hook)
-remove = conversation.REQUESTS["remove"]
+remove = keep_or_undo.remove_module
 def injured(*arguments, **named):
     global left
     left = NUMBER
     return remove(*arguments, **named)
-conversation.REQUESTS["remove"] = injured
+keep_or_undo.remove_module = injured
 main = conversation.main
 """
 

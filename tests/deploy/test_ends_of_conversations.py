@@ -106,7 +106,7 @@ def test_a_switch_is_undone_though_a_request_behind_it_fails_unforeseen(near: Ne
 
 def test_an_answer_that_cannot_be_written_as_json_undoes_too(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:
     path, before = switched(near)
-    monkeypatch.setitem(host_conversation.REQUESTS, "odd", lambda _: {"bytes": b"no JSON"})
+    monkeypatch.setattr(host_conversation, "work_of", lambda _: lambda _: {"bytes": b"no JSON"})
     with pytest.raises(TypeError):
         asked(near, {"do": "odd"})
     assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""What is sent to a host: all of it, in an order that loads, in a Python that old hosts read."""
+"""What is sent to a host: all of it, with every function that a request names, in a Python that old hosts read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 from dagster_module_builder.deploy import host_side
+from dagster_module_builder.deploy.host_side import conversation
 from tests.deploy.host_process import start
 
 FOLDER = Path(host_side.__file__).parent
@@ -13,6 +14,11 @@ FOLDER = Path(host_side.__file__).parent
 
 def test_every_module_is_sent() -> None:
     assert {path.stem for path in FOLDER.glob("*.py")} - {"__init__"} == set(host_side.MODULES)
+
+
+def test_every_request_has_its_function() -> None:
+    for request in conversation.REQUESTS:
+        assert callable(conversation.work_of(request)), request
 
 
 def test_hosts_with_python_3_8_can_read_it() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 PROTOCOL = 1
 
-#: The modules to send: each comes after those that it imports. ``main`` of the last one is the conversation.
+#: The modules to send, by what they are about. ``main`` of the last one is the conversation.
 MODULES = (
     "errors",
     "files",

@@ -7,7 +7,6 @@ import os
 
 from . import automation, logbook
 from .compose import drop, image_of
-from .deletion import delete
 from .errors import RefusedError
 from .files import read_json, remove_later, remove_tree, set_aside
 from .host import STATE
@@ -158,6 +157,8 @@ def remove_module(
         remove_tree(gone)
     deleted: list[str] = []
     if data and deletes:
+        from .deletion import delete
+
         with noted(problems):
             deleted += delete(host, **data)
             forget_remains(host, module)

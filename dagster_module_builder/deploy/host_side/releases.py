@@ -12,7 +12,6 @@ from .errors import RefusedError
 from .files import digest, lasting, put, read, read_json, write
 from .host import STATE
 from .manifest import Hashes, brief, make_read_only, manifest, path_of
-from .server_start import serve_release
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -177,5 +176,8 @@ def verify(
     make_read_only(folder)
     with lasting(folder):
         if serve is not None:
+            # Most releases are no image.
+            from .server_start import serve_release
+
             return serve_release(host, module, identity, folder=folder, **serve)
         return check_definitions(host, module, folder=folder, **(check or {}))

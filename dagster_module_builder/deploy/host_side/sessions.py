@@ -152,9 +152,3 @@ def remove_outdated(host: Host) -> None:
         with contextlib.suppress(OSError):
             if time.time() - os.stat(path).st_mtime > OUTDATED:
                 remove_tree(path)
-
-
-def leave_sessions(host: Host) -> None:
-    """Remove the files of this conversation's sessions."""
-    while host.sessions:
-        remove_tree(host.sessions.pop())
