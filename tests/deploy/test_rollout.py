@@ -348,7 +348,7 @@ class Looked(Far):
     def plan(self, *_: object, **__: object) -> Any:
         return SimpleNamespace(effective=[])
 
-    def location(self, *_: object) -> Any:
+    def location(self, *_: object, **__: object) -> Any:
         return None
 
 
